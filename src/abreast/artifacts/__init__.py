@@ -1,0 +1,1 @@
+"""What builds made: kept by digest, never changed."""

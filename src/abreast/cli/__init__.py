@@ -1,0 +1,1 @@
+"""What people touch on the command line: parse and show; no decisions."""

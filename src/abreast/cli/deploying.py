@@ -1,0 +1,172 @@
+"""Commands that change what is live: they parse, ask, show, and hand over to the story."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from abreast.cli.choosing import choose_deployment, choose_environment
+from abreast.cli.interrupt import Interrupts
+from abreast.cli.screen import Screen, out_for
+from abreast.cli.views.plan import as_json as plan_json
+from abreast.cli.views.plan import lines as plan_lines
+from abreast.core.errors import UsageError
+from abreast.core.model import Environment, Kind, Plan
+from abreast.core.states import State
+from abreast.deploy import session
+from abreast.deploy.planning import Request, propose
+from abreast.deploy.session import Desk
+from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring import Place
+
+
+def request(
+    *, services: tuple[str, ...] = (), since: str | None = None, release: str | None = None,
+    reason: str = "", back: bool = False,
+) -> Request:  # fmt: skip
+    """Return what the options ask for."""
+    return Request(Kind.ROLLBACK if back else Kind.DEPLOY, services, since, release, reason)
+
+
+def plan(here: Path, name: str | None, services: tuple[str, ...], since: str | None, *, as_json: bool) -> int:
+    """Print the plan."""
+    place = Place.at(here, os.environ)
+    project = place.project()
+    environment = project.environment(choose_environment(project.environments, name))
+    with place.ledger() as ledger:
+        ports = place.ports(environment.name, ledger)
+        proposed = asyncio.run(propose(ports, project.name, environment, request(services=services, since=since)))
+    _print_plan(proposed, as_json=as_json)
+    return 0
+
+
+def deploy(
+    here: Path, name: str | None, wanted: Request, *, yes: bool, allow_dirty: bool, as_json: bool
+) -> int:
+    """Plan, ask, deploy; exits 0 also when there is nothing to do."""
+    place = Place.at(here, os.environ)
+    project = place.project()
+    environment = project.environment(choose_environment(project.environments, name))
+    with place.ledger() as ledger:
+        desk = _Desk(place, environment.name, ledger, as_json=as_json)
+        if not wanted.release:
+            desk.clean(allow_dirty=allow_dirty)
+        proposed = asyncio.run(propose(desk.ports(), project.name, environment, wanted))
+        desk.ask(proposed, yes=yes)
+        return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
+
+
+def rollback(here: Path, name: str | None, wanted: Request, *, yes: bool, as_json: bool) -> int:
+    """Go back: turn back what is under way, or deploy an older release."""
+    place = Place.at(here, os.environ)
+    project = place.project()
+    environment = project.environment(choose_environment(project.environments, name))
+    with place.ledger() as ledger:
+        desk = _Desk(place, environment.name, ledger, as_json=as_json)
+        under_way = [one for one in ledger.deployments(environment.name, 1) if one.state is State.RUNNING]
+        if under_way and not wanted.release:
+            desk.say(f"deployment {under_way[0].id} is under way: turning it back")
+            return desk.run(lambda on: session.cancel(on, under_way[0], wanted.reason), good=State.CANCELLED)
+        proposed = asyncio.run(propose(desk.ports(), project.name, environment, wanted))
+        desk.ask(proposed, yes=yes)
+        return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
+
+
+def resume(here: Path, id: str | None, *, as_json: bool) -> int:  # noqa: A002 (the word users read)
+    """Go on with a deployment."""
+    place = Place.at(here, os.environ)
+    with place.ledger() as ledger:
+        deployment = choose_deployment(ledger, id, unfinished=True)
+        desk = _Desk(place, deployment.environment, ledger, as_json=as_json)
+        return desk.run(lambda on: session.resume(on, deployment))
+
+
+def cancel(here: Path, id: str | None, reason: str, *, as_json: bool) -> int:  # noqa: A002
+    """Turn a deployment back."""
+    place = Place.at(here, os.environ)
+    with place.ledger() as ledger:
+        deployment = choose_deployment(ledger, id, unfinished=True)
+        desk = _Desk(place, deployment.environment, ledger, as_json=as_json)
+        return desk.run(lambda on: session.cancel(on, deployment, reason), good=State.CANCELLED)
+
+
+class _Desk:
+    """One deploying command: its screen, its questions and its end."""
+
+    def __init__(self, place: Place, environment: str, ledger: SqliteLedger, *, as_json: bool) -> None:
+        self._place = place
+        self._environment = environment
+        self._ledger = ledger
+        self._json = as_json
+        self._screen = Screen(ledger, out_for(json=as_json))
+        self._shown: Plan | None = None
+
+    def say(self, line: str) -> None:
+        """Tell one line."""
+        self._screen.say(line)
+
+    def ports(self) -> session.Ports:
+        """Return the seams of the environment."""
+        return self._place.ports(self._environment, self._ledger)
+
+    def clean(self, *, allow_dirty: bool) -> None:
+        """Refuse a tree with uncommitted changes, or say what they mean."""
+        changed = self.ports().source.uncommitted()
+        if not changed:
+            return
+        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        if not allow_dirty:
+            raise UsageError(
+                f"not committed: {listed}",
+                need="a clean tree: what is deployed is what was committed",
+                next="git commit, or abreast deploy --allow-dirty to leave these changes out",
+            )
+        self.say(f"not committed, so not deployed: {listed}")
+        if "abreast.yml" in changed:
+            self.say("abreast.yml is used as it stands on disk, with its uncommitted changes")
+
+    def ask(self, proposed: Plan, *, yes: bool) -> None:
+        """Show the plan and, where it does something, ask whether to go on."""
+        for line in plan_lines(proposed):
+            self.say(line)
+        if yes or not proposed.rollouts:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is here to ask", need="a yes to this plan", next="the same with --yes")
+        click.confirm("Go on?", abort=True, err=self._json)
+
+    def run(
+        self, act: Callable[[Desk], Awaitable[State | None]], good: State = State.SUCCEEDED
+    ) -> int:
+        """Carry out, show, and return the exit code; ``good`` is the state that was wanted."""
+        state = asyncio.run(self._act(act))
+        if self._json:
+            print(json.dumps({"state": state.value if state else None, "deployment": self._shown and self._shown.deployment}))  # noqa: E501, T201
+        if state is None:
+            return 0
+        return 0 if state is good else state.exit_code
+
+    async def _act(self, act: Callable[[Desk], Awaitable[State | None]]) -> State | None:
+        desk = self._place.desk(self._environment, self._ledger, self.say, self._begin)
+        with Interrupts(self._screen, self._ledger, lambda: self._shown):
+            state = await act(desk)
+            await self._screen.finish()
+        if state is None and self._shown is None:
+            self.say("nothing to do: what is live is what was asked for")
+        return state
+
+    def _begin(self, plan: Plan) -> None:
+        self._shown = plan
+        self._screen.begin(plan)
+
+
+def _print_plan(proposed: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(plan_json(proposed), indent=2))  # noqa: T201
+        return
+    for line in plan_lines(proposed):
+        print(line)  # noqa: T201

@@ -1,0 +1,244 @@
+"""The command line: every command, its options and its help; what they do is elsewhere."""
+
+import json as jsonlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from abreast import __version__
+from abreast.core.errors import AbreastError, UsageError
+
+
+class _Group(click.Group):
+    """Commands in the order of a deployment's life; a near miss is told."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="abreast")
+def abreast() -> None:
+    """Deploy a project's services side by side, as one release: all get there, or none does."""
+
+
+env_option = click.option("--env", "environment", metavar="E", help="The environment; the only one, or local.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+service_option = click.option(
+    "--service", "services", multiple=True, metavar="S", help="Only this service; may be repeated."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@abreast.command()
+@env_option
+@service_option
+@click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
+@json_option
+def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, as_json: bool) -> int:
+    """Say what would be deployed, in which order, and why (or why not)."""
+    from abreast.cli import deploying  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+
+    return deploying.plan(_here(), environment, services, since, as_json=as_json)
+
+
+@abreast.command()
+@env_option
+@service_option
+@click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
+@click.option("--release", metavar="V", help="Deploy a release that was built before.")
+@yes_option
+@click.option("--allow-dirty", is_flag=True, help="Deploy the commit although files differ from it.")
+@json_option
+def deploy(
+    environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
+    *, yes: bool, allow_dirty: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Deploy what changed, all services together, and turn back together if one fails."""
+    from abreast.cli import deploying  # noqa: PLC0415
+
+    request = deploying.request(services=services, since=since, release=release)
+    return deploying.deploy(_here(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json)
+
+
+@abreast.command()
+@env_option
+@service_option
+@click.option("--to", "release", metavar="V", help="The release to go back to; the last good one before.")
+@click.option("--reason", required=True, metavar="R", help="Why; stands in the ledger.")
+@yes_option
+@json_option
+def rollback(
+    environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
+    *, yes: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Put users back on an earlier release, all services together."""
+    from abreast.cli import deploying  # noqa: PLC0415
+
+    request = deploying.request(services=services, release=release, reason=reason, back=True)
+    return deploying.rollback(_here(), environment, request, yes=yes, as_json=as_json)
+
+
+@abreast.command()
+@click.argument("deployment", required=False)
+@json_option
+def resume(deployment: str | None, *, as_json: bool) -> int:
+    """Go on with a deployment that was cut off, from its last recorded step."""
+    from abreast.cli import deploying  # noqa: PLC0415
+
+    return deploying.resume(_here(), deployment, as_json=as_json)
+
+
+@abreast.command()
+@click.argument("deployment", required=False)
+@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
+@json_option
+def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
+    """Stop a deployment and put everything back as it was."""
+    from abreast.cli import deploying  # noqa: PLC0415
+
+    return deploying.cancel(_here(), deployment, reason, as_json=as_json)
+
+
+@abreast.command(add_help_option=True)
+@env_option
+@json_option
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+def status(environment: str | None, *, as_json: bool, watch: bool) -> int:
+    """Show what is live, and how it is, on one screen."""
+    from abreast.cli.status import main  # noqa: PLC0415
+
+    arguments = [*(["--env", environment] if environment else []), *(["--json"] if as_json else [])]
+    if not watch:
+        return main(arguments)
+    from abreast.cli.reading import watch_status  # noqa: PLC0415
+
+    return watch_status(lambda: main(arguments))
+
+
+@abreast.command()
+@env_option
+@click.option("--limit", default=20, show_default=True, metavar="N", help="How many deployments at most.")
+@json_option
+def history(environment: str | None, limit: int, *, as_json: bool) -> int:
+    """List deployments, newest first."""
+    from abreast.cli import reading  # noqa: PLC0415
+
+    return reading.history(_here(), environment, limit, as_json=as_json)
+
+
+@abreast.command()
+@click.argument("deployment", required=False)
+@click.option("--watch", is_flag=True, help="Follow it until it is over.")
+@json_option
+def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
+    """Show one deployment in full: its chapters, how long each took, and why it failed."""
+    from abreast.cli import reading  # noqa: PLC0415
+
+    return reading.show(_here(), deployment, watch=watch, as_json=as_json)
+
+
+@abreast.command()
+@click.argument("deployment", required=False)
+@env_option
+@service_option
+@click.option("--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
+@click.option("--lines", "count", default=50, show_default=True, metavar="N", help="How many to begin with.")
+def logs(
+    deployment: str | None, environment: str | None, services: tuple[str, ...], count: int, *, follow: bool
+) -> int:
+    """Show what the services print, or what the commands of one DEPLOYMENT printed."""
+    from abreast.cli import reading  # noqa: PLC0415
+
+    return reading.logs(_here(), deployment, environment, services, count, follow=follow)
+
+
+@abreast.command()
+@env_option
+@click.option("--reason", required=True, metavar="R", help="Why; whoever wants to deploy is told.")
+def lock(environment: str | None, reason: str) -> int:
+    """Keep every deployment out of an environment."""
+    from abreast.cli import operating  # noqa: PLC0415
+
+    return operating.lock(_here(), environment, reason)
+
+
+@abreast.command()
+@env_option
+def unlock(environment: str | None) -> int:
+    """Let deployments in again."""
+    from abreast.cli import operating  # noqa: PLC0415
+
+    return operating.unlock(_here(), environment)
+
+
+@abreast.command()
+@env_option
+@yes_option
+def down(environment: str | None, *, yes: bool) -> int:
+    """Stop what runs locally; data, logs and the ledger stay."""
+    from abreast.cli import operating  # noqa: PLC0415
+
+    return operating.down(_here(), environment, yes=yes)
+
+
+@abreast.command()
+@click.option("--keep", is_flag=True, help="Leave the example running, to look around.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to put it; a temporary folder.")
+def demo(folder: Path | None, *, keep: bool) -> int:
+    """Tell the whole story on this machine, under load, in a minute."""
+    from abreast.demo.story import tell  # noqa: PLC0415
+
+    return tell(folder, keep=keep)
+
+
+@abreast.command()
+def schema() -> int:
+    """Print the JSON Schema of abreast.yml, for editors."""
+    from abreast.cli import reading  # noqa: PLC0415
+
+    return reading.schema()
+
+
+@abreast.command()
+@click.argument("section", required=False)
+def docs(section: str | None) -> int:
+    """Print the reference of abreast.yml, or one SECTION of it."""
+    from abreast.cli import reading  # noqa: PLC0415
+
+    return reading.docs(section)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; errors become a text on standard error and an exit code, never a traceback."""
+    try:
+        return _exit_code(abreast.main(arguments, prog_name="abreast", standalone_mode=False))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)  # noqa: T201
+        return 1
+    except AbreastError as error:
+        print(f"abreast: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _exit_code(answer: object) -> int:
+    return answer if isinstance(answer, int) else 0
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the folder you are in is gone", next="cd somewhere else") from error

@@ -1,0 +1,86 @@
+"""A command to its end: with a limit, its output redacted into a log, and nothing of it left behind."""
+
+import asyncio
+import os
+import signal
+from collections import deque
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from abreast.commands.interface import Command, Ended
+from abreast.core.secrets import Redactor
+
+TAIL = 20
+"""How many of the last lines a failure shows."""
+
+
+async def run(command: Command, halt: Awaitable[str]) -> Ended:
+    """Run the command until it ends, its timeout passes, or ``halt`` says why it should stop.
+
+    The whole process group ends with it.
+    """
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", command.text,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    output = _Output(command)
+    copying = asyncio.ensure_future(output.copy(process.stdout))
+    halted = asyncio.ensure_future(halt)
+    ending = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({ending, halted}, timeout=command.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            why = _ending(ending.result())
+        else:
+            why = halted.result() if halted.done() else f"no end after {command.timeout:g} s"
+    finally:
+        await _end(process)
+        halted.cancel()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(copying, 1)
+        output.close()
+    return Ended(why, tuple(output.tail))
+
+
+class _Output:
+    def __init__(self, command: Command) -> None:
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self._redactor = Redactor(command.env[name] for name in command.secrets)
+        command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log = command.log.open("ab", buffering=0)
+        self._line = b""
+
+    async def copy(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(65536):
+            self._write(self._redactor.feed(chunk))
+
+    def close(self) -> None:
+        self._write(self._redactor.flush() + b"\n" if self._line else self._redactor.flush())
+        self._log.close()
+
+    def _write(self, text: bytes) -> None:
+        self._log.write(text)
+        *lines, self._line = (self._line + text).split(b"\n")
+        self.tail.extend(line.decode(errors="replace").rstrip() for line in lines)
+        self._line = self._line[-4096:]
+
+
+def _ending(code: int) -> str:
+    if code == 0:
+        return ""
+    return f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        if process.returncode is None:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), patience)

@@ -1,0 +1,1 @@
+"""abreast.yml to frozen values; every error has its file:line:column."""

@@ -1,0 +1,28 @@
+"""Values of the core to plain JSON values and back."""
+
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from typing_extensions import TypeForm
+
+T = TypeVar("T")
+
+_adapters: dict[object, TypeAdapter[Any]] = {}
+
+
+def dump(value: object, kind: object = None) -> Any:  # noqa: ANN401 (JSON has no better type)
+    """Return ``value`` as JSON-able dicts, lists, texts and numbers; ``kind`` where its class does not tell."""
+    return _adapter(type(value) if kind is None else kind).dump_python(value, mode="json")
+
+
+def load(kind: TypeForm[T], data: object) -> T:
+    """Return the value of type ``kind`` that ``dump`` made ``data`` from; raises ValueError if it is not one."""
+    value: T = _adapter(kind).validate_python(data)
+    return value
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 (a type form: class, union or generic)
+    """Adapters are slow to make and never change, so each is made once."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

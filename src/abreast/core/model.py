@@ -1,0 +1,195 @@
+"""The nouns: what a project is made of, and what a deployment does with it.
+
+Durations are seconds. Moments are ISO 8601 texts in UTC (``2026-11-21T01:02:03.456Z``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How a service's artifact is made: ``run`` in a clean checkout, then the folder ``output`` of it.
+
+    Without ``run`` the checkout itself is taken, without ``output`` all of it.
+    """
+
+    run: str | None = None
+    output: str | None = None
+    timeout: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What must hold of a running version: ``path`` answers 2xx or 3xx ``within`` seconds.
+
+    ``start``: until the first good answer; ``hold``: how long answers stay good before users come.
+    """
+
+    path: str = "/"
+    within: float = 2.0
+    start: float = 60.0
+    hold: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One deployable part, as it is meant in one environment.
+
+    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder).
+    ``secrets`` maps a variable's name to a template such as ``${DATABASE_URL}``: never to a value.
+    """
+
+    name: str
+    platform: str
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    watch: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    build: Build = Build()
+    run: str | None = None
+    instances: int = 2
+    health: Health = Health()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+class OnFailure(StrEnum):
+    """Who turns back when one service fails at or after the turn."""
+
+    TOGETHER = "together"
+    ALONE = "alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish."""
+
+    name: str
+    services: tuple[Service, ...]
+    settle: float = 10.0
+    drain: float = 30.0
+    on_failure: OnFailure = OnFailure.TOGETHER
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a version answers HTTP: a base ``url``, through the Unix ``socket`` where one is named."""
+
+    url: str
+    socket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a service as it stands on its platform; ``id`` is ``{service}-{deployment}``.
+
+    ``probes``: where each instance of it answers; ``url``: where users reach the service.
+    """
+
+    id: str
+    service: str
+    probes: tuple[Address, ...]
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What users of one service reach now."""
+
+    service: str
+    platform: str
+    release: str
+    commit: str
+    artifact: str
+    deployment: str
+    since: str
+    version: Version
+    definition: Service
+
+
+class Action(StrEnum):
+    """What a plan does with a service."""
+
+    DEPLOY = "deploy"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already."""
+
+    service: Service
+    action: Action
+    why: str
+    commit: str
+    artifact: str | None = None
+    previous: Live | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.service.name
+
+
+class Kind(StrEnum):
+    """Why a deployment was made."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a deployment needs to run, and to go on after a crash; holds no secret's value."""
+
+    deployment: str
+    kind: Kind
+    project: str
+    environment: str
+    release: str
+    commit: str
+    services: tuple[ServicePlan, ...]
+    settle: float
+    drain: float
+    on_failure: OnFailure
+    reason: str = ""
+    author: str = ""
+
+    @property
+    def rollouts(self) -> tuple[ServicePlan, ...]:
+        """The services that this deployment touches."""
+        return tuple(part for part in self.services if part.action is Action.DEPLOY)
+
+
+class Chapter(StrEnum):
+    """The parts of the story, in order."""
+
+    PLAN = "plan"
+    BUILD = "build"
+    STAGE = "stage"
+    CHECK = "check"
+    TURN = "turn"
+    WATCH = "watch"
+    SETTLE = "settle"
+    TURN_BACK = "turn-back"
+
+
+class Cause(StrEnum):
+    """What a failure came from: the thing itself, another's failure, or a person's request."""
+
+    FAULT = "fault"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a service, or the whole deployment, did not get there; ``log``: the last lines of what it printed."""
+
+    chapter: Chapter
+    what: str
+    service: str | None = None
+    log: tuple[str, ...] = ()
+    cause: Cause = Cause.FAULT

@@ -1,0 +1,73 @@
+"""What a deployment would do, and why: facts in, a plan's parts out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from abreast.core.model import Action, Live, Service, ServicePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one service before planning.
+
+    ``changed``: pairs of a file and the pattern that counts it, between what is live and the commit; None
+    where that cannot be told. ``running``: its platform sees the live version.
+    """
+
+    live: Live | None
+    changed: Sequence[tuple[str, str]] | None
+    running: bool
+
+
+def decide(
+    services: Sequence[Service],
+    facts: Mapping[str, Facts],
+    commit: str,
+    only: Collection[str] = (),
+    notes: Mapping[str, tuple[str, ...]] | None = None,
+) -> tuple[ServicePlan, ...]:
+    """Plan a deployment of ``commit``; ``only`` names services where not all are meant."""
+    return tuple(
+        _part(service, facts[service.name], commit, only, (notes or {}).get(service.name, ()))
+        for service in services
+    )
+
+
+def _part(
+    service: Service, facts: Facts, commit: str, only: Collection[str], notes: tuple[str, ...]
+) -> ServicePlan:
+    why = None if only and service.name not in only else reason_to_deploy(service, facts)
+    if why:
+        return ServicePlan(service, Action.DEPLOY, why, commit, previous=facts.live, notes=notes)
+    kept = f"kept: not among --service {', '.join(sorted(only))}" if only and service.name not in only else ""
+    live = facts.live
+    return ServicePlan(
+        service,
+        Action.KEEP,
+        kept or "no change since " + (f"{live.release} ({live.commit[:7]})" if live else "the start"),
+        live.commit if live else commit,
+        artifact=live.artifact if live else None,
+        previous=live,
+        notes=notes,
+    )
+
+
+def reason_to_deploy(service: Service, facts: Facts) -> str | None:
+    """Say why a service must be deployed, None if what is live is what is wanted."""
+    live = facts.live
+    if live is None:
+        return "never deployed here"
+    if live.definition != service:
+        return "its definition in abreast.yml changed: " + ", ".join(_differences(live.definition, service))
+    if facts.changed is None:
+        return f"what changed since {live.commit[:7]} cannot be told: that commit is not in this repository"
+    if facts.changed:
+        (file, pattern), more = facts.changed[0], len(facts.changed) - 1
+        return f"{file} changed ({pattern})" + (f" and {more} more" if more else "")
+    if not facts.running:
+        return f"{live.release} is not running"
+    return None
+
+
+def _differences(old: Service, new: Service) -> list[str]:
+    return [name for name in Service.__slots__ if getattr(old, name) != getattr(new, name)]

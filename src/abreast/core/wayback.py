@@ -1,0 +1,28 @@
+"""The way back: which services turn back after a failure, decided as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from abreast.core.model import Failure, OnFailure
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Names of the services that go back to what they were, and of those that stay on the new version."""
+
+    back: tuple[str, ...]
+    stay: tuple[str, ...] = ()
+
+
+def way_back(names: Sequence[str], failures: Sequence[Failure], on_failure: OnFailure) -> WayBack:
+    """Decide who of ``names``, that all have users on the new version, goes back.
+
+    All, or with ``alone`` only those that failed; a failure that names no service is everybody's.
+    """
+    guilty = {failure.service for failure in failures}
+    if on_failure is OnFailure.TOGETHER or None in guilty:
+        return WayBack(back=tuple(names))
+    return WayBack(
+        back=tuple(name for name in names if name in guilty),
+        stay=tuple(name for name in names if name not in guilty),
+    )

@@ -1,0 +1,1 @@
+"""The story of a deployment, one module per chapter; durable."""

@@ -1,0 +1,162 @@
+"""Durable workflows on an embedded database; the only module that knows the engine behind them.
+
+One file and one executor for each environment: the engine re-queues a dead process's workflows for
+whoever shares the file, so sharing it between environments would let one process run another's steps.
+"""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dbos import DBOS, Serializer, SetWorkflowID
+
+from abreast.core.errors import StateError
+
+COMPATIBILITY = "1"
+"""Bumped when a workflow's steps change so that a deployment begun before could not go on."""
+
+Json = Any
+Body = Callable[..., Coroutine[Any, Any, Json]]
+
+
+class _JsonOnly(Serializer):
+    """Plain JSON instead of pickle: nothing that is read back can run, and secrets refuse to be written."""
+
+    def serialize(self, data: Any) -> str:  # noqa: ANN401 (the engine's signature)
+        return json.dumps(data)
+
+    def deserialize(self, serialized_data: str) -> Any:  # noqa: ANN401 (the engine's signature)
+        return json.loads(serialized_data)
+
+    def name(self) -> str:
+        return "abreast_json"
+
+
+class Engine:
+    """Runs workflows so that a killed process's work goes on from its last recorded step.
+
+    Workflows and steps take and return JSON values. An error that leaves a workflow is never recorded as
+    its end: the engine stops as if it had been killed, so that the workflow can be resumed.
+    """
+
+    def __init__(self, file: Path, executor: str) -> None:
+        self._file = file
+        self._executor = executor
+        self._bodies: dict[str, Body] = {}
+        self._fatal: asyncio.Future[NoReturn]
+
+    def register(self, name: str, body: Body) -> None:
+        """Make a workflow known; before ``launch``."""
+        self._bodies[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(self._guarded(body))
+
+    async def launch(self) -> None:
+        """Open the file and take up what an earlier process of this executor left.
+
+        Raises StateError when the file cannot be used.
+        """
+        _prepare(self._file)
+        _quiet()
+        self._fatal = asyncio.get_running_loop().create_future()
+        try:
+            DBOS(
+                config={
+                    "name": "abreast",
+                    "system_database_url": f"sqlite:///{self._file}",
+                    "application_version": COMPATIBILITY,
+                    "executor_id": self._executor,
+                    "serializer": _JsonOnly(),
+                    "notification_listener_polling_interval_sec": 0.05,
+                    "log_level": "CRITICAL",
+                }
+            )
+            await asyncio.to_thread(DBOS.launch)
+        except Exception as error:
+            raise _unusable(self._file, error) from error
+
+    async def run(self, name: str, id: str, *arguments: Json) -> Json:  # noqa: A002 (the engine's word)
+        """Run the workflow ``id`` to its end, from where it stands, and return what it returned.
+
+        Raises StateError when it cannot go on now; it stays resumable.
+        """
+        status = await DBOS.get_workflow_status_async(id)
+        if status is not None and status.app_version not in {None, COMPATIBILITY}:
+            raise StateError(
+                f"deployment {id} was begun by another version of abreast",
+                need=f"a version whose engine is at {status.app_version}; this one is at {COMPATIBILITY}",
+                next="install the version of abreast that began it, and: abreast resume " + id,
+            )
+        handle = await (DBOS.retrieve_workflow_async(id) if status else self._start(name, id, *arguments))
+        result = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
+        await asyncio.wait({result, self._fatal}, return_when=asyncio.FIRST_COMPLETED)
+        if self._fatal.done():
+            self._fatal.result()
+        return await result
+
+    async def child(self, name: str, id: str, *arguments: Json) -> Awaitable[Json]:  # noqa: A002
+        """Start a child workflow (in a fixed order, with a fixed id) and return what its end can be awaited by."""
+        handle = await self._start(name, id, *arguments)
+        result: Awaitable[Json] = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
+        return result
+
+    async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """Run ``work`` once and record what it returned; a recorded step is not run again."""
+        return await DBOS.run_step_async({"name": name}, work)
+
+    async def status(self, id: str) -> str | None:  # noqa: A002
+        """Return the engine's status of a workflow (``PENDING``, ``SUCCESS``, …), None if it is unknown."""
+        found = await DBOS.get_workflow_status_async(id)
+        return found.status if found else None
+
+    def close(self) -> None:
+        """Let go of the file; what still runs here is left for ``resume``."""
+        DBOS.destroy(destroy_registry=True)
+
+    async def _start(self, name: str, id: str, *arguments: Json) -> Any:  # noqa: A002, ANN401
+        with SetWorkflowID(id):
+            return await DBOS.start_workflow_async(self._bodies[name], *arguments)
+
+    def _guarded(self, body: Body) -> Body:
+        async def run(*arguments: Json) -> Json:
+            try:
+                return await body(*arguments)
+            except Exception as error:  # noqa: BLE001 (recorded as the workflow's end, it could never be resumed)
+                if not self._fatal.done():
+                    self._fatal.set_exception(_unusable(self._file, error))
+                return await asyncio.Event().wait()
+
+        run.__qualname__ = run.__name__ = getattr(body, "__name__", "run")
+        return run
+
+
+def _prepare(file: Path) -> None:
+    """Create the file, readable by its owner only, in write-ahead mode; raise StateError if it is no database."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        with closing(sqlite3.connect(file, timeout=30)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA schema_version").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: Exception) -> StateError:
+    if isinstance(error, StateError):
+        return error
+    return StateError(
+        f"{file}: the record of running deployments cannot be used: {type(error).__name__}: {error}",
+        need="a file that is whole and can be written, on a disk with room",
+        next="mend it, then: abreast resume",
+    )
+
+
+def _quiet() -> None:
+    """Keep the engine's own log, which shows tracebacks, off every output."""
+    logger = logging.getLogger("dbos")
+    logger.propagate = False
+    logger.handlers = [logging.NullHandler()]

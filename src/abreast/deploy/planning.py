@@ -1,0 +1,152 @@
+"""Plan: what would be deployed, in which order, and why; from what is live, what changed and what is asked."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from abreast.core.errors import UsageError
+from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
+from abreast.core.planner import Facts, decide
+from abreast.core.states import State
+from abreast.core.watch import decide as matching
+from abreast.deploy.ports import Ports
+from abreast.ledger.interface import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for: ``release`` names one already built, ``since`` compares with another commit."""
+
+    kind: Kind = Kind.DEPLOY
+    services: tuple[str, ...] = ()
+    since: str | None = None
+    release: str | None = None
+    reason: str = ""
+
+
+async def propose(ports: Ports, project: str, environment: Environment, request: Request) -> Plan:
+    """Return a plan without a deployment's id; it takes a new release only when it is ``numbered``.
+
+    Raises UsageError for an unknown service, commit or release.
+    """
+    _known(environment, request.services)
+    live = await asyncio.to_thread(ports.ledger.live, environment.name)
+    running = await _running(ports, live)
+    if request.kind is Kind.ROLLBACK or request.release:
+        release = await asyncio.to_thread(_release, ports, environment, request)
+        return _of_release(ports, project, environment, request, release, live, running)
+    return await _of_commit(ports, project, environment, request, live, running)
+
+
+async def _of_commit(
+    ports: Ports, project: str, environment: Environment, request: Request,
+    live: dict[str, Live], running: frozenset[str],
+) -> Plan:  # fmt: skip
+    commit = await asyncio.to_thread(ports.source.commit)
+    facts = {
+        service.name: Facts(
+            live.get(service.name),
+            await asyncio.to_thread(_changed, ports, service, live.get(service.name), commit, request.since),
+            service.name in running,
+        )
+        for service in environment.services
+    }
+    parts = decide(environment.services, facts, commit, request.services, _notes(ports, environment.services))
+    return _plan(ports, project, environment, request, "", commit, parts)
+
+
+def _changed(
+    ports: Ports, service: Service, live: Live | None, commit: str, since: str | None
+) -> Sequence[tuple[str, str]] | None:
+    base = ports.source.commit(since) if since else live.commit if live else None
+    if base is None or base == commit:
+        return ()
+    files = ports.source.changed(base, commit)
+    return None if files is None else matching(service.watch, files)
+
+
+def _of_release(
+    ports: Ports, project: str, environment: Environment, request: Request,
+    release: Release, live: dict[str, Live], running: frozenset[str],
+) -> Plan:  # fmt: skip
+    """Plan to bring back what a release had; its artifacts and definitions, as they were."""
+    names = [service.name for service in environment.services]
+    missing = [name for name in request.services if name not in release.parts]
+    if missing:
+        raise UsageError(f"release {release.version} has no {', '.join(missing)}", next="abreast history")
+    notes = _notes(ports, environment.services)
+    parts = []
+    for name in sorted(release.parts, key=lambda name: names.index(name) if name in names else len(names)):
+        part, now = release.parts[name], live.get(name)
+        meant = not request.services or name in request.services
+        same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
+        action = Action.DEPLOY if meant and not same else Action.KEEP
+        why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "as it is"
+        parts.append(
+            ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ()))
+        )
+    return _plan(ports, project, environment, request, release.version, release.commit, tuple(parts))
+
+
+def _plan(
+    ports: Ports, project: str, environment: Environment, request: Request,
+    release: str, commit: str, parts: tuple[ServicePlan, ...],
+) -> Plan:  # fmt: skip
+    return Plan(
+        deployment="",
+        kind=request.kind,
+        project=project,
+        environment=environment.name,
+        release=release,
+        commit=commit,
+        services=parts,
+        settle=environment.settle,
+        drain=environment.drain,
+        on_failure=environment.on_failure,
+        reason=request.reason,
+        author=ports.source.author(),
+    )
+
+
+def _release(ports: Ports, environment: Environment, request: Request) -> Release:
+    """Return the release that is meant: the one named, or the last good one before what is live."""
+    if request.release:
+        return ports.ledger.release(request.release)
+    good = [
+        deployment.release
+        for deployment in ports.ledger.deployments(environment.name, limit=1000)
+        if deployment.state is State.SUCCEEDED
+    ]
+    older = [version for version in good if _number(version) < _number(good[0])] if good else []
+    if not older:
+        raise UsageError(
+            f"there is no release before {good[0] if good else 'the first'} in {environment.name}",
+            need="an earlier deployment that succeeded",
+            next=f"abreast history --env {environment.name}",
+        )
+    return ports.ledger.release(older[0])
+
+
+def _number(version: str) -> int:
+    return int(version.removeprefix("v"))
+
+
+async def _running(ports: Ports, live: dict[str, Live]) -> frozenset[str]:
+    """Return the services whose live version its platform sees."""
+    seen = set()
+    for platform in {one.platform for one in live.values()} & ports.platforms.keys():
+        ids = {one.version.id: one.service for one in live.values() if one.platform == platform}
+        sightings = await ports.platforms[platform].look(list(ids))
+        seen |= {ids[version] for version, sighting in sightings.items() if sighting.present}
+    return frozenset(seen)
+
+
+def _notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:
+    return {service.name: ports.platforms[service.platform].abilities(service).notes for service in services}
+
+
+def _known(environment: Environment, names: Sequence[str]) -> None:
+    known = [service.name for service in environment.services]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no service {name!r}", need=f"one of: {', '.join(known)}")

@@ -1,0 +1,42 @@
+"""What the story needs from outside, handed in by the wiring."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from abreast.artifacts.interface import Artifacts
+from abreast.checks.interface import Check
+from abreast.commands.interface import Runner
+from abreast.core.model import Service
+from abreast.core.secrets import Secret
+from abreast.ledger.interface import Ledger
+from abreast.platforms.interface import Platform
+from abreast.source.interface import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a deployment works: ``work`` for what is being built, ``logs`` for what commands print."""
+
+    work: Path
+    logs: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The seams of one environment.
+
+    ``reveal`` looks up the values of a service's secrets; ``inherited`` is what every child's environment
+    begins with; ``now`` is the time as an ISO 8601 text.
+    """
+
+    ledger: Ledger
+    platforms: Mapping[str, Platform]
+    check: Check
+    command: Runner
+    source: Source
+    artifacts: Artifacts
+    folders: Folders
+    reveal: Callable[[Service], Mapping[str, Secret]]
+    inherited: Mapping[str, str]
+    now: Callable[[], str]

@@ -1,0 +1,102 @@
+"""One service's part of a deployment, until its candidate is ready for users: build, stage, check."""
+
+import asyncio
+from collections.abc import Sequence
+
+from abreast.core.errors import PlatformError
+from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.trial import Look, Trial, Verdict
+from abreast.deploy.build import build
+from abreast.deploy.run import Run
+from abreast.deploy.surroundings import surroundings
+from abreast.ledger.interface import Part
+from abreast.platforms.interface import Order, Sighting
+
+
+def version_id(part: ServicePlan, deployment: str) -> str:
+    """Return the id of the version that a deployment brings up of a service."""
+    return f"{part.name}-{deployment}"
+
+
+async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
+    """Return the service's candidate, up and healthy, or why there is none."""
+    made = await run.chapter(Chapter.BUILD, lambda: build(run, part), Part, part.name)
+    if isinstance(made, Failure):
+        return made
+    await _others_first(run, part)
+    version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
+    if isinstance(version, Failure):
+        return version
+    if failure := await run.chapter(Chapter.CHECK, lambda: check(run, part, version), None, part.name):
+        return failure
+    run.staged[part.name].set()
+    return version
+
+
+async def _others_first(run: Run, part: ServicePlan) -> None:
+    """Wait for the candidates that this one needs, or until the deployment stops."""
+    needed = [run.staged[name] for name in part.service.needs if name in run.staged]
+    if not needed:
+        return
+    ready = asyncio.ensure_future(_all(needed))
+    halted = asyncio.ensure_future(run.halt.wait())
+    await asyncio.wait([ready, halted], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    halted.cancel()
+
+
+async def _all(events: Sequence[asyncio.Event]) -> str:
+    for event in events:
+        await event.wait()
+    return ""
+
+
+async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
+    """Bring the candidate up; raises PlatformError."""
+    artifact = run.ports.artifacts.path(made.artifact)
+    if artifact is None:
+        raise PlatformError(
+            f"the artifact {made.artifact[:19]}… of {part.name} is gone",
+            need="what was built for this release",
+            next="abreast deploy",
+        )
+    env, secrets = surroundings(run.ports, run.plan, part.service, made.commit)
+    order = Order(
+        version_id(part, run.plan.deployment),
+        part.service,
+        artifact,
+        made.artifact,
+        part.previous,
+        env,
+        secrets,
+    )
+    return await run.ports.platforms[part.service.platform].stage(order)
+
+
+async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None:
+    """Look at the candidate until it proves healthy or fails; returns why it failed."""
+    health = part.service.health
+    trial = Trial(health.start, health.hold)
+    begin = asyncio.get_running_loop().time()
+    pause = 0.03
+    while trial.verdict is Verdict.OPEN:
+        seen, look = await look_at(run, part, version)
+        trial = trial.after(Look(asyncio.get_running_loop().time() - begin, look.good, look.why, look.final))
+        if trial.verdict is Verdict.FAILED:
+            return Failure(Chapter.CHECK, trial.why, part.name, seen.log)
+        if stopping := run.halt.stopping(Chapter.CHECK, part.name):
+            return stopping
+        if trial.verdict is Verdict.OPEN:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, 0.25)
+    return None
+
+
+async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Sighting, Look]:
+    """Look once, at the platform and at the version itself."""
+    sightings = await run.ports.platforms[part.service.platform].look([version.id])
+    seen = sightings[version.id]
+    if seen.restarts or not seen.present:
+        return seen, Look(0, good=False, why=f"the process ended: {seen.exit or 'it is gone'}", final=True)
+    found = await run.ports.check(version, part.service.health, part.commit)
+    return seen, Look(0, found.good, found.why, found.final)

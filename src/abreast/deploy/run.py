@@ -1,0 +1,142 @@
+"""One deployment in this process: how its chapters are run, recorded, retried, stopped and told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import stamina
+from typing_extensions import TypeForm
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import AbreastError, StateError, TransientError
+from abreast.core.events import Event, What
+from abreast.core.model import Cause, Chapter, Failure, Plan
+from abreast.core.states import State
+from abreast.deploy.engine import Engine, Json
+from abreast.deploy.ports import Ports
+
+T = TypeVar("T")
+
+_STOPPABLE = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
+
+
+class Halt:
+    """Tells every rollout of a deployment that one failed, or that a person wants it to stop."""
+
+    def __init__(self) -> None:
+        self._first: Failure | None = None
+        self._event = asyncio.Event()
+
+    def set(self, failure: Failure) -> None:
+        """Ask all to stop because of ``failure``; the first one stands."""
+        self._first = self._first or failure
+        self._event.set()
+
+    def stopping(self, chapter: Chapter, service: str | None) -> Failure | None:
+        """Return how a chapter ends that stops now, None while nothing asks it to."""
+        first = self._first
+        if first is None:
+            return None
+        if first.cause is Cause.CANCELLED:
+            return Failure(chapter, first.what, cause=Cause.CANCELLED)
+        because = f"stopped, since {first.service or 'the deployment'} failed"
+        return Failure(chapter, because, service, cause=Cause.STOPPED)
+
+    async def wait(self) -> str:
+        """Wait until all should stop and return why."""
+        await self._event.wait()
+        return self._first.what if self._first else ""
+
+
+class Run:
+    """A plan being carried out; ``attempt`` tells a resumed turn-back's records from the first's."""
+
+    def __init__(self, plan: Plan, ports: Ports, engine: Engine, attempt: str = "") -> None:
+        self.plan = plan
+        self.ports = ports
+        self.halt = Halt()
+        self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
+        self._engine = engine
+        self._attempt = attempt
+
+    async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
+        """Record an event of this deployment, once."""
+        event = Event(self.plan.deployment, self._attempt + key, what, text, **more)
+        await asyncio.to_thread(self.ports.ledger.record, event)
+
+    async def enter(self, state: State, text: str = "", **data: object) -> None:
+        """Move the deployment to a state."""
+        await self.tell(f"state/{state}", What.STATE, text, state=state, data=data)
+
+    async def chapter(
+        self,
+        chapter: Chapter,
+        work: Callable[[], Awaitable[T | Failure]],
+        kind: TypeForm[T] | None = None,
+        service: str | None = None,
+        turn: str = "",
+    ) -> T | Failure:
+        """Run one chapter (of one service, or of all) as one recorded step.
+
+        What it returns is recorded; a failure stops the others where they can still be stopped. ``turn``
+        tells repeated chapters apart.
+        """
+        key = "/".join(filter(None, (service, chapter, turn)))
+
+        async def step() -> Json:
+            await self.tell(f"{key}/started", What.STARTED, service=service, chapter=chapter)
+            outcome = await self._attempt_it(chapter, key, work, service)
+            await self._tell_end(key, chapter, service, outcome)
+            if isinstance(outcome, Failure):
+                return {"failure": dump(outcome)}
+            return {"result": dump(outcome, kind) if kind else None}
+
+        answer = await self._engine.step(key, step)
+        if "failure" in answer:
+            failure = load(Failure, answer["failure"])
+            self.halt.set(failure)
+            return failure
+        return cast("T", load(kind, answer["result"]) if kind else None)
+
+    async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object) -> None:
+        if not isinstance(outcome, Failure):
+            return await self.tell(f"{key}/ended", What.FINISHED, service=service, chapter=chapter)
+        what = What.FAILED if outcome.cause is Cause.FAULT else What.STOPPED
+        whose = outcome.service or service
+        data = {"log": list(outcome.log)}
+        return await self.tell(f"{key}/ended", what, outcome.what, service=whose, chapter=chapter, data=data)
+
+    async def _attempt_it(
+        self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        if chapter in _STOPPABLE and (stopping := self.halt.stopping(chapter, service)):
+            return stopping
+        try:
+            return await self._retrying(chapter, key, work, service)
+        except StateError:
+            raise
+        except AbreastError as error:
+            return Failure(chapter, str(error), service)
+        except Exception as error:  # noqa: BLE001 (whatever goes wrong in a chapter turns back, it never escapes)
+            return Failure(chapter, f"unexpected: {type(error).__name__}: {error}", service)
+
+    async def _retrying(
+        self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        async for attempt in stamina.retry_context(
+            TransientError, attempts=3, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                if attempt.num > 1:
+                    again = f"again, attempt {attempt.num} of 3"
+                    await self.tell(
+                        f"{key}/retry-{attempt.num}", What.RETRY, again, service=service, chapter=chapter
+                    )
+                return await work()
+        raise AssertionError("the last attempt returns or raises")
+
+
+def only_failures(outcomes: Sequence[object]) -> list[Failure]:
+    """Return the failures among outcomes, those that stopped the others first."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    return sorted(failures, key=lambda failure: failure.cause is Cause.STOPPED)

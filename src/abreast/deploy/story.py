@@ -1,0 +1,153 @@
+"""The story of a deployment, from the plan to the end: all services new, or all as they were.
+
+Each chapter is one recorded step, so that a process killed anywhere goes on from the last of them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from abreast.core.codec import dump, load
+from abreast.core.events import What
+from abreast.core.model import Action, Cause, Chapter, Failure, Plan, Version
+from abreast.core.states import State
+from abreast.core.wayback import way_back
+from abreast.deploy.engine import Engine, Json
+from abreast.deploy.ports import Ports
+from abreast.deploy.rollout import rollout
+from abreast.deploy.run import Run, only_failures
+from abreast.deploy.turn import retire, turn, turn_back
+from abreast.deploy.watch import watch
+from abreast.ledger.interface import Part
+
+DEPLOYMENT = "deployment"
+ROLLOUT = "rollout"
+WAY_BACK = "way-back"
+
+
+class Story:
+    """The deployments of one environment, told by one process, one after the other."""
+
+    def __init__(self, ports: Ports, engine: Engine) -> None:
+        self.ports = ports
+        self.engine = engine
+        self._runs: dict[str, Run] = {}
+        engine.register(DEPLOYMENT, self.deployment)
+        engine.register(ROLLOUT, self.rollout)
+        engine.register(WAY_BACK, self.way_back_again)
+
+    def run(self, plan: Plan, attempt: str = "") -> Run:
+        """Return the plan's run in this process, made at the first call."""
+        return self._runs.setdefault(plan.deployment + attempt, Run(plan, self.ports, self.engine, attempt))
+
+    async def deployment(self, argument: Json) -> str:
+        """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
+        run = self.run(load(Plan, argument))
+        await run.enter(State.RUNNING)
+        await self._keep_unchanged(run)
+        candidates = await self._candidates(run, argument)
+        if failures := only_failures(candidates):
+            return await self._give_up(run, failures)
+        versions = {found.service: found for found in candidates if isinstance(found, Version)}
+        turned = await run.chapter(Chapter.TURN, lambda: turn(run, versions))
+        if isinstance(turned, Failure):
+            return await self._give_up(run, [turned], turned=True)
+        return await self._watch(run, versions)
+
+    async def rollout(self, argument: Json, name: str) -> Json:
+        """One service's part, until its candidate is ready for users."""
+        run = self.run(load(Plan, argument))
+        part = next(part for part in run.plan.rollouts if part.name == name)
+        return dump(await rollout(run, part), Version | Failure)
+
+    async def _candidates(self, run: Run, argument: Json) -> list[Version | Failure]:
+        children = [
+            await self.engine.child(ROLLOUT, f"{run.plan.deployment}/{part.name}", argument, part.name)
+            for part in run.plan.rollouts
+        ]
+        return [load(Version | Failure, await child) for child in children]
+
+    async def _keep_unchanged(self, run: Run) -> None:
+        """Make what is live of a service that does not change a part of the release."""
+        for part in run.plan.services:
+            if part.action is Action.KEEP and part.previous:
+                kept = Part(part.name, part.commit, part.previous.artifact, part.previous.definition)
+                await asyncio.to_thread(self.ports.ledger.built, run.plan.release, kept)
+
+    async def _watch(self, run: Run, versions: Mapping[str, Version]) -> str:
+        """Watch until all that stay on the new version have settled."""
+        staying, failed = tuple(versions), list[Failure]()
+        while staying:
+            look = partial(watch, run, staying, versions)
+            found = await run.chapter(Chapter.WATCH, look, list[Failure], turn="+".join(staying))
+            failures = [found] if isinstance(found, Failure) else found
+            if not failures:
+                break
+            failed += failures
+            way = way_back(staying, failures, run.plan.on_failure)
+            if stuck := await self._turn_back(run, failures, way.back):
+                return await self._stuck(run, stuck)
+            staying = way.stay
+        await self._settle(run, staying)
+        return await self._end(run, failed)
+
+    async def _settle(self, run: Run, names: Sequence[str]) -> None:
+        """Let the old versions go; users are on the new ones, so what goes wrong here is only told."""
+        if names:
+            await run.chapter(Chapter.SETTLE, lambda: retire(run, names, new=False))
+
+    async def _give_up(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
+        """Put everything back as it was; ``turned`` where users may have been moved."""
+        names = [part.name for part in run.plan.rollouts]
+        if stuck := await self._turn_back(run, failures, names, turned=turned):
+            return await self._stuck(run, stuck)
+        return await self._end(run, failures)
+
+    async def _turn_back(
+        self, run: Run, failures: Sequence[Failure], names: Sequence[str], *, turned: bool = True
+    ) -> Failure | None:
+        await run.enter(State.TURNING_BACK, _because(failures), back=list(names))
+        again = "+".join(names)
+        if turned:
+            failure = await run.chapter(Chapter.TURN_BACK, lambda: turn_back(run, names), turn=again)
+            if isinstance(failure, Failure):
+                return failure
+        gone = await run.chapter(
+            Chapter.SETTLE, lambda: retire(run, names, new=True), turn=f"discard/{again}"
+        )
+        return gone if isinstance(gone, Failure) else None
+
+    async def way_back_again(self, argument: Json, attempt: str) -> str:
+        """Finish a turn-back that got stuck; services that stayed on the new version settle."""
+        run = self.run(load(Plan, argument), attempt)
+        names = await self._to_turn_back(run)
+        why = Failure(Chapter.TURN_BACK, "the turn-back is tried again")
+        if stuck := await self._turn_back(run, [why], names):
+            return await self._stuck(run, stuck)
+        await self._settle(run, [part.name for part in run.plan.rollouts if part.name not in names])
+        return await self._end(run, [why])
+
+    async def _to_turn_back(self, run: Run) -> list[str]:
+        events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
+        told = [event.data["back"] for event in events if event.what is What.STATE and "back" in event.data]
+        return load(list[str], told[-1])
+
+    async def _stuck(self, run: Run, failure: Failure) -> str:
+        await run.enter(State.STUCK, failure.what)
+        return State.STUCK.value
+
+    async def _end(self, run: Run, failures: Sequence[Failure]) -> str:
+        cancelled = any(failure.cause is Cause.CANCELLED for failure in failures)
+        back = State.CANCELLED if cancelled else State.TURNED_BACK
+        state = back if failures else State.SUCCEEDED
+        await run.enter(state, _because(failures))
+        return state.value
+
+
+def _because(failures: Sequence[Failure]) -> str:
+    """Say in one line why a deployment goes back, with the failure that began it."""
+    if not failures:
+        return ""
+    first = failures[0]
+    where = f"{first.service}: " if first.service else ""
+    return where + first.what.splitlines()[0]

@@ -1,0 +1,24 @@
+"""The whole environment of a child process: what is inherited, what abreast sets, what the service asks for."""
+
+from collections.abc import Mapping
+
+from abreast.core.model import Plan, Service
+from abreast.deploy.ports import Ports
+
+
+def surroundings(
+    ports: Ports, plan: Plan, service: Service, commit: str
+) -> tuple[Mapping[str, str], frozenset[str]]:
+    """Return the variables of a child and the names of those that are secret.
+
+    Raises UsageError that names every secret whose value is not at hand.
+    """
+    secrets = ports.reveal(service)
+    revealed = {name: secret.reveal() for name, secret in secrets.items()}
+    told = {
+        "ABREAST_SERVICE": service.name,
+        "ABREAST_ENVIRONMENT": plan.environment,
+        "ABREAST_RELEASE": plan.release,
+        "ABREAST_COMMIT": commit,
+    }
+    return {**ports.inherited, **service.env, **revealed, **told}, frozenset(revealed)

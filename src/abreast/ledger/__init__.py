@@ -1,0 +1,1 @@
+"""The record of every deployment, and its hash-chained audit trail."""

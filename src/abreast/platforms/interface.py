@@ -1,0 +1,90 @@
+"""The port that every platform fills: stage, turn, retire, look."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from abreast.core.model import Live, Service, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a platform can do with a service; ``notes`` are printed in the plan.
+
+    ``candidates``: a new version can be up without users. ``together``: all services move in one step.
+    """
+
+    candidates: bool
+    together: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to bring up: ``env`` is the child's whole environment; ``secrets`` names what in it is never shown."""
+
+    version: str
+    service: Service
+    artifact: Path
+    digest: str
+    previous: Live | None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Users of ``service`` go to ``to``; None takes them off the service (it had no version before)."""
+
+    service: Service
+    to: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a version looks like from its platform: ``log`` holds the last lines it printed.
+
+    ``restarts`` counts crashes since it came up; ``exit`` says how it last ended.
+    """
+
+    present: bool
+    restarts: int = 0
+    exit: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Platform(ABC):
+    """Every verb is safe to repeat: it looks before it creates, and a second call changes nothing.
+
+    Raises PlatformError, or TransientError where a repeat a moment later may succeed.
+    """
+
+    name: str
+
+    @abstractmethod
+    def abilities(self, service: Service) -> Abilities:
+        """Tell what can be done with ``service``; no I/O."""
+
+    @abstractmethod
+    async def stage(self, order: Order) -> Version:
+        """Bring the version up without users; it need not be healthy yet."""
+
+    @abstractmethod
+    async def turn(self, moves: Sequence[Move]) -> None:
+        """Move users as told, all services in one step; turning back is the same verb."""
+
+    @abstractmethod
+    async def retire(self, versions: Sequence[str], drain: float) -> None:
+        """Let what is in flight finish (``drain`` seconds at most) and take the versions away.
+
+        Takes away what ``stage`` left, also half-way; unknown ids are fine.
+        """
+
+    @abstractmethod
+    async def look(self, versions: Sequence[str]) -> Mapping[str, Sighting]:
+        """Tell how each version stands, by its id."""
+
+    @abstractmethod
+    async def down(self) -> None:
+        """Stop everything that this platform runs for the environment; its data stays."""

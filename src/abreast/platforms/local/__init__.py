@@ -1,0 +1,1 @@
+"""The embedded platform: processes and folders on this machine, behind Envoy."""

@@ -1,0 +1,209 @@
+"""The local platform: a supervisor that keeps processes, a router that moves users between them."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from abreast.core.errors import PlatformError
+from abreast.core.model import Address, Service, Version
+from abreast.platforms.interface import Abilities, Move, Order, Platform, Sighting
+from abreast.platforms.local.router.router import Router
+from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
+from abreast.platforms.local.router.site import lay_site
+from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
+
+ROUTER = "router"
+GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL for a process that has nothing in flight."""
+TAIL = 20
+
+
+class LocalPlatform(Platform):
+    """Runs one environment in ``home``; what services print goes to ``logs``."""
+
+    name = "local"
+
+    def __init__(self, home: Path, logs: Path) -> None:
+        self._home = home
+        self._logs = logs
+        self._supervisor = Supervisor(home)
+        self._router = Router(home / ROUTER)
+        self._starting = asyncio.Lock()
+        self._started = False
+        self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
+
+    def abilities(self, service: Service) -> Abilities:
+        """Candidates without users, and all services in one step."""
+        return Abilities(candidates=True, together=True)
+
+    async def stage(self, order: Order) -> Version:
+        """Start the instances, or lay out the folder, and make it known to the router without users."""
+        await self._start()
+        target = await (self._start_instances(order) if order.service.run else self._lay_out(order))
+        service = order.service
+        listener = _listener(service)
+        await self._router.change(
+            lambda table: table.with_listener(service.name, listener).with_candidate(service.name, target)
+        )
+        return self._version(order, listener, target)
+
+    async def turn(self, moves: Sequence[Move]) -> None:
+        """Move users of all services by one rename of the router's routes."""
+        await self._start()
+        aims = {move.service.name: move.to.id if move.to else None for move in moves}
+        await self._router.change(lambda table: table.turned(aims))
+
+    async def retire(self, versions: Sequence[str], drain: float) -> None:
+        """Let requests in flight finish, take the versions from the router, end their processes."""
+        if self._supervisor.running():
+            await self._router.drained(versions, drain)
+            await self._router.change(lambda table: table.without(versions))
+        await self._end(versions)
+        for version in versions:
+            await asyncio.to_thread(shutil.rmtree, self._folder(version), ignore_errors=True)
+
+    async def look(self, versions: Sequence[str]) -> Mapping[str, Sighting]:
+        """Tell of each version whether all of it is up, and how often it crashed."""
+        if not self._supervisor.running():
+            return {version: Sighting(present=False, exit="nothing runs here") for version in versions}
+        instances = await self._instances()
+        return {version: self._sighting(version, instances) for version in versions}
+
+    async def down(self) -> None:
+        """Stop every process of the environment, the router and the supervisor; data and logs stay."""
+        if not self._home.exists():
+            return
+        await asyncio.to_thread(self._supervisor.start)
+        await self._end(None)
+        await asyncio.to_thread(self._supervisor.shutdown)
+        for folder in ("versions", ROUTER):
+            await asyncio.to_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
+
+    # ── parts of staging ────────────────────────────────────────────────────────────────────────
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if self._started:
+                return
+            await asyncio.to_thread(self._supervisor.start)
+            await asyncio.to_thread(self._supervisor.ensure, self._router_spec())
+            await self._router.ready()
+            self._started = True
+
+    def _router_spec(self) -> InstanceSpec:
+        return InstanceSpec(
+            id=ROUTER,
+            command=self._router.argv(),
+            cwd=self._home / ROUTER,
+            env={"PATH": os.defpath},
+            secrets=frozenset(),
+            log=self._logs / "router.log",
+            wants_port=False,
+        )
+
+    async def _start_instances(self, order: Order) -> Upstream:
+        folder = self._folder(order.version)
+        if not folder.exists():
+            await asyncio.to_thread(_copy, order.artifact, folder)
+        specs = [self._spec(order, folder, number) for number in range(order.service.instances)]
+        started = await asyncio.gather(*(asyncio.to_thread(self._supervisor.ensure, spec) for spec in specs))
+        return Upstream(order.version, tuple(one.port for one in started if one.port))
+
+    def _spec(self, order: Order, folder: Path, number: int) -> InstanceSpec:
+        data = self._home / "data" / order.service.name
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        assert order.service.run
+        return InstanceSpec(
+            id=f"{order.version}-{number}",
+            command=order.service.run,
+            cwd=folder,
+            env={**order.env, "ABREAST_DATA": str(data)},
+            secrets=order.secrets,
+            log=self._log(order.version),
+            wants_port=True,
+        )
+
+    async def _lay_out(self, order: Order) -> Site:
+        folder = self._folder(order.version)
+        previous = self._folder(order.previous.version.id) if order.previous else None
+        await asyncio.to_thread(lay_site, order.artifact, previous, folder)
+        return Site(order.version, folder, order.digest.removeprefix("sha256:")[:16])
+
+    def _version(self, order: Order, listener: Listener, target: Target) -> Version:
+        url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
+        if isinstance(target, Upstream):
+            probes = tuple(Address(f"http://127.0.0.1:{port}") for port in target.endpoints)
+        else:
+            probes = (Address(f"http://{order.service.name}", str(self._router.candidate_socket)),)
+        return Version(order.version, order.service.name, probes, url)
+
+    # ── what is there ──────────────────────────────────────────────────────────────────────────
+
+    async def _instances(self) -> dict[str, Instance]:
+        """Look at all instances at once; callers that come while a look is under way share it."""
+        if self._snapshot is None or self._snapshot.done():
+            self._snapshot = asyncio.ensure_future(self._fresh_instances())
+        return await asyncio.shield(self._snapshot)
+
+    async def _fresh_instances(self) -> dict[str, Instance]:
+        found = await asyncio.to_thread(self._supervisor.instances)
+        return {instance.id: instance for instance in found}
+
+    def _sighting(self, version: str, instances: Mapping[str, Instance]) -> Sighting:
+        mine = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
+        if not mine:
+            served = self._folder(version).is_dir() and ROUTER in instances
+            return Sighting(present=served, exit="" if served else "it is not here")
+        ended = next((one for one in mine if one.restarts or one.state is not InstanceState.RUNNING), None)
+        return Sighting(
+            present=all(one.state is InstanceState.RUNNING for one in mine),
+            restarts=sum(one.restarts for one in mine),
+            exit=ended.last_exit if ended else "",
+            log=_last_lines(self._log(version)) if ended else (),
+        )
+
+    async def _end(self, versions: Sequence[str] | None) -> None:
+        """End the processes of the versions (None: all there are) and wait until they are gone."""
+        while ids := await asyncio.to_thread(self._ids, versions):
+            await asyncio.to_thread(self._supervisor.stop, ids, GRACE)
+            await asyncio.sleep(0.05)
+
+    def _ids(self, versions: Sequence[str] | None) -> list[str]:
+        if not self._supervisor.running():
+            return []
+        names = [one.id for one in self._supervisor.instances() if one.state is not InstanceState.STOPPED]
+        if versions is None:
+            return names
+        return [name for name in names if any(name.startswith(f"{version}-") for version in versions)]
+
+    def _folder(self, version: str) -> Path:
+        return self._home / "versions" / version
+
+    def _log(self, version: str) -> Path:
+        return self._logs / f"{version}.log"
+
+
+def _listener(service: Service) -> Listener:
+    port, host = service.settings.get("port"), service.settings.get("host")
+    if not isinstance(port, int):
+        raise PlatformError(f"{service.name} has no port", need="local: {port: …} in abreast.yml")
+    return Listener(port, str(host) if host else None)
+
+
+def _copy(artifact: Path, folder: Path) -> None:
+    """Copy, since a process may write where it runs and an artifact never changes; whole or not at all."""
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(artifact, unfinished, symlinks=True)
+    unfinished.rename(folder)
+
+
+def _last_lines(log: Path) -> tuple[str, ...]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16384))
+            return tuple(file.read().decode(errors="replace").splitlines()[-TAIL:])
+    except OSError:
+        return ()

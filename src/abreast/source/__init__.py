@@ -1,0 +1,1 @@
+"""Where the project's code comes from."""

@@ -1,0 +1,109 @@
+"""Git, by its own command."""
+
+import os
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from abreast.core.errors import UsageError
+from abreast.source.interface import Source
+
+
+class Git(Source):
+    """The repository that ``folder`` lies in; ``folder`` may be below its top."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def commit(self, ref: str = "HEAD") -> str:
+        """Return the full id of the commit that ``ref`` names."""
+        try:
+            return self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
+        except _GitError as error:
+            if not self._inside():
+                raise UsageError(
+                    f"{self._folder} is not in a git repository",
+                    need="a commit to deploy: what goes out is what was committed",
+                    next="git init && git add -A && git commit -m 'Start'",
+                ) from error
+            raise UsageError(
+                f"there is no commit {ref} in {self._folder}",
+                need="a commit, a branch or a tag",
+                next="git commit" if ref == "HEAD" else "git log --oneline",
+            ) from error
+
+    def uncommitted(self) -> tuple[str, ...]:
+        """Return the files that differ from HEAD or that git does not know and does not ignore."""
+        entries = self._git("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
+        files, moved = [], False
+        for entry in entries:
+            if entry and not moved:
+                files.append(entry[3:])
+            moved = not moved and entry[:1] in {"R", "C"}
+        return tuple(files)
+
+    def changed(self, since: str, commit: str) -> Sequence[str] | None:
+        """Return the files in which two commits differ, net; None when ``since`` is not in the repository."""
+        try:
+            found = self._git(
+                "diff", "--name-only", "--no-renames", "-z", "--relative", since, commit, "--", "."
+            )
+        except _GitError:
+            return None
+        return tuple(name for name in found.split("\0") if name)
+
+    def checkout(self, commit: str, into: Path) -> None:
+        """Put the project's files as committed into the new folder ``into``.
+
+        An archive, since it leaves no trace in the user's repository when it is cut off half-way.
+        """
+        prefix = self._git("rev-parse", "--show-prefix").strip().rstrip("/")
+        into.mkdir(parents=True)
+        with subprocess.Popen(
+            ["git", "archive", "--format=tar", f"{commit}:{prefix}"],
+            cwd=self._top(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                    archive.extractall(into, filter="tar")
+            except tarfile.ReadError:
+                pass  # git's own words, below, say why
+            complaint = process.stderr.read().decode(errors="replace").strip()
+        if process.returncode != 0:
+            raise UsageError(f"git could not give the files of {commit[:7]}: {complaint}", next="git fsck")
+
+    def author(self) -> str:
+        """Return the name of the person at work here, "" if unknown."""
+        try:
+            return self._git("config", "user.name").strip()
+        except _GitError:
+            return os.environ.get("USER", "")
+
+    def _top(self) -> str:
+        return self._git("rev-parse", "--show-toplevel").strip()
+
+    def _inside(self) -> bool:
+        try:
+            return bool(self._git("rev-parse", "--git-dir"))
+        except _GitError:
+            return False
+
+    def _git(self, *arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=self._folder, capture_output=True, check=False)
+        except FileNotFoundError as error:
+            raise UsageError(
+                "git is not installed", need="git on the PATH", next="apt-get install git"
+            ) from error
+        if done.returncode != 0:
+            raise _GitError(done.stderr.decode(errors="replace").strip())
+        return done.stdout.decode(errors="surrogateescape")
+
+
+class _GitError(Exception):
+    """Git said no."""

@@ -1,0 +1,32 @@
+"""The port of the source: which commit, what changed, and a clean copy of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class Source(ABC):
+    """A repository, seen from the project's folder; paths are relative to that folder.
+
+    Raises UsageError where the repository cannot give what is asked.
+    """
+
+    @abstractmethod
+    def commit(self, ref: str = "HEAD") -> str:
+        """Return the full id of the commit that ``ref`` names."""
+
+    @abstractmethod
+    def uncommitted(self) -> tuple[str, ...]:
+        """Return the files that differ from HEAD or that git does not know and does not ignore."""
+
+    @abstractmethod
+    def changed(self, since: str, commit: str) -> Sequence[str] | None:
+        """Return the files in which two commits differ, net; None when ``since`` is not in the repository."""
+
+    @abstractmethod
+    def checkout(self, commit: str, into: Path) -> None:
+        """Put the project's files as committed into the new folder ``into``."""
+
+    @abstractmethod
+    def author(self) -> str:
+        """Return the name of the person at work here, "" if unknown."""

@@ -1,0 +1,142 @@
+"""The only place that names concrete classes: puts the parts of abreast together for one project."""
+
+import getpass
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from abreast.artifacts.folder import FolderArtifacts
+from abreast.checks.http import HttpCheck
+from abreast.commands.shell import run as run_command
+from abreast.config.load import Project, find, load
+from abreast.config.variables import resolve
+from abreast.core.errors import UsageError
+from abreast.core.model import Plan, Service
+from abreast.core.secrets import Secret
+from abreast.deploy.engine import Engine
+from abreast.deploy.ports import Folders, Ports
+from abreast.deploy.session import Desk
+from abreast.ledger.lock import EnvironmentLock
+from abreast.ledger.sqlite import SqliteLedger
+from abreast.platforms.interface import Platform
+from abreast.platforms.local.platform import LocalPlatform
+from abreast.platforms.local.settings import LocalSettings
+from abreast.source.git import Git
+
+PLATFORMS = {"local": LocalSettings}
+"""Every platform's name and the model of its settings in abreast.yml."""
+
+INHERITED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""What every child sees of the caller's environment; all else is asked for in abreast.yml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A project on this machine: the folder of its abreast.yml, and where abreast keeps its state."""
+
+    root: Path
+    state: Path
+    variables: Mapping[str, str]
+
+    @classmethod
+    def at(cls, start: Path, variables: Mapping[str, str]) -> "Place":
+        """Return the project that ``start`` is in; raises ConfigError if there is none."""
+        root = find(start).parent
+        return cls(root, state_folder(root, variables), variables)
+
+    def project(self) -> Project:
+        """Read abreast.yml; raises ConfigError with every fault."""
+        return load(self.root / "abreast.yml", self.variables, PLATFORMS)
+
+    def ledger(self) -> SqliteLedger:
+        """Open the ledger; raises StateError."""
+        return SqliteLedger.open(self.state)
+
+    def lock(self, environment: str) -> EnvironmentLock:
+        """Return the lock of an environment."""
+        return EnvironmentLock(self.state / "locks", environment)
+
+    def platforms(self, environment: str) -> dict[str, Platform]:
+        """Return the platforms as they serve one environment."""
+        home = self.state / "local" / environment
+        return {"local": LocalPlatform(home, logs=self.state / "logs" / environment)}
+
+    def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
+        """Return the seams that a deployment in ``environment`` uses."""
+        return Ports(
+            ledger=ledger,
+            platforms=self.platforms(environment),
+            check=HttpCheck(),
+            command=run_command,
+            source=Git(self.root),
+            artifacts=FolderArtifacts(self.state / "artifacts"),
+            folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),
+            reveal=self._reveal,
+            inherited=self._inherited(),
+            now=utc_now,
+        )
+
+    def desk(
+        self, environment: str, ledger: SqliteLedger, say: Callable[[str], None], begin: Callable[[Plan], None]
+    ) -> Desk:
+        """Return what a deploying command works with."""
+        return Desk(
+            ports=self.ports(environment, ledger),
+            lock=self.lock(environment),
+            engine=lambda: Engine(self.state / "engine" / f"{environment}.db", environment),
+            new_id=new_id,
+            say=say,
+            begin=begin,
+        )
+
+    def _reveal(self, service: Service) -> Mapping[str, Secret]:
+        return resolve(service.secrets, self.variables)
+
+    def _inherited(self) -> dict[str, str]:
+        return {
+            name: value
+            for name, value in self.variables.items()
+            if name in INHERITED or name.startswith("LC_")
+        }
+
+
+def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
+    """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db``, or a folder), else ``.abreast``."""
+    told = variables.get("ABREAST_STATE", "")
+    if not told:
+        return root / ".abreast"
+    if told.startswith("sqlite:///"):
+        return Path(told.removeprefix("sqlite:///")).absolute().parent
+    if "://" in told:
+        raise UsageError(
+            f"ABREAST_STATE={told.split('://', 1)[0]}://… is not a place that this version can use",
+            need="sqlite:///PATH/ledger.db or a folder",
+        )
+    return Path(told).absolute()
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def who() -> str:
+    """Return the name of the person at this terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def new_id() -> str:
+    """Return a ULID: 26 letters that sort by time, then by chance (https://github.com/ulid/spec)."""
+    number = int(time.time() * 1000) << 80 | secrets.randbits(80)
+    return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> shift & 31] for shift in range(125, -1, -5))
