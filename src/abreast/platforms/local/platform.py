@@ -173,7 +173,7 @@ class LocalPlatform(Platform):
     def _ids(self, versions: Sequence[str] | None) -> list[str]:
         if not self._supervisor.running():
             return []
-        names = [one.id for one in self._supervisor.instances() if one.state is not InstanceState.STOPPED]
+        names = [one.id for one in self._supervisor.instances()]
         if versions is None:
             return names
         return [name for name in names if any(name.startswith(f"{version}-") for version in versions)]

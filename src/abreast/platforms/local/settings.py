@@ -9,7 +9,10 @@ class LocalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     port: int | None = Field(
-        None, ge=1024, le=65535, description="The port that users reach; 8080 and up, in order, where none is given."
+        None,
+        ge=1024,
+        le=65535,
+        description="The port that users reach; 8080 and up, in order, where none is given.",
     )
     host: str | None = Field(
         None,

@@ -1,0 +1,78 @@
+"""Envoy's own word on what it serves and how much is in flight, over its admin socket."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from abreast.platforms.local.router.resources import ADMIN_SOCKET
+
+
+class Admin:
+    """The admin interface of the Envoy that runs in ``home``.
+
+    Its methods raise httpx2.TransportError while Envoy is not there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._client: httpx2.AsyncClient | None = None
+
+    async def ready(self) -> bool:
+        """Whether Envoy serves."""
+        try:
+            answer = await self._get("/ready")
+        except httpx2.TransportError:
+            return False
+        return answer.status_code == 200
+
+    async def versions(self) -> Mapping[str, str]:
+        """Return the version that Envoy has of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
+        found: dict[str, str] = {}
+        for line in (await self._get("/stats?type=TextReadouts&filter=version_text")).text.splitlines():
+            name, _, value = line.partition(": ")
+            found[_resource(name)] = value.strip('"')
+        return found
+
+    async def rejected(self) -> Mapping[str, int]:
+        """Return how often Envoy refused an update, by resource."""
+        counts: dict[str, int] = {}
+        for line in (
+            await self._get("/stats?type=Counters&filter=update_(rejected|failure)$")
+        ).text.splitlines():
+            name, _, value = line.partition(": ")
+            counts[_resource(name)] = counts.get(_resource(name), 0) + int(value)
+        return counts
+
+    async def active(self, clusters: Iterable[str]) -> Mapping[str, int]:
+        """Return the requests in flight of each cluster, streams and websockets among them."""
+        names = "|".join(map(re.escape, clusters))
+        answer = await self._get(f"/stats?type=Gauges&filter=^cluster\\.({names})\\.upstream_rq_active$")
+        return {line.split(".")[1]: int(line.partition(": ")[2]) for line in answer.text.splitlines()}
+
+    async def ports(self) -> frozenset[int]:
+        """Return the TCP ports that Envoy listens on."""
+        answer = await self._get("/listeners?format=json")
+        found: list[dict[str, Any]] = answer.json().get("listener_statuses", [])
+        sockets = (status["local_address"].get("socket_address") for status in found)
+        return frozenset(socket["port_value"] for socket in sockets if socket)
+
+    async def _get(self, path: str) -> httpx2.Response:
+        if self._client is None:
+            # The path of a Unix socket is limited to 107 bytes; through the folder's descriptor it is short.
+            folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            transport = httpx2.AsyncHTTPTransport(uds=f"/proc/self/fd/{folder}/{ADMIN_SOCKET}")
+            self._client = httpx2.AsyncClient(transport=transport, base_url="http://admin", timeout=10)
+        return await self._client.get(path)
+
+
+def _resource(stat: str) -> str:
+    if stat.startswith("cluster_manager"):
+        return "clusters"
+    if stat.startswith("listener_manager"):
+        return "listeners"
+    found = re.search(r"\.rds\.(\w+)\.", stat)
+    return found[1] if found else stat

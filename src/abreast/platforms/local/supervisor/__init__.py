@@ -1,0 +1,1 @@
+"""Keeps the processes of one environment running, outliving the command that asked for them."""

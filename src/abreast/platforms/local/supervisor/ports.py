@@ -1,0 +1,64 @@
+"""Ports for instances: below the range that the kernel gives to clients, and held against other supervisors."""
+
+import fcntl
+import os
+import random
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from abreast.core.errors import PlatformError
+
+FIRST, LAST = 20000, 29999
+
+
+class Ports:
+    """Hands out ports of 127.0.0.1; a lock file per port keeps other supervisors of this user off it."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.gettempdir()) / f"abreast-ports-{os.getuid()}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        found = self._folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise PlatformError(
+                f"{self._folder} is not a folder of ours", need="it gone", next=f"rm {self._folder}"
+            )
+        self._held: dict[int, IO[str]] = {}
+
+    def take(self) -> int:
+        """Return a port that nobody listens on and nobody else was given; raises PlatformError if none is left."""
+        for port in random.sample(range(FIRST, LAST + 1), LAST - FIRST + 1):
+            if self.hold(port):
+                if _free(port):
+                    return port
+                self.release(port)
+        raise PlatformError(f"no port between {FIRST} and {LAST} is free", next="ss -ltnp")
+
+    def hold(self, port: int) -> bool:
+        """Lock a port, so that no other supervisor takes it; tells whether it is ours now."""
+        if port in self._held:
+            return False
+        file = (self._folder / str(port)).open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._held[port] = file
+        return True
+
+    def release(self, port: int) -> None:
+        """Let others have the port."""
+        if file := self._held.pop(port, None):
+            file.close()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,113 @@
+"""Processes of Linux: who they are beyond their number, and whole groups of them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that no later one can be taken for: its number, its start in ticks, and the boot."""
+
+    pid: int
+    start_ticks: int
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> "Identity":
+        """Return who ``pid`` is now; raises ProcessLookupError if there is no such process."""
+        return cls(pid, int(_stat(pid)[19]), boot_id())
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs (a zombie does not)."""
+        try:
+            return _stat(self.pid)[0] != "Z" and Identity.of(self.pid) == self
+        except ProcessLookupError:
+            return False
+
+
+def boot_id() -> str:
+    """Return what changes with each start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def signal_group(group: int, sign: signal.Signals) -> None:
+    """Signal every process of a group; none left is fine."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, sign)
+
+
+def group_is_empty(group: int) -> bool:
+    """Whether no process of the group runs any more; zombies do not count."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return True
+    return group not in groups()
+
+
+def groups() -> dict[int, list[int]]:
+    """Return the running processes of the machine by their group, in one look."""
+    found: dict[int, list[int]] = {}
+    for pid in _pids():
+        with suppress(ProcessLookupError):
+            stat = _stat(pid)
+            if stat[0] != "Z":
+                found.setdefault(int(stat[2]), []).append(pid)
+    return found
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Return the environment that a process was started with."""
+    with suppress(OSError):
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return {
+            os.fsdecode(name): os.fsdecode(value)
+            for name, _, value in (pair.partition(b"=") for pair in pairs)
+        }
+    return {}
+
+
+def listeners() -> dict[int, set[str]]:
+    """Return the inodes of the sockets that listen, by TCP port, in one look."""
+    found: dict[int, set[str]] = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    found.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(fields[9])
+    return found
+
+
+def owns_one(pids: list[int], inodes: set[str]) -> bool:
+    """Whether one of the processes has one of the sockets open."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    return any(link in wanted for pid in pids for link in _open_files(pid))
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                yield str(Path(entry.path).readlink())
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third, the state, on (proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError as error:
+        raise ProcessLookupError(pid) from error
