@@ -85,7 +85,11 @@ class Place:
         )
 
     def desk(
-        self, environment: str, ledger: SqliteLedger, say: Callable[[str], None], begin: Callable[[Plan], None]
+        self,
+        environment: str,
+        ledger: SqliteLedger,
+        say: Callable[[str], None],
+        begin: Callable[[Plan], None],
     ) -> Desk:
         """Return what a deploying command works with."""
         return Desk(

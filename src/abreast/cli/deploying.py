@@ -19,6 +19,7 @@ from abreast.core.model import Environment, Kind, Plan
 from abreast.core.states import State
 from abreast.deploy import session
 from abreast.deploy.planning import Request, propose
+from abreast.deploy.ports import Ports
 from abreast.deploy.session import Desk
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring import Place
@@ -39,7 +40,9 @@ def plan(here: Path, name: str | None, services: tuple[str, ...], since: str | N
     environment = project.environment(choose_environment(project.environments, name))
     with place.ledger() as ledger:
         ports = place.ports(environment.name, ledger)
-        proposed = asyncio.run(propose(ports, project.name, environment, request(services=services, since=since)))
+        proposed = asyncio.run(
+            propose(ports, project.name, environment, request(services=services, since=since))
+        )
     _print_plan(proposed, as_json=as_json)
     return 0
 
@@ -109,7 +112,7 @@ class _Desk:
         """Tell one line."""
         self._screen.say(line)
 
-    def ports(self) -> session.Ports:
+    def ports(self) -> Ports:
         """Return the seams of the environment."""
         return self._place.ports(self._environment, self._ledger)
 
@@ -139,13 +142,18 @@ class _Desk:
             raise UsageError("nobody is here to ask", need="a yes to this plan", next="the same with --yes")
         click.confirm("Go on?", abort=True, err=self._json)
 
-    def run(
-        self, act: Callable[[Desk], Awaitable[State | None]], good: State = State.SUCCEEDED
-    ) -> int:
+    def run(self, act: Callable[[Desk], Awaitable[State | None]], good: State = State.SUCCEEDED) -> int:
         """Carry out, show, and return the exit code; ``good`` is the state that was wanted."""
         state = asyncio.run(self._act(act))
         if self._json:
-            print(json.dumps({"state": state.value if state else None, "deployment": self._shown and self._shown.deployment}))  # noqa: E501, T201
+            print(
+                json.dumps(
+                    {
+                        "state": state.value if state else None,
+                        "deployment": self._shown and self._shown.deployment,
+                    }
+                )
+            )  # noqa: E501, T201
         if state is None:
             return 0
         return 0 if state is good else state.exit_code

@@ -26,7 +26,9 @@ def abreast() -> None:
     """Deploy a project's services side by side, as one release: all get there, or none does."""
 
 
-env_option = click.option("--env", "environment", metavar="E", help="The environment; the only one, or local.")
+env_option = click.option(
+    "--env", "environment", metavar="E", help="The environment; the only one, or local."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 service_option = click.option(
     "--service", "services", multiple=True, metavar="S", help="Only this service; may be repeated."
@@ -231,6 +233,23 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 (a person sees words, not a traceback)
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Say that abreast itself is at fault, and where; what was begun can be resumed."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    fault = AbreastError(
+        f"a fault in abreast itself, at {where}: {type(error).__name__}: {error}",
+        need="this reported; what was recorded is safe",
+        next="abreast status",
+    )
+    print(f"abreast: {fault}", file=sys.stderr)  # noqa: T201
+    return 4
 
 
 def _exit_code(answer: object) -> int:

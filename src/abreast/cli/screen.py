@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
 from abreast.cli.views import board, lines
 from abreast.core.events import Event
 from abreast.core.model import Plan
+from abreast.core.states import State
 from abreast.ledger.interface import Ledger
 
 PAUSE = 0.1
@@ -34,7 +35,11 @@ class Screen:
         """Show this deployment from now on, until it is over or the next one begins."""
         if self._following:
             self._following.cancel()
-        self._following = asyncio.ensure_future(self._board(plan) if self._live else self._lines(plan))
+        self._following = asyncio.ensure_future(self.follow(plan))
+
+    async def follow(self, plan: Plan) -> None:
+        """Show this deployment until it is over."""
+        await (self._board(plan) if self._live else self._lines(plan))
 
     async def finish(self) -> None:
         """Show what is left to show."""
@@ -80,9 +85,9 @@ class Screen:
                 await asyncio.sleep(PAUSE)
 
 
-def _over(events: Mapping[int, Event] | list[Event] | tuple[Event, ...]) -> bool:
-    states = [event.state for event in events if isinstance(event, Event) and event.state]
-    return bool(states) and (states[-1].final or states[-1].value == "stuck")
+def _over(events: Sequence[Event]) -> bool:
+    states = [event.state for event in events if event.state]
+    return bool(states) and (states[-1].final or states[-1] is State.STUCK)
 
 
 def out_for(*, json: bool) -> TextIO:

@@ -9,6 +9,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -112,9 +113,11 @@ class Engine:
         found = await DBOS.get_workflow_status_async(id)
         return found.status if found else None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the file; what still runs here is left for ``resume``."""
-        DBOS.destroy(destroy_registry=True)
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        # The engine had made its own threads the loop's, and has ended them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
     async def _start(self, name: str, id: str, *arguments: Json) -> Any:  # noqa: A002, ANN401
         with SetWorkflowID(id):

@@ -1,7 +1,7 @@
 """Plan: what would be deployed, in which order, and why; from what is live, what changed and what is asked."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from abreast.core.errors import UsageError
@@ -40,7 +40,7 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
 
 async def _of_commit(
     ports: Ports, project: str, environment: Environment, request: Request,
-    live: dict[str, Live], running: frozenset[str],
+    live: Mapping[str, Live], running: frozenset[str],
 ) -> Plan:  # fmt: skip
     commit = await asyncio.to_thread(ports.source.commit)
     facts = {
@@ -67,7 +67,7 @@ def _changed(
 
 def _of_release(
     ports: Ports, project: str, environment: Environment, request: Request,
-    release: Release, live: dict[str, Live], running: frozenset[str],
+    release: Release, live: Mapping[str, Live], running: frozenset[str],
 ) -> Plan:  # fmt: skip
     """Plan to bring back what a release had; its artifacts and definitions, as they were."""
     names = [service.name for service in environment.services]
@@ -81,7 +81,11 @@ def _of_release(
         meant = not request.services or name in request.services
         same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
         action = Action.DEPLOY if meant and not same else Action.KEEP
-        why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "as it is"
+        why = (
+            f"{now.release if now else 'nothing'} → {release.version}"
+            if action is Action.DEPLOY
+            else "as it is"
+        )
         parts.append(
             ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ()))
         )
@@ -131,7 +135,7 @@ def _number(version: str) -> int:
     return int(version.removeprefix("v"))
 
 
-async def _running(ports: Ports, live: dict[str, Live]) -> frozenset[str]:
+async def _running(ports: Ports, live: Mapping[str, Live]) -> frozenset[str]:
     """Return the services whose live version its platform sees."""
     seen = set()
     for platform in {one.platform for one in live.values()} & ports.platforms.keys():

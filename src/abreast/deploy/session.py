@@ -113,7 +113,7 @@ async def _telling(desk: Desk) -> AsyncIterator[Story]:
     story = Story(desk.ports, engine)
     await engine.launch()
     yield story
-    await asyncio.to_thread(engine.close)
+    await engine.close()
 
 
 async def _finish_what_was_begun(desk: Desk, environment: str, story: Story) -> None:

@@ -111,5 +111,9 @@ class Ledger(ABC):
         """Return releases, newest first."""
 
     @abstractmethod
+    def expected(self, environment: str) -> Mapping[tuple[str | None, str], float]:
+        """Return how long each chapter of each service took of late, in seconds."""
+
+    @abstractmethod
     def clear(self, environment: str) -> None:
         """Record that nothing runs in the environment any more."""

@@ -92,7 +92,9 @@ def write_whole(file: Path, value: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StateError(f"{file} cannot be written: {error.strerror}", need="room and rights there") from error
+        raise StateError(
+            f"{file} cannot be written: {error.strerror}", need="room and rights there"
+        ) from error
 
 
 def _read(file: Path) -> dict[str, Any] | None:

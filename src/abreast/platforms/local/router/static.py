@@ -1,7 +1,7 @@
 """The routes of a frontend: Envoy serves its files itself, with what browsers and caches expect."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -43,9 +43,9 @@ def site_routes(site: Site) -> list[Json]:
         _no_other_method(),
         _not_modified(site),
         *(route for encoding in ENCODINGS for route in _encoded(site, encoding)),
-        _files(site, PLAIN, {"safe_regex": {"regex": _any_of(_hashed(site, PLAIN))}}, IMMUTABLE),
+        *_named(site, PLAIN, [name for name in _names(site.folder / PLAIN) if is_hashed(name)], IMMUTABLE),
         _files(site, PLAIN, {"safe_regex": {"regex": r".*\.[^/]+"}}, REVALIDATE),
-        _files(site, PLAIN, {"safe_regex": {"regex": _any_of(_without_ending(site))}}, REVALIDATE),
+        *_named(site, PLAIN, _without_ending(site), REVALIDATE),
         *_fallback(site),
     ]
 
@@ -73,19 +73,15 @@ def _not_modified(site: Site) -> Json:
 def _encoded(site: Site, encoding: str) -> list[Json]:
     """Serve what the build compressed to those who accept it; a folder's page is its index.html."""
     names = _names(site.folder / encoding)
-    if not names:
-        return []
-    wanted = {"name": "accept-encoding", "string_match": {"safe_regex": {"regex": _accepts(encoding)}}}
     hashed = [name for name in names if is_hashed(name)]
     others = [name for name in names if not is_hashed(name)]
-    folders = [name.removesuffix("index.html") for name in others if Path(name).name == "index.html"]
-    routes = []
-    for group, control in ((hashed, IMMUTABLE), ([*others, *folders], REVALIDATE)):
-        if group:
-            match = {"safe_regex": {"regex": _any_of(group)}, "headers": [wanted]}
-            extra = [_header("content-encoding", encoding)]
-            routes.append(_files(site, encoding, match, control, extra))
-    return routes
+    pages = [name.removesuffix("index.html") for name in others if Path(name).name == "index.html"]
+    wanted = {"name": "accept-encoding", "string_match": {"safe_regex": {"regex": _accepts(encoding)}}}
+    told = [_header("content-encoding", encoding)]
+    return [
+        *_named(site, encoding, hashed, IMMUTABLE, [wanted], told),
+        *_named(site, encoding, [*others, *pages], REVALIDATE, [wanted], told),
+    ]
 
 
 def _fallback(site: Site) -> list[Json]:
@@ -104,6 +100,22 @@ def _fallback(site: Site) -> list[Json]:
             "direct_response": {"status": 200, "body": body},
             "typed_per_filter_config": _mutated(headers),
         }
+    ]
+
+
+def _named(
+    site: Site,
+    tree: str,
+    names: Sequence[str],
+    control: str,
+    wanted: Sequence[Json] = (),
+    told: Sequence[Json] = (),
+) -> list[Json]:
+    """Serve just these files of a tree, to requests with the headers ``wanted``."""
+    if not names:
+        return []
+    return [
+        _files(site, tree, {"safe_regex": {"regex": _any_of(names)}, "headers": list(wanted)}, control, told)
     ]
 
 
@@ -150,10 +162,6 @@ def _accepts(encoding: str) -> str:
     return rf"(?i)(.*,)?\s*{encoding}\s*(;\s*q=(1(\.0*)?|0?\.0*[1-9]\d*)\s*)?(,.*)?"
 
 
-def _hashed(site: Site, tree: str) -> list[str]:
-    return [name for name in _names(site.folder / tree) if is_hashed(name)]
-
-
 def _without_ending(site: Site) -> list[str]:
     """Return the paths without an ending that are there: files, and folders with a page of their own."""
     names = _names(site.folder / PLAIN)
@@ -168,4 +176,4 @@ def _names(folder: Path) -> list[str]:
 
 def _any_of(names: Iterable[str]) -> str:
     alternatives = "|".join(re.escape(quote(name, safe="/!$&'()*+,;=:@~")) for name in names)
-    return f"/({alternatives})" if alternatives else "/[^\\x00-\\x{10FFFF}]"
+    return f"/({alternatives})"

@@ -1,0 +1,48 @@
+"""Commands of operators: lock, unlock, down."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from abreast.cli.choosing import choose_environment
+from abreast.core.errors import RefusedError, UsageError
+from abreast.wiring import Place, utc_now, who
+
+
+def lock(here: Path, name: str | None, reason: str) -> int:
+    """Keep deployments out."""
+    place = Place.at(here, os.environ)
+    environment = choose_environment(place.project().environments, name)
+    place.lock(environment).lock({"reason": reason, "by": who(), "since": utc_now()})
+    print(f"{environment} is locked. next: abreast unlock --env {environment}")  # noqa: T201
+    return 0
+
+
+def unlock(here: Path, name: str | None) -> int:
+    """Let deployments in again."""
+    place = Place.at(here, os.environ)
+    environment = choose_environment(place.project().environments, name)
+    was = place.lock(environment).unlock()
+    print(f"{environment} is unlocked" if was else f"{environment} was not locked")  # noqa: T201
+    return 0
+
+
+def down(here: Path, name: str | None, *, yes: bool) -> int:
+    """Stop what runs locally."""
+    place = Place.at(here, os.environ)
+    environment = choose_environment(place.project().environments, name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is here to ask", need="a yes", next="abreast down --yes")
+        click.confirm(f"Stop everything that runs in {environment}? Users will get no answer.", abort=True)
+    with place.ledger() as ledger, place.lock(environment).try_hold({"since": utc_now()}) as free:
+        if not free:
+            raise RefusedError(f"a deployment of {environment} is under way", next="abreast cancel")
+        for platform in place.platforms(environment).values():
+            asyncio.run(platform.down())
+        ledger.clear(environment)
+    print(f"{environment} is down; its data, logs and history stay. next: abreast deploy")  # noqa: T201
+    return 0

@@ -1,0 +1,273 @@
+"""``abreast status``: asked often, by people and by scripts, so it imports next to nothing.
+
+It reads the ledger with SQL of its own, looks at each service once, and never starts the engine.
+"""
+
+import json
+import os
+import select
+import socket
+import sqlite3
+import sys
+import time
+
+from abreast.ledger import words
+
+PATIENCE = 2.0
+"""Seconds for all looks together."""
+
+OVER = frozenset({"succeeded", "turned-back", "cancelled"})
+USAGE = "usage: abreast status [--env E] [--json] [--watch]"
+
+
+class _Told(Exception):  # noqa: N818 (ends the command with a text)
+    """What is wrong, what was needed, the next command, and the exit code."""
+
+
+def main(arguments: list[str]) -> int:
+    """Show what is live; returns the exit code."""
+    try:
+        environment, as_json = _options(arguments)
+        found = _found(_state_folder(), environment)
+    except _Told as told:
+        what, need, then, code = told.args
+        print(
+            f"abreast: {what}",
+            *([f"  needed: {need}"] if need else []),
+            *([f"  next:   {then}"] if then else []),
+            sep="\n",
+            file=sys.stderr,
+        )  # noqa: E501, T201
+        return int(code)
+    if as_json:
+        print(json.dumps(found, indent=2))  # noqa: T201
+    else:
+        _draw(found)
+    return 0
+
+
+def _options(arguments: list[str]) -> tuple[str | None, bool]:
+    environment, as_json, left = None, False, list(arguments)
+    while left:
+        word = left.pop(0)
+        if word == "--json":
+            as_json = True
+        elif word == "--env" and left:
+            environment = left.pop(0)
+        elif word.startswith("--env="):
+            environment = word.removeprefix("--env=")
+        else:
+            raise _Told(f"status does not know {word!r}", USAGE, "abreast status --help", 2)
+    return environment, as_json
+
+
+def _state_folder() -> str:
+    told = os.environ.get("ABREAST_STATE", "")
+    if told:
+        return os.path.dirname(told.removeprefix("sqlite:///")) if told.startswith("sqlite:///") else told  # noqa: PTH120
+    folder = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
+    while not os.path.isfile(os.path.join(folder, "abreast.yml")):  # noqa: PTH113, PTH118
+        parent = os.path.dirname(folder)  # noqa: PTH120
+        if parent == folder:
+            raise _Told("there is no abreast.yml here or above", "a project", "cd to it", 2)
+        folder = parent
+    return os.path.join(folder, ".abreast")  # noqa: PTH118
+
+
+def _found(folder: str, only: str | None) -> dict[str, object]:
+    file = f"{folder}/ledger.db"
+    if not os.path.exists(file):  # noqa: PTH110
+        raise _Told("nothing was deployed yet", "", "abreast deploy", 0)
+    try:
+        database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
+        (owner,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if owner != words.APPLICATION_ID:
+            raise _Told(*words.foreign(file), 1)
+        if version > words.SCHEMA:
+            raise _Told(*words.newer(file, version), 1)
+        return _read(database, folder, only)
+    except sqlite3.Error as error:
+        raise _Told(*words.damaged(file, str(error)), 1) from error
+
+
+def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[str, object]:
+    latest = database.execute(
+        "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
+        " WHERE id IN (SELECT max(id) FROM deployments GROUP BY environment) ORDER BY environment"
+    ).fetchall()
+    known = [row[0] for row in latest]
+    if only is not None and only not in known:
+        raise _Told(
+            f"nothing was deployed to {only!r} yet",
+            f"one of: {', '.join(known)}",
+            f"abreast deploy --env {only}",
+            2,
+        )
+    environments = {}
+    for row in latest:
+        if only in {None, row[0]}:
+            environments[row[0]] = _environment(database, folder, row)
+    return {"project": latest[0][2] if latest else None, "environments": environments}
+
+
+def _environment(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
+    name, id_, _, state, chapter, started, finished, _ = row
+    rows = database.execute(
+        "SELECT live FROM live WHERE environment = ? ORDER BY service", (name,)
+    ).fetchall()
+    lives = [json.loads(text) for (text,) in rows]
+    good = database.execute(
+        "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1",
+        (name,),
+    ).fetchone()
+    lock = _lock(folder, name)
+    deployment = {"id": id_, "state": state, "chapter": chapter, "started": started, "finished": finished}
+    if state not in OVER and state != "stuck" and not (lock and "pid" in lock):
+        deployment["interrupted"] = True
+    health = _look(lives)
+    services = {
+        live["service"]: {
+            "platform": live["platform"],
+            "release": live["release"],
+            "commit": live["commit"],
+            "url": live["version"]["url"],
+            "health": health[live["service"]],
+            "since": live["since"],
+            "artifact": live["artifact"],
+        }
+        for live in lives
+    }
+    return {
+        "release": good[0] if good and lives else None,
+        "deployment": deployment,
+        "lock": lock,
+        "services": services,
+    }
+
+
+def _lock(folder: str, environment: str) -> dict[str, object] | None:
+    operator = _json(f"{folder}/locks/{environment}.operator.json")
+    if operator:
+        return {
+            "holder": operator.get("by"),
+            "reason": operator.get("reason"),
+            "since": operator.get("since"),
+        }
+    holder = _json(f"{folder}/locks/{environment}.json")
+    if holder and _lives(holder.get("pid"), holder.get("start_ticks")):
+        return {
+            "holder": "a running command",
+            "reason": "",
+            "since": holder.get("since"),
+            "pid": holder["pid"],
+        }
+    return None
+
+
+def _lives(pid: object, ticks: object) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return int(file.read().rpartition(")")[2].split()[19]) == ticks
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _json(file: str) -> dict[str, object] | None:
+    try:
+        with open(file) as opened:  # noqa: PTH123
+            value = json.load(opened)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _look(lives: list[dict[str, object]]) -> dict[object, str]:
+    """Ask every service at its health path, all at once; what cannot be asked is unknown."""
+    found: dict[object, str] = {live["service"]: "unknown" for live in lives}
+    asked: dict[int, tuple[socket.socket, object]] = {}
+    poll = select.poll()
+    for live in lives:
+        request = _request(live)
+        if request:
+            found[live["service"]] = "unhealthy"
+            connection = _connected(*request)
+            if connection:
+                asked[connection.fileno()] = (connection, live["service"])
+                poll.register(connection, select.POLLIN)
+    deadline = time.monotonic() + PATIENCE
+    while asked and (left := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(left * 1000):
+            connection, service = asked.pop(descriptor)
+            poll.unregister(descriptor)
+            found[service] = _judged(connection)
+    for connection, _ in asked.values():
+        connection.close()
+    return found
+
+
+def _request(live: dict[str, object]) -> tuple[str, int, bytes] | None:
+    version, definition = live["version"], live["definition"]
+    assert isinstance(version, dict)
+    assert isinstance(definition, dict)
+    url = str(version["url"])
+    if not url.startswith("http://"):
+        return None
+    host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
+    local = host if live["platform"] != "local" else "127.0.0.1"
+    # HTTP/1.0, so that the answer is not in chunks and its end is the connection's.
+    text = f"GET {definition['health']['path']} HTTP/1.0\r\nHost: {host}:{port or 80}\r\nUser-Agent: abreast\r\n\r\n"
+    return local, int(port or 80), text.encode()
+
+
+def _connected(host: str, port: int, request: bytes) -> socket.socket | None:
+    try:
+        connection = socket.create_connection((host, port), timeout=PATIENCE)
+        connection.sendall(request)
+    except OSError:
+        return None
+    return connection
+
+
+def _judged(connection: socket.socket) -> str:
+    try:
+        line = connection.recv(64).split(b" ")
+        return "healthy" if len(line) > 1 and line[1][:1] in {b"2", b"3"} else "unhealthy"
+    except OSError:
+        return "unhealthy"
+    finally:
+        connection.close()
+
+
+def _draw(found: dict[str, object]) -> None:
+    environments = found["environments"]
+    assert isinstance(environments, dict)
+    for name, one in environments.items():
+        deployment, lock = one["deployment"], one["lock"]
+        print(f"{found['project']} · {name} · {one['release'] or 'nothing is live'}")  # noqa: T201
+        state = f"{deployment['state']} ({deployment['chapter']})"
+        print(f"  deployment {deployment['id']}  {state}  begun {_ago(deployment['started'])}")  # noqa: T201
+        if deployment.get("interrupted"):
+            print(f"  interrupted: abreast resume {deployment['id']}")  # noqa: T201
+        if deployment["state"] == "stuck":
+            print(f"  stuck half-way back: abreast resume {deployment['id']}")  # noqa: T201
+        if lock and "pid" not in lock:
+            print(f"  locked by {lock['holder']}: {lock['reason']}. abreast unlock --env {name}")  # noqa: T201
+        for service, live in one["services"].items():
+            print(  # noqa: T201
+                f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
+                f"{live['platform']:<8} {live['url']:<28} {_ago(live['since'])}"
+            )
+
+
+def _ago(moment: str) -> str:
+    seconds = int(time.time() - _epoch(moment))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{max(seconds, 0)} s ago"
+
+
+def _epoch(moment: str) -> float:
+    """Seconds since the epoch of an ISO 8601 text in UTC."""
+    return float(sqlite3.connect(":memory:").execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])

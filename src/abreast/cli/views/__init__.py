@@ -1,0 +1,1 @@
+"""Drawing: values in, texts and tables out."""

@@ -1,0 +1,46 @@
+"""A plan, before it is carried out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from abreast.core.codec import dump
+from abreast.core.model import Action, Plan
+from abreast.core.order import waves
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """Yield what would happen to each service, and why."""
+    what = f"{plan.project} → {plan.environment}"
+    release = f", release {plan.release}" if plan.release else ""
+    yield f"{what}: commit {plan.commit[:7]}{release}"
+    wide = max(len(part.name) for part in plan.services)
+    for part in plan.services:
+        sign = "+" if part.action is Action.DEPLOY else "="
+        yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
+        for note in part.notes:
+            yield f"      note: {note}"
+    order = waves({part.name: part.service.needs for part in plan.rollouts})
+    if len(order) > 1:
+        yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in order) + ", then one turn for all"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON-able values."""
+    return {
+        "project": plan.project,
+        "environment": plan.environment,
+        "commit": plan.commit,
+        "release": plan.release or None,
+        "services": {
+            part.name: {
+                "action": part.action.value,
+                "why": part.why,
+                "commit": part.commit,
+                "notes": list(part.notes),
+            }
+            for part in plan.services
+        },
+        "order": dump(
+            waves({part.name: part.service.needs for part in plan.rollouts}), tuple[tuple[str, ...], ...]
+        ),
+    }

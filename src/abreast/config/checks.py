@@ -1,0 +1,66 @@
+"""Faults that lie between the parts of abreast.yml."""
+
+from collections.abc import Iterator
+
+from abreast.config import schema
+from abreast.config.variables import references
+from abreast.config.yaml import Document
+from abreast.core.errors import Fault
+from abreast.core.order import waves
+
+
+def crossed(document: Document, project: schema.Project) -> list[Fault]:
+    """Return what is wrong although each part alone is right."""
+    return [*_services(document, project), *_needs(document, project)]
+
+
+def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
+    reserved = set(schema.Environment.model_fields)
+    for name, service in project.services.items():
+        path = ("services", name)
+        if name in reserved:
+            yield document.fault(
+                path, f"{name!r} is a setting of an environment; call the service something else", at_key=True
+            )
+        if service.run is None and service.build.output is None:
+            yield document.fault(
+                path, "needed: `run` (a backend) or `build.output` (a frontend's folder)", at_key=True
+            )
+        if service.run is None and "instances" in service.model_fields_set:
+            yield document.fault(
+                (*path, "instances"), "a frontend is a folder and has no instances", at_key=True
+            )
+
+
+def _needs(document: Document, project: schema.Project) -> Iterator[Fault]:
+    faulty = False
+    for name, service in project.services.items():
+        for number, need in enumerate(service.needs):
+            if need not in project.services or need == name:
+                faulty = True
+                wrong = "a service cannot need itself" if need == name else f"there is no service {need!r}"
+                yield document.fault(("services", name, "needs", number), wrong)
+    if not faulty:
+        try:
+            waves({name: service.needs for name, service in project.services.items()})
+        except ValueError as error:
+            first = str(error).split(" → ", 1)[0]
+            yield document.fault(
+                ("services", first, "needs"), f"services need each other in a circle: {error}"
+            )
+
+
+def names_in(command: str) -> set[str]:
+    """Return the variables that a shell command names."""
+    return set(references(command)) | {word for word in _words(command)}
+
+
+def _words(command: str) -> Iterator[str]:
+    for piece in command.split("$")[1:]:
+        name = ""
+        for letter in piece.lstrip("{"):
+            if not (letter.isalnum() or letter == "_"):
+                break
+            name += letter
+        if name:
+            yield name

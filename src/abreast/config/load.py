@@ -1,0 +1,199 @@
+"""abreast.yml to the core's values; every fault at once, each with its place."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from abreast.config import schema
+from abreast.config.checks import crossed
+from abreast.config.resolve import Resolver
+from abreast.config.yaml import Document, read
+from abreast.core.errors import ConfigError, Fault, UsageError
+from abreast.core.model import Environment
+
+FILE = "abreast.yml"
+Platforms = Mapping[str, type[BaseModel]]
+"""The settings that each platform takes, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project as its file describes it."""
+
+    name: str
+    environments: tuple[str, ...]
+    resolver: Resolver
+
+    def environment(self, name: str) -> Environment:
+        """Return an environment with ``${…}`` looked up.
+
+        Raises UsageError for an unknown name, ConfigError for variables that are not set.
+        """
+        if name not in self.environments:
+            raise UsageError(
+                f"there is no environment {name!r}{_meant(name, self.environments)}",
+                need=f"one of: {', '.join(self.environments)}",
+            )
+        return self.resolver.environment(name)
+
+
+def find(start: Path) -> Path:
+    """Return the abreast.yml of ``start`` or of the nearest folder above; raises ConfigError if there is none."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    raise ConfigError(
+        [Fault(FILE, 1, 1, f"not found in {start} or above")], next="write one: see abreast docs"
+    )
+
+
+def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Project:
+    """Read and check the whole file; raises ConfigError with every fault in it."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError([Fault(file.name, 1, 1, f"cannot be read: {error.strerror}")]) from error
+    document = read(file.name, content)
+    if not isinstance(document.value, dict):
+        raise ConfigError([document.fault((), "needed: project, services and environments")])
+    model, faults = _validated(document, schema.Project, document.value)
+    if model is None:
+        raise ConfigError(sorted(faults))
+    assert isinstance(model, schema.Project)
+    settings: dict[tuple[str, str], tuple[str, BaseModel]] = {}
+    overrides: dict[tuple[str, str], schema.InEnvironment] = {}
+    for environment, described in model.environments.items():
+        for service, said in (described.model_extra or {}).items():
+            path = ("environments", environment, service)
+            if service not in model.services:
+                known = (*model.services, *schema.Environment.model_fields)
+                faults.append(
+                    document.fault(
+                        path,
+                        f"{service!r} is neither a setting nor a service{_meant(service, known)}",
+                        at_key=True,
+                    )
+                )
+                continue
+            found, more = _in_environment(document, path, said, platforms)
+            faults += more
+            if found:
+                overrides[environment, service], settings[environment, service] = found
+    faults += crossed(document, model)
+    if faults:
+        raise ConfigError(sorted(set(faults)))
+    resolver = Resolver(document, model, overrides, settings, variables)
+    faults += resolver.faults()
+    if faults:
+        raise ConfigError(sorted(set(faults)))
+    return Project(model.project, tuple(model.environments), resolver)
+
+
+def _in_environment(
+    document: Document,
+    path: tuple[str, ...],
+    said: Any,
+    platforms: Platforms,  # noqa: ANN401 (whatever the file holds)
+) -> tuple[tuple[schema.InEnvironment, tuple[str, BaseModel]] | None, list[Fault]]:
+    if said is None:
+        said = {}
+    if not isinstance(said, dict):
+        return None, [document.fault(path, f"needed: a platform ({', '.join(platforms)}) and its settings")]
+    named = [key for key in said if key in platforms]
+    if len(named) > 1:
+        return None, [document.fault((*path, named[1]), "a service runs on one platform", at_key=True)]
+    rest = {key: value for key, value in said.items() if key not in platforms}
+    common, faults = _validated(document, schema.InEnvironment, rest, path, also=platforms)
+    platform = named[0] if named else next(iter(platforms))
+    settings, more = _validated(document, platforms[platform], said.get(platform) or {}, (*path, platform))
+    if isinstance(common, schema.InEnvironment) and settings is not None:
+        return (common, (platform, settings)), faults + more
+    return None, faults + more
+
+
+def _validated(
+    document: Document,
+    kind: type[BaseModel],
+    value: object,
+    path: tuple[str, ...] = (),
+    also: Iterable[str] = (),
+) -> tuple[BaseModel | None, list[Fault]]:
+    try:
+        return kind.model_validate(value), []
+    except ValidationError as error:
+        return None, [_fault(document, kind, path, dict(one), also) for one in error.errors()]
+
+
+def _fault(
+    document: Document,
+    kind: type[BaseModel],
+    path: tuple[str, ...],
+    error: dict[str, Any],
+    also: Iterable[str],
+) -> Fault:
+    where = path + tuple(part for part in error["loc"] if not _is_branch(part))
+    if error["type"] == "extra_forbidden":
+        known = (*_fields(kind, error["loc"][:-1]), *also)
+        name = str(where[-1])
+        message = f"unknown key {name!r}{_meant(name, known)}; known: {', '.join(known)}"
+        return document.fault(where, message, at_key=True)
+    at_key = error["loc"][-1:] == ("[key]",)
+    return document.fault(where, _WORDS.get(error["type"], _plain)(error), at_key=at_key)
+
+
+def _is_branch(part: object) -> bool:
+    """Whether pydantic means one of several shapes by this part of a place, not a part of the file."""
+    return isinstance(part, str) and (part in {"[key]", "str", "Variable"} or "[" in part)
+
+
+def _fields(kind: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the keys known at a place, by following the models' annotations."""
+    model: Any = kind
+    for part in loc:
+        annotation = (
+            model.model_fields[part].annotation
+            if hasattr(model, "model_fields") and part in model.model_fields
+            else None
+        )
+        model = next(iter(_models(annotation)), model)
+    return tuple(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 (a type form)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in (*getattr(annotation, "__args__", ()), getattr(annotation, "__origin__", None)):
+        if inner is not None and inner is not annotation:
+            yield from _models(inner)
+
+
+def _plain(error: dict[str, Any]) -> str:
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return text[0].lower() + text[1:]
+
+
+_WORDS: dict[str, Any] = {
+    "missing": lambda error: f"{error['loc'][-1]!r} is missing",
+    "string_type": lambda _: "needed: a text",
+    "int_type": lambda _: "needed: a whole number",
+    "bool_type": lambda _: "needed: true or false",
+    "list_type": lambda _: "needed: a list",
+    "dict_type": lambda _: "needed: a mapping of keys to values",
+    "model_type": lambda _: "needed: a mapping of keys to values",
+    "model_attributes_type": lambda _: "needed: a mapping of keys to values",
+    "too_short": lambda _: "needed: at least one",
+    "string_too_short": lambda _: "must not be empty",
+    "literal_error": lambda error: f"needed: {error['ctx']['expected']}",
+    "string_pattern_mismatch": lambda error: f"needed: a text of the form {error['ctx']['pattern']}",
+    "greater_than_equal": lambda error: f"needed: {error['ctx']['ge']} or more",
+    "less_than_equal": lambda error: f"needed: {error['ctx']['le']} or less",
+}
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,111 @@
+"""The reference of abreast.yml: its JSON Schema for editors, and a page for people, both from the models."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from abreast.config import schema
+from abreast.core.errors import UsageError
+
+Platforms = Mapping[str, type[BaseModel]]
+
+_EXAMPLES: dict[str, str] = {
+    "Project": """project: storefront
+services:
+  frontend:
+    build: {run: npm ci && npm run build, output: frontend/dist}
+  backend:
+    run: python -m app --port $PORT
+environments:
+  local: {}
+""",
+    "Service": """project: storefront
+services:
+  worker-api:
+    watch: ["api/**", "!**/*.md"]
+    build: pip install -t vendor -r requirements.txt
+    run: python -m api
+    instances: 3
+    health: {path: /api/health, within: 2s}
+    env:
+      LOG_LEVEL: info
+      API_TOKEN: ${API_TOKEN}
+environments:
+  local: {}
+""",
+    "Environment": """project: storefront
+services:
+  backend: {run: python -m app}
+  frontend: {build: {output: public}, needs: [backend]}
+environments:
+  local:
+    settle: 5s
+    drain: 1m
+    on_failure: alone
+    backend: {local: {port: 9000}, instances: 1}
+""",
+}
+
+
+def json_schema(platforms: Platforms) -> dict[str, Any]:
+    """Return the JSON Schema of abreast.yml, with each platform's settings under an environment's services."""
+    whole = schema.Project.model_json_schema()
+    definitions = whole["$defs"]
+    definitions["InEnvironment"] = schema.InEnvironment.model_json_schema(ref_template="#/$defs/{model}")
+    definitions["InEnvironment"].pop("$defs", None)
+    for name, settings in platforms.items():
+        definitions[settings.__name__] = settings.model_json_schema()
+        definitions["InEnvironment"]["properties"][name] = {"$ref": f"#/$defs/{settings.__name__}"}
+    definitions["Environment"]["additionalProperties"] = {"$ref": "#/$defs/InEnvironment"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "abreast.yml", **whole}
+
+
+def examples() -> Mapping[str, str]:
+    """Return the examples of the reference, each a whole abreast.yml."""
+    return _EXAMPLES
+
+
+def markdown(platforms: Platforms, section: str | None = None) -> str:
+    """Return the reference as Markdown, or one section of it; raises UsageError that lists the sections."""
+    parts = {**_SECTIONS, **{f"platform {name}": model for name, model in platforms.items()}}
+    if section is not None and section not in (*parts, "reference"):
+        raise UsageError(f"there is no section {section!r}", need=f"one of: {', '.join(parts)}")
+    if section in parts:
+        return "\n".join(_section(str(section), parts[str(section)])) + "\n"
+    lines = ["# abreast.yml: the reference", "", "Generated from the schema: `abreast docs reference`.", ""]
+    for name, model in parts.items():
+        lines += [*_section(name, model), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "project": schema.Project,
+    "service": schema.Service,
+    "build": schema.Build,
+    "health": schema.Health,
+    "variable": schema.Variable,
+    "environment": schema.Environment,
+    "service in an environment": schema.InEnvironment,
+}
+
+
+def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield (model.__doc__ or "").strip()
+    yield ""
+    yield "| key | default | what |"
+    yield "|---|---|---|"
+    for key, field in model.model_fields.items():
+        default = "" if field.is_required() else f"`{_text(field.get_default(call_default_factory=True))}`"
+        yield f"| `{key}` | {default} | {field.description or ''} |"
+    if example := _EXAMPLES.get(model.__name__):
+        yield ""
+        yield f"```yaml\n{example}```"
+
+
+def _text(default: Any) -> str:  # noqa: ANN401 (a field's default)
+    if isinstance(default, BaseModel):
+        return "{}"
+    return "none" if default is None else str(default)

@@ -1,0 +1,159 @@
+"""What abreast.yml may say: its shape, its words, and what each means."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+NAME = r"^[a-z][a-z0-9-]{0,39}$"
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+
+
+def seconds(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
+    """Return a duration (``500ms``, ``2s``, ``5m``, ``1h30m``, or a number of seconds) in seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+        return float(value)
+    found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if not found or len(str(value)) > 20:
+        raise ValueError("needed: a duration such as 500ms, 2s, 5m or 1h30m")
+    hours, minutes, whole, thousandths = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + whole + thousandths / 1000
+
+
+def _inside(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/") or not value.strip():
+        raise ValueError("needed: a folder inside the project, such as frontend/dist")
+    return value.rstrip("/")
+
+
+def _rooted(value: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", value):
+        raise ValueError("needed: a path such as /api/health")
+    return value
+
+
+def _shorthand(field: str) -> BeforeValidator:
+    """Let a plain text stand for a mapping with one key."""
+    return BeforeValidator(lambda value: {field: value} if isinstance(value, str) else value)
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "2s", "5m", "1h30m"]}),
+]
+Folder = Annotated[str, AfterValidator(_inside)]
+UrlPath = Annotated[str, AfterValidator(_rooted)]
+Command = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """A part of abreast.yml; a key it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Build(Part):
+    """How a service's artifact is made, in a clean checkout of the commit."""
+
+    run: Command | None = Field(None, description="The command that builds; the shell's.")
+    output: Folder | None = Field(
+        None, description="The folder that is deployed; the whole checkout where none is given."
+    )
+    timeout: Duration = Field(900.0, description="How long the command may take.")
+
+
+class Health(Part):
+    """What must hold of a version before users come, and while it is watched."""
+
+    path: UrlPath = Field("/", description="What is asked for; 2xx and 3xx are healthy.")
+    within: Duration = Field(2.0, description="How long one answer may take.")
+    start: Duration = Field(60.0, description="How long until the first healthy answer.")
+    hold: Duration = Field(1.0, description="How long answers stay healthy before users come.")
+
+
+class Variable(Part):
+    """A variable, said in full."""
+
+    value: str = Field(
+        description="Its value; `${NAME}` and `${NAME:-default}` are looked up where abreast runs."
+    )
+    secret: bool | None = Field(
+        None, description="Whether its value is never shown; guessed from its name where not said."
+    )
+
+
+Text = Annotated[str, BeforeValidator(lambda value: _text(value))]
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Variables = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text | Variable],
+    Field(default_factory=dict),
+]
+
+
+class Service(Part):
+    """One deployable part: with `run` a backend, without it a frontend, which is a folder."""
+
+    watch: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Globs of the files whose change deploys it; all files where none is given.",
+    )
+    needs: list[str] = Field(
+        default_factory=list, description="Services whose candidates must be healthy first."
+    )
+    build: Annotated[Build, _shorthand("run")] = Field(
+        Build(), description="How it is built; a text is its `run`."
+    )
+    run: Command | None = Field(None, description="The command that listens on `$PORT`; the shell's.")
+    instances: int = Field(2, ge=1, le=64, description="How many processes of it run side by side.")
+    health: Annotated[Health, _shorthand("path")] = Field(
+        Health(), description="Its health; a text is its `path`."
+    )
+    env: Variables = Field(description="Variables for its build and its processes.")
+
+
+class InEnvironment(Part):
+    """What differs for one service in one environment."""
+
+    instances: int | None = Field(None, ge=1, le=64, description="How many processes of it run side by side.")
+    env: Variables = Field(description="Variables in addition, or instead.")
+
+
+OnFailure = Literal["together", "alone"]
+
+
+class Environment(BaseModel):
+    """Where releases go; beside these keys it has one for each service that differs there."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    settle: Duration = Field(10.0, description="How long the new version is watched before the old one goes.")
+    drain: Duration = Field(
+        30.0, description="How long requests in flight may take to finish on the old version."
+    )
+    on_failure: OnFailure | None = Field(
+        None, description="Who turns back when a service fails after the turn."
+    )
+
+
+class Project(Part):
+    """The whole of abreast.yml."""
+
+    project: Annotated[str, Field(pattern=NAME)] = Field(description="The project's name.")
+    services: dict[Annotated[str, Field(pattern=NAME)], Service] = Field(
+        min_length=1, description="The services, by name."
+    )
+    environments: dict[
+        Annotated[str, Field(pattern=NAME)],
+        Annotated[Environment, BeforeValidator(lambda value: {} if value is None else value)],
+    ] = Field(min_length=1, description="The environments, by name.")
+    on_failure: OnFailure = Field(
+        "together", description="Who turns back when a service fails after the turn."
+    )

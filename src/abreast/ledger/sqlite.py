@@ -1,0 +1,342 @@
+"""The ledger in one SQLite file."""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import StateError, UsageError
+from abreast.core.events import Event, What
+from abreast.core.model import Chapter, Kind, Live, Plan
+from abreast.core.states import State, advance
+from abreast.ledger import words
+from abreast.ledger.chain import FIRST, Broken, linked, walk
+from abreast.ledger.durations import medians
+from abreast.ledger.interface import Deployment, Ledger, Part, Release
+from abreast.ledger.tables import TABLES
+
+FILE = "ledger.db"
+
+
+class SqliteLedger(Ledger):
+    """A ledger that any number of processes and threads of this machine may use."""
+
+    def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
+        self._file = file
+        self._clock = clock
+        self._lock = threading.RLock()
+        with self._told():
+            self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "SqliteLedger":
+        """Open the ledger in ``folder``, made if it is not there; raises StateError and leaves the file as it is."""
+        file = folder / FILE
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (folder / ".gitignore").exists():
+                (folder / ".gitignore").write_text("*\n")
+            file.touch(mode=0o600)
+        except OSError as error:
+            raise _state_error(words.damaged(str(file), error.strerror or str(error))) from error
+        ledger = cls(file, clock)
+        try:
+            ledger._prepare()  # noqa: SLF001 (its own)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    # ── writing ────────────────────────────────────────────────────────────────────────────────
+
+    def reserve(self, project: str, commit: str) -> str:
+        """Return the next version (``v1``, ``v2``, …) of the project's releases, now taken."""
+        with self._writing() as db:
+            (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM releases").fetchone()
+            db.execute("INSERT INTO releases VALUES (?, ?, ?, ?)", (number, project, commit, self._now()))
+            return f"v{number}"
+
+    def plan(self, plan: Plan) -> None:
+        """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
+        with self._writing() as db:
+            older = db.execute(
+                "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
+                (plan.environment, plan.deployment),
+            ).fetchall()
+            row = (
+                plan.deployment, plan.project, plan.environment, plan.kind, plan.release, plan.commit,
+                State.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason, json.dumps(dump(plan)),
+            )  # fmt: skip
+            db.execute(f"INSERT OR IGNORE INTO deployments VALUES ({', '.join('?' * len(row))})", row)
+            self._append(
+                Event(plan.deployment, "planned", What.PLANNED, f"{plan.release} to {plan.environment}")
+            )
+            for (id_,) in older:
+                text = f"replaced by {plan.deployment} before it began"
+                self._append(Event(id_, "replaced", What.STATE, text, state=State.CANCELLED))
+
+    def record(self, event: Event) -> Event:
+        """Append an event once by its key; one with a state moves the deployment there. Returns it as kept."""
+        with self._writing():
+            return self._append(event)
+
+    def built(self, release: str, part: Part) -> None:
+        """Add a service's part to a release; a part is never changed."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
+                (
+                    _number(release),
+                    part.service,
+                    part.commit,
+                    part.artifact,
+                    json.dumps(dump(part.definition)),
+                ),
+            )
+
+    def went_live(self, deployment: str, lives: Sequence[Live], gone: Sequence[str] = ()) -> None:
+        """Record what users of each service reach since the turn; ``gone`` names services without users now."""
+        with self._writing() as db:
+            (environment,) = db.execute(
+                "SELECT environment FROM deployments WHERE id = ?", (deployment,)
+            ).fetchone()
+            for live in lives:
+                row = (
+                    environment,
+                    live.service,
+                    live.release,
+                    live.commit,
+                    live.since,
+                    json.dumps(dump(live)),
+                )
+                db.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?, ?, ?, ?)", row)
+            for service in gone:
+                db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
+
+    def ask(self, deployment: str, request: str, reason: str) -> None:
+        """Leave a request (``cancel``) for the process that carries the deployment out."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)",
+                (deployment, request, reason, self._now()),
+            )
+
+    def clear(self, environment: str) -> None:
+        """Record that nothing runs in the environment any more."""
+        with self._writing() as db:
+            db.execute("DELETE FROM live WHERE environment = ?", (environment,))
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────
+
+    def asked(self, deployment: str) -> tuple[str, str] | None:
+        """Return the request and reason left for a deployment, if any."""
+        rows = self._rows("SELECT request, reason FROM requests WHERE deployment = ?", deployment)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def deployment(self, id: str) -> Deployment:  # noqa: A002 (the word users read)
+        """Return a deployment by its id or a unique beginning or end of it."""
+        text = id.upper()
+        rows = (
+            self._rows(
+                f"SELECT {_DEPLOYMENT} FROM deployments WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1",
+                text,
+            )
+            if text
+            else []
+        )  # noqa: E501
+        if len(rows) == 1:
+            return _deployment(rows[0])
+        latest = ", ".join(one.id for one in self.deployments(limit=3)) or "none yet"
+        which = f"{len(rows)} deployments fit {id!r}" if rows else f"there is no deployment {id!r}"
+        raise UsageError(which, need=f"an id, or enough of it; the latest: {latest}", next="abreast history")
+
+    def stored_plan(self, id: str) -> Plan:  # noqa: A002 (the word users read)
+        """Return the plan that a deployment was made with."""
+        rows = self._rows("SELECT plan FROM deployments WHERE id = ?", id)
+        return load(Plan, json.loads(rows[0][0]))
+
+    def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
+        """Return deployments, newest first."""
+        found = self._rows(
+            f"SELECT {_DEPLOYMENT} FROM deployments WHERE ?1 IS NULL OR environment = ?1 ORDER BY id DESC LIMIT ?2",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(map(_deployment, found))
+
+    def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
+        """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
+        found = self._rows(
+            "SELECT seq, event FROM events WHERE deployment = ? AND seq > ? ORDER BY seq", deployment, after
+        )
+        return tuple(replace(load(Event, json.loads(text)), seq=seq) for seq, text in found)
+
+    def live(self, environment: str) -> Mapping[str, Live]:
+        """Return what users of each service reach, by service."""
+        found = self._rows(
+            "SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment
+        )
+        return {service: load(Live, json.loads(text)) for service, text in found}
+
+    def release(self, version: str) -> Release:
+        """Return a release; UsageError that lists the last ones if there is none of that name."""
+        rows = self._rows(
+            "SELECT number, project, commit_id, created FROM releases WHERE number = ?", _number(version)
+        )
+        if not rows:
+            latest = ", ".join(one.version for one in self.releases(5)) or "none yet"
+            raise UsageError(
+                f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history"
+            )
+        return self._release(rows[0])
+
+    def releases(self, limit: int = 20) -> tuple[Release, ...]:
+        """Return releases, newest first."""
+        rows = self._rows(
+            "SELECT number, project, commit_id, created FROM releases ORDER BY number DESC LIMIT ?", limit
+        )
+        return tuple(map(self._release, rows))
+
+    def expected(self, environment: str) -> Mapping[tuple[str | None, str], float]:
+        """Return how long each chapter of each service took, in seconds: the median of the last ten that succeeded."""
+        good = [one for one in self.deployments(environment, 50) if one.state is State.SUCCEEDED][:10]
+        return medians([self.events(one.id) for one in good])
+
+    def verify(self) -> Broken | None:
+        """Walk the audit trail and return where it is broken, None if it is whole."""
+        return walk(self._rows("SELECT seq, event, hash FROM events ORDER BY seq"))
+
+    # ── the file ───────────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self) -> None:
+        with self._told():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and owner != words.APPLICATION_ID:
+                raise _state_error(words.foreign(str(self._file)))
+            if version > words.SCHEMA:
+                raise _state_error(words.newer(str(self._file), version))
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+        if not tables:
+            self._create()
+
+    def _create(self) -> None:
+        with self._writing() as db:
+            for statement in TABLES:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {words.APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {words.SCHEMA}")
+
+    def _append(self, event: Event) -> Event:
+        """Append within the transaction under way; the deployment moves with it, by the rules."""
+        known = self._db.execute(
+            "SELECT seq, event FROM events WHERE deployment = ? AND key = ?", (event.deployment, event.key)
+        ).fetchone()  # noqa: E501
+        if known:
+            return replace(load(Event, json.loads(known[1])), seq=known[0])
+        kept = replace(event, at=self._now(), seq=0)
+        last = self._db.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        text = json.dumps(dump(kept), sort_keys=True, ensure_ascii=False)
+        row = (event.deployment, event.key, text, linked(last[0] if last else FIRST, text))
+        seq = self._db.execute(
+            "INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row
+        ).lastrowid
+        self._move(kept)
+        return replace(kept, seq=seq or 0)
+
+    def _move(self, event: Event) -> None:
+        if event.chapter:
+            self._db.execute(
+                "UPDATE deployments SET chapter = ? WHERE id = ?", (event.chapter, event.deployment)
+            )
+        if event.state:
+            (now,) = self._db.execute(
+                "SELECT state FROM deployments WHERE id = ?", (event.deployment,)
+            ).fetchone()
+            state = advance(State(now), event.state)
+            finished = event.at if state.final or state is State.STUCK else None
+            self._db.execute(
+                "UPDATE deployments SET state = ?, finished = ? WHERE id = ?",
+                (state, finished, event.deployment),
+            )
+
+    def _release(self, row: tuple[Any, ...]) -> Release:
+        number, project, commit, created = row
+        parts = self._rows(
+            "SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number
+        )
+        found = {
+            name: load(
+                Part, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)}
+            )
+            for name, its, artifact, text in parts
+        }
+        return Release(f"v{number}", project, commit, created, found)
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._told():
+            return self._db.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in our words what SQLite could not do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _state_error(words.damaged(str(self._file), str(error))) from error
+
+
+_DEPLOYMENT = (
+    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
+)
+
+
+def _deployment(row: tuple[Any, ...]) -> Deployment:
+    id_, project, environment, kind, release, commit, state, chapter, started, finished, author, reason = row
+    return Deployment(
+        id_, project, environment, Kind(kind), release, commit, State(state), Chapter(chapter),
+        started, finished, author, reason,
+    )  # fmt: skip
+
+
+def _number(version: str) -> int:
+    text = version.removeprefix("v")
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
+def _state_error(said: tuple[str, str, str]) -> StateError:
+    what, need, then = said
+    return StateError(what, need=need, next=then)
