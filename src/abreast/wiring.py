@@ -105,11 +105,7 @@ class Place:
         return resolve(service.secrets, self.variables)
 
     def _inherited(self) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in self.variables.items()
-            if name in INHERITED or name.startswith("LC_")
-        }
+        return {name: value for name, value in self.variables.items() if name in INHERITED or name.startswith("LC_")}
 
 
 def state_folder(root: Path, variables: Mapping[str, str]) -> Path:

@@ -57,7 +57,7 @@ class HttpCheck:
         # No connection is kept: a reused one could belong to the version that is going.
         limits = httpx2.Limits(max_keepalive_connections=0, max_connections=100)
         transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits)
-        self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113 (asyncio.timeout bounds the whole)
+        self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
         return self._clients[socket]
 
 

@@ -15,7 +15,7 @@ from abreast.cli.screen import Screen, out_for
 from abreast.cli.views.plan import as_json as plan_json
 from abreast.cli.views.plan import lines as plan_lines
 from abreast.core.errors import UsageError
-from abreast.core.model import Environment, Kind, Plan
+from abreast.core.model import Kind, Plan
 from abreast.core.states import State
 from abreast.deploy import session
 from abreast.deploy.planning import Request, propose
@@ -40,16 +40,12 @@ def plan(here: Path, name: str | None, services: tuple[str, ...], since: str | N
     environment = project.environment(choose_environment(project.environments, name))
     with place.ledger() as ledger:
         ports = place.ports(environment.name, ledger)
-        proposed = asyncio.run(
-            propose(ports, project.name, environment, request(services=services, since=since))
-        )
+        proposed = asyncio.run(propose(ports, project.name, environment, request(services=services, since=since)))
     _print_plan(proposed, as_json=as_json)
     return 0
 
 
-def deploy(
-    here: Path, name: str | None, wanted: Request, *, yes: bool, allow_dirty: bool, as_json: bool
-) -> int:
+def deploy(here: Path, name: str | None, wanted: Request, *, yes: bool, allow_dirty: bool, as_json: bool) -> int:
     """Plan, ask, deploy; exits 0 also when there is nothing to do."""
     place = Place.at(here, os.environ)
     project = place.project()
@@ -79,7 +75,7 @@ def rollback(here: Path, name: str | None, wanted: Request, *, yes: bool, as_jso
         return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
 
 
-def resume(here: Path, id: str | None, *, as_json: bool) -> int:  # noqa: A002 (the word users read)
+def resume(here: Path, id: str | None, *, as_json: bool) -> int:
     """Go on with a deployment."""
     place = Place.at(here, os.environ)
     with place.ledger() as ledger:
@@ -88,7 +84,7 @@ def resume(here: Path, id: str | None, *, as_json: bool) -> int:  # noqa: A002 (
         return desk.run(lambda on: session.resume(on, deployment))
 
 
-def cancel(here: Path, id: str | None, reason: str, *, as_json: bool) -> int:  # noqa: A002
+def cancel(here: Path, id: str | None, reason: str, *, as_json: bool) -> int:
     """Turn a deployment back."""
     place = Place.at(here, os.environ)
     with place.ledger() as ledger:
@@ -153,7 +149,7 @@ class _Desk:
                         "deployment": self._shown and self._shown.deployment,
                     }
                 )
-            )  # noqa: E501, T201
+            )
         if state is None:
             return 0
         return 0 if state is good else state.exit_code
@@ -174,7 +170,7 @@ class _Desk:
 
 def _print_plan(proposed: Plan, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(plan_json(proposed), indent=2))  # noqa: T201
+        print(json.dumps(plan_json(proposed), indent=2))
         return
     for line in plan_lines(proposed):
-        print(line)  # noqa: T201
+        print(line)

@@ -1,4 +1,4 @@
-"""Ctrl-C while a deployment runs: turn back, or leave it to be resumed?"""
+"""Ctrl-C while a deployment runs: turn back, or leave it to be resumed."""
 
 import asyncio
 import os

@@ -1,11 +1,8 @@
 """The command line: every command, its options and its help; what they do is elsewhere."""
 
-import json as jsonlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -26,9 +23,7 @@ def abreast() -> None:
     """Deploy a project's services side by side, as one release: all get there, or none does."""
 
 
-env_option = click.option(
-    "--env", "environment", metavar="E", help="The environment; the only one, or local."
-)
+env_option = click.option("--env", "environment", metavar="E", help="The environment; the only one, or local.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 service_option = click.option(
     "--service", "services", multiple=True, metavar="S", help="Only this service; may be repeated."
@@ -225,10 +220,10 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)  # noqa: T201
+        print("stopped", file=sys.stderr)
         return 1
     except AbreastError as error:
-        print(f"abreast: {error}", file=sys.stderr)  # noqa: T201
+        print(f"abreast: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -248,7 +243,7 @@ def _unexpected(error: Exception) -> int:
         need="this reported; what was recorded is safe",
         next="abreast status",
     )
-    print(f"abreast: {fault}", file=sys.stderr)  # noqa: T201
+    print(f"abreast: {fault}", file=sys.stderr)
     return 4
 
 

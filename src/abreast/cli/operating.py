@@ -17,7 +17,7 @@ def lock(here: Path, name: str | None, reason: str) -> int:
     place = Place.at(here, os.environ)
     environment = choose_environment(place.project().environments, name)
     place.lock(environment).lock({"reason": reason, "by": who(), "since": utc_now()})
-    print(f"{environment} is locked. next: abreast unlock --env {environment}")  # noqa: T201
+    print(f"{environment} is locked. next: abreast unlock --env {environment}")
     return 0
 
 
@@ -26,7 +26,7 @@ def unlock(here: Path, name: str | None) -> int:
     place = Place.at(here, os.environ)
     environment = choose_environment(place.project().environments, name)
     was = place.lock(environment).unlock()
-    print(f"{environment} is unlocked" if was else f"{environment} was not locked")  # noqa: T201
+    print(f"{environment} is unlocked" if was else f"{environment} was not locked")
     return 0
 
 
@@ -44,5 +44,5 @@ def down(here: Path, name: str | None, *, yes: bool) -> int:
         for platform in place.platforms(environment).values():
             asyncio.run(platform.down())
         ledger.clear(environment)
-    print(f"{environment} is down; its data, logs and history stay. next: abreast deploy")  # noqa: T201
+    print(f"{environment} is down; its data, logs and history stay. next: abreast deploy")
     return 0

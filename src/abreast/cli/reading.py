@@ -21,7 +21,7 @@ def watch_status(look: Callable[[], int]) -> int:
     """Look again every second, until Ctrl-C."""
     while True:
         if sys.stdout.isatty():
-            print("\x1b[2J\x1b[H", end="")  # noqa: T201
+            print("\x1b[2J\x1b[H", end="")
         code = look()
         sys.stdout.flush()
         try:
@@ -35,13 +35,13 @@ def history(here: Path, environment: str | None, limit: int, *, as_json: bool) -
     with Place.at(here, os.environ).ledger() as ledger:
         found = ledger.deployments(environment, limit)
     if as_json:
-        print(json.dumps([past.as_json(one) for one in found], indent=2))  # noqa: T201
+        print(json.dumps([past.as_json(one) for one in found], indent=2))
     else:
         _print(past.history(found) if found else ["nothing was deployed yet. next: abreast deploy"])
     return 0
 
 
-def show(here: Path, id: str | None, *, watch: bool, as_json: bool) -> int:  # noqa: A002 (the word users read)
+def show(here: Path, id: str | None, *, watch: bool, as_json: bool) -> int:
     """Show one deployment, or follow it."""
     with Place.at(here, os.environ).ledger() as ledger:
         one = choose_deployment(ledger, id)
@@ -51,7 +51,7 @@ def show(here: Path, id: str | None, *, watch: bool, as_json: bool) -> int:  # n
             return ledger.deployment(one.id).state.exit_code
         events = ledger.events(one.id)
     if as_json:
-        print(json.dumps(past.as_json(one, events), indent=2))  # noqa: T201
+        print(json.dumps(past.as_json(one, events), indent=2))
     else:
         _print(past.show(one, events))
     return 0
@@ -64,7 +64,7 @@ def logs(
     services: tuple[str, ...],
     count: int,
     *,
-    follow: bool,  # noqa: A002
+    follow: bool,
 ) -> int:
     """Show what services, or a deployment's commands, printed."""
     place = Place.at(here, os.environ)
@@ -81,7 +81,7 @@ def logs(
     if services:
         wanted = {label: file for label, file in wanted.items() if label.split(" ")[0] in services}
     if not wanted:
-        print("nothing was printed yet", file=sys.stderr)  # noqa: T201
+        print("nothing was printed yet", file=sys.stderr)
         return 0
     _print(last(wanted, count))
     if follow:
@@ -91,13 +91,13 @@ def logs(
 
 def schema() -> int:
     """Print the JSON Schema of abreast.yml."""
-    print(json.dumps(reference.json_schema(PLATFORMS), indent=2))  # noqa: T201
+    print(json.dumps(reference.json_schema(PLATFORMS), indent=2))
     return 0
 
 
 def docs(section: str | None) -> int:
     """Print the reference."""
-    print(reference.markdown(PLATFORMS, section), end="")  # noqa: T201
+    print(reference.markdown(PLATFORMS, section), end="")
     return 0
 
 
@@ -111,4 +111,4 @@ def _label(file: Path) -> str:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)

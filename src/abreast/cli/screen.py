@@ -29,7 +29,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Tell one line."""
-        print(line, file=self._out, flush=True)  # noqa: T201 (this is the output)
+        print(line, file=self._out, flush=True)
 
     def begin(self, plan: Plan) -> None:
         """Show this deployment from now on, until it is over or the next one begins."""

@@ -37,10 +37,10 @@ def main(arguments: list[str]) -> int:
             *([f"  next:   {then}"] if then else []),
             sep="\n",
             file=sys.stderr,
-        )  # noqa: E501, T201
+        )
         return int(code)
     if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201
+        print(json.dumps(found, indent=2))
     else:
         _draw(found)
     return 0
@@ -113,16 +113,20 @@ def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[s
 
 def _environment(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
     name, id_, _, state, chapter, started, finished, _ = row
-    rows = database.execute(
-        "SELECT live FROM live WHERE environment = ? ORDER BY service", (name,)
-    ).fetchall()
+    rows = database.execute("SELECT live FROM live WHERE environment = ? ORDER BY service", (name,)).fetchall()
     lives = [json.loads(text) for (text,) in rows]
     good = database.execute(
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1",
         (name,),
     ).fetchone()
     lock = _lock(folder, name)
-    deployment = {"id": id_, "state": state, "chapter": chapter, "started": started, "finished": finished}
+    deployment: dict[str, object] = {
+        "id": id_,
+        "state": state,
+        "chapter": chapter,
+        "started": started,
+        "finished": finished,
+    }
     if state not in OVER and state != "stuck" and not (lock and "pid" in lock):
         deployment["interrupted"] = True
     health = _look(lives)
@@ -244,17 +248,17 @@ def _draw(found: dict[str, object]) -> None:
     assert isinstance(environments, dict)
     for name, one in environments.items():
         deployment, lock = one["deployment"], one["lock"]
-        print(f"{found['project']} · {name} · {one['release'] or 'nothing is live'}")  # noqa: T201
+        print(f"{found['project']} · {name} · {one['release'] or 'nothing is live'}")
         state = f"{deployment['state']} ({deployment['chapter']})"
-        print(f"  deployment {deployment['id']}  {state}  begun {_ago(deployment['started'])}")  # noqa: T201
+        print(f"  deployment {deployment['id']}  {state}  begun {_ago(deployment['started'])}")
         if deployment.get("interrupted"):
-            print(f"  interrupted: abreast resume {deployment['id']}")  # noqa: T201
+            print(f"  interrupted: abreast resume {deployment['id']}")
         if deployment["state"] == "stuck":
-            print(f"  stuck half-way back: abreast resume {deployment['id']}")  # noqa: T201
+            print(f"  stuck half-way back: abreast resume {deployment['id']}")
         if lock and "pid" not in lock:
-            print(f"  locked by {lock['holder']}: {lock['reason']}. abreast unlock --env {name}")  # noqa: T201
+            print(f"  locked by {lock['holder']}: {lock['reason']}. abreast unlock --env {name}")
         for service, live in one["services"].items():
-            print(  # noqa: T201
+            print(
                 f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
                 f"{live['platform']:<8} {live['url']:<28} {_ago(live['since'])}"
             )

@@ -1,14 +1,19 @@
 """A command to its end: with a limit, its output redacted into a log, and nothing of it left behind."""
 
 import asyncio
+import json
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
 
 from abreast.commands.interface import Command, Ended
 from abreast.core.secrets import Redactor
+from abreast.machine.process import Identity, signal_group
 
 TAIL = 20
 """How many of the last lines a failure shows."""
@@ -17,8 +22,11 @@ TAIL = 20
 async def run(command: Command, halt: Awaitable[str]) -> Ended:
     """Run the command until it ends, its timeout passes, or ``halt`` says why it should stop.
 
-    The whole process group ends with it.
+    The whole process group ends with it, and one that an earlier, killed run of the same command left.
     """
+    note = command.log.with_suffix(".pid")
+    await asyncio.to_thread(_end_orphan, note)
+    output = _Output(command)
     process = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", command.text,
         cwd=command.cwd,
@@ -29,7 +37,8 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
-    output = _Output(command)
+    with suppress(ProcessLookupError):  # it may have ended already
+        note.write_text(json.dumps(asdict(Identity.of(process.pid))))
     copying = asyncio.ensure_future(output.copy(process.stdout))
     halted = asyncio.ensure_future(halt)
     ending = asyncio.ensure_future(process.wait())
@@ -45,7 +54,16 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(copying, 1)
         output.close()
+        note.unlink(missing_ok=True)
     return Ended(why, tuple(output.tail))
+
+
+def _end_orphan(note: Path) -> None:
+    with suppress(OSError, ValueError, TypeError):
+        identity = Identity(**json.loads(note.read_text()))
+        while identity.alive:
+            signal_group(identity.pid, signal.SIGKILL)
+            time.sleep(0.01)
 
 
 class _Output:

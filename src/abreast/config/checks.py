@@ -23,13 +23,9 @@ def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
                 path, f"{name!r} is a setting of an environment; call the service something else", at_key=True
             )
         if service.run is None and service.build.output is None:
-            yield document.fault(
-                path, "needed: `run` (a backend) or `build.output` (a frontend's folder)", at_key=True
-            )
+            yield document.fault(path, "needed: `run` (a backend) or `build.output` (a frontend's folder)", at_key=True)
         if service.run is None and "instances" in service.model_fields_set:
-            yield document.fault(
-                (*path, "instances"), "a frontend is a folder and has no instances", at_key=True
-            )
+            yield document.fault((*path, "instances"), "a frontend is a folder and has no instances", at_key=True)
 
 
 def _needs(document: Document, project: schema.Project) -> Iterator[Fault]:
@@ -45,14 +41,12 @@ def _needs(document: Document, project: schema.Project) -> Iterator[Fault]:
             waves({name: service.needs for name, service in project.services.items()})
         except ValueError as error:
             first = str(error).split(" → ", 1)[0]
-            yield document.fault(
-                ("services", first, "needs"), f"services need each other in a circle: {error}"
-            )
+            yield document.fault(("services", first, "needs"), f"services need each other in a circle: {error}")
 
 
 def names_in(command: str) -> set[str]:
     """Return the variables that a shell command names."""
-    return set(references(command)) | {word for word in _words(command)}
+    return set(references(command)) | set(_words(command))
 
 
 def _words(command: str) -> Iterator[str]:

@@ -46,9 +46,7 @@ def find(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return folder / FILE
-    raise ConfigError(
-        [Fault(FILE, 1, 1, f"not found in {start} or above")], next="write one: see abreast docs"
-    )
+    raise ConfigError([Fault(FILE, 1, 1, f"not found in {start} or above")], next="write one: see abreast docs")
 
 
 def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Project:
@@ -96,8 +94,8 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
 def _in_environment(
     document: Document,
     path: tuple[str, ...],
-    said: Any,
-    platforms: Platforms,  # noqa: ANN401 (whatever the file holds)
+    said: Any,  # noqa: ANN401 (whatever the file holds)
+    platforms: Platforms,
 ) -> tuple[tuple[schema.InEnvironment, tuple[str, BaseModel]] | None, list[Fault]]:
     if said is None:
         said = {}

@@ -86,7 +86,7 @@ class Resolver:
                 else:
                     yield name, value, None, (*path, name)
 
-    def _secret(self, name: str, template: str, marked: bool | None) -> bool:  # noqa: FBT001 (as the file says it)
+    def _secret(self, name: str, template: str, marked: bool | None) -> bool:
         return is_secret(name, template, self.variables) if marked is None else marked
 
     def _unset(self, environment: str, service: str) -> Iterator[Fault]:
@@ -102,9 +102,7 @@ class Resolver:
             if not self._secret(name, template, marked):
                 continue
             if not references(template):
-                yield self.document.fault(
-                    path, f"a secret in clear: write ${{{name}}} and set it where abreast runs"
-                )
+                yield self.document.fault(path, f"a secret in clear: write ${{{name}}} and set it where abreast runs")
             for where, command in ((("run",), said.run), (("build", "run"), said.build.run)):
                 if command and name in names_in(command):
                     text = f"${name} would stand in the list of processes: let the program read it from its environment"

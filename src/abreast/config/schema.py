@@ -75,15 +75,10 @@ class Health(Part):
 class Variable(Part):
     """A variable, said in full."""
 
-    value: str = Field(
-        description="Its value; `${NAME}` and `${NAME:-default}` are looked up where abreast runs."
-    )
+    value: str = Field(description="Its value; `${NAME}` and `${NAME:-default}` are looked up where abreast runs.")
     secret: bool | None = Field(
         None, description="Whether its value is never shown; guessed from its name where not said."
     )
-
-
-Text = Annotated[str, BeforeValidator(lambda value: _text(value))]
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
@@ -92,6 +87,7 @@ def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return str(value) if isinstance(value, int | float) else value
 
 
+Text = Annotated[str, BeforeValidator(_text)]
 Variables = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text | Variable],
     Field(default_factory=dict),
@@ -105,17 +101,11 @@ class Service(Part):
         default_factory=list,
         description="Globs of the files whose change deploys it; all files where none is given.",
     )
-    needs: list[str] = Field(
-        default_factory=list, description="Services whose candidates must be healthy first."
-    )
-    build: Annotated[Build, _shorthand("run")] = Field(
-        Build(), description="How it is built; a text is its `run`."
-    )
+    needs: list[str] = Field(default_factory=list, description="Services whose candidates must be healthy first.")
+    build: Annotated[Build, _shorthand("run")] = Field(Build(), description="How it is built; a text is its `run`.")
     run: Command | None = Field(None, description="The command that listens on `$PORT`; the shell's.")
     instances: int = Field(2, ge=1, le=64, description="How many processes of it run side by side.")
-    health: Annotated[Health, _shorthand("path")] = Field(
-        Health(), description="Its health; a text is its `path`."
-    )
+    health: Annotated[Health, _shorthand("path")] = Field(Health(), description="Its health; a text is its `path`.")
     env: Variables = Field(description="Variables for its build and its processes.")
 
 
@@ -135,12 +125,8 @@ class Environment(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     settle: Duration = Field(10.0, description="How long the new version is watched before the old one goes.")
-    drain: Duration = Field(
-        30.0, description="How long requests in flight may take to finish on the old version."
-    )
-    on_failure: OnFailure | None = Field(
-        None, description="Who turns back when a service fails after the turn."
-    )
+    drain: Duration = Field(30.0, description="How long requests in flight may take to finish on the old version.")
+    on_failure: OnFailure | None = Field(None, description="Who turns back when a service fails after the turn.")
 
 
 class Project(Part):
@@ -154,6 +140,4 @@ class Project(Part):
         Annotated[str, Field(pattern=NAME)],
         Annotated[Environment, BeforeValidator(lambda value: {} if value is None else value)],
     ] = Field(min_length=1, description="The environments, by name.")
-    on_failure: OnFailure = Field(
-        "together", description="Who turns back when a service fails after the turn."
-    )
+    on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")

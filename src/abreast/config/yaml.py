@@ -58,9 +58,7 @@ def read(file: str, content: bytes) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ConfigError(
-            [Fault(file, line, column, f"not YAML: {error.problem or error.context}")]
-        ) from None
+        raise ConfigError([Fault(file, line, column, f"not YAML: {error.problem or error.context}")]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -146,8 +144,7 @@ class _Builder:
 
 
 _KNOWN_TAGS = frozenset(
-    f"tag:yaml.org,2002:{name}"
-    for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
 )
 
 

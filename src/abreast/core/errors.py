@@ -23,7 +23,7 @@ class AbreastError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, *, need: str = "", next: str = "") -> None:  # noqa: A002 (the word users read)
+    def __init__(self, what: str, *, need: str = "", next: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.need = need
@@ -61,7 +61,7 @@ class ConfigError(AbreastError):
 
     exit_code = 2
 
-    def __init__(self, faults: Sequence[Fault], *, next: str = "") -> None:  # noqa: A002 (as in the root)
+    def __init__(self, faults: Sequence[Fault], *, next: str = "") -> None:
         super().__init__("\n".join(map(str, faults)), next=next)
         self.faults = tuple(faults)
 

@@ -28,14 +28,11 @@ def decide(
 ) -> tuple[ServicePlan, ...]:
     """Plan a deployment of ``commit``; ``only`` names services where not all are meant."""
     return tuple(
-        _part(service, facts[service.name], commit, only, (notes or {}).get(service.name, ()))
-        for service in services
+        _part(service, facts[service.name], commit, only, (notes or {}).get(service.name, ())) for service in services
     )
 
 
-def _part(
-    service: Service, facts: Facts, commit: str, only: Collection[str], notes: tuple[str, ...]
-) -> ServicePlan:
+def _part(service: Service, facts: Facts, commit: str, only: Collection[str], notes: tuple[str, ...]) -> ServicePlan:
     why = None if only and service.name not in only else reason_to_deploy(service, facts)
     if why:
         return ServicePlan(service, Action.DEPLOY, why, commit, previous=facts.live, notes=notes)

@@ -58,10 +58,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         needles = {
-            part.encode()
-            for secret in secrets
-            for part in (secret, *secret.splitlines())
-            if len(part.strip()) >= 3
+            part.encode() for secret in secrets for part in (secret, *secret.splitlines()) if len(part.strip()) >= 3
         }
         ordered = sorted(needles, key=len, reverse=True)
         self._longest = len(ordered[0]) if ordered else 0
@@ -87,9 +84,7 @@ class Redactor:
         """Return one whole text with every secret replaced; independent of the stream."""
         if self._pattern is None:
             return value
-        return self._pattern.sub(MASK.encode(), value.encode(errors="surrogateescape")).decode(
-            errors="replace"
-        )
+        return self._pattern.sub(MASK.encode(), value.encode(errors="surrogateescape")).decode(errors="replace")
 
     def _unfinished(self, text: bytes) -> int:
         """Length of the longest end of ``text`` that could be the start of a secret."""

@@ -79,7 +79,7 @@ class Engine:
         except Exception as error:
             raise _unusable(self._file, error) from error
 
-    async def run(self, name: str, id: str, *arguments: Json) -> Json:  # noqa: A002 (the engine's word)
+    async def run(self, name: str, id: str, *arguments: Json) -> Json:
         """Run the workflow ``id`` to its end, from where it stands, and return what it returned.
 
         Raises StateError when it cannot go on now; it stays resumable.
@@ -98,7 +98,7 @@ class Engine:
             self._fatal.result()
         return await result
 
-    async def child(self, name: str, id: str, *arguments: Json) -> Awaitable[Json]:  # noqa: A002
+    async def child(self, name: str, id: str, *arguments: Json) -> Awaitable[Json]:
         """Start a child workflow (in a fixed order, with a fixed id) and return what its end can be awaited by."""
         handle = await self._start(name, id, *arguments)
         result: Awaitable[Json] = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
@@ -108,18 +108,18 @@ class Engine:
         """Run ``work`` once and record what it returned; a recorded step is not run again."""
         return await DBOS.run_step_async({"name": name}, work)
 
-    async def status(self, id: str) -> str | None:  # noqa: A002
+    async def status(self, id: str) -> str | None:
         """Return the engine's status of a workflow (``PENDING``, ``SUCCESS``, …), None if it is unknown."""
         found = await DBOS.get_workflow_status_async(id)
         return found.status if found else None
 
     async def close(self) -> None:
         """Let go of the file; what still runs here is left for ``resume``."""
-        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
-        # The engine had made its own threads the loop's, and has ended them.
+        # The engine has made its threads the loop's, and is about to end them.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
 
-    async def _start(self, name: str, id: str, *arguments: Json) -> Any:  # noqa: A002, ANN401
+    async def _start(self, name: str, id: str, *arguments: Json) -> Any:  # noqa: ANN401
         with SetWorkflowID(id):
             return await DBOS.start_workflow_async(self._bodies[name], *arguments)
 

@@ -81,14 +81,8 @@ def _of_release(
         meant = not request.services or name in request.services
         same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
         action = Action.DEPLOY if meant and not same else Action.KEEP
-        why = (
-            f"{now.release if now else 'nothing'} → {release.version}"
-            if action is Action.DEPLOY
-            else "as it is"
-        )
-        parts.append(
-            ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ()))
-        )
+        why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "as it is"
+        parts.append(ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
     return _plan(ports, project, environment, request, release.version, release.commit, tuple(parts))
 
 

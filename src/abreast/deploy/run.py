@@ -99,12 +99,14 @@ class Run:
         return cast("T", load(kind, answer["result"]) if kind else None)
 
     async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object) -> None:
+        for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
+            what = What.FAILED if failure.cause is Cause.FAULT else What.STOPPED
+            whose = failure.service or service
+            data = {"log": list(failure.log)}
+            end = f"{key}/{whose}/failed"
+            await self.tell(end, what, failure.what, service=whose, chapter=chapter, data=data)
         if not isinstance(outcome, Failure):
-            return await self.tell(f"{key}/ended", What.FINISHED, service=service, chapter=chapter)
-        what = What.FAILED if outcome.cause is Cause.FAULT else What.STOPPED
-        whose = outcome.service or service
-        data = {"log": list(outcome.log)}
-        return await self.tell(f"{key}/ended", what, outcome.what, service=whose, chapter=chapter, data=data)
+            await self.tell(f"{key}/ended", What.FINISHED, service=service, chapter=chapter)
 
     async def _attempt_it(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
@@ -123,15 +125,11 @@ class Run:
     async def _retrying(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
     ) -> T | Failure:
-        async for attempt in stamina.retry_context(
-            TransientError, attempts=3, wait_initial=0.2, wait_max=5.0
-        ):
+        async for attempt in stamina.retry_context(TransientError, attempts=3, wait_initial=0.2, wait_max=5.0):
             with attempt:
                 if attempt.num > 1:
                     again = f"again, attempt {attempt.num} of 3"
-                    await self.tell(
-                        f"{key}/retry-{attempt.num}", What.RETRY, again, service=service, chapter=chapter
-                    )
+                    await self.tell(f"{key}/retry-{attempt.num}", What.RETRY, again, service=service, chapter=chapter)
                 return await work()
         raise AssertionError("the last attempt returns or raises")
 

@@ -1,7 +1,7 @@
 """What a deploying command does around the story: wait for the environment, finish what was begun, then act."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 

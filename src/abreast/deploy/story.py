@@ -112,9 +112,7 @@ class Story:
             failure = await run.chapter(Chapter.TURN_BACK, lambda: turn_back(run, names), turn=again)
             if isinstance(failure, Failure):
                 return failure
-        gone = await run.chapter(
-            Chapter.SETTLE, lambda: retire(run, names, new=True), turn=f"discard/{again}"
-        )
+        gone = await run.chapter(Chapter.SETTLE, lambda: retire(run, names, new=True), turn=f"discard/{again}")
         return gone if isinstance(gone, Failure) else None
 
     async def way_back_again(self, argument: Json, attempt: str) -> str:

@@ -6,9 +6,7 @@ from abreast.core.model import Plan, Service
 from abreast.deploy.ports import Ports
 
 
-def surroundings(
-    ports: Ports, plan: Plan, service: Service, commit: str
-) -> tuple[Mapping[str, str], frozenset[str]]:
+def surroundings(ports: Ports, plan: Plan, service: Service, commit: str) -> tuple[Mapping[str, str], frozenset[str]]:
     """Return the variables of a child and the names of those that are secret.
 
     Raises UsageError that names every secret whose value is not at hand.

@@ -50,7 +50,7 @@ async def _taken_up(plan: Plan, story: Story) -> int:
 
 
 async def _listen(plan: Plan, story: Story) -> None:
-    while not await _hear(plan, story):
+    while not await _hear(plan, story):  # noqa: ASYNC110 (the request comes from another process)
         await asyncio.sleep(LISTEN)
 
 

@@ -65,6 +65,4 @@ async def retire(run: Run, names: Collection[str], *, new: bool) -> None:
             going.setdefault(part.service.platform, []).append(version_id(part, run.plan.deployment))
         elif part.previous:
             going.setdefault(part.previous.platform, []).append(part.previous.version.id)
-    await asyncio.gather(
-        *(run.ports.platforms[name].retire(ids, run.plan.drain) for name, ids in going.items())
-    )
+    await asyncio.gather(*(run.ports.platforms[name].retire(ids, run.plan.drain) for name, ids in going.items()))

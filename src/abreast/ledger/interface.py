@@ -83,11 +83,11 @@ class Ledger(ABC):
         """Return the request and reason left for a deployment, if any."""
 
     @abstractmethod
-    def deployment(self, id: str) -> Deployment:  # noqa: A002 (the word users read)
+    def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id or a unique beginning or end of it; UsageError that lists choices otherwise."""
 
     @abstractmethod
-    def stored_plan(self, id: str) -> Plan:  # noqa: A002
+    def stored_plan(self, id: str) -> Plan:
         """Return the plan that a deployment was made with."""
 
     @abstractmethod

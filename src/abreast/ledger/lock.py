@@ -9,10 +9,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import StateError
+from abreast.machine.process import Identity
 
 
 class EnvironmentLock:
@@ -37,7 +39,7 @@ class EnvironmentLock:
             except BlockingIOError:
                 yield False
                 return
-            write_whole(self._holder, {**holder, **process_identity(os.getpid())})
+            write_whole(self._holder, {**holder, **asdict(Identity.of(os.getpid()))})
             try:
                 yield True
             finally:
@@ -77,12 +79,6 @@ class EnvironmentLock:
         return waiting if waiting > ticket else None
 
 
-def process_identity(pid: int) -> dict[str, int]:
-    """Return what tells a process from a later one with the same id: ``pid`` and its start in clock ticks."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return {"pid": pid, "start_ticks": int(stat.rpartition(")")[2].split()[19])}
-
-
 def write_whole(file: Path, value: Mapping[str, Any]) -> None:
     """Write a small JSON file so that a reader sees the old one or the new one, never a part."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -92,9 +88,7 @@ def write_whole(file: Path, value: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StateError(
-            f"{file} cannot be written: {error.strerror}", need="room and rights there"
-        ) from error
+        raise StateError(f"{file} cannot be written: {error.strerror}", need="room and rights there") from error
 
 
 def _read(file: Path) -> dict[str, Any] | None:

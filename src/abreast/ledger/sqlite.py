@@ -48,7 +48,7 @@ class SqliteLedger(Ledger):
             raise _state_error(words.damaged(str(file), error.strerror or str(error))) from error
         ledger = cls(file, clock)
         try:
-            ledger._prepare()  # noqa: SLF001 (its own)
+            ledger._prepare()
         except BaseException:
             ledger.close()
             raise
@@ -85,9 +85,7 @@ class SqliteLedger(Ledger):
                 State.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason, json.dumps(dump(plan)),
             )  # fmt: skip
             db.execute(f"INSERT OR IGNORE INTO deployments VALUES ({', '.join('?' * len(row))})", row)
-            self._append(
-                Event(plan.deployment, "planned", What.PLANNED, f"{plan.release} to {plan.environment}")
-            )
+            self._append(Event(plan.deployment, "planned", What.PLANNED, f"{plan.release} to {plan.environment}"))
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it began"
                 self._append(Event(id_, "replaced", What.STATE, text, state=State.CANCELLED))
@@ -114,9 +112,7 @@ class SqliteLedger(Ledger):
     def went_live(self, deployment: str, lives: Sequence[Live], gone: Sequence[str] = ()) -> None:
         """Record what users of each service reach since the turn; ``gone`` names services without users now."""
         with self._writing() as db:
-            (environment,) = db.execute(
-                "SELECT environment FROM deployments WHERE id = ?", (deployment,)
-            ).fetchone()
+            (environment,) = db.execute("SELECT environment FROM deployments WHERE id = ?", (deployment,)).fetchone()
             for live in lives:
                 row = (
                     environment,
@@ -150,24 +146,18 @@ class SqliteLedger(Ledger):
         rows = self._rows("SELECT request, reason FROM requests WHERE deployment = ?", deployment)
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def deployment(self, id: str) -> Deployment:  # noqa: A002 (the word users read)
+    def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id or a unique beginning or end of it."""
         text = id.upper()
-        rows = (
-            self._rows(
-                f"SELECT {_DEPLOYMENT} FROM deployments WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1",
-                text,
-            )
-            if text
-            else []
-        )  # noqa: E501
+        fits = "id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1"
+        rows = self._rows(f"SELECT {_DEPLOYMENT} FROM deployments WHERE {fits}", text) if text else []
         if len(rows) == 1:
             return _deployment(rows[0])
         latest = ", ".join(one.id for one in self.deployments(limit=3)) or "none yet"
         which = f"{len(rows)} deployments fit {id!r}" if rows else f"there is no deployment {id!r}"
         raise UsageError(which, need=f"an id, or enough of it; the latest: {latest}", next="abreast history")
 
-    def stored_plan(self, id: str) -> Plan:  # noqa: A002 (the word users read)
+    def stored_plan(self, id: str) -> Plan:
         """Return the plan that a deployment was made with."""
         rows = self._rows("SELECT plan FROM deployments WHERE id = ?", id)
         return load(Plan, json.loads(rows[0][0]))
@@ -189,21 +179,15 @@ class SqliteLedger(Ledger):
 
     def live(self, environment: str) -> Mapping[str, Live]:
         """Return what users of each service reach, by service."""
-        found = self._rows(
-            "SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment
-        )
+        found = self._rows("SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment)
         return {service: load(Live, json.loads(text)) for service, text in found}
 
     def release(self, version: str) -> Release:
         """Return a release; UsageError that lists the last ones if there is none of that name."""
-        rows = self._rows(
-            "SELECT number, project, commit_id, created FROM releases WHERE number = ?", _number(version)
-        )
+        rows = self._rows("SELECT number, project, commit_id, created FROM releases WHERE number = ?", _number(version))
         if not rows:
             latest = ", ".join(one.version for one in self.releases(5)) or "none yet"
-            raise UsageError(
-                f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history"
-            )
+            raise UsageError(f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history")
         return self._release(rows[0])
 
     def releases(self, limit: int = 20) -> tuple[Release, ...]:
@@ -249,28 +233,22 @@ class SqliteLedger(Ledger):
         """Append within the transaction under way; the deployment moves with it, by the rules."""
         known = self._db.execute(
             "SELECT seq, event FROM events WHERE deployment = ? AND key = ?", (event.deployment, event.key)
-        ).fetchone()  # noqa: E501
+        ).fetchone()
         if known:
             return replace(load(Event, json.loads(known[1])), seq=known[0])
         kept = replace(event, at=self._now(), seq=0)
         last = self._db.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         text = json.dumps(dump(kept), sort_keys=True, ensure_ascii=False)
         row = (event.deployment, event.key, text, linked(last[0] if last else FIRST, text))
-        seq = self._db.execute(
-            "INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row
-        ).lastrowid
+        seq = self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row).lastrowid
         self._move(kept)
         return replace(kept, seq=seq or 0)
 
     def _move(self, event: Event) -> None:
         if event.chapter:
-            self._db.execute(
-                "UPDATE deployments SET chapter = ? WHERE id = ?", (event.chapter, event.deployment)
-            )
+            self._db.execute("UPDATE deployments SET chapter = ? WHERE id = ?", (event.chapter, event.deployment))
         if event.state:
-            (now,) = self._db.execute(
-                "SELECT state FROM deployments WHERE id = ?", (event.deployment,)
-            ).fetchone()
+            (now,) = self._db.execute("SELECT state FROM deployments WHERE id = ?", (event.deployment,)).fetchone()
             state = advance(State(now), event.state)
             finished = event.at if state.final or state is State.STUCK else None
             self._db.execute(
@@ -280,13 +258,9 @@ class SqliteLedger(Ledger):
 
     def _release(self, row: tuple[Any, ...]) -> Release:
         number, project, commit, created = row
-        parts = self._rows(
-            "SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number
-        )
+        parts = self._rows("SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number)
         found = {
-            name: load(
-                Part, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)}
-            )
+            name: load(Part, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)})
             for name, its, artifact, text in parts
         }
         return Release(f"v{number}", project, commit, created, found)
@@ -319,9 +293,7 @@ class SqliteLedger(Ledger):
             raise _state_error(words.damaged(str(self._file), str(error))) from error
 
 
-_DEPLOYMENT = (
-    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
-)
+_DEPLOYMENT = "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
 
 
 def _deployment(row: tuple[Any, ...]) -> Deployment:

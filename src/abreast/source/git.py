@@ -46,9 +46,7 @@ class Git(Source):
     def changed(self, since: str, commit: str) -> Sequence[str] | None:
         """Return the files in which two commits differ, net; None when ``since`` is not in the repository."""
         try:
-            found = self._git(
-                "diff", "--name-only", "--no-renames", "-z", "--relative", since, commit, "--", "."
-            )
+            found = self._git("diff", "--name-only", "--no-renames", "-z", "--relative", since, commit, "--", ".")
         except _GitError:
             return None
         return tuple(name for name in found.split("\0") if name)
@@ -97,9 +95,7 @@ class Git(Source):
         try:
             done = subprocess.run(["git", *arguments], cwd=self._folder, capture_output=True, check=False)
         except FileNotFoundError as error:
-            raise UsageError(
-                "git is not installed", need="git on the PATH", next="apt-get install git"
-            ) from error
+            raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
         if done.returncode != 0:
             raise _GitError(done.stderr.decode(errors="replace").strip())
         return done.stdout.decode(errors="surrogateescape")

@@ -1,1 +1,1 @@
-"""."""
+"""For tests of abreast and of what builds on it; public."""

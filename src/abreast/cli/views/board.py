@@ -15,7 +15,7 @@ from abreast.core.states import State
 
 OWN = (Chapter.BUILD, Chapter.STAGE, Chapter.CHECK)
 COMMON = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
-_SIGNS = {What.STARTED: "…", What.FINISHED: "✓", What.FAILED: "✗", What.STOPPED: "–"}
+_SIGNS = {What.STARTED: "…", What.FINISHED: "✓", What.FAILED: "✗", What.STOPPED: "-"}
 _STYLES = {What.STARTED: "yellow", What.FINISHED: "green", What.FAILED: "red", What.STOPPED: "dim"}
 
 
@@ -66,9 +66,7 @@ def _after(board: Board, event: Event) -> Board:
     return replace(board, steps={**board.steps, place: step}, failures=failures)
 
 
-def draw(
-    board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None
-) -> RenderableType:
+def draw(board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None) -> RenderableType:
     """Draw the board as it stands at ``now``."""
     moment = datetime.now(UTC).timestamp() if now is None else now
     table = Table(box=None, pad_edge=False, padding=(0, 2))
@@ -77,8 +75,7 @@ def draw(
         table.add_column(chapter.value)
     for service in board.services:
         cells = [
-            _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), moment)
-            for chapter in OWN
+            _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), moment) for chapter in OWN
         ]
         table.add_row(Text(service, "bold"), *cells)
     common = Text("  ")

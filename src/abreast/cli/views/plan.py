@@ -40,7 +40,5 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for part in plan.services
         },
-        "order": dump(
-            waves({part.name: part.service.needs for part in plan.rollouts}), tuple[tuple[str, ...], ...]
-        ),
+        "order": dump(waves({part.name: part.service.needs for part in plan.rollouts}), tuple[tuple[str, ...], ...]),
     }

@@ -10,8 +10,8 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.platforms.interface import Abilities, Move, Order, Platform, Sighting
 from abreast.platforms.local.router.router import Router
-from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
 from abreast.platforms.local.router.site import lay_site
+from abreast.platforms.local.router.table import Listener, Site, Target, Upstream
 from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
 
 ROUTER = "router"
@@ -34,7 +34,7 @@ class LocalPlatform(Platform):
         self._started = False
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
-    def abilities(self, service: Service) -> Abilities:
+    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
         """Candidates without users, and all services in one step."""
         return Abilities(candidates=True, together=True)
 

@@ -40,9 +40,7 @@ class Admin:
     async def rejected(self) -> Mapping[str, int]:
         """Return how often Envoy refused an update, by resource."""
         counts: dict[str, int] = {}
-        for line in (
-            await self._get("/stats?type=Counters&filter=update_(rejected|failure)$")
-        ).text.splitlines():
+        for line in (await self._get("/stats?type=Counters&filter=update_(rejected|failure)$")).text.splitlines():
             name, _, value = line.partition(": ")
             counts[_resource(name)] = counts.get(_resource(name), 0) + int(value)
         return counts

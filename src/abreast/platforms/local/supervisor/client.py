@@ -157,9 +157,7 @@ class Supervisor:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise PlatformError(
-                    f"the supervisor of {self._home} {complaint}", next=f"cat {self._home / LOG}"
-                )
+                raise PlatformError(f"the supervisor of {self._home} {complaint}", next=f"cat {self._home / LOG}")
             time.sleep(0.02)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
+from abreast.machine.process import groups, listeners
 from abreast.platforms.local.supervisor.client import PROTOCOL, SOCKET
 from abreast.platforms.local.supervisor.kept import Kept, Record
 from abreast.platforms.local.supervisor.ports import Ports
-from abreast.platforms.local.supervisor.process import groups, listeners
 
 RECORDS = "instances"
 

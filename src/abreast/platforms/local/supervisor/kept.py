@@ -13,16 +13,16 @@ from signal import SIGKILL, SIGTERM, Signals
 from typing import Any
 
 from abreast.core.errors import PlatformError
-from abreast.platforms.local.supervisor.client import InstanceState
-from abreast.platforms.local.supervisor.output import Output
-from abreast.platforms.local.supervisor.ports import Ports
-from abreast.platforms.local.supervisor.process import (
+from abreast.machine.process import (
     Identity,
     environment_of,
     group_is_empty,
     owns_one,
     signal_group,
 )
+from abreast.platforms.local.supervisor.client import InstanceState
+from abreast.platforms.local.supervisor.output import Output
+from abreast.platforms.local.supervisor.ports import Ports
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a crashed instance is started again: doubled each time, up to the longest."""

@@ -64,11 +64,7 @@ class Output:
         try:
             if self._log.exists() and self._log.stat().st_size > MAXIMUM:
                 self._log.replace(self._log.with_name(self._log.name + ".1"))
-            missing = (
-                f"[abreast: {self._lost} bytes of output could not be written]\n".encode()
-                if self._lost
-                else b""
-            )
+            missing = f"[abreast: {self._lost} bytes of output could not be written]\n".encode() if self._lost else b""
             with self._log.open("ab", buffering=0) as log:
                 log.write(missing + text)
             self._lost = 0

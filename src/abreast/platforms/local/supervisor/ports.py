@@ -22,9 +22,7 @@ class Ports:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         found = self._folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PlatformError(
-                f"{self._folder} is not a folder of ours", need="it gone", next=f"rm {self._folder}"
-            )
+            raise PlatformError(f"{self._folder} is not a folder of ours", need="it gone", next=f"rm {self._folder}")
         self._held: dict[int, IO[str]] = {}
 
     def take(self) -> int:

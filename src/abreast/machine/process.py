@@ -69,10 +69,7 @@ def environment_of(pid: int) -> dict[str, str]:
     """Return the environment that a process was started with."""
     with suppress(OSError):
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return {
-            os.fsdecode(name): os.fsdecode(value)
-            for name, _, value in (pair.partition(b"=") for pair in pairs)
-        }
+        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in (pair.partition(b"=") for pair in pairs)}
     return {}
 
 

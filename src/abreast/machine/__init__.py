@@ -1,0 +1,1 @@
+"""What this machine tells of its processes; Linux."""

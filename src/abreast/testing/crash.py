@@ -1,0 +1,49 @@
+"""A command of abreast that is killed at a chosen write to the ledger.
+
+    python -m abreast.testing.crash 7 after deploy --yes
+
+runs ``abreast deploy --yes`` and ends it with SIGKILL right after its seventh write is durable (``before``:
+right before it would be), as if the machine had taken it away. Exits as the command does when it makes
+fewer writes.
+"""
+
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from abreast import wiring
+from abreast.cli.main import run
+from abreast.ledger.sqlite import SqliteLedger
+
+
+class CrashingLedger(SqliteLedger):
+    """A ledger whose process does not survive write number ``at``."""
+
+    at = 0
+    moment = "after"
+    writes = 0
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        CrashingLedger.writes += 1
+        last = CrashingLedger.writes == self.at
+        with super()._writing() as database:
+            yield database
+            if last and self.moment == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line after the number and the moment."""
+    CrashingLedger.at, CrashingLedger.moment = int(arguments[0]), arguments[1]
+    wiring.SqliteLedger = CrashingLedger  # type: ignore[misc]
+    return run(arguments[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,23 @@
+"""Fixtures: a small project in a git repository of its own, deployed by the real command."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project with a frontend and a backend, committed and not yet deployed; taken down at the end."""
+    made = Project(tmp_path / "project")
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The same, for the tests of one module that only read or go on from what was before."""
+    made = Project(tmp_path_factory.mktemp("shared") / "project")
+    yield made
+    made.down()

@@ -1,0 +1,284 @@
+"""Deployments on this machine, as a person at the terminal makes them."""
+
+import json
+import signal
+import socket
+import threading
+import urllib.error
+
+import pytest
+from project import HEALTHY, NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get
+
+
+def test_a_release_goes_out_and_the_same_again_does_nothing(project: Project) -> None:
+    commit = project.commit()
+    project.deploy("--env", "local")
+    assert project.served() == {"frontend": commit, "backend": commit}
+    status = project.status()
+    assert status["release"] == "v1"
+    assert status["deployment"]["state"] == "succeeded"
+    assert status["lock"] is None
+    for name, port in (("frontend", project.front), ("backend", project.back)):
+        service = status["services"][name]
+        assert service["commit"] == commit
+        assert service["health"] == "healthy"
+        assert service["url"] == f"http://127.0.0.1:{port}"
+        assert service["artifact"].startswith("sha256:")
+        assert service["platform"] == "local"
+    again = project.deploy()
+    assert "nothing to do" in again.stdout
+    assert project.status()["deployment"]["id"] == status["deployment"]["id"]
+
+
+def test_an_unhealthy_candidate_never_gets_users_and_both_services_stay(project: Project) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["services"]["backend"]["health"]["start"] = "2s"
+    project.commit("Break it", app_py=project.app(NEVER_HEALTHY))
+    failed = project.deploy(code=1)
+    assert "status 503" in failed.stdout
+    assert project.served() == {"frontend": good, "backend": good}
+    assert project.latest()["state"] == "turned-back"
+    assert len(_instances(project)) == 2  # the router and the old backend: the candidate is gone
+
+
+def test_a_version_that_fails_with_users_turns_all_services_back(project: Project) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "20s"
+    project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+    over = threading.Event()
+    users = threading.Thread(target=_use, args=(project, over))
+    users.start()
+    failed = project.deploy(code=1)
+    over.set()
+    users.join()
+    assert "status 503" in failed.stdout
+    assert project.served() == {"frontend": good, "backend": good}
+    told = project.latest()
+    assert told["state"] == "turned-back"
+    assert any(event["chapter"] == "turn-back" for event in told["events"])
+
+
+def test_alone_turns_only_the_failing_service_back(project: Project) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["on_failure"] = "alone"
+    project.config["environments"]["local"]["settle"] = "4s"
+    bad = project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+    over = threading.Event()
+    users = threading.Thread(target=_use, args=(project, over))
+    users.start()
+    project.deploy(code=1)
+    over.set()
+    users.join()
+    assert project.served() == {"frontend": bad, "backend": good}
+    assert {name: one["health"] for name, one in project.status()["services"].items()} == {
+        "frontend": "healthy",
+        "backend": "healthy",
+    }
+
+
+def test_the_first_release_that_fails_leaves_nothing(project: Project) -> None:
+    project.config["services"]["backend"]["health"]["start"] = "1s"
+    project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.deploy(code=1)
+    assert project.status()["services"] == {}
+    with pytest.raises(urllib.error.URLError):
+        get(project.front)
+    assert len(_instances(project)) == 1
+
+
+def test_a_failing_build_shows_its_last_lines_and_the_others_are_told(project: Project) -> None:
+    project.config["services"]["frontend"]["build"]["run"] = "echo the disk is made of cheese; exit 7"
+    project.config["services"]["backend"]["build"] = "sleep 60"
+    project.commit()
+    failed = project.deploy(code=1)
+    assert "the disk is made of cheese" in failed.stdout
+    assert "exit code 7" in failed.stdout
+    assert "stopped, since frontend failed" in failed.stdout
+
+
+def test_a_hanging_build_is_ended(project: Project) -> None:
+    project.config["services"]["frontend"]["build"] |= {"run": "echo begun; sleep 600", "timeout": "1s"}
+    project.commit()
+    failed = project.deploy(code=1)
+    assert "no end after 1 s" in failed.stdout
+    assert "│ begun" in failed.stdout
+
+
+def test_a_command_that_is_not_there_is_a_clear_error(project: Project) -> None:
+    project.config["services"]["backend"]["run"] = "exec no-such-program --port $PORT"
+    project.commit()
+    failed = project.deploy(code=1)
+    assert "exit code 127" in failed.stdout
+    assert "no-such-program" in failed.stdout
+
+
+def test_a_program_that_listens_elsewhere_is_not_taken_for_healthy(project: Project) -> None:
+    project.config["services"]["backend"]["health"]["start"] = "1s"
+    project.config["services"]["backend"]["run"] = "exec sleep 1000"
+    project.commit()
+    failed = project.deploy(code=1)
+    assert "$PORT" in failed.stdout
+
+
+def test_a_port_that_is_taken_is_told_with_its_owner(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", project.back)):
+        failed = project.deploy(code=1)
+    assert f"port {project.back}" in failed.stdout
+    assert "is taken by" in failed.stdout
+    project.deploy()
+
+
+def test_a_version_of_another_commit_is_not_healthy(project: Project) -> None:
+    stale = project.app('    return 200, {"commit": "0123456789abcdef0123456789abcdef01234567"}\n')
+    project.commit(app_py=stale)
+    failed = project.deploy(code=1)
+    assert "answers for commit 0123456" in failed.stdout
+
+
+def test_needs_orders_the_candidates(project: Project) -> None:
+    project.config["services"]["frontend"]["needs"] = ["backend"]
+    project.commit()
+    assert "backend → frontend" in project.run("plan").stdout
+    project.deploy()
+    told = [(event["service"], event["chapter"], event["what"]) for event in project.latest()["events"]]
+    assert told.index(("backend", "check", "finished")) < told.index(("frontend", "stage", "started"))
+
+
+def test_only_what_changed_is_deployed_and_the_plan_says_why(project: Project) -> None:
+    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    project.config["services"]["backend"]["watch"] = ["app.py"]
+    first = project.commit()
+    project.deploy()
+    second = project.commit(app_py=project.app(HEALTHY) + "\n# changed\n")
+    plan = json.loads(project.run("plan", "--json").stdout)
+    assert plan["services"]["frontend"]["action"] == "keep"
+    assert plan["services"]["backend"] == {
+        "action": "deploy", "why": "app.py changed (app.py)", "commit": second, "notes": []
+    }  # fmt: skip
+    project.deploy()
+    assert project.served() == {"frontend": first, "backend": second}
+
+
+def test_what_is_deployed_is_what_was_committed(project: Project) -> None:
+    commit = project.commit()
+    (project.folder / "app.py").write_text("this is no program")
+    refused = project.deploy(code=2)
+    assert "not committed: app.py" in refused.stderr
+    allowed = project.deploy("--allow-dirty")
+    assert "not committed, so not deployed: app.py" in allowed.stdout
+    assert project.served()["backend"] == commit
+
+
+def test_rollback_brings_the_release_before_back(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    second = project.commit()
+    project.deploy()
+    project.run("rollback", "--yes", "--reason", "test")
+    assert project.served() == {"frontend": first, "backend": first}
+    assert sorted(project.built(first)) == ["backend", "frontend"]  # not built again
+    project.run("rollback", "--yes", "--reason", "test", "--to", "v2", "--service", "backend")
+    assert project.served() == {"frontend": first, "backend": second}
+
+
+def test_rollback_during_the_watch_turns_back(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit()
+    deploying = project.start("deploy", "--yes")
+    eventually(lambda: project.latest()["chapter"] == "watch")
+    project.run("rollback", "--yes", "--reason", "users complain")
+    output, _ = deploying.communicate(timeout=60)
+    assert deploying.returncode == 1
+    assert "users complain" in output
+    assert project.latest()["state"] == "cancelled"
+    assert project.served() == {"frontend": first, "backend": first}
+
+
+def test_cancel_during_a_build_touches_nothing(project: Project) -> None:
+    project.config["services"]["frontend"]["build"]["run"] = "sleep 60"
+    project.commit()
+    deploying = project.start("deploy", "--yes")
+    eventually(lambda: any(event["chapter"] == "build" for event in project.latest()["events"]))
+    project.run("cancel", "--reason", "changed my mind")
+    assert deploying.wait(60) == 1
+    assert project.latest()["state"] == "cancelled"
+
+
+def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit()
+    deploying = project.start("deploy", "--yes")
+    eventually(lambda: project.latest()["chapter"] == "watch")
+    deploying.send_signal(signal.SIGINT)
+    output, _ = deploying.communicate(timeout=60)
+    assert deploying.returncode == 1, output
+    assert project.served() == {"frontend": first, "backend": first}
+
+
+def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: Project) -> None:
+    project.config["environments"]["local"]["settle"] = "6s"
+    first = project.commit()
+    running = project.start("deploy", "--yes")
+    eventually(lambda: project.latest()["chapter"] == "watch")
+    second = project.commit()
+    older = project.start("deploy", "--yes")
+    assert older.stdout
+    eventually(lambda: "waiting for local" in older.stdout.readline())
+    newer = project.start("deploy", "--yes")
+    output, _ = older.communicate(timeout=60)
+    assert older.returncode == 3
+    assert "took this one's place" in output
+    assert running.wait(60) == 0
+    assert newer.wait(60) == 0
+    assert first != second
+    assert project.served() == {"frontend": second, "backend": second}
+
+
+def test_an_operators_lock_keeps_deployments_out(project: Project) -> None:
+    project.run("lock", "--reason", "moving house")
+    refused = project.deploy(code=3)
+    assert "moving house" in refused.stderr
+    assert "abreast unlock" in refused.stderr
+    project.run("unlock")
+    project.deploy()
+
+
+def test_a_service_that_crashes_later_is_started_again(project: Project) -> None:
+    project.deploy()
+    before = _instances(project)
+    backend = next(name for name in before if name.startswith("backend"))
+    __import__("os").kill(before[backend], signal.SIGKILL)
+    eventually(lambda: _instances(project)[backend] != before[backend])
+    eventually(lambda: project.status()["services"]["backend"]["health"] == "healthy")
+
+
+def test_two_environments_side_by_side(project: Project) -> None:
+    from project import free_ports
+
+    front, back = free_ports(2)
+    project.config["environments"]["development"] = {
+        "settle": "300ms", "frontend": {"local": {"port": front}}, "backend": {"local": {"port": back}}
+    }  # fmt: skip
+    commit = project.commit()
+    running = [project.start("deploy", "--yes", "--env", name) for name in ("local", "development")]
+    assert [each.wait(60) for each in running] == [0, 0]
+    assert get(back)["commit"] == get(project.back)["commit"] == commit
+    project.run("down", "--env", "development", "--yes")
+
+
+def _use(project: Project, over: threading.Event) -> None:
+    while not over.is_set():
+        get(project.back)
+        over.wait(0.05)
+
+
+def _instances(project: Project) -> dict[str, int]:
+    records = (project.folder / ".abreast" / "local" / "local" / "instances").glob("*.json")
+    return {record.stem: json.loads(record.read_text())["identity"]["pid"] for record in records}

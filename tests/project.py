@@ -1,0 +1,181 @@
+"""A small project for tests: real processes, a real repository, driven by the real command line."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+APP = '''
+import json, os, signal, sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+STARTED = time.monotonic()
+ANSWERED = 0
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        global ANSWERED
+        if not self.path.startswith("/health"):
+            ANSWERED += 1
+        status, more = health() if self.path.startswith("/health") else (200, {})
+        body = json.dumps({"release": os.environ["ABREAST_RELEASE"], "commit": os.environ["ABREAST_COMMIT"], **more}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *arguments):
+        pass
+def health():
+    return 200, {}
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+if __name__ == "__main__":
+    Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+'''
+
+HEALTHY = "    return 200, {}\n"
+NEVER_HEALTHY = "    return 503, {}\n"
+SICK_AFTER_USERS = "    return (503 if ANSWERED > 5 else 200), {}\n"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Project:
+    """A frontend (a built folder) and a backend (``app.py``), in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.builds = folder.parent / "builds"
+        self.front, self.back = free_ports(2)
+        self.config: dict[str, Any] = {
+            "project": "shop",
+            "services": {
+                "frontend": {
+                    "build": {
+                        "run": f"echo frontend $ABREAST_COMMIT >> {self.builds}; mkdir dist; "
+                        'echo "{\\"commit\\": \\"$ABREAST_COMMIT\\", \\"release\\": \\"$ABREAST_RELEASE\\"}" > dist/index.html',
+                        "output": "dist",
+                    },
+                    "health": {"hold": "0s"},
+                },
+                "backend": {
+                    "build": f"echo backend $ABREAST_COMMIT >> {self.builds}",
+                    "run": f"exec {sys.executable} -S app.py",
+                    "instances": 1,
+                    "health": {"path": "/health", "hold": "0s", "start": "20s"},
+                },
+            },
+            "environments": {
+                "local": {
+                    "settle": "300ms",
+                    "frontend": {"local": {"port": self.front}},
+                    "backend": {"local": {"port": self.back}},
+                }
+            },
+        }
+        folder.mkdir(parents=True)
+        (folder / "app.py").write_text(APP)
+        self.git("init", "-q", "-b", "main")
+        self.commit("Start")
+
+    # ── changing it ────────────────────────────────────────────────────────────────────────────
+
+    def commit(self, subject: str = "Change", **files: str) -> str:
+        """Write the configuration and files (``app_py="…"``), commit all, and return the commit."""
+        (self.folder / "abreast.yml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        for name, text in files.items():
+            (self.folder / name.replace("_", ".")).write_text(text)
+        (self.folder / "change.txt").write_text(f"{subject} {time.time_ns()}")
+        self.git("add", "-A")
+        self.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", subject)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def app(self, health: str) -> str:
+        """Return the backend's program with this body of ``health()``."""
+        return APP.replace(HEALTHY, health)
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True).stdout
+
+    # ── the command ────────────────────────────────────────────────────────────────────────────
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "abreast", *arguments]
+
+    def run(self, *arguments: str, code: int | None = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of abreast to its end; ``code`` is the exit code it must have."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False,
+            env={**os.environ, **variables}, stdin=subprocess.DEVNULL, timeout=100,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        if code is not None:
+            assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Begin a command of abreast."""
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, **variables}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def deploy(self, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("deploy", "--yes", *arguments, code=code, **variables)
+
+    def status(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.run("status", "--env", "local", "--json").stdout)
+        return dict(told["environments"]["local"])
+
+    def latest(self) -> dict[str, Any]:
+        """Return the latest deployment, with its events."""
+        return dict(json.loads(self.run("show", "--json").stdout))
+
+    def down(self) -> None:
+        if (self.folder / ".abreast").exists():
+            self.run("down", "--yes", code=None)
+
+    # ── what users see ─────────────────────────────────────────────────────────────────────────
+
+    def served(self) -> dict[str, str]:
+        """Return the commit that users of each service reach."""
+        return {name: str(get(port)["commit"]) for name, port in (("frontend", self.front), ("backend", self.back))}
+
+    def built(self, commit: str) -> list[str]:
+        """Return the services that were built of a commit, once for each time."""
+        lines = self.builds.read_text().splitlines() if self.builds.exists() else []
+        return [line.split()[0] for line in lines if line.endswith(commit)]
+
+
+def get(port: int, path: str = "/") -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return dict(json.load(answer))
+
+
+def eventually(condition: Callable[[], object], patience: float = 30.0) -> None:
+    """Wait until the condition holds; an assertion that fails meanwhile counts as not yet."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if condition():
+                return
+        except (AssertionError, OSError, KeyError, IndexError):
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
