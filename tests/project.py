@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-APP = '''
+APP = """
 import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 STARTED = time.monotonic()
@@ -40,7 +40,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 if __name__ == "__main__":
     Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-'''
+"""
 
 HEALTHY = "    return 200, {}\n"
 NEVER_HEALTHY = "    return 503, {}\n"
@@ -179,3 +179,9 @@ def eventually(condition: Callable[[], object], patience: float = 30.0) -> None:
                 raise
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
+
+
+def finished(command: subprocess.Popen[str]) -> int:
+    """Wait for a command's end and return its exit code."""
+    command.communicate(timeout=90)
+    return command.returncode

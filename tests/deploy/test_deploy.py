@@ -1,13 +1,14 @@
 """Deployments on this machine, as a person at the terminal makes them."""
 
 import json
+import os
 import signal
 import socket
 import threading
 import urllib.error
 
 import pytest
-from project import HEALTHY, NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get
+from project import HEALTHY, NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, finished, free_ports, get
 
 
 def test_a_release_goes_out_and_the_same_again_does_nothing(project: Project) -> None:
@@ -205,7 +206,7 @@ def test_cancel_during_a_build_touches_nothing(project: Project) -> None:
     deploying = project.start("deploy", "--yes")
     eventually(lambda: any(event["chapter"] == "build" for event in project.latest()["events"]))
     project.run("cancel", "--reason", "changed my mind")
-    assert deploying.wait(60) == 1
+    assert finished(deploying) == 1
     assert project.latest()["state"] == "cancelled"
 
 
@@ -235,8 +236,8 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: Project)
     output, _ = older.communicate(timeout=60)
     assert older.returncode == 3
     assert "took this one's place" in output
-    assert running.wait(60) == 0
-    assert newer.wait(60) == 0
+    assert finished(running) == 0
+    assert finished(newer) == 0
     assert first != second
     assert project.served() == {"frontend": second, "backend": second}
 
@@ -254,21 +255,19 @@ def test_a_service_that_crashes_later_is_started_again(project: Project) -> None
     project.deploy()
     before = _instances(project)
     backend = next(name for name in before if name.startswith("backend"))
-    __import__("os").kill(before[backend], signal.SIGKILL)
+    os.kill(before[backend], signal.SIGKILL)
     eventually(lambda: _instances(project)[backend] != before[backend])
     eventually(lambda: project.status()["services"]["backend"]["health"] == "healthy")
 
 
 def test_two_environments_side_by_side(project: Project) -> None:
-    from project import free_ports
-
     front, back = free_ports(2)
     project.config["environments"]["development"] = {
         "settle": "300ms", "frontend": {"local": {"port": front}}, "backend": {"local": {"port": back}}
     }  # fmt: skip
     commit = project.commit()
     running = [project.start("deploy", "--yes", "--env", name) for name in ("local", "development")]
-    assert [each.wait(60) for each in running] == [0, 0]
+    assert [finished(each) for each in running] == [0, 0]
     assert get(back)["commit"] == get(project.back)["commit"] == commit
     project.run("down", "--env", "development", "--yes")
 

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 
 from abreast.checks.interface import Finding
 from abreast.core.model import Address, Health, Version
+from abreast.machine.sockets import short_socket
 
 ENOUGH = 65536
 """Bytes of an answer that are read for the commit it names."""
@@ -56,7 +58,7 @@ class HttpCheck:
     def _client(self, socket: str | None) -> httpx2.AsyncClient:
         # No connection is kept: a reused one could belong to the version that is going.
         limits = httpx2.Limits(max_keepalive_connections=0, max_connections=100)
-        transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits)
+        transport = httpx2.AsyncHTTPTransport(uds=short_socket(Path(socket)) if socket else None, limits=limits)
         self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
         return self._clients[socket]
 

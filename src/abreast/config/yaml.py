@@ -54,7 +54,7 @@ def read(file: str, content: bytes) -> Document:
         raise ConfigError([Fault(file, 1, 1, f"larger than {LARGEST} bytes")])
     text = _decoded(file, content)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -131,7 +131,7 @@ class _Builder:
         if node.tag not in _KNOWN_TAGS:
             self._fault(node, f"the tag {node.tag} means nothing here")
             return None
-        if node.style is not None or node.tag == "tag:yaml.org,2002:str":
+        if node.style is not None:
             return text
         if text in _WORDS:
             return _WORDS[text]

@@ -32,7 +32,6 @@ async def _make(run: Run, part: ServicePlan) -> Part | Failure:
     digest = await asyncio.to_thread(run.ports.artifacts.add, output)
     made = Part(part.name, part.commit, digest, part.service)
     await asyncio.to_thread(run.ports.ledger.built, run.plan.release, made)
-    await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
     return made
 
 

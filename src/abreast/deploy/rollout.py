@@ -98,5 +98,7 @@ async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Sighti
     seen = sightings[version.id]
     if seen.restarts or not seen.present:
         return seen, Look(0, good=False, why=f"the process ended: {seen.exit or 'it is gone'}", final=True)
+    if seen.waiting:
+        return seen, Look(0, good=False, why=seen.waiting)
     found = await run.ports.check(version, part.service.health, part.commit)
     return seen, Look(0, found.good, found.why, found.final)

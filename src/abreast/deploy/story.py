@@ -4,6 +4,7 @@ Each chapter is one recorded step, so that a process killed anywhere goes on fro
 """
 
 import asyncio
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -138,6 +139,8 @@ class Story:
         cancelled = any(failure.cause is Cause.CANCELLED for failure in failures)
         back = State.CANCELLED if cancelled else State.TURNED_BACK
         state = back if failures else State.SUCCEEDED
+        work = self.ports.folders.work / run.plan.deployment
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         await run.enter(state, _because(failures))
         return state.value
 

@@ -45,10 +45,12 @@ class Move:
 class Sighting:
     """What a version looks like from its platform: ``log`` holds the last lines it printed.
 
-    ``restarts`` counts crashes since it came up; ``exit`` says how it last ended.
+    ``restarts`` counts crashes since it came up; ``exit`` says how it last ended. ``waiting`` says what is
+    yet to come before it can be asked anything.
     """
 
     present: bool
+    waiting: str = ""
     restarts: int = 0
     exit: str = ""
     log: tuple[str, ...] = ()

@@ -160,6 +160,7 @@ class LocalPlatform(Platform):
         return Sighting(
             present=all(one.state is InstanceState.RUNNING for one in mine),
             restarts=sum(one.restarts for one in mine),
+            waiting="" if all(one.listening for one in mine) else "it does not listen on $PORT of 127.0.0.1",
             exit=ended.last_exit if ended else "",
             log=_last_lines(self._log(version)) if ended else (),
         )

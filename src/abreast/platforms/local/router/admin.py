@@ -1,6 +1,5 @@
 """Envoy's own word on what it serves and how much is in flight, over its admin socket."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from abreast.machine.sockets import short_socket
 from abreast.platforms.local.router.resources import ADMIN_SOCKET
 
 
@@ -60,9 +60,7 @@ class Admin:
 
     async def _get(self, path: str) -> httpx2.Response:
         if self._client is None:
-            # The path of a Unix socket is limited to 107 bytes; through the folder's descriptor it is short.
-            folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            transport = httpx2.AsyncHTTPTransport(uds=f"/proc/self/fd/{folder}/{ADMIN_SOCKET}")
+            transport = httpx2.AsyncHTTPTransport(uds=short_socket(self._home / ADMIN_SOCKET))
             self._client = httpx2.AsyncClient(transport=transport, base_url="http://admin", timeout=10)
         return await self._client.get(path)
 

@@ -1,0 +1,214 @@
+"""abreast.yml: every fault with its place, at once; never a traceback."""
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+import pytest
+import yaml
+
+from abreast.config import reference
+from abreast.config.load import Project, load
+from abreast.core.codec import dump
+from abreast.core.errors import AbreastError, ConfigError, UsageError
+from abreast.wiring import PLATFORMS
+
+VALID = """project: shop
+services:
+  web: {build: {output: public}}
+  api: {run: serve}
+environments:
+  local: {}
+"""
+
+
+def read(tmp_path: Path, content: str | bytes, **variables: str) -> Project:
+    file = tmp_path / "abreast.yml"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return load(file, variables, PLATFORMS)
+
+
+def faults(tmp_path: Path, content: str | bytes) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, content)
+    assert caught.value.exit_code == 2
+    return [f"{fault.line}:{fault.column}: {fault.message}" for fault in caught.value.faults]
+
+
+def test_the_example_is_as_it_says(tmp_path: Path) -> None:
+    project = read(tmp_path, (Path(__file__).parents[2] / "examples" / "storefront" / "abreast.yml").read_text())
+    environment = project.environment("local")
+    frontend, backend = environment.services
+    assert (project.name, project.environments, environment.settle) == ("storefront", ("local",), 3.0)
+    assert (frontend.run, frontend.build.output, frontend.settings) == (None, "frontend/dist", {"port": 8080})
+    assert (backend.instances, backend.health.path, backend.settings) == (2, "/api/health", {"port": 8081})
+
+
+def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) -> None:
+    text = VALID.replace("local: {}", "local: {web: {local: {port: 8081}}}")
+    services = read(tmp_path, text).environment("local").services
+    assert [service.settings["port"] for service in services] == [8081, 8080]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("run: serve", "rnu: serve", [
+            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, needs, build, run, instances, health, env",
+        ]),
+        ("project: shop", "project: Shop", ["1:10: needed: a text of the form ^[a-z][a-z0-9-]{0,39}$"]),
+        ("project: shop\n", "", ["1:1: 'project' is missing"]),
+        ("{run: serve}", "{run: serve, health: {within: soon}}", ["4:38: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
+        ("{run: serve}", "{run: serve, instances: 0}", ["4:32: needed: 1 or more"]),
+        ("{run: serve}", "{run: serve, instances: many}", ["4:32: needed: a whole number"]),
+        ("{run: serve}", "{run: serve, needs: [db]}", ["4:29: there is no service 'db'"]),
+        ("{run: serve}", "{run: serve, needs: [api]}", ["4:29: a service cannot need itself"]),
+        ("{run: serve}", "{run: serve, needs: [web]}\n  two: {run: x, needs: [api, three]}\n  three: {run: y, needs: [two]}", [
+            "6:26: services need each other in a circle: three → two → three"]),
+        ("{output: public}", "{output: ../public}", ["3:25: needed: a folder inside the project, such as frontend/dist"]),
+        ("{output: public}", "{run: make}", ["3:3: needed: `run` (a backend) or `build.output` (a frontend's folder)"]),
+        ("local: {}", "local: {settle: -1}", ["6:19: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
+        ("local: {}", "local: {wbe: {}}", ["6:11: 'wbe' is neither a setting nor a service (did you mean 'web'?)"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, local"]),
+        ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: needed: 1024 or more"]),
+        ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
+            "6:31: port 9000 is api's too: give each a host, or another port",
+            "6:59: port 9000 is web's too: give each a host, or another port"]),
+        ("local: {}", "local: {}\n  local: {}", ["7:3: 'local' stands twice; first at 6:3"]),
+        ("{run: serve}", "{run: serve, env: {PORT: 1}}", ["4:27: PORT is set by abreast"]),
+        ("{run: serve}", "{run: serve, env: {API_TOKEN: abc}}", [
+            "4:38: a secret in clear: write ${API_TOKEN} and set it where abreast runs"]),
+        ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
+            "4:14: $API_TOKEN would stand in the list of processes: let the program read it from its environment"]),
+        ("run: serve", "run: [serve]", ["4:14: needed: a text"]),
+        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure"]),
+        ("  local: {}", "\tlocal: {}", ["6:1: not YAML: found character '\\t' that cannot start any token"]),
+        ("shop", "!!python/object/apply:os.system [ls]", ["1:10: needed: a text"]),
+        ("shop", "!!python/name:os.system x", ["1:10: the tag tag:yaml.org,2002:python/name:os.system means nothing here"]),
+    ],
+)  # fmt: skip
+def test_faults_are_told_with_their_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    assert VALID.count(old) == 1
+    assert faults(tmp_path, VALID.replace(old, new)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "1:1: needed: project, services and environments"),
+        (b"a: \xff\n", "1:4: not UTF-8"),
+        (b"a: b\n---\nc: d\n", "2:1: not YAML: but found another document"),
+        (b"a: \x00\n", "1:4: not YAML: special characters are not allowed"),
+        (b"- " * 3000, "1:1: not YAML that can be read: RecursionError"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, content: bytes, expected: str) -> None:
+    assert faults(tmp_path, content) == [expected]
+
+
+def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (fault,) = faults(tmp_path, "\n".join(lines))
+    assert "20000 parts" in fault
+
+
+def test_words_of_yaml_1_1_are_texts(tmp_path: Path) -> None:
+    text = VALID.replace(
+        "{run: serve}", "{run: serve, env: {A: on, B: no, C: 0o17, D: 012, E: 1:30, F: true, G: 2026-11-21}}"
+    )
+    api = read(tmp_path, text).environment("local").services[1]
+    assert api.env == {"A": "on", "B": "no", "C": "15", "D": "12", "E": "1:30", "F": "true", "G": "2026-11-21"}
+
+
+def test_variables_are_looked_up_and_secrets_stay_templates(tmp_path: Path) -> None:
+    text = VALID.replace(
+        "{run: serve}",
+        "{run: serve, env: {URL: '${API_URL:-http://x}', COST: '$$5', DB: '${DATABASE_URL}', S: {value: '${X}', secret: true},"
+        " L: '${LINK}', TOKEN: {value: open, secret: false}}}",
+    )
+    given_ = {"DATABASE_URL": "sentinel-1", "X": "sentinel-2", "LINK": "postgres://me:sentinel-3@db/shop"}
+    environment = read(tmp_path, text, **given_).environment("local")
+    api = environment.services[1]
+    assert api.env == {"URL": "http://x", "COST": "$5", "TOKEN": "open"}
+    assert dict(api.secrets) == {"DB": "${DATABASE_URL}", "S": "${X}", "L": "${LINK}"}
+    assert "sentinel" not in f"{environment!r}{dump(environment)}"
+
+
+def test_variables_that_are_not_set_are_told_together(tmp_path: Path) -> None:
+    project = read(tmp_path, VALID.replace("{run: serve}", "{run: serve, env: {A: '${ONE}', B: '${TWO}'}}"))
+    with pytest.raises(ConfigError) as caught:
+        project.environment("local")
+    assert [str(fault) for fault in caught.value.faults] == [
+        "abreast.yml:4:30: ${ONE} is not set",
+        "abreast.yml:4:43: ${TWO} is not set",
+    ]
+
+
+def test_an_unknown_environment_lists_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'local'") as caught:
+        read(tmp_path, VALID).environment("locla")
+    assert "one of: local" in str(caught.value)
+
+
+# ── whatever stands in the file ────────────────────────────────────────────────────────────────
+
+KEYS = st.sampled_from(
+    ["project", "services", "environments", "local", "web", "api", "build", "run", "output", "health", "path", "within",
+     "env", "A", "needs", "watch", "instances", "settle", "on_failure", "port", "value", "secret", "x", "", "1"]
+)  # fmt: skip
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["web", "1s", "${X}", "together"])
+)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=25
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=200) | st.text(":-{}[]&*!|>'\"%@`#,? \n\tab1<$", max_size=120).map(str.encode))
+def test_any_bytes_give_a_project_or_faults_with_places(tmp_path: Path, content: bytes) -> None:
+    check_anything(tmp_path, content)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.fixed_dictionaries({"project": SCALARS, "services": TREES, "environments": TREES}) | TREES)
+def test_any_structure_gives_a_project_or_faults_with_places(tmp_path: Path, tree: object) -> None:
+    check_anything(tmp_path, yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))
+
+
+def check_anything(tmp_path: Path, content: bytes) -> None:
+    try:
+        project = read(tmp_path, content)
+        for name in project.environments:
+            project.environment(name)
+    except ConfigError as error:
+        assert error.faults
+        assert all(fault.line >= 1 and fault.column >= 1 and fault.message for fault in error.faults)
+    except AbreastError:
+        pytest.fail("only faults with places come from a file")
+
+
+# ── the reference ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_reference_is_what_the_schema_says() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference.md"
+    assert page.read_text() == reference.markdown(PLATFORMS), "make docs"
+
+
+@pytest.mark.parametrize("name", sorted(reference.examples()))
+def test_every_example_of_the_reference_is_valid(tmp_path: Path, name: str) -> None:
+    project = read(tmp_path, reference.examples()[name], API_TOKEN="x")
+    assert project.environment(project.environments[0]).services
+
+
+def test_the_schema_knows_every_key_of_the_example() -> None:
+    schema = reference.json_schema(PLATFORMS)
+    assert schema["$defs"]["InEnvironment"]["properties"]["local"] == {"$ref": "#/$defs/LocalSettings"}
+    assert set(schema["properties"]) == {"project", "services", "environments", "on_failure"}

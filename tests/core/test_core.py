@@ -1,0 +1,247 @@
+"""The rules, as data and as properties."""
+
+import json
+import pickle
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import StateError
+from abreast.core.model import (
+    Action,
+    Address,
+    Build,
+    Chapter,
+    Failure,
+    Health,
+    Live,
+    OnFailure,
+    Service,
+    ServicePlan,
+    Version,
+)
+from abreast.core.order import waves
+from abreast.core.planner import Facts, decide
+from abreast.core.secrets import MASK, Redactor, Secret, looks_secret
+from abreast.core.states import State, advance
+from abreast.core.trial import PATIENCE, Look, Trial, Verdict
+from abreast.core.watch import decide as matching
+from abreast.core.wayback import way_back
+
+NAMES = st.text("abcdefg", min_size=1, max_size=3)
+
+
+# ── order ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.dictionaries(NAMES, st.lists(NAMES, max_size=4), max_size=7))
+def test_each_comes_after_all_it_needs_or_the_circle_is_named(needs: dict[str, list[str]]) -> None:
+    try:
+        groups = waves(needs)
+    except ValueError as error:
+        circle = str(error).split(" → ")
+        assert circle[0] == circle[-1]
+        for name, need in zip(circle, circle[1:], strict=False):
+            assert need in needs[name]
+        return
+    place = {name: number for number, group in enumerate(groups) for name in group}
+    assert set(place) == set(needs)
+    assert all(place[need] < place[name] for name, wanted in needs.items() for need in wanted if need in needs)
+
+
+# ── states ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.sampled_from(State)))
+def test_a_final_state_is_never_left(steps: list[State]) -> None:
+    now, over = State.WAITING, False
+    for step in steps:
+        try:
+            now = advance(now, step)
+        except StateError:
+            assert step is not now
+            continue
+        assert not over or step is now
+        over = now.final
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    assert {state.value: state.exit_code for state in State} == {
+        "waiting": 4, "running": 4, "approving": 4, "turning-back": 4, "stuck": 4,
+        "succeeded": 0, "turned-back": 1, "cancelled": 1,
+    }  # fmt: skip
+
+
+def test_every_state_can_still_end() -> None:
+    ends = {state for state in State if state.final}
+    for _ in State:
+        for one in State:
+            for to in set(ends):
+                try:
+                    advance(one, to)
+                    ends.add(one)
+                except StateError:
+                    pass
+    assert ends == set(State)
+
+
+# ── the trial ──────────────────────────────────────────────────────────────────────────────────
+
+LOOKS = st.lists(st.tuples(st.floats(0.01, 3), st.booleans()), max_size=60)
+
+
+@given(LOOKS, st.floats(0, 5), st.floats(0, 20))
+def test_a_trial_passes_only_after_holding_and_a_verdict_stays(
+    looks: list[tuple[float, bool]], hold: float, start: float
+) -> None:
+    trial, now, good_for, bad_run = Trial(start, hold), 0.0, None, 0
+    for pause, good in looks:
+        now += pause
+        before, trial = trial, trial.after(Look(now, good, "why"))
+        if before.verdict is not Verdict.OPEN:
+            assert trial == before
+            continue
+        good_for = (now if good_for is None else good_for) if good else None
+        bad_run = 0 if good else bad_run + 1
+        if trial.verdict is Verdict.PASSED:
+            assert good_for is not None
+            assert now - good_for >= hold
+        if trial.verdict is Verdict.FAILED:
+            assert "why" in trial.why
+            assert bad_run >= PATIENCE or now >= start
+
+
+def test_a_final_look_fails_at_once() -> None:
+    assert Trial(60, 1).after(Look(0, good=False, why="gone", final=True)).verdict is Verdict.FAILED
+
+
+# ── the way back ───────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(NAMES, unique=True, min_size=1), st.lists(st.none() | NAMES, min_size=1), st.sampled_from(OnFailure))
+def test_everybody_goes_back_or_stays(names: list[str], guilty: list[str | None], on_failure: OnFailure) -> None:
+    way = way_back(names, [Failure(Chapter.WATCH, "x", one) for one in guilty], on_failure)
+    assert sorted((*way.back, *way.stay)) == sorted(names)
+    if on_failure is OnFailure.TOGETHER or None in guilty:
+        assert not way.stay
+    else:
+        assert set(way.back) == set(names) & set(guilty)
+
+
+# ── the planner ────────────────────────────────────────────────────────────────────────────────
+
+SERVICE = Service("backend", "local", run="x")
+LIVE = Live(
+    "backend", "local", "v1", "a" * 40, "sha256:1", "D", "2026", Version("backend-D", "backend", (), ""), SERVICE
+)
+
+
+@pytest.mark.parametrize(
+    ("service", "facts", "why"),
+    [
+        (SERVICE, Facts(None, (), running=False), "never deployed here"),
+        (SERVICE, Facts(LIVE, (), running=True), None),
+        (SERVICE, Facts(LIVE, (("a.py", "**"),), running=True), "a.py changed (**)"),
+        (SERVICE, Facts(LIVE, (("a", "*"), ("b", "*")), running=True), "a changed (*) and 1 more"),
+        (SERVICE, Facts(LIVE, None, running=True), "what changed since aaaaaaa cannot be told"),
+        (SERVICE, Facts(LIVE, (), running=False), "v1 is not running"),
+        (
+            Service("backend", "local", run="y"),
+            Facts(LIVE, (), running=True),
+            "its definition in abreast.yml changed: run",
+        ),
+    ],
+)
+def test_the_plan_says_why(service: Service, facts: Facts, why: str | None) -> None:
+    (part,) = decide([service], {"backend": facts}, "b" * 40)
+    assert part.action is (Action.DEPLOY if why else Action.KEEP)
+    assert part.why.startswith(why or "no change since v1 (aaaaaaa)")
+    assert part.commit == ("b" * 40 if why else LIVE.commit)
+
+
+@given(st.sets(st.sampled_from(["a", "b", "c"])), st.sets(st.sampled_from(["a", "b", "c"])))
+def test_only_what_is_named_is_deployed(changed: set[str], only: set[str]) -> None:
+    services = [Service(name, "local", run="x") for name in "abc"]
+    facts = {name: Facts(None, (), running=False) for name in "abc"}
+    parts = decide(services, facts, "c", sorted(only))
+    assert {part.name for part in parts if part.action is Action.DEPLOY} == (only or set("abc"))
+
+
+# ── globs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("patterns", "file", "counts"),
+    [
+        ([], "a/b", True), (["a/**"], "a/b/c", True), (["a/**"], "b/a/c", False), (["**/*.md"], "README.md", True),
+        (["a/**", "!**/*.md"], "a/x.md", False), (["!docs/**"], "docs/x", False), (["!docs/**"], "src/x", True),
+        (["**"], ".github/x", True), (["{a,b}/*.py"], "b/x.py", True), (["*.py"], "a/x.py", False),
+    ],
+)  # fmt: skip
+def test_globs_count_files(patterns: list[str], file: str, counts: bool) -> None:  # noqa: FBT001
+    assert bool(matching(patterns, [file])) is counts
+
+
+# ── secrets ────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.binary(max_size=300), st.lists(st.text("abc1", min_size=3, max_size=9), max_size=4), st.data())
+def test_known_secrets_do_not_pass_however_the_stream_is_cut(
+    noise: bytes, secrets: list[str], data: st.DataObject
+) -> None:
+    stream = noise
+    for secret in secrets:
+        at = data.draw(st.integers(0, len(stream)))
+        stream = stream[:at] + secret.encode() + stream[at:]
+    redactor = Redactor(secrets)
+    shown, rest = b"", stream
+    while rest:
+        cut = data.draw(st.integers(1, len(rest)))
+        shown += redactor.feed(rest[:cut])
+        rest = rest[cut:]
+    shown += redactor.flush()
+    assert not any(secret.encode() in shown for secret in secrets)
+    if not secrets:
+        assert shown == stream
+
+
+def test_a_secret_masks_itself_and_is_not_written() -> None:
+    secret = Secret("TOKEN", "hidden-value")
+    assert "hidden" not in f"{secret} {secret!r} {[secret]}"
+    assert str(secret) == MASK
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+    with pytest.raises(TypeError):
+        json.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    "name", ["API_TOKEN", "DATABASE_URL", "password", "SLACK_WEBHOOK_URL", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD"]
+)
+def test_names_of_secrets_are_known(name: str) -> None:
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize("name", ["LOG_LEVEL", "API_URL", "KEYBOARD", "MONKEY", "NODE_ENV"])
+def test_other_names_are_not(name: str) -> None:
+    assert not looks_secret(name)
+    assert looks_secret(name, "postgres://app:pw@db/shop")
+
+
+# ── the codec ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_values_come_back_from_json_as_they_were() -> None:
+    service = Service(
+        "a", "local", {"port": 1}, ("x",), ("b",), Build("r", "o", 3), None, 1, Health("/", 1, 2, 3), {"A": "b"}
+    )
+    version = Version("a-1", "a", (Address("http://x", "s"),), "u")
+    live = Live("a", "local", "v1", "c", "d", "e", "f", version, service)
+    part = ServicePlan(service, Action.KEEP, "why", "c", None, live, ("n",))
+    assert load(ServicePlan, dump(part)) == part
+    assert load(Version | Failure, dump(Failure(Chapter.BUILD, "w", "s", ("l",)))) == Failure(
+        Chapter.BUILD, "w", "s", ("l",)
+    )
+    assert load(Version | Failure, dump(version)) == version

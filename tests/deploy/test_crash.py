@@ -1,0 +1,152 @@
+"""Killed anywhere, a deployment goes on: all services new, or all as they were, and nothing done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from project import SICK_AFTER_USERS, Project, finished, get
+
+from abreast.ledger.sqlite import SqliteLedger
+
+GROUPS = 8
+"""The boundaries are spread over this many tests, so that they run side by side."""
+
+FIRST_WITH_USERS = 19
+"""The first write after the turn has begun; before it, a failure is the same as in the test above."""
+
+MOST = 60
+"""More writes than any deployment here makes; the run that is not killed any more ends the search."""
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
+    project.deploy()
+    killed = 0
+    for number in range(1 + group, MOST, GROUPS):
+        old = project.served()
+        commit = project.commit()
+        if crash(project, number, moment) == 0:
+            assert number > 20
+            break
+        killed += 1
+        recorded = _built(project)
+        if project.run("resume", code=None).returncode != 0:
+            project.deploy()  # nothing had begun before the kill, or all was over
+        assert project.served() == {"frontend": commit, "backend": commit} != old
+        _nothing_twice(project, commit, recorded)
+    else:
+        pytest.fail("the deployment never ended by itself")
+    assert killed
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("group", range(4))
+def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, group: int) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "20s"
+    killed = 0
+    for number in range(FIRST_WITH_USERS + group, MOST, 4):
+        project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+        code = crash_with_users(project, number, "before" if number // 4 % 2 else "after")
+        if code == 1:
+            break
+        assert code == -signal.SIGKILL
+        killed += 1
+        if project.latest()["finished"] is None:
+            with _Users(project):
+                project.run("resume", code=1)
+        assert project.served() == {"frontend": good, "backend": good}
+        assert project.latest()["state"] == "turned-back"
+    else:
+        pytest.fail("the deployment never ended by itself")
+    assert killed
+
+
+def test_deploy_again_finishes_what_was_cut_off(project: Project) -> None:
+    project.deploy()
+    commit = project.commit()
+    assert crash(project, 15, "after") == -signal.SIGKILL
+    interrupted = json.loads(project.run("status", "--json").stdout)["environments"]["local"]["deployment"]
+    assert interrupted["interrupted"] is True
+    again = project.deploy()
+    assert "finishing it first" in again.stdout
+    assert project.served() == {"frontend": commit, "backend": commit}
+    assert project.latest()["id"] == interrupted["id"]
+
+
+def test_cancel_of_one_that_was_cut_off_turns_it_back(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    project.commit()
+    assert crash(project, 21, "after") == -signal.SIGKILL
+    project.run("cancel", "--reason", "no")
+    assert project.latest()["state"] == "cancelled"
+    assert project.served() == {"frontend": first, "backend": first}
+
+
+def crash(project: Project, number: int, moment: str) -> int:
+    return finished(_crashing(project, number, moment))
+
+
+def crash_with_users(project: Project, number: int, moment: str) -> int:
+    with _Users(project):
+        return finished(_crashing(project, number, moment))
+
+
+def _crashing(project: Project, number: int, moment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "abreast.testing.crash", str(number), moment, "deploy", "--yes"]
+    return subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+    )  # fmt: skip
+
+
+class _Users:
+    """Somebody uses the backend, so that a version that fails with users does."""
+
+    def __init__(self, project: Project) -> None:
+        code = (
+            "import time, urllib.request\n"
+            "while True:\n"
+            "    try: urllib.request.urlopen('http://127.0.0.1:%d/', timeout=5).read()\n"
+            "    except OSError: pass\n"
+            "    time.sleep(0.02)\n" % project.back
+        )
+        self._process = subprocess.Popen([sys.executable, "-c", code])
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _built(project: Project) -> set[str]:
+    """Return the services whose build was recorded as done when the process was killed."""
+    with SqliteLedger.open(project.folder / ".abreast") as ledger:
+        latest = ledger.deployments(limit=1)[0]
+        return set(ledger.release(latest.release).parts)
+
+
+def _nothing_twice(project: Project, commit: str, recorded: set[str]) -> None:
+    counts = Counter(project.built(commit))
+    assert set(counts) == {"frontend", "backend"}
+    for name in recorded & set(counts):
+        assert counts[name] == 1, f"{name} was built {counts[name]} times"
+    with SqliteLedger.open(project.folder / ".abreast") as ledger:
+        assert ledger.verify() is None
+        live = {one.version.id for one in ledger.live("local").values()}
+    home = project.folder / ".abreast" / "local" / "local"
+    running = {record.stem.rpartition("-")[0] for record in (home / "instances").glob("backend-*.json")}
+    assert running == {version for version in live if version.startswith("backend")}
+    assert {folder.name for folder in (home / "versions").iterdir()} == live
+    work = project.folder / ".abreast" / "work"
+    assert not work.exists() or not any(os.scandir(work)), "a checkout was left behind"
+    assert get(project.back)

@@ -1,0 +1,74 @@
+"""The value of a secret reaches the child's environment, and nothing else."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from project import Project, eventually, get
+
+from abreast.platforms.local.supervisor.client import Supervisor
+
+SENTINEL = "xq7-sentinel-value-41c9"
+PRINTS = (
+    "    import os, sys\n"
+    "    value = os.environ['API_TOKEN']\n"
+    "    print('whole', value, flush=True)\n"
+    "    sys.stdout.write('in parts ' + value[:9]); sys.stdout.flush(); time.sleep(0.2); print(value[9:], flush=True)\n"
+    "    return 200, {'secret': value == 'xq7-sentinel-' + 'value-41c9'}\n"
+)
+
+
+def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: Project) -> None:
+    backend = project.config["services"]["backend"]
+    backend["env"] = {"API_TOKEN": "${API_TOKEN}", "PLAIN": {"value": "${HIDDEN}", "secret": True}}
+    backend["build"] = "printenv API_TOKEN; env"
+    project.commit(app_py=project.app(PRINTS))
+    variables = {"API_TOKEN": SENTINEL, "HIDDEN": SENTINEL}
+    said = [project.deploy(**variables)]
+    assert get(project.back, "/health")["secret"] is True
+    processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert SENTINEL not in processes
+
+    project.commit("Print and fail", app_py=project.app(PRINTS.replace("return 200", "return 503")))
+    backend["health"]["start"] = "1s"
+    project.commit("Impatient")
+    said.append(project.deploy(code=1, **variables))
+    backend["build"] = "echo dying with $(printenv API_TOKEN); exit 3"
+    project.commit("Fail to build")
+    said.append(project.deploy(code=1, **variables))
+    assert "dying with ••••" in said[-1].stdout
+
+    commands = (["show", "--json"], ["history", "--json"], ["logs"], ["status", "--json"], ["plan", "--json"], ["show"])
+    said += [project.run(*command, **variables) for command in commands]
+    eventually(lambda: "in parts" in project.run("logs").stdout)
+    for done in said:
+        assert SENTINEL not in done.stdout + done.stderr
+    assert _files_with(project.folder / ".abreast", SENTINEL) == []
+    assert "whole ••••" in project.run("logs").stdout
+
+
+def test_a_restarted_service_still_has_its_secret_after_its_keeper_was_killed(project: Project) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    project.commit(app_py=project.app("    import os\n    return 200, {'length': len(os.environ['API_TOKEN'])}\n"))
+    project.deploy(API_TOKEN=SENTINEL)
+    home = project.folder / ".abreast" / "local" / "local"
+    keeper = subprocess.run(["pgrep", "-f", f"supervisor.keeper {home} "], capture_output=True, text=True, check=True)
+    os.kill(int(keeper.stdout), 9)
+    assert Supervisor(home).instances()  # the next keeper has taken them up
+    record = next((home / "instances").glob("backend-*.json"))
+    os.kill(json.loads(record.read_text())["identity"]["pid"], 9)
+    eventually(lambda: get(project.back, "/health")["length"] == len(SENTINEL))
+    assert _files_with(home, SENTINEL) == []
+
+
+def test_a_missing_secret_is_told_before_anything_is_touched(project: Project) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${ABSENT_TOKEN}"}
+    project.commit()
+    refused = project.deploy(code=2)
+    assert "${ABSENT_TOKEN} is not set" in refused.stderr
+    assert "abreast.yml:" in refused.stderr
+
+
+def _files_with(folder: Path, text: str) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
