@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,26 +117,30 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "abreast", *arguments]
 
-    def run(self, *arguments: str, code: int | None = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of abreast to its end; ``code`` is the exit code it must have."""
         done = subprocess.run(
             self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False,
-            env={**os.environ, **variables}, stdin=subprocess.DEVNULL, timeout=100,
+            env={**os.environ, **(variables or {})}, stdin=subprocess.DEVNULL, timeout=100,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command of abreast."""
         return subprocess.Popen(
             self.command(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **variables}, stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def deploy(self, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self.run("deploy", "--yes", *arguments, code=code, **variables)
+    def deploy(
+        self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("deploy", "--yes", *arguments, code=code, variables=variables)
 
     def status(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self.run("status", "--env", "local", "--json").stdout)

@@ -30,6 +30,9 @@ from abreast.source.git import Git
 PLATFORMS = {"local": LocalSettings}
 """Every platform's name and the model of its settings in abreast.yml."""
 
+LEDGER: type[SqliteLedger] = SqliteLedger
+"""The ledger that commands open; a test may put one here that crashes."""
+
 INHERITED = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
@@ -58,7 +61,7 @@ class Place:
 
     def ledger(self) -> SqliteLedger:
         """Open the ledger; raises StateError."""
-        return SqliteLedger.open(self.state)
+        return LEDGER.open(self.state)
 
     def lock(self, environment: str) -> EnvironmentLock:
         """Return the lock of an environment."""

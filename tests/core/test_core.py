@@ -2,10 +2,11 @@
 
 import json
 import pickle
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-import pytest
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import StateError
@@ -43,7 +44,7 @@ def test_each_comes_after_all_it_needs_or_the_circle_is_named(needs: dict[str, l
     except ValueError as error:
         circle = str(error).split(" → ")
         assert circle[0] == circle[-1]
-        for name, need in zip(circle, circle[1:], strict=False):
+        for name, need in pairwise(circle):
             assert need in needs[name]
         return
     place = {name: number for number, group in enumerate(groups) for name in group}
@@ -180,7 +181,7 @@ def test_only_what_is_named_is_deployed(changed: set[str], only: set[str]) -> No
         (["**"], ".github/x", True), (["{a,b}/*.py"], "b/x.py", True), (["*.py"], "a/x.py", False),
     ],
 )  # fmt: skip
-def test_globs_count_files(patterns: list[str], file: str, counts: bool) -> None:  # noqa: FBT001
+def test_globs_count_files(patterns: list[str], file: str, counts: bool) -> None:
     assert bool(matching(patterns, [file])) is counts
 
 

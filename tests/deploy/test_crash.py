@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 
 import pytest
-from project import SICK_AFTER_USERS, Project, finished, get
 
 from abreast.ledger.sqlite import SqliteLedger
+from project import SICK_AFTER_USERS, Project, finished, get
 
 GROUPS = 8
 """The boundaries are spread over this many tests, so that they run side by side."""
@@ -114,9 +114,9 @@ class _Users:
         code = (
             "import time, urllib.request\n"
             "while True:\n"
-            "    try: urllib.request.urlopen('http://127.0.0.1:%d/', timeout=5).read()\n"
+            f"    try: urllib.request.urlopen('http://127.0.0.1:{project.back}/', timeout=5).read()\n"
             "    except OSError: pass\n"
-            "    time.sleep(0.02)\n" % project.back
+            "    time.sleep(0.02)\n"
         )
         self._process = subprocess.Popen([sys.executable, "-c", code])
 

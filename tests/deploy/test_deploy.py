@@ -8,6 +8,7 @@ import threading
 import urllib.error
 
 import pytest
+
 from project import HEALTHY, NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, finished, free_ports, get
 
 
@@ -231,7 +232,8 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: Project)
     second = project.commit()
     older = project.start("deploy", "--yes")
     assert older.stdout
-    eventually(lambda: "waiting for local" in older.stdout.readline())
+    lines = older.stdout
+    eventually(lambda: "waiting for local" in lines.readline())
     newer = project.start("deploy", "--yes")
     output, _ = older.communicate(timeout=60)
     assert older.returncode == 3

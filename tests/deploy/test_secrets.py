@@ -5,9 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from project import Project, eventually, get
-
 from abreast.platforms.local.supervisor.client import Supervisor
+from project import Project, eventually, get
 
 SENTINEL = "xq7-sentinel-value-41c9"
 PRINTS = (
@@ -25,7 +24,7 @@ def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: P
     backend["build"] = "printenv API_TOKEN; env"
     project.commit(app_py=project.app(PRINTS))
     variables = {"API_TOKEN": SENTINEL, "HIDDEN": SENTINEL}
-    said = [project.deploy(**variables)]
+    said = [project.deploy(variables=variables)]
     assert get(project.back, "/health")["secret"] is True
     processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert SENTINEL not in processes
@@ -33,14 +32,14 @@ def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: P
     project.commit("Print and fail", app_py=project.app(PRINTS.replace("return 200", "return 503")))
     backend["health"]["start"] = "1s"
     project.commit("Impatient")
-    said.append(project.deploy(code=1, **variables))
+    said.append(project.deploy(code=1, variables=variables))
     backend["build"] = "echo dying with $(printenv API_TOKEN); exit 3"
     project.commit("Fail to build")
-    said.append(project.deploy(code=1, **variables))
+    said.append(project.deploy(code=1, variables=variables))
     assert "dying with ••••" in said[-1].stdout
 
     commands = (["show", "--json"], ["history", "--json"], ["logs"], ["status", "--json"], ["plan", "--json"], ["show"])
-    said += [project.run(*command, **variables) for command in commands]
+    said += [project.run(*command, variables=variables) for command in commands]
     eventually(lambda: "in parts" in project.run("logs").stdout)
     for done in said:
         assert SENTINEL not in done.stdout + done.stderr
@@ -51,7 +50,7 @@ def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: P
 def test_a_restarted_service_still_has_its_secret_after_its_keeper_was_killed(project: Project) -> None:
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
     project.commit(app_py=project.app("    import os\n    return 200, {'length': len(os.environ['API_TOKEN'])}\n"))
-    project.deploy(API_TOKEN=SENTINEL)
+    project.deploy(variables={"API_TOKEN": SENTINEL})
     home = project.folder / ".abreast" / "local" / "local"
     keeper = subprocess.run(["pgrep", "-f", f"supervisor.keeper {home} "], capture_output=True, text=True, check=True)
     os.kill(int(keeper.stdout), 9)

@@ -36,7 +36,7 @@ class SqliteLedger(Ledger):
             self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
 
     @classmethod
-    def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "SqliteLedger":
+    def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
         """Open the ledger in ``folder``, made if it is not there; raises StateError and leaves the file as it is."""
         file = folder / FILE
         try:

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _LISTEN = "0A"
 
@@ -65,6 +67,14 @@ def groups() -> dict[int, list[int]]:
     return found
 
 
+def detached(argv: list[str], out: IO[bytes] | None = None) -> None:
+    """Start a program that is nobody's child: it outlives this process, and leaves it no zombie."""
+    subprocess.run(
+        ["/bin/sh", "-c", '"$@" &', "sh", *argv],
+        cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, check=True,
+    )  # fmt: skip
+
+
 def environment_of(pid: int) -> dict[str, str]:
     """Return the environment that a process was started with."""
     with suppress(OSError):
@@ -92,10 +102,11 @@ def owns_one(pids: list[int], inodes: set[str]) -> bool:
 
 
 def _open_files(pid: int) -> Iterator[str]:
+    folder = Path(f"/proc/{pid}/fd")
     with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for name in os.listdir(folder):  # noqa: PTH208 (iterdir leaves its descriptor open when it is cut off)
             with suppress(OSError):
-                yield str(Path(entry.path).readlink())
+                yield str((folder / name).readlink())
 
 
 def _pids() -> list[int]:

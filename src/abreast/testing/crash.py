@@ -41,7 +41,7 @@ class CrashingLedger(SqliteLedger):
 def main(arguments: list[str]) -> int:
     """Run the command line after the number and the moment."""
     CrashingLedger.at, CrashingLedger.moment = int(arguments[0]), arguments[1]
-    wiring.SqliteLedger = CrashingLedger  # type: ignore[misc]
+    wiring.LEDGER = CrashingLedger
     return run(arguments[2:])
 
 

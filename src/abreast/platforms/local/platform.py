@@ -11,7 +11,7 @@ from abreast.core.model import Address, Service, Version
 from abreast.platforms.interface import Abilities, Move, Order, Platform, Sighting
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.site import lay_site
-from abreast.platforms.local.router.table import Listener, Site, Target, Upstream
+from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
 from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
 
 ROUTER = "router"
@@ -44,16 +44,15 @@ class LocalPlatform(Platform):
         target = await (self._start_instances(order) if order.service.run else self._lay_out(order))
         service = order.service
         listener = _listener(service)
-        await self._router.change(
-            lambda table: table.with_listener(service.name, listener).with_candidate(service.name, target)
-        )
+        await self._router.change(lambda table: _staged(table, service.name, listener, target))
         return self._version(order, listener, target)
 
     async def turn(self, moves: Sequence[Move]) -> None:
         """Move users of all services by one rename of the router's routes."""
         await self._start()
         aims = {move.service.name: move.to.id if move.to else None for move in moves}
-        await self._router.change(lambda table: table.turned(aims))
+        places = {move.service.name: _listener(move.service) for move in moves if move.to}
+        await self._router.change(lambda table: _turned(table, aims, places))
 
     async def retire(self, versions: Sequence[str], drain: float) -> None:
         """Let requests in flight finish, take the versions from the router, end their processes."""
@@ -184,6 +183,18 @@ class LocalPlatform(Platform):
 
     def _log(self, version: str) -> Path:
         return self._logs / f"{version}.log"
+
+
+def _staged(table: Table, service: str, listener: Listener, target: Target) -> Table:
+    """Add a candidate; where the service has users already, they are met where they are until the turn."""
+    placed = table if service in table.live else table.with_listener(service, listener)
+    return placed.with_candidate(service, target)
+
+
+def _turned(table: Table, aims: Mapping[str, str | None], places: Mapping[str, Listener]) -> Table:
+    for service, listener in places.items():
+        table = table.with_listener(service, listener)
+    return table.turned(aims)
 
 
 def _listener(service: Service) -> Listener:

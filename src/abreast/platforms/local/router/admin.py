@@ -60,7 +60,8 @@ class Admin:
 
     async def _get(self, path: str) -> httpx2.Response:
         if self._client is None:
-            transport = httpx2.AsyncHTTPTransport(uds=short_socket(self._home / ADMIN_SOCKET))
+            uds, limits = short_socket(self._home / ADMIN_SOCKET), httpx2.Limits(max_keepalive_connections=0)
+            transport = httpx2.AsyncHTTPTransport(uds=uds, limits=limits)
             self._client = httpx2.AsyncClient(transport=transport, base_url="http://admin", timeout=10)
         return await self._client.get(path)
 

@@ -11,7 +11,6 @@ PLAIN = "plain"
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Content encodings, best first, and the ending of the files that a build makes for them."""
 
-HASHED = r"[.-][A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*"
 _HASHED_NAME = re.compile(r"[.-](?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{8,}\.[a-z0-9]+(\.map)?$")
 
 
@@ -47,11 +46,11 @@ def _place(source: Path, site: Path, file: Path) -> None:
 
 
 def _carry_forward(previous: Path, site: Path) -> None:
+    new = set(_files(site / PLAIN))
     for tree in (PLAIN, *ENCODINGS):
         for file in _files(previous / tree):
-            target = site / tree / file
-            if is_hashed(file.name) and not (site / PLAIN / file).exists() and not target.exists():
-                _link(previous / tree / file, target)
+            if is_hashed(file.name) and file not in new:
+                _link(previous / tree / file, site / tree / file)
 
 
 def _link(source: Path, target: Path) -> None:

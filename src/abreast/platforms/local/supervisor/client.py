@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import PlatformError
+from abreast.machine.process import detached
 
 PROTOCOL = 1
 SOCKET = "supervisor.sock"
@@ -76,10 +76,7 @@ class Supervisor:
         if self.running():
             self.shutdown()
         with (self._home / LOG).open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "abreast.platforms.local.supervisor.guard", str(self._home)],
-                cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+            detached([sys.executable, "-m", "abreast.platforms.local.supervisor.guard", str(self._home)], log)
         self._await(lambda: self._protocol() == PROTOCOL, "did not start")
 
     def running(self) -> bool:

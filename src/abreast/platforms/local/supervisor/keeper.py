@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
-from abreast.machine.process import groups, listeners
+from abreast.machine.process import detached, groups, listeners
 from abreast.platforms.local.supervisor.client import PROTOCOL, SOCKET
 from abreast.platforms.local.supervisor.kept import Kept, Record
 from abreast.platforms.local.supervisor.ports import Ports
@@ -105,8 +104,7 @@ def main(home: Path, guard: int) -> int:
     os.chdir(home)
     os.umask(0o077)
     if not asyncio.run(Keeper(home).run(guard)):
-        command = [sys.executable, "-m", "abreast.platforms.local.supervisor.guard", str(home)]
-        subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, start_new_session=True)
+        detached([sys.executable, "-m", "abreast.platforms.local.supervisor.guard", str(home)])
     return 0
 
 

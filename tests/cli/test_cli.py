@@ -1,0 +1,163 @@
+"""The command line: what people see when they look, and when they err."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from abreast.cli.main import abreast as commands
+from project import Project, eventually
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    made = Project(tmp_path_factory.mktemp("cli") / "project")
+    made.config["services"]["backend"]["run"] = f"echo ready; exec {sys.executable} -S app.py"
+    made.config["services"]["backend"]["build"] = "echo made of oak"
+    made.commit()
+    made.deploy()
+    yield made
+    made.down()
+
+
+def test_status_on_one_screen(deployed: Project) -> None:
+    told = deployed.run("status").stdout
+    assert re.search(r"shop · local · v1", told)
+    assert re.search(rf"backend +healthy +v1 +[0-9a-f]{{7}} +local +http://127.0.0.1:{deployed.back}", told)
+
+
+def test_history_and_show(deployed: Project) -> None:
+    (only,) = json.loads(deployed.run("history", "--json").stdout)
+    assert (only["state"], only["release"], only["environment"], only["kind"]) == ("succeeded", "v1", "local", "deploy")
+    assert only["id"] in deployed.run("history").stdout
+    shown = json.loads(deployed.run("show", only["id"][-6:], "--json").stdout)
+    assert [event["what"] for event in shown["events"]][:2] == ["planned", "state"]
+    assert {row["chapter"] for row in shown["durations"]} == {"build", "stage", "check", "turn", "watch", "settle"}
+    text = deployed.run("show").stdout
+    assert "backend      check     done" in text
+
+
+def test_logs_of_services_and_of_a_deployment(deployed: Project) -> None:
+    eventually(lambda: "backend" in deployed.run("logs").stdout and "ready" in deployed.run("logs").stdout)
+    latest = deployed.latest()["id"]
+    assert re.search(r"backend build +\| made of oak", deployed.run("logs", latest).stdout)
+    assert "ready" not in deployed.run("logs", "--service", "frontend").stdout
+
+
+def test_logs_follow_from_another_terminal(deployed: Project) -> None:
+    following = deployed.start("logs", "--follow", "--service", "backend")
+    log = next((deployed.folder / ".abreast" / "logs" / "local").glob("backend-*.log"))
+    assert following.stdout
+    assert "ready" in following.stdout.readline()
+    with log.open("a") as file:
+        file.write("something new\n")
+    assert "something new" in following.stdout.readline()
+    following.kill()
+    following.communicate()
+
+
+def test_deploy_as_one_json_document(deployed: Project) -> None:
+    done = deployed.run("deploy", "--yes", "--json")
+    assert json.loads(done.stdout) == {"state": None, "deployment": None}
+    assert "nothing to do" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["deploy", "--env", "lokal", "--yes"], 2, "did you mean 'local'"),
+        (["down"], 2, "nobody is here to ask"),
+        (["deploy", "--service", "db", "--yes"], 2, "one of: frontend, backend"),
+        (["deploy", "--release", "v9", "--yes"], 2, "there is no release 'v9'"),
+        (["rollback", "--yes", "--reason", "x"], 2, "no release before v1"),
+        (["rollback", "--yes"], 2, "Missing option '--reason'"),
+        (["resume"], 2, "no deployment is under way"),
+        (["cancel"], 2, "no deployment is under way"),
+        (["show", "zzz"], 2, "there is no deployment 'zzz'"),
+        (["deplyo"], 2, "No such command 'deplyo'"),
+        (["plan", "--since", "nowhere"], 2, "there is no commit nowhere"),
+        (["status", "--env", "moon"], 2, "one of: local"),
+        (["status", "--nonsense"], 2, "status does not know '--nonsense'"),
+        (["docs", "nonsense"], 2, "one of: project, service"),
+    ],
+)
+def test_errors_say_what_is_needed(deployed: Project, arguments: list[str], code: int, text: str) -> None:
+    done = deployed.run(*arguments, code=code)
+    assert text in done.stderr
+    assert done.stdout == "" or arguments[0] == "deploy"
+
+
+def test_outside_of_a_project(tmp_path: Path) -> None:
+    for command in ("plan", "status", "history"):
+        done = subprocess.run(
+            [sys.executable, "-m", "abreast", command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "abreast.yml" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "abreast.yml").write_text("project: x\nservices: {a: {run: x}}\nenvironments: {local: }\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "abreast", "plan"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+    )  # fmt: skip
+    assert (done.returncode, "not in a git repository" in done.stderr) == (2, True)
+
+
+def test_files_that_cannot_be_used_are_told_and_stay(deployed: Project, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    shutil.copy(deployed.folder / ".abreast" / "ledger.db", state)
+    database = sqlite3.connect(state / "ledger.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    for command in (["status"], ["history"], ["deploy", "--yes"]):
+        done = deployed.run(*command, code=1, variables={"ABREAST_STATE": str(state)})
+        assert "made by a newer abreast" in done.stderr
+    (state / "ledger.db").write_bytes(b"\x00garbage" * 1000)
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (state / name).unlink(missing_ok=True)
+    for command in (["status"], ["history"], ["deploy", "--yes"]):
+        assert "ledger.db" in deployed.run(*command, code=1, variables={"ABREAST_STATE": str(state)}).stderr
+    assert (state / "ledger.db").read_bytes() == b"\x00garbage" * 1000
+
+
+def test_a_damaged_engine_file_is_told(project: Project) -> None:
+    project.deploy()
+    project.commit()
+    engine = project.folder / ".abreast" / "engine" / "local.db"
+    for name in ("-wal", "-shm"):
+        engine.with_name(engine.name + name).unlink(missing_ok=True)
+    engine.write_bytes(b"garbage " * 2000)
+    done = project.deploy(code=1)
+    assert "local.db" in done.stderr
+    assert engine.read_bytes() == b"garbage " * 2000
+
+
+def test_every_command_has_help_and_a_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    for name, command in commands.commands.items():
+        assert command.help
+        assert f"## abreast {name}" in page
+        for parameter in command.params:
+            assert all(option in page for option in parameter.opts if option.startswith("--")), (name, parameter.name)
+
+
+def test_status_imports_next_to_nothing() -> None:
+    code = (
+        "import sys\nfrom abreast.cli import status\n"
+        "heavy = {'click', 'rich', 'yaml', 'pydantic', 'dbos', 'asyncio', 'dataclasses', 'pathlib', 'typing', 'httpx2'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")})  # fmt: skip
+    assert done.stdout == "[]\n", done.stderr

@@ -1,0 +1,66 @@
+"""Commands of the project: to their end, within their time, with nothing left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from abreast.commands.interface import Command, Ended
+from abreast.commands.shell import run
+from abreast.machine.process import groups
+from project import eventually
+
+
+def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | None = None, **env: str) -> Ended:
+    async def story() -> Ended:
+        async def halt() -> str:
+            await asyncio.sleep(1000 if halt_after is None else halt_after)
+            return "told to stop"
+
+        whole = {"PATH": os.environ["PATH"], **env}
+        command = Command(text, tmp_path, tmp_path / "logs" / "x.log", timeout, whole, frozenset(env))
+        return await run(command, halt())
+
+    return asyncio.run(story())
+
+
+def test_the_end_is_told_with_the_last_lines(tmp_path: Path) -> None:
+    assert ended("echo one; echo two >&2", tmp_path) == Ended("", ("one", "two"))
+    assert ended("seq 100; exit 3", tmp_path) == Ended("exit code 3", tuple(map(str, range(81, 101))))
+    assert ended("kill -SEGV $$", tmp_path).why == "ended by SIGSEGV"
+
+
+def test_time_passes_and_others_are_told(tmp_path: Path) -> None:
+    assert ended("echo a; sleep 1000", tmp_path, timeout=0.3) == Ended("no end after 0.3 s", ("a",))
+    assert ended("sleep 1000", tmp_path, halt_after=0.2).why == "told to stop"
+
+
+def test_what_it_prints_is_logged_without_its_secrets(tmp_path: Path) -> None:
+    told = ended('printf "%s" "$TOKEN"; echo; echo "a-$TOKEN-b"', tmp_path, TOKEN="sentinel-5")
+    assert told.tail == ("••••", "a-••••-b")
+    assert (tmp_path / "logs" / "x.log").read_text() == "••••\na-••••-b\n"
+
+
+def test_nothing_of_its_group_stays(tmp_path: Path) -> None:
+    told = ended("sleep 1000 & echo $$; trap '' TERM; (trap '' TERM; sleep 1000) & wait", tmp_path, timeout=0.3)
+    eventually(lambda: int(told.tail[0]) not in groups())
+
+
+def test_one_that_a_killed_run_left_is_ended_first(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, os\nfrom pathlib import Path\nfrom abreast.commands.interface import Command\n"
+        "from abreast.commands.shell import run\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "command = Command('echo $$ > pid; sleep 1000', folder, folder / 'logs' / 'x.log', 99, dict(os.environ))\n"
+        "asyncio.run(run(command, asyncio.sleep(99, '')))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as first:
+        eventually(lambda: (tmp_path / "pid").read_text() and (tmp_path / "logs" / "x.pid").read_text())
+        group = int((tmp_path / "pid").read_text())
+        first.send_signal(signal.SIGKILL)
+    assert group in groups()
+    assert ended("true", tmp_path).why == ""
+    assert group not in groups()
+    assert not (tmp_path / "logs" / "x.pid").exists()

@@ -1,0 +1,401 @@
+"""The router moves users between real processes, through a real Envoy, and loses no request."""
+
+import asyncio
+import contextlib
+import gzip
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abreast.core.codec import dump
+from abreast.core.errors import PlatformError
+from abreast.demo.load import Load
+from abreast.machine.sockets import short_socket
+from abreast.platforms.local.router.router import Router
+from abreast.platforms.local.router.site import is_hashed, lay_site
+from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
+from project import free_ports
+
+BACKEND = """
+import asyncio, sys, signal
+async def serve(reader, writer):
+    try:
+        while True:
+            head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode()
+            length = next((int(l.split(":")[1]) for l in head.split("\\r\\n") if l.lower().startswith("content-length")), 0)
+            await reader.readexactly(length)
+            if "upgrade: websocket" in head.lower():
+                writer.write(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n")
+                while data := await reader.read(100):
+                    writer.write(sys.argv[2].encode() + b":" + data)
+                return
+            if " /stream" in head:
+                writer.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
+                for _ in range(30):
+                    writer.write(b"2\\r\\n" + sys.argv[2].encode() + b"\\r\\n"); await writer.drain(); await asyncio.sleep(0.05)
+                writer.write(b"0\\r\\n\\r\\n"); continue
+            forwarded = next((l for l in head.split("\\r\\n") if l.lower().startswith("x-forwarded-for")), "")
+            seen = "place" if "x-abreast-place" in head.lower() else ""
+            body = (sys.argv[2] + " " + forwarded + seen).encode()
+            writer.write(b"HTTP/1.1 200 OK\\r\\nX-Release: %s\\r\\nContent-Length: %d\\r\\n\\r\\n" % (sys.argv[2].encode(), len(body)) + body)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=512)
+    print("up", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def backend(port: int, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", BACKEND, str(port), name], stdout=subprocess.PIPE)
+    assert process.stdout
+    with process:
+        try:
+            assert process.stdout.readline() == b"up\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def started(argv: tuple[str, ...], home: Path) -> subprocess.Popen[bytes]:
+    with (home / "envoy.log").open("ab") as log:
+        return subprocess.Popen(argv, cwd=home, stdout=log, stderr=log)
+
+
+@asynccontextmanager
+async def envoy(home: Path) -> AsyncIterator[tuple[Router, subprocess.Popen[bytes]]]:
+    router = Router(home)
+    argv = router.argv()
+    with started(argv, home) as process:
+        try:
+            await router.ready()
+            yield router, process
+        finally:
+            process.kill()
+
+
+def drive(home: Path, story: Callable[[Router, subprocess.Popen[bytes]], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with envoy(home) as (router, process):
+            await story(router, process)
+
+    asyncio.run(run())
+
+
+def staged(service: str, listener: Listener, target: Target) -> Callable[[Table], Table]:
+    return lambda table: table.with_listener(service, listener).with_candidate(service, target)
+
+
+def turned(service: str, target: str) -> Callable[[Table], Table]:
+    return lambda table: table.turned({service: target})
+
+
+def without(target: str) -> Callable[[Table], Table]:
+    return lambda table: table.without([target])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / ("long-name-" * 9) / "router"
+
+
+def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home: Path) -> None:
+    front, *ports = free_ports(9)
+    load = Load(front, "/", b"x" * 100, connections=16, rate=1500)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        with contextlib.ExitStack() as processes:
+            old: tuple[str, subprocess.Popen[bytes]] | None = None
+            for number, port in enumerate(ports):
+                name = f"v{number}"
+                new = processes.enter_context(backend(port, name))
+                target = Upstream(f"web-{name}", (port,))
+                await router.change(staged("web", Listener(front), target))
+                await router.change(turned("web", target.id))
+                if old is None:
+                    load.start()
+                else:
+                    gone = old[0]
+                    assert sum((await router.drained([gone], 10)).values()) == 0
+                    await router.change(without(gone))
+                    old[1].kill()
+                await asyncio.sleep(0.2)
+                old = (target.id, new)
+            tally = await asyncio.to_thread(load.stop)
+        assert tally.failures == []
+        assert tally.failed == 0
+        assert tally.sent > 500
+        assert len(tally.by_release) == len(ports)
+
+    drive(home, story)
+
+
+def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
+    front, one, two = free_ports(3)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        with backend(one, "v1"), backend(two, "v2"):
+            await router.change(
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("web-1", (one,)))
+            )
+            await router.change(lambda t: t.turned({"web": "web-1"}))
+            reader, writer = await asyncio.open_connection("127.0.0.1", front)
+            writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            assert b"101 Switching" in await reader.readuntil(b"\r\n\r\n")
+            async with httpx2.AsyncClient() as client:
+                stream = asyncio.ensure_future(client.get(f"http://127.0.0.1:{front}/stream", timeout=30))
+                await router.change(
+                    lambda t: t.with_candidate("web", Upstream("web-2", (two,))).turned({"web": "web-2"})
+                )
+                assert (await router.drained(["web-1"], 0.1))["web-1"] >= 1
+                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v2")
+                assert (await stream).text == "v1" * 30
+            writer.write(b"still there?")
+            assert await reader.read(100) == b"v1:still there?"
+            writer.close()
+            assert (await router.drained(["web-1"], 10))["web-1"] == 0
+
+    drive(home, story)
+
+
+def test_a_port_is_never_shared_silently(home: Path, tmp_path: Path) -> None:
+    (front,) = free_ports(1)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        change = lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("web-1", (1,)))  # noqa: E731
+        with socket.create_server(("127.0.0.1", front)), pytest.raises(PlatformError, match=f"port {front}.*python"):
+            await router.change(change)
+        await router.change(change)
+        async with envoy(tmp_path / "other") as (other, _):
+            with pytest.raises(PlatformError, match=f"port {front}.*envoy"):
+                await other.change(change)
+
+    drive(home, story)
+
+
+def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
+    front, one = free_ports(2)
+
+    async def story(router: Router, process: subprocess.Popen[bytes]) -> None:
+        with backend(one, "v1"):
+            await router.change(
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
+            )
+            # As a writer leaves it that was killed after the table and before the resources.
+            table = router.table().turned({"web": "w-1"})
+            router._write("table", dump(table))
+            await Router(home).change(lambda t: t)
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            async with envoy(home), httpx2.AsyncClient() as client:
+                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
+
+    drive(home, story)
+
+
+def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -> None:
+    front, one = free_ports(2)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        with backend(one, "v1"):
+            await router.change(
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
+            )
+            await router.change(lambda t: t.turned({"web": "w-1"}))
+            with pytest.raises(PlatformError, match="Envoy refused"):
+                await router.change(lambda t: t.with_candidate("web", Upstream("w-2", (99999,))))
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
+            await router.change(lambda t: t.with_candidate("web", Upstream("w-3", (one,))))
+
+    drive(home, story)
+
+
+def test_many_services_hosts_and_headers(home: Path) -> None:
+    shared, one, *ports = free_ports(62)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        with backend(one, "v1"):
+            await asyncio.gather(
+                *(
+                    router.change(staged(f"s{n}", Listener(p), Upstream(f"s{n}-1", (one,))))
+                    for n, p in enumerate(ports)
+                ),
+                *(
+                    router.change(staged(h, Listener(shared, f"{h}.localhost"), Upstream(f"{h}-1", (one,))))
+                    for h in ("shop", "api")
+                ),
+            )
+            names = [*(f"s{n}" for n in range(len(ports))), "shop"]
+            await router.change(lambda t: t.turned({name: f"{name}-1" for name in names}))
+            async with httpx2.AsyncClient() as client:
+                answers = [(await client.get(f"http://127.0.0.1:{port}/")).text for port in ports]
+                assert all(re.fullmatch(r"v1 x-forwarded-for: [0-9.]+", text.lower()) for text in answers)
+                assert not any("place" in text for text in answers)
+                at = f"http://127.0.0.1:{shared}/"
+                assert (await client.get(at, headers={"Host": "shop.localhost"})).status_code == 200
+                assert (await client.get(at, headers={"Host": f"shop.localhost:{shared}"})).status_code == 200
+                assert (await client.get(at, headers={"Host": "api.localhost"})).status_code == 503  # nothing live
+                spoofed = {"Host": "other", "x-abreast-place": f"{shared}/shop.localhost"}
+                assert (await client.get(at, headers=spoofed)).status_code == 404
+
+    drive(home, story)
+
+
+# ── sites ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    made = tmp_path / "artifact"
+    for name, text in {
+        "index.html": "first page", "version.json": "{}", "docs/index.html": "docs", "LICENSE": "free", ".env": "hidden",
+        "assets/app.3f2a9c1b.js": "let app", "a b.txt": "space", ".well-known/x.txt": "known", "data.bin": "01",
+    }.items():  # fmt: skip
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text)
+    for name in ("index.html", "assets/app.3f2a9c1b.js"):
+        (made / f"{name}.gz").write_bytes(gzip.compress((made / name).read_bytes()))
+    (made / "assets/app.3f2a9c1b.js.br").write_bytes(b"not really brotli")
+    (made / "passwd.txt").symlink_to("/etc/passwd")
+    return made
+
+
+def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Path, tmp_path: Path) -> None:
+    (front,) = free_ports(1)
+    lay_site(artifact, None, tmp_path / "site")
+    immutable, check = "public, max-age=31536000, immutable", "no-cache"
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        site = Site("web-1", tmp_path / "site", "0123abcd")
+        await router.change(lambda t: t.with_listener("web", Listener(front)).with_candidate("web", site))
+        transport = httpx2.AsyncHTTPTransport(uds=short_socket(router.candidate_socket))
+        async with httpx2.AsyncClient(transport=transport) as checks:
+            assert (await checks.get("http://web/version.json")).status_code == 200
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{front}", headers={"Accept-Encoding": "identity"}
+        ) as client:
+            assert (await client.get("/")).status_code == 503
+            await router.change(lambda t: t.turned({"web": "web-1"}))
+            for path, status, body, kind, control in (
+                ("/", 200, "first page", "text/html; charset=utf-8", check),
+                ("/?query=1", 200, "first page", "text/html; charset=utf-8", check),
+                ("/index.html", 200, "first page", "text/html; charset=utf-8", check),
+                ("/deep/route", 200, "first page", "text/html; charset=utf-8", check),
+                ("/docs/", 200, "docs", "text/html; charset=utf-8", check),
+                ("/docs", 200, "docs", "text/html; charset=utf-8", check),
+                ("/LICENSE", 200, "free", "application/octet-stream", check),
+                ("/version.json", 200, "{}", "application/json", check),
+                ("/a%20b.txt", 200, "space", "text/plain; charset=utf-8", check),
+                ("/.well-known/x.txt", 200, "known", "text/plain; charset=utf-8", check),
+                ("/assets/app.3f2a9c1b.js", 200, "let app", "text/javascript; charset=utf-8", immutable),
+                ("/assets/app.00000000.js", 404, "Not Found", "text/plain", "no-store"),
+                ("/.env", 404, "Not Found", "text/plain", "no-store"),
+                ("/passwd.txt", 404, "Not Found", "text/plain", "no-store"),
+            ):
+                answer = await client.get(path)
+                told = (
+                    answer.status_code,
+                    answer.text,
+                    answer.headers["content-type"],
+                    answer.headers["cache-control"],
+                )
+                assert told == (status, body, kind, control), path
+            for path in ("/", "/assets/app.3f2a9c1b.js"):
+                answer = await client.get(path, headers={"Accept-Encoding": "deflate, gzip;q=0.5"})
+                assert answer.headers["content-encoding"] == "gzip"
+                assert answer.text in {"first page", "let app"}
+                assert "accept-encoding" in answer.headers["vary"]
+            assert (
+                "content-encoding" not in (await client.get("/", headers={"Accept-Encoding": "gzip;q=0, br"})).headers
+            )
+            async with client.stream(
+                "GET", "/assets/app.3f2a9c1b.js", headers={"Accept-Encoding": "gzip, br"}
+            ) as answer:
+                assert answer.headers["content-encoding"] == "br"
+            etag = (await client.get("/")).headers["etag"]
+            for sent in (etag, etag.removeprefix("W/"), f'"other", {etag}'):
+                again = await client.get("/", headers={"If-None-Match": sent})
+                assert (again.status_code, again.text, again.headers["etag"]) == (304, "", etag)
+                assert "location" not in again.headers
+            assert (await client.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
+            head = await client.head("/")
+            assert (head.status_code, head.text, head.headers["content-length"]) == (200, "", "10")
+            posted = await client.post("/")
+            assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+
+    drive(home, story)
+
+
+def test_pages_that_are_open_keep_their_assets(artifact: Path, tmp_path: Path) -> None:
+    lay_site(artifact, None, tmp_path / "one")
+    (artifact / "assets/app.3f2a9c1b.js").rename(artifact / "assets/app.99999999.js")
+    lay_site(artifact, tmp_path / "one", tmp_path / "two")
+    lay_site(artifact, tmp_path / "one", tmp_path / "two")
+    names = {path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*") if path.is_file()}
+    assert {"plain/assets/app.3f2a9c1b.js", "plain/assets/app.99999999.js", "gzip/assets/app.3f2a9c1b.js"} <= names
+    assert not any("passwd" in name or ".env" in name for name in names)
+    assert not os.path.lexists(tmp_path / ".two")
+
+
+@pytest.mark.parametrize(
+    ("name", "hashed"),
+    [
+        ("app.3f2a9c1b.js", True), ("index-BxY3k2_9.css", True), ("main.8c7a6f5e4d.js.map", True), ("logo-1a2b3c4d.svg", True),
+        ("index.html", False), ("jquery-3.7.1.js", False), ("app.js", False), ("bootstrap.bundle.js", False),
+        ("a-component.js", False), ("robots.txt", False),
+    ],
+)  # fmt: skip
+def test_names_with_a_hash_are_known(name: str, hashed: bool) -> None:
+    assert is_hashed(name) is hashed
+
+
+# ── the table ──────────────────────────────────────────────────────────────────────────────────
+
+IDS = st.sampled_from(["a1", "a2", "b1", "b2"])
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("candidate"), IDS),
+        st.tuples(st.just("turn"), IDS),
+        st.tuples(st.just("off"), IDS),
+        st.tuples(st.just("without"), IDS),
+    ),
+    max_size=30,
+)
+
+
+@given(MOVES)
+def test_users_and_checks_only_reach_what_is_there(moves: list[tuple[str, str]]) -> None:
+    table = Table()
+    for move, name in moves:
+        service = name[0]
+        if move == "candidate":
+            table = table.with_listener(service, Listener(ord(service))).with_candidate(service, Upstream(name, (1,)))
+        elif move == "turn" and name not in table.targets:
+            with pytest.raises(KeyError):
+                table.turned({service: name})
+        elif move in {"turn", "off"}:
+            placed = table.with_listener(service, Listener(ord(service))) if move == "turn" else table
+            table = placed.turned({service: name if move == "turn" else None})
+        else:
+            table = table.without([name])
+        assert set(table.live.values()) | set(table.candidates.values()) <= set(table.targets)
+        assert set(table.live) | set(table.candidates) <= set(table.listeners)

@@ -1,0 +1,197 @@
+"""The supervisor keeps real processes, whatever is killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from abreast.core.errors import PlatformError
+from abreast.machine.process import Identity, groups
+from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
+from project import eventually
+
+SLEEP = "exec sleep 1000"
+LISTEN = f"exec {sys.executable} -S -c \"import os, socket, time; s = socket.create_server(('127.0.0.1', int(os.environ['PORT']))); time.sleep(1000)\""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / ("a-long-name-" * 8) / "home"
+
+
+@pytest.fixture
+def supervisor(home: Path) -> Iterator[Supervisor]:
+    made = Supervisor(home)
+    made.start()
+    yield made
+    made.start()
+    made.stop([one.id for one in made.instances()], grace=0)
+    eventually(lambda: not made.instances())
+    made.shutdown()
+
+
+def spec(home: Path, command: str | tuple[str, ...] = SLEEP, name: str = "web-0", **more: object) -> InstanceSpec:
+    usual = {"cwd": home, "log": home / "web.log", "wants_port": False, "env": {"PATH": os.environ["PATH"]}}
+    return InstanceSpec(id=name, command=command, **{**usual, **more})  # type: ignore[arg-type]
+
+
+def only(supervisor: Supervisor) -> Instance:
+    (instance,) = supervisor.instances()
+    return instance
+
+
+def processes(role: str, home: Path) -> list[int]:
+    found = subprocess.run(["pgrep", "-f", f"supervisor.{role} {home}"], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def test_ensure_and_stop_are_safe_to_repeat(supervisor: Supervisor, home: Path) -> None:
+    first = supervisor.ensure(spec(home))
+    assert supervisor.ensure(spec(home)) == first == only(supervisor)
+    for _ in range(2):
+        supervisor.stop(["web-0", "unknown"], grace=5)
+    eventually(lambda: not supervisor.instances())
+    with pytest.raises(ProcessLookupError):
+        os.kill(first.pid, 0)
+
+
+def test_instances_outlive_whoever_asked_for_them(home: Path) -> None:
+    code = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "from abreast.platforms.local.supervisor.client import InstanceSpec, Supervisor\n"
+        f"home = Path({str(home)!r})\ns = Supervisor(home)\ns.start()\n"
+        "s.ensure(InstanceSpec('web-0', 'exec sleep 1000', home, home / 'log', False, {'PATH': os.environ['PATH']}))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    supervisor = Supervisor(home)
+    assert only(supervisor).state is InstanceState.RUNNING
+    supervisor.stop(["web-0"], 0)
+    eventually(lambda: not supervisor.instances())
+    supervisor.shutdown()
+
+
+def test_a_crashed_instance_is_started_again_later_and_later(supervisor: Supervisor, home: Path) -> None:
+    supervisor.ensure(spec(home, "date +%s.%N; exit 7"))
+    eventually(lambda: only(supervisor).restarts >= 3)
+    assert only(supervisor).last_exit == "exit code 7"
+    eventually(lambda: len((home / "web.log").read_text().split()) >= 3)
+    moments = [float(line) for line in (home / "web.log").read_text().split()]
+    assert 0.4 < moments[1] - moments[0] < moments[2] - moments[1]
+
+
+def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: Supervisor, home: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "TOKEN": "sentinel-77"}
+    command = "echo $TOKEN; while :; do sleep 0.05; echo tick; done"
+    before = supervisor.ensure(spec(home, command, env=env, secrets=frozenset({"TOKEN"})))
+    (keeper,) = processes("keeper", home)
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: processes("keeper", home) not in ([], [keeper]))
+    assert only(supervisor).pid == before.pid
+    size = (home / "web.log").stat().st_size
+    eventually(lambda: (home / "web.log").stat().st_size > size)
+    os.kill(before.pid, signal.SIGKILL)
+    eventually(lambda: (home / "web.log").read_text().count("••••") == 2)  # it had its secret again
+    assert not any(b"sentinel-77" in file.read_bytes() for file in home.rglob("*") if file.is_file())
+
+
+def test_a_killed_guard_is_replaced(supervisor: Supervisor, home: Path) -> None:
+    before = supervisor.ensure(spec(home))
+    (guard,) = processes("guard", home)
+    os.kill(guard, signal.SIGKILL)
+    eventually(lambda: processes("guard", home) not in ([], [guard]))
+    assert only(supervisor).pid == before.pid
+
+
+def test_both_killed_are_started_by_the_next_command(supervisor: Supervisor, home: Path) -> None:
+    before = supervisor.ensure(spec(home))
+    for pid in (*processes("guard", home), *processes("keeper", home)):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not supervisor.running())
+    with pytest.raises(PlatformError, match="does not answer"):
+        supervisor.instances()
+    supervisor.start()
+    assert only(supervisor).pid == before.pid
+
+
+def test_stop_empties_the_whole_group(supervisor: Supervisor, home: Path) -> None:
+    stubborn = "trap '' TERM; (trap '' TERM; sleep 1000) & (setsid sleep 0 &) ; sleep 1000"
+    group = supervisor.ensure(spec(home, stubborn)).pid
+    eventually(lambda: len(groups().get(group, [])) >= 2)
+    supervisor.stop(["web-0"], grace=0.3)
+    eventually(lambda: not supervisor.instances())
+    assert group not in groups()
+
+
+def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: Supervisor, home: Path) -> None:
+    listening = supervisor.ensure(spec(home, LISTEN, wants_port=True))
+    silent = supervisor.ensure(spec(home, SLEEP, name="web-1", wants_port=True))
+    assert listening.port
+    assert silent.port
+    eventually(lambda: {one.id: one.listening for one in supervisor.instances()}["web-0"])
+    with socket.create_server(("127.0.0.1", silent.port)):
+        assert {one.id: one.listening for one in supervisor.instances()} == {"web-0": True, "web-1": False}
+    os.kill(listening.pid, signal.SIGKILL)
+    eventually(lambda: any(one.restarts and one.listening for one in supervisor.instances()))
+    assert {one.id: one.port for one in supervisor.instances()}["web-0"] == listening.port
+
+
+def test_two_supervisors_never_give_the_same_port(supervisor: Supervisor, home: Path, tmp_path: Path) -> None:
+    other = Supervisor(tmp_path / "other")
+    other.start()
+    for number in range(10):
+        for each, folder in ((supervisor, home), (other, tmp_path / "other")):
+            each.ensure(spec(folder, name=f"web-{number}", wants_port=True, log=folder / "log"))
+    ports = [one.port for each in (supervisor, other) for one in each.instances()]
+    assert len(set(ports)) == 20
+    other.stop([one.id for one in other.instances()], 0)
+    eventually(lambda: not other.instances())
+    other.shutdown()
+
+
+def test_two_that_start_it_at_once_share_it(home: Path) -> None:
+    starters = [threading.Thread(target=Supervisor(home).start) for _ in range(4)]
+    for each in starters:
+        each.start()
+    for each in starters:
+        each.join()
+    eventually(lambda: len(processes("guard", home)) == 1)
+    assert len(processes("keeper", home)) == 1
+    Supervisor(home).shutdown()
+
+
+def test_a_program_that_is_not_there_is_told(supervisor: Supervisor, home: Path) -> None:
+    with pytest.raises(PlatformError, match="no-such-program cannot be started: No such file"):
+        supervisor.ensure(spec(home, ("no-such-program",)))
+    assert supervisor.instances() == ()
+
+
+def test_a_recorded_process_whose_number_another_has_is_not_touched(supervisor: Supervisor, home: Path) -> None:
+    supervisor.ensure(spec(home))
+    supervisor.shutdown()
+    record = home / "instances" / "web-0.json"
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        mine = Identity.of(only_pid(record))
+        text = record.read_text().replace(f'"pid": {mine.pid}', f'"pid": {stranger.pid}')
+        record.write_text(text)
+        supervisor.start()
+        supervisor.stop(["web-0"], 0)
+        eventually(lambda: not supervisor.instances())
+        assert stranger.poll() is None
+        stranger.kill()
+    os.killpg(mine.pid, signal.SIGKILL)
+
+
+def only_pid(record: Path) -> int:
+    return int(record.read_text().split('"pid": ')[1].split(",")[0])
+
+
+def test_a_log_that_grew_large_is_put_aside(supervisor: Supervisor, home: Path) -> None:
+    supervisor.ensure(spec(home, "head -c 12000000 /dev/zero | tr '\\0' x; echo end; sleep 1000"))
+    eventually(lambda: (home / "web.log.1").exists() and (home / "web.log").read_text().endswith("end\n"))
