@@ -14,7 +14,7 @@ from abreast.cli.interrupt import Interrupts
 from abreast.cli.screen import Screen, out_for
 from abreast.cli.views.plan import as_json as plan_json
 from abreast.cli.views.plan import lines as plan_lines
-from abreast.core.errors import UsageError
+from abreast.core.errors import AbreastError, StateError, StuckError, UsageError
 from abreast.core.model import Kind, Plan
 from abreast.core.states import State
 from abreast.deploy import session
@@ -157,11 +157,20 @@ class _Desk:
     async def _act(self, act: Callable[[Desk], Awaitable[State | None]]) -> State | None:
         desk = self._place.desk(self._environment, self._ledger, self.say, self._begin)
         with Interrupts(self._screen, self._ledger, lambda: self._shown):
-            state = await act(desk)
+            try:
+                state = await act(desk)
+            except StateError as error:
+                raise self._left(error) from error
             await self._screen.finish()
         if state is None and self._shown is None:
             self.say("nothing to do: what is live is what was asked for")
         return state
+
+    def _left(self, error: StateError) -> AbreastError:
+        """Say of a deployment that could not be recorded any more that it stands where it stood."""
+        if self._shown is None:
+            return error
+        return StuckError(error.what, need=error.need, next=f"mend that, then: abreast resume {self._shown.deployment}")
 
     def _begin(self, plan: Plan) -> None:
         self._shown = plan

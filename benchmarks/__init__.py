@@ -1,0 +1,1 @@
+"""Figures of abreast, as ratios against peers in the same run: ``make bench``."""

@@ -1,0 +1,57 @@
+"""Rollback: from the request until every user is on the old version; warm (still watched) and cold."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.shop import Shop
+
+RUNS = 5
+
+
+def run() -> str:
+    """Return a table of medians; the request is the start of the command ``abreast rollback``."""
+    cold = []
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder) / "shop", 2, 21900, build=0, hold=0, settle=0.1)
+        shop.abreast("deploy", "--yes")
+        for _ in range(RUNS):
+            shop.commit()
+            shop.abreast("deploy", "--yes")
+            began = time.time()
+            shop.abreast("rollback", "--yes", "--reason", "bench")
+            cold.append(_moment(shop, "turn") - began)
+        text = (shop.folder / "abreast.yml").read_text().replace("settle: 100ms", "settle: 60s")
+        (shop.folder / "abreast.yml").write_text(text)
+        warm = [_warm(shop) for _ in range(RUNS)]
+        shop.abreast("down", "--yes")
+    rows = [
+        f"| {name} | {sorted(each)[len(each) // 2]:.2f} s | {min(each):.2f} to {max(each):.2f} s |"
+        for name, each in (("warm: during the watch", warm), ("cold: the old version has to start", cold))
+    ]
+    return "\n".join([
+        "## Rollback", "", f"From the start of the command to the last user on the old version, {RUNS} runs; goal: warm < 1 s.", "",
+        "| | median | range |", "|---|---|---|", *rows,
+    ])  # fmt: skip
+
+
+def _warm(shop: Shop) -> float:
+    shop.commit()
+    with subprocess.Popen(
+        [sys.executable, "-m", "abreast", "deploy", "--yes"], cwd=shop.folder, stdout=subprocess.PIPE, text=True
+    ) as deploying:
+        assert deploying.stdout
+        while "watch" not in deploying.stdout.readline():
+            pass
+        began = time.time()
+        shop.abreast("rollback", "--yes", "--reason", "bench")
+        deploying.stdout.read()
+    return _moment(shop, "turn-back") - began
+
+
+def _moment(shop: Shop, chapter: str) -> float:
+    ended = [event["at"] for event in shop.events() if event["chapter"] == chapter and event["what"] == "finished"]
+    return datetime.fromisoformat(ended[-1]).timestamp()

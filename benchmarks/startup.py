@@ -1,0 +1,39 @@
+"""Start-up: --help and status against a bare interpreter."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.shop import Shop
+
+RUNS = 25
+
+
+def run() -> str:
+    """Return a table of medians and ratios; status looks at two services that run."""
+    abreast = str(Path(sys.executable).parent / "abreast")
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder) / "shop", 2, 21800, build=0, hold=0, settle=0.1)
+        shop.abreast("deploy", "--yes")
+        commands = {
+            "python -c pass": [sys.executable, "-c", "pass"],
+            "abreast status": [abreast, "status"],
+            "abreast --help": [abreast, "--help"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(RUNS):
+            for name, command in commands.items():
+                began = time.perf_counter()
+                subprocess.run(command, cwd=shop.folder, stdout=subprocess.DEVNULL, check=True)
+                times[name].append((time.perf_counter() - began) * 1000)
+        shop.abreast("down", "--yes")
+    bare = times["python -c pass"]
+    rows = [
+        f"| `{name}` | {statistics.median(each):.1f} ms | {statistics.median(a / b for a, b in zip(each, bare, strict=True)):.2f} |"
+        for name, each in times.items()
+    ]
+    return "\n".join(["## Start-up", "", f"Medians of {RUNS} runs in turn; goal: status ≤ 3.", "",
+                      "| command | median | ratio |", "|---|---|---|", *rows])  # fmt: skip

@@ -1,0 +1,256 @@
+"""The turn under load, side by side with what others do on the same backends: failed requests, latency, skew."""
+
+import asyncio
+import bisect
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from abreast.platforms.local.router.router import Router
+from abreast.platforms.local.router.table import Listener, Table, Upstream
+
+TURNS = 100
+PAUSE = 1.6
+"""Seconds between two turns; with the load that the machine bears, a million requests in all."""
+
+CONNECTIONS = 64
+
+
+class Peer(ABC):
+    """A proxy before two backends, ``blue`` and ``green``, on port ``front``."""
+
+    name: str
+    program: str | None = None
+
+    def __init__(self, home: Path, front: int, ports: tuple[int, int]) -> None:
+        self.home, self.front, self.ports = home, front, ports
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self, *argv: str) -> None:
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(argv, cwd=self.home, stdout=log, stderr=log)
+
+    @abstractmethod
+    async def start(self) -> None: ...
+
+    @abstractmethod
+    async def turn(self, to: int) -> None:
+        """Move users to backend number ``to``, by the gentlest way that the proxy has."""
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+
+class Abreast(Peer):
+    name = "abreast (Envoy)"
+
+    async def start(self) -> None:
+        self.router = Router(self.home / "router")
+        argv = self.router.argv()
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(argv, cwd=self.home / "router", stdout=log, stderr=log)
+        await self.router.ready()
+        self.number = 0
+        for service, port in (("web", self.front), ("api", self.front + 1)):
+            await self.router.change(lambda t, s=service, p=port: t.with_listener(s, Listener(p)))  # type: ignore[misc]
+        await self.turn(0)
+
+    async def turn(self, to: int) -> None:
+        """As a deployment does it: two services together, then the old version drains and goes."""
+        old, self.number = self.number, self.number + 1
+        new = {service: Upstream(f"{service}-{self.number}", (self.ports[to],)) for service in ("web", "api")}
+        await self.router.change(lambda table: _with(table, new))
+        self.began = time.monotonic()
+        await self.router.change(lambda table: table.turned({service: at.id for service, at in new.items()}))
+        gone = [f"{service}-{old}" for service in new] if old else []
+        await self.router.drained(gone, 10)
+        await self.router.change(lambda table: table.without(gone))
+
+
+def _with(table: Table, new: dict[str, Upstream]) -> Table:
+    for service, target in new.items():
+        table = table.with_candidate(service, target)
+    return table
+
+
+class HAProxy(Peer):
+    name, program = "HAProxy, runtime API", "haproxy"
+
+    async def start(self) -> None:
+        (self.home / "haproxy.cfg").write_text(
+            f"global\n stats socket {self.home}/s level admin\n nbthread 2\n"
+            "defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"
+            f"frontend f\n bind 127.0.0.1:{self.front}\n default_backend b\n"
+            f"backend b\n server s0 127.0.0.1:{self.ports[0]}\n server s1 127.0.0.1:{self.ports[1]} disabled\n"
+        )
+        self.spawn("haproxy", "-f", "haproxy.cfg")
+
+    async def turn(self, to: int) -> None:
+        self.began = time.monotonic()
+        for command in (f"set server b/s{to} state ready", f"set server b/s{1 - to} state drain"):
+            with socket.socket(socket.AF_UNIX) as runtime:
+                runtime.connect(f"{self.home}/s")
+                runtime.sendall(command.encode() + b"\n")
+                runtime.recv(4096)
+
+
+class Nginx(Peer):
+    name, program = "nginx, reload", "nginx"
+
+    async def start(self) -> None:
+        self._write(0)
+        self.spawn("nginx", "-p", str(self.home), "-c", "nginx.conf", "-g", "daemon off;")
+
+    async def turn(self, to: int) -> None:
+        self._write(to)
+        self.began = time.monotonic()
+        subprocess.run(
+            ["nginx", "-p", str(self.home), "-c", "nginx.conf", "-s", "reload"], check=True, capture_output=True
+        )
+
+    def _write(self, to: int) -> None:
+        (self.home / "nginx.conf").write_text(
+            "worker_processes 2;\npid nginx.pid;\nerror_log error.log;\nevents {worker_connections 4096;}\n"
+            "http {access_log off; keepalive_requests 1000000000; client_body_temp_path body; proxy_temp_path proxy;\n"
+            "fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;\n"
+            f"upstream b {{server 127.0.0.1:{self.ports[to]}; keepalive 64;}}\n"
+            f"server {{listen 127.0.0.1:{self.front}; location / {{proxy_pass http://b; proxy_http_version 1.1;"
+            ' proxy_set_header Connection "";}}}\n'
+        )
+
+
+class Caddy(Peer):
+    name, program = "Caddy, admin API", "caddy"
+
+    async def start(self) -> None:
+        self.admin = self.front + 1
+        (self.home / "caddy.json").write_text(json.dumps(self._config(0)))
+        self.spawn("caddy", "run", "--config", "caddy.json")
+
+    async def turn(self, to: int) -> None:
+        self.began = time.monotonic()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin}/load",
+            json.dumps(self._config(to)).encode(),
+            {"Content-Type": "application/json"},
+        )
+        await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).read())
+
+    def _config(self, to: int) -> dict[str, object]:
+        proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"127.0.0.1:{self.ports[to]}"}]}
+        server = {
+            "listen": [f"127.0.0.1:{self.front}"],
+            "routes": [{"handle": [proxy]}],
+            "automatic_https": {"disable": True},
+        }
+        return {"admin": {"listen": f"127.0.0.1:{self.admin}"}, "apps": {"http": {"servers": {"s": server}}}}
+
+
+PEERS: tuple[type[Peer], ...] = (Abreast, HAProxy, Nginx, Caddy)
+
+
+def run() -> str:
+    """Return a table with a row for each proxy that is installed."""
+    rows, missing, skew = [], [], ""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, peer in enumerate(PEERS):
+            if peer.program and not shutil.which(peer.program):
+                missing.append(peer.program)
+                continue
+            home = Path(folder) / peer.__name__
+            home.mkdir()
+            told, skews = asyncio.run(_measure(_made(peer, home, 24000 + 10 * number)))
+            rows.append(told)
+            if skews:
+                skew = f"Skew between the two services' turns in one deployment: p50 {_p(skews, 50):.1f} ms, p99 {_p(skews, 99):.1f} ms; goal p99 < 50 ms."
+            print(told, flush=True)
+    return "\n".join([
+        "## Turn", "",
+        f"{TURNS} turns, one each {PAUSE} s, under {CONNECTIONS} keep-alive connections of POSTs, on the same two backends. Latency: from the",
+        "request to turn until the last answer of the old version. Goals: 0 failed, p50 no worse than the best.", "",
+        "| | requests | failed | p50 | p99 |", "|---|---|---|---|---|", *rows, "", skew,
+        *([f"Not installed, so not measured: {', '.join(missing)}."] if missing else []),
+    ])  # fmt: skip
+
+
+def _made(peer: Callable[[Path, int, tuple[int, int]], Peer], home: Path, front: int) -> Peer:
+    return peer(home, front, (24100, 24101))
+
+
+async def _measure(peer: Peer) -> tuple[str, list[float]]:
+    backends = [_program("backend", str(port), str(number)) for number, port in enumerate(peer.ports)]
+    fronts = [peer.front, peer.front + 1] if isinstance(peer, Abreast) else [peer.front]
+    try:
+        for port in peer.ports:
+            await _reachable(port)
+        await peer.start()
+        await _reachable(peer.front)
+        share = CONNECTIONS // len(fronts)
+        loads = [_program("load", str(port), str(share), str(TURNS * PAUSE + 3)) for port in fronts]
+        await asyncio.sleep(2)
+        moments = []
+        for number in range(TURNS):
+            began = time.monotonic()
+            await peer.turn((number + 1) % 2)
+            moments.append((peer.began, (number + 1) % 2))  # type: ignore[attr-defined]
+            await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
+        outcomes = [json.loads((await asyncio.to_thread(load.communicate))[0]) for load in loads]
+    finally:
+        peer.stop()
+        for backend in backends:
+            backend.kill()
+            backend.wait()
+    return _told(peer.name, outcomes, moments)
+
+
+def _told(
+    name: str, outcomes: list[dict[str, list[list[float]]]], moments: list[tuple[float, int]]
+) -> tuple[str, list[float]]:
+    lasts = [[_last_of_old(outcome["seen"], moments, number) for number in range(len(moments))] for outcome in outcomes]
+    latencies = [(max(lasts[k][n] for k in range(len(lasts))) - began) * 1000 for n, (began, _) in enumerate(moments)]
+    skews = [abs(lasts[0][n] - lasts[1][n]) * 1000 for n in range(len(moments))] if len(lasts) > 1 else []
+    sent = sum(int(outcome["sent"]) for outcome in outcomes)  # type: ignore[call-overload]
+    failed = sum(int(outcome["failed"]) for outcome in outcomes)  # type: ignore[call-overload]
+    return f"| {name} | {sent:,} | {failed:,} | {_p(latencies, 50):.1f} ms | {_p(latencies, 99):.1f} ms |", skews
+
+
+def _last_of_old(seen: list[list[float]], moments: list[tuple[float, int]], number: int) -> float:
+    """Return when the old version last answered after turn ``number`` and before the next; the turn's moment if never."""
+    began, to = moments[number]
+    until = moments[number + 1][0] if number + 1 < len(moments) else began + PAUSE
+    old = seen[1 - to]
+    place = bisect.bisect_left(old, until) - 1
+    return old[place] if place >= 0 and old[place] >= began else began
+
+
+def _p(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+async def _reachable(port: int) -> None:
+    for _ in range(500):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
+    raise RuntimeError(f"nothing listens on {port}")
+
+
+def _program(role: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.wire", role, *arguments], stdout=subprocess.PIPE, text=True
+    )

@@ -1,0 +1,116 @@
+"""The two ends of the turn's benchmark, as processes: a backend that names itself, and a load that counts."""
+
+import asyncio
+import json
+import sys
+import time
+from array import array
+
+BODY = b"x" * 64
+REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+class Backend(asyncio.Protocol):
+    """Answers every request with its number."""
+
+    def __init__(self, number: str) -> None:
+        self._answer = b"HTTP/1.1 200 OK\r\nX-Release: %s\r\nContent-Length: 2\r\n\r\nok" % number.encode()
+        self._left = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._left += data
+        while (end := self._left.find(b"\r\n\r\n")) >= 0:
+            head = self._left[:end].lower()
+            at = head.find(b"content-length:")
+            whole = end + 4 + (int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
+            if len(self._left) < whole:
+                return
+            self._left = self._left[whole:]
+            self._transport.write(self._answer)  # type: ignore[attr-defined]
+
+
+class Client(asyncio.Protocol):
+    """One keep-alive connection; a request that is not answered in whole with 200 has failed, none is repeated."""
+
+    sent = failed = 0
+    seen = (array("d"), array("d"))
+    over = False
+
+    def __init__(self, again: "asyncio.Queue[None]") -> None:
+        self._again = again
+        self._left = b""
+        self._waiting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._left += data
+        end = self._left.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._left[:end].lower()
+        length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]) if b"content-length:" in head else 0
+        if len(self._left) < end + 4 + length:
+            return
+        self._left = self._left[end + 4 + length :]
+        self._waiting = False
+        if head.startswith(b"http/1.1 200"):
+            Client.seen[int(head.split(b"x-release:", 1)[1].split(b"\r\n", 1)[0])].append(time.monotonic())
+        else:
+            Client.failed += 1
+        if b"\r\nconnection: close" in head:
+            self._transport.close()
+        else:
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (what became of the request tells)
+        if self._waiting and not Client.over:
+            Client.failed += 1
+        self._again.put_nowait(None)
+
+    def _ask(self) -> None:
+        if Client.over:
+            self._transport.close()
+            return
+        Client.sent += 1
+        self._waiting = True
+        self._transport.write(REQUEST)  # type: ignore[attr-defined]
+
+
+async def load(port: int, connections: int, seconds: float) -> None:
+    """Ask over and over for ``seconds``, then print what became of it."""
+    loop = asyncio.get_running_loop()
+    again: asyncio.Queue[None] = asyncio.Queue()
+    for _ in range(connections):
+        again.put_nowait(None)
+    until = loop.time() + seconds
+    while (left := until - loop.time()) > 0:
+        try:
+            await asyncio.wait_for(again.get(), left)
+            await loop.create_connection(lambda: Client(again), "127.0.0.1", port)
+        except TimeoutError:
+            break
+        except OSError:
+            Client.sent += 1
+            Client.failed += 1
+            await asyncio.sleep(0.01)
+            again.put_nowait(None)
+    Client.over = True
+    await asyncio.sleep(0.5)
+    print(json.dumps({"sent": Client.sent, "failed": Client.failed, "seen": [list(each) for each in Client.seen]}))
+
+
+async def backend(port: int, number: str) -> None:
+    """Serve until killed."""
+    server = await asyncio.get_running_loop().create_server(lambda: Backend(number), "127.0.0.1", port, backlog=512)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    role, *rest = sys.argv[1:]
+    asyncio.run(load(int(rest[0]), int(rest[1]), float(rest[2])) if role == "load" else backend(int(rest[0]), rest[1]))

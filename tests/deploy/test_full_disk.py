@@ -1,0 +1,28 @@
+"""A disk that fills up in the middle: told, nothing lost, and it goes on when there is room."""
+
+import subprocess
+import sys
+
+from project import Project
+
+
+def test_a_deployment_that_cannot_be_recorded_stands_and_is_resumed(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    commit = project.commit()
+    size = (
+        (project.folder / ".abreast" / "ledger.db-wal").stat().st_size
+        if (project.folder / ".abreast" / "ledger.db-wal").exists()
+        else 0
+    )
+    limit = max(size, (project.folder / ".abreast" / "ledger.db").stat().st_size) // 1024 + 40
+    done = subprocess.run(
+        ["/bin/bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash", sys.executable, "-m", "abreast", "deploy", "--yes"],
+        cwd=project.folder, capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "abreast resume" in done.stderr
+    assert project.served()["backend"] in {first, commit}
+    project.run("resume")
+    assert project.served() == {"frontend": commit, "backend": commit}

@@ -1,0 +1,88 @@
+"""One chapter: retried where that may help, stopped where it still can, failed with words."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from abreast.core.errors import PlatformError, TransientError
+from abreast.core.events import What
+from abreast.core.model import Cause, Chapter, Failure, Kind, OnFailure, Plan
+from abreast.deploy.engine import Engine
+from abreast.deploy.ports import Ports
+from abreast.deploy.run import Run
+from abreast.ledger.sqlite import SqliteLedger
+
+PLAN = Plan("D1", Kind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER)
+
+
+class Inline:
+    """Runs steps as they come and keeps nothing."""
+
+    async def step(self, _: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        return await work()
+
+
+class OnlyLedger:
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
+
+
+def outcome(
+    tmp_path: Path, errors: list[Exception], chapter: Chapter = Chapter.STAGE, halted: Failure | None = None
+) -> tuple[Any, list[str], int]:
+    """Return what a chapter came to whose work raises these errors in turn, the events told, the attempts made."""
+    attempts = 0
+
+    async def work() -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= len(errors):
+            raise errors[attempts - 1]
+        return "there"
+
+    async def story() -> Any:
+        with SqliteLedger.open(tmp_path) as ledger:
+            ledger.plan(PLAN)
+            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(Engine, Inline()))
+            if halted:
+                run.halt.set(halted)
+            found = await run.chapter(chapter, work, str, "web")
+            return found, [event.what.value for event in ledger.events("D1")[1:]]
+
+    found, told = asyncio.run(story())
+    return found, told, attempts
+
+
+def test_what_may_pass_is_tried_three_times(tmp_path: Path) -> None:
+    found, told, attempts = outcome(tmp_path, [TransientError("busy")] * 2)
+    assert (found, told, attempts) == ("there", ["started", "retry", "retry", "finished"], 3)
+
+
+def test_and_not_more_often(tmp_path: Path) -> None:
+    found, told, attempts = outcome(tmp_path, [TransientError("busy")] * 9)
+    assert (found, attempts) == (Failure(Chapter.STAGE, "busy", "web"), 3)
+    assert told[-1] == What.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "what"), [(PlatformError("no"), "no"), (ZeroDivisionError("x"), "unexpected: ZeroDivisionError: x")]
+)
+def test_what_will_not_pass_is_tried_once(tmp_path: Path, error: Exception, what: str) -> None:
+    found, _, attempts = outcome(tmp_path, [error])
+    assert (found, attempts) == (Failure(Chapter.STAGE, what, "web"), 1)
+
+
+def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None:
+    failed = Failure(Chapter.BUILD, "x", "api")
+    found, told, attempts = outcome(tmp_path / "a", [], halted=failed)
+    assert (found.what, found.cause, told, attempts) == (
+        "stopped, since api failed",
+        Cause.STOPPED,
+        ["started", "stopped"],
+        0,
+    )
+    found, _, attempts = outcome(tmp_path / "b", [], Chapter.TURN_BACK, failed)
+    assert (found, attempts) == ("there", 1)
