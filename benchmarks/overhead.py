@@ -15,7 +15,7 @@ def run() -> str:
     rows = []
     for count in (2, 20, 200):
         with tempfile.TemporaryDirectory() as folder:
-            shop = Shop(Path(folder) / "shop", count, 22000, BUILD, HOLD, SETTLE)
+            shop = Shop(Path(folder) / "shop", count, 12000, BUILD, HOLD, SETTLE)
             wall = shop.abreast("deploy", "--yes")
             shop.abreast("down", "--yes")
         rows.append(f"| {count} | {path:.0f} s | {wall:.1f} s | {wall / path:.3f} |")
@@ -30,7 +30,7 @@ def run() -> str:
 def _parallel() -> str:
     count = 5
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", count, 22000, build=3, hold=0.5, settle=1)
+        shop = Shop(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1)
         together = shop.abreast("deploy", "--yes")
         shop.commit()
         in_turn = sum(shop.abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))

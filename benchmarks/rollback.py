@@ -16,7 +16,7 @@ def run() -> str:
     """Return a table of medians; the request is the start of the command ``abreast rollback``."""
     cold = []
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", 2, 21900, build=0, hold=0, settle=0.1)
+        shop = Shop(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1)
         shop.abreast("deploy", "--yes")
         for _ in range(RUNS):
             shop.commit()

@@ -16,7 +16,7 @@ def run() -> str:
     """Return a table of medians and ratios; status looks at two services that run."""
     abreast = str(Path(sys.executable).parent / "abreast")
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", 2, 21800, build=0, hold=0, settle=0.1)
+        shop = Shop(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1)
         shop.abreast("deploy", "--yes")
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],

@@ -14,6 +14,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.table import Listener, Table, Upstream
@@ -170,7 +171,7 @@ def run() -> str:
                 continue
             home = Path(folder) / peer.__name__
             home.mkdir()
-            told, skews = asyncio.run(_measure(_made(peer, home, 24000 + 10 * number)))
+            told, skews = asyncio.run(_measure(_made(peer, home, 14000 + 10 * number)))
             rows.append(told)
             if skews:
                 skew = f"Skew between the two services' turns in one deployment: p50 {_p(skews, 50):.1f} ms, p99 {_p(skews, 99):.1f} ms; goal p99 < 50 ms."
@@ -185,7 +186,7 @@ def run() -> str:
 
 
 def _made(peer: Callable[[Path, int, tuple[int, int]], Peer], home: Path, front: int) -> Peer:
-    return peer(home, front, (24100, 24101))
+    return peer(home, front, (14100, 14101))
 
 
 async def _measure(peer: Peer) -> tuple[str, list[float]]:
@@ -196,8 +197,7 @@ async def _measure(peer: Peer) -> tuple[str, list[float]]:
             await _reachable(port)
         await peer.start()
         await _reachable(peer.front)
-        share = CONNECTIONS // len(fronts)
-        loads = [_program("load", str(port), str(share), str(TURNS * PAUSE + 3)) for port in fronts]
+        load = _program("load", ",".join(map(str, fronts)), str(CONNECTIONS), str(TURNS * PAUSE + 3))
         await asyncio.sleep(2)
         moments = []
         for number in range(TURNS):
@@ -205,24 +205,22 @@ async def _measure(peer: Peer) -> tuple[str, list[float]]:
             await peer.turn((number + 1) % 2)
             moments.append((peer.began, (number + 1) % 2))  # type: ignore[attr-defined]
             await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
-        outcomes = [json.loads((await asyncio.to_thread(load.communicate))[0]) for load in loads]
+        outcome = json.loads((await asyncio.to_thread(load.communicate))[0])
     finally:
         peer.stop()
         for backend in backends:
             backend.kill()
             backend.wait()
-    return _told(peer.name, outcomes, moments)
+    return _told(peer.name, outcome, moments)
 
 
-def _told(
-    name: str, outcomes: list[dict[str, list[list[float]]]], moments: list[tuple[float, int]]
-) -> tuple[str, list[float]]:
-    lasts = [[_last_of_old(outcome["seen"], moments, number) for number in range(len(moments))] for outcome in outcomes]
-    latencies = [(max(lasts[k][n] for k in range(len(lasts))) - began) * 1000 for n, (began, _) in enumerate(moments)]
-    skews = [abs(lasts[0][n] - lasts[1][n]) * 1000 for n in range(len(moments))] if len(lasts) > 1 else []
-    sent = sum(int(outcome["sent"]) for outcome in outcomes)  # type: ignore[call-overload]
-    failed = sum(int(outcome["failed"]) for outcome in outcomes)  # type: ignore[call-overload]
-    return f"| {name} | {sent:,} | {failed:,} | {_p(latencies, 50):.1f} ms | {_p(latencies, 99):.1f} ms |", skews
+def _told(name: str, outcome: dict[str, Any], moments: list[tuple[float, int]]) -> tuple[str, list[float]]:
+    turns = range(len(moments))
+    lasts = [[_last_of_old(seen, moments, number) for number in turns] for seen in outcome["seen"]]
+    latencies = [(max(last[n] for last in lasts) - moments[n][0]) * 1000 for n in turns]
+    skews = [abs(lasts[0][n] - lasts[1][n]) * 1000 for n in turns] if len(lasts) > 1 else []
+    counts = f"{outcome['sent']:,} | {outcome['failed']:,}"
+    return f"| {name} | {counts} | {_p(latencies, 50):.1f} ms | {_p(latencies, 99):.1f} ms |", skews
 
 
 def _last_of_old(seen: list[list[float]], moments: list[tuple[float, int]], number: int) -> float:

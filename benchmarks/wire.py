@@ -5,6 +5,8 @@ import json
 import sys
 import time
 from array import array
+from functools import partial
+from typing import ClassVar
 
 BODY = b"x" * 64
 REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -36,10 +38,11 @@ class Client(asyncio.Protocol):
     """One keep-alive connection; a request that is not answered in whole with 200 has failed, none is repeated."""
 
     sent = failed = 0
-    seen = (array("d"), array("d"))
+    seen: ClassVar[dict[int, tuple["array[float]", "array[float]"]]] = {}
     over = False
 
-    def __init__(self, again: "asyncio.Queue[None]") -> None:
+    def __init__(self, port: int, again: "asyncio.Queue[int]") -> None:
+        self._port = port
         self._again = again
         self._left = b""
         self._waiting = False
@@ -60,7 +63,8 @@ class Client(asyncio.Protocol):
         self._left = self._left[end + 4 + length :]
         self._waiting = False
         if head.startswith(b"http/1.1 200"):
-            Client.seen[int(head.split(b"x-release:", 1)[1].split(b"\r\n", 1)[0])].append(time.monotonic())
+            release = int(head.split(b"x-release:", 1)[1].split(b"\r\n", 1)[0])
+            Client.seen[self._port][release].append(time.monotonic())
         else:
             Client.failed += 1
         if b"\r\nconnection: close" in head:
@@ -71,7 +75,7 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (what became of the request tells)
         if self._waiting and not Client.over:
             Client.failed += 1
-        self._again.put_nowait(None)
+        self._again.put_nowait(self._port)
 
     def _ask(self) -> None:
         if Client.over:
@@ -82,27 +86,37 @@ class Client(asyncio.Protocol):
         self._transport.write(REQUEST)  # type: ignore[attr-defined]
 
 
-async def load(port: int, connections: int, seconds: float) -> None:
-    """Ask over and over for ``seconds``, then print what became of it."""
+async def load(ports: list[int], connections: int, seconds: float) -> None:
+    """Ask over and over for ``seconds``, by connections shared among the ports, then print what became of it."""
     loop = asyncio.get_running_loop()
-    again: asyncio.Queue[None] = asyncio.Queue()
-    for _ in range(connections):
-        again.put_nowait(None)
+    again: asyncio.Queue[int] = asyncio.Queue()
+    Client.seen.update({port: (array("d"), array("d")) for port in ports})
+    for number in range(connections):
+        again.put_nowait(ports[number % len(ports)])
     until = loop.time() + seconds
     while (left := until - loop.time()) > 0:
         try:
-            await asyncio.wait_for(again.get(), left)
-            await loop.create_connection(lambda: Client(again), "127.0.0.1", port)
+            port = await asyncio.wait_for(again.get(), left)
         except TimeoutError:
             break
+        try:
+            await loop.create_connection(partial(Client, port, again), "127.0.0.1", port)
         except OSError:
             Client.sent += 1
             Client.failed += 1
             await asyncio.sleep(0.01)
-            again.put_nowait(None)
+            again.put_nowait(port)
     Client.over = True
     await asyncio.sleep(0.5)
-    print(json.dumps({"sent": Client.sent, "failed": Client.failed, "seen": [list(each) for each in Client.seen]}))
+    print(
+        json.dumps(
+            {
+                "sent": Client.sent,
+                "failed": Client.failed,
+                "seen": [[list(each) for each in Client.seen[port]] for port in ports],
+            }
+        )
+    )
 
 
 async def backend(port: int, number: str) -> None:
@@ -113,4 +127,8 @@ async def backend(port: int, number: str) -> None:
 
 if __name__ == "__main__":
     role, *rest = sys.argv[1:]
-    asyncio.run(load(int(rest[0]), int(rest[1]), float(rest[2])) if role == "load" else backend(int(rest[0]), rest[1]))
+    asyncio.run(
+        load([int(port) for port in rest[0].split(",")], int(rest[1]), float(rest[2]))
+        if role == "load"
+        else backend(int(rest[0]), rest[1])
+    )

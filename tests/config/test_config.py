@@ -212,3 +212,8 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
     schema = reference.json_schema(PLATFORMS)
     assert schema["$defs"]["InEnvironment"]["properties"]["local"] == {"$ref": "#/$defs/LocalSettings"}
     assert set(schema["properties"]) == {"project", "services", "environments", "on_failure"}
+
+
+def test_ports_of_instances_are_not_for_users(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, VALID.replace("local: {}", "local: {web: {local: {port: 20000}}}"))
+    assert fault.startswith("6:31: needed: a port outside of 20000 to 29999")

@@ -21,7 +21,7 @@ PLAN = Plan("D1", Kind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1, 1, OnFail
 class Inline:
     """Runs steps as they come and keeps nothing."""
 
-    async def step(self, _: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def step(self, _: str, work: Callable[[], Awaitable[object]]) -> object:
         return await work()
 
 
@@ -43,7 +43,7 @@ def outcome(
             raise errors[attempts - 1]
         return "there"
 
-    async def story() -> Any:
+    async def story() -> tuple[object, list[str]]:
         with SqliteLedger.open(tmp_path) as ledger:
             ledger.plan(PLAN)
             run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(Engine, Inline()))

@@ -136,7 +136,8 @@ def _fault(
     where = path + tuple(part for part in error["loc"] if not _is_branch(part))
     if error["type"] == "extra_forbidden":
         known = (*_fields(kind, error["loc"][:-1]), *also)
-        name = str(where[-1])
+        name = str(error["loc"][-1])
+        where = (*path, *(part for part in error["loc"][:-1] if not _is_branch(part)), name)
         message = f"unknown key {name!r}{_meant(name, known)}; known: {', '.join(known)}"
         return document.fault(where, message, at_key=True)
     at_key = error["loc"][-1:] == ("[key]",)

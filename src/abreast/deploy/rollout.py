@@ -88,7 +88,7 @@ async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None
             return stopping
         if trial.verdict is Verdict.OPEN:
             await asyncio.sleep(pause)
-            pause = min(pause * 1.3, 0.25)
+            pause = min(pause * 1.3, run.pause)
     return None
 
 

@@ -17,6 +17,9 @@ from abreast.deploy.ports import Ports
 
 T = TypeVar("T")
 
+LOOKS = 100
+"""Looks a second over all services: looking must not take the machine from what is looked at."""
+
 _STOPPABLE = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
 
 
@@ -55,6 +58,7 @@ class Run:
         self.plan = plan
         self.ports = ports
         self.halt = Halt()
+        self.pause = max(0.25, len(plan.rollouts) / LOOKS)
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self._engine = engine
         self._attempt = attempt

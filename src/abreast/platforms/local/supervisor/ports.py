@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from abreast.core.errors import PlatformError
-
-FIRST, LAST = 20000, 29999
+from abreast.platforms.local.settings import INSTANCES
 
 
 class Ports:
@@ -27,12 +26,12 @@ class Ports:
 
     def take(self) -> int:
         """Return a port that nobody listens on and nobody else was given; raises PlatformError if none is left."""
-        for port in random.sample(range(FIRST, LAST + 1), LAST - FIRST + 1):
+        for port in random.sample(INSTANCES, len(INSTANCES)):
             if self.hold(port):
                 if _free(port):
                     return port
                 self.release(port)
-        raise PlatformError(f"no port between {FIRST} and {LAST} is free", next="ss -ltnp")
+        raise PlatformError(f"no port of {INSTANCES[0]} to {INSTANCES[-1]} is free", next="ss -ltnp")
 
     def hold(self, port: int) -> bool:
         """Lock a port, so that no other supervisor takes it; tells whether it is ours now."""
