@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -138,6 +139,25 @@ def test_a_version_of_another_commit_is_not_healthy(project: Project) -> None:
     project.commit(app_py=stale)
     failed = project.deploy(code=1)
     assert "answers for commit 0123456" in failed.stdout
+
+
+def test_a_service_that_is_not_in_the_file_any_more_goes(project: Project) -> None:
+    project.deploy()
+    backend = project.config["services"].pop("backend")
+    placed = project.config["environments"]["local"].pop("backend")
+    project.commit("Sell by telephone")
+    assert re.search(r"- backend +remove +not in this release any more", project.run("plan").stdout)
+    project.deploy()
+    assert set(project.status()["services"]) == {"frontend"}
+    assert [name for name in _instances(project) if name.startswith("backend")] == []
+    with pytest.raises(urllib.error.URLError):
+        get(project.back)
+    project.run("rollback", "--yes", "--reason", "the telephone is out of order")
+    assert get(project.back)["release"] == "v1"
+    project.config["services"]["backend"], project.config["environments"]["local"]["backend"] = backend, placed
+    project.commit()
+    project.deploy()
+    assert set(project.status()["services"]) == {"frontend", "backend"}
 
 
 def test_needs_orders_the_candidates(project: Project) -> None:

@@ -125,14 +125,14 @@ class _Desk:
                 next="git commit, or abreast deploy --allow-dirty to leave these changes out",
             )
         self.say(f"not committed, so not deployed: {listed}")
-        if "abreast.yml" in changed:
+        if any(Path(name).name == "abreast.yml" for name in changed):
             self.say("abreast.yml is used as it stands on disk, with its uncommitted changes")
 
     def ask(self, proposed: Plan, *, yes: bool) -> None:
         """Show the plan and, where it does something, ask whether to go on."""
         for line in plan_lines(proposed):
             self.say(line)
-        if yes or not proposed.rollouts:
+        if yes or not proposed.changes:
             return
         if not sys.stdin.isatty():
             raise UsageError("nobody is here to ask", need="a yes to this plan", next="the same with --yes")

@@ -1,5 +1,6 @@
 """The reference of abreast.yml: its JSON Schema for editors, and a page for people, both from the models."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,7 +94,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## {name}"
     yield ""
-    yield (model.__doc__ or "").strip()
+    yield inspect.getdoc(model) or ""
     yield ""
     yield "| key | default | what |"
     yield "|---|---|---|"

@@ -64,7 +64,10 @@ class Build(Part):
 
 
 class Health(Part):
-    """What must hold of a version before users come, and while it is watched."""
+    """What must hold of every instance before users come, and while it is watched.
+
+    An answer that names a commit (`commit` in JSON, or the header `X-Commit`) must name the one deployed.
+    """
 
     path: UrlPath = Field("/", description="What is asked for; 2xx and 3xx are healthy.")
     within: Duration = Field(2.0, description="How long one answer may take.")

@@ -113,6 +113,7 @@ class Action(StrEnum):
 
     DEPLOY = "deploy"
     KEEP = "keep"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,18 @@ class Plan:
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:
-        """The services that this deployment touches."""
+        """The services of which this deployment brings up a new version."""
         return tuple(part for part in self.services if part.action is Action.DEPLOY)
+
+    @property
+    def removals(self) -> tuple[ServicePlan, ...]:
+        """The services that are live and not wanted any more."""
+        return tuple(part for part in self.services if part.action is Action.REMOVE)
+
+    @property
+    def changes(self) -> tuple[ServicePlan, ...]:
+        """The services whose users this deployment moves."""
+        return self.rollouts + self.removals
 
 
 class Chapter(StrEnum):

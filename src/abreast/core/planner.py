@@ -32,6 +32,15 @@ def decide(
     )
 
 
+def removals(live: Mapping[str, Live], wanted: Collection[str], only: Collection[str] = ()) -> tuple[ServicePlan, ...]:
+    """Plan to take away what is live and not ``wanted``; nothing where just some services are meant."""
+    return tuple(
+        ServicePlan(one.definition, Action.REMOVE, "not in this release any more", one.commit, one.artifact, one)
+        for name, one in live.items()
+        if name not in wanted and not only
+    )
+
+
 def _part(service: Service, facts: Facts, commit: str, only: Collection[str], notes: tuple[str, ...]) -> ServicePlan:
     why = None if only and service.name not in only else reason_to_deploy(service, facts)
     if why:

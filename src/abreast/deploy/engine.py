@@ -108,11 +108,6 @@ class Engine:
         """Run ``work`` once and record what it returned; a recorded step is not run again."""
         return await DBOS.run_step_async({"name": name}, work)
 
-    async def status(self, id: str) -> str | None:
-        """Return the engine's status of a workflow (``PENDING``, ``SUCCESS``, …), None if it is unknown."""
-        found = await DBOS.get_workflow_status_async(id)
-        return found.status if found else None
-
     async def close(self) -> None:
         """Let go of the file; what still runs here is left for ``resume``."""
         # The engine has made its threads the loop's, and is about to end them.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
-from abreast.core.planner import Facts, decide
+from abreast.core.planner import Facts, decide, removals
 from abreast.core.states import State
 from abreast.core.watch import decide as matching
 from abreast.deploy.ports import Ports
@@ -52,6 +52,7 @@ async def _of_commit(
         for service in environment.services
     }
     parts = decide(environment.services, facts, commit, request.services, _notes(ports, environment.services))
+    parts += removals(live, facts, request.services)
     return _plan(ports, project, environment, request, "", commit, parts)
 
 
@@ -83,7 +84,8 @@ def _of_release(
         action = Action.DEPLOY if meant and not same else Action.KEEP
         why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "as it is"
         parts.append(ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
-    return _plan(ports, project, environment, request, release.version, release.commit, tuple(parts))
+    gone = removals(live, release.parts, request.services)
+    return _plan(ports, project, environment, request, release.version, release.commit, (*parts, *gone))
 
 
 def _plan(

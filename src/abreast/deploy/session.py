@@ -45,7 +45,7 @@ async def deploy(desk: Desk, project: str, environment: Environment, request: Re
     async with held(desk, environment.name), _telling(desk) as story:
         await _finish_what_was_begun(desk, environment.name, story)
         plan = await propose(desk.ports, project, environment, request)
-        if not plan.rollouts:
+        if not plan.changes:
             return None
         return await _carry_out(desk, await asyncio.to_thread(_numbered, desk, plan), story)
 

@@ -77,7 +77,7 @@ class Story:
 
     async def _watch(self, run: Run, versions: Mapping[str, Version]) -> str:
         """Watch until all that stay on the new version have settled."""
-        staying, failed = tuple(versions), list[Failure]()
+        staying, failed = tuple(part.name for part in run.plan.changes), list[Failure]()
         while staying:
             look = partial(watch, run, staying, versions)
             found = await run.chapter(Chapter.WATCH, look, list[Failure], turn="+".join(staying))
@@ -99,7 +99,7 @@ class Story:
 
     async def _give_up(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
         """Put everything back as it was; ``turned`` where users may have been moved."""
-        names = [part.name for part in run.plan.rollouts]
+        names = [part.name for part in run.plan.changes]
         if stuck := await self._turn_back(run, failures, names, turned=turned):
             return await self._stuck(run, stuck)
         return await self._end(run, failures)
@@ -123,7 +123,7 @@ class Story:
         why = Failure(Chapter.TURN_BACK, "the turn-back is tried again")
         if stuck := await self._turn_back(run, [why], names):
             return await self._stuck(run, stuck)
-        await self._settle(run, [part.name for part in run.plan.rollouts if part.name not in names])
+        await self._settle(run, [part.name for part in run.plan.changes if part.name not in names])
         return await self._end(run, [why])
 
     async def _to_turn_back(self, run: Run) -> list[str]:

@@ -14,11 +14,13 @@ from abreast.platforms.interface import Move
 async def turn(run: Run, versions: Mapping[str, Version]) -> None:
     """Move users of every service to its new version, then record it; raises PlatformError."""
     parts = run.plan.rollouts
-    await _move(run, [Move(part.service, versions[part.name]) for part in parts])
+    gone = [part.name for part in run.plan.removals]
+    away = [Move(part.service, None) for part in run.plan.removals]
+    await _move(run, [*(Move(part.service, versions[part.name]) for part in parts), *away])
     release = await asyncio.to_thread(run.ports.ledger.release, run.plan.release)
     now = run.ports.now()
     lives = [_live(run, part, versions[part.name], release, now) for part in parts]
-    await asyncio.to_thread(run.ports.ledger.went_live, run.plan.deployment, lives)
+    await asyncio.to_thread(run.ports.ledger.went_live, run.plan.deployment, lives, gone)
 
 
 def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: str) -> Live:
@@ -37,7 +39,7 @@ def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: 
 
 async def turn_back(run: Run, names: Collection[str]) -> None:
     """Move users of the named services to what they had before, then record it; raises PlatformError."""
-    parts = [part for part in run.plan.rollouts if part.name in names]
+    parts = [part for part in run.plan.changes if part.name in names]
     await _move(run, [_back(part) for part in parts])
     lives = [part.previous for part in parts if part.previous]
     gone = [part.name for part in parts if part.previous is None]
@@ -58,7 +60,7 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
 
 async def retire(run: Run, names: Collection[str], *, new: bool) -> None:
     """Take away the new versions of the named services, or those that they replaced; raises PlatformError."""
-    parts = [part for part in run.plan.rollouts if part.name in names]
+    parts = [part for part in run.plan.changes if part.name in names]
     going: dict[str, list[str]] = {}
     for part in parts:
         if new:

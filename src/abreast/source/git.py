@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,26 +53,19 @@ class Git(Source):
     def checkout(self, commit: str, into: Path) -> None:
         """Put the project's files as committed into the new folder ``into``.
 
-        An archive, since it leaves no trace in the user's repository when it is cut off half-way.
+        By an index of its own, so that the user's repository is not touched, however this is cut off.
         """
         prefix = self._git("rev-parse", "--show-prefix").strip().rstrip("/")
         into.mkdir(parents=True)
-        with subprocess.Popen(
-            ["git", "archive", "--format=tar", f"{commit}:{prefix}"],
-            cwd=self._top(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            try:
-                with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                    archive.extractall(into, filter="tar")
-            except tarfile.ReadError:
-                pass  # git's own words, below, say why
-            complaint = process.stderr.read().decode(errors="replace").strip()
-        if process.returncode != 0:
-            raise UsageError(f"git could not give the files of {commit[:7]}: {complaint}", next="git fsck")
+        index = into.with_name(f"{into.name}.index")
+        try:
+            top = self._git("rev-parse", "--show-toplevel").strip()
+            self._git("-C", top, "read-tree", f"{commit}:{prefix}", index=index)
+            self._git("-C", top, "checkout-index", "--all", f"--prefix={into}/", index=index)
+        except _GitError as error:
+            raise UsageError(f"git could not give the files of {commit[:7]}: {error}", next="git fsck") from error
+        finally:
+            index.unlink(missing_ok=True)
 
     def author(self) -> str:
         """Return the name of the person at work here, "" if unknown."""
@@ -82,18 +74,18 @@ class Git(Source):
         except _GitError:
             return os.environ.get("USER", "")
 
-    def _top(self) -> str:
-        return self._git("rev-parse", "--show-toplevel").strip()
-
     def _inside(self) -> bool:
         try:
             return bool(self._git("rev-parse", "--git-dir"))
         except _GitError:
             return False
 
-    def _git(self, *arguments: str) -> str:
+    def _git(self, *arguments: str, index: Path | None = None) -> str:
+        own = {"GIT_INDEX_FILE": str(index)} if index else {}
         try:
-            done = subprocess.run(["git", *arguments], cwd=self._folder, capture_output=True, check=False)
+            done = subprocess.run(
+                ["git", *arguments], cwd=self._folder, capture_output=True, check=False, env={**os.environ, **own}
+            )
         except FileNotFoundError as error:
             raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
         if done.returncode != 0:

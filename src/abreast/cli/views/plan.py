@@ -7,6 +7,8 @@ from abreast.core.codec import dump
 from abreast.core.model import Action, Plan
 from abreast.core.order import waves
 
+_SIGNS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
+
 
 def lines(plan: Plan) -> Iterator[str]:
     """Yield what would happen to each service, and why."""
@@ -15,7 +17,7 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"{what}: commit {plan.commit[:7]}{release}"
     wide = max(len(part.name) for part in plan.services)
     for part in plan.services:
-        sign = "+" if part.action is Action.DEPLOY else "="
+        sign = _SIGNS[part.action]
         yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
