@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dbos import DBOS, Serializer, SetWorkflowID
+from sqlalchemy import event
+from sqlalchemy.engine import Engine as SqlEngine
 
 from abreast.core.errors import StateError
 
@@ -61,6 +64,7 @@ class Engine:
         Raises StateError when the file cannot be used.
         """
         _prepare(self._file)
+        _know_milliseconds()
         _quiet()
         self._fatal = asyncio.get_running_loop().create_future()
         try:
@@ -151,6 +155,17 @@ def _unusable(file: Path, error: Exception) -> StateError:
         need="a file that is whole and can be written, on a disk with room",
         next="mend it, then: abreast resume",
     )
+
+
+def _know_milliseconds() -> None:
+    """Teach an SQLite before 3.42 ``unixepoch('subsec')``, which the engine uses on Python 3.12 and newer."""
+    if sqlite3.sqlite_version_info < (3, 42) and not event.contains(SqlEngine, "connect", _teach):
+        event.listen(SqlEngine, "connect", _teach)
+
+
+def _teach(connection: Any, _: object) -> None:  # noqa: ANN401 (the driver's own connection)
+    if isinstance(connection, sqlite3.Connection):
+        connection.create_function("unixepoch", 1, lambda _: time.time())
 
 
 def _quiet() -> None:
