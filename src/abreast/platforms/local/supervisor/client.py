@@ -22,6 +22,9 @@ LOG = "supervisor.log"
 PATIENCE = 20.0
 """Seconds until a supervisor that does not answer is given up."""
 
+MOMENT = 2.0
+"""Seconds in which nobody holds the folder while a killed guard is replaced, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
@@ -120,13 +123,13 @@ class Supervisor:
 
     def _ask(self, request: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
         """Ask, also across a moment in which a killed supervisor is being replaced."""
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
         answer: dict[str, Any] | None = None
         while answer is None:
             try:
                 answer = self._exchange(request, timeout=PATIENCE)
             except (OSError, ValueError) as error:
-                if not self.running() or time.monotonic() > deadline:
+                if time.monotonic() - began > (PATIENCE if self.running() else MOMENT):
                     raise PlatformError(
                         f"the supervisor of {self._home} does not answer: {error}",
                         need="the process that keeps the local services running",
