@@ -159,13 +159,15 @@ def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
             writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
             assert b"101 Switching" in await reader.readuntil(b"\r\n\r\n")
             async with httpx2.AsyncClient() as client:
-                stream = asyncio.ensure_future(client.get(f"http://127.0.0.1:{front}/stream", timeout=30))
-                await router.change(
-                    lambda t: t.with_candidate("web", Upstream("web-2", (two,))).turned({"web": "web-2"})
-                )
-                assert (await router.drained(["web-1"], 0.1))["web-1"] >= 1
-                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v2")
-                assert (await stream).text == "v1" * 30
+                async with client.stream("GET", f"http://127.0.0.1:{front}/stream", timeout=30) as stream:
+                    parts = stream.aiter_text()
+                    text = await anext(parts)
+                    await router.change(staged("web", Listener(front), Upstream("web-2", (two,))))
+                    await router.change(turned("web", "web-2"))
+                    assert (await router.drained(["web-1"], 0.1))["web-1"] >= 1
+                    assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v2")
+                    text += "".join([part async for part in parts])
+                assert text == "v1" * 30
             writer.write(b"still there?")
             assert await reader.read(100) == b"v1:still there?"
             writer.close()

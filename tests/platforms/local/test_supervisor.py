@@ -111,7 +111,9 @@ def test_a_killed_guard_is_replaced(supervisor: Supervisor, home: Path) -> None:
 
 def test_both_killed_are_started_by_the_next_command(supervisor: Supervisor, home: Path) -> None:
     before = supervisor.ensure(spec(home))
-    for pid in (*processes("guard", home), *processes("keeper", home)):
+    (guard,), (keeper,) = processes("guard", home), processes("keeper", home)
+    os.kill(keeper, signal.SIGSTOP)  # so that neither sees the other's end
+    for pid in (guard, keeper):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not supervisor.running())
     with pytest.raises(PlatformError, match="does not answer"):
