@@ -21,6 +21,8 @@ APP = (
 
 
 class Shop:
+    command = f"exec {sys.executable} -S -E app.py"
+
     def __init__(self, folder: Path, count: int, first_port: int, build: float, hold: float, settle: float) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
@@ -31,7 +33,7 @@ class Shop:
             "services": {
                 name: {
                     "build": f"sleep {build}",
-                    "run": f"exec {sys.executable} -S -E app.py",
+                    "run": self.command,
                     "instances": 1,
                     "health": {"hold": f"{int(hold * 1000)}ms"},
                 }

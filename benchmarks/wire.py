@@ -38,7 +38,9 @@ class Client(asyncio.Protocol):
     """One keep-alive connection; a request that is not answered in whole with 200 has failed, none is repeated."""
 
     sent = failed = 0
-    seen: ClassVar[dict[int, tuple["array[float]", "array[float]"]]] = {}
+    seen: ClassVar[dict[int, tuple[tuple["array[float]", "array[float]"], ...]]] = {}
+    """By port and number of the backend that answered: when each request was sent, and when it was answered."""
+
     over = False
 
     def __init__(self, port: int, again: "asyncio.Queue[int]") -> None:
@@ -64,7 +66,9 @@ class Client(asyncio.Protocol):
         self._waiting = False
         if head.startswith(b"http/1.1 200"):
             release = int(head.split(b"x-release:", 1)[1].split(b"\r\n", 1)[0])
-            Client.seen[self._port][release].append(time.monotonic())
+            sent, answered = Client.seen[self._port][release]
+            sent.append(self._asked)
+            answered.append(time.monotonic())
         else:
             Client.failed += 1
         if b"\r\nconnection: close" in head:
@@ -83,6 +87,7 @@ class Client(asyncio.Protocol):
             return
         Client.sent += 1
         self._waiting = True
+        self._asked = time.monotonic()
         self._transport.write(REQUEST)  # type: ignore[attr-defined]
 
 
@@ -90,7 +95,7 @@ async def load(ports: list[int], connections: int, seconds: float) -> None:
     """Ask over and over for ``seconds``, by connections shared among the ports, then print what became of it."""
     loop = asyncio.get_running_loop()
     again: asyncio.Queue[int] = asyncio.Queue()
-    Client.seen.update({port: (array("d"), array("d")) for port in ports})
+    Client.seen.update({port: tuple((array("d"), array("d")) for _ in range(2)) for port in ports})
     for number in range(connections):
         again.put_nowait(ports[number % len(ports)])
     until = loop.time() + seconds
@@ -113,7 +118,7 @@ async def load(ports: list[int], connections: int, seconds: float) -> None:
             {
                 "sent": Client.sent,
                 "failed": Client.failed,
-                "seen": [[list(each) for each in Client.seen[port]] for port in ports],
+                "seen": [[[list(each) for each in pair] for pair in Client.seen[port]] for port in ports],
             }
         )
     )

@@ -1,5 +1,6 @@
 """A small project for tests: real processes, a real repository, driven by the real command line."""
 
+import itertools
 import json
 import os
 import socket
@@ -47,12 +48,21 @@ NEVER_HEALTHY = "    return 503, {}\n"
 SICK_AFTER_USERS = "    return (503 if ANSWERED > 5 else 200), {}\n"
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.cycle(range(10_000 + 1000 * _WORKER, 11_000 + 1000 * _WORKER))
+
+
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Return ports that are free and stay so: neither another worker nor the kernel gives them to anybody."""
+    return list(itertools.islice(filter(_is_free, _PORTS), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
 
 
 class Project:
@@ -62,6 +72,7 @@ class Project:
         self.folder = folder
         self.builds = folder.parent / "builds"
         self.front, self.back = free_ports(2)
+        self._begun: list[subprocess.Popen[str]] = []
         self.config: dict[str, Any] = {
             "project": "shop",
             "services": {
@@ -132,10 +143,12 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command of abreast."""
-        return subprocess.Popen(
+        begun = subprocess.Popen(
             self.command(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
+        self._begun.append(begun)
+        return begun
 
     def deploy(
         self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
@@ -151,6 +164,11 @@ class Project:
         return dict(json.loads(self.run("show", "--json").stdout))
 
     def down(self) -> None:
+        """Stop all that runs, and show what the commands said that a test did not wait for."""
+        for begun in self._begun:
+            if begun.stdout and not begun.stdout.closed:
+                begun.kill()
+                sys.stdout.write(f"{begun.args!r}\n{begun.communicate()[0]}\n")
         if (self.folder / ".abreast").exists():
             self.run("down", "--yes", code=None)
 
@@ -186,6 +204,6 @@ def eventually(condition: Callable[[], object], patience: float = 30.0) -> None:
 
 
 def finished(command: subprocess.Popen[str]) -> int:
-    """Wait for a command's end and return its exit code."""
-    command.communicate(timeout=90)
+    """Wait for a command's end and return its exit code; what it said is shown if the test fails."""
+    sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=90)[0]}\n")
     return command.returncode

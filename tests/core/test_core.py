@@ -170,6 +170,15 @@ def test_only_what_is_named_is_deployed(changed: set[str], only: set[str]) -> No
     assert {part.name for part in parts if part.action is Action.DEPLOY} == (only or set("abc"))
 
 
+def test_the_next_look_comes_when_the_trial_could_pass() -> None:
+    trial = Trial(start=10, hold=2)
+    assert trial.pause(0.5, usual=1.0) == 1.0
+    good = trial.after(Look(0.5, good=True))
+    assert good.pause(0.6, usual=1.0) == 1.0
+    assert good.pause(2.0, usual=1.0) == pytest.approx(0.5)
+    assert good.pause(3.0, usual=1.0) == 0.0
+
+
 # ── globs ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -179,6 +188,7 @@ def test_only_what_is_named_is_deployed(changed: set[str], only: set[str]) -> No
         ([], "a/b", True), (["a/**"], "a/b/c", True), (["a/**"], "b/a/c", False), (["**/*.md"], "README.md", True),
         (["a/**", "!**/*.md"], "a/x.md", False), (["!docs/**"], "docs/x", False), (["!docs/**"], "src/x", True),
         (["**"], ".github/x", True), (["{a,b}/*.py"], "b/x.py", True), (["*.py"], "a/x.py", False),
+        (["!(docs)/**"], "src/x", True), (["!(docs)/**"], "docs/x", False),
     ],
 )  # fmt: skip
 def test_globs_count_files(patterns: list[str], file: str, counts: bool) -> None:

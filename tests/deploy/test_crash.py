@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from abreast.ledger.sqlite import SqliteLedger
-from project import SICK_AFTER_USERS, Project, finished, get
+from forks import Forks
+from project import SICK_AFTER_USERS, Project, get
 
+DEPLOY = ("deploy", "--yes")
 GROUPS = 8
 """The boundaries are spread over this many tests, so that they run side by side."""
 
@@ -22,22 +25,31 @@ MOST = 60
 """More writes than any deployment here makes; the run that is not killed any more ends the search."""
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
+
+
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
-    project.deploy()
+def test_killed_at_every_write_of_a_deployment_it_goes_on(
+    project: Project, forks: Forks, group: int, moment: str
+) -> None:
+    assert forks.run(project.folder, *DEPLOY)[0] == 0
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
         old = project.served()
         commit = project.commit()
-        if crash(project, number, moment) == 0:
+        if forks.run(project.folder, *DEPLOY, killed_at=(number, moment))[0] == 0:
             assert number > 20
             break
         killed += 1
         recorded = _built(project)
-        if project.run("resume", code=None).returncode != 0:
-            project.deploy()  # nothing had begun before the kill, or all was over
+        if forks.run(project.folder, "resume")[0] != 0:
+            assert forks.run(project.folder, *DEPLOY)[0] == 0  # nothing had begun before the kill, or all was over
         assert project.served() == {"frontend": commit, "backend": commit} != old
         _nothing_twice(project, commit, recorded)
     else:
@@ -47,21 +59,23 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, grou
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(4))
-def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, group: int) -> None:
+def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, forks: Forks, group: int) -> None:
     good = project.commit()
-    project.deploy()
+    assert forks.run(project.folder, *DEPLOY)[0] == 0
     project.config["environments"]["local"]["settle"] = "20s"
     killed = 0
     for number in range(FIRST_WITH_USERS + group, MOST, 4):
         project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
-        code = crash_with_users(project, number, "before" if number // 4 % 2 else "after")
+        moment = "before" if number // 4 % 2 else "after"
+        with _Users(project):
+            code, _ = forks.run(project.folder, *DEPLOY, killed_at=(number, moment))
         if code == 1:
             break
         assert code == -signal.SIGKILL
         killed += 1
         if project.latest()["finished"] is None:
             with _Users(project):
-                project.run("resume", code=1)
+                assert forks.run(project.folder, "resume")[0] == 1
         assert project.served() == {"frontend": good, "backend": good}
         assert project.latest()["state"] == "turned-back"
     else:
@@ -92,19 +106,8 @@ def test_cancel_of_one_that_was_cut_off_turns_it_back(project: Project) -> None:
 
 
 def crash(project: Project, number: int, moment: str) -> int:
-    return finished(_crashing(project, number, moment))
-
-
-def crash_with_users(project: Project, number: int, moment: str) -> int:
-    with _Users(project):
-        return finished(_crashing(project, number, moment))
-
-
-def _crashing(project: Project, number: int, moment: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "abreast.testing.crash", str(number), moment, "deploy", "--yes"]
-    return subprocess.Popen(
-        command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
-    )  # fmt: skip
+    command = [sys.executable, "-m", "abreast.testing.crash", str(number), moment, *DEPLOY]
+    return subprocess.run(command, cwd=project.folder, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 class _Users:

@@ -15,6 +15,9 @@ from abreast.machine.sockets import short_socket
 ENOUGH = 65536
 """Bytes of an answer that are read for the commit it names."""
 
+AT_ONCE = 32
+"""Requests under way at once; more only wait for each other, and those under test for them."""
+
 
 class HttpCheck:
     """Asks every instance of a version at its health path; usable as a ``Check``.
@@ -24,6 +27,7 @@ class HttpCheck:
 
     def __init__(self) -> None:
         self._clients: dict[str | None, httpx2.AsyncClient] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, version: Version, health: Health, commit: str) -> Finding:
         """Tell whether all instances answer well now; the first that does not is named."""
@@ -38,7 +42,7 @@ class HttpCheck:
     async def _ask(self, place: Address, health: Health, commit: str) -> Finding:
         where = f"GET {place.url.rstrip('/')}{health.path}"
         try:
-            async with asyncio.timeout(health.within), self._stream(place, health) as answer:
+            async with self._room, asyncio.timeout(health.within), self._stream(place, health) as answer:
                 body = await _beginning(answer)
         except TimeoutError:
             return Finding(good=False, why=f"{where}: no answer within {health.within:g} s")
@@ -57,7 +61,7 @@ class HttpCheck:
 
     def _client(self, socket: str | None) -> httpx2.AsyncClient:
         # No connection is kept: a reused one could belong to the version that is going.
-        limits = httpx2.Limits(max_keepalive_connections=0, max_connections=100)
+        limits = httpx2.Limits(max_keepalive_connections=0)
         transport = httpx2.AsyncHTTPTransport(uds=short_socket(Path(socket)) if socket else None, limits=limits)
         self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
         return self._clients[socket]

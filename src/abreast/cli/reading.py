@@ -10,8 +10,7 @@ from pathlib import Path
 
 from abreast.cli.choosing import choose_deployment, choose_environment
 from abreast.cli.screen import Screen
-from abreast.cli.tail import follow as follow_files
-from abreast.cli.tail import last
+from abreast.cli.tail import Tail
 from abreast.cli.views import past
 from abreast.config import reference
 from abreast.wiring import PLATFORMS, Place
@@ -83,9 +82,10 @@ def logs(
     if not wanted:
         print("nothing was printed yet", file=sys.stderr)
         return 0
-    _print(last(wanted, count))
+    tail = Tail(wanted)
+    _print(tail.last(count))
     if follow:
-        _print(follow_files(wanted))
+        _print(tail.follow())
     return 0
 
 

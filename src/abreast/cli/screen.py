@@ -4,13 +4,16 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from abreast.cli.views import board, lines
 from abreast.core.events import Event
 from abreast.core.model import Plan
 from abreast.core.states import State
 from abreast.ledger.interface import Ledger
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 PAUSE = 0.1
 """Seconds between two looks at the ledger."""
@@ -24,8 +27,7 @@ class Screen:
         self._out = out
         self._live = out.isatty()
         self._following: asyncio.Task[None] | None = None
-        self._paused = asyncio.Event()
-        self._paused.set()
+        self._drawn: Live | None = None
 
     def say(self, line: str) -> None:
         """Tell one line."""
@@ -49,11 +51,13 @@ class Screen:
 
     def pause(self) -> None:
         """Leave the terminal alone, for a question."""
-        self._paused.clear()
+        if self._drawn:
+            self._drawn.stop()
 
     def go_on(self) -> None:
         """Take the terminal again."""
-        self._paused.set()
+        if self._drawn:
+            self._drawn.start(refresh=True)
 
     async def _lines(self, plan: Plan) -> None:
         after = 0
@@ -73,16 +77,17 @@ class Screen:
 
         expected = await asyncio.to_thread(self._ledger.expected, plan.environment)
         events: list[Event] = []
-        with Live(console=Console(file=self._out), refresh_per_second=10, transient=False) as live:
+        console = Console(file=self._out)
+        with Live(console=console, refresh_per_second=10) as live:
+            self._drawn = live
             while not _over(events):
-                if not self._paused.is_set():
-                    live.stop()
-                    await self._paused.wait()
-                    live.start()
                 after = events[-1].seq if events else 0
                 events += await asyncio.to_thread(self._ledger.events, plan.deployment, after)
                 live.update(board.draw(board.fold(plan, events), expected))
                 await asyncio.sleep(PAUSE)
+            self._drawn, asking = None, not live.is_started
+        if asking:
+            console.print(board.draw(board.fold(plan, events), expected))
 
 
 def _over(events: Sequence[Event]) -> bool:

@@ -100,7 +100,7 @@ def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[s
     if only is not None and only not in known:
         raise _Told(
             f"nothing was deployed to {only!r} yet",
-            f"one of: {', '.join(known)}",
+            f"one of: {', '.join(known)}" if known else "a deployment",
             f"abreast deploy --env {only}",
             2,
         )

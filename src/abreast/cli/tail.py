@@ -1,38 +1,45 @@
 """Several logs as one: the last lines of each, and those that come."""
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PAUSE = 0.2
 
 
-def last(files: Mapping[str, Path], count: int) -> Iterator[str]:
-    """Yield the last ``count`` lines of each file, with its label before each."""
-    wide = max(map(len, files))
-    for label, file in files.items():
-        with file.open(errors="replace") as lines:
-            for line in deque(lines, maxlen=count):
-                yield f"{label:<{wide}} | {line.rstrip()}"
+class Tail:
+    """Reads logs by label; everything is given once, whenever it was written."""
 
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+        self._places = dict.fromkeys(files, 0)
+        self._wide = max(map(len, files))
 
-def follow(files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield lines as they come, until the program is interrupted; a file put aside is opened anew."""
-    wide = max(map(len, files))
-    places = {label: file.stat().st_size for label, file in files.items()}
-    while True:
-        for label, file in files.items():
-            try:
-                size = file.stat().st_size
-                start = places[label] if size >= places[label] else 0
-                with file.open("rb") as opened:
-                    opened.seek(start)
-                    text = opened.read()
-            except FileNotFoundError:
-                continue
-            whole = text[: text.rfind(b"\n") + 1]
-            places[label] = start + len(whole)
-            for line in whole.decode(errors="replace").splitlines():
-                yield f"{label:<{wide}} | {line}"
-        time.sleep(PAUSE)
+    def last(self, count: int) -> Iterator[str]:
+        """Yield the last ``count`` lines of each file, with its label before each."""
+        for label in self._files:
+            yield from self._told(label, self._new(label, unfinished=True)[-count:])
+
+    def follow(self) -> Iterator[str]:
+        """Yield lines as they come, until the program is interrupted; a file put aside is opened anew."""
+        while True:
+            for label in self._files:
+                yield from self._told(label, self._new(label, unfinished=False))
+            time.sleep(PAUSE)
+
+    def _new(self, label: str, *, unfinished: bool) -> list[str]:
+        """Return the lines that were not read yet; a line that has no end yet only if ``unfinished``."""
+        try:
+            with self._files[label].open("rb") as file:
+                size = file.seek(0, 2)
+                start = self._places[label] if size >= self._places[label] else 0
+                file.seek(start)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        text = text if unfinished else text[: text.rfind(b"\n") + 1]
+        self._places[label] = start + len(text)
+        return text.decode(errors="replace").splitlines()
+
+    def _told(self, label: str, lines: list[str]) -> Iterator[str]:
+        return (f"{label:<{self._wide}} | {line}" for line in lines)

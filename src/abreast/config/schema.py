@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from abreast.core.watch import check as as_glob
+
 NAME = r"^[a-z][a-z0-9-]{0,39}$"
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
@@ -100,7 +102,7 @@ Variables = Annotated[
 class Service(Part):
     """One deployable part: with `run` a backend, without it a frontend, which is a folder."""
 
-    watch: list[Annotated[str, Field(min_length=1)]] = Field(
+    watch: list[Annotated[str, Field(min_length=1), AfterValidator(as_glob)]] = Field(
         default_factory=list,
         description="Globs of the files whose change deploys it; all files where none is given.",
     )

@@ -41,6 +41,10 @@ class Trial:
     was_good: bool = False
     bad: int = 0
 
+    def pause(self, now: float, usual: float) -> float:
+        """Return the seconds until the next look: the usual, or less where the trial could pass before."""
+        return usual if self.good_since is None else min(usual, max(0.0, self.good_since + self.hold - now))
+
     def after(self, look: Look) -> "Trial":
         """Return the trial as it stands after one more look; a verdict once given stays."""
         if self.verdict is not Verdict.OPEN:

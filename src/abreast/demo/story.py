@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from abreast.core.errors import UsageError
 from abreast.demo.load import Load, Tally
 from abreast.demo.versions import write_version
 from abreast.ledger.durations import durations
@@ -159,12 +160,14 @@ class _Stage:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now, so that the demo can run beside anything else."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that are free now, below those that the kernel gives to clients, so that they stay free."""
+    found: list[int] = []
+    for port in range(18_080, 19_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise UsageError("no two ports between 18080 and 19000 are free", next="ss -ltnp")
 
 
 def _report(console: Console, scenes: list[Scene], tally: Tally, home: Path, *, keep: bool) -> None:

@@ -64,7 +64,7 @@ class Engine:
         Raises StateError when the file cannot be used.
         """
         _prepare(self._file)
-        _know_milliseconds()
+        _attend()
         _quiet()
         self._fatal = asyncio.get_running_loop().create_future()
         try:
@@ -157,14 +157,22 @@ def _unusable(file: Path, error: Exception) -> StateError:
     )
 
 
-def _know_milliseconds() -> None:
-    """Teach an SQLite before 3.42 ``unixepoch('subsec')``, which the engine uses on Python 3.12 and newer."""
-    if sqlite3.sqlite_version_info < (3, 42) and not event.contains(SqlEngine, "connect", _teach):
-        event.listen(SqlEngine, "connect", _teach)
+def _attend() -> None:
+    """Set up each of the engine's connections, which it opens itself."""
+    if not event.contains(SqlEngine, "connect", _connected):
+        event.listen(SqlEngine, "connect", _connected)
 
 
-def _teach(connection: Any, _: object) -> None:  # noqa: ANN401 (the driver's own connection)
-    if isinstance(connection, sqlite3.Connection):
+def _connected(connection: Any, _: object) -> None:  # noqa: ANN401 (the driver's own connection)
+    """Sync when the log is folded in; teach an SQLite before 3.42 ``unixepoch('subsec')``, which the engine uses.
+
+    A machine that loses its power can so lose the last steps of this file, whole ones: they run again, which
+    each bears. What happened is in the ledger, which is synced at every write.
+    """
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    connection.execute("PRAGMA synchronous=NORMAL")
+    if sqlite3.sqlite_version_info < (3, 42):
         connection.create_function("unixepoch", 1, lambda _: time.time())
 
 

@@ -77,17 +77,17 @@ async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None
     """Look at the candidate until it proves healthy or fails; returns why it failed."""
     health = part.service.health
     trial = Trial(health.start, health.hold)
-    begin = asyncio.get_running_loop().time()
-    pause = 0.03
+    clock = asyncio.get_running_loop().time
+    begin, pause = clock(), run.pause / 8
     while trial.verdict is Verdict.OPEN:
         seen, look = await look_at(run, part, version)
-        trial = trial.after(Look(asyncio.get_running_loop().time() - begin, look.good, look.why, look.final))
+        trial = trial.after(Look(clock() - begin, look.good, look.why, look.final))
         if trial.verdict is Verdict.FAILED:
             return Failure(Chapter.CHECK, trial.why, part.name, seen.log)
         if stopping := run.halt.stopping(Chapter.CHECK, part.name):
             return stopping
         if trial.verdict is Verdict.OPEN:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(trial.pause(clock() - begin, pause))
             pause = min(pause * 1.3, run.pause)
     return None
 

@@ -17,7 +17,7 @@ from abreast.deploy.ports import Ports
 
 T = TypeVar("T")
 
-LOOKS = 100
+LOOKS = 50
 """Looks a second over all services: looking must not take the machine from what is looked at."""
 
 _STOPPABLE = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})

@@ -41,12 +41,17 @@ class Story:
         """Return the plan's run in this process, made at the first call."""
         return self._runs.setdefault(plan.deployment + attempt, Run(plan, self.ports, self.engine, attempt))
 
-    async def deployment(self, argument: Json) -> str:
+    async def _run(self, deployment: str, attempt: str = "") -> Run:
+        """Return a deployment's run; the engine knows its id only, the ledger its plan."""
+        known = self._runs.get(deployment + attempt)
+        return known or self.run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
+
+    async def deployment(self, id: str) -> str:
         """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
-        run = self.run(load(Plan, argument))
+        run = await self._run(id)
         await run.enter(State.RUNNING)
         await self._keep_unchanged(run)
-        candidates = await self._candidates(run, argument)
+        candidates = await self._candidates(run)
         if failures := only_failures(candidates):
             return await self._give_up(run, failures)
         versions = {found.service: found for found in candidates if isinstance(found, Version)}
@@ -55,16 +60,16 @@ class Story:
             return await self._give_up(run, [turned], turned=True)
         return await self._watch(run, versions)
 
-    async def rollout(self, argument: Json, name: str) -> Json:
+    async def rollout(self, id: str, name: str) -> Json:
         """One service's part, until its candidate is ready for users."""
-        run = self.run(load(Plan, argument))
+        run = await self._run(id)
         part = next(part for part in run.plan.rollouts if part.name == name)
         return dump(await rollout(run, part), Version | Failure)
 
-    async def _candidates(self, run: Run, argument: Json) -> list[Version | Failure]:
+    async def _candidates(self, run: Run) -> list[Version | Failure]:
+        id_ = run.plan.deployment
         children = [
-            await self.engine.child(ROLLOUT, f"{run.plan.deployment}/{part.name}", argument, part.name)
-            for part in run.plan.rollouts
+            await self.engine.child(ROLLOUT, f"{id_}/{part.name}", id_, part.name) for part in run.plan.rollouts
         ]
         return [load(Version | Failure, await child) for child in children]
 
@@ -116,9 +121,9 @@ class Story:
         gone = await run.chapter(Chapter.SETTLE, lambda: retire(run, names, new=True), turn=f"discard/{again}")
         return gone if isinstance(gone, Failure) else None
 
-    async def way_back_again(self, argument: Json, attempt: str) -> str:
+    async def way_back_again(self, id: str, attempt: str) -> str:
         """Finish a turn-back that got stuck; services that stayed on the new version settle."""
-        run = self.run(load(Plan, argument), attempt)
+        run = await self._run(id, attempt)
         names = await self._to_turn_back(run)
         why = Failure(Chapter.TURN_BACK, "the turn-back is tried again")
         if stuck := await self._turn_back(run, [why], names):

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from abreast.core.codec import dump
 from abreast.core.events import What
 from abreast.core.model import Cause, Chapter, Failure, Plan
 from abreast.core.states import State
@@ -36,8 +35,8 @@ async def _go_on(plan: Plan, story: Story) -> State:
     if deployment.state is State.STUCK:
         attempt = f"{WAY_BACK}-{count}"
         id_ = f"{plan.deployment}/{attempt}"
-        return State(await story.engine.run(WAY_BACK, id_, dump(plan), f"{attempt}/"))
-    return State(await story.engine.run(DEPLOYMENT, plan.deployment, dump(plan)))
+        return State(await story.engine.run(WAY_BACK, id_, plan.deployment, f"{attempt}/"))
+    return State(await story.engine.run(DEPLOYMENT, plan.deployment, plan.deployment))
 
 
 async def _taken_up(plan: Plan, story: Story) -> int:

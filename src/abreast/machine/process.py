@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,7 @@ class Identity:
             return False
 
 
+@cache
 def boot_id() -> str:
     """Return what changes with each start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

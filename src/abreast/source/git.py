@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from abreast.core.errors import UsageError
@@ -55,11 +56,10 @@ class Git(Source):
 
         By an index of its own, so that the user's repository is not touched, however this is cut off.
         """
-        prefix = self._git("rev-parse", "--show-prefix").strip().rstrip("/")
         into.mkdir(parents=True)
         index = into.with_name(f"{into.name}.index")
         try:
-            top = self._git("rev-parse", "--show-toplevel").strip()
+            top, prefix = self._place
             self._git("-C", top, "read-tree", f"{commit}:{prefix}", index=index)
             self._git("-C", top, "checkout-index", "--all", f"--prefix={into}/", index=index)
         except _GitError as error:
@@ -73,6 +73,12 @@ class Git(Source):
             return self._git("config", "user.name").strip()
         except _GitError:
             return os.environ.get("USER", "")
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """The repository's top folder, and where the project's lies below it."""
+        top, prefix = self._git("rev-parse", "--show-toplevel", "--show-prefix").removesuffix("\n").split("\n")
+        return top, prefix.rstrip("/")
 
     def _inside(self) -> bool:
         try:

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abreast.core.codec import dump
 from abreast.core.errors import PlatformError
 from abreast.demo.load import Load
 from abreast.machine.sockets import short_socket
+from abreast.platforms.local.router.resources import live_routes, turns
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.site import is_hashed, lay_site
 from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
@@ -199,11 +199,15 @@ def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
             await router.change(
                 lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
             )
-            # As a writer leaves it that was killed after the table and before the resources.
-            table = router.table().turned({"web": "w-1"})
-            router._write("table", dump(table))
-            await Router(home).change(lambda t: t)
             async with httpx2.AsyncClient() as client:
+                # As a writer leaves it that was killed after the turn and before anything was written.
+                await router._admin.set(turns(router.table(), router.table().turned({"web": "w-1"})))
+                assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
+                await Router(home).change(lambda t: t)
+                assert (await client.get(f"http://127.0.0.1:{front}/")).status_code == 503
+                # As one that was killed after the resources and before the table.
+                router._write("live", live_routes(router.table().turned({"web": "w-1"})))
+                await Router(home).change(turned("web", "w-1"))
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -52,7 +52,7 @@ class LocalPlatform(Platform):
         return self._version(order, listener, target)
 
     async def turn(self, moves: Sequence[Move]) -> None:
-        """Move users of all services by one rename of the router's routes."""
+        """Move users of all services in one moment."""
         await self._start()
         aims = {move.service.name: move.to.id if move.to else None for move in moves}
         places = {move.service.name: _listener(move.service) for move in moves if move.to}

@@ -6,6 +6,7 @@ See https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from abreast.platforms.local.router.static import FILE_MANAGER, FILE_SERVER, LARGEST_FALLBACK, site_routes
@@ -39,10 +40,31 @@ def bootstrap() -> Json:
                         "re2.max_program_size.warn_level": _MANY * 100,
                         "overload.global_downstream_max_connections": 50_000,
                     },
-                }
+                },
+                {"name": "turns", "admin_layer": {}},
             ]
         },
     }
+
+
+def turns(before: Table, after: Table) -> dict[str, str]:
+    """Return the runtime values that turn users at once: "100" turns, and "" takes an earlier value away.
+
+    The routes of users know each candidate before its turn and skip it until its value is set. Envoy takes all
+    values of one request together, so the services of a deployment turn in one moment.
+    """
+    moved = {service: aim for service, aim in after.live.items() if before.live.get(service) != aim}
+    turned = {_turn(aim): "100" for service, aim in moved.items() if before.candidates.get(service) == aim}
+    return {**{_turn(aim): "" for aim in _prepared(after).values()}, **turned}
+
+
+def _turn(aim: str) -> str:
+    return f"turn.{aim}"
+
+
+def _prepared(table: Table) -> dict[str, str]:
+    """Return the candidates by service that users could be turned to."""
+    return {service: aim for service, aim in table.candidates.items() if table.live.get(service) != aim}
 
 
 def listeners(table: Table) -> Json:
@@ -66,16 +88,22 @@ def clusters(table: Table, also: Mapping[str, Upstream] | None = None) -> Json:
 
 
 def live_routes(table: Table) -> Json:
-    """Return where users of each service go; a service without a version answers 503."""
+    """Return where users of each service go, before and after its turn; without a version, it answers 503."""
+    prepared = _prepared(table)
     hosts = [
-        _virtual_host(service, _places(at), table, table.live.get(service)) for service, at in table.listeners.items()
+        _virtual_host(
+            service,
+            _places(at),
+            [*_after_turn(table, prepared.get(service)), *_routes_to(table, table.live.get(service))],
+        )
+        for service, at in table.listeners.items()
     ]
     return _routes("live", hosts, vhost_header=PLACE)
 
 
 def candidate_routes(table: Table) -> Json:
     """Return where checks of each service's candidate go; the host is the service's name."""
-    hosts = [_virtual_host(service, [service], table, aim) for service, aim in table.candidates.items()]
+    hosts = [_virtual_host(service, [service], _routes_to(table, aim)) for service, aim in table.candidates.items()]
     return _routes("candidates", hosts)
 
 
@@ -94,22 +122,32 @@ def _routes(name: str, hosts: list[Json], **more: str) -> Json:
     return _response("config.route.v3.RouteConfiguration", [route])
 
 
-def _virtual_host(service: str, domains: list[str], table: Table, aim: str | None) -> Json:
-    target = table.targets.get(aim or "")
-    if isinstance(target, Site):
-        routes = site_routes(target)
-    elif isinstance(target, Upstream):
-        routes = [_to_cluster(target)]
-    else:
-        routes = [
-            {
-                "match": {"prefix": "/"},
-                "direct_response": {"status": 503, "body": _text("no release is live\n")},
-            }
-        ]
+def _virtual_host(service: str, domains: list[str], routes: list[Json]) -> Json:
     return {"name": service, "domains": domains, "routes": routes}
 
 
+def _after_turn(table: Table, aim: str | None) -> list[Json]:
+    if aim is None:
+        return []
+    fraction = {"default_value": {"numerator": 0}, "runtime_key": _turn(aim)}
+    return [
+        {**route, "match": {**route["match"], "runtime_fraction": fraction}}
+        for route in [*_routes_to(table, aim), _answer(404, "Not Found")]
+    ]
+
+
+def _routes_to(table: Table, aim: str | None) -> list[Json]:
+    target = table.targets.get(aim or "")
+    if isinstance(target, Site):
+        return site_routes(target)
+    return [_to_cluster(target)] if target else [_answer(503, "no release is live\n")]
+
+
+def _answer(status: int, text: str) -> Json:
+    return {"match": {"prefix": "/"}, "direct_response": {"status": status, "body": {"inline_string": text}}}
+
+
+@cache
 def _to_cluster(target: Upstream) -> Json:
     """Route to one version, without time limits of ours; repeat only what cannot have reached it."""
     return {
@@ -201,6 +239,7 @@ def _connection_manager(name: str, route: str, place: str) -> Json:
     }
 
 
+@cache
 def _cluster(upstream: Upstream) -> Json:
     limits = {
         "max_connections": _MANY,
@@ -238,10 +277,6 @@ def _address(at: Listener) -> Json:
 
 def _tcp(address: str, port: int) -> Json:
     return {"socket_address": {"address": address, "port_value": port}}
-
-
-def _text(text: str) -> Json:
-    return {"inline_string": text}
 
 
 def _file(name: str) -> Json:

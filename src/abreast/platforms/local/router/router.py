@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,11 @@ class Router:
                 done.set_exception(trouble) if trouble else done.set_result(None)
 
     async def _carried_out(self, before: Table, after: Table) -> PlatformError | None:
+        """Carry a change out, then note it: one that was cut off in between is carried out again, to the same end."""
         try:
             await self._ports_are_free(before, after)
-            self._write("table", dump(after))
             await self._carry_out(before, after)
+            self._write("table", dump(after))
         except PlatformError as error:
             await self._go_back(before)
             return error
@@ -133,7 +135,11 @@ class Router:
         return None
 
     async def _carry_out(self, before: Table, after: Table) -> None:
-        """New clusters, then routes, then listeners; old clusters go when no route names them."""
+        """New clusters, then routes, then listeners; old clusters go when no route names them.
+
+        What users were prepared for turns at once; their routes, which outlive Envoy, follow.
+        """
+        await self._admin.set(resources.turns(before, after))
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
         await self._put("clusters", resources.clusters(after, old))
         for name in ("live", "candidates", "listeners", "clusters"):
@@ -142,6 +148,8 @@ class Router:
     async def _go_back(self, before: Table) -> None:
         self._write("table", dump(before))
         self._acknowledged.clear()
+        with suppress(OSError):
+            await self._admin.set(resources.turns(before, before))
         for name, resource in _RESOURCES.items():
             self._write(name, resource(before))
 
@@ -152,7 +160,7 @@ class Router:
             return
         if self._refused is None:
             self._refused = await self._admin.rejected()
-        if self._read(name) != value:
+        if name in self._acknowledged or self._read(name) != value:
             self._write(name, value)
         await self._until(lambda: self._has(name, version), f"Envoy did not take its {name}")
         self._acknowledged[name] = version

@@ -13,7 +13,7 @@ ENDED = 0
 
 
 def main(home: Path) -> int:
-    """Guard until the keeper ends on purpose; returns at once if another guard holds ``home``."""
+    """Guard until the keeper ends on purpose or ``home`` is gone; returns at once if another guard holds it."""
     with (home / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -26,7 +26,7 @@ def main(home: Path) -> int:
             str(home),
             str(os.getpid()),
         ]
-        while subprocess.call(command, stdin=subprocess.DEVNULL) != ENDED:
+        while subprocess.call(command, stdin=subprocess.DEVNULL) != ENDED and home.is_dir():
             time.sleep(0.1)
     return 0
 

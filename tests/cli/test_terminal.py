@@ -1,0 +1,128 @@
+"""At a terminal: the live board, and the question that Ctrl-C asks; a real one, as a screen shows it."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pyte
+import pytest
+
+from project import Project, eventually
+
+CTRL_C = "\x03"
+
+
+class Terminal:
+    """A command of abreast at a terminal of its own, and what its screen shows."""
+
+    def __init__(self, project: Project, *arguments: str) -> None:
+        self._ours, theirs = os.openpty()
+        self._screen = pyte.Screen(100, 40)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self.process = subprocess.Popen(
+            project.command(*arguments), cwd=project.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+            preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (it only makes the terminal the command's)
+            env={**os.environ, "TERM": "xterm-256color"},
+        )  # fmt: skip
+        os.close(theirs)
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display if line.strip()]
+
+    def shows(self, *texts: str) -> bool:
+        """Whether one line shows all of the texts."""
+        return any(all(text in line for text in texts) for line in self.lines)
+
+    def close(self) -> None:
+        self.process.kill()
+        self._reading.join()
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        stream = pyte.ByteStream(self._screen)
+        with suppress(OSError):  # the terminal's other end is closed
+            while chunk := os.read(self._ours, 65536):
+                stream.feed(chunk)
+
+
+@pytest.fixture
+def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def open_(*arguments: str) -> Terminal:
+        opened.append(Terminal(project, *arguments))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()
+
+
+@contextmanager
+def told(terminal: Terminal) -> Iterator[None]:
+    """Print the screen when what is expected of it does not come."""
+    try:
+        yield
+    except BaseException:
+        sys.stdout.write("\n".join(terminal.lines))
+        raise
+
+
+def test_the_board_shows_the_services_side_by_side(project: Project, terminal: Callable[..., Terminal]) -> None:
+    project.config["environments"]["local"]["settle"] = "2s"
+    project.commit()
+    project.deploy()
+    project.commit()
+    at = terminal("deploy", "--yes")
+    with told(at):
+        eventually(lambda: at.shows("frontend", "✓") and at.shows("backend", "✓") and at.shows("watch …"))
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == 0
+        eventually(lambda: at.shows("succeeded"))
+        assert sum("build" in line and "check" in line for line in at.lines) == 1, "the board is drawn in place"
+
+
+def test_it_asks_before_it_deploys_and_no_is_no(project: Project, terminal: Callable[..., Terminal]) -> None:
+    at = terminal("deploy")
+    with told(at):
+        eventually(lambda: at.shows("[y/N]"))
+        at.type("n\n")
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == 1
+        assert "nothing was deployed" in project.run("status", "--env", "local", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "release"), [("g", 0, "v2"), ("t", 1, "v1"), ("l", 4, "v2")], ids=["go on", "turn back", "leave"]
+)
+def test_ctrl_c_asks(project: Project, terminal: Callable[..., Terminal], answer: str, code: int, release: str) -> None:
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "5s"
+    new = project.commit()
+    at = terminal("deploy", "--yes")
+    with told(at):
+        eventually(lambda: project.latest()["chapter"] == "watch")
+        at.type(CTRL_C)
+        eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
+        at.type(f"{answer}\n")
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == code
+    latest = project.latest()
+    if answer == "l":
+        assert at.shows(f"abreast resume {latest['id']}")
+        assert latest["state"] == "running"
+        project.run("resume", latest["id"])
+    assert project.status()["release"] == release
+    assert (project.served()["backend"] == new) is (release == "v2")
