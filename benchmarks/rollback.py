@@ -44,8 +44,9 @@ def _warm(shop: Shop) -> float:
         [sys.executable, "-m", "abreast", "deploy", "--yes"], cwd=shop.folder, stdout=subprocess.PIPE, text=True
     ) as deploying:
         assert deploying.stdout
-        while "watch" not in deploying.stdout.readline():
-            pass
+        while "watch" not in (line := deploying.stdout.readline()):
+            if not line:
+                raise RuntimeError("the deployment ended before its watch")
         began = time.time()
         shop.abreast("rollback", "--yes", "--reason", "bench")
         deploying.stdout.read()

@@ -21,10 +21,12 @@ class FolderArtifacts(Artifacts):
         digest = digest_of(folder)
         final = self._place(digest)
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if final.exists():
-            shutil.rmtree(folder)
-        else:
+        try:
             folder.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+            shutil.rmtree(folder)
         return digest
 
     def path(self, digest: str) -> Path | None:
