@@ -1,4 +1,4 @@
-"""Run the benchmarks (all, or those named) and write BENCHMARKS.md.
+"""Run the benchmarks (all, or those named) and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn]
 """
@@ -14,26 +14,36 @@ from pathlib import Path
 from benchmarks import overhead, rollback, startup, turn
 
 ALL = {"startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": turn.run}
+HEAD = """# Benchmarks
+
+`make bench` runs all of them; each says when it was last run, and on what. The machine is shared, so compare
+figures within one table; absolute times differ from run to run."""
 PAGE = Path(__file__).parents[1] / "BENCHMARKS.md"
 
 
 def main(names: list[str]) -> int:
+    """Run the benchmarks and put their sections into the page; those that did not run stay as they were."""
     chosen = names or list(ALL)
     if unknown := set(chosen) - set(ALL):
         print(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(ALL)}", file=sys.stderr)
         return 2
-    parts = [_head(chosen)]
+    sections = _sections()
     for name in chosen:
         print(f"── {name}", flush=True)
-        parts.append(ALL[name]())
-        print(parts[-1], flush=True)
-    if not names:
-        PAGE.write_text("\n\n".join(parts) + "\n")
-        print(f"written: {PAGE.name}")
+        title, _, body = ALL[name]().partition("\n")
+        sections[title] = f"{title}\n\n`python -m benchmarks {name}`, {_circumstances()}.\n{body}"
+        print(sections[title], flush=True)
+        PAGE.write_text("\n\n".join([HEAD, *sections.values()]) + "\n")
     return 0
 
 
-def _head(chosen: list[str]) -> str:
+def _sections() -> dict[str, str]:
+    """Return the page's sections by their title."""
+    found = PAGE.read_text().split("\n\n## ")[1:] if PAGE.exists() else []
+    return {f"## {text.splitlines()[0]}": f"## {text.strip()}" for text in found}
+
+
+def _circumstances() -> str:
     cpu = next(
         (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
     )
@@ -42,10 +52,8 @@ def _head(chosen: list[str]) -> str:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     return (
-        "# Benchmarks\n\n"
-        f"`make bench` ({', '.join(chosen)}), {datetime.now(UTC):%Y-%m-%d}, commit {commit}: "
-        f"{os.cpu_count()} cores ({cpu}), Linux {platform.release().split('-')[0]}, Python {platform.python_version()}; {tools}.\n\n"
-        "The machine is shared, so compare figures within one table; absolute times differ from run to run."
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}: {os.cpu_count()} cores ({cpu}), "
+        f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}; {tools}"
     )
 
 

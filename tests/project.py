@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -141,11 +142,11 @@ class Project:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Begin a command of abreast."""
         begun = subprocess.Popen(
             self.command(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, env={**os.environ, **(variables or {})},
         )  # fmt: skip
         self._begun.append(begun)
         return begun
@@ -207,3 +208,12 @@ def finished(command: subprocess.Popen[str]) -> int:
     """Wait for a command's end and return its exit code; what it said is shown if the test fails."""
     sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=90)[0]}\n")
     return command.returncode
+
+
+def get_text(url: str) -> str:
+    """Return what a URL answers with, whatever its status."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()

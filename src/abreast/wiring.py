@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from abreast.artifacts.folder import FolderArtifacts
 from abreast.checks.http import HttpCheck
 from abreast.commands.shell import run as run_command
@@ -22,12 +24,16 @@ from abreast.deploy.ports import Folders, Ports
 from abreast.deploy.session import Desk
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.platforms.cloud.api import Api, Provider
 from abreast.platforms.interface import Platform
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.platforms.local.settings import LocalSettings
+from abreast.platforms.netlify.client import NETLIFY, Netlify
+from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.source.git import Git
 
-PLATFORMS = {"local": LocalSettings}
+PLATFORMS: Mapping[str, type[BaseModel]] = {"local": LocalSettings, "netlify": NetlifySettings}
 """Every platform's name and the model of its settings in abreast.yml."""
 
 LEDGER: type[SqliteLedger] = SqliteLedger
@@ -70,7 +76,16 @@ class Place:
     def platforms(self, environment: str) -> dict[str, Platform]:
         """Return the platforms as they serve one environment."""
         home = self.state / "local" / environment
-        return {"local": LocalPlatform(home, logs=self.state / "logs" / environment)}
+        return {
+            "local": LocalPlatform(home, self.state / "logs" / environment, self._inherited()),
+            "netlify": NetlifyPlatform(Netlify(self._api(NETLIFY, "NETLIFY_API_URL"))),
+        }
+
+    def _api(self, provider: Provider, variable: str) -> Api:
+        """Return a provider's API, or the one that ``variable`` names in its place."""
+        token = self.variables.get(provider.variable)
+        base = self.variables.get(variable, provider.base).rstrip("/")
+        return Api(provider, base + provider.path, Secret(provider.variable, token) if token else None)
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the seams that a deployment in ``environment`` uses."""

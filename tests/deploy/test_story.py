@@ -16,7 +16,7 @@ from abreast.deploy.story import Story
 from abreast.deploy.teller import carry_out
 from abreast.ledger.interface import Part
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.platforms.interface import Abilities, Move, Order, Platform, Sighting
+from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.source.git import Git
 
 
@@ -34,23 +34,23 @@ class Scripted(Platform):
     def abilities(self, service: Service) -> Abilities:
         return Abilities(candidates=True, together=True, notes=(service.name,))
 
-    async def stage(self, order: Order) -> Version:
+    async def stage(self, order: Order, tell: Tell) -> Version:
         self.up.add(order.version)
         return Version(order.version, order.service.name, (), "")
 
-    async def turn(self, moves: Sequence[Move]) -> None:
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
         self.turns += 1
         if "back" in self.broken and self.turns > 1:
             raise PlatformError("the road is closed")
         for move in moves:
             self.reached[move.service.name] = move.to.id if move.to else None
 
-    async def retire(self, versions: Sequence[str], drain: float) -> None:
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:
         assert drain == 1
-        self.up -= set(versions)
+        self.up -= {version.id for version in versions}
 
-    async def look(self, versions: Sequence[str]) -> Mapping[str, Sighting]:
-        return {version: Sighting(present=version in self.up) for version in versions}
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+        return {version.id: Sighting(present=version.id in self.up) for version in versions}
 
     async def down(self) -> None:
         self.up.clear()

@@ -33,11 +33,18 @@ def ledger(tmp_path: Path) -> SqliteLedger:
 
 def test_an_event_is_kept_once_by_its_key(ledger: SqliteLedger) -> None:
     ledger.plan(plan("D1"))
-    first = ledger.record(Event("D1", "k", What.NOTE, "one"))
-    assert ledger.record(Event("D1", "k", What.NOTE, "two")) == first
-    assert [event.text for event in ledger.events("D1") if event.key == "k"] == ["one"]
-    assert first.at == "2026-11-21T01:02:03.004Z"
+    ledger.record(Event("D1", "k", What.NOTE, "one"), Event("D1", "k", What.NOTE, "two"))
+    ledger.record(Event("D1", "k", What.NOTE, "three"))
+    (first,) = [event for event in ledger.events("D1") if event.key == "k"]
+    assert (first.text, first.at) == ("one", "2026-11-21T01:02:03.004Z")
     assert ledger.events("D1", after=first.seq) == ()
+
+
+def test_events_that_come_together_are_kept_all_or_none(ledger: SqliteLedger) -> None:
+    ledger.plan(plan("D1"))
+    with pytest.raises(StateError):
+        ledger.record(Event("D1", "k", What.NOTE), Event("D1", "s", What.STATE, state=State.SUCCEEDED))
+    assert [event.key for event in ledger.events("D1")] == ["planned"]
 
 
 def test_a_newer_deployment_replaces_those_that_wait(ledger: SqliteLedger) -> None:

@@ -12,6 +12,7 @@ import click
 from abreast.cli.choosing import choose_deployment, choose_environment
 from abreast.cli.interrupt import Interrupts
 from abreast.cli.screen import Screen, out_for
+from abreast.cli.views.past import next_command
 from abreast.cli.views.plan import as_json as plan_json
 from abreast.cli.views.plan import lines as plan_lines
 from abreast.core.errors import AbreastError, StateError, StuckError, UsageError
@@ -141,6 +142,12 @@ class _Desk:
     def run(self, act: Callable[[Desk], Awaitable[State | None]], good: State = State.SUCCEEDED) -> int:
         """Carry out, show, and return the exit code; ``good`` is the state that was wanted."""
         state = asyncio.run(self._act(act))
+        if (
+            self._shown
+            and state is not good
+            and (hint := next_command(self._ledger.deployment(self._shown.deployment)))
+        ):
+            self.say(f"next: {hint}")
         if self._json:
             print(
                 json.dumps(

@@ -3,7 +3,6 @@
 It reads the ledger with SQL of its own, looks at each service once, and never starts the engine.
 """
 
-import json
 import os
 import select
 import socket
@@ -17,11 +16,26 @@ PATIENCE = 2.0
 """Seconds for all looks together."""
 
 OVER = frozenset({"succeeded", "turned-back", "cancelled"})
+_LIVE = """
+    SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
+        json_extract(live, '$.commit'), json_extract(live, '$.version.url'), json_extract(live, '$.since'),
+        json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path')
+    FROM live WHERE environment = ? ORDER BY service
+"""
+"""By SQLite itself, since it is there; a module that reads JSON takes its time to come."""
+
 USAGE = "usage: abreast status [--env E] [--json] [--watch]"
 
 
 class _Told(Exception):  # noqa: N818 (ends the command with a text)
     """What is wrong, what was needed, the next command, and the exit code."""
+
+
+class _Live:
+    """What users of a service reach."""
+
+    def __init__(self, *row: str) -> None:
+        (self.service, self.platform, self.release, self.commit, self.url, self.since, self.artifact, self.path) = row
 
 
 def main(arguments: list[str]) -> int:
@@ -40,6 +54,8 @@ def main(arguments: list[str]) -> int:
         )
         return int(code)
     if as_json:
+        import json  # noqa: PLC0415 (not for those who want no JSON)
+
         print(json.dumps(found, indent=2))
     else:
         _draw(found)
@@ -113,8 +129,8 @@ def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[s
 
 def _environment(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
     name, id_, _, state, chapter, started, finished, _ = row
-    rows = database.execute("SELECT live FROM live WHERE environment = ? ORDER BY service", (name,)).fetchall()
-    lives = [json.loads(text) for (text,) in rows]
+    rows = database.execute(_LIVE, (name,)).fetchall()
+    lives = [_Live(*row) for row in rows]
     good = database.execute(
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1",
         (name,),
@@ -131,14 +147,14 @@ def _environment(database: sqlite3.Connection, folder: str, row: tuple[str, ...]
         deployment["interrupted"] = True
     health = _look(lives)
     services = {
-        live["service"]: {
-            "platform": live["platform"],
-            "release": live["release"],
-            "commit": live["commit"],
-            "url": live["version"]["url"],
-            "health": health[live["service"]],
-            "since": live["since"],
-            "artifact": live["artifact"],
+        live.service: {
+            "platform": live.platform,
+            "release": live.release,
+            "commit": live.commit,
+            "url": live.url,
+            "health": health[live.service],
+            "since": live.since,
+            "artifact": live.artifact,
         }
         for live in lives
     }
@@ -178,6 +194,10 @@ def _lives(pid: object, ticks: object) -> bool:
 
 
 def _json(file: str) -> dict[str, object] | None:
+    if not os.path.exists(file):  # noqa: PTH110
+        return None
+    import json  # noqa: PLC0415 (mostly there is none)
+
     try:
         with open(file) as opened:  # noqa: PTH123
             value = json.load(opened)
@@ -186,19 +206,16 @@ def _json(file: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _look(lives: list[dict[str, object]]) -> dict[object, str]:
+def _look(lives: "list[_Live]") -> dict[str, str]:
     """Ask every service at its health path, all at once; what cannot be asked is unknown."""
-    found: dict[object, str] = {live["service"]: "unknown" for live in lives}
-    asked: dict[int, tuple[socket.socket, object]] = {}
+    found = {live.service: "unhealthy" if live.platform == "local" else "unknown" for live in lives}
+    asked: dict[int, tuple[socket.socket, str]] = {}
     poll = select.poll()
     for live in lives:
-        request = _request(live)
-        if request:
-            found[live["service"]] = "unhealthy"
-            connection = _connected(*request)
-            if connection:
-                asked[connection.fileno()] = (connection, live["service"])
-                poll.register(connection, select.POLLIN)
+        connection = _asked(live)
+        if connection:
+            asked[connection.fileno()] = (connection, live.service)
+            poll.register(connection, select.POLLIN)
     deadline = time.monotonic() + PATIENCE
     while asked and (left := deadline - time.monotonic()) > 0:
         for descriptor, _ in poll.poll(left * 1000):
@@ -210,24 +227,27 @@ def _look(lives: list[dict[str, object]]) -> dict[object, str]:
     return found
 
 
-def _request(live: dict[str, object]) -> tuple[str, int, bytes] | None:
-    version, definition = live["version"], live["definition"]
-    assert isinstance(version, dict)
-    assert isinstance(definition, dict)
-    url = str(version["url"])
-    if not url.startswith("http://"):
-        return None
-    host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
-    local = host if live["platform"] != "local" else "127.0.0.1"
+def _asked(live: "_Live") -> socket.socket | None:
+    """Return a connection on which the service was asked for its health; None where nobody listens."""
+    scheme, _, rest = live.url.partition("://")
+    place, _, base = rest.partition("/")
+    host, _, port = place.partition(":")
+    path = "/".join(filter(None, ("", base.strip("/")))) + live.path
     # HTTP/1.0, so that the answer is not in chunks and its end is the connection's.
-    text = f"GET {definition['health']['path']} HTTP/1.0\r\nHost: {host}:{port or 80}\r\nUser-Agent: abreast\r\n\r\n"
-    return local, int(port or 80), text.encode()
-
-
-def _connected(host: str, port: int, request: bytes) -> socket.socket | None:
+    request = f"GET {path} HTTP/1.0\r\nHost: {place}\r\nUser-Agent: abreast\r\n\r\n"
     try:
-        connection = socket.create_connection((host, port), timeout=PATIENCE)
-        connection.sendall(request)
+        if live.platform == "local":
+            connection = socket.socket()
+            connection.settimeout(PATIENCE)
+            connection.connect(("127.0.0.1", int(port or 80)))
+        else:
+            default = 443 if scheme == "https" else 80
+            connection = socket.create_connection((host, int(port or default)), timeout=PATIENCE)
+        if scheme == "https":
+            import ssl  # noqa: PLC0415 (slow, and not for what runs here)
+
+            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+        connection.sendall(request.encode())
     except OSError:
         return None
     return connection

@@ -84,13 +84,16 @@ class Address:
 class Version:
     """A version of a service as it stands on its platform; ``id`` is ``{service}-{deployment}``.
 
-    ``probes``: where each instance of it answers; ``url``: where users reach the service.
+    ``probes``: where each instance of it answers before users come; ``url``: where users reach the service.
+    ``turned``: where it is asked after the turn, in their place. ``handle``: how its platform finds it.
     """
 
     id: str
     service: str
     probes: tuple[Address, ...]
     url: str
+    turned: tuple[Address, ...] = ()
+    handle: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already."""
+    """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already.
+
+    ``previous``: what abreast made live there. ``before``: what users reach now, also if others put it there.
+    """
 
     service: Service
     action: Action
@@ -127,6 +133,7 @@ class ServicePlan:
     artifact: str | None = None
     previous: Live | None = None
     notes: tuple[str, ...] = ()
+    before: Version | None = None
 
     @property
     def name(self) -> str:

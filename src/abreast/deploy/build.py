@@ -50,7 +50,7 @@ async def _run_command(run: Run, part: ServicePlan, room: Path) -> Failure | Non
         cwd=room,
         log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.build.log",
         timeout=part.service.build.timeout,
-        env=env,
+        env={**run.ports.inherited, **env},
         secrets=secrets,
     )
     ended = await run.ports.command(command, run.halt.wait())

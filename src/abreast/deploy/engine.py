@@ -53,6 +53,7 @@ class Engine:
         self._executor = executor
         self._bodies: dict[str, Body] = {}
         self._fatal: asyncio.Future[NoReturn]
+        self._loop: asyncio.AbstractEventLoop
 
     def register(self, name: str, body: Body) -> None:
         """Make a workflow known; before ``launch``."""
@@ -66,7 +67,8 @@ class Engine:
         _prepare(self._file)
         _attend()
         _quiet()
-        self._fatal = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._fatal = self._loop.create_future()
         try:
             DBOS(
                 config={
@@ -124,6 +126,9 @@ class Engine:
 
     def _guarded(self, body: Body) -> Body:
         async def run(*arguments: Json) -> Json:
+            # The engine takes up what was left on a loop of its own; what a deployment shares belongs to one loop.
+            if asyncio.get_running_loop() is not self._loop:
+                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(*arguments), self._loop))
             try:
                 return await body(*arguments)
             except Exception as error:  # noqa: BLE001 (recorded as the workflow's end, it could never be resumed)

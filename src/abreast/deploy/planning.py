@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
@@ -11,6 +11,7 @@ from abreast.core.states import State
 from abreast.core.watch import decide as matching
 from abreast.deploy.ports import Ports
 from abreast.ledger.interface import Release
+from abreast.platforms.interface import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,23 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
     running = await _running(ports, live)
     if request.kind is Kind.ROLLBACK or request.release:
         release = await asyncio.to_thread(_release, ports, environment, request)
-        return _of_release(ports, project, environment, request, release, live, running)
-    return await _of_commit(ports, project, environment, request, live, running)
+        plan = _of_release(ports, project, environment, request, release, live, running)
+    else:
+        plan = await _of_commit(ports, project, environment, request, live, running)
+    return replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in plan.services))))
+
+
+async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:
+    """Note what users reach now, for the way back."""
+    if part.action is Action.KEEP:
+        return part
+    platform = ports.platforms[part.service.platform]
+    before, notes = await platform.present(part.service), part.notes
+    if before and part.previous and before.handle != part.previous.version.handle:
+        notes += ("users reach what somebody else put there; the way back leads to that",)
+    if part.action is Action.REMOVE and not platform.abilities(part.service).empties:
+        notes += (f"{platform.name} cannot take users off it: it stays, and abreast lets go of it",)
+    return replace(part, before=before, notes=notes)
 
 
 async def _of_commit(
@@ -136,7 +152,12 @@ async def _running(ports: Ports, live: Mapping[str, Live]) -> frozenset[str]:
     seen = set()
     for platform in {one.platform for one in live.values()} & ports.platforms.keys():
         ids = {one.version.id: one.service for one in live.values() if one.platform == platform}
-        sightings = await ports.platforms[platform].look(list(ids))
+        named = [
+            Named(one.definition, one.version.id, one.version.handle)
+            for one in live.values()
+            if one.platform == platform
+        ]
+        sightings = await ports.platforms[platform].look(named)
         seen |= {ids[version] for version, sighting in sightings.items() if sighting.present}
     return frozenset(seen)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
@@ -10,7 +11,7 @@ from abreast.deploy.build import build
 from abreast.deploy.run import Run
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Part
-from abreast.platforms.interface import Order, Sighting
+from abreast.platforms.interface import Named, Order, Sighting
 
 
 def version_id(part: ServicePlan, deployment: str) -> str:
@@ -27,10 +28,17 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
     version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
     if isinstance(version, Failure):
         return version
-    if failure := await run.chapter(Chapter.CHECK, lambda: check(run, part, version), None, part.name):
+    if comes_without_users(run, part) and (
+        failure := await run.chapter(Chapter.CHECK, lambda: check(run, part, version), None, part.name)
+    ):
         return failure
     run.staged[part.name].set()
     return version
+
+
+def comes_without_users(run: Run, part: ServicePlan) -> bool:
+    """Whether the service's candidate can be checked before the turn; where it cannot, it is checked in the turn."""
+    return run.ports.platforms[part.service.platform].abilities(part.service).candidates
 
 
 async def _others_first(run: Run, part: ServicePlan) -> None:
@@ -64,17 +72,18 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
     order = Order(
         version_id(part, run.plan.deployment),
         part.service,
+        made.commit,
         artifact,
         made.artifact,
         part.previous,
         env,
         secrets,
     )
-    return await run.ports.platforms[part.service.platform].stage(order)
+    return await run.ports.platforms[part.service.platform].stage(order, run.teller(Chapter.STAGE))
 
 
 async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None:
-    """Look at the candidate until it proves healthy or fails; returns why it failed."""
+    """Look at the version until it proves healthy or fails; returns why it failed."""
     health = part.service.health
     trial = Trial(health.start, health.hold)
     clock = asyncio.get_running_loop().time
@@ -92,9 +101,14 @@ async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None
     return None
 
 
+def with_users(version: Version) -> Version:
+    """Return the version as it is asked after its turn."""
+    return replace(version, probes=version.turned or version.probes)
+
+
 async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Sighting, Look]:
     """Look once, at the platform and at the version itself."""
-    sightings = await run.ports.platforms[part.service.platform].look([version.id])
+    sightings = await run.ports.platforms[part.service.platform].look([Named(part.service, version.id, version.handle)])
     seen = sightings[version.id]
     if seen.restarts or not seen.present:
         return seen, Look(0, good=False, why=f"the process ended: {seen.exit or 'it is gone'}", final=True)

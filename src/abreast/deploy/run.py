@@ -14,6 +14,8 @@ from abreast.core.model import Cause, Chapter, Failure, Plan
 from abreast.core.states import State
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.ports import Ports
+from abreast.machine.together import Together
+from abreast.platforms.interface import Tell
 
 T = TypeVar("T")
 
@@ -62,11 +64,23 @@ class Run:
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self._engine = engine
         self._attempt = attempt
+        self._records = Together(self._record)
 
     async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
         """Record an event of this deployment, once."""
-        event = Event(self.plan.deployment, self._attempt + key, what, text, **more)
-        await asyncio.to_thread(self.ports.ledger.record, event)
+        await self._records.do(Event(self.plan.deployment, self._attempt + key, what, text, **more))
+
+    async def _record(self, events: Sequence[Event]) -> list[Exception | None]:
+        await asyncio.to_thread(self.ports.ledger.record, *events)
+        return [None] * len(events)
+
+    def teller(self, chapter: Chapter) -> Tell:
+        """Return what a platform tells by how it gets on in a chapter."""
+
+        async def tell(service: str, text: str) -> None:
+            await self.tell(f"{service}/{chapter}/note/{text}", What.NOTE, text, service=service, chapter=chapter)
+
+        return tell
 
     async def enter(self, state: State, text: str = "", **data: object) -> None:
         """Move the deployment to a state."""

@@ -1,4 +1,4 @@
-"""The whole environment of a child process: what is inherited, what abreast sets, what the service asks for."""
+"""A service's variables: what abreast sets, and what the service asks for."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from abreast.deploy.ports import Ports
 
 
 def surroundings(ports: Ports, plan: Plan, service: Service, commit: str) -> tuple[Mapping[str, str], frozenset[str]]:
-    """Return the variables of a child and the names of those that are secret.
+    """Return the variables of a service and the names of those that are secret.
 
     Raises UsageError that names every secret whose value is not at hand.
     """
@@ -19,4 +19,4 @@ def surroundings(ports: Ports, plan: Plan, service: Service, commit: str) -> tup
         "ABREAST_RELEASE": plan.release,
         "ABREAST_COMMIT": commit,
     }
-    return {**ports.inherited, **service.env, **revealed, **told}, frozenset(revealed)
+    return {**service.env, **revealed, **told}, frozenset(revealed)

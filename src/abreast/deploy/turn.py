@@ -2,24 +2,38 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from abreast.core.model import Live, ServicePlan, Version
-from abreast.deploy.rollout import version_id
-from abreast.deploy.run import Run
+from abreast.core.model import Chapter, Failure, Live, Service, ServicePlan, Version
+from abreast.deploy.rollout import check, comes_without_users, version_id, with_users
+from abreast.deploy.run import Run, only_failures
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import Move
+from abreast.platforms.interface import Move, Named
 
 
-async def turn(run: Run, versions: Mapping[str, Version]) -> None:
-    """Move users of every service to its new version, then record it; raises PlatformError."""
-    parts = run.plan.rollouts
-    gone = [part.name for part in run.plan.removals]
-    away = [Move(part.service, None) for part in run.plan.removals]
-    await _move(run, [*(Move(part.service, versions[part.name]) for part in parts), *away])
+async def turn(run: Run, versions: Mapping[str, Version]) -> Failure | None:
+    """Move users of every service to its new version, then record it; raises PlatformError.
+
+    First those that come up only with users, since they can still fail, then all that stand ready.
+    """
+    ready = [part for part in run.plan.rollouts if comes_without_users(run, part)]
+    waiting = [part for part in run.plan.rollouts if part not in ready]
+    await _move(run, [Move(part.service, versions[part.name]) for part in waiting])
+    checked = await asyncio.gather(*(check(run, part, with_users(versions[part.name])) for part in waiting))
+    if failures := only_failures(checked):
+        return replace(failures[0], chapter=Chapter.TURN)
+    away = [Move(part.service, None) for part in run.plan.removals if _empties(run, part.service)]
+    await _move(run, [*(Move(part.service, versions[part.name]) for part in ready), *away])
+    await _record(run, versions)
+    return None
+
+
+async def _record(run: Run, versions: Mapping[str, Version]) -> None:
     release = await asyncio.to_thread(run.ports.ledger.release, run.plan.release)
     now = run.ports.now()
-    lives = [_live(run, part, versions[part.name], release, now) for part in parts]
+    lives = [_live(run, part, versions[part.name], release, now) for part in run.plan.rollouts]
+    gone = [part.name for part in run.plan.removals]
     await asyncio.to_thread(run.ports.ledger.went_live, run.plan.deployment, lives, gone)
 
 
@@ -37,34 +51,50 @@ def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: 
     )
 
 
-async def turn_back(run: Run, names: Collection[str]) -> None:
+async def turn_back(run: Run, names: Collection[str]) -> Failure | None:
     """Move users of the named services to what they had before, then record it; raises PlatformError."""
     parts = [part for part in run.plan.changes if part.name in names]
-    await _move(run, [_back(part) for part in parts])
+    moves = [_back(part) for part in parts]
+    lost = [move.service for move in moves if not move.to and not _empties(run, move.service)]
+    await _move(run, [move for move in moves if move.service not in lost], Chapter.TURN_BACK)
+    if lost:
+        what = f"users had nothing before, and {lost[0].platform} cannot take them off: {lost[0].name} stays as it is"
+        return Failure(Chapter.TURN_BACK, what, lost[0].name)
     lives = [part.previous for part in parts if part.previous]
     gone = [part.name for part in parts if part.previous is None]
     await asyncio.to_thread(run.ports.ledger.went_live, run.plan.deployment, lives, gone)
+    return None
+
+
+def _empties(run: Run, service: Service) -> bool:
+    return run.ports.platforms[service.platform].abilities(service).empties
 
 
 def _back(part: ServicePlan) -> Move:
-    if part.previous is None:
-        return Move(part.service, None)
-    return Move(part.previous.definition, part.previous.version)
+    definition = part.previous.definition if part.previous else part.service
+    return Move(definition, part.before or (part.previous.version if part.previous else None))
 
 
-async def _move(run: Run, moves: Sequence[Move]) -> None:
+async def _move(run: Run, moves: Sequence[Move], chapter: Chapter = Chapter.TURN) -> None:
     ordered = sorted(moves, key=lambda move: move.service.platform)
     batches = groupby(ordered, key=lambda move: move.service.platform)
-    await asyncio.gather(*(run.ports.platforms[name].turn(list(batch)) for name, batch in batches))
+    tell = run.teller(chapter)
+    await asyncio.gather(*(run.ports.platforms[name].turn(list(batch), tell) for name, batch in batches))
 
 
 async def retire(run: Run, names: Collection[str], *, new: bool) -> None:
     """Take away the new versions of the named services, or those that they replaced; raises PlatformError."""
     parts = [part for part in run.plan.changes if part.name in names]
-    going: dict[str, list[str]] = {}
+    going: dict[str, list[Named]] = {}
     for part in parts:
         if new:
-            going.setdefault(part.service.platform, []).append(version_id(part, run.plan.deployment))
+            going.setdefault(part.service.platform, []).append(
+                Named(part.service, version_id(part, run.plan.deployment))
+            )
         elif part.previous:
-            going.setdefault(part.previous.platform, []).append(part.previous.version.id)
-    await asyncio.gather(*(run.ports.platforms[name].retire(ids, run.plan.drain) for name, ids in going.items()))
+            going.setdefault(part.previous.platform, []).append(
+                Named(part.previous.definition, part.previous.version.id)
+            )
+    await asyncio.gather(
+        *(run.ports.platforms[name].retire(versions, run.plan.drain) for name, versions in going.items())
+    )

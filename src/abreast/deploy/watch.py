@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.trial import Look, Trial, Verdict
-from abreast.deploy.rollout import look_at
+from abreast.deploy.rollout import look_at, with_users
 from abreast.deploy.run import Run
 
 
@@ -13,7 +13,7 @@ async def watch(run: Run, names: Collection[str], versions: Mapping[str, Version
     """Return what failed among the named services, as soon as one fails; empty after the settle time."""
     parts = [part for part in run.plan.rollouts if part.name in names]
     over = asyncio.Event()
-    watching = [asyncio.ensure_future(_one(run, part, versions[part.name], over)) for part in parts]
+    watching = [asyncio.ensure_future(_one(run, part, with_users(versions[part.name]), over)) for part in parts]
     cancelled = asyncio.ensure_future(run.halt.wait())
     timer = asyncio.ensure_future(asyncio.sleep(run.plan.settle))
     await asyncio.wait({timer, cancelled, *watching}, return_when=asyncio.FIRST_COMPLETED)

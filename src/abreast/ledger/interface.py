@@ -63,8 +63,8 @@ class Ledger(ABC):
         """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
 
     @abstractmethod
-    def record(self, event: Event) -> Event:
-        """Append an event once by its key; one with a state moves the deployment there. Returns it as kept."""
+    def record(self, *events: Event) -> None:
+        """Append events, each once by its key, all or none; one with a state moves its deployment there."""
 
     @abstractmethod
     def built(self, release: str, part: Part) -> None:

@@ -90,10 +90,11 @@ class SqliteLedger(Ledger):
                 text = f"replaced by {plan.deployment} before it began"
                 self._append(Event(id_, "replaced", What.STATE, text, state=State.CANCELLED))
 
-    def record(self, event: Event) -> Event:
-        """Append an event once by its key; one with a state moves the deployment there. Returns it as kept."""
+    def record(self, *events: Event) -> None:
+        """Append events, each once by its key, all or none; one with a state moves its deployment there."""
         with self._writing():
-            return self._append(event)
+            for event in events:
+                self._append(event)
 
     def built(self, release: str, part: Part) -> None:
         """Add a service's part to a release; a part is never changed."""
@@ -229,20 +230,17 @@ class SqliteLedger(Ledger):
             db.execute(f"PRAGMA application_id = {words.APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {words.SCHEMA}")
 
-    def _append(self, event: Event) -> Event:
+    def _append(self, event: Event) -> None:
         """Append within the transaction under way; the deployment moves with it, by the rules."""
-        known = self._db.execute(
-            "SELECT seq, event FROM events WHERE deployment = ? AND key = ?", (event.deployment, event.key)
-        ).fetchone()
-        if known:
-            return replace(load(Event, json.loads(known[1])), seq=known[0])
+        known = "SELECT 1 FROM events WHERE deployment = ? AND key = ?"
+        if self._db.execute(known, (event.deployment, event.key)).fetchone():
+            return
         kept = replace(event, at=self._now(), seq=0)
         last = self._db.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         text = json.dumps(dump(kept), sort_keys=True, ensure_ascii=False)
         row = (event.deployment, event.key, text, linked(last[0] if last else FIRST, text))
-        seq = self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row).lastrowid
+        self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row)
         self._move(kept)
-        return replace(kept, seq=seq or 0)
 
     def _move(self, event: Event) -> None:
         if event.chapter:

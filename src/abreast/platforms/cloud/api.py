@@ -1,0 +1,190 @@
+"""A provider's JSON API over HTTP: repeated where that is safe, slow when told to be, clear when it fails."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from abreast.core.errors import PlatformError, TransientError
+from abreast.core.secrets import Secret
+from abreast.platforms.cloud.limits import wait_for
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+PATIENCE = 300.0
+"""Seconds of waiting for a rate limit, over all repeats of one request."""
+
+TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+_CHUNK = 1 << 18
+_REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
+
+
+class NotThereError(PlatformError):
+    """The provider does not know what was asked for (404)."""
+
+
+class LostAnswerError(TransientError):
+    """The request may have been carried out; look for what it was to make before it is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Whose API it is, at ``base`` and then ``path``.
+
+    ``variable`` holds the token, ``scope`` is what the token must be allowed.
+    """
+
+    name: str
+    base: str
+    path: str
+    variable: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: a JSON ``body`` or the content of a ``file``."""
+
+    method: str
+    path: str
+    body: object = None
+    query: Mapping[str, object] = field(default_factory=dict)
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Api:
+    """The API at ``base``, with ``token`` as its bearer.
+
+    GET, PUT and DELETE are repeated, three attempts in all; others only where they cannot have arrived. A rate
+    limit is waited for beside that. Raises PlatformError that names the provider and the request, never a
+    credential; TransientError where a repeat may help; LostAnswerError where the fate of a request that is not
+    safe to repeat is unknown.
+    """
+
+    def __init__(self, provider: Provider, base: str, token: Secret | None, pause: float = 0.5) -> None:
+        self._provider = provider
+        self._token = token
+        self._pause = pause
+        self._client = httpx2.AsyncClient(base_url=base.rstrip("/"), timeout=TIMEOUT)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    async def ask(self, kind: type[T], request: Request) -> T:
+        """Send a request and return its answer as ``kind``: a pydantic model, a list of them, a dict."""
+
+        def read(answer: httpx2.Response) -> T:
+            try:
+                return TypeAdapter(kind).validate_json(answer.content)
+            except ValidationError as error:
+                raise self._failed(request, _what_came(answer, error)) from error
+
+        return await self._sent(request, read)
+
+    async def tell(self, request: Request) -> None:
+        """Send a request whose answer's content does not matter."""
+        await self._sent(request, lambda _: None)
+
+    async def _sent(self, request: Request, read: Callable[[httpx2.Response], T]) -> T:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return read(await self._within_limits(request))
+            except LostAnswerError:
+                raise
+            except TransientError:
+                await asyncio.sleep(self._pause * 2 ** (attempt - 1))
+        return read(await self._within_limits(request))
+
+    async def _within_limits(self, request: Request) -> httpx2.Response:
+        waited = 0.0
+        while (answer := await self._once(request)).status_code == 429:
+            if waited >= PATIENCE:
+                raise TransientError(self._said(request, f"over its rate limit for {waited:.0f} s"))
+            wait = wait_for(answer.headers, time.time())
+            waited += wait + 0.1
+            await asyncio.sleep(wait)
+        self._refuse(request, answer)
+        return answer
+
+    async def _once(self, request: Request) -> httpx2.Response:
+        headers = {"Accept": "application/json", "User-Agent": "abreast"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        if request.file:
+            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Length"] = str(request.file.stat().st_size)
+        asked = {name: _text(value) for name, value in request.query.items() if value is not None}
+        try:
+            return await self._client.request(
+                request.method, request.path, params=asked or None, headers=headers, json=request.body,
+                content=_chunks(request.file) if request.file else None,
+            )  # fmt: skip
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise TransientError(self._said(request, _short(error)), need=f"a way to {self._provider.name}") from error
+        except httpx2.HTTPError as error:
+            raise self._failed(request, _short(error)) from error
+
+    def _refuse(self, request: Request, answer: httpx2.Response) -> None:
+        """Raise for an answer that is no 2xx."""
+        status = answer.status_code
+        if status in {401, 403}:
+            raise PlatformError(
+                self._said(request, f"the token is {'refused' if self._token else 'missing'} (status {status})"),
+                need=f"{self._provider.variable} with {self._provider.scope}",
+                next=f"export {self._provider.variable}=…",
+            )
+        if status == 404:
+            raise NotThereError(self._said(request, _message(answer) or "not there (404)"))
+        if status >= 500:
+            raise self._failed(request, f"status {status}")
+        if status >= 300:
+            raise PlatformError(self._said(request, f"status {status} {_message(answer)}".rstrip()))
+
+    def _failed(self, request: Request, why: str) -> TransientError:
+        """Return how a request failed that may have arrived."""
+        kind = TransientError if request.method in _REPEATABLE else LostAnswerError
+        return kind(self._said(request, why), need=f"{self._provider.name} to be up")
+
+    def _said(self, request: Request, why: str) -> str:
+        return f"{self._provider.name}: {request}: {why}"
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        while chunk := await asyncio.to_thread(opened.read, _CHUNK):
+            yield chunk
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _short(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _what_came(answer: httpx2.Response, error: ValidationError) -> str:
+    if not answer.content:
+        return "an empty answer instead of JSON"
+    if answer.content.lstrip()[:1] == b"<":
+        return "HTML instead of JSON; something else may answer in its place"
+    first = error.errors()[0]
+    return f"an answer that was not expected: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _message(answer: httpx2.Response) -> str:
+    try:
+        told = answer.json()
+    except ValueError:
+        return ""
+    return str(told.get("message") or told.get("error") or "") if isinstance(told, dict) else ""

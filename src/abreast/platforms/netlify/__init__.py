@@ -1,0 +1,1 @@
+"""Netlify: static sites, each release a draft first and published in the turn."""

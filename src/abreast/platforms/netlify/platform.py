@@ -1,0 +1,189 @@
+"""The Netlify platform: a draft is staged and checked at its permalink, published in the turn, restored to go back."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from abreast.core.errors import PlatformError
+from abreast.core.model import Address, Service, Version
+from abreast.platforms.cloud.api import LostAnswerError, NotThereError
+from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.netlify.client import Deploy, Netlify, Site
+from abreast.platforms.netlify.files import digests
+
+AT_ONCE = 10
+"""Uploads under way at once."""
+
+WANTED = frozenset({"prepared", "uploading", "uploaded", "processing", "processed", "ready"})
+"""States in which Netlify has said which files it wants."""
+
+BROKEN = frozenset({"error", "rejected"})
+PAUSE = 1.0
+"""Seconds between two looks at a deploy: with 500 requests a minute, room for eight at once."""
+
+
+FRESH = 5.0
+"""Seconds for which a look at a deploy serves others, too."""
+
+
+class NetlifyPlatform(Platform):
+    """Publishes folders to sites of one account; every deploy bears its version's id as title."""
+
+    name = "netlify"
+
+    def __init__(self, netlify: Netlify, pause: float = PAUSE) -> None:
+        self._netlify = netlify
+        self._pause = pause
+        self._sites: dict[str, Site] = {}
+        self._looks: dict[str, tuple[float, Sighting]] = {}
+
+    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every site)
+        """Candidates are drafts; each site is published by a request of its own, and never emptied."""
+        return Abilities(candidates=True, together=False, empties=False)
+
+    async def present(self, service: Service) -> Version | None:
+        """Return the deploy that is published, whoever made it."""
+        site = await self._netlify.site(_site_of(service))
+        live = site.published_deploy
+        return _version(f"{service.name}-netlify-{live.id}", service, site, live) if live else None
+
+    async def stage(self, order: Order, tell: Tell) -> Version:
+        """Make the draft, or find the one that was made; send what Netlify lacks; wait until it is ready."""
+        site = await self._netlify.site(_site_of(order.service))
+        _refuse_locked(site)
+        files = await asyncio.to_thread(digests, order.artifact)
+        deploy = await self._netlify.find(site.id, order.version)
+        if deploy is None or deploy.state in BROKEN:
+            deploy = await self._netlify.create(site.id, order.version, files)
+        deploy = await self._follow(order.service, deploy, WANTED, tell)
+        await self._upload(order, deploy, files, tell)
+        deploy = await self._follow(order.service, deploy, frozenset({"ready"}), tell)
+        return _version(order.version, order.service, site, deploy)
+
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
+        """Publish each deploy, and wait until its site says so."""
+        await asyncio.gather(*(self._publish(move.service, move.to, tell) for move in moves if move.to))
+
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:  # noqa: ARG002 (nothing is in flight)
+        """Delete drafts that were never published; what users had stays at Netlify, to be gone back to."""
+        for version in versions:
+            site = await self._site(version.service)
+            deploy = await self._netlify.find(site.id, version.id)
+            if deploy and not deploy.published_at:
+                with suppress(NotThereError):
+                    await self._netlify.delete(deploy.id)
+
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+        """Tell whether each deploy is there and ready."""
+        return {version.id: await self._seen(version.handle.get("deploy", "")) for version in versions}
+
+    async def down(self) -> None:
+        """Leave all as it is: nothing of it runs on this machine."""
+
+    # ── parts of staging ────────────────────────────────────────────────────────────────────────
+
+    async def _follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
+        """Wait for one of the states; each that comes is told."""
+        while deploy.state not in until:
+            if deploy.state in BROKEN:
+                raise PlatformError(
+                    f"Netlify ended deploy {deploy.id} as {deploy.state}: {deploy.error_message or 'no reason given'}",
+                    need="a deploy that gets ready; users still reach what they did",
+                )
+            await asyncio.sleep(self._pause)
+            before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
+            if deploy.state != before:
+                await tell(service.name, f"netlify: {deploy.state}")
+        return deploy
+
+    async def _upload(self, order: Order, deploy: Deploy, files: Mapping[str, str], tell: Tell) -> None:
+        """Send one file for each content that Netlify has not got."""
+        by_digest = {digest: path for path, digest in files.items()}
+        wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
+        if not wanted:
+            return
+        await tell(order.service.name, f"netlify: {len(wanted)} of {len(files)} files to send")
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def send(path: str) -> None:
+            async with room:
+                await self._netlify.upload(deploy.id, path, order.artifact / Path(path))
+
+        try:
+            async with asyncio.TaskGroup() as sending:
+                for path in wanted:
+                    sending.create_task(send(path))
+        except* PlatformError as failed:
+            raise failed.exceptions[0] from None
+
+    # ── parts of the turn ───────────────────────────────────────────────────────────────────────
+
+    async def _publish(self, service: Service, version: Version, tell: Tell) -> None:
+        site, deploy = version.handle["site"], version.handle["deploy"]
+        if await self._is_published(service, deploy):
+            return
+        lost = None
+        try:
+            await self._netlify.publish(site, deploy)
+        except LostAnswerError as error:
+            lost = error
+        for _ in range(3 if lost else 30):
+            if await self._is_published(service, deploy):
+                await tell(service.name, f"netlify: {deploy} is published")
+                return
+            await asyncio.sleep(self._pause)
+        raise lost or PlatformError(
+            f"Netlify does not publish deploy {deploy} of {_site_of(service)}",
+            need="a site that is not locked to another deploy",
+            next="unlock it in Netlify, then: abreast deploy",
+        )
+
+    async def _is_published(self, service: Service, deploy: str) -> bool:
+        site = await self._netlify.site(_site_of(service))
+        _refuse_locked(site, besides=deploy)
+        return site.published_deploy is not None and site.published_deploy.id == deploy
+
+    async def _seen(self, deploy: str) -> Sighting:
+        """Look at a deploy, or remember the look of a moment ago."""
+        now = asyncio.get_running_loop().time()
+        at, seen = self._looks.get(deploy, (-FRESH, Sighting(present=False, exit="it was never made")))
+        if deploy and now - at >= FRESH:
+            try:
+                state = (await self._netlify.deploy(deploy)).state
+                seen = Sighting(present=state == "ready", exit="" if state == "ready" else f"netlify: {state}")
+            except NotThereError:
+                seen = Sighting(present=False, exit="somebody deleted it at Netlify")
+            self._looks[deploy] = now, seen
+        return seen
+
+    async def _site(self, service: Service) -> Site:
+        name = _site_of(service)
+        if name not in self._sites:
+            self._sites[name] = await self._netlify.site(name)
+        return self._sites[name]
+
+
+def _site_of(service: Service) -> str:
+    return str(service.settings["site"])
+
+
+def _version(id: str, service: Service, site: Site, deploy: Deploy) -> Version:
+    return Version(
+        id,
+        service.name,
+        probes=(Address((deploy.deploy_ssl_url or site.address).rstrip("/")),),
+        url=site.address,
+        turned=(Address(site.address),),
+        handle={"site": site.id, "deploy": deploy.id},
+    )
+
+
+def _refuse_locked(site: Site, besides: str = "") -> None:
+    live = site.published_deploy
+    if live and live.locked and live.id != besides:
+        raise PlatformError(
+            f"the Netlify site {site.name} is locked to deploy {live.id}: nothing else is published",
+            need="an unlocked site",
+            next=f"unlock it at {site.admin_url or 'Netlify'}, then: abreast deploy",
+        )

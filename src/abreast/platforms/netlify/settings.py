@@ -1,0 +1,15 @@
+"""What abreast.yml says of a service on Netlify."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NetlifySettings(BaseModel):
+    """Which site a frontend is published to; the token is read from `NETLIFY_AUTH_TOKEN`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    site: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] = Field(
+        description="The site's name, domain or id."
+    )

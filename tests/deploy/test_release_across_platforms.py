@@ -1,0 +1,142 @@
+"""One release across platforms: a frontend at Netlify (emulated) and a backend here, together or not at all."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
+from abreast.testing.platforms.server import Served
+from project import NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get, get_text
+
+
+@dataclass
+class Shop:
+    """The project with its frontend at Netlify."""
+
+    project: Project
+    emulator: NetlifyEmulator
+    url: str
+
+    def deploy(self, *arguments: str, code: int = 0) -> str:
+        done = self.project.deploy(*arguments, code=code, variables=self.variables)
+        return done.stdout + done.stderr
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"NETLIFY_API_URL": self.url, "NETLIFY_AUTH_TOKEN": TOKEN}
+
+    @property
+    def served(self) -> dict[str, str]:
+        return {"frontend": self.front, "backend": str(get(self.project.back)["commit"])}
+
+    @property
+    def front(self) -> str:
+        page = get_text(f"{self.url}/s/shop/")
+        return str(json.loads(page)["commit"]) if page.startswith("{") else page
+
+
+@pytest.fixture
+def shop(project: Project) -> Iterator[Shop]:
+    emulator = NetlifyEmulator()
+    emulator.add_site("shop")
+    project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
+    project.commit()
+    with Served(emulator.app) as served:
+        yield Shop(project, emulator, served.url)
+
+
+def test_both_get_there_and_back(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    assert shop.served == {"frontend": first, "backend": first}
+    second = shop.project.commit()
+    told = shop.deploy()
+    assert "netlify: 1 of 1 files to send" in told
+    assert shop.served == {"frontend": second, "backend": second}
+    status = shop.project.status()["services"]["frontend"]
+    assert (status["platform"], status["url"]) == ("netlify", f"{shop.url}/s/shop")
+    assert "nothing to do" in shop.deploy()
+    shop.project.run("rollback", "--yes", "--reason", "no", variables=shop.variables)
+    assert shop.served == {"frontend": first, "backend": first}
+
+
+def test_a_backend_that_never_gets_healthy_leaves_no_draft(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.project.config["services"]["backend"]["health"]["start"] = "1s"
+    shop.project.commit("Break", app_py=shop.project.app(NEVER_HEALTHY))
+    shop.deploy(code=1)
+    assert shop.served == {"frontend": first, "backend": first}
+    assert len(shop.emulator.deploys) == 1
+
+
+def test_a_backend_that_fails_with_users_turns_the_frontend_back(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.project.config["environments"]["local"]["settle"] = "60s"
+    new = shop.project.commit("Leak", app_py=shop.project.app(SICK_AFTER_USERS))
+    deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
+    eventually(lambda: shop.front == new)
+    eventually(lambda: get(shop.project.back)["commit"] == first and deploying.poll() is not None)
+    assert deploying.returncode == 1
+    assert shop.served == {"frontend": first, "backend": first}
+
+
+def test_a_draft_that_fails_leaves_the_backend(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.emulator.broken = "the site is too large"
+    shop.project.commit()
+    assert "the site is too large" in shop.deploy(code=1)
+    assert shop.served == {"frontend": first, "backend": first}
+
+
+def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
+    """The first release of an empty site: there is nothing that users could go back to."""
+    shop.project.config["environments"]["local"]["settle"] = "60s"
+    shop.project.commit("Leak", app_py=shop.project.app(SICK_AFTER_USERS))
+    deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
+    eventually(lambda: shop.front != "Not Found")
+
+    def used() -> bool:
+        if deploying.poll() is None:
+            get(shop.project.back)
+        return deploying.poll() is not None
+
+    eventually(used)
+    assert deploying.returncode == 4
+    output = deploying.communicate()[0]
+    assert "netlify cannot take them off" in output
+    assert "abreast resume" in output
+
+
+def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -> None:
+    shop.deploy()
+    (mine,) = shop.emulator.deploys.values()
+    hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published="x")
+    shop.emulator.deploys["hand"] = hand
+    shop.emulator.sites[mine.site_id].live = "hand"
+    shop.project.commit()
+    shop.emulator.faults.planned = [Fault("POST", "/restore$", Kind.STATUS, times=1, status=422)]
+    told = shop.deploy(code=1)
+    assert "users reach what somebody else put there" in told
+    assert shop.emulator.sites[mine.site_id].live == "hand"
+
+
+def test_a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
+    commit = shop.project.commit()
+    done = shop.project.deploy(code=1, variables={"NETLIFY_API_URL": shop.url, "NETLIFY_AUTH_TOKEN": ""})
+    assert "needed: NETLIFY_AUTH_TOKEN" in done.stderr
+    assert shop.project.built(commit) == []
+
+
+def test_only_the_backend_goes_back(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    second = shop.project.commit()
+    shop.deploy()
+    shop.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=shop.variables)
+    assert shop.served == {"frontend": second, "backend": first}

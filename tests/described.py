@@ -1,0 +1,89 @@
+"""Holds an emulator to the published description of what it emulates: every request and answer is checked."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SPECS = Path(__file__).parent / "specs"
+
+
+class Described:
+    """Middleware; ``faults`` tells what did not fit the description, ``checked`` counts what was held to it."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app = app
+        spec = json.loads((SPECS / f"{name}.json").read_text())
+        self._base: str = spec["basePath"]
+        self._paths = [(_pattern(path), operations) for path, operations in spec["paths"].items()]
+        self.faults: list[str] = []
+        self.checked = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self._base):
+            await self._app(scope, receive, send)
+            return
+        where = f"{scope['method']} {scope['path']}"
+        operation = self._operation(scope)
+        if operation is None:
+            self.faults.append(f"{where}: not described")
+            await self._app(scope, receive, send)
+            return
+        body, answer, status = bytearray(), bytearray(), 0
+
+        async def heard() -> Message:
+            message = await receive()
+            body.extend(message.get("body", b""))
+            return message
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            answer.extend(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, heard, told)
+        self.checked += 1
+        self._check_request(where, operation, scope, bytes(body))
+        self._check_answer(where, operation, status, bytes(answer))
+
+    def _operation(self, scope: Scope) -> dict[str, Any] | None:
+        for pattern, operations in self._paths:
+            if pattern.fullmatch(scope["path"].removeprefix(self._base)):
+                found: dict[str, Any] | None = operations.get(scope["method"].lower())
+                return found and {**found, "parameters": found.get("parameters", []) + operations.get("parameters", [])}
+        return None
+
+    def _check_request(self, where: str, operation: dict[str, Any], scope: Scope, body: bytes) -> None:
+        known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+        asked = {pair.split("=")[0] for pair in scope["query_string"].decode().split("&") if pair}
+        if unknown := asked - known - {"page", "per_page"}:
+            self.faults.append(f"{where}: query {unknown} is not described")
+        schema = next((one["schema"] for one in operation["parameters"] if one["in"] == "body"), None)
+        if schema and schema.get("type") == "object" and body:
+            self._fits(f"{where}: request", schema, body)
+            if stray := set(json.loads(body)) - set(schema["properties"]):
+                self.faults.append(f"{where}: request: {stray} is not described")
+
+    def _check_answer(self, where: str, operation: dict[str, Any], status: int, answer: bytes) -> None:
+        known = operation["responses"]
+        if str(status) not in known and (status < 300 or "default" not in known):
+            self.faults.append(f"{where}: status {status} is not described")
+            return
+        schema = known.get(str(status), known.get("default", {})).get("schema")
+        if schema:
+            self._fits(f"{where}: answer {status}", schema, answer)
+
+    def _fits(self, where: str, schema: dict[str, Any], text: bytes) -> None:
+        try:
+            jsonschema.validate(json.loads(text), schema)
+        except (ValueError, jsonschema.ValidationError) as error:
+            self.faults.append(f"{where}: {str(error).splitlines()[0]}")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    rest = re.sub(r"\{path\}", ".+", path)
+    return re.compile(re.sub(r"\{\w+\}", "[^/]+", rest))

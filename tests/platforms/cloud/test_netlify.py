@@ -1,0 +1,237 @@
+"""Netlify: the platform against the emulator, which is held to the published description."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from abreast.core.errors import PlatformError, TransientError
+from abreast.core.model import Service, Version
+from abreast.core.secrets import Secret
+from abreast.platforms.cloud.api import Api, LostAnswerError
+from abreast.platforms.interface import Move, Named, Order
+from abreast.platforms.netlify.client import NETLIFY, Netlify
+from abreast.platforms.netlify.files import digests
+from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
+from abreast.testing.platforms.server import Served
+from described import Described
+from project import get_text
+
+T = TypeVar("T")
+SERVICE = Service("web", "netlify", {"site": "shop"})
+
+
+class Stage:
+    """An emulator, and a platform that talks to it."""
+
+    def __init__(self, emulator: NetlifyEmulator, url: str, folder: Path) -> None:
+        self.emulator, self.url, self.folder = emulator, url, folder
+        self.told: list[str] = []
+
+    def run(self, work: Callable[[NetlifyPlatform], Awaitable[T]], token: str | None = TOKEN) -> T:
+        async def story() -> T:
+            api = Api(NETLIFY, f"{self.url}/api/v1", Secret("T", token) if token else None, pause=0.01)
+            try:
+                return await work(NetlifyPlatform(Netlify(api), pause=0.01))
+            finally:
+                await api.close()
+
+        return asyncio.run(story())
+
+    async def tell(self, service: str, text: str) -> None:
+        assert service == "web"
+        self.told.append(text)
+
+    def order(self, version: str, **files: str) -> Order:
+        site = self.folder / version
+        for name, text in {"index_html": version, **files}.items():
+            path = site / name.replace("__", "/").replace("_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return Order(version, SERVICE, "0" * 40, site, "sha256:1", None)
+
+    def stage(self, version: str, **files: str) -> Version:
+        return self.run(lambda netlify: netlify.stage(self.order(version, **files), self.tell))
+
+    def turn(self, version: Version) -> None:
+        self.run(lambda netlify: netlify.turn([Move(SERVICE, version)], self.tell))
+
+    @property
+    def served(self) -> str:
+        return get_text(f"{self.url}/s/shop/")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    emulator = NetlifyEmulator()
+    emulator.add_site("shop")
+    described = emulator.faults.app = Described(emulator.faults.app, "netlify")
+    with Served(emulator.app) as served:
+        yield Stage(emulator, served.url, tmp_path)
+    assert described.faults == []
+    assert described.checked or not emulator.deploys
+
+
+def test_a_draft_is_published_in_the_turn_and_the_one_before_restored(stage: Stage) -> None:
+    first = stage.stage("web-1", assets__app_js="same")
+    assert get_text(first.probes[0].url) == "web-1"
+    assert stage.served == "Not Found"
+    stage.turn(first)
+    assert stage.served == "web-1"
+    second = stage.stage("web-2", assets__app_js="same", copy_js="same")
+    assert (stage.served, get_text(second.probes[0].url)) == ("web-1", "web-2")
+    stage.turn(second)
+    stage.turn(second)
+    assert stage.served == "web-2"
+    stage.turn(first)
+    assert stage.served == "web-1"
+    uploads = [path for method, path in stage.emulator.faults.seen if method == "PUT" and "/files/" in path]
+    assert len(uploads) == 3, "each content is sent once"
+    assert "netlify: 1 of 3 files to send" in stage.told
+
+
+def test_what_is_there_is_found_again_and_not_made_twice(stage: Stage) -> None:
+    one = stage.stage("web-1")
+    assert stage.stage("web-1") == one
+    assert len(stage.emulator.deploys) == 1
+
+
+def test_what_others_published_is_known_for_the_way_back(stage: Stage) -> None:
+    assert stage.run(lambda netlify: netlify.present(SERVICE)) is None
+    stage.turn(stage.stage("by-hand"))
+    there = stage.run(lambda netlify: netlify.present(SERVICE))
+    assert there
+    stage.turn(stage.stage("web-2"))
+    stage.turn(there)
+    assert stage.served == "by-hand"
+
+
+def test_drafts_go_and_what_users_had_stays(stage: Stage) -> None:
+    live, draft = stage.stage("web-1"), stage.stage("web-2")
+    stage.turn(live)
+    stage.run(
+        lambda netlify: netlify.retire([Named(SERVICE, "web-1"), Named(SERVICE, "web-2"), Named(SERVICE, "x")], 1)
+    )
+    assert set(stage.emulator.deploys) == {live.handle["deploy"]}
+    looks = [Named(SERVICE, one.id, one.handle) for one in (live, draft)]
+    seen = stage.run(lambda netlify: netlify.look(looks))
+    assert (seen["web-1"].present, seen["web-2"].present) == (True, False)
+    assert "deleted" in seen["web-2"].exit
+
+
+def test_a_large_site_is_worked_through_after_the_answer(stage: Stage) -> None:
+    files = {f"f{number}_txt": f"content {number % 100}" for number in range(600)}
+    stage.turn(stage.stage("web-1", **files))
+    assert get_text(f"{stage.url}/s/shop/f599.txt") == "content 99"
+    assert stage.told[0] == "netlify: prepared"
+
+
+def test_a_locked_site_is_said_before_anything_is_sent(stage: Stage) -> None:
+    stage.turn(stage.stage("web-1"))
+    (deploy,) = stage.emulator.deploys.values()
+    deploy.locked = True
+    with pytest.raises(PlatformError, match="site shop is locked to deploy"):
+        stage.stage("web-2")
+    assert len(stage.emulator.deploys) == 1
+
+
+def test_a_site_that_is_locked_in_between_is_not_published(stage: Stage) -> None:
+    stage.turn(stage.stage("web-1"))
+    second = stage.stage("web-2")
+    next(iter(stage.emulator.deploys.values())).locked = True
+    with pytest.raises(PlatformError, match="locked"):
+        stage.turn(second)
+    assert stage.served == "web-1"
+
+
+def test_a_deploy_that_ends_in_error_says_why(stage: Stage) -> None:
+    stage.emulator.broken = "the site is too large"
+    with pytest.raises(PlatformError, match="the site is too large"):
+        stage.stage("web-1")
+
+
+@pytest.mark.parametrize(("token", "text"), [(None, "missing"), ("wrong", "refused")])
+def test_a_wrong_token_is_named_by_its_variable_only(stage: Stage, token: str | None, text: str) -> None:
+    with pytest.raises(PlatformError, match=f"token is {text}") as raised:
+        stage.run(lambda netlify: netlify.present(SERVICE), token)
+    assert "NETLIFY_AUTH_TOKEN" in str(raised.value)
+    assert "wrong" not in str(raised.value)
+
+
+def test_an_unknown_site_is_said(stage: Stage) -> None:
+    with pytest.raises(PlatformError, match="GET /sites/shap: Not Found"):
+        stage.run(lambda netlify: netlify.present(replace(SERVICE, settings={"site": "shap"})))
+
+
+EVERY = (("GET", "/sites/shop$"), ("GET", "/deploys$"), ("PUT", "/files/"), ("GET", "/deploys/[0-9a-f]+$"))
+PASSING = [
+    Fault(method, path, kind, times=times, status=status, headers=headers, body=body, delay=0.05)
+    for method, path in EVERY
+    for kind, times, status, headers, body in (
+        (Kind.STATUS, 2, 500, {}, "boom"), (Kind.STATUS, 1, 502, {}, "<html>bad gateway</html>"),
+        (Kind.STATUS, 1, 200, {"content-type": "text/html"}, "<html>login</html>"), (Kind.STATUS, 1, 200, {}, ""),
+        (Kind.STATUS, 1, 429, {"Retry-After": "0"}, ""), (Kind.STATUS, 5, 429, {"X-RateLimit-Reset": "0.01"}, ""),
+        (Kind.LOST, 2, 0, {}, ""), (Kind.DROPPED, 2, 0, {}, ""), (Kind.SLOW, 1, 0, {}, ""),
+    )
+    if (method, status) != ("PUT", 200)  # nothing is read of an upload's answer
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault.method}{fault.path}-{fault.kind}-{fault.status}")
+def test_what_passes_is_repeated(stage: Stage, fault: Fault) -> None:
+    planned = replace(fault)
+    stage.emulator.faults.planned = [planned]
+    stage.turn(stage.stage("web-1"))
+    assert stage.served == "web-1"
+    assert planned.times == 0
+    assert len(stage.emulator.deploys) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.DROPPED])
+def test_a_create_whose_fate_is_unknown_is_looked_for(stage: Stage, kind: Kind) -> None:
+    stage.emulator.faults.planned = [Fault("POST", "/deploys$", kind)]
+    with pytest.raises(LostAnswerError, match="Netlify: POST /sites/site-shop/deploys"):
+        stage.stage("web-1")
+    stage.stage("web-1")
+    assert len(stage.emulator.deploys) == 1
+
+
+def test_a_publish_whose_answer_is_lost_is_seen_to_be_done(stage: Stage) -> None:
+    first = stage.stage("web-1")
+    stage.emulator.faults.planned = [Fault("POST", "/restore$", Kind.LOST)]
+    stage.turn(first)
+    assert stage.served == "web-1"
+
+
+def test_a_publish_that_did_not_arrive_is_sent_again(stage: Stage) -> None:
+    first = stage.stage("web-1")
+    stage.emulator.faults.planned = [Fault("POST", "/restore$", Kind.DROPPED)]
+    with pytest.raises(LostAnswerError, match="restore"):
+        stage.turn(first)
+    stage.turn(first)
+    assert stage.served == "web-1"
+
+
+def test_a_provider_that_is_down_is_named(stage: Stage) -> None:
+    stage.emulator.faults.planned = [Fault(".*", ".*", Kind.STATUS, times=100, status=503)]
+    with pytest.raises(TransientError, match="Netlify: GET /sites/shop: status 503") as raised:
+        stage.stage("web-1")
+    assert TOKEN not in str(raised.value)
+    assert len(stage.emulator.faults.seen) == 3
+
+
+def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
+    for name in ("index.html", ".env", ".well-known/x", "a/b.txt", "_headers"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("hello")
+    (tmp_path / "passwd").symlink_to("/etc/passwd")
+    digest = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
+    assert digests(tmp_path) == dict.fromkeys((".well-known/x", "_headers", "a/b.txt", "index.html"), digest)
+    (tmp_path / "what?").write_text("")
+    with pytest.raises(PlatformError, match=r"cannot serve what\?"):
+        digests(tmp_path)
