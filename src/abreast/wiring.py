@@ -31,9 +31,16 @@ from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.netlify.settings import NetlifySettings
+from abreast.platforms.render.client import RENDER, Render
+from abreast.platforms.render.platform import RenderPlatform
+from abreast.platforms.render.settings import RenderSettings
 from abreast.source.git import Git
 
-PLATFORMS: Mapping[str, type[BaseModel]] = {"local": LocalSettings, "netlify": NetlifySettings}
+PLATFORMS: Mapping[str, type[BaseModel]] = {
+    "local": LocalSettings,
+    "netlify": NetlifySettings,
+    "render": RenderSettings,
+}
 """Every platform's name and the model of its settings in abreast.yml."""
 
 LEDGER: type[SqliteLedger] = SqliteLedger
@@ -79,6 +86,7 @@ class Place:
         return {
             "local": LocalPlatform(home, self.state / "logs" / environment, self._inherited()),
             "netlify": NetlifyPlatform(Netlify(self._api(NETLIFY, "NETLIFY_API_URL"))),
+            "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL"))),
         }
 
     def _api(self, provider: Provider, variable: str) -> Api:

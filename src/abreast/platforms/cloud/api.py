@@ -66,8 +66,7 @@ class Api:
 
     GET, PUT and DELETE are repeated, three attempts in all; others only where they cannot have arrived. A rate
     limit is waited for beside that. Raises PlatformError that names the provider and the request, never a
-    credential; TransientError where a repeat may help; LostAnswerError where the fate of a request that is not
-    safe to repeat is unknown.
+    credential; LostAnswerError where the fate of a request that is not safe to repeat is unknown.
     """
 
     def __init__(self, provider: Provider, base: str, token: Secret | None, pause: float = 0.5) -> None:
@@ -96,14 +95,16 @@ class Api:
         await self._sent(request, lambda _: None)
 
     async def _sent(self, request: Request, read: Callable[[httpx2.Response], T]) -> T:
-        for attempt in range(1, ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return read(await self._within_limits(request))
             except LostAnswerError:
                 raise
-            except TransientError:
+            except TransientError as error:
+                if attempt == ATTEMPTS:
+                    raise PlatformError(f"{error.what} ({ATTEMPTS} times)", need=error.need) from error
                 await asyncio.sleep(self._pause * 2 ** (attempt - 1))
-        return read(await self._within_limits(request))
+        raise AssertionError("the last attempt returns or raises")
 
     async def _within_limits(self, request: Request) -> httpx2.Response:
         waited = 0.0

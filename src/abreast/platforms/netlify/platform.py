@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
+from abreast.platforms.cloud.polling import pauses
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.netlify.client import Deploy, Netlify, Site
 from abreast.platforms.netlify.files import digests
@@ -20,7 +22,7 @@ WANTED = frozenset({"prepared", "uploading", "uploaded", "processing", "processe
 
 BROKEN = frozenset({"error", "rejected"})
 PAUSE = 1.0
-"""Seconds between two looks at a deploy: with 500 requests a minute, room for eight at once."""
+"""Seconds between two looks at a deploy, at last: with 500 requests a minute, room for eight at once."""
 
 
 FRESH = 5.0
@@ -85,13 +87,15 @@ class NetlifyPlatform(Platform):
 
     async def _follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
         """Wait for one of the states; each that comes is told."""
-        while deploy.state not in until:
+        for pause in pauses(self._pause):
+            if deploy.state in until:
+                break
             if deploy.state in BROKEN:
                 raise PlatformError(
                     f"Netlify ended deploy {deploy.id} as {deploy.state}: {deploy.error_message or 'no reason given'}",
                     need="a deploy that gets ready; users still reach what they did",
                 )
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(pause)
             before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
             if deploy.state != before:
                 await tell(service.name, f"netlify: {deploy.state}")
@@ -128,11 +132,11 @@ class NetlifyPlatform(Platform):
             await self._netlify.publish(site, deploy)
         except LostAnswerError as error:
             lost = error
-        for _ in range(3 if lost else 30):
+        for pause in islice(pauses(self._pause), 6 if lost else 30):
             if await self._is_published(service, deploy):
                 await tell(service.name, f"netlify: {deploy} is published")
                 return
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(pause)
         raise lost or PlatformError(
             f"Netlify does not publish deploy {deploy} of {_site_of(service)}",
             need="a site that is not locked to another deploy",

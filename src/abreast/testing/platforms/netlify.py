@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from abreast.testing.platforms.common import authorised, now
 from abreast.testing.platforms.faults import Faults
 
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
@@ -89,15 +90,15 @@ class NetlifyEmulator:
     # ── what is asked ──────────────────────────────────────────────────────────────────────────
 
     async def _accounts(self, request: Request) -> Response:
-        _authorised(request)
+        authorised(request, TOKEN)
         return JSONResponse([ACCOUNT])
 
     async def _nothing(self, request: Request) -> Response:
-        _authorised(request)
+        authorised(request, TOKEN)
         return JSONResponse([])
 
     async def _sites(self, request: Request) -> Response:
-        _authorised(request)
+        authorised(request, TOKEN)
         name = request.query_params.get("name")
         return JSONResponse([self._of_site(request, one) for one in self.sites.values() if name in {None, one.name}])
 
@@ -123,7 +124,7 @@ class NetlifyEmulator:
             title=request.query_params.get("title", body.get("title", "")),
             draft=bool(body.get("draft")),
             branch=body.get("branch") or "main",
-            created=_now(),
+            created=now(),
         )
         self.deploys[deploy.id] = deploy
         if "files" in body:
@@ -229,7 +230,7 @@ class NetlifyEmulator:
                 self._publish(deploy)
 
     def _publish(self, deploy: Deploy) -> None:
-        deploy.draft, deploy.published = False, _now()
+        deploy.draft, deploy.published = False, now()
         self.sites[deploy.site_id].live = deploy.id
 
     def _lacking(self, deploy: Deploy) -> list[str]:
@@ -265,18 +266,13 @@ class NetlifyEmulator:
         }
 
     def _asked_site(self, request: Request) -> Site:
-        _authorised(request)
+        authorised(request, TOKEN)
         wanted = request.path_params["site"]
         return next((one for one in self.sites.values() if one.name == wanted), None) or self.sites[wanted]
 
     def _asked_deploy(self, request: Request) -> Deploy:
-        _authorised(request)
+        authorised(request, TOKEN)
         return self.deploys[request.path_params["deploy"]]
-
-
-def _authorised(request: Request) -> None:
-    if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-        raise PermissionError
 
 
 async def _not_found(_: Request, __: Exception) -> Response:
@@ -289,7 +285,3 @@ async def _refused(_: Request, __: Exception) -> Response:
 
 def _base(request: Request) -> str:
     return str(request.base_url).rstrip("/")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

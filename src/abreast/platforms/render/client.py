@@ -1,0 +1,110 @@
+"""Render's API, as far as it is needed; https://api-docs.render.com."""
+
+from pydantic import BaseModel, Field
+
+from abreast.platforms.cloud.api import Api, Provider, Request
+
+RENDER = Provider("Render", "https://api.render.com", "/v1", "RENDER_API_KEY", "an API key of the service's workspace")
+
+UNDER_WAY = frozenset({"created", "queued", "build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
+FAILED = frozenset({"build_failed", "pre_deploy_failed", "update_failed", "canceled"})
+
+
+class Commit(BaseModel):
+    """What a deploy was made of."""
+
+    id: str | None = None
+
+
+class Deploy(BaseModel):
+    """A deploy of a service."""
+
+    id: str
+    status: str
+    commit: Commit | None = None
+    trigger: str | None = None
+    createdAt: str | None = None  # noqa: N815 (Render's name)
+
+    @property
+    def of(self) -> str:
+        """The commit that it was made of, "" for one of an image."""
+        return (self.commit.id if self.commit else None) or ""
+
+
+class Disk(BaseModel):
+    """A service's disk."""
+
+    name: str = ""
+
+
+class Details(BaseModel):
+    """What differs by a service's kind."""
+
+    url: str | None = None
+    disk: Disk | None = None
+
+
+class Service(BaseModel):
+    """A service."""
+
+    id: str
+    name: str
+    owner: str = Field("", alias="ownerId")
+    auto_deploy: str = Field("no", alias="autoDeploy")
+    suspended: str = "not_suspended"
+    dashboard: str = Field("", alias="dashboardUrl")
+    details: Details = Field(default_factory=Details, alias="serviceDetails")
+
+
+class _Listed(BaseModel):
+    deploy: Deploy
+
+
+class _Line(BaseModel):
+    message: str = ""
+
+
+class _Logs(BaseModel):
+    logs: list[_Line] = Field(default_factory=list)
+
+
+class Render:
+    """The calls, one method each; errors are the Api's."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def service(self, id: str) -> Service:
+        """Return a service."""
+        return await self._api.ask(Service, Request("GET", f"/services/{id}"))
+
+    async def stop_auto_deploy(self, id: str) -> None:
+        """Keep Render from deploying a service by itself."""
+        await self._api.tell(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
+
+    async def deploys(self, id: str) -> list[Deploy]:
+        """Return a service's latest deploys, newest first."""
+        listed = await self._api.ask(list[_Listed], Request("GET", f"/services/{id}/deploys", query={"limit": 100}))
+        return [one.deploy for one in listed]
+
+    async def deploy(self, id: str, deploy: str) -> Deploy:
+        """Return a deploy as it stands."""
+        return await self._api.ask(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
+
+    async def begin(self, id: str, commit: str) -> None:
+        """Begin a deploy of a commit; it is found by listing, since Render may answer without naming it."""
+        await self._api.tell(Request("POST", f"/services/{id}/deploys", {"commitId": commit}))
+
+    async def roll_back(self, id: str, deploy: str) -> None:
+        """Begin a deploy of what an earlier one built."""
+        await self._api.tell(Request("POST", f"/services/{id}/rollback", {"deployId": deploy}))
+
+    async def cancel(self, id: str, deploy: str) -> None:
+        """Stop a deploy that is under way; what users reach stays."""
+        await self._api.tell(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
+
+    async def logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
+        """Return the last lines that a service and its builds printed, oldest first."""
+        query = {"ownerId": owner, "resource": id, "limit": count, "direction": "backward"}
+        found = await self._api.ask(_Logs, Request("GET", "/logs", query=query))
+        return tuple(line.message for line in reversed(found.logs))

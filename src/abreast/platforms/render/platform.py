@@ -1,0 +1,188 @@
+"""The Render platform: nothing can be up there without users, so a service is deployed, and goes live, in the turn."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+
+from abreast.core.errors import PlatformError, TransientError
+from abreast.core.model import Address, Service, Version
+from abreast.platforms.cloud.api import LostAnswerError
+from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.render.client import FAILED, UNDER_WAY, Deploy, Render
+
+PAUSE = 3.0
+"""Seconds between two looks at a deploy, at last: with 400 requests a minute, room for twenty at once."""
+
+FRESH = 10.0
+"""Seconds for which a look at a service serves others, too."""
+
+TAIL = 20
+LOOKS = 10
+"""How often a deploy that was asked for is looked for, before it counts as not begun."""
+
+
+class RenderPlatform(Platform):
+    """Deploys commits to services that are there; Render builds them."""
+
+    name = "render"
+
+    def __init__(self, render: Render, pause: float = PAUSE) -> None:
+        self._render = render
+        self._pause = pause
+        self._looks: dict[str, tuple[float, Deploy | None]] = {}
+
+    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
+        """No candidates, no common moment, and always a version."""
+        notes = ("goes live in the turn: Render has no candidate without users", "its auto-deploy is turned off")
+        return Abilities(candidates=False, together=False, empties=False, notes=notes)
+
+    async def present(self, service: Service) -> Version | None:
+        """Return the deploy that is live, whoever made it."""
+        id_ = _id(service)
+        there, live = await asyncio.gather(self._render.service(id_), self._live(id_))
+        if there.suspended != "not_suspended":
+            raise PlatformError(
+                f"the Render service {there.name} is suspended",
+                need="one that runs",
+                next=f"resume it: {there.dashboard}",
+            )
+        return (
+            _version(f"{service.name}-render-{live.id}", service, there.details.url, live.of, live.id) if live else None
+        )
+
+    async def stage(self, order: Order, tell: Tell) -> Version:
+        """See that the service is there, and keep Render from deploying it by itself."""
+        there = await self._render.service(_id(order.service))
+        if there.auto_deploy == "yes":
+            with suppress(LostAnswerError):
+                await self._render.stop_auto_deploy(there.id)
+            await tell(order.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
+        if there.details.disk:
+            await tell(
+                order.service.name, "render: with a disk there is a pause: one instance, stopped before the next"
+            )
+        return _version(order.version, order.service, there.details.url, order.commit)
+
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
+        """Deploy each commit, or go back to the deploy that is named, and follow it until it is live."""
+        await asyncio.gather(*(self._move(move.service, move.to, tell) for move in moves if move.to))
+
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:
+        """Nothing: Render ends the old version itself, and keeps its build to be gone back to."""
+
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+        """Tell of each version whether it is what its service runs."""
+        return {version.id: await self._seen(version) for version in versions}
+
+    async def down(self) -> None:
+        """Leave all as it is: nothing of it runs on this machine."""
+
+    # ── the turn ───────────────────────────────────────────────────────────────────────────────
+
+    async def _move(self, service: Service, version: Version, tell: Tell) -> None:
+        id_, commit, wanted = _id(service), version.handle["commit"], version.handle.get("deploy")
+        deploys = await self._render.deploys(id_)
+        live = next((one for one in deploys if one.status == "live"), None)
+        coming = next((one for one in deploys if one.status in UNDER_WAY), None)
+        if coming and coming.of != commit:
+            await tell(service.name, f"render: {coming.id} of {coming.of[:7]} is cancelled")
+            await self._render.cancel(id_, coming.id)
+            coming = None
+        if coming is None and live and live.of == commit:
+            return
+        if coming is None:
+            coming = await self._begun(id_, commit, wanted or _built(deploys, commit), {one.id for one in deploys})
+        try:
+            await self._follow(service, coming, tell)
+        finally:
+            self._looks.pop(id_, None)
+
+    async def _begun(self, id_: str, commit: str, built: str | None, known: set[str]) -> Deploy:
+        """Begin a deploy, from an earlier one's build where it is still there, and find it in the list."""
+        lost = None
+        try:
+            await self._begin(id_, commit, built)
+        except LostAnswerError as error:
+            lost = error
+        for pause in islice(pauses(self._pause), 4 if lost else LOOKS):
+            for deploy in await self._render.deploys(id_):
+                if deploy.id not in known and deploy.of == commit:
+                    return deploy
+            await asyncio.sleep(pause)
+        raise lost or PlatformError(
+            f"Render took a deploy of {commit[:7]} to {id_} but lists none", next="abreast deploy"
+        )
+
+    async def _begin(self, id_: str, commit: str, built: str | None) -> None:
+        if built:
+            try:
+                await self._render.roll_back(id_, built)
+            except TransientError:
+                raise
+            except PlatformError:  # its build is gone, so the commit is built again
+                built = None
+        if not built:
+            await self._render.begin(id_, commit)
+
+    async def _follow(self, service: Service, deploy: Deploy, tell: Tell) -> None:
+        id_, told = _id(service), ""
+        for pause in pauses(self._pause):
+            if deploy.status != told:
+                told = deploy.status
+                await tell(service.name, f"render: {deploy.id} {told}")
+            if deploy.status == "live":
+                return
+            if deploy.status in FAILED or deploy.status == "deactivated":
+                raise await self._failure(service, deploy)
+            await asyncio.sleep(pause)
+            deploy = await self._render.deploy(id_, deploy.id)
+
+    async def _failure(self, service: Service, deploy: Deploy) -> PlatformError:
+        there = await self._render.service(_id(service))
+        lines: tuple[str, ...] = ()
+        with suppress(PlatformError):
+            lines = await self._render.logs(there.owner, there.id, TAIL)
+        log = "".join(f"\n    {line}" for line in lines)
+        return PlatformError(
+            f"Render ended deploy {deploy.id} of {there.name} as {deploy.status}; users reach what they did{log}",
+            need="a commit that Render can build and start",
+            next=there.dashboard,
+        )
+
+    # ── looks ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _live(self, id_: str) -> Deploy | None:
+        return next((one for one in await self._render.deploys(id_) if one.status == "live"), None)
+
+    async def _seen(self, version: Named) -> Sighting:
+        id_, now = _id(version.service), asyncio.get_running_loop().time()
+        at, live = self._looks.get(id_, (-FRESH, None))
+        if now - at >= FRESH:
+            live = await self._live(id_)
+            self._looks[id_] = now, live
+        if live and live.of == version.handle.get("commit"):
+            return Sighting(present=True)
+        return Sighting(present=False, exit=f"Render runs {live.of[:7] if live else 'nothing'} instead")
+
+
+def _id(service: Service) -> str:
+    return str(service.settings["service"])
+
+
+def _built(deploys: Sequence[Deploy], commit: str) -> str | None:
+    """Return the newest deploy of a commit that was live once, so that its build may still be there."""
+    return next((one.id for one in deploys if one.of == commit and one.status == "deactivated"), None)
+
+
+def _version(id: str, service: Service, url: str | None, commit: str, deploy: str = "") -> Version:
+    address = (url or "").rstrip("/")
+    return Version(
+        id,
+        service.name,
+        probes=(),
+        url=address,
+        turned=(Address(address),) if address else (),
+        handle={"commit": commit, **({"deploy": deploy} if deploy else {})},
+    )

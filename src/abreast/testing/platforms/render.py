@@ -1,0 +1,269 @@
+"""Render's API, emulated: deploys of commits, roll back, cancel, logs; and the services themselves, as processes."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from abreast.testing.platforms.common import authorised, now
+from abreast.testing.platforms.faults import Faults
+
+TOKEN = "render-key"  # noqa: S105 (the emulator's own)
+OWNER = "tea-emulated"
+
+
+@dataclass
+class Deploy:
+    """A deploy as it is kept."""
+
+    id: str
+    commit: str
+    trigger: str
+    status: str = "created"
+    created: str = field(default_factory=now)
+
+
+@dataclass
+class Service:
+    """A service: ``command`` runs in a checkout of ``repo``; ``process`` is what users reach."""
+
+    id: str
+    name: str
+    repo: Path
+    command: str
+    health: str
+    auto_deploy: str = "yes"
+    disk: bool = False
+    deploys: list[Deploy] = field(default_factory=list)
+    process: "subprocess.Popen[bytes] | None" = None
+    port: int = 0
+    log: list[str] = field(default_factory=list)
+
+
+class RenderEmulator:
+    """Use ``app`` with ``Served``; ``services`` and ``faults.planned`` can be read and changed.
+
+    A deploy goes on each time that it is asked for, so that tests need not wait. ``queued``: a new deploy is
+    answered with 202 and nothing. ``broken``: builds fail, with this line in the log. ``stuck``: deploys stay in
+    this status. ``forgotten``: builds of earlier deploys are gone, so that none can be rolled back to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.services: dict[str, Service] = {}
+        self.queued = False
+        self.broken: str | None = None
+        self.stuck: str | None = None
+        self.forgotten = False
+        self._one_at_a_time = asyncio.Lock()
+        self.faults = Faults(Starlette(routes=[
+            Route("/v1/services/{service}", self._get, methods=["GET"]),
+            Route("/v1/services/{service}", self._patch, methods=["PATCH"]),
+            Route("/v1/services/{service}/deploys", self._list, methods=["GET"]),
+            Route("/v1/services/{service}/deploys", self._create, methods=["POST"]),
+            Route("/v1/services/{service}/deploys/{deploy}", self._deploy, methods=["GET"]),
+            Route("/v1/services/{service}/deploys/{deploy}/cancel", self._cancel, methods=["POST"]),
+            Route("/v1/services/{service}/rollback", self._rollback, methods=["POST"]),
+            Route("/v1/logs", self._logs, methods=["GET"]),
+            Route("/r/{name}/{path:path}", self._serve),
+        ], exception_handlers={KeyError: _not_found, PermissionError: _refused}))  # fmt: skip
+        self.app = self.faults
+
+    def add_service(self, name: str, repo: Path, command: str, health: str = "/") -> Service:
+        """Make a service, without a deploy."""
+        service = Service(f"srv-{name}", name, repo, command, health)
+        self.services[service.id] = service
+        return service
+
+    def close(self) -> None:
+        """End every process."""
+        for service in self.services.values():
+            _end(service.process)
+
+    # ── what is asked ──────────────────────────────────────────────────────────────────────────
+
+    async def _get(self, request: Request) -> Response:
+        return JSONResponse(self._of_service(request, self._asked(request)))
+
+    async def _patch(self, request: Request) -> Response:
+        service = self._asked(request)
+        service.auto_deploy = (await request.json()).get("autoDeploy", service.auto_deploy)
+        return JSONResponse(self._of_service(request, service))
+
+    async def _list(self, request: Request) -> Response:
+        service = self._asked(request)
+        limit = int(request.query_params.get("limit", 20))
+        for deploy in list(service.deploys):
+            await self._go_on(service, deploy)
+        found = reversed(service.deploys[-limit:])
+        return JSONResponse([{"cursor": one.id, "deploy": _of_deploy(one)} for one in found])
+
+    async def _create(self, request: Request) -> Response:
+        service, body = self._asked(request), await request.json()
+        commit = body.get("commitId") or _git(service.repo, "rev-parse", "HEAD")
+        deploy = self._begin(service, commit, "api")
+        return Response(status_code=202) if self.queued else JSONResponse(_of_deploy(deploy), 201)
+
+    async def _deploy(self, request: Request) -> Response:
+        service = self._asked(request)
+        deploy = _named(service, request.path_params["deploy"])
+        await self._go_on(service, deploy)
+        return JSONResponse(_of_deploy(deploy))
+
+    async def _cancel(self, request: Request) -> Response:
+        deploy = _named(self._asked(request), request.path_params["deploy"])
+        deploy.status = "canceled"
+        return JSONResponse(_of_deploy(deploy))
+
+    async def _rollback(self, request: Request) -> Response:
+        service = self._asked(request)
+        old = _named(service, (await request.json())["deployId"])
+        if self.forgotten:
+            return JSONResponse({"id": "x", "message": "the build of this deploy is not there any more"}, 400)
+        deploy = self._begin(service, old.commit, "rollback")
+        deploy.status = "update_in_progress"
+        return JSONResponse(_of_deploy(deploy), 201)
+
+    async def _logs(self, request: Request) -> Response:
+        authorised(request, TOKEN)
+        service = self.services[request.query_params["resource"]]
+        lines = [
+            {"id": str(n), "labels": [], "message": text, "timestamp": now()} for n, text in enumerate(service.log)
+        ]
+        told = {"hasMore": False, "nextStartTime": now(), "nextEndTime": now(), "logs": lines[::-1]}
+        return JSONResponse(told)
+
+    async def _serve(self, request: Request) -> Response:
+        service = next(one for one in self.services.values() if one.name == request.path_params["name"])
+        async with httpx2.AsyncClient(timeout=10) as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{service.port}/{request.path_params['path']}")
+            except httpx2.HTTPError:
+                return Response("bad gateway", 502)
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+    # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
+
+    def _begin(self, service: Service, commit: str, trigger: str) -> Deploy:
+        for other in service.deploys:
+            if other.status in {"created", "build_in_progress", "update_in_progress"}:
+                other.status = "canceled"
+        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger)
+        service.deploys.append(deploy)
+        return deploy
+
+    async def _go_on(self, service: Service, deploy: Deploy) -> None:
+        async with self._one_at_a_time:
+            if deploy.status == self.stuck:
+                return
+            if deploy.status == "created":
+                deploy.status = "build_in_progress"
+            elif deploy.status == "build_in_progress":
+                deploy.status = "build_failed" if self.broken else "update_in_progress"
+                service.log += [self.broken] if self.broken else []
+            elif deploy.status == "update_in_progress":
+                await self._go_live(service, deploy)
+
+    async def _go_live(self, service: Service, deploy: Deploy) -> None:
+        """Start the commit, and let users reach it once it is healthy."""
+        new, port = await asyncio.to_thread(self._started, service, deploy.commit)
+        if not await _healthy(port, service.health):
+            await asyncio.to_thread(_end, new)
+            deploy.status = "update_failed"
+            service.log.append("the health check did not pass")
+            return
+        for other in service.deploys:
+            if other.status == "live":
+                other.status = "deactivated"
+        old, service.process, service.port, deploy.status = service.process, new, port, "live"
+        await asyncio.to_thread(_end, old)
+
+    def _started(self, service: Service, commit: str) -> "tuple[subprocess.Popen[bytes], int]":
+        room = Path(tempfile.mkdtemp(dir=self._folder))
+        archive = subprocess.run(["git", "archive", commit], cwd=service.repo, check=True, capture_output=True).stdout
+        subprocess.run(["tar", "x"], cwd=room, input=archive, check=True)
+        port = _free_port()
+        env = {**os.environ, "PORT": str(port), "RENDER": "true", "RENDER_GIT_COMMIT": commit}
+        command = ["/bin/sh", "-c", service.command]
+        return subprocess.Popen(command, cwd=room, env=env, start_new_session=True), port
+
+    def _asked(self, request: Request) -> Service:
+        authorised(request, TOKEN)
+        return self.services[request.path_params["service"]]
+
+    def _of_service(self, request: Request, service: Service) -> dict[str, Any]:
+        base = str(request.base_url).rstrip("/")
+        disk = {"disk": {"id": "dsk-1", "name": "data", "sizeGB": 1, "mountPath": "/data"}} if service.disk else {}
+        return {
+            "id": service.id, "name": service.name, "ownerId": OWNER, "slug": service.name, "type": "web_service",
+            "autoDeploy": service.auto_deploy, "branch": "main", "repo": "https://example.org/repo", "rootDir": "",
+            "dashboardUrl": f"{base}/dashboard/{service.id}", "suspended": "not_suspended", "suspenders": [],
+            "notifyOnFail": "default", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+            "serviceDetails": {
+                "url": f"{base}/r/{service.name}", "env": "docker", "runtime": "docker", "plan": "starter",
+                "region": "frankfurt", "numInstances": 1, "buildPlan": "starter", "healthCheckPath": service.health,
+                "openPorts": [], "envSpecificDetails": {"dockerCommand": "", "dockerContext": "", "dockerfilePath": ""},
+                **disk,
+            },
+        }  # fmt: skip
+
+
+def _of_deploy(deploy: Deploy) -> dict[str, Any]:
+    return {
+        "id": deploy.id, "status": deploy.status, "trigger": deploy.trigger, "createdAt": deploy.created,
+        "updatedAt": deploy.created,
+        "commit": {"id": deploy.commit, "message": "", "createdAt": deploy.created},
+    }  # fmt: skip
+
+
+def _named(service: Service, id: str) -> Deploy:
+    found = {deploy.id: deploy for deploy in service.deploys}
+    return found[id]
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return JSONResponse({"id": "x", "message": "not found"}, 404)
+
+
+async def _refused(_: Request, __: Exception) -> Response:
+    return JSONResponse({"id": "x", "message": "unauthorized"}, 401)
+
+
+async def _healthy(port: int, path: str, patience: float = 5.0) -> bool:
+    deadline = asyncio.get_running_loop().time() + patience
+    async with httpx2.AsyncClient(timeout=5) as client:
+        while asyncio.get_running_loop().time() < deadline:
+            with suppress(httpx2.HTTPError):
+                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code < 400:
+                    return True
+            await asyncio.sleep(0.05)
+    return False
+
+
+def _end(process: "subprocess.Popen[bytes] | None") -> None:
+    if process:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _git(repo: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=repo, check=True, capture_output=True, text=True).stdout.strip()
