@@ -1,71 +1,82 @@
 """Commands of abreast by fork: a process that has imported everything once makes each in a moment.
 
-For tests that run very many; each is a process of its own still, to be killed like any other.
+Each is a process of its own still, with its own folder, variables and output, to be killed like any other.
 """
 
+import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import traceback
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from abreast.cli import deploying  # noqa: F401 (what takes long to import)
-from abreast.cli.main import run
-from abreast.testing import crash
+LONGEST = 100
+"""Seconds after which a command is killed."""
 
 
-class Forks:
-    """Runs commands one after the other; ``close`` ends it."""
+def run(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None, killed_at: tuple[int, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in ``folder`` to its end, or until it is killed at that write to the ledger."""
+    with tempfile.TemporaryDirectory() as outputs:
+        order = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "variables": {**os.environ, **(variables or {})},
+            "killed_at": killed_at,
+            "outputs": outputs,
+        }
+        parent = _parent()
+        assert parent.stdin
+        assert parent.stdout
+        parent.stdin.write(json.dumps(order) + "\n")
+        parent.stdin.flush()
+        code = int(parent.stdout.readline())
+        stdout, stderr = (Path(outputs, name).read_text() for name in ("stdout", "stderr"))
+    assert "Traceback" not in stdout + stderr, stdout + stderr
+    return subprocess.CompletedProcess(["abreast", *arguments], code, stdout, stderr)
 
-    def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
 
-    def run(self, folder: Path, *arguments: str, killed_at: tuple[int, str] | None = None) -> tuple[int, str]:
-        """Run a command in ``folder`` and return its exit code (negative: the signal) and what it printed."""
-        assert self._parent.stdin
-        assert self._parent.stdout
-        order = {"folder": str(folder), "arguments": arguments, "killed_at": killed_at}
-        self._parent.stdin.write(json.dumps(order) + "\n")
-        self._parent.stdin.flush()
-        answer = json.loads(self._parent.stdout.readline())
-        assert "Traceback" not in answer["output"], answer["output"]
-        return answer["code"], answer["output"]
-
-    def close(self) -> None:
-        self._parent.communicate(timeout=10)
+@cache
+def _parent() -> subprocess.Popen[str]:
+    parent = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(parent.communicate)
+    return parent
 
 
 def _serve() -> None:
+    from abreast.cli import deploying, main, views  # noqa: F401, PLC0415 (what takes long to import)
+    from abreast.testing import crash  # noqa: F401, PLC0415
+
     for line in sys.stdin:
-        order = json.loads(line)
-        output = Path(order["folder"]).parent / "output"
         child = os.fork()
         if child == 0:
-            _be(order, output)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        sys.stdout.write(json.dumps({"code": code, "output": output.read_text()}) + "\n")
+            _be(json.loads(line))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
 
 
-def _be(order: dict[str, Any], output: Path) -> None:
+def _be(order: dict[str, Any]) -> None:
     """Become the command, as a shell would start it."""
     code = 70
     try:
         os.setsid()
+        signal.alarm(LONGEST)
         os.chdir(order["folder"])
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.environ.clear()
+        os.environ.update(order["variables"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(f"{order['outputs']}/{name}", os.O_WRONLY | os.O_CREAT), number)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the process's own)
-        if order["killed_at"]:
-            code = crash.main([str(order["killed_at"][0]), order["killed_at"][1], *order["arguments"]])
-        else:
-            code = run(order["arguments"])
+        sys.argv[1:] = order["arguments"]
+        code = _command(order["killed_at"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 (shown to the test)
@@ -74,6 +85,15 @@ def _be(order: dict[str, Any], output: Path) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _command(killed_at: tuple[int, str] | None) -> int:
+    from abreast.__main__ import main  # noqa: PLC0415
+    from abreast.testing import crash  # noqa: PLC0415
+
+    if killed_at is None:
+        return main()
+    return crash.main([str(killed_at[0]), killed_at[1], *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+import forks
+
 APP = """
 import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,11 +135,7 @@ class Project:
         self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of abreast to its end; ``code`` is the exit code it must have."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False,
-            env={**os.environ, **(variables or {})}, stdin=subprocess.DEVNULL, timeout=100,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
+        done = forks.run(self.folder, *arguments, variables=variables)
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

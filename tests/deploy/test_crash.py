@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
+import forks
 from abreast.ledger.sqlite import SqliteLedger
-from forks import Forks
 from project import SICK_AFTER_USERS, Project, get
 
 DEPLOY = ("deploy", "--yes")
@@ -25,31 +24,24 @@ MOST = 60
 """More writes than any deployment here makes; the run that is not killed any more ends the search."""
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    made = Forks()
-    yield made
-    made.close()
-
-
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_of_a_deployment_it_goes_on(
-    project: Project, forks: Forks, group: int, moment: str
-) -> None:
-    assert forks.run(project.folder, *DEPLOY)[0] == 0
+def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
+    assert forks.run(project.folder, *DEPLOY).returncode == 0
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
         old = project.served()
         commit = project.commit()
-        if forks.run(project.folder, *DEPLOY, killed_at=(number, moment))[0] == 0:
+        if forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode == 0:
             assert number > 20
             break
         killed += 1
         recorded = _built(project)
-        if forks.run(project.folder, "resume")[0] != 0:
-            assert forks.run(project.folder, *DEPLOY)[0] == 0  # nothing had begun before the kill, or all was over
+        if forks.run(project.folder, "resume").returncode != 0:
+            assert (
+                forks.run(project.folder, *DEPLOY).returncode == 0
+            )  # nothing had begun before the kill, or all was over
         assert project.served() == {"frontend": commit, "backend": commit} != old
         _nothing_twice(project, commit, recorded)
     else:
@@ -59,23 +51,23 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(4))
-def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, forks: Forks, group: int) -> None:
+def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, group: int) -> None:
     good = project.commit()
-    assert forks.run(project.folder, *DEPLOY)[0] == 0
+    assert forks.run(project.folder, *DEPLOY).returncode == 0
     project.config["environments"]["local"]["settle"] = "20s"
     killed = 0
     for number in range(FIRST_WITH_USERS + group, MOST, 4):
         project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
         moment = "before" if number // 4 % 2 else "after"
         with _Users(project):
-            code, _ = forks.run(project.folder, *DEPLOY, killed_at=(number, moment))
+            code = forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
         if code == 1:
             break
         assert code == -signal.SIGKILL
         killed += 1
         if project.latest()["finished"] is None:
             with _Users(project):
-                assert forks.run(project.folder, "resume")[0] == 1
+                assert forks.run(project.folder, "resume").returncode == 1
         assert project.served() == {"frontend": good, "backend": good}
         assert project.latest()["state"] == "turned-back"
     else:
@@ -106,8 +98,7 @@ def test_cancel_of_one_that_was_cut_off_turns_it_back(project: Project) -> None:
 
 
 def crash(project: Project, number: int, moment: str) -> int:
-    command = [sys.executable, "-m", "abreast.testing.crash", str(number), moment, *DEPLOY]
-    return subprocess.run(command, cwd=project.folder, stdin=subprocess.DEVNULL, check=False).returncode
+    return forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
 
 
 class _Users:
