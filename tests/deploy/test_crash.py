@@ -28,20 +28,18 @@ MOST = 60
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
-    assert forks.run(project.folder, *DEPLOY).returncode == 0
+    project.deploy()
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
         old = project.served()
         commit = project.commit()
-        if forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode == 0:
+        if crash(project, number, moment) == 0:
             assert number > 20
             break
         killed += 1
         recorded = _built(project)
-        if forks.run(project.folder, "resume").returncode != 0:
-            assert (
-                forks.run(project.folder, *DEPLOY).returncode == 0
-            )  # nothing had begun before the kill, or all was over
+        if project.run("resume", code=None).returncode != 0:
+            project.deploy()  # nothing had begun before the kill, or all was over
         assert project.served() == {"frontend": commit, "backend": commit} != old
         _nothing_twice(project, commit, recorded)
     else:
@@ -53,21 +51,21 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, grou
 @pytest.mark.parametrize("group", range(4))
 def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, group: int) -> None:
     good = project.commit()
-    assert forks.run(project.folder, *DEPLOY).returncode == 0
+    project.deploy()
     project.config["environments"]["local"]["settle"] = "20s"
     killed = 0
     for number in range(FIRST_WITH_USERS + group, MOST, 4):
         project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
         moment = "before" if number // 4 % 2 else "after"
         with _Users(project):
-            code = forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
+            code = crash(project, number, moment)
         if code == 1:
             break
         assert code == -signal.SIGKILL
         killed += 1
         if project.latest()["finished"] is None:
             with _Users(project):
-                assert forks.run(project.folder, "resume").returncode == 1
+                project.run("resume", code=1)
         assert project.served() == {"frontend": good, "backend": good}
         assert project.latest()["state"] == "turned-back"
     else:
