@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def plan(id: str, environment: str = "local") -> Plan:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> SqliteLedger:
-    return SqliteLedger.open(tmp_path, lambda: datetime(2026, 11, 21, 1, 2, 3, 4000, UTC))
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    with SqliteLedger.open(tmp_path, lambda: datetime(2026, 11, 21, 1, 2, 3, 4000, UTC)) as opened:
+        yield opened
 
 
 def test_an_event_is_kept_once_by_its_key(ledger: SqliteLedger) -> None:

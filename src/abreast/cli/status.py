@@ -96,18 +96,21 @@ def _found(folder: str, only: str | None) -> dict[str, object]:
         raise _Told("nothing was deployed yet", "", "abreast deploy", 0)
     try:
         database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
-        (owner,) = database.execute("PRAGMA application_id").fetchone()
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if owner != words.APPLICATION_ID:
-            raise _Told(*words.foreign(file), 1)
-        if version > words.SCHEMA:
-            raise _Told(*words.newer(file, version), 1)
-        return _read(database, folder, only)
+        try:
+            return _read(database, file, only)
+        finally:
+            database.close()
     except sqlite3.Error as error:
         raise _Told(*words.damaged(file, str(error)), 1) from error
 
 
-def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[str, object]:
+def _read(database: sqlite3.Connection, file: str, only: str | None) -> dict[str, object]:
+    (owner,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if owner != words.APPLICATION_ID:
+        raise _Told(*words.foreign(file), 1)
+    if version > words.SCHEMA:
+        raise _Told(*words.newer(file, version), 1)
     latest = database.execute(
         "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
         " WHERE id IN (SELECT max(id) FROM deployments GROUP BY environment) ORDER BY environment"
@@ -123,7 +126,7 @@ def _read(database: sqlite3.Connection, folder: str, only: str | None) -> dict[s
     environments = {}
     for row in latest:
         if only in {None, row[0]}:
-            environments[row[0]] = _environment(database, folder, row)
+            environments[row[0]] = _environment(database, os.path.dirname(file), row)  # noqa: PTH120
     return {"project": latest[0][2] if latest else None, "environments": environments}
 
 
@@ -294,4 +297,8 @@ def _ago(moment: str) -> str:
 
 def _epoch(moment: str) -> float:
     """Seconds since the epoch of an ISO 8601 text in UTC."""
-    return float(sqlite3.connect(":memory:").execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])
+    database = sqlite3.connect(":memory:")
+    try:
+        return float(database.execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])
+    finally:
+        database.close()

@@ -150,8 +150,12 @@ class SqliteLedger(Ledger):
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id or a unique beginning or end of it."""
         text = id.upper()
-        fits = "id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1"
-        rows = self._rows(f"SELECT {_DEPLOYMENT} FROM deployments WHERE {fits}", text) if text else []
+        fits = "? IN (id, substr(id, 1, ?), substr(id, -?))"
+        rows = (
+            self._rows(f"SELECT {_DEPLOYMENT} FROM deployments WHERE {fits}", text, len(text), len(text))
+            if text
+            else []
+        )
         if len(rows) == 1:
             return _deployment(rows[0])
         latest = ", ".join(one.id for one in self.deployments(limit=3)) or "none yet"
@@ -166,9 +170,11 @@ class SqliteLedger(Ledger):
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
         found = self._rows(
-            f"SELECT {_DEPLOYMENT} FROM deployments WHERE ?1 IS NULL OR environment = ?1 ORDER BY id DESC LIMIT ?2",
-            environment, limit,
-        )  # fmt: skip
+            f"SELECT {_DEPLOYMENT} FROM deployments WHERE environment = coalesce(?, environment)"
+            " ORDER BY id DESC LIMIT ?",
+            environment,
+            limit,
+        )
         return tuple(map(_deployment, found))
 
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
