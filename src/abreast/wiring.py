@@ -25,6 +25,9 @@ from abreast.deploy.session import Desk
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.cloud.api import Api, Provider
+from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
+from abreast.platforms.huggingface.platform import HuggingFacePlatform
+from abreast.platforms.huggingface.settings import HuggingFaceSettings
 from abreast.platforms.interface import Platform
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.platforms.local.settings import LocalSettings
@@ -37,6 +40,7 @@ from abreast.platforms.render.settings import RenderSettings
 from abreast.source.git import Git
 
 PLATFORMS: Mapping[str, type[BaseModel]] = {
+    "huggingface": HuggingFaceSettings,
     "local": LocalSettings,
     "netlify": NetlifySettings,
     "render": RenderSettings,
@@ -85,6 +89,7 @@ class Place:
         home = self.state / "local" / environment
         return {
             "local": LocalPlatform(home, self.state / "logs" / environment, self._inherited()),
+            "huggingface": HuggingFacePlatform(Hub(self._api(HUGGING_FACE, "HF_ENDPOINT"))),
             "netlify": NetlifyPlatform(Netlify(self._api(NETLIFY, "NETLIFY_API_URL"))),
             "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL"))),
         }

@@ -44,7 +44,7 @@ def _fresh_checkout(run: Run, part: ServicePlan, room: Path) -> None:
 async def _run_command(run: Run, part: ServicePlan, room: Path) -> Failure | None:
     if part.service.build.run is None:
         return None
-    env, secrets = surroundings(run.ports, run.plan, part.service, part.commit)
+    env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
     command = Command(
         text=part.service.build.run,
         cwd=room,

@@ -68,7 +68,7 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
             need="what was built for this release",
             next="abreast deploy",
         )
-    env, secrets = surroundings(run.ports, run.plan, part.service, made.commit)
+    env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, made.commit)
     order = Order(
         version_id(part, run.plan.deployment),
         part.service,

@@ -1,13 +1,16 @@
 """The turn, and the turn back: all services of a platform move in one step, platforms side by side."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from abreast.core.errors import UsageError
 from abreast.core.model import Chapter, Failure, Live, Service, ServicePlan, Version
 from abreast.deploy.rollout import check, comes_without_users, version_id, with_users
 from abreast.deploy.run import Run, only_failures
+from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import Move, Named
 
@@ -19,7 +22,7 @@ async def turn(run: Run, versions: Mapping[str, Version]) -> Failure | None:
     """
     ready = [part for part in run.plan.rollouts if comes_without_users(run, part)]
     waiting = [part for part in run.plan.rollouts if part not in ready]
-    await _move(run, [Move(part.service, versions[part.name]) for part in waiting])
+    await _move(run, [_forth(run, part, versions[part.name]) for part in waiting])
     checked = await asyncio.gather(*(check(run, part, with_users(versions[part.name])) for part in waiting))
     if failures := only_failures(checked):
         return replace(failures[0], chapter=Chapter.TURN)
@@ -54,7 +57,7 @@ def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: 
 async def turn_back(run: Run, names: Collection[str]) -> Failure | None:
     """Move users of the named services to what they had before, then record it; raises PlatformError."""
     parts = [part for part in run.plan.changes if part.name in names]
-    moves = [_back(part) for part in parts]
+    moves = [_back(run, part) for part in parts]
     lost = [move.service for move in moves if not move.to and not _empties(run, move.service)]
     await _move(run, [move for move in moves if move.service not in lost], Chapter.TURN_BACK)
     if lost:
@@ -70,9 +73,22 @@ def _empties(run: Run, service: Service) -> bool:
     return run.ports.platforms[service.platform].abilities(service).empties
 
 
-def _back(part: ServicePlan) -> Move:
-    definition = part.previous.definition if part.previous else part.service
-    return Move(definition, part.before or (part.previous.version if part.previous else None))
+def _forth(run: Run, part: ServicePlan, version: Version) -> Move:
+    """Return the move of a service that starts in the turn, with what it asks for."""
+    env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
+    return Move(part.service, version, env, secrets)
+
+
+def _back(run: Run, part: ServicePlan) -> Move:
+    """Return the move to what users had; its variables go along where all their values are still at hand."""
+    live = part.previous
+    if live is None:
+        return Move(part.service, part.before)
+    move = Move(live.definition, part.before or live.version)
+    with contextlib.suppress(UsageError):
+        env, secrets = surroundings(run.ports, live.definition, run.plan.environment, live.release, live.commit)
+        move = replace(move, env=env, secrets=secrets)
+    return move
 
 
 async def _move(run: Run, moves: Sequence[Move], chapter: Chapter = Chapter.TURN) -> None:

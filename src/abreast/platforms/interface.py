@@ -41,10 +41,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Users of ``service`` go to ``to``; None takes them off the service (it had no version before)."""
+    """Users of ``service`` go to ``to``; None takes them off the service (it had no version before).
+
+    ``env`` is what the version asks for, for a platform that starts it in the turn; ``secrets`` as in an Order.
+    """
 
     service: Service
     to: Version | None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """A provider's JSON API over HTTP: repeated where that is safe, slow when told to be, clear when it fails."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +31,10 @@ class NotThereError(PlatformError):
     """The provider does not know what was asked for (404)."""
 
 
+class ConflictError(PlatformError):
+    """What was to be made is there already, or what it was to be made from has changed (409, 412)."""
+
+
 class LostAnswerError(TransientError):
     """The request may have been carried out; look for what it was to make before it is sent again."""
 
@@ -49,16 +55,20 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a JSON ``body`` or the content of a ``file``."""
+    """One request: a JSON ``body`` or the content of a ``file``, which is of this ``kind``.
+
+    ``path`` is below the API's base, or an address as the API itself gave it.
+    """
 
     method: str
     path: str
     body: object = None
     query: Mapping[str, object] = field(default_factory=dict)
     file: Path | None = None
+    kind: str = "application/octet-stream"
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.method} {self.path.split('?')[0]}"
 
 
 class Api:
@@ -81,18 +91,45 @@ class Api:
 
     async def ask(self, kind: type[T], request: Request) -> T:
         """Send a request and return its answer as ``kind``: a pydantic model, a list of them, a dict."""
+        return await self._sent(request, partial(self._read, kind, request))
 
-        def read(answer: httpx2.Response) -> T:
-            try:
-                return TypeAdapter(kind).validate_json(answer.content)
-            except ValidationError as error:
-                raise self._failed(request, _what_came(answer, error)) from error
+    async def pages(self, kind: type[list[T]], request: Request) -> list[T]:
+        """Return the items of a list that comes in pages, each with a link to the next (RFC 8288)."""
+        items: list[T] = []
+        while True:
+            page, following = await self._sent(request, partial(self._page, kind, request))
+            items += page
+            if following is None:
+                return items
+            request = Request(request.method, following)
 
-        return await self._sent(request, read)
+    async def content(self, request: Request) -> bytes:
+        """Return an answer as it comes."""
+        return await self._sent(request, lambda answer: answer.content)
+
+    async def lines(self, request: Request, patience: float) -> AsyncIterator[str]:
+        """Yield an answer's lines as they come, until it ends, breaks off, or is silent for ``patience`` seconds."""
+        with contextlib.suppress(httpx2.HTTPError):
+            opened = self._client.stream(
+                request.method, request.path, headers=self._headers(request), timeout=httpx2.Timeout(patience)
+            )
+            async with opened as answer:
+                self._refuse(request, answer)
+                async for line in answer.aiter_lines():
+                    yield line
 
     async def tell(self, request: Request) -> None:
         """Send a request whose answer's content does not matter."""
         await self._sent(request, lambda _: None)
+
+    def _page(self, kind: type[T], request: Request, answer: httpx2.Response) -> tuple[T, str | None]:
+        return self._read(kind, request, answer), answer.links.get("next", {}).get("url")
+
+    def _read(self, kind: type[T], request: Request, answer: httpx2.Response) -> T:
+        try:
+            return TypeAdapter(kind).validate_json(answer.content)
+        except ValidationError as error:
+            raise self._failed(request, _what_came(answer, error)) from error
 
     async def _sent(self, request: Request, read: Callable[[httpx2.Response], T]) -> T:
         for attempt in range(1, ATTEMPTS + 1):
@@ -118,16 +155,11 @@ class Api:
         return answer
 
     async def _once(self, request: Request) -> httpx2.Response:
-        headers = {"Accept": "application/json", "User-Agent": "abreast"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        if request.file:
-            headers["Content-Type"] = "application/octet-stream"
-            headers["Content-Length"] = str(request.file.stat().st_size)
         asked = {name: _text(value) for name, value in request.query.items() if value is not None}
         try:
             return await self._client.request(
-                request.method, request.path, params=asked or None, headers=headers, json=request.body,
+                request.method, request.path, params=asked or None, headers=self._headers(request),
+                json=request.body,
                 content=_chunks(request.file) if request.file else None,
             )  # fmt: skip
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -135,17 +167,36 @@ class Api:
         except httpx2.HTTPError as error:
             raise self._failed(request, _short(error)) from error
 
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "abreast"}
+        if self._token and self._is_own(request.path):
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        if request.file:
+            headers["Content-Type"] = request.kind
+            headers["Content-Length"] = str(request.file.stat().st_size)
+        return headers
+
+    def _is_own(self, address: str) -> bool:
+        """Whether the token may be shown there: an upload may lead to a host of others."""
+        whole = self._client.base_url.join(address)
+        return (whole.scheme, whole.host, whole.port) == (
+            self._client.base_url.scheme, self._client.base_url.host, self._client.base_url.port
+        )  # fmt: skip
+
     def _refuse(self, request: Request, answer: httpx2.Response) -> None:
         """Raise for an answer that is no 2xx."""
         status = answer.status_code
         if status in {401, 403}:
+            what = "may not do this" if status == 403 else "is refused" if self._token else "is missing"
             raise PlatformError(
-                self._said(request, f"the token is {'refused' if self._token else 'missing'} (status {status})"),
+                self._said(request, f"the token {what} (status {status})"),
                 need=f"{self._provider.variable} with {self._provider.scope}",
                 next=f"export {self._provider.variable}=…",
             )
         if status == 404:
             raise NotThereError(self._said(request, _message(answer) or "not there (404)"))
+        if status in {409, 412}:
+            raise ConflictError(self._said(request, f"status {status} {_message(answer)}".rstrip()))
         if status >= 500:
             raise self._failed(request, f"status {status}")
         if status >= 300:

@@ -1,5 +1,7 @@
 """Render's API, as far as it is needed; https://api-docs.render.com."""
 
+from urllib.parse import quote
+
 from pydantic import BaseModel, Field
 
 from abreast.platforms.cloud.api import Api, Provider, Request
@@ -60,6 +62,15 @@ class _Listed(BaseModel):
     deploy: Deploy
 
 
+class _Variable(BaseModel):
+    key: str
+    value: str = ""
+
+
+class _ListedVariable(BaseModel):
+    variable: _Variable = Field(alias="envVar")
+
+
 class _Line(BaseModel):
     message: str = ""
 
@@ -102,6 +113,16 @@ class Render:
     async def cancel(self, id: str, deploy: str) -> None:
         """Stop a deploy that is under way; what users reach stays."""
         await self._api.tell(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
+
+    async def variables(self, id: str) -> dict[str, str]:
+        """Return a service's own environment variables."""
+        query = {"limit": 100}
+        listed = await self._api.ask(list[_ListedVariable], Request("GET", f"/services/{id}/env-vars", query=query))
+        return {one.variable.key: one.variable.value for one in listed}
+
+    async def set_variable(self, id: str, name: str, value: str) -> None:
+        """Set one variable, all others stay; it holds from the next deploy on."""
+        await self._api.tell(Request("PUT", f"/services/{id}/env-vars/{quote(name, safe='')}", {"value": value}))
 
     async def logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
         """Return the last lines that a service and its builds printed, oldest first."""

@@ -67,7 +67,7 @@ class RenderPlatform(Platform):
 
     async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
         """Deploy each commit, or go back to the deploy that is named, and follow it until it is live."""
-        await asyncio.gather(*(self._move(move.service, move.to, tell) for move in moves if move.to))
+        await asyncio.gather(*(self._move(move, move.to, tell) for move in moves if move.to))
 
     async def retire(self, versions: Sequence[Named], drain: float) -> None:
         """Nothing: Render ends the old version itself, and keeps its build to be gone back to."""
@@ -81,8 +81,10 @@ class RenderPlatform(Platform):
 
     # ── the turn ───────────────────────────────────────────────────────────────────────────────
 
-    async def _move(self, service: Service, version: Version, tell: Tell) -> None:
-        id_, commit, wanted = _id(service), version.handle["commit"], version.handle.get("deploy")
+    async def _move(self, move: Move, version: Version, tell: Tell) -> None:
+        service, id_ = move.service, _id(move.service)
+        commit, wanted = version.handle["commit"], version.handle.get("deploy")
+        changed = await self._set(id_, move.env)
         deploys = await self._render.deploys(id_)
         live = next((one for one in deploys if one.status == "live"), None)
         coming = next((one for one in deploys if one.status in UNDER_WAY), None)
@@ -90,7 +92,7 @@ class RenderPlatform(Platform):
             await tell(service.name, f"render: {coming.id} of {coming.of[:7]} is cancelled")
             await self._render.cancel(id_, coming.id)
             coming = None
-        if coming is None and live and live.of == commit:
+        if coming is None and live and live.of == commit and not changed:
             return
         if coming is None:
             coming = await self._begun(id_, commit, wanted or _built(deploys, commit), {one.id for one in deploys})
@@ -98,6 +100,14 @@ class RenderPlatform(Platform):
             await self._follow(service, coming, tell)
         finally:
             self._looks.pop(id_, None)
+
+    async def _set(self, id_: str, env: Mapping[str, str]) -> bool:
+        """Set the variables that differ, one by one, and leave all others; return whether there were any."""
+        have = await self._render.variables(id_) if env else {}
+        differ = {name: value for name, value in env.items() if have.get(name) != value}
+        for name, value in differ.items():
+            await self._render.set_variable(id_, name, value)
+        return bool(differ)
 
     async def _begun(self, id_: str, commit: str, built: str | None, known: set[str]) -> Deploy:
         """Begin a deploy, from an earlier one's build where it is still there, and find it in the list."""

@@ -1,18 +1,13 @@
 """Render's API, emulated: deploys of commits, roll back, cancel, logs; and the services themselves, as processes."""
 
 import asyncio
-import os
 import secrets
-import signal
-import socket
 import subprocess
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,6 +15,7 @@ from starlette.routing import Route
 
 from abreast.testing.platforms.common import authorised, now
 from abreast.testing.platforms.faults import Faults
+from abreast.testing.platforms.running import Running, passed_on
 
 TOKEN = "render-key"  # noqa: S105 (the emulator's own)
 OWNER = "tea-emulated"
@@ -38,7 +34,7 @@ class Deploy:
 
 @dataclass
 class Service:
-    """A service: ``command`` runs in a checkout of ``repo``; ``process`` is what users reach."""
+    """A service: ``command`` runs in a checkout of ``repo``; ``running`` is what users reach."""
 
     id: str
     name: str
@@ -48,8 +44,8 @@ class Service:
     auto_deploy: str = "yes"
     disk: bool = False
     deploys: list[Deploy] = field(default_factory=list)
-    process: "subprocess.Popen[bytes] | None" = None
-    port: int = 0
+    env: dict[str, str] = field(default_factory=dict)
+    running: Running | None = None
     log: list[str] = field(default_factory=list)
 
 
@@ -76,6 +72,8 @@ class RenderEmulator:
             Route("/v1/services/{service}/deploys", self._create, methods=["POST"]),
             Route("/v1/services/{service}/deploys/{deploy}", self._deploy, methods=["GET"]),
             Route("/v1/services/{service}/deploys/{deploy}/cancel", self._cancel, methods=["POST"]),
+            Route("/v1/services/{service}/env-vars", self._variables, methods=["GET"]),
+            Route("/v1/services/{service}/env-vars/{key}", self._set_variable, methods=["PUT"]),
             Route("/v1/services/{service}/rollback", self._rollback, methods=["POST"]),
             Route("/v1/logs", self._logs, methods=["GET"]),
             Route("/r/{name}/{path:path}", self._serve),
@@ -91,7 +89,8 @@ class RenderEmulator:
     def close(self) -> None:
         """End every process."""
         for service in self.services.values():
-            _end(service.process)
+            if service.running:
+                service.running.end()
 
     # ── what is asked ──────────────────────────────────────────────────────────────────────────
 
@@ -137,6 +136,15 @@ class RenderEmulator:
         deploy.status = "update_in_progress"
         return JSONResponse(_of_deploy(deploy), 201)
 
+    async def _variables(self, request: Request) -> Response:
+        kept = self._asked(request).env
+        return JSONResponse([{"cursor": key, "envVar": {"key": key, "value": value}} for key, value in kept.items()])
+
+    async def _set_variable(self, request: Request) -> Response:
+        key, value = request.path_params["key"], (await request.json())["value"]
+        self._asked(request).env[key] = value
+        return JSONResponse({"key": key, "value": value})
+
     async def _logs(self, request: Request) -> Response:
         authorised(request, TOKEN)
         service = self.services[request.query_params["resource"]]
@@ -148,12 +156,7 @@ class RenderEmulator:
 
     async def _serve(self, request: Request) -> Response:
         service = next(one for one in self.services.values() if one.name == request.path_params["name"])
-        async with httpx2.AsyncClient(timeout=10) as client:
-            try:
-                answer = await client.get(f"http://127.0.0.1:{service.port}/{request.path_params['path']}")
-            except httpx2.HTTPError:
-                return Response("bad gateway", 502)
-        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+        return await passed_on(request, service.running)
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
 
@@ -179,26 +182,25 @@ class RenderEmulator:
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
         """Start the commit, and let users reach it once it is healthy."""
-        new, port = await asyncio.to_thread(self._started, service, deploy.commit)
-        if not await _healthy(port, service.health):
-            await asyncio.to_thread(_end, new)
+        new = await asyncio.to_thread(self._started, service, deploy.commit)
+        if not await new.answers(service.health):
+            await asyncio.to_thread(new.end)
             deploy.status = "update_failed"
-            service.log.append("the health check did not pass")
+            service.log += [*new.log.read_text().splitlines(), "the health check did not pass"]
             return
         for other in service.deploys:
             if other.status == "live":
                 other.status = "deactivated"
-        old, service.process, service.port, deploy.status = service.process, new, port, "live"
-        await asyncio.to_thread(_end, old)
+        old, service.running, deploy.status = service.running, new, "live"
+        if old:
+            await asyncio.to_thread(old.end)
 
-    def _started(self, service: Service, commit: str) -> "tuple[subprocess.Popen[bytes], int]":
+    def _started(self, service: Service, commit: str) -> Running:
         room = Path(tempfile.mkdtemp(dir=self._folder))
         archive = subprocess.run(["git", "archive", commit], cwd=service.repo, check=True, capture_output=True).stdout
         subprocess.run(["tar", "x"], cwd=room, input=archive, check=True)
-        port = _free_port()
-        env = {**os.environ, "PORT": str(port), "RENDER": "true", "RENDER_GIT_COMMIT": commit}
-        command = ["/bin/sh", "-c", service.command]
-        return subprocess.Popen(command, cwd=room, env=env, start_new_session=True), port
+        env = {"RENDER": "true", "RENDER_GIT_COMMIT": commit, **service.env}
+        return Running.start(["/bin/sh", "-c", service.command], room, env, room / ".log")
 
     def _asked(self, request: Request) -> Service:
         authorised(request, TOKEN)
@@ -240,29 +242,6 @@ async def _not_found(_: Request, __: Exception) -> Response:
 
 async def _refused(_: Request, __: Exception) -> Response:
     return JSONResponse({"id": "x", "message": "unauthorized"}, 401)
-
-
-async def _healthy(port: int, path: str, patience: float = 5.0) -> bool:
-    deadline = asyncio.get_running_loop().time() + patience
-    async with httpx2.AsyncClient(timeout=5) as client:
-        while asyncio.get_running_loop().time() < deadline:
-            with suppress(httpx2.HTTPError):
-                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code < 400:
-                    return True
-            await asyncio.sleep(0.05)
-    return False
-
-
-def _end(process: "subprocess.Popen[bytes] | None") -> None:
-    if process:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _git(repo: Path, *arguments: str) -> str:

@@ -1,6 +1,7 @@
 """Envoy's own word on what it serves and how much is in flight, over its admin socket."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -65,9 +66,9 @@ class Admin:
         head = f"POST /runtime_modify?{urlencode(values)} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(short_socket(self._home / ADMIN_SOCKET))
-            writer.write(head.encode())
-            told = await reader.readline()
-            writer.close()
+            with contextlib.closing(writer):
+                writer.write(head.encode())
+                told = await reader.readline()
         if b" 200 " not in told:
             raise ConnectionError(f"Envoy's admin interface answered {told.decode(errors='replace').strip()!r}")
 

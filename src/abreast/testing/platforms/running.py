@@ -1,0 +1,80 @@
+"""The services that an emulator runs: processes on ports of this machine, reached through the emulator."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that listens on ``port`` and prints to ``log``."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @classmethod
+    def start(cls, command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> "Running":
+        """Start a command with ``$PORT``; what it prints goes to ``log``."""
+        port = _free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=folder, env={**os.environ, **env, "PORT": str(port)}, start_new_session=True,
+                stdout=output, stderr=output,
+            )  # fmt: skip
+        return cls(process, port, log)
+
+    async def answers(self, path: str, patience: float = 5.0) -> bool:
+        """Tell whether it answers below 400 in time; one that ended does not."""
+        deadline = asyncio.get_running_loop().time() + patience
+        async with httpx2.AsyncClient(timeout=5) as client:
+            while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
+                with suppress(httpx2.HTTPError):
+                    if (await client.get(f"http://127.0.0.1:{self.port}{path}")).status_code < 400:
+                        return True
+                await asyncio.sleep(0.05)
+        return False
+
+    async def listens(self, patience: float = 5.0) -> bool:
+        """Tell whether it takes connections in time; one that ended does not."""
+        deadline = asyncio.get_running_loop().time() + patience
+        while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
+    def end(self) -> None:
+        """End it and what it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait()
+
+
+async def passed_on(request: Request, running: Running | None) -> Response:
+    """Answer with what the process answers to the rest of the path."""
+    async with httpx2.AsyncClient(timeout=10) as client:
+        try:
+            if running is None:
+                return Response("nothing runs", 503)
+            answer = await client.get(f"http://127.0.0.1:{running.port}/{request.path_params['path']}")
+        except httpx2.HTTPError:
+            return Response("bad gateway", 502)
+    return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -1,0 +1,195 @@
+"""Spaces: the platform against the emulator, which the Hub's own client for Python can talk to, too."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abreast.core.errors import PlatformError
+from abreast.core.model import Version
+from abreast.platforms.cloud.api import ConflictError
+from abreast.platforms.huggingface.repository import RELEASE
+from abreast.platforms.interface import Move, Named
+from abreast.testing.platforms import huggingface
+from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
+from subjects import InASpace, space_tree
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[InASpace]:
+    with ExitStack() as cleanup:
+        yield InASpace(tmp_path, cleanup)
+
+
+def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: InASpace) -> None:
+    emulated = space.emulator.spaces["owner/api"]
+    version = space.stage("one")
+    assert set(emulated.branches) == {"main", "one"}
+    assert (emulated.starts, space.emulator.head("owner/api").title) == (0, "initial commit")
+    space.turn(version)
+    head = space.emulator.head("owner/api")
+    assert (head.title, emulated.sha, emulated.starts) == ("one", head.id, 1)
+    assert json.loads(space.emulator.blobs[head.tree[RELEASE].oid]) == {"release": "", "commit": space.commit("one")}
+    assert [text for text in space.told if text.startswith("huggingface: ")] == [
+        "huggingface: sending what differs to owner/api",
+        *(f"huggingface: {stage}" for stage in ("NO_APP_FILE", "BUILDING", "APP_STARTING", "RUNNING")),
+    ]
+    assert any("COPY . ." in text for text in space.told), "the build's log is told"
+
+
+def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: InASpace) -> None:
+    order = space.order("one")
+    (order.artifact / "old.txt").write_text("old")
+    (order.artifact / "README.md").write_text("# Not a card")
+    (order.artifact / "passwd").symlink_to("/etc/passwd")
+    space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
+    assert set(space.emulator.head("owner/api").tree) == {"Dockerfile", "README.md", "app.py", "old.txt", RELEASE}
+    space.emulator.faults.seen.clear()
+    space.deploy("two")
+    tree = space.emulator.head("owner/api").tree
+    assert set(tree) == {"Dockerfile", "README.md", "app.py", RELEASE}
+    assert space.emulator.blobs[tree["README.md"].oid].startswith(b"---\ntitle: Emulated")
+
+
+def test_large_files_go_apart_from_the_commit(space: InASpace) -> None:
+    order = space.order("one")
+    content = os.urandom(huggingface.LARGE)
+    (order.artifact / "model.bin").write_bytes(content)
+    (order.artifact / "copy.bin").write_bytes(content)
+    space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
+    file = space.emulator.head("owner/api").tree["model.bin"]
+    assert file.lfs
+    assert space.emulator.blobs[file.lfs] == content
+    assert sum(method == "PUT" for method, _ in space.emulator.faults.seen) == 1
+    space.deploy("two")
+    space.turn(Version("back", "api", (), "", handle={"revision": space.emulator.commits[file_commit(space)].id}))
+    assert space.emulator.head("owner/api").tree["model.bin"] == file
+
+
+def file_commit(space: InASpace) -> str:
+    """Return the commit of the main branch that was live first."""
+    return next(
+        id_
+        for id_ in space.emulator.spaces["owner/api"].branches["main"]
+        if "model.bin" in space.emulator.commits[id_].tree
+    )
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> None:
+    one = space.deploy("one")
+    order = space.order("two")
+    if broken:
+        space.emulator.broken = "error: no such package: leftpad"
+    else:
+        (order.artifact / "app.py").write_text("raise SystemExit('error: no such package: leftpad')")
+    two = space.run(lambda platform: platform.stage(order, space.tell))
+    with pytest.raises(PlatformError, match="BUILD_ERROR" if broken else "RUNTIME_ERROR") as raised:
+        space.turn(two)
+    assert "leftpad" in str(raised.value)
+    space.emulator.broken = None
+    space.turn(one)
+    assert space.served() == space.commit("one")
+
+
+def test_a_space_that_sleeps_is_woken(space: InASpace) -> None:
+    one = space.deploy("one")
+    emulated = space.emulator.spaces["owner/api"]
+    emulated.stage = "PAUSED"
+    named = Named(space.service, one.id, one.handle)
+    seen = space.run(lambda platform: platform.look([named]))[one.id]
+    assert (seen.present, seen.exit) == (False, "huggingface: PAUSED")
+    space.turn(one)
+    assert emulated.stage == "RUNNING"
+
+
+def test_variables_secrets_and_hardware(space: InASpace) -> None:
+    emulated = space.emulator.spaces["owner/api"]
+    emulated.variables = {"THEIRS": "1", "SAME": "1"}
+    space.service = replace(space.service, settings={**space.service.settings, "hardware": "cpu-upgrade"})
+    one = space.stage("one")
+    move = Move(
+        space.service, one, {"SAME": "1", "NEW": "2", "KEY": "s3cret", "ABREAST_COMMIT": "x"}, frozenset({"KEY"})
+    )
+    space.run(lambda platform: platform.turn([move], space.tell))
+    assert emulated.variables == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
+    assert (emulated.secrets, emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
+    assert not any("s3cret" in text for text in space.told)
+
+
+def test_a_build_without_a_cache(space: InASpace) -> None:
+    space.service = replace(space.service, settings={**space.service.settings, "factory": True})
+    space.deploy("one")
+    assert "building without a cache" in space.emulator.spaces["owner/api"].log
+
+
+def test_somebody_else_was_faster(space: InASpace) -> None:
+    one = space.stage("one")
+    space.emulator.faults.planned = [Fault("POST", "/commit/main$", Kind.STATUS, status=412, body='{"error": "moved"}')]
+    with pytest.raises(ConflictError, match="commit/main: status 412 moved"):
+        space.turn(one)
+
+
+@pytest.mark.parametrize(("change", "need"), [({"sdk": "gradio"}, "Docker Space"), ({"private": True}, "public Space")])
+def test_a_space_of_another_kind_is_refused(space: InASpace, change: dict[str, object], need: str) -> None:
+    for name, value in change.items():
+        setattr(space.emulator.spaces["owner/api"], name, value)
+    with pytest.raises(PlatformError, match=need):
+        space.present()
+
+
+def test_a_token_that_may_only_read_is_said(space: InASpace) -> None:
+    order = space.order("one")
+    with pytest.raises(PlatformError, match=r"the token may not do this") as raised:
+        space.run(lambda platform: platform.stage(order, space.tell), READ_TOKEN)
+    assert "HF_TOKEN with a token with write access to the Space" in str(raised.value)
+
+
+CLIENT = """
+import sys
+from huggingface_hub import CommitOperationCopy, CommitOperationDelete, HfApi
+api, folder = HfApi(token=sys.argv[1]), sys.argv[2]
+api.create_repo("owner/hers", repo_type="space", space_sdk="docker")
+head = lambda: api.repo_info("owner/hers", repo_type="space").sha
+first = api.upload_folder(repo_id="owner/hers", repo_type="space", folder_path=folder, delete_patterns="*", commit_message="one")
+for _ in range(5): stage = api.get_space_runtime("owner/hers").stage
+assert stage == "RUNNING", stage
+api.add_space_secret("owner/hers", "KEY", "x")
+api.add_space_variable("owner/hers", "NAME", "y")
+assert api.get_space_variables("owner/hers")["NAME"].value == "y"
+second = api.create_commit("owner/hers", [CommitOperationDelete("large.bin")], commit_message="two", repo_type="space", parent_commit=head())
+back = [CommitOperationCopy("large.bin", "large.bin", src_revision=first.oid)]
+api.create_commit("owner/hers", back, commit_message="back", repo_type="space", parent_commit=second.oid)
+print([commit.title for commit in api.list_repo_commits("owner/hers", repo_type="space")])
+print(sorted(api.list_repo_files("owner/hers", repo_type="space")))
+print("".join(api.fetch_space_logs("owner/hers", build=True)))
+try:
+    api.create_commit("owner/hers", [CommitOperationDelete("large.bin")], commit_message="late", repo_type="space", parent_commit=first.oid)
+except Exception as error:
+    print(type(error).__name__, error.response.status_code)
+api.restart_space("owner/hers", factory_reboot=True)
+api.pause_space("owner/hers")
+assert api.get_space_runtime("owner/hers").stage == "PAUSED"
+"""
+
+
+def test_the_client_that_others_wrote_works_against_the_emulator(space: InASpace, tmp_path: Path) -> None:
+    tree = space_tree(tmp_path / "hers", "1" * 40)
+    (tree / "large.bin").write_bytes(os.urandom(huggingface.LARGE))
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, TOKEN, str(tree)], capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_ENDPOINT": space.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "['back', 'two', 'one', 'initial commit']" in done.stdout
+    assert "'large.bin'" in done.stdout
+    assert "===== Build of" in done.stdout
+    assert "HfHubHTTPError 412" in done.stdout
+    assert '"commit": "1111' in space.served_at("owner/hers")

@@ -1,0 +1,137 @@
+"""What every platform keeps: the words of the interface, checked against each in the same way."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from abreast.core.errors import AbreastError, PlatformError
+from abreast.core.model import Version
+from abreast.platforms.interface import Named, Platform
+from subjects import SUBJECTS, Cloud, Subject
+
+CLOUDS = [name for name, kind in SUBJECTS.items() if issubclass(kind, Cloud)]
+
+
+@pytest.fixture(params=list(SUBJECTS))
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    with ExitStack() as cleanup:
+        yield SUBJECTS[request.param](tmp_path, cleanup)
+
+
+@pytest.fixture(params=CLOUDS)
+def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    with ExitStack() as cleanup:
+        yield SUBJECTS[request.param](tmp_path, cleanup)
+
+
+def test_users_stay_until_the_turn_and_come_back(subject: Subject) -> None:
+    one = subject.stage("one")
+    assert subject.served() == ""
+    subject.turn(one)
+    assert subject.served() == subject.commit("one")
+    two = subject.stage("two")
+    assert subject.served() == subject.commit("one")
+    subject.turn(two)
+    assert subject.served() == subject.commit("two")
+    subject.turn(one)
+    assert subject.served() == subject.commit("one")
+
+
+def test_a_second_call_changes_nothing(subject: Subject) -> None:
+    one = subject.stage("one")
+    assert subject.stage("one") == one
+    subject.turn(one)
+    subject.turn(one)
+    assert subject.stage("one") == one
+    assert (subject.made(), subject.served()) == (1, subject.commit("one"))
+
+
+def test_what_a_process_left_half_way_is_found_again(subject: Subject) -> None:
+    """The verbs are cut off at more and more awaits, as a process that dies; the next one goes on from there."""
+    subject.deploy("one")
+    for steps in range(1, 60):
+        if _cut_off(subject, "two", steps):
+            break
+    else:
+        pytest.fail("the verbs never came to their end")
+    subject.deploy("two")
+    assert (subject.made(), subject.served()) == (2, subject.commit("two"))
+
+
+def _cut_off(subject: Subject, name: str, steps: int) -> bool:
+    """Stage and turn, but stop after this many turns of the loop; return whether it was all done by then."""
+
+    async def work(platform: Platform) -> bool:
+        async def both() -> None:
+            version = await platform.stage(subject.order(name), subject.tell)
+            await platform.turn([subject.move(version)], subject.tell)
+
+        doing = asyncio.ensure_future(both())
+        for _ in range(steps):
+            await asyncio.sleep(0.005)
+        done = doing.done()
+        doing.cancel()
+        await asyncio.wait([doing])
+        return done
+
+    return subject.run(work)
+
+
+def test_one_that_is_given_up_goes_and_users_stay(subject: Subject) -> None:
+    one = subject.deploy("one")
+    subject.stage("two")
+    subject.retire("two")
+    subject.retire("two", "never-was")
+    assert (subject.made(), subject.served()) == (1, subject.commit("one"))
+    assert _seen(subject, one)
+
+
+def test_what_is_there_is_seen(subject: Subject) -> None:
+    one = subject.deploy("one")
+    assert _seen(subject, one)
+    assert not _seen(subject, Version("never-was", subject.service.name, (), "", handle=dict.fromkeys(one.handle, "x")))
+
+
+def _seen(subject: Subject, version: Version) -> bool:
+    named = Named(subject.service, version.id, version.handle)
+    return subject.run(lambda platform: platform.look([named]))[version.id].present
+
+
+def test_what_users_reach_is_known_whoever_put_it_there(cloud: Subject) -> None:
+    assert cloud.present() is None
+    cloud.deploy("one")
+    there = cloud.present()
+    assert there
+    cloud.deploy("two")
+    cloud.turn(there)
+    assert cloud.served() == cloud.commit("one")
+
+
+@pytest.mark.parametrize("token", ["wrong", ""])
+def test_a_wrong_or_missing_token_is_said_without_it(cloud: Subject, token: str) -> None:
+    assert cloud.provider
+    with pytest.raises(PlatformError, match="refused" if token else "missing") as raised:
+        cloud.run(lambda platform: platform.present(cloud.service), token)
+    assert cloud.provider.variable in str(raised.value)
+    assert cloud.provider.scope in str(raised.value)
+    assert "wrong" not in str(raised.value).replace("is wrong", "")
+
+
+def test_nothing_of_it_runs_here_after_down(subject: Subject) -> None:
+    subject.deploy("one")
+    subject.run(lambda platform: platform.down())
+    if isinstance(subject, Cloud):
+        assert subject.served() == subject.commit("one")
+    else:
+        assert subject.served() == ""
+
+
+def test_errors_are_of_our_kind(subject: Subject) -> None:
+    gone = Version(
+        "gone", subject.service.name, (), "", handle=dict.fromkeys(("site", "deploy", "commit", "revision"), "gone")
+    )
+    with pytest.raises(AbreastError):
+        subject.turn(gone)

@@ -1,0 +1,293 @@
+"""Every platform in the same dress, so that one suite of tests holds all of them to the same contract."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from abreast.core.model import Service, Version
+from abreast.core.secrets import Secret
+from abreast.platforms.cloud.api import Api, Provider
+from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
+from abreast.platforms.huggingface.platform import HuggingFacePlatform
+from abreast.platforms.interface import Move, Named, Order, Platform
+from abreast.platforms.local.platform import LocalPlatform
+from abreast.platforms.netlify.client import NETLIFY, Netlify
+from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.platforms.render.client import RENDER, Render
+from abreast.platforms.render.platform import RenderPlatform
+from abreast.testing.platforms import huggingface, netlify, render
+from abreast.testing.platforms.faults import Faults
+from abreast.testing.platforms.server import Served
+from project import APP, free_ports, get_text
+
+T = TypeVar("T")
+PAUSE = 0.01
+COMMIT_OF = {"one": "1" * 40, "two": "2" * 40}
+ENV = {"ABREAST_RELEASE": "-"}
+
+
+class Emulator(Protocol):
+    """What all emulators have."""
+
+    faults: Faults
+
+
+class Subject:
+    """A platform with one service; each version of it answers with its commit."""
+
+    service: Service
+    provider: Provider | None = None
+    emulator: Emulator
+    token = ""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        self.folder = folder
+        self.cleanup = cleanup
+        self.told: list[str] = []
+
+    def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+        """Return the platform, as a process that begins would have it, and how it is closed."""
+        raise NotImplementedError
+
+    def made(self) -> int:
+        """Return how many versions, staged or live, the platform keeps."""
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str:
+        """Where users reach the service."""
+        raise NotImplementedError
+
+    def order(self, name: str) -> Order:
+        """Return an order for the version ``name``, with a tree of its own."""
+        raise NotImplementedError
+
+    # ── what tests do ──────────────────────────────────────────────────────────────────────────
+
+    def run(self, work: Callable[[Platform], Awaitable[T]], token: str | None = None) -> T:
+        """Do something as a process of its own would, which remembers nothing."""
+
+        async def story() -> T:
+            platform, close = self.platform(self.token if token is None else token)
+            try:
+                return await work(platform)
+            finally:
+                await close()
+
+        return asyncio.run(story())
+
+    def stage(self, name: str) -> Version:
+        order = self.order(name)
+        return self.run(lambda platform: platform.stage(order, self.tell))
+
+    def turn(self, version: Version) -> None:
+        self.run(lambda platform: platform.turn([self.move(version)], self.tell))
+
+    def deploy(self, name: str) -> Version:
+        version = self.stage(name)
+        self.turn(version)
+        return version
+
+    def retire(self, *ids: str) -> None:
+        self.run(lambda platform: platform.retire([Named(self.service, id_) for id_ in ids], 1))
+
+    def present(self) -> Version | None:
+        return self.run(lambda platform: platform.present(self.service))
+
+    def move(self, version: Version) -> Move:
+        return Move(self.service, version, {**ENV, "ABREAST_COMMIT": self.commit(version.id)}, frozenset())
+
+    def commit(self, name: str) -> str:
+        return COMMIT_OF.get(name, "0" * 40)
+
+    async def tell(self, service: str, text: str) -> None:
+        assert service == self.service.name
+        self.told.append(text)
+
+    def served(self) -> str:
+        """Return the commit that users get, "" while there is none."""
+        try:
+            return str(json.loads(get_text(self.address))["commit"])
+        except (ValueError, OSError, TypeError):
+            return ""
+
+
+class Cloud(Subject):
+    """One whose platform is emulated."""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        super().__init__(folder, cleanup)
+        self.emulator = self.make()
+        self.url = cleanup.enter_context(Served(self.emulator.faults)).url
+
+    def make(self) -> Emulator:
+        raise NotImplementedError
+
+    def of(self, api: Api) -> Platform:
+        raise NotImplementedError
+
+    def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+        assert self.provider
+        api = Api(self.provider, self.url + self.provider.path, Secret("T", token) if token else None, pause=PAUSE)
+        return self.of(api), api.close
+
+
+class AtNetlify(Cloud):
+    """A frontend at Netlify."""
+
+    service = Service("web", "netlify", {"site": "shop"})
+    provider = NETLIFY
+    token = netlify.TOKEN
+    emulator: netlify.NetlifyEmulator
+
+    def make(self) -> Emulator:
+        emulator = netlify.NetlifyEmulator()
+        emulator.add_site("shop")
+        return emulator
+
+    def of(self, api: Api) -> Platform:
+        return NetlifyPlatform(Netlify(api), pause=PAUSE)
+
+    def made(self) -> int:
+        return len(self.emulator.deploys)
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/s/shop/"
+
+    def order(self, name: str) -> Order:
+        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+
+
+class OnRender(Cloud):
+    """A backend on Render, of commits of a repository."""
+
+    service = Service("api", "render", {"service": "srv-api"}, run="x")
+    provider = RENDER
+    token = render.TOKEN
+    emulator: render.RenderEmulator
+    command = f"ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
+
+    def make(self) -> Emulator:
+        self._commits: dict[str, str] = {}
+        self._repo = self.folder / "repo"
+        self._repo.mkdir()
+        _git(self._repo, "init", "-q")
+        emulator = render.RenderEmulator(self.folder)
+        self.cleanup.callback(emulator.close)
+        emulator.add_service("api", self._repo, self.command, "/health")
+        return emulator
+
+    def of(self, api: Api) -> Platform:
+        return RenderPlatform(Render(api), pause=PAUSE)
+
+    def commit(self, name: str) -> str:
+        if name not in self._commits:
+            (self._repo / "app.py").write_text(f"{APP}\n# {name}\n")
+            _git(self._repo, "add", "-A")
+            _git(self._repo, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", name)
+            self._commits[name] = _git(self._repo, "rev-parse", "HEAD").strip()
+        return self._commits[name]
+
+    def made(self) -> int:
+        return len(self.emulator.services["srv-api"].deploys)
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/r/api/"
+
+    def order(self, name: str) -> Order:
+        return Order(name, self.service, self.commit(name), self.folder, name, None, ENV)
+
+
+class InASpace(Cloud):
+    """A backend in a Hugging Face Space."""
+
+    service = Service("api", "huggingface", {"space": "owner/api"}, run="x")
+    provider = HUGGING_FACE
+    token = huggingface.TOKEN
+    emulator: huggingface.HuggingFaceEmulator
+
+    def make(self) -> Emulator:
+        emulator = huggingface.HuggingFaceEmulator(self.folder)
+        self.cleanup.callback(emulator.close)
+        emulator.add_space("owner/api")
+        return emulator
+
+    def of(self, api: Api) -> Platform:
+        return HuggingFacePlatform(Hub(api), pause=PAUSE)
+
+    def made(self) -> int:
+        space = self.emulator.spaces["owner/api"]
+        titles = [self.emulator.commits[id_].title for id_ in space.branches["main"]]
+        return len(space.branches) - 1 + len(set(titles) - {"initial commit", *space.branches})
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/h/owner/api/"
+
+    def served_at(self, space: str) -> str:
+        return get_text(f"{self.url}/h/{space}/")
+
+    def order(self, name: str) -> Order:
+        tree = space_tree(self.folder / name, self.commit(name))
+        return Order(name, self.service, self.commit(name), tree, name, None)
+
+
+class Here(Subject):
+    """A frontend on this machine."""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        super().__init__(folder, cleanup)
+        self._port = free_ports(1)[0]
+        self.service = Service("web", "local", {"port": self._port})
+        cleanup.callback(lambda: self.run(lambda platform: platform.down()))
+
+    def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+        return LocalPlatform(self.folder / "home", self.folder / "logs", {}), _nothing
+
+    def made(self) -> int:
+        versions = self.folder / "home" / "versions"
+        return len(list(versions.iterdir())) if versions.exists() else 0
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}/"
+
+    def order(self, name: str) -> Order:
+        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+
+
+SUBJECTS: Mapping[str, type[Subject]] = {
+    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace,
+}  # fmt: skip
+
+
+def space_tree(folder: Path, commit: str) -> Path:
+    """Make the tree of a Docker Space that answers with its commit."""
+    folder.mkdir(exist_ok=True)
+    command = json.dumps(
+        ["/bin/sh", "-c", f"ABREAST_RELEASE=- ABREAST_COMMIT={commit} exec {sys.executable} -S app.py"]
+    )
+    (folder / "Dockerfile").write_text(f"FROM python:3\nCOPY . .\nCMD {command}\n")
+    (folder / "app.py").write_text(APP)
+    return folder
+
+
+def _site(folder: Path, commit: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "index.html").write_text(json.dumps({"commit": commit}))
+    return folder
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+async def _nothing() -> None:
+    return None
