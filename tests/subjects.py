@@ -231,9 +231,6 @@ class InASpace(Cloud):
     def address(self) -> str:
         return f"{self.url}/h/owner/api/"
 
-    def served_at(self, space: str) -> str:
-        return get_text(f"{self.url}/h/{space}/")
-
     def order(self, name: str) -> Order:
         tree = space_tree(self.folder / name, self.commit(name))
         return Order(name, self.service, self.commit(name), tree, name, None)

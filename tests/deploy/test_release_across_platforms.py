@@ -1,17 +1,13 @@
 """One release across platforms (emulated where they are others'), together or not at all."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
-from abreast.testing.platforms.render import TOKEN as KEY
-from abreast.testing.platforms.render import RenderEmulator
 from abreast.testing.platforms.server import Served
 from project import NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get, get_text
 
@@ -144,94 +140,3 @@ def test_only_the_backend_goes_back(shop: Shop) -> None:
     shop.deploy()
     shop.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=shop.variables)
     assert shop.served == {"frontend": second, "backend": first}
-
-
-# ── two clouds ─────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class Clouds:
-    """The project with its frontend at Netlify and its backend on Render; nothing of it runs here."""
-
-    project: Project
-    netlify: NetlifyEmulator
-    render: RenderEmulator
-    urls: tuple[str, str]
-
-    def deploy(self, *arguments: str, code: int = 0) -> str:
-        done = self.project.deploy(*arguments, code=code, variables=self.variables)
-        return done.stdout + done.stderr
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {
-            "NETLIFY_API_URL": self.urls[0], "NETLIFY_AUTH_TOKEN": TOKEN,
-            "RENDER_API_URL": self.urls[1], "RENDER_API_KEY": KEY,
-        }  # fmt: skip
-
-    @property
-    def served(self) -> dict[str, str]:
-        pages = (get_text(f"{self.urls[0]}/s/shop/"), get_text(f"{self.urls[1]}/r/api/"))
-        return dict(zip(("frontend", "backend"), (str(json.loads(page)["commit"]) for page in pages), strict=True))
-
-
-@pytest.fixture
-def clouds(project: Project, tmp_path: Path) -> Iterator[Clouds]:
-    netlify, render = NetlifyEmulator(), RenderEmulator(tmp_path)
-    netlify.add_site("shop")
-    command = f"ABREAST_RELEASE=- ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
-    service = render.add_service("api", project.folder, command, "/health")
-    project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
-    project.config["environments"]["local"]["backend"] = {"render": {"service": service.id}}
-    project.commit()
-    with Served(netlify.app) as at_netlify, Served(render.app) as at_render:
-        yield Clouds(project, netlify, render, (at_netlify.url, at_render.url))
-    render.close()
-
-
-def test_two_clouds_one_release(clouds: Clouds) -> None:
-    first = clouds.project.commit()
-    told = clouds.deploy()
-    assert "goes live in the turn" in told
-    assert "render: dep-" in told
-    assert clouds.served == {"frontend": first, "backend": first}
-    second = clouds.project.commit()
-    clouds.deploy()
-    assert clouds.served == {"frontend": second, "backend": second}
-    clouds.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=clouds.variables)
-    assert clouds.served == {"frontend": second, "backend": first}
-    clouds.deploy()
-    assert clouds.served == {"frontend": second, "backend": second}
-    clouds.project.run("rollback", "--yes", "--to", "v1", "--reason", "no", variables=clouds.variables)
-    assert clouds.served == {"frontend": first, "backend": first}
-
-
-def _broken_build(clouds: Clouds) -> None:
-    clouds.render.broken = "error: no such package"
-
-
-def _broken_site(clouds: Clouds) -> None:
-    clouds.netlify.broken = "the site is too large"
-
-
-def _sick(clouds: Clouds) -> None:
-    (clouds.project.folder / "app.py").write_text(clouds.project.app(NEVER_HEALTHY))
-
-
-def _unpublished(clouds: Clouds) -> None:
-    clouds.netlify.faults.planned = [Fault("POST", "/restore$", Kind.STATUS, status=422)]
-
-
-def _down(clouds: Clouds) -> None:
-    clouds.render.faults.planned = [Fault("POST", "/deploys$", Kind.STATUS, times=9, status=503)]
-
-
-@pytest.mark.parametrize("break_", [_broken_build, _broken_site, _sick, _unpublished, _down])
-def test_whatever_fails_both_clouds_stay_or_come_back(clouds: Clouds, break_: Callable[[Clouds], None]) -> None:
-    first = clouds.project.commit()
-    clouds.deploy()
-    break_(clouds)
-    clouds.project.commit()
-    clouds.deploy(code=1)
-    assert clouds.served == {"frontend": first, "backend": first}
-    assert clouds.project.latest()["state"] == "turned-back"

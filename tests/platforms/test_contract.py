@@ -131,7 +131,11 @@ def test_nothing_of_it_runs_here_after_down(subject: Subject) -> None:
 
 def test_errors_are_of_our_kind(subject: Subject) -> None:
     gone = Version(
-        "gone", subject.service.name, (), "", handle=dict.fromkeys(("site", "deploy", "commit", "revision"), "gone")
+        "gone",
+        subject.service.name,
+        (),
+        "",
+        handle=dict.fromkeys(("site", "deploy", "commit", "revision", "version"), "gone"),
     )
     with pytest.raises(AbreastError):
         subject.turn(gone)

@@ -62,7 +62,9 @@ class Build(Part):
     output: Folder | None = Field(
         None, description="The folder that is deployed; the whole checkout where none is given."
     )
-    timeout: Duration = Field(900.0, description="How long the command may take.")
+    timeout: Duration = Field(
+        900.0, description="How long the command may take; also the limit for what a platform builds or works through."
+    )
 
 
 class Health(Part):

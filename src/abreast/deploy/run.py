@@ -22,6 +22,7 @@ T = TypeVar("T")
 LOOKS = 50
 """Looks a second over all services: looking must not take the machine from what is looked at."""
 
+_LONG = frozenset({Chapter.STAGE, Chapter.TURN})
 _STOPPABLE = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
 
 
@@ -148,8 +149,22 @@ class Run:
                 if attempt.num > 1:
                     again = f"again, attempt {attempt.num} of 3"
                     await self.tell(f"{key}/retry-{attempt.num}", What.RETRY, again, service=service, chapter=chapter)
-                return await work()
+                return await self._unless_stopped(chapter, work, service)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _unless_stopped(
+        self, chapter: Chapter, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        """Let go of what a platform takes its time for once the deployment stops; its verbs may be cut off anywhere."""
+        doing, halted = asyncio.ensure_future(work()), asyncio.ensure_future(self.halt.wait())
+        try:
+            await asyncio.wait([doing, halted] if chapter in _LONG else [doing], return_when=asyncio.FIRST_COMPLETED)
+            stopping = None if doing.done() else self.halt.stopping(chapter, service)
+            return stopping or await doing
+        finally:
+            for task in (doing, halted):
+                task.cancel()
+            await asyncio.wait([doing, halted])
 
 
 def only_failures(outcomes: Sequence[object]) -> list[Failure]:

@@ -1,6 +1,7 @@
 """Watch: the new versions have users now; look at all of them until the settle time has passed."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping
 
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
@@ -27,15 +28,15 @@ async def watch(run: Run, names: Collection[str], versions: Mapping[str, Version
 
 
 async def _one(run: Run, part: ServicePlan, version: Version, over: asyncio.Event) -> Failure | None:
-    """Look until the watch is over; it begins healthy, so only its failing is news."""
+    """Look until the watch is over, and then until it is not on its way to fail; it begins healthy."""
     trial = Trial(start=0.0, hold=float("inf"), was_good=True)
-    while not over.is_set():
+    while True:
+        last = over.is_set()
         seen, look = await look_at(run, part, version)
         trial = trial.after(Look(0, look.good, look.why, look.final))
         if trial.verdict is Verdict.FAILED:
             return Failure(Chapter.WATCH, trial.why, part.name, seen.log)
-        try:
-            await asyncio.wait_for(over.wait(), run.pause)
-        except TimeoutError:
-            continue
-    return None
+        if last and look.good:
+            return None
+        with contextlib.suppress(TimeoutError):
+            await (asyncio.sleep(run.pause) if last else asyncio.wait_for(over.wait(), run.pause))

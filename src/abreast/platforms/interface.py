@@ -89,7 +89,10 @@ class Platform(ABC):
         """Tell what can be done with ``service``; no I/O."""
 
     async def present(self, service: Service) -> Version | None:  # noqa: ARG002 (for those that others can change)
-        """Return what users of the service reach now if others than abreast could have put it there."""
+        """Return what users of the service reach now if others than abreast could have put it there.
+
+        Of a version that ``stage`` returned, its handle has at least what that one's has.
+        """
         return None
 
     @abstractmethod

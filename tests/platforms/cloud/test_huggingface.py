@@ -69,7 +69,8 @@ def test_large_files_go_apart_from_the_commit(space: InASpace) -> None:
     assert space.emulator.blobs[file.lfs] == content
     assert sum(method == "PUT" for method, _ in space.emulator.faults.seen) == 1
     space.deploy("two")
-    space.turn(Version("back", "api", (), "", handle={"revision": space.emulator.commits[file_commit(space)].id}))
+    there = {"version": "back", "revision": file_commit(space)}
+    space.turn(Version("back", "api", (), "", handle=there))
     assert space.emulator.head("owner/api").tree["model.bin"] == file
 
 
@@ -86,15 +87,13 @@ def file_commit(space: InASpace) -> str:
 def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> None:
     one = space.deploy("one")
     order = space.order("two")
-    if broken:
-        space.emulator.broken = "error: no such package: leftpad"
-    else:
-        (order.artifact / "app.py").write_text("raise SystemExit('error: no such package: leftpad')")
+    failing = "echo error: no such package: leftpad; exit 1"
+    name, text = ("Dockerfile", f"FROM x\nRUN {failing}\n") if broken else ("app.py", "raise SystemExit('leftpad')")
+    (order.artifact / name).write_text(text)
     two = space.run(lambda platform: platform.stage(order, space.tell))
     with pytest.raises(PlatformError, match="BUILD_ERROR" if broken else "RUNTIME_ERROR") as raised:
         space.turn(two)
     assert "leftpad" in str(raised.value)
-    space.emulator.broken = None
     space.turn(one)
     assert space.served() == space.commit("one")
 
@@ -153,7 +152,7 @@ def test_a_token_that_may_only_read_is_said(space: InASpace) -> None:
 
 
 CLIENT = """
-import sys
+import sys, urllib.request
 from huggingface_hub import CommitOperationCopy, CommitOperationDelete, HfApi
 api, folder = HfApi(token=sys.argv[1]), sys.argv[2]
 api.create_repo("owner/hers", repo_type="space", space_sdk="docker")
@@ -161,6 +160,7 @@ head = lambda: api.repo_info("owner/hers", repo_type="space").sha
 first = api.upload_folder(repo_id="owner/hers", repo_type="space", folder_path=folder, delete_patterns="*", commit_message="one")
 for _ in range(5): stage = api.get_space_runtime("owner/hers").stage
 assert stage == "RUNNING", stage
+print(urllib.request.urlopen(api.endpoint + "/h/owner/hers/").read().decode())
 api.add_space_secret("owner/hers", "KEY", "x")
 api.add_space_variable("owner/hers", "NAME", "y")
 assert api.get_space_variables("owner/hers")["NAME"].value == "y"
@@ -192,4 +192,4 @@ def test_the_client_that_others_wrote_works_against_the_emulator(space: InASpace
     assert "'large.bin'" in done.stdout
     assert "===== Build of" in done.stdout
     assert "HfHubHTTPError 412" in done.stdout
-    assert '"commit": "1111' in space.served_at("owner/hers")
+    assert '"commit": "1111' in done.stdout

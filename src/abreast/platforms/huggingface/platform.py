@@ -31,7 +31,7 @@ LOG_PATIENCE, BUILD_PATIENCE = 5.0, 900.0
 
 
 class HuggingFacePlatform(Platform):
-    """Gives Spaces a new tree; each commit bears its version's id as title, and so does the branch it waits on."""
+    """Gives Spaces a new tree; each commit bears its version's id as title, and the branch it waits on as name."""
 
     name = "huggingface"
 
@@ -51,7 +51,8 @@ class HuggingFacePlatform(Platform):
         runtime = await self._hub.runtime(space.id)
         if runtime.stage in {"NO_APP_FILE", "CONFIG_ERROR"}:
             return None
-        return _version(f"{service.name}-huggingface-{space.sha}", service, space, space.sha)
+        handle = {"version": await self._title(space.id, space.sha), "revision": space.sha}
+        return _version(f"{service.name}-huggingface-{space.sha}", service, space, handle)
 
     async def stage(self, order: Order, tell: Tell) -> Version:
         """Put the tree on a branch of its own, which the Space does not build."""
@@ -62,9 +63,8 @@ class HuggingFacePlatform(Platform):
         if await self._title(space.id, waiting.sha) != order.version:
             await tell(order.service.name, f"huggingface: sending what differs to {space.id}")
             told = {"release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit}
-            sha = await publish(self._hub, waiting, order.version, order.artifact, told)
-            waiting = waiting.model_copy(update={"sha": sha})
-        return _version(order.version, order.service, space, waiting.sha)
+            await publish(self._hub, waiting, order.version, order.artifact, told)
+        return _version(order.version, order.service, space, {"version": order.version})
 
     async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
         """Give each Space the tree of its version, and follow it until it runs that."""
@@ -87,7 +87,8 @@ class HuggingFacePlatform(Platform):
     async def _move(self, move: Move, version: Version, tell: Tell) -> None:
         space = await self._space(move.service)
         await self._set(space.id, move)
-        head = await restore(self._hub, space, version.handle["revision"], version.id)
+        revision = version.handle.get("revision") or (await self._hub.space(space.id, version.handle["version"])).sha
+        head = await restore(self._hub, space, revision, version.handle["version"])
         if head != space.sha and move.service.settings.get("factory"):
             await self._hub.restart(space.id, factory=True)
         try:
@@ -117,7 +118,7 @@ class HuggingFacePlatform(Platform):
 
     async def _until_running(self, service: Service, space: Space, build: "_BuildLog", tell: Tell) -> None:
         told, moved = "", False
-        for number, pause in enumerate(pauses(self._pause)):
+        for number, pause in enumerate(pauses(self._pause, service.build.timeout)):
             runtime = await self._hub.runtime(space.id)
             if lines := build.take():
                 await tell(service.name, "\n".join(lines))
@@ -136,6 +137,10 @@ class HuggingFacePlatform(Platform):
                 moved = True
                 await self._hub.restart(space.id)
             await asyncio.sleep(pause)
+        raise PlatformError(
+            f"the Space {space.id} stays {told} and does not run {space.sha[:7]} after {service.build.timeout:g} s",
+            need="a tree that it can build and start, or a longer build.timeout",
+        )
 
     async def _failure(self, space: Space, runtime: Runtime) -> PlatformError:
         kind = "run" if runtime.stage == "RUNTIME_ERROR" else "build"
@@ -170,7 +175,7 @@ class HuggingFacePlatform(Platform):
             commits, runtime = await asyncio.gather(self._hub.commits(id_), self._hub.runtime(id_))
             head, stage = commits[0], runtime.stage
             self._looks[id_] = now, head, stage
-        if version.id != head.title and version.handle.get("revision") != head.id:
+        if version.handle.get("version", version.id) != head.title:
             return Sighting(present=False, exit=f"the Space has {head.title!r} ({head.id[:7]}) instead")
         gone = stage in FAILED or stage in ASLEEP
         return Sighting(present=not gone, exit=f"huggingface: {stage}" if gone else "")
@@ -208,6 +213,5 @@ def _id(service: Service) -> str:
     return str(service.settings["space"])
 
 
-def _version(id: str, service: Service, space: Space, revision: str) -> Version:
-    here = Address(space.address)
-    return Version(id, service.name, probes=(), url=space.address, turned=(here,), handle={"revision": revision})
+def _version(id: str, service: Service, space: Space, handle: Mapping[str, str]) -> Version:
+    return Version(id, service.name, probes=(), url=space.address, turned=(Address(space.address),), handle=handle)

@@ -87,9 +87,9 @@ class NetlifyPlatform(Platform):
 
     async def _follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
         """Wait for one of the states; each that comes is told."""
-        for pause in pauses(self._pause):
+        for pause in pauses(self._pause, service.build.timeout):
             if deploy.state in until:
-                break
+                return deploy
             if deploy.state in BROKEN:
                 raise PlatformError(
                     f"Netlify ended deploy {deploy.id} as {deploy.state}: {deploy.error_message or 'no reason given'}",
@@ -99,7 +99,10 @@ class NetlifyPlatform(Platform):
             before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
             if deploy.state != before:
                 await tell(service.name, f"netlify: {deploy.state}")
-        return deploy
+        raise PlatformError(
+            f"Netlify left deploy {deploy.id} as {deploy.state} for {service.build.timeout:g} s",
+            need="a deploy that gets ready; users still reach what they did",
+        )
 
     async def _upload(self, order: Order, deploy: Deploy, files: Mapping[str, str], tell: Tell) -> None:
         """Send one file for each content that Netlify has not got."""

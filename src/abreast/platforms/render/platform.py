@@ -138,7 +138,7 @@ class RenderPlatform(Platform):
 
     async def _follow(self, service: Service, deploy: Deploy, tell: Tell) -> None:
         id_, told = _id(service), ""
-        for pause in pauses(self._pause):
+        for pause in pauses(self._pause, service.build.timeout):
             if deploy.status != told:
                 told = deploy.status
                 await tell(service.name, f"render: {deploy.id} {told}")
@@ -148,6 +148,10 @@ class RenderPlatform(Platform):
                 raise await self._failure(service, deploy)
             await asyncio.sleep(pause)
             deploy = await self._render.deploy(id_, deploy.id)
+        raise PlatformError(
+            f"Render left deploy {deploy.id} as {deploy.status} for {service.build.timeout:g} s",
+            need="a deploy that goes live, or a longer build.timeout",
+        )
 
     async def _failure(self, service: Service, deploy: Deploy) -> PlatformError:
         there = await self._render.service(_id(service))

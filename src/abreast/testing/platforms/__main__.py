@@ -1,6 +1,7 @@
 """Emulators on ports of this machine, to try a configuration without an account.
 
     python -m abreast.testing.platforms --netlify 9001 --site shop --render 9002 --service 'api:python -m app'
+    python -m abreast.testing.platforms --huggingface 9003 --space owner/worker
 
 prints what to export, and serves until it is interrupted. Render's services run from the commits of the
 repository in this folder.
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import click
 
+from abreast.testing.platforms.huggingface import TOKEN as HUB_TOKEN
+from abreast.testing.platforms.huggingface import HuggingFaceEmulator
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
 from abreast.testing.platforms.render import TOKEN as KEY
 from abreast.testing.platforms.render import RenderEmulator
@@ -26,15 +29,22 @@ PORT = click.IntRange(1, 65535)
 @click.option("--site", "sites", multiple=True, default=("shop",), help="A site of Netlify; may be repeated.")
 @click.option("--render", type=PORT, help="Render's API on this port.")
 @click.option("--service", "services", multiple=True, help="A service of Render, as NAME:COMMAND; may be repeated.")
-def main(netlify: int | None, sites: tuple[str, ...], render: int | None, services: tuple[str, ...]) -> None:
+@click.option("--huggingface", type=PORT, help="The Hugging Face Hub's API on this port.")
+@click.option("--space", "spaces", multiple=True, help="A Docker Space, as OWNER/NAME; may be repeated.")
+def main(
+    netlify: int | None, sites: tuple[str, ...], render: int | None, services: tuple[str, ...],
+    huggingface: int | None, spaces: tuple[str, ...],
+) -> None:  # fmt: skip
     """Serve emulators of platforms until interrupted."""
-    if not netlify and not render:
-        raise click.UsageError("which platform? --netlify PORT, --render PORT")
+    if not netlify and not render and not huggingface:
+        raise click.UsageError("which platform? --netlify PORT, --render PORT, --huggingface PORT")
     with ExitStack() as running:
         if netlify:
             _netlify(running, netlify, sites)
         if render:
             _render(running, render, services)
+        if huggingface:
+            _huggingface(running, huggingface, spaces)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
@@ -56,6 +66,16 @@ def _render(running: ExitStack, port: int, services: tuple[str, ...]) -> None:
         name, _, command = told.partition(":")
         service = emulator.add_service(name, Path.cwd(), command)
         click.echo(f"# {service.id} is served at {url}/r/{name}/")
+
+
+def _huggingface(running: ExitStack, port: int, spaces: tuple[str, ...]) -> None:
+    emulator = HuggingFaceEmulator(Path(running.enter_context(tempfile.TemporaryDirectory())))
+    running.callback(emulator.close)
+    url = running.enter_context(Served(emulator.app, port)).url
+    click.echo(f"export HF_ENDPOINT={url} HF_TOKEN={HUB_TOKEN}")
+    for id_ in spaces:
+        emulator.add_space(id_)
+        click.echo(f"# {id_} is served at {url}/h/{id_}/")
 
 
 if __name__ == "__main__":

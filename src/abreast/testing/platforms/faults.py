@@ -28,12 +28,16 @@ class Kind(StrEnum):
 
 @dataclass
 class Fault:
-    """The next ``times`` requests that match ``method`` and ``path`` (regular expressions) go wrong."""
+    """The next ``times`` requests that match ``method`` and ``path`` (regular expressions) go wrong.
+
+    The first ``skip`` of them go through.
+    """
 
     method: str
     path: str
     kind: Kind
     times: int = 1
+    skip: int = 0
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
@@ -42,6 +46,9 @@ class Fault:
     def takes(self, method: str, path: str) -> bool:
         """Whether this request is one of them; counts it."""
         if self.times < 1 or not re.fullmatch(self.method, method) or not re.search(self.path, path):
+            return False
+        if self.skip:
+            self.skip -= 1
             return False
         self.times -= 1
         return True

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import secrets
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -76,9 +77,8 @@ class HuggingFaceEmulator:
     """Use ``app`` with ``Served``; ``spaces``, ``commits`` and ``faults.planned`` can be read and changed.
 
     A Space gets on each time that its runtime is asked for, so that tests need not wait; for ``lag`` looks after
-    a commit it still speaks of what it ran before. It runs the ``CMD`` of its Dockerfile (in the form of a list)
-    as a process in the tree. ``broken``: builds fail, with this line in the log. ``stuck``: a Space stays in
-    this stage.
+    a commit it still speaks of what it ran before. Of its Dockerfile it runs each ``RUN``, and the ``CMD`` (in
+    the form of a list) as a process, in the tree. ``stuck``: a Space stays in this stage.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,7 +87,6 @@ class HuggingFaceEmulator:
         self.commits: dict[str, Commit] = {}
         self.blobs: dict[str, bytes] = {}
         self.lag = 1
-        self.broken: str | None = None
         self.stuck: str | None = None
         self._one_at_a_time = asyncio.Lock()
         api = "/api/spaces/{owner}/{name}"
@@ -349,6 +348,8 @@ class HuggingFaceEmulator:
         if space.coming:
             space.coming.end()
             space.coming = None
+        if "BUILDING" in space.stage or "STARTING" in space.stage:
+            space.stage = "RUNNING" if space.running else "STOPPED"
 
     async def _go_on(self, space: Space) -> None:
         if space.building is None or space.stage == self.stuck:
@@ -359,7 +360,7 @@ class HuggingFaceEmulator:
         running = space.running is not None
         if "BUILDING" not in space.stage and "STARTING" not in space.stage:
             space.stage = "RUNNING_BUILDING" if running else "BUILDING"
-            space.log += [f"===== Build of {space.building} =====", "COPY . ."]
+            space.log = [f"===== Build of {space.building} =====", "COPY . ."]
         elif "BUILDING" in space.stage:
             self._built(space, self.commits[space.building])
         elif space.coming:
@@ -368,17 +369,23 @@ class HuggingFaceEmulator:
     def _built(self, space: Space, commit: Commit) -> None:
         """Make a folder of the tree, and start it."""
         dockerfile = commit.tree.get("Dockerfile")
-        if dockerfile is None or self.broken:
-            space.log += [self.broken] if self.broken else []
-            self._ended(space, "BUILD_ERROR" if self.broken else "NO_APP_FILE")
+        if dockerfile is None:
+            self._ended(space, "NO_APP_FILE")
             return
         room = Path(tempfile.mkdtemp(dir=self._folder))
         for path, file in commit.tree.items():
             (room / path).parent.mkdir(parents=True, exist_ok=True)
             (room / path).write_bytes(self.blobs[file.lfs or file.oid])
-        commands = [line for line in self.blobs[dockerfile.oid].decode().splitlines() if line.startswith("CMD ")]
+        lines = self.blobs[dockerfile.oid].decode().splitlines()
+        for command in (line.removeprefix("RUN ") for line in lines if line.startswith("RUN ")):
+            done = subprocess.run(["/bin/sh", "-c", command], cwd=room, capture_output=True, text=True, check=False)
+            space.log += [f"RUN {command}", *done.stdout.splitlines(), *done.stderr.splitlines()]
+            if done.returncode:
+                self._ended(space, "BUILD_ERROR")
+                return
+        (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
         env = {"SPACE_ID": space.id, **space.variables, **space.secrets}
-        space.coming = Running.start(json.loads(commands[-1].removeprefix("CMD ")), room, env, room / ".log")
+        space.coming = Running.start(json.loads(command), room, env, room / ".log")
         space.starts += 1
         space.stage = "RUNNING_APP_STARTING" if space.running else "APP_STARTING"
 

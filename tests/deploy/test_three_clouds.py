@@ -1,0 +1,207 @@
+"""One release across three clouds: whatever goes wrong in whichever chapter, all services are new, or all as they were."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+
+import pytest
+
+from abreast.testing.platforms.faults import Fault, Kind
+from clouds import DOCKERFILE, Clouds, clouds
+from project import APP, Project
+
+NETLIFY, RENDER, HUB = "netlify", "render", "huggingface"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    """Three clouds for all tests of this process: each goes on from what the one before it left."""
+    project = Project(tmp_path_factory.mktemp("clouds") / "project")
+    for service in project.config["services"].values():
+        service["health"] = {"path": "/", "hold": "0s", "start": "3s"}
+        service["build"] = {**(service["build"] if isinstance(service.get("build"), dict) else {}), "timeout": "6s"}
+    with clouds(project, tmp_path_factory.mktemp("running")) as made:
+        yield made
+    project.down()
+
+
+@pytest.fixture
+def good(world: Clouds) -> str:
+    """The commit that all services are on before the test."""
+    world.heal()
+    if len(set(world.served.values())) != 1 or "Not Found" in world.served.values():
+        world.project.commit(app_py=APP)
+        world.deploy()
+    (commit,) = set(world.served.values())
+    return commit
+
+
+# ── what goes well ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_get_there_and_back(world: Clouds, good: str) -> None:
+    new = world.project.commit()
+    _, told = world.deploy()
+    assert "goes live in the turn" in told
+    assert "netlify: 1 of 1 files to send" in told
+    assert "render: dep-" in told
+    assert "huggingface: RUNNING_BUILDING" in told
+    assert world.served == world.all_of(new)
+    assert "nothing to do" in world.deploy()[1]
+    world.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=world.variables)
+    assert world.served == {**world.all_of(new), "backend": good}
+    world.deploy("--service", "backend")
+    assert world.served == world.all_of(new)
+    world.project.run("rollback", "--yes", "--to", "v1", "--reason", "no", variables=world.variables)
+    assert len(set(world.served.values())) == 1
+    assert world.served != world.all_of(new)
+
+
+def test_a_status_change_reaches_the_ledger_while_it_goes_on(world: Clouds, good: str) -> None:
+    world.render.stuck = "build_in_progress"
+    world.project.commit()
+    deploying = world.project.start("deploy", "--yes", variables=world.variables)
+    _until(lambda: any("build_in_progress" in event["text"] for event in world.project.latest()["events"]))
+    assert deploying.poll() is None
+    world.project.run("cancel", "--reason", "no", variables=world.variables)
+    assert deploying.wait(60) == 1
+    world.heal()
+    assert world.served == world.all_of(good)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+# ── what goes wrong ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Case:
+    """A fault at a platform and how the deployment ends: ``new``, ``old``, or with a ``person``."""
+
+    name: str
+    at: str
+    fault: Fault | None = None
+    end: str = "new"
+    more: Mapping[str, object] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    told: str = ""
+
+
+def status(method: str, path: str, code: int, times: int = 1, skip: int = 0, body: str = "", **headers: str) -> Fault:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(method, path, Kind.STATUS, times, skip, code, named, body)
+
+
+def always(method: str, path: str, code: int = 503) -> Fault:
+    return status(method, path, code, times=10_000)
+
+
+CREATE, UPLOAD, RESTORE = r"/sites/[^/]+/deploys$", r"/files/", r"/restore$"
+BEGIN, ROLLBACK, ENV = r"/services/[^/]+/deploys$", r"/rollback$", r"/env-vars/"
+SICK = {"app_py": "raise SystemExit('no database')"}
+BRANCH, PUSH, MAIN = r"/branch/", r"/commit/worker", r"/commit/main$"
+
+CASES = [
+    # the plan
+    Case("the site cannot be read once", NETLIFY, status("GET", r"/sites/shop$", 500)),
+    Case("the site cannot be read", NETLIFY, always("GET", r"/sites/shop$"), "old", told="Netlify: GET /sites/shop: status 503 (3 times)"),
+    Case("the key is refused", RENDER, always("GET", r"/services/srv-api$", 401), "old", told="RENDER_API_KEY"),
+    Case("the Space is gone", HUB, always("GET", r"/revision/main$", 404), "old", told="Hugging Face: GET /api/spaces/owner/worker/revision/main"),
+    # the stage, at Netlify
+    Case("a limit in seconds", NETLIFY, status("POST", CREATE, 429, Retry_After="0")),
+    Case("a limit until a date", NETLIFY, status("POST", CREATE, 429, Retry_After=formatdate(usegmt=True))),
+    Case("a limit until a moment", NETLIFY, status("POST", CREATE, 429, X_RateLimit_Reset=str(int(time.time())))),
+    Case("a create that fails once", NETLIFY, status("POST", CREATE, 500)),
+    Case("a create whose answer is lost", NETLIFY, Fault("POST", CREATE, Kind.LOST)),
+    Case("a create that is cut off", NETLIFY, Fault("POST", CREATE, Kind.DROPPED)),
+    Case("a create answered by a web page", NETLIFY, status("POST", CREATE, 200, body="<html>Sorry</html>")),
+    Case("a create answered by nothing", NETLIFY, status("POST", CREATE, 200)),
+    Case("a create that is refused", NETLIFY, status("POST", CREATE, 422, body='{"message": "too many files"}'), "old", told="too many files"),
+    Case("a create that never works", NETLIFY, always("POST", CREATE), "old", told="Netlify: POST /sites/site-shop/deploys: status 503"),
+    Case("an upload that fails once", NETLIFY, status("PUT", UPLOAD, 502)),
+    Case("an upload that is cut off", NETLIFY, Fault("PUT", UPLOAD, Kind.DROPPED)),
+    Case("an upload whose answer is lost", NETLIFY, Fault("PUT", UPLOAD, Kind.LOST)),
+    Case("an upload that is slow", NETLIFY, Fault("PUT", UPLOAD, Kind.SLOW, delay=1)),
+    Case("an upload that never works", NETLIFY, always("PUT", UPLOAD, 500), "old", told="/files/index.html: status 500 (3 times)"),
+    Case("a draft that ends in an error", NETLIFY, None, "old", {"broken": "the site is too large"}, told="the site is too large"),
+    Case("a draft that never gets ready", NETLIFY, None, "old", {"stuck": "processing"}, told="for 6 s"),
+    # the stage, in a Space
+    Case("a branch that is made but not said so", HUB, Fault("POST", BRANCH, Kind.LOST)),
+    Case("a branch that fails once", HUB, status("POST", BRANCH, 500)),
+    Case("a push whose answer is lost", HUB, Fault("POST", PUSH, Kind.LOST)),
+    Case("a push that is cut off", HUB, Fault("POST", PUSH, Kind.DROPPED)),
+    Case("a limit in the draft's form", HUB, status("POST", r"/preupload/", 429, RateLimit='"api";r=0;t=0')),
+    Case("a tree answered by a web page", HUB, status("GET", r"/tree/", 200, body="<html>Sorry</html>")),
+    Case("a push that is refused", HUB, status("POST", PUSH, 400, body='{"error": "bad file"}'), "old", told="bad file"),
+    Case("a token that may only read", HUB, always("POST", BRANCH, 403), "old", told="may not do this"),
+    # the check of the draft
+    Case("a draft that answers with an error", NETLIFY, always("GET", r"^/d/", 500), "old", told="status 500"),
+    Case("a draft that answers late", NETLIFY, status("GET", r"^/d/", 404, times=2)),
+    # the turn, on Render
+    Case("a variable that fails once", RENDER, status("PUT", ENV, 500)),
+    Case("a deploy whose answer is lost", RENDER, Fault("POST", BEGIN, Kind.LOST)),
+    Case("a deploy that is cut off", RENDER, Fault("POST", BEGIN, Kind.DROPPED)),
+    Case("a deploy that fails once", RENDER, status("POST", BEGIN, 500)),
+    Case("a limit in seconds from now", RENDER, status("POST", BEGIN, 429, Ratelimit_Reset="0")),
+    Case("a deploy that is queued", RENDER, None, "new", {"queued": True}),
+    Case("a look that fails once", RENDER, status("GET", r"/deploys/dep-", 502)),
+    Case("a deploy that cannot begin", RENDER, always("POST", BEGIN), "old", told="Render: POST"),
+    Case("a build that fails", RENDER, None, "old", {"broken": "no such package: leftpad"}, told="leftpad"),
+    Case("a deploy that hangs", RENDER, None, "old", {"stuck": "build_in_progress"}, told="for 6 s"),
+    Case("a version that is never healthy", RENDER, None, "old", files=SICK, told="no database"),
+    # the turn, in a Space
+    Case("a merge whose answer is lost", HUB, Fault("POST", MAIN, Kind.LOST)),
+    Case("a merge that is cut off", HUB, Fault("POST", MAIN, Kind.DROPPED)),
+    Case("somebody else was faster", HUB, status("POST", MAIN, 412), "old", told="status 412"),
+    Case("a look at the Space that fails once", HUB, status("GET", r"/runtime$", 500)),
+    Case("a log that cannot be read", HUB, always("GET", r"/logs/", 500)),
+    Case("a Space that cannot build", HUB, None, "old", files={"Dockerfile": "FROM x\nRUN echo leftpad; exit 1\n"}, told="leftpad"),
+    Case("a Space that hangs", HUB, None, "person", {"stuck": "RUNNING_BUILDING"}, told="stays RUNNING_BUILDING"),
+    # the turn, at Netlify
+    Case("a publish whose answer is lost", NETLIFY, Fault("POST", RESTORE, Kind.LOST)),
+    Case("a publish that is cut off", NETLIFY, Fault("POST", RESTORE, Kind.DROPPED)),
+    Case("a publish that is refused", NETLIFY, status("POST", RESTORE, 422), "old", told="status 422"),
+    Case("a publish that fails once", NETLIFY, status("POST", RESTORE, 503)),
+    # with users
+    Case("a site that fails with users", NETLIFY, always("GET", r"^/s/shop/", 500), "old", told="status 500"),
+    # the way back
+    Case("a way back that fails once", RENDER, status("POST", ROLLBACK, 500), "old", files=SICK),
+    Case("a way back that is cut off", HUB, Fault("POST", MAIN, Kind.DROPPED, skip=1), "old", files=SICK),
+    Case("a Space that cannot be given its old tree", HUB, status("POST", MAIN, 503, times=99, skip=1), "person", files=SICK),
+    # afterwards
+    Case("a branch that cannot be taken away", HUB, always("DELETE", BRANCH, 500)),
+]  # fmt: skip
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_all_new_or_all_as_they_were(world: Clouds, good: str, case: Case) -> None:
+    new = world.project.commit(case.name, **{"app_py": APP, "Dockerfile": DOCKERFILE, **case.files})
+    emulator = getattr(world, case.at)
+    emulator.faults.planned = [replace(case.fault)] if case.fault else []
+    for name, value in case.more.items():
+        setattr(emulator, name, value)
+    code, told = world.deploy(code=None)
+    assert (code, case.told in told) == ({"new": 0, "old": 1, "person": 4}[case.end], True), told
+    world.heal()
+    if case.end == "person":
+        assert "abreast resume" in told
+        world.project.run("resume", code=1, variables=world.variables)
+    assert world.served == world.all_of(new if case.end == "new" else good)
+    if case.end == "new":
+        _once(world, new)
+
+
+def _once(world: Clouds, commit: str) -> None:
+    """Nothing was made twice."""
+    version = world.project.latest()["id"]
+    assert [deploy.title for deploy in world.netlify.deploys.values()].count(f"frontend-{version}") == 1
+    assert [deploy.commit for deploy in world.render.services["srv-api"].deploys].count(commit) == 1
+    main = world.huggingface.spaces["owner/worker"].branches["main"]
+    assert [world.huggingface.commits[id_].title for id_ in main].count(f"worker-{version}") == 1
