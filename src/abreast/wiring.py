@@ -40,12 +40,12 @@ from abreast.platforms.render.settings import RenderSettings
 from abreast.source.git import Git
 
 PLATFORMS: Mapping[str, type[BaseModel]] = {
-    "huggingface": HuggingFaceSettings,
     "local": LocalSettings,
+    "huggingface": HuggingFaceSettings,
     "netlify": NetlifySettings,
     "render": RenderSettings,
 }
-"""Every platform's name and the model of its settings in abreast.yml."""
+"""Every platform's name and the model of its settings in abreast.yml; the first where none is named."""
 
 LEDGER: type[SqliteLedger] = SqliteLedger
 """The ledger that commands open; a test may put one here that crashes."""

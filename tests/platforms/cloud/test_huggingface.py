@@ -126,7 +126,7 @@ def test_variables_secrets_and_hardware(space: InASpace) -> None:
 def test_a_build_without_a_cache(space: InASpace) -> None:
     space.service = replace(space.service, settings={**space.service.settings, "factory": True})
     space.deploy("one")
-    assert "building without a cache" in space.emulator.spaces["owner/api"].log
+    assert space.emulator.spaces["owner/api"].factory
 
 
 def test_somebody_else_was_faster(space: InASpace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.machine.threads import in_thread
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.site import lay_site
@@ -66,11 +67,12 @@ class LocalPlatform(Platform):
         """Let requests in flight finish, take the versions from the router, end their processes."""
         ids = [version.id for version in versions]
         if self._supervisor.running():
+            await self._start()
             await self._router.drained(ids, drain)
             await self._router.change(lambda table: table.without(ids))
         await self._end(ids)
         for version in ids:
-            await asyncio.to_thread(shutil.rmtree, self._folder(version), ignore_errors=True)
+            await in_thread(shutil.rmtree, self._folder(version), ignore_errors=True)
 
     async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
         """Tell of each version whether all of it is up, and how often it crashed."""
@@ -83,11 +85,11 @@ class LocalPlatform(Platform):
         """Stop every process of the environment, the router and the supervisor; data and logs stay."""
         if not self._home.exists():
             return
-        await asyncio.to_thread(self._supervisor.start)
+        await in_thread(self._supervisor.start)
         await self._end(None)
-        await asyncio.to_thread(self._supervisor.shutdown)
+        await in_thread(self._supervisor.shutdown)
         for folder in ("versions", ROUTER):
-            await asyncio.to_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
+            await in_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
 
     # ── parts of staging ────────────────────────────────────────────────────────────────────────
 
@@ -95,8 +97,8 @@ class LocalPlatform(Platform):
         async with self._starting:
             if self._started:
                 return
-            await asyncio.to_thread(self._supervisor.start)
-            await asyncio.to_thread(self._supervisor.ensure, self._router_spec())
+            await in_thread(self._supervisor.start)
+            await in_thread(self._supervisor.ensure, self._router_spec())
             await self._router.ready()
             self._started = True
 
@@ -114,9 +116,9 @@ class LocalPlatform(Platform):
     async def _start_instances(self, order: Order) -> Upstream:
         folder = self._folder(order.version)
         if not folder.exists():
-            await asyncio.to_thread(_copy, order.artifact, folder)
+            await in_thread(_copy, order.artifact, folder)
         specs = [self._spec(order, folder, number) for number in range(order.service.instances)]
-        started = await asyncio.gather(*(asyncio.to_thread(self._supervisor.ensure, spec) for spec in specs))
+        started = await asyncio.gather(*(in_thread(self._supervisor.ensure, spec) for spec in specs))
         return Upstream(order.version, tuple(one.port for one in started if one.port))
 
     def _spec(self, order: Order, folder: Path, number: int) -> InstanceSpec:
@@ -136,7 +138,7 @@ class LocalPlatform(Platform):
     async def _lay_out(self, order: Order) -> Site:
         folder = self._folder(order.version)
         previous = self._folder(order.previous.version.id) if order.previous else None
-        await asyncio.to_thread(lay_site, order.artifact, previous, folder)
+        await in_thread(lay_site, order.artifact, previous, folder)
         return Site(order.version, folder, order.digest.removeprefix("sha256:")[:16])
 
     def _version(self, order: Order, listener: Listener, target: Target) -> Version:
@@ -158,7 +160,7 @@ class LocalPlatform(Platform):
         return await asyncio.shield(self._snapshot)
 
     async def _fresh_instances(self) -> dict[str, Instance]:
-        found = await asyncio.to_thread(self._supervisor.instances)
+        found = await in_thread(self._supervisor.instances)
         return {instance.id: instance for instance in found}
 
     def _sighting(self, version: str, instances: Mapping[str, Instance]) -> Sighting:
@@ -177,8 +179,8 @@ class LocalPlatform(Platform):
 
     async def _end(self, versions: Sequence[str] | None) -> None:
         """End the processes of the versions (None: all there are) and wait until they are gone."""
-        while ids := await asyncio.to_thread(self._ids, versions):
-            await asyncio.to_thread(self._supervisor.stop, ids, GRACE)
+        while ids := await in_thread(self._ids, versions):
+            await in_thread(self._supervisor.stop, ids, GRACE)
             await asyncio.sleep(0.05)
 
     def _ids(self, versions: Sequence[str] | None) -> list[str]:

@@ -71,6 +71,7 @@ class Space:
     hardware: str = "cpu-basic"
     log: list[str] = field(default_factory=list)
     starts: int = 0
+    factory: bool = False
 
 
 class HuggingFaceEmulator:
@@ -292,8 +293,7 @@ class HuggingFaceEmulator:
     async def _restart(self, request: Request) -> Response:
         _must_write(request)
         space = self._asked(request)
-        if request.query_params.get("factory"):
-            space.log.append("building without a cache")
+        space.factory = bool(request.query_params.get("factory"))
         self._build(space, self.head(space.id))
         return JSONResponse(_of_runtime(space))
 

@@ -13,7 +13,10 @@ class Served:
     """Serves ``app`` while it is entered; ``url`` is where."""
 
     def __init__(self, app: ASGIApp, port: int = 0) -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", lifespan="off")
+        # uvicorn's own date header is up to a second late, which clients take for the server's time.
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=port, log_level="critical", lifespan="off", date_header=False
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
