@@ -1,7 +1,7 @@
 """One release across three clouds: whatever goes wrong in whichever chapter, all services are new, or all as they were."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 
@@ -9,7 +9,7 @@ import pytest
 
 from abreast.testing.platforms.faults import Fault, Kind
 from clouds import DOCKERFILE, Clouds, clouds
-from project import APP, Project
+from project import APP, Project, eventually, finished
 
 NETLIFY, RENDER, HUB = "netlify", "render", "huggingface"
 
@@ -60,21 +60,20 @@ def test_all_get_there_and_back(world: Clouds, good: str) -> None:
 
 def test_a_status_change_reaches_the_ledger_while_it_goes_on(world: Clouds, good: str) -> None:
     world.render.stuck = "build_in_progress"
+    before = world.project.latest()["id"]
     world.project.commit()
     deploying = world.project.start("deploy", "--yes", variables=world.variables)
-    _until(lambda: any("build_in_progress" in event["text"] for event in world.project.latest()["events"]))
+
+    def told() -> bool:
+        latest = world.project.latest()
+        return latest["id"] != before and any("build_in_progress" in event["text"] for event in latest["events"])
+
+    eventually(told)
     assert deploying.poll() is None
     world.project.run("cancel", "--reason", "no", variables=world.variables)
-    assert deploying.wait(60) == 1
+    assert finished(deploying) == 1
     world.heal()
     assert world.served == world.all_of(good)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 # ── what goes wrong ────────────────────────────────────────────────────────────────────────────

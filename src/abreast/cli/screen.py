@@ -11,6 +11,7 @@ from abreast.core.events import Event
 from abreast.core.model import Plan
 from abreast.core.states import State
 from abreast.ledger.interface import Ledger
+from abreast.machine.threads import in_thread
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -62,7 +63,7 @@ class Screen:
     async def _lines(self, plan: Plan) -> None:
         after = 0
         while True:
-            events = await asyncio.to_thread(self._ledger.events, plan.deployment, after)
+            events = await in_thread(self._ledger.events, plan.deployment, after)
             for event in events:
                 for line in lines.lines(event):
                     self.say(line)
@@ -75,14 +76,14 @@ class Screen:
         from rich.console import Console  # noqa: PLC0415 (slow, and only a terminal needs it)
         from rich.live import Live  # noqa: PLC0415
 
-        expected = await asyncio.to_thread(self._ledger.expected, plan.environment)
+        expected = await in_thread(self._ledger.expected, plan.environment)
         events: list[Event] = []
         console = Console(file=self._out)
         with Live(console=console, refresh_per_second=10) as live:
             self._drawn = live
             while not _over(events):
                 after = events[-1].seq if events else 0
-                events += await asyncio.to_thread(self._ledger.events, plan.deployment, after)
+                events += await in_thread(self._ledger.events, plan.deployment, after)
                 live.update(board.draw(board.fold(plan, events), expected))
                 await asyncio.sleep(PAUSE)
             self._drawn, asking = None, not live.is_started

@@ -1,4 +1,4 @@
-"""Work in a thread that is never left behind."""
+"""Work in a thread that is never left behind, and never left out."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,10 +9,16 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do it in a thread and return what it returns; one that is cancelled meanwhile ends when the thread has."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])
-        raise
+    """Do it in a thread and return what it returns; one that is cancelled meanwhile ends when the thread has.
+
+    A pool of threads that ends drops what still waits in it; that has not begun, and is given to the next pool.
+    """
+    while True:
+        doing = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait([doing])
+            task = asyncio.current_task()
+            if not doing.cancelled() or (task and task.cancelling()):
+                raise
