@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import forks
@@ -66,6 +68,15 @@ def _is_free(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def needs(*programs: str) -> None:
+    """Skip a test where a program is not on this machine; in CI, where it is to be installed, fail."""
+    if lacking := [program for program in programs if not shutil.which(program)]:
+        told = f"not on this machine: {', '.join(lacking)}"
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
 
 
 class Project:

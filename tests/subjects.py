@@ -1,13 +1,20 @@
 """Every platform in the same dress, so that one suite of tests holds all of them to the same contract."""
 
 import asyncio
+import getpass
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
@@ -20,10 +27,11 @@ from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, Render
 from abreast.platforms.render.platform import RenderPlatform
+from abreast.platforms.static_dir import StaticDirPlatform
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.faults import Faults
 from abreast.testing.platforms.server import Served
-from project import APP, free_ports, get_text
+from project import APP, eventually, free_ports, get_text, needs
 
 T = TypeVar("T")
 PAUSE = 0.01
@@ -260,8 +268,78 @@ class Here(Subject):
         return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
 
 
+class InAFolder(Subject):
+    """A frontend in a folder that a web server serves."""
+
+    programs: tuple[str, ...] = ("rsync",)
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        super().__init__(folder, cleanup)
+        needs(*self.programs)
+        self.root = folder / "www"
+        self.root.mkdir()
+        self._url = cleanup.enter_context(Served(Starlette(routes=[Mount("/", _Current(self.root))]))).url
+        self.service = Service("web", "static-dir", self.settings())
+
+    def settings(self) -> dict[str, str | int]:
+        return {"to": str(self.root), "url": self._url}
+
+    def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+        return StaticDirPlatform(), _nothing
+
+    def made(self) -> int:
+        releases = self.root / "releases"
+        return len(list(releases.iterdir())) if releases.exists() else 0
+
+    @property
+    def address(self) -> str:
+        return self._url
+
+    def order(self, name: str) -> Order:
+        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+
+
+class OverSsh(InAFolder):
+    """The same over SSH, to a server of its own on this machine."""
+
+    programs = ("rsync", "ssh", "sshd")
+
+    def settings(self) -> dict[str, str | int]:
+        port, keys = free_ports(1)[0], self.folder / "ssh"
+        keys.mkdir(mode=0o700)
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
+        config = (
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/user.pub\n"
+            f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n"
+        )
+        (keys / "config").write_text(config)
+        Path("/run/sshd").mkdir(exist_ok=True)
+        server = subprocess.Popen(
+            [str(shutil.which("sshd")), "-D", "-e", "-f", keys / "config"], stderr=subprocess.DEVNULL
+        )
+        self.cleanup.callback(server.wait)
+        self.cleanup.callback(server.terminate)
+        command = f"ssh -p {port} -i {keys}/user -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+        eventually(lambda: _listens(port))
+        return {"to": f"{getpass.getuser()}@127.0.0.1:{self.root}", "url": self._url, "ssh": command}
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port)):
+        return True
+
+
+class _Current(StaticFiles):
+    """Serves what ``current`` leads to, as a web server does."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(directory=root / "current", html=True, check_dir=False, follow_symlink=True)
+
+
 SUBJECTS: Mapping[str, type[Subject]] = {
-    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace,
+    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace, "static-dir": InAFolder,
+    "static-dir over ssh": OverSsh,
 }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.render.client import RENDER, Render
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.platforms.render.settings import RenderSettings
+from abreast.platforms.static_dir import StaticDirPlatform, StaticDirSettings
 from abreast.source.git import Git
 
 PLATFORMS: Mapping[str, type[BaseModel]] = {
@@ -44,6 +45,7 @@ PLATFORMS: Mapping[str, type[BaseModel]] = {
     "huggingface": HuggingFaceSettings,
     "netlify": NetlifySettings,
     "render": RenderSettings,
+    "static-dir": StaticDirSettings,
 }
 """Every platform's name and the model of its settings in abreast.yml; the first where none is named."""
 
@@ -92,6 +94,7 @@ class Place:
             "huggingface": HuggingFacePlatform(Hub(self._api(HUGGING_FACE, "HF_ENDPOINT"))),
             "netlify": NetlifyPlatform(Netlify(self._api(NETLIFY, "NETLIFY_API_URL"))),
             "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL"))),
+            "static-dir": StaticDirPlatform(),
         }
 
     def _api(self, provider: Provider, variable: str) -> Api:

@@ -72,7 +72,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
         ("{output: public}", "{run: make}", ["3:3: needed: `run` (a backend) or `build.output` (a frontend's folder)"]),
         ("local: {}", "local: {settle: -1}", ["6:19: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
         ("local: {}", "local: {wbe: {}}", ["6:11: 'wbe' is neither a setting nor a service (did you mean 'web'?)"]),
-        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, local, huggingface, netlify, render"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, local, huggingface, netlify, render, static-dir"]),
         ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: needed: 1024 or more"]),
         ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
             "6:31: port 9000 is api's too: give each a host, or another port",

@@ -17,22 +17,30 @@ from starlette.responses import Response
 
 @dataclass(frozen=True)
 class Running:
-    """A process that listens on ``port`` and prints to ``log``."""
+    """A process that listens on a port and prints to ``log``; ``held`` keeps others from the port."""
 
     process: "subprocess.Popen[bytes]"
-    port: int
+    held: socket.socket
     log: Path
 
     @classmethod
     def start(cls, command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> "Running":
         """Start a command with ``$PORT``; what it prints goes to ``log``."""
-        port = _free_port()
+        # Bound and not listening: nobody is given the port, and a server that reuses addresses can listen on it.
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=folder, env={**os.environ, **env, "PORT": str(port)}, start_new_session=True,
-                stdout=output, stderr=output,
+                command, cwd=folder, env={**os.environ, **env, "PORT": str(held.getsockname()[1])},
+                start_new_session=True, stdout=output, stderr=output,
             )  # fmt: skip
-        return cls(process, port, log)
+        return cls(process, held, log)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.held.getsockname()[1])
 
     async def answers(self, path: str, patience: float = 5.0) -> bool:
         """Tell whether it answers below 400 in time; one that ended does not."""
@@ -61,6 +69,7 @@ class Running:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait()
+        self.held.close()
 
 
 async def passed_on(request: Request, running: Running | None) -> Response:
@@ -73,8 +82,3 @@ async def passed_on(request: Request, running: Running | None) -> Response:
         except httpx2.HTTPError:
             return Response("bad gateway", 502)
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -1,0 +1,134 @@
+"""The platform of a folder that a web server serves, here or over SSH: releases side by side, and a link to one."""
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from abreast.core.errors import PlatformError, TransientError
+from abreast.core.model import Address, Service, Version
+from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+
+CURRENT, RELEASES = "current", "releases"
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
+UNREACHED = frozenset({10, 12, 30, 35, 255})
+"""Exit codes of rsync and ssh that say that the other side was not reached, or was lost on the way."""
+
+
+class StaticDirSettings(BaseModel):
+    """Which folder a frontend is copied to; the web server serves its `current`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: Annotated[str, Field(pattern=r"^([A-Za-z0-9_.@-]+:)?/[^:]*$")] = Field(
+        description="The folder: `/srv/www/shop`, or `user@host:/srv/www/shop` over SSH."
+    )
+    url: Annotated[str, Field(pattern=r"^https?://")] = Field(description="Where users reach it.")
+    ssh: str = Field(SSH, description="The command that reaches the host.")
+
+
+class StaticDirPlatform(Platform):
+    """Copies each release with rsync into a folder of its own; the turn changes the link ``current`` to it."""
+
+    name = "static-dir"
+
+    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every folder)
+        """No candidate can be asked, since what is not linked has no address."""
+        notes = ("is checked in the turn: a release has no address before it is linked",)
+        return Abilities(candidates=False, together=False, notes=notes)
+
+    async def present(self, service: Service) -> Version | None:
+        """Return the release that is linked, whoever linked it."""
+        linked = (await _Folder(service).do("readlink {current} || true")).strip()
+        release = linked.rpartition("/")[2]
+        return _version(f"{service.name}-{release}", service, release) if release else None
+
+    async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (one step)
+        """Copy the artifact beside the releases that are there; what did not change is linked, not sent."""
+        folder = _Folder(order.service)
+        await folder.do("mkdir -p {releases}")
+        await folder.copy(str(order.artifact), order.version)
+        return _version(order.version, order.service, order.version)
+
+    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:  # noqa: ARG002 (one step)
+        """Link each release in one step; without one, take the link away."""
+        await asyncio.gather(*(self._move(move) for move in moves))
+
+    async def retire(self, versions: Sequence[Named], drain: float) -> None:  # noqa: ARG002 (a server has it open)
+        """Delete the releases, but never the one that is linked."""
+        for version in versions:
+            script = 'test "$(readlink {current})" = {link} || rm -rf {release}'
+            await _Folder(version.service).do(script, version.id)
+
+    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+        """Tell of each release whether it is there."""
+        return {version.id: await self._seen(version) for version in versions}
+
+    async def down(self) -> None:
+        """Leave all as it is: a web server serves it, not abreast."""
+
+    async def _move(self, move: Move) -> None:
+        folder = _Folder(move.service)
+        if move.to is None:
+            await folder.do("rm -f {current}")
+            return
+        script = "test -d {release} && ln -sfn {link} {current}.next && mv -T {current}.next {current}"
+        await folder.do(script, move.to.handle["release"])
+
+    async def _seen(self, version: Named) -> Sighting:
+        release = version.handle.get("release", version.id)
+        there = (await _Folder(version.service).do("test -d {release} && echo yes || true", release)).strip()
+        return Sighting(present=there == "yes", exit="" if there else "somebody deleted it")
+
+
+class _Folder:
+    """A service's folder, wherever it is."""
+
+    def __init__(self, service: Service) -> None:
+        self._host, _, self._path = str(service.settings["to"]).rpartition(":")
+        self._ssh = str(service.settings.get("ssh", SSH))
+
+    async def do(self, script: str, release: str = "") -> str:
+        """Run a script where the folder is and return what it prints; raises PlatformError, TransientError."""
+        link = f"{RELEASES}/{release}"
+        paths = {"current": CURRENT, "releases": RELEASES, "release": link}
+        known = {name: shlex.quote(f"{self._path}/{path}") for name, path in paths.items()}
+        told = script.format(**known, link=shlex.quote(link))
+        return await self._run([*shlex.split(self._ssh), self._host, told] if self._host else ["/bin/sh", "-c", told])
+
+    async def copy(self, source: str, release: str) -> None:
+        """Make the release's folder what ``source`` is, judged by content: a build may give all files one time."""
+        place = f"{self._path}/{RELEASES}/{release}/"
+        there = f"{self._host}:{place}" if self._host else place
+        beside = ["--link-dest", f"../../{CURRENT}/"]
+        await self._run(["rsync", "-a", "--checksum", "--delete", *beside, "-e", self._ssh, f"{source}/", there])
+
+    async def _run(self, command: Sequence[str]) -> str:
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+            )
+        except FileNotFoundError as error:
+            raise PlatformError(f"{command[0]} is not here", need=f"{command[0]}, to copy a site") from error
+        try:
+            told, wrong = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            where = f"{self._host or 'this machine'}:{self._path}"
+            last = wrong.decode(errors="replace").strip().rpartition("\n")[2]
+            kind = TransientError if process.returncode in UNREACHED else PlatformError
+            raise kind(
+                f"{where}: {last or f'{command[0]} ended with {process.returncode}'}", need="a folder to write to"
+            )
+        return told.decode(errors="replace")
+
+
+def _version(id: str, service: Service, release: str) -> Version:
+    url = str(service.settings["url"]).rstrip("/")
+    return Version(id, service.name, probes=(), url=url, turned=(Address(url),), handle={"release": release})
