@@ -11,6 +11,7 @@ import httpx2
 from abreast.checks.interface import Finding
 from abreast.core.model import Address, Health, Version
 from abreast.machine.sockets import short_socket
+from abreast.machine.tls import trust
 
 ENOUGH = 65536
 """Bytes of an answer that are read for the commit it names."""
@@ -62,7 +63,9 @@ class HttpCheck:
     def _client(self, socket: str | None) -> httpx2.AsyncClient:
         # No connection is kept: a reused one could belong to the version that is going.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        transport = httpx2.AsyncHTTPTransport(uds=short_socket(Path(socket)) if socket else None, limits=limits)
+        transport = httpx2.AsyncHTTPTransport(
+            verify=trust(), uds=short_socket(Path(socket)) if socket else None, limits=limits
+        )
         self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
         return self._clients[socket]
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.secrets import Secret
+from abreast.machine.tls import trust
 from abreast.platforms.cloud.limits import wait_for
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Api:
         self._provider = provider
         self._token = token
         self._pause = pause
-        self._client = httpx2.AsyncClient(base_url=base.rstrip("/"), timeout=TIMEOUT)
+        self._client = httpx2.AsyncClient(base_url=base.rstrip("/"), timeout=TIMEOUT, verify=trust())
 
     async def close(self) -> None:
         """Let go of the connections."""

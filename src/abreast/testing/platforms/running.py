@@ -14,6 +14,8 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import Response
 
+from abreast.machine.tls import trust
+
 
 @dataclass(frozen=True)
 class Running:
@@ -45,7 +47,7 @@ class Running:
     async def answers(self, path: str, patience: float = 5.0) -> bool:
         """Tell whether it answers below 400 in time; one that ended does not."""
         deadline = asyncio.get_running_loop().time() + patience
-        async with httpx2.AsyncClient(timeout=5) as client:
+        async with httpx2.AsyncClient(timeout=5, verify=trust()) as client:
             while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
                 with suppress(httpx2.HTTPError):
                     if (await client.get(f"http://127.0.0.1:{self.port}{path}")).status_code < 400:
@@ -74,7 +76,7 @@ class Running:
 
 async def passed_on(request: Request, running: Running | None) -> Response:
     """Answer with what the process answers to the rest of the path."""
-    async with httpx2.AsyncClient(timeout=10) as client:
+    async with httpx2.AsyncClient(timeout=10, verify=trust()) as client:
         try:
             if running is None:
                 return Response("nothing runs", 503)

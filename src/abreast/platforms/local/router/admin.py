@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import httpx2
 
 from abreast.machine.sockets import short_socket
+from abreast.machine.tls import trust
 from abreast.platforms.local.router.resources import ADMIN_SOCKET
 
 TIMEOUT = 10.0
@@ -82,7 +83,7 @@ class Admin:
     async def _get(self, path: str) -> httpx2.Response:
         if self._client is None:
             uds, limits = short_socket(self._home / ADMIN_SOCKET), httpx2.Limits(max_keepalive_connections=0)
-            transport = httpx2.AsyncHTTPTransport(uds=uds, limits=limits)
+            transport = httpx2.AsyncHTTPTransport(verify=trust(), uds=uds, limits=limits)
             self._client = httpx2.AsyncClient(transport=transport, base_url="http://admin", timeout=TIMEOUT)
         return await self._client.get(path)
 

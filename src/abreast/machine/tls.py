@@ -1,0 +1,12 @@
+"""Whom this machine trusts."""
+
+import ssl
+from functools import cache
+
+import httpx2
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Return the context of every client here; to read all certificates anew takes longer than a request."""
+    return httpx2.create_ssl_context()
