@@ -98,6 +98,15 @@ def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> No
     assert space.served() == space.commit("one")
 
 
+def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: InASpace) -> None:
+    order = space.order("one")
+    (order.artifact / "Dockerfile").write_text("FROM x\nRUN exit 1\n")
+    one = space.run(lambda platform: platform.stage(order, space.tell))
+    space.emulator.faults.planned = [Fault("GET", "/logs/", Kind.STATUS, times=9, status=404)]
+    with pytest.raises(PlatformError, match="BUILD_ERROR: no reason given"):
+        space.turn(one)
+
+
 def test_a_space_that_sleeps_is_woken(space: InASpace) -> None:
     one = space.deploy("one")
     emulated = space.emulator.spaces["owner/api"]

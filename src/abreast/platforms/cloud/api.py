@@ -115,6 +115,8 @@ class Api:
                 request.method, request.path, headers=self._headers(request), timeout=httpx2.Timeout(patience)
             )
             async with opened as answer:
+                if not answer.is_success:
+                    await answer.aread()
                 self._refuse(request, answer)
                 async for line in answer.aiter_lines():
                     yield line
