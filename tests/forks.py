@@ -39,7 +39,7 @@ def run(
         parent.stdin.flush()
         code = int(parent.stdout.readline())
         stdout, stderr = (Path(outputs, name).read_text() for name in ("stdout", "stderr"))
-    assert "Traceback" not in stdout + stderr, stdout + stderr
+    assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(["abreast", *arguments], code, stdout, stderr)
 
 

@@ -44,6 +44,8 @@ def health():
 class Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
+    def handle_error(self, *arguments):
+        pass  # a client that went is not for the log
 if __name__ == "__main__":
     Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
