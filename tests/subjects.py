@@ -9,14 +9,15 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from abreast.core.model import Service, Version
+from abreast.core.model import Live, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
@@ -52,6 +53,7 @@ class Subject:
     provider: Provider | None = None
     emulator: Emulator
     token = ""
+    shows_what_others_did = True
 
     def __init__(self, folder: Path, cleanup: ExitStack) -> None:
         self.folder = folder
@@ -244,6 +246,36 @@ class InASpace(Cloud):
         return Order(name, self.service, self.commit(name), tree, name, None)
 
 
+class InTwoSpaces(InASpace):
+    """A backend in two Spaces; users are led to the address of the version that was turned last."""
+
+    service = Service("api", "huggingface", {"space": "owner/api", "standby": "owner/api-b"}, run="x")
+    shows_what_others_did = False
+    _live: Version | None = None
+
+    def make(self) -> Emulator:
+        emulator = super().make()
+        self.emulator = cast("huggingface.HuggingFaceEmulator", emulator)
+        self.emulator.add_space("owner/api-b")
+        return emulator
+
+    def turn(self, version: Version) -> None:
+        super().turn(version)
+        self._live = version
+
+    def made(self) -> int:
+        return sum(space.stage != "PAUSED" and space.starts > 0 for space in self.emulator.spaces.values())
+
+    @property
+    def address(self) -> str:
+        return f"{self._live.url}/" if self._live else f"{self.url}/nowhere"
+
+    def order(self, name: str) -> Order:
+        order = super().order(name)
+        live = Live("api", "huggingface", "v1", "", "", "", "", self._live, self.service) if self._live else None
+        return replace(order, previous=live)
+
+
 class Here(Subject):
     """A frontend on this machine."""
 
@@ -338,7 +370,8 @@ class _Current(StaticFiles):
 
 
 SUBJECTS: Mapping[str, type[Subject]] = {
-    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace, "static-dir": InAFolder,
+    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace,
+    "huggingface, two Spaces": InTwoSpaces, "static-dir": InAFolder,
     "static-dir over ssh": OverSsh,
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from abreast.platforms.interface import Named, Platform
 from subjects import SUBJECTS, Cloud, Here, Subject
 
 CLOUDS = [name for name, kind in SUBJECTS.items() if issubclass(kind, Cloud)]
+SHOWING = [name for name in CLOUDS if SUBJECTS[name].shows_what_others_did]
 
 
 @pytest.fixture(params=list(SUBJECTS))
@@ -100,6 +101,7 @@ def _seen(subject: Subject, version: Version) -> bool:
     return subject.run(lambda platform: platform.look([named]))[version.id].present
 
 
+@pytest.mark.parametrize("cloud", SHOWING, indirect=True)
 def test_what_users_reach_is_known_whoever_put_it_there(cloud: Subject) -> None:
     assert cloud.present() is None
     cloud.deploy("one")
@@ -132,7 +134,7 @@ def test_errors_are_of_our_kind(subject: Subject) -> None:
         subject.service.name,
         (),
         "",
-        handle=dict.fromkeys(("site", "deploy", "commit", "revision", "version", "release"), "gone"),
+        handle=dict.fromkeys(("site", "deploy", "commit", "revision", "version", "release", "space"), "gone"),
     )
     with pytest.raises(AbreastError):
         subject.turn(gone)

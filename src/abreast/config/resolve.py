@@ -46,7 +46,11 @@ class Resolver:
             fault
             for name in self.project.environments
             for service in self.project.services
-            for fault in (*self._variable_faults(name, service), *self._port_faults(name, service))
+            for fault in (
+                *self._variable_faults(name, service),
+                *self._port_faults(name, service),
+                *self._route_faults(name, service),
+            )
         ]
 
     def _service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
@@ -118,6 +122,14 @@ class Resolver:
                 yield self.document.fault(
                     path, f"port {mine['port']} is {other}'s too: give each a host, or another port"
                 )
+
+    def _route_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        """Yield routes that lead to what the service does not need, so that its address may not be known in time."""
+        platform, settings = self.settings.get((environment, service), ("", None))
+        for path, target in getattr(settings, "routes", {}).items():
+            if target not in self.project.services[service].needs:
+                where = ("environments", environment, service, platform, "routes", path)
+                yield self.document.fault(where, f"{target!r} is not among what {service} `needs`")
 
     def _ports(self, environment: str) -> dict[str, dict[str, str | int]]:
         """Return each service's settings, with a port of its own from 8080 on where none is given."""

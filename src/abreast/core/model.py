@@ -43,7 +43,7 @@ class Service:
 
     name: str
     platform: str
-    settings: Mapping[str, str | int] = field(default_factory=dict)
+    settings: Mapping[str, str | int | Mapping[str, str]] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     build: Build = Build()
@@ -124,6 +124,7 @@ class ServicePlan:
     """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already.
 
     ``previous``: what abreast made live there. ``before``: what users reach now, also if others put it there.
+    ``leads_to``: services whose new version has a new address, to which this one leads its users.
     """
 
     service: Service
@@ -134,6 +135,7 @@ class ServicePlan:
     previous: Live | None = None
     notes: tuple[str, ...] = ()
     before: Version | None = None
+    leads_to: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """What a deployment would do, and why: facts in, a plan's parts out."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from abreast.core.model import Action, Live, Service, ServicePlan
 
@@ -38,6 +38,32 @@ def removals(live: Mapping[str, Live], wanted: Collection[str], only: Collection
         ServicePlan(one.definition, Action.REMOVE, "not in this release any more", one.commit, one.artifact, one)
         for name, one in live.items()
         if name not in wanted and not only
+    )
+
+
+def followed(parts: Sequence[ServicePlan], leads: Mapping[str, Collection[str]]) -> tuple[ServicePlan, ...]:
+    """Take along each service that leads its users to one which gets a new address; as it is live, if it is kept.
+
+    ``leads``: by service, those with an address for each version that it leads its users to.
+    """
+    moving = {part.name for part in parts if part.action is Action.DEPLOY}
+    return tuple(_following(part, tuple(moving.intersection(leads.get(part.name, ())))) for part in parts)
+
+
+def _following(part: ServicePlan, leads_to: tuple[str, ...]) -> ServicePlan:
+    live = part.previous
+    if not leads_to or part.action is Action.REMOVE or (part.action is Action.KEEP and live is None):
+        return part
+    if part.action is Action.DEPLOY or live is None:
+        return replace(part, leads_to=leads_to)
+    return replace(
+        part,
+        service=live.definition,
+        action=Action.DEPLOY,
+        why=f"as it is, since it leads users to the new address of {', '.join(leads_to)}",
+        commit=live.commit,
+        artifact=live.artifact,
+        leads_to=leads_to,
     )
 
 

@@ -13,6 +13,10 @@ from abreast.ledger.interface import Part
 
 async def build(run: Run, part: ServicePlan) -> Part | Failure:
     """Return what the service deploys: from the release if it is there already, else made now."""
+    if part.artifact and run.ports.artifacts.path(part.artifact):
+        known = Part(part.name, part.commit, part.artifact, part.service)
+        await asyncio.to_thread(run.ports.ledger.built, run.plan.release, known)
+        return known
     kept = await asyncio.to_thread(run.ports.ledger.release, run.plan.release)
     found = kept.parts.get(part.name)
     if found and run.ports.artifacts.path(found.artifact):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
-from abreast.core.planner import Facts, decide, removals
+from abreast.core.planner import Facts, decide, followed, removals
 from abreast.core.states import State
 from abreast.core.watch import decide as matching
 from abreast.deploy.ports import Ports
@@ -38,7 +38,25 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
         plan = _of_release(ports, project, environment, request, release, live, running)
     else:
         plan = await _of_commit(ports, project, environment, request, live, running)
-    return replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in plan.services))))
+    parts = followed(plan.services, _leads(ports, plan.services))
+    return replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in parts))))
+
+
+def _leads(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
+    """Return, by service, those with an address for each version that it leads its users to.
+
+    Raises UsageError for one to which nobody leads: its users would stay where they are.
+    """
+    wanted = [part.service for part in parts if part.action is not Action.REMOVE]
+    can = {service.name: ports.platforms[service.platform].abilities(service) for service in wanted}
+    moving = [name for name, one in can.items() if one.moves]
+    leads = {name: [other for other in one.leads_to if other in moving] for name, one in can.items()}
+    if alone := set(moving).difference(*leads.values()):
+        raise UsageError(
+            f"each version of {min(alone)} has an address of its own, and no service leads users there",
+            need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(alone)}}}`",
+        )
+    return leads
 
 
 async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:

@@ -32,6 +32,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
         failure := await run.chapter(Chapter.CHECK, lambda: check(run, part, version), None, part.name)
     ):
         return failure
+    run.candidates[part.name] = version
     run.staged[part.name].set()
     return version
 
@@ -78,8 +79,16 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
         part.previous,
         env,
         secrets,
+        _addresses(run, part),
     )
     return await run.ports.platforms[part.service.platform].stage(order, run.teller(Chapter.STAGE))
+
+
+def _addresses(run: Run, part: ServicePlan) -> dict[str, str]:
+    """Return where each service that this one needs answers: its candidate, or what is live and stays."""
+    live = {other.name: other.previous.version for other in run.plan.services if other.previous}
+    there = {**live, **run.candidates}
+    return {name: there[name].url for name in part.service.needs if name in there}
 
 
 async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None:

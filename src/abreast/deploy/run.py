@@ -10,7 +10,7 @@ from typing_extensions import TypeForm
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError, StateError, TransientError
 from abreast.core.events import Event, What
-from abreast.core.model import Cause, Chapter, Failure, Plan
+from abreast.core.model import Cause, Chapter, Failure, Plan, Version
 from abreast.core.states import State
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.ports import Ports
@@ -63,6 +63,7 @@ class Run:
         self.halt = Halt()
         self.pause = max(0.25, len(plan.rollouts) / LOOKS)
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
+        self.candidates: dict[str, Version] = {}
         self._engine = engine
         self._attempt = attempt
         self._records = Together(self._record)

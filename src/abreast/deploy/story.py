@@ -83,6 +83,7 @@ class Story:
     async def _watch(self, run: Run, versions: Mapping[str, Version]) -> str:
         """Watch until all that stay on the new version have settled."""
         staying, failed = tuple(part.name for part in run.plan.changes), list[Failure]()
+        leads = {part.name: part.leads_to for part in run.plan.changes}
         while staying:
             look = partial(watch, run, staying, versions)
             found = await run.chapter(Chapter.WATCH, look, list[Failure], turn="+".join(staying))
@@ -90,7 +91,7 @@ class Story:
             if not failures:
                 break
             failed += failures
-            way = way_back(staying, failures, run.plan.on_failure)
+            way = way_back(staying, failures, run.plan.on_failure, leads)
             if stuck := await self._turn_back(run, failures, way.back):
                 return await self._stuck(run, stuck)
             staying = way.stay
@@ -100,7 +101,7 @@ class Story:
     async def _settle(self, run: Run, names: Sequence[str]) -> None:
         """Let the old versions go; users are on the new ones, so what goes wrong here is only told."""
         if names:
-            await run.chapter(Chapter.SETTLE, lambda: retire(run, names, new=False))
+            await run.chapter(Chapter.SETTLE, lambda: retire(run, names, run.plan.drain, new=False))
 
     async def _give_up(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
         """Put everything back as it was; ``turned`` where users may have been moved."""
@@ -118,7 +119,9 @@ class Story:
             failure = await run.chapter(Chapter.TURN_BACK, lambda: turn_back(run, names), turn=again)
             if isinstance(failure, Failure):
                 return failure
-        gone = await run.chapter(Chapter.SETTLE, lambda: retire(run, names, new=True), turn=f"discard/{again}")
+        drain = run.plan.drain if turned else 0.0
+        discard = partial(retire, run, names, drain, new=True)
+        gone = await run.chapter(Chapter.SETTLE, discard, turn=f"discard/{again}")
         return gone if isinstance(gone, Failure) else None
 
     async def way_back_again(self, id: str, attempt: str) -> str:

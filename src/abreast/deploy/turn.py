@@ -41,12 +41,16 @@ async def _record(run: Run, versions: Mapping[str, Version]) -> None:
 
 
 def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: str) -> Live:
+    in_release = release.parts[part.name].artifact
+    artifact = part.artifact or in_release
+    # One that was taken along with another's rollback is of the release that it was.
+    stays = part.previous if artifact != in_release else None
     return Live(
         service=part.name,
         platform=part.service.platform,
-        release=run.plan.release,
+        release=stays.release if stays else release.version,
         commit=part.commit,
-        artifact=release.parts[part.name].artifact,
+        artifact=artifact,
         deployment=run.plan.deployment,
         since=now,
         version=version,
@@ -76,7 +80,7 @@ def _empties(run: Run, service: Service) -> bool:
 def _forth(run: Run, part: ServicePlan, version: Version) -> Move:
     """Return the move of a service that starts in the turn, with what it asks for."""
     env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
-    return Move(part.service, version, env, secrets)
+    return Move(part.service, version, env, secrets, part.before)
 
 
 def _back(run: Run, part: ServicePlan) -> Move:
@@ -98,8 +102,11 @@ async def _move(run: Run, moves: Sequence[Move], chapter: Chapter = Chapter.TURN
     await asyncio.gather(*(run.ports.platforms[name].turn(list(batch), tell) for name, batch in batches))
 
 
-async def retire(run: Run, names: Collection[str], *, new: bool) -> None:
-    """Take away the new versions of the named services, or those that they replaced; raises PlatformError."""
+async def retire(run: Run, names: Collection[str], drain: float, *, new: bool) -> None:
+    """Take away the new versions of the named services, or those that they replaced; raises PlatformError.
+
+    ``drain`` seconds at most for what is in flight.
+    """
     parts = [part for part in run.plan.changes if part.name in names]
     going: dict[str, list[Named]] = {}
     for part in parts:
@@ -112,5 +119,5 @@ async def retire(run: Run, names: Collection[str], *, new: bool) -> None:
                 Named(part.previous.definition, part.previous.version.id)
             )
     await asyncio.gather(
-        *(run.ports.platforms[name].retire(versions, run.plan.drain) for name, versions in going.items())
+        *(run.ports.platforms[name].retire(versions, drain) for name, versions in going.items())
     )

@@ -16,18 +16,25 @@ class Abilities:
     """What a platform can do with a service; ``notes`` are printed in the plan.
 
     ``candidates``: a new version can be up without users. ``together``: all services move in one step.
-    ``empties``: users can be taken off a service, so that there is no version of it any more.
+    ``empties``: users can be taken off a service, so that there is no version of it any more. ``moves``: each
+    version has an address of its own, which users are led to by the services that route there. ``leads_to``: the
+    services to which this one leads its users.
     """
 
     candidates: bool
     together: bool
     empties: bool = True
+    moves: bool = False
+    leads_to: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to bring up, of ``commit``: ``env`` is what it asks for; ``secrets`` names what of it is never shown."""
+    """What to bring up, of ``commit``: ``env`` is what it asks for; ``secrets`` names what of it is never shown.
+
+    ``addresses``: where the versions answer that go with it, of the services that it needs.
+    """
 
     version: str
     service: Service
@@ -37,6 +44,7 @@ class Order:
     previous: Live | None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,14 @@ class Move:
     """Users of ``service`` go to ``to``; None takes them off the service (it had no version before).
 
     ``env`` is what the version asks for, for a platform that starts it in the turn; ``secrets`` as in an Order.
+    ``before``: what users reached when the deployment was planned, where they go to something new.
     """
 
     service: Service
     to: Version | None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
+    before: Version | None = None
 
 
 @dataclass(frozen=True, slots=True)

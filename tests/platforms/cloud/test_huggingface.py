@@ -36,7 +36,9 @@ def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: InASpace) -> N
     space.turn(version)
     head = space.emulator.head("owner/api")
     assert (head.title, emulated.sha, emulated.starts) == ("one", head.id, 1)
-    assert json.loads(space.emulator.blobs[head.tree[RELEASE].oid]) == {"release": "", "commit": space.commit("one")}
+    assert json.loads(space.emulator.blobs[head.tree[RELEASE].oid]) == {
+        "release": "", "commit": space.commit("one"), "version": "one",
+    }  # fmt: skip
     assert [text for text in space.told if text.startswith("huggingface: ")] == [
         "huggingface: sending what differs to owner/api",
         *(f"huggingface: {stage}" for stage in ("NO_APP_FILE", "BUILDING", "APP_STARTING", "RUNNING")),

@@ -14,7 +14,7 @@ from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, LostAnswerError
 from abreast.platforms.interface import Move, Named, Order
 from abreast.platforms.netlify.client import NETLIFY, Netlify
-from abreast.platforms.netlify.files import digests
+from abreast.platforms.netlify.files import digests, listed
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
@@ -231,7 +231,7 @@ def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
         (tmp_path / name).write_text("hello")
     (tmp_path / "passwd").symlink_to("/etc/passwd")
     digest = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
-    assert digests(tmp_path) == dict.fromkeys((".well-known/x", "_headers", "a/b.txt", "index.html"), digest)
+    assert digests(listed(tmp_path)) == dict.fromkeys((".well-known/x", "_headers", "a/b.txt", "index.html"), digest)
     (tmp_path / "what?").write_text("")
     with pytest.raises(PlatformError, match=r"cannot serve what\?"):
-        digests(tmp_path)
+        digests(listed(tmp_path))

@@ -177,6 +177,22 @@ def test_a_create_that_did_not_arrive_is_sent_again_by_whoever_repeats(stage: St
     assert stage.statuses == ["live"]
 
 
+def test_variables_alone_are_deployed_also_after_a_cut(stage: Stage) -> None:
+    commit = stage.project.commit()
+    stage.deploy(commit)
+    before, version = stage.present(), stage.stage(commit)
+    move = Move(SERVICE, version, {"COLOUR": "blue"}, before=before)
+    stage.emulator.faults.planned = [Fault("POST", "/deploys$", Kind.DROPPED)]
+    with pytest.raises(LostAnswerError):
+        stage.run(lambda render: render.turn([move], stage.tell))
+    for _ in range(2):
+        stage.run(lambda render: render.turn([move], stage.tell))
+    assert stage.statuses == ["deactivated", "live"]
+    for _ in range(2):
+        stage.run(lambda render: render.turn([Move(SERVICE, before, {"COLOUR": "red"})], stage.tell))
+    assert [deploy.trigger for deploy in stage.service.deploys] == ["api", "api", "rollback"]
+
+
 def test_a_rate_limit_is_waited_for(stage: Stage) -> None:
     limited = Fault(".*", ".*", Kind.STATUS, times=4, status=429, headers={"Ratelimit-Reset": "0"})
     stage.emulator.faults.planned = [limited]

@@ -188,6 +188,10 @@ class Hub:
         query = {"factory": True} if factory else {}
         await self._api.tell(Request("POST", f"/api/spaces/{id}/restart", query=query))
 
+    async def pause(self, id: str) -> None:
+        """Stop a Space until it is started again."""
+        await self._api.tell(Request("POST", f"/api/spaces/{id}/pause"))
+
     async def hardware(self, id: str, flavor: str) -> None:
         """Ask for other hardware."""
         await self._api.tell(Request("POST", f"/api/spaces/{id}/hardware", {"flavor": flavor}))

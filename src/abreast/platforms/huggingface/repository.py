@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abreast.platforms.huggingface.client import MAIN, Entry, Hub, Space
+from abreast.platforms.interface import Order
 
 AT_ONCE = 256
 """Files that are asked about in one request, as the Hub's own client has it."""
@@ -22,26 +23,30 @@ RELEASE = "abreast-release.json"
 Line = dict[str, object]
 
 
-async def publish(hub: Hub, space: Space, version: str, folder: Path, told: Mapping[str, str]) -> str:
-    """Make the tree of the version's branch, now at ``space.sha``, that of ``folder``; return its commit.
+async def publish(hub: Hub, space: Space, branch: str, order: Order) -> str:
+    """Make the tree of a branch, now at ``space.sha``, that of the order's artifact; return its commit.
 
-    The Space's own card and attributes stay where the folder has none; ``told`` is added as a file.
+    The Space's own card and attributes stay where the artifact has none; a file is added that says what it is, so
+    that each version is a commit of its own.
     """
+    told = {
+        "release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit, "version": order.version,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as beside:
         release = Path(beside, RELEASE)
         release.write_text(json.dumps(told))
-        want = {**await asyncio.to_thread(listed, folder), RELEASE: release}
-        return await _publish(hub, space, version, want)
+        want = {**await asyncio.to_thread(listed, order.artifact), RELEASE: release}
+        return await _publish(hub, space, branch, order.version, want)
 
 
-async def _publish(hub: Hub, space: Space, version: str, want: Mapping[str, Path]) -> str:
+async def _publish(hub: Hub, space: Space, branch: str, title: str, want: Mapping[str, Path]) -> str:
     have = await hub.tree(space.id, space.sha)
     changed = await asyncio.to_thread(lambda: {path: file for path, file in want.items() if _differs(have, path, file)})
     gone = [path for path in have if path not in want and path not in {CARD, ATTRIBUTES}]
-    large = await _upload(hub, space.id, version, changed)
+    large = await _upload(hub, space.id, branch, changed)
     lines = [*(_large(path, *large[path]) for path in large), *_deletions(gone)]
     small = (_small(path, file.read_bytes()) for path, file in changed.items() if path not in large)
-    return await _commit(hub, space, version, version, small, lines)
+    return await _commit(hub, space, branch, title, small, lines)
 
 
 async def restore(hub: Hub, space: Space, revision: str, title: str) -> str:

@@ -11,8 +11,8 @@ from abreast.core.errors import PlatformError
 _THREADS = min(8, (os.cpu_count() or 1) + 2)
 
 
-def digests(site: Path) -> Mapping[str, str]:
-    """Return the SHA-1 of each file by its path below ``site``, without a leading slash.
+def listed(site: Path) -> dict[str, Path]:
+    """Return each file by its path below ``site``, without a leading slash.
 
     Leaves out dot files (but ``.well-known``) and links that lead outside. Raises PlatformError for a name that
     Netlify cannot serve.
@@ -20,8 +20,27 @@ def digests(site: Path) -> Mapping[str, str]:
     paths = sorted(_files(site))
     if wrong := [path for path in paths if "#" in path or "?" in path]:
         raise PlatformError(f"Netlify cannot serve {wrong[0]}", need="file names without # and ?")
+    return {path: site / path for path in paths}
+
+
+def digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the SHA-1 of each file's content by its path."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(paths, pool.map(lambda path: _sha1(site / path), paths), strict=True))
+        return dict(zip(files, pool.map(_sha1, files.values()), strict=True))
+
+
+def redirects(routes: Mapping[str, str], addresses: Mapping[str, str], own: str) -> str:
+    """Return a ``_redirects`` file that passes paths on to services, and then says what the site's ``own`` does.
+
+    ``routes``: services by path, where ``*`` at the end stands for any rest; ``addresses``: where they answer. A
+    path that a file has is passed on all the same. Raises PlatformError for a service without an address.
+    """
+    lines = []
+    for path, service in routes.items():
+        if not addresses.get(service):
+            raise PlatformError(f"{path} leads to {service}, which has no address", need=f"a {service} that is live")
+        lines.append(f"{path} {addresses[service].rstrip('/')}{path.replace('*', ':splat')} 200!")
+    return "\n".join([*lines, own])
 
 
 def _files(site: Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The Netlify platform: a draft is staged and checked at its permalink, published in the turn, restored to go back."""
 
 import asyncio
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,8 +13,9 @@ from abreast.platforms.cloud.api import LostAnswerError, NotThereError
 from abreast.platforms.cloud.polling import pauses
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.netlify.client import Deploy, Netlify, Site
-from abreast.platforms.netlify.files import digests
+from abreast.platforms.netlify.files import digests, listed, redirects
 
+REDIRECTS = "_redirects"
 AT_ONCE = 10
 """Uploads under way at once."""
 
@@ -40,9 +42,10 @@ class NetlifyPlatform(Platform):
         self._sites: dict[str, Site] = {}
         self._looks: dict[str, tuple[float, Sighting]] = {}
 
-    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every site)
+    def abilities(self, service: Service) -> Abilities:
         """Candidates are drafts; each site is published by a request of its own, and never emptied."""
-        return Abilities(candidates=True, together=False, empties=False)
+        leads_to = tuple(dict.fromkeys(_routes_of(service).values()))
+        return Abilities(candidates=True, together=False, empties=False, leads_to=leads_to)
 
     async def present(self, service: Service) -> Version | None:
         """Return the deploy that is published, whoever made it."""
@@ -54,12 +57,9 @@ class NetlifyPlatform(Platform):
         """Make the draft, or find the one that was made; send what Netlify lacks; wait until it is ready."""
         site = await self._netlify.site(_site_of(order.service))
         _refuse_locked(site)
-        files = await asyncio.to_thread(digests, order.artifact)
-        deploy = await self._netlify.find(site.id, order.version)
-        if deploy is None or deploy.state in BROKEN:
-            deploy = await self._netlify.create(site.id, order.version, files)
-        deploy = await self._follow(order.service, deploy, WANTED, tell)
-        await self._upload(order, deploy, files, tell)
+        with tempfile.TemporaryDirectory() as beside:
+            files = await asyncio.to_thread(_files, order, Path(beside))
+            deploy = await self._sent(order, site, files, tell)
         deploy = await self._follow(order.service, deploy, frozenset({"ready"}), tell)
         return _version(order.version, order.service, site, deploy)
 
@@ -85,6 +85,20 @@ class NetlifyPlatform(Platform):
 
     # ── parts of staging ────────────────────────────────────────────────────────────────────────
 
+    async def _sent(self, order: Order, site: Site, files: Mapping[str, Path], tell: Tell) -> Deploy:
+        """Return the draft, of which Netlify has every file."""
+        by_path = await asyncio.to_thread(digests, files)
+        deploy = await self._netlify.find(site.id, order.version)
+        if deploy is None or deploy.state in BROKEN:
+            deploy = await self._netlify.create(site.id, order.version, by_path)
+        deploy = await self._follow(order.service, deploy, WANTED, tell)
+        by_digest = {digest: path for path, digest in by_path.items()}
+        wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
+        if wanted:
+            await tell(order.service.name, f"netlify: {len(wanted)} of {len(files)} files to send")
+            await self._upload(deploy, {path: files[path] for path in wanted})
+        return deploy
+
     async def _follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
         """Wait for one of the states; each that comes is told."""
         for pause in pauses(self._pause, service.build.timeout):
@@ -104,23 +118,17 @@ class NetlifyPlatform(Platform):
             need="a deploy that gets ready; users still reach what they did",
         )
 
-    async def _upload(self, order: Order, deploy: Deploy, files: Mapping[str, str], tell: Tell) -> None:
-        """Send one file for each content that Netlify has not got."""
-        by_digest = {digest: path for path, digest in files.items()}
-        wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
-        if not wanted:
-            return
-        await tell(order.service.name, f"netlify: {len(wanted)} of {len(files)} files to send")
+    async def _upload(self, deploy: Deploy, files: Mapping[str, Path]) -> None:
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def send(path: str) -> None:
+        async def send(path: str, file: Path) -> None:
             async with room:
-                await self._netlify.upload(deploy.id, path, order.artifact / Path(path))
+                await self._netlify.upload(deploy.id, path, file)
 
         try:
             async with asyncio.TaskGroup() as sending:
-                for path in wanted:
-                    sending.create_task(send(path))
+                for path, file in files.items():
+                    sending.create_task(send(path, file))
         except* PlatformError as failed:
             raise failed.exceptions[0] from None
 
@@ -173,6 +181,21 @@ class NetlifyPlatform(Platform):
 
 def _site_of(service: Service) -> str:
     return str(service.settings["site"])
+
+
+def _routes_of(service: Service) -> Mapping[str, str]:
+    routes = service.settings.get("routes")
+    return routes if isinstance(routes, Mapping) else {}
+
+
+def _files(order: Order, beside: Path) -> dict[str, Path]:
+    """Return the site's files by their paths; where it passes something on, with a ``_redirects`` that says so."""
+    files = listed(order.artifact)
+    if routes := _routes_of(order.service):
+        own = files[REDIRECTS].read_text() if REDIRECTS in files else ""
+        files[REDIRECTS] = beside / REDIRECTS
+        files[REDIRECTS].write_text(redirects(routes, order.addresses, own))
+    return files
 
 
 def _version(id: str, service: Service, site: Site, deploy: Deploy) -> Version:

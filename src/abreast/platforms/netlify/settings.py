@@ -13,3 +13,8 @@ class NetlifySettings(BaseModel):
     site: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] = Field(
         description="The site's name, domain or id."
     )
+    routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
+        default_factory=dict,
+        description="Paths that are passed on to a service that it needs, such as `/api/*: backend`; "
+        "they stand before the site's own `_redirects`.",
+    )

@@ -82,32 +82,33 @@ class RenderPlatform(Platform):
     # ── the turn ───────────────────────────────────────────────────────────────────────────────
 
     async def _move(self, move: Move, version: Version, tell: Tell) -> None:
-        service, id_ = move.service, _id(move.service)
-        commit, wanted = version.handle["commit"], version.handle.get("deploy")
-        changed = await self._set(id_, move.env)
+        service, id_, commit = move.service, _id(move.service), version.handle["commit"]
+        await self._set(id_, move.env)
         deploys = await self._render.deploys(id_)
         live = next((one for one in deploys if one.status == "live"), None)
         coming = next((one for one in deploys if one.status in UNDER_WAY), None)
-        if coming and coming.of != commit:
+        if coming and not _meant(coming, move, version):
             await tell(service.name, f"render: {coming.id} of {coming.of[:7]} is cancelled")
             await self._render.cancel(id_, coming.id)
             coming = None
-        if coming is None and live and live.of == commit and not changed:
+        if coming is None and live and _meant(live, move, version):
             return
         if coming is None:
-            coming = await self._begun(id_, commit, wanted or _built(deploys, commit), {one.id for one in deploys})
+            # A deploy of the same commit is new only in what it asks for, which a roll back would not show.
+            built = None if live and live.of == commit else _built(deploys, commit)
+            known = {one.id for one in deploys}
+            coming = await self._begun(id_, commit, version.handle.get("deploy") or built, known)
         try:
             await self._follow(service, coming, tell)
         finally:
             self._looks.pop(id_, None)
 
-    async def _set(self, id_: str, env: Mapping[str, str]) -> bool:
-        """Set the variables that differ, one by one, and leave all others; return whether there were any."""
+    async def _set(self, id_: str, env: Mapping[str, str]) -> None:
+        """Set the variables that differ, one by one, and leave all others."""
         have = await self._render.variables(id_) if env else {}
-        differ = {name: value for name, value in env.items() if have.get(name) != value}
-        for name, value in differ.items():
-            await self._render.set_variable(id_, name, value)
-        return bool(differ)
+        for name, value in env.items():
+            if have.get(name) != value:
+                await self._render.set_variable(id_, name, value)
 
     async def _begun(self, id_: str, commit: str, built: str | None, known: set[str]) -> Deploy:
         """Begin a deploy, from an earlier one's build where it is still there, and find it in the list."""
@@ -183,6 +184,15 @@ class RenderPlatform(Platform):
 
 def _id(service: Service) -> str:
     return str(service.settings["service"])
+
+
+def _meant(deploy: Deploy, move: Move, version: Version) -> bool:
+    """Tell whether a deploy is what a move leads to: by name, by rolling back to it, or new and of its commit."""
+    named = version.handle.get("deploy")
+    if named:
+        return deploy.id == named or (deploy.of == version.handle["commit"] and deploy.trigger == "rollback")
+    before = move.before.handle.get("deploy") if move.before else None
+    return deploy.of == version.handle["commit"] and deploy.id != before
 
 
 def _built(deploys: Sequence[Deploy], commit: str) -> str | None:

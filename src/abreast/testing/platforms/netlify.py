@@ -14,8 +14,11 @@ from starlette.routing import Route
 
 from abreast.testing.platforms.common import authorised, now
 from abreast.testing.platforms.faults import Faults
+from abreast.testing.platforms.netlify_rules import headers, redirects
+from abreast.testing.platforms.running import fetched
 
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
+RULES = ("_redirects", "_headers", "netlify.toml")
 ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_allowed": ["Owner"]}
 
 
@@ -190,19 +193,37 @@ class NetlifyEmulator:
     # ── what users see ─────────────────────────────────────────────────────────────────────────
 
     async def _serve_deploy(self, request: Request) -> Response:
-        return self._file(request.path_params["deploy"], request.path_params["path"])
+        return await self._served(request.path_params["deploy"], request.path_params["path"])
 
     async def _serve_site(self, request: Request) -> Response:
         site = next(one for one in self.sites.values() if one.name == request.path_params["name"])
-        return self._file(site.live or "", request.path_params["path"])
+        return await self._served(site.live or "", request.path_params["path"])
 
-    def _file(self, deploy: str, path: str) -> Response:
+    async def _served(self, deploy: str, path: str) -> Response:
         files = self.deploys[deploy].files if deploy in self.deploys else {}
+        rules = {name: self.blobs[files[name]].decode() for name in RULES if files.get(name) in self.blobs}
+        answer = self._file(files, path)
+        for rule in redirects(rules):
+            to = rule.target(f"/{path}")
+            if to is not None and (rule.force or answer is None):
+                answer = await self._led(files, to, rule.status)
+                break
+        answer = answer or Response("Not Found", 404)
+        answer.headers.update(headers(rules, f"/{path}"))
+        return answer
+
+    def _file(self, files: dict[str, str], path: str) -> Response | None:
         for name in (path, f"{path}/index.html".lstrip("/"), f"{path}.html"):
-            if name in files and files[name] in self.blobs:
+            if name in files and files[name] in self.blobs and name not in RULES:
                 kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
                 return Response(self.blobs[files[name]], media_type=kind)
-        return Response("Not Found", 404)
+        return None
+
+    async def _led(self, files: dict[str, str], to: str, status: int) -> Response | None:
+        """Answer as a rule says: from elsewhere, with another file, or with a redirect."""
+        if status != 200:
+            return Response(status_code=status, headers={"location": to})
+        return await fetched(to) if "://" in to else self._file(files, to.lstrip("/"))
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
 

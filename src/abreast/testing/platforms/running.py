@@ -76,11 +76,16 @@ class Running:
 
 async def passed_on(request: Request, running: Running | None) -> Response:
     """Answer with what the process answers to the rest of the path."""
+    if running is None:
+        return Response("nothing runs", 503)
+    return await fetched(f"http://127.0.0.1:{running.port}/{request.path_params['path']}")
+
+
+async def fetched(url: str) -> Response:
+    """Answer with what another server answers."""
     async with httpx2.AsyncClient(timeout=10, verify=trust()) as client:
         try:
-            if running is None:
-                return Response("nothing runs", 503)
-            answer = await client.get(f"http://127.0.0.1:{running.port}/{request.path_params['path']}")
+            answer = await client.get(url)
         except httpx2.HTTPError:
             return Response("bad gateway", 502)
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))

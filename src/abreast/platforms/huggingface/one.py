@@ -1,0 +1,76 @@
+"""One Space for a service: a version waits on a branch of it, and becomes what is built in the turn."""
+
+import contextlib
+
+from abreast.core.model import Address, Service, Version
+from abreast.platforms.cloud.api import ConflictError
+from abreast.platforms.huggingface.client import Hub, Space
+from abreast.platforms.huggingface.repository import publish, restore
+from abreast.platforms.huggingface.running import Running
+from abreast.platforms.interface import Abilities, Move, Named, Order, Sighting, Tell
+
+
+class OneSpace:
+    """The verbs of a platform for a service with one Space, which has no candidate without users."""
+
+    abilities = Abilities(
+        candidates=False,
+        together=False,
+        empties=False,
+        notes=(
+            "goes live in the turn, once its Space has built it: a Space has no candidate without users; "
+            "with a second one as `standby` it would",
+        ),
+    )
+
+    def __init__(self, hub: Hub, running: Running) -> None:
+        self._hub = hub
+        self._running = running
+
+    async def present(self, service: Service) -> Version | None:
+        """Return the head of the main branch, whoever put it there, if it ever ran."""
+        space = await self._running.space(_id(service))
+        runtime = await self._hub.runtime(space.id)
+        if runtime.stage in {"NO_APP_FILE", "CONFIG_ERROR"}:
+            return None
+        title = await self._running.title(space.id, space.sha)
+        return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
+
+    async def stage(self, order: Order, tell: Tell) -> Version:
+        """Put the tree on a branch of its own, which the Space does not build."""
+        space = await self._running.space(_id(order.service))
+        with contextlib.suppress(ConflictError):  # it was made before
+            await self._hub.branch(space.id, order.version, space.sha)
+        waiting = await self._hub.space(space.id, order.version)
+        if await self._running.title(space.id, waiting.sha) != order.version:
+            await tell(order.service.name, f"huggingface: sending what differs to {space.id}")
+            await publish(self._hub, waiting, order.version, order)
+        return _version(order.version, order.service, space, order.version)
+
+    async def turn(self, move: Move, version: Version, tell: Tell) -> None:
+        """Give the main branch the tree of the version, and follow the Space until it runs that."""
+        space = await self._running.space(_id(move.service))
+        await self._running.set(space.id, move.service, move.env, move.secrets)
+        title = version.handle["version"]
+        revision = version.handle.get("revision") or (await self._hub.space(space.id, title)).sha
+        head = await restore(self._hub, space, revision, title)
+        if head != space.sha and move.service.settings.get("factory"):
+            await self._hub.restart(space.id, factory=True)
+        await self._running.follow(move.service, space.model_copy(update={"sha": head}), tell)
+
+    async def retire(self, version: Named) -> None:
+        """Take the version's branch away; what users have is on the main branch."""
+        await self._hub.delete_branch(_id(version.service), version.id)
+
+    async def look(self, version: Named) -> Sighting:
+        """Tell whether the version is what the Space has on the main branch, and runs."""
+        return await self._running.seen(_id(version.service), version.handle.get("version", version.id))
+
+
+def _id(service: Service) -> str:
+    return str(service.settings["space"])
+
+
+def _version(id: str, service: Service, space: Space, title: str, **more: str) -> Version:
+    handle = {"version": title, **more}
+    return Version(id, service.name, probes=(), url=space.address, turned=(Address(space.address),), handle=handle)

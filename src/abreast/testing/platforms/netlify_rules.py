@@ -1,0 +1,57 @@
+"""What a site's ``_redirects``, ``_headers`` and ``netlify.toml`` say, as Netlify reads them."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Requests for ``path`` (which may end with ``*``) go ``to`` another; ``force``: also where a file has it."""
+
+    path: str
+    to: str
+    status: int = 301
+    force: bool = False
+
+    def target(self, path: str) -> str | None:
+        """Return where a request goes, None where the rule is not for it."""
+        found = re.fullmatch(re.escape(self.path).replace(r"\*", "(.*)"), path)
+        if not found:
+            return None
+        return self.to.replace(":splat", found[1] if found.groups() else "")
+
+
+def redirects(files: Mapping[str, str]) -> list[Rule]:
+    """Return the rules in the order in which they are tried; ``files`` holds texts by their names."""
+    rules = []
+    for line in _lines(files.get("_redirects", "")):
+        path, to, *more = line.split()
+        status = more[0] if more else "301"
+        rules.append(Rule(path, to, int(status.rstrip("!")), status.endswith("!")))
+    for one in tomllib.loads(files.get("netlify.toml", "")).get("redirects", []):
+        rules.append(Rule(one["from"], one["to"], one.get("status", 301), one.get("force", False)))
+    return rules
+
+
+def headers(files: Mapping[str, str], path: str) -> dict[str, str]:
+    """Return the headers that an answer for ``path`` has in addition."""
+    return {name: value for at, name, value in _headers(files) if Rule(at, "").target(path) is not None}
+
+
+def _headers(files: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    at = ""
+    for line in _lines(files.get("_headers", "")):
+        if line.startswith((" ", "\t")):
+            name, _, value = line.strip().partition(":")
+            yield at, name, value.strip()
+        else:
+            at = line.strip()
+    for one in tomllib.loads(files.get("netlify.toml", "")).get("headers", []):
+        for name, value in one["values"].items():
+            yield one["for"], name, value
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))

@@ -1,0 +1,163 @@
+"""A backend in two Spaces, a frontend at Netlify that leads users to it: true blue-green over two clouds."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from abreast.testing.platforms import huggingface, netlify
+from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.server import Served
+from clouds import DOCKERFILE
+from project import APP, Project, eventually, finished, get_text
+
+BOTH = ("owner/api", "owner/api-b")
+
+
+@dataclass
+class Shop:
+    """The project: its site, and the two Spaces behind the site's ``/api``."""
+
+    project: Project
+    netlify: netlify.NetlifyEmulator
+    hub: huggingface.HuggingFaceEmulator
+    urls: tuple[str, str]
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        done = self.project.run(*arguments, code=code, variables=self.variables)
+        return done.stdout + done.stderr
+
+    def deploy(self, *arguments: str, code: int = 0) -> str:
+        return self.run("deploy", "--yes", *arguments, code=code)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "NETLIFY_API_URL": self.urls[0], "NETLIFY_AUTH_TOKEN": netlify.TOKEN,
+            "HF_ENDPOINT": self.urls[1], "HF_TOKEN": huggingface.TOKEN,
+        }  # fmt: skip
+
+    @property
+    def served(self) -> tuple[str, str]:
+        """The commits that users reach at the site and behind its ``/api``."""
+        site, api = (json.loads(get_text(f"{self.urls[0]}/s/shop/{path}")) for path in ("", "api/orders"))
+        return site["commit"], api["commit"]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(self.hub.spaces[id_].stage for id_ in BOTH)
+
+
+@pytest.fixture
+def shop(project: Project) -> Iterator[Shop]:
+    at_netlify, at_hub = netlify.NetlifyEmulator(), huggingface.HuggingFaceEmulator(project.folder.parent)
+    at_netlify.add_site("shop")
+    for id_ in BOTH:
+        at_hub.add_space(id_)
+    project.config["services"]["frontend"]["needs"] = ["backend"]
+    here = project.config["environments"]["local"]
+    here["drain"] = "100ms"
+    here["frontend"] = {"netlify": {"site": "shop", "routes": {"/api/*": "backend"}}}
+    here["backend"] = {"huggingface": {"space": BOTH[0], "standby": BOTH[1]}}
+    project.commit("Two Spaces", Dockerfile=DOCKERFILE)
+    with Served(at_netlify.app) as one, Served(at_hub.app) as two:
+        yield Shop(project, at_netlify, at_hub, (one.url, two.url))
+    at_hub.close()
+
+
+def test_users_are_led_from_one_space_to_the_other_and_back(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "NO_APP_FILE"))
+    second = shop.project.commit()
+    told = shop.deploy()
+    assert "in that of its two Spaces which users are not led to" in told
+    assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
+    assert "nothing to do" in shop.deploy()
+    shop.run("rollback", "--yes", "--reason", "no")
+    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+
+
+def test_users_see_nothing_of_a_candidate(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.project.commit()
+    shop.hub.stuck = "APP_STARTING"
+    deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
+    eventually(lambda: shop.stages == ("RUNNING", "APP_STARTING"))
+    assert shop.served == (first, first)
+    shop.run("cancel", "--reason", "no")
+    assert finished(deploying) == 1
+    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+
+
+def test_one_that_does_not_start_is_never_reached(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.project.commit("Break", app_py="raise SystemExit('no database')")
+    assert "no database" in shop.deploy(code=1)
+    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+    second = shop.project.commit("Mend", app_py=APP)
+    shop.deploy()
+    assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
+
+
+def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    second = shop.project.commit()
+    told = shop.deploy("--service", "backend")
+    assert "as it is, since it leads users to the new address of backend" in told
+    assert shop.served == (first, second)
+    assert shop.project.built(second) == ["backend"]
+    live = shop.project.status()["services"]
+    assert (live["frontend"]["commit"], live["backend"]["commit"]) == (first, second)
+    shop.run("rollback", "--yes", "--service", "backend", "--to", "v1", "--reason", "no")
+    assert shop.served == (first, first)
+    shop.deploy("--service", "frontend")
+    assert shop.served == (second, first)
+    shop.run("rollback", "--yes", "--service", "backend", "--to", "v2", "--reason", "no")
+    assert shop.served == (second, second)
+    live = shop.project.status()["services"]
+    assert (live["frontend"]["release"], live["backend"]["release"]) == ("v3", "v2")
+
+
+@pytest.mark.parametrize("on_failure", ["together", "alone"])
+def test_both_come_back_where_one_fails_with_users(shop: Shop, on_failure: str) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    shop.project.config["on_failure"] = on_failure
+    shop.project.commit()
+    shop.netlify.faults.planned = [Fault("GET", "^/s/shop/$", Kind.STATUS, times=1000)]
+    assert "status 500" in shop.deploy(code=1)
+    shop.netlify.faults.planned = []
+    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+
+
+def test_without_its_record_it_asks_rather_than_take_the_space_that_users_reach(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    for name in BOTH:
+        shop.hub.spaces[name].stage = "RUNNING"
+    variables = {**shop.variables, "ABREAST_STATE": str(shop.project.folder.parent / "other")}
+    done = shop.project.run("deploy", "--yes", code=1, variables=variables)
+    assert "does not know which of them users are led to" in done.stdout + done.stderr
+    assert shop.served == (first, first)
+
+
+def test_a_pair_that_nobody_leads_to_is_refused(shop: Shop) -> None:
+    shop.project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
+    shop.project.commit()
+    assert "no service leads users there" in shop.run("plan", code=2)
+
+
+def test_a_route_to_what_is_not_needed_is_a_fault_with_its_place(shop: Shop) -> None:
+    shop.project.config["services"]["frontend"]["needs"] = []
+    shop.project.commit()
+    told = shop.run("plan", code=2)
+    assert "abreast.yml:" in told
+    assert "'backend' is not among what frontend `needs`" in told
+    shop.project.config["environments"]["local"]["backend"]["huggingface"]["standby"] = BOTH[0]
+    shop.project.commit()
+    assert "needed: another Space than `space`" in shop.run("plan", code=2)
