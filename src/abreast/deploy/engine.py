@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,11 +105,13 @@ class Engine:
             self._fatal.result()
         return await result
 
-    async def child(self, name: str, id: str, *arguments: Json) -> Awaitable[Json]:
-        """Start a child workflow (in a fixed order, with a fixed id) and return what its end can be awaited by."""
+    async def child(self, name: str, id: str, *arguments: Json) -> Callable[[], Awaitable[Json]]:
+        """Start a child workflow and return how its end is waited for.
+
+        A start and a wait are each a step, known by its position: do them one after the other, in a fixed order.
+        """
         handle = await self._start(name, id, *arguments)
-        result: Awaitable[Json] = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
-        return result
+        return partial(handle.get_result, polling_interval_sec=0.05)
 
     async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         """Run ``work`` once and record what it returned; a recorded step is not run again."""

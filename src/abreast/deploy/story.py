@@ -71,7 +71,7 @@ class Story:
         children = [
             await self.engine.child(ROLLOUT, f"{id_}/{part.name}", id_, part.name) for part in run.plan.rollouts
         ]
-        return [load(Version | Failure, await child) for child in children]
+        return [load(Version | Failure, await ended()) for ended in children]
 
     async def _keep_unchanged(self, run: Run) -> None:
         """Make what is live of a service that does not change a part of the release."""

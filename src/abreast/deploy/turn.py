@@ -118,6 +118,4 @@ async def retire(run: Run, names: Collection[str], drain: float, *, new: bool) -
             going.setdefault(part.previous.platform, []).append(
                 Named(part.previous.definition, part.previous.version.id)
             )
-    await asyncio.gather(
-        *(run.ports.platforms[name].retire(versions, drain) for name, versions in going.items())
-    )
+    await asyncio.gather(*(run.ports.platforms[name].retire(versions, drain) for name, versions in going.items()))

@@ -17,10 +17,7 @@ class OneSpace:
         candidates=False,
         together=False,
         empties=False,
-        notes=(
-            "goes live in the turn, once its Space has built it: a Space has no candidate without users; "
-            "with a second one as `standby` it would",
-        ),
+        notes=("goes live in the turn, once its Space has built it; a second one as `standby` would be a candidate",),
     )
 
     def __init__(self, hub: Hub, running: Running) -> None:

@@ -25,14 +25,15 @@ class Rule:
 
 def redirects(files: Mapping[str, str]) -> list[Rule]:
     """Return the rules in the order in which they are tried; ``files`` holds texts by their names."""
-    rules = []
-    for line in _lines(files.get("_redirects", "")):
-        path, to, *more = line.split()
-        status = more[0] if more else "301"
-        rules.append(Rule(path, to, int(status.rstrip("!")), status.endswith("!")))
-    for one in tomllib.loads(files.get("netlify.toml", "")).get("redirects", []):
-        rules.append(Rule(one["from"], one["to"], one.get("status", 301), one.get("force", False)))
-    return rules
+    of_toml = tomllib.loads(files.get("netlify.toml", "")).get("redirects", [])
+    return [
+        *(_rule(*line.split()) for line in _lines(files.get("_redirects", ""))),
+        *(Rule(one["from"], one["to"], one.get("status", 301), one.get("force", False)) for one in of_toml),
+    ]
+
+
+def _rule(path: str, to: str, status: str = "301") -> Rule:
+    return Rule(path, to, int(status.rstrip("!")), status.endswith("!"))
 
 
 def headers(files: Mapping[str, str], path: str) -> dict[str, str]:
