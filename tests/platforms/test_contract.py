@@ -9,6 +9,7 @@ import pytest
 
 from abreast.core.errors import AbreastError, PlatformError
 from abreast.core.model import Version
+from abreast.core.remarks import Level
 from abreast.platforms.interface import Named, Platform
 from subjects import SUBJECTS, Cloud, Here, Subject
 
@@ -120,6 +121,16 @@ def test_a_wrong_or_missing_token_is_said_without_it(cloud: Subject, token: str)
     assert cloud.provider.variable in str(raised.value)
     assert cloud.provider.scope in str(raised.value)
     assert "wrong" not in str(raised.value).replace("is wrong", "")
+
+
+def test_the_doctor_looks_and_changes_nothing(subject: Subject) -> None:
+    for deploy in (False, True):
+        if deploy:
+            subject.deploy("one")
+        before = subject.made()
+        remarks = subject.run(lambda platform: platform.examine(subject.service))
+        assert {one.level for one in remarks} <= {Level.OK, Level.WARNING, Level.UNKNOWN}
+        assert subject.made() == before
 
 
 def test_nothing_of_it_runs_here_after_down(subject: Subject) -> None:

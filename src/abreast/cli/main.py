@@ -33,12 +33,22 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @abreast.command()
 @env_option
+@json_option
+def doctor(environment: str | None, *, as_json: bool) -> int:
+    """Say what is wrong with the project, its credentials and its platforms, and how to mend it."""
+    from abreast.cli import examining  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+
+    return examining.doctor(_here(), environment, as_json=as_json)
+
+
+@abreast.command()
+@env_option
 @service_option
 @click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
 @json_option
 def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, as_json: bool) -> int:
     """Say what would be deployed, in which order, and why (or why not)."""
-    from abreast.cli import deploying  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+    from abreast.cli import deploying  # noqa: PLC0415
 
     return deploying.plan(_here(), environment, services, since, as_json=as_json)
 

@@ -6,7 +6,8 @@ AbreastError
 ├── RefusedError          a gate, an approval or a lock said no                  exit 3
 ├── StateError            the ledger or the engine's file cannot be used         exit 1
 ├── PlatformError         a platform could not do what was asked                 exit 1
-│   └── TransientError    … and the same call may succeed a moment later
+│   ├── TransientError    … and the same call may succeed a moment later
+│   └── UnavailableError  … since nobody there could be asked, however often
 ├── DeploymentError       failed; everything is on the old version               exit 1
 └── StuckError            failed and not fully turned back: a person is needed   exit 4
 """
@@ -82,6 +83,10 @@ class PlatformError(AbreastError):
 
 class TransientError(PlatformError):
     """A platform failed in a way that may pass; the call is safe to repeat."""
+
+
+class UnavailableError(PlatformError):
+    """A platform did not answer, or not as it should, although it was asked again."""
 
 
 class DeploymentError(AbreastError):

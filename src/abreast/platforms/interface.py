@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from abreast.core.model import Live, Service, Version
+from abreast.core.remarks import Remark
 
 Tell = Callable[[str, str], Awaitable[None]]
 """Records a line about a service, given by its name: how the platform gets on."""
@@ -104,6 +105,14 @@ class Platform(ABC):
         Of a version that ``stage`` returned, its handle has at least what that one's has.
         """
         return None
+
+    async def examine(self, service: Service) -> Sequence[Remark]:
+        """Tell how the service stands there, for a person; what would keep a deployment from it is a fault.
+
+        Asks for all that a deployment will, and changes nothing. Their ``about`` is for the caller to fill in.
+        """
+        await self.present(service)
+        return ()
 
     @abstractmethod
     async def stage(self, order: Order, tell: Tell) -> Version:

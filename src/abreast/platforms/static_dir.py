@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Address, Service, Version
+from abreast.core.remarks import Level, Remark
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 
 CURRENT, RELEASES = "current", "releases"
@@ -44,6 +46,16 @@ class StaticDirPlatform(Platform):
         linked = (await _Folder(service).do("readlink {current} || true")).strip()
         release = linked.rpartition("/")[2]
         return _version(f"{service.name}-{release}", service, release) if release else None
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell whether the folder is there and can be written to, with the program that copies."""
+        await self.present(service)
+        folder = _Folder(service)
+        if not shutil.which("rsync"):
+            return [Remark(Level.FAULT, "", "rsync is not here", "rsync, to copy a site")]
+        if not (await folder.do("test -w {top} && echo yes || true")).strip():
+            return [Remark(Level.FAULT, "", f"{folder} is not there, or not to be written to", "a folder to write to")]
+        return [Remark(Level.OK, "", f"{folder} can be written to")]
 
     async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (one step)
         """Copy the artifact beside the releases that are there; what did not change is linked, not sent."""
@@ -90,10 +102,13 @@ class _Folder:
         self._host, _, self._path = str(service.settings["to"]).rpartition(":")
         self._ssh = str(service.settings.get("ssh", SSH))
 
+    def __str__(self) -> str:
+        return f"{self._host or 'this machine'}:{self._path}"
+
     async def do(self, script: str, release: str = "") -> str:
         """Run a script where the folder is and return what it prints; raises PlatformError, TransientError."""
         link = f"{RELEASES}/{release}"
-        paths = {"current": CURRENT, "releases": RELEASES, "release": link}
+        paths = {"top": "", "current": CURRENT, "releases": RELEASES, "release": link}
         known = {name: shlex.quote(f"{self._path}/{path}") for name, path in paths.items()}
         told = script.format(**known, link=shlex.quote(link))
         return await self._run([*shlex.split(self._ssh), self._host, told] if self._host else ["/bin/sh", "-c", told])
@@ -120,11 +135,10 @@ class _Folder:
             await process.wait()
             raise
         if process.returncode:
-            where = f"{self._host or 'this machine'}:{self._path}"
             last = wrong.decode(errors="replace").strip().rpartition("\n")[2]
             kind = TransientError if process.returncode in UNREACHED else PlatformError
             raise kind(
-                f"{where}: {last or f'{command[0]} ended with {process.returncode}'}", need="a folder to write to"
+                f"{self}: {last or f'{command[0]} ended with {process.returncode}'}", need="a folder to write to"
             )
         return told.decode(errors="replace")
 

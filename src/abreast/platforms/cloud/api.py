@@ -12,7 +12,7 @@ from typing import TypeVar
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from abreast.core.errors import PlatformError, TransientError
+from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.secrets import Secret
 from abreast.machine.tls import trust
 from abreast.platforms.cloud.limits import wait_for
@@ -34,6 +34,10 @@ class NotThereError(PlatformError):
 
 class ConflictError(PlatformError):
     """What was to be made is there already, or what it was to be made from has changed (409, 412)."""
+
+
+class DeniedError(PlatformError):
+    """The token is missing, not known, or not allowed this (401, 403)."""
 
 
 class LostAnswerError(TransientError):
@@ -142,7 +146,7 @@ class Api:
                 raise
             except TransientError as error:
                 if attempt == ATTEMPTS:
-                    raise PlatformError(f"{error.what} ({ATTEMPTS} times)", need=error.need) from error
+                    raise UnavailableError(f"{error.what} ({ATTEMPTS} times)", need=error.need) from error
                 await asyncio.sleep(self._pause * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 
@@ -191,7 +195,7 @@ class Api:
         status = answer.status_code
         if status in {401, 403}:
             what = "may not do this" if status == 403 else "is refused" if self._token else "is missing"
-            raise PlatformError(
+            raise DeniedError(
                 self._said(request, f"the token {what} (status {status})"),
                 need=f"{self._provider.variable} with {self._provider.scope}",
                 next=f"export {self._provider.variable}=…",

@@ -16,6 +16,9 @@ HUGGING_FACE = Provider(
 UNDER_WAY = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})
 FAILED = frozenset({"NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
 ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
+WRITE = "repo.write"
+"""The scope of a fine-grained token that lets it change a repository."""
+
 MAIN = "main"
 """The branch that a Space builds; it builds no other."""
 
@@ -82,6 +85,42 @@ class Mode(BaseModel):
     ignored: bool = Field(False, alias="shouldIgnore")
 
 
+class _Entity(BaseModel):
+    name: str = ""
+
+
+class _Scope(BaseModel):
+    entity: _Entity
+    permissions: list[str] = Field(default_factory=list)
+
+
+class _Scopes(BaseModel):
+    scoped: list[_Scope] = Field(default_factory=list)
+
+
+class Token(BaseModel):
+    """What a token may do: ``role`` is ``read``, ``write``, or ``fineGrained`` as its scopes say."""
+
+    role: str = ""
+    scopes: _Scopes | None = Field(None, alias="fineGrained")
+
+    def may_write(self, space: str) -> bool:
+        """Tell whether it may change a Space."""
+        if self.role != "fineGrained":
+            return self.role != "read"
+        known = {space, space.partition("/")[0]}
+        scopes = self.scopes.scoped if self.scopes else []
+        return any(one.entity.name in known and WRITE in one.permissions for one in scopes)
+
+
+class _Auth(BaseModel):
+    token: Token = Field(default_factory=lambda: Token.model_validate({}), alias="accessToken")
+
+
+class _Me(BaseModel):
+    auth: _Auth = Field(default_factory=lambda: _Auth.model_validate({}))
+
+
 class _Modes(BaseModel):
     files: list[Mode]
 
@@ -119,6 +158,10 @@ class Hub:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+
+    async def token(self) -> Token:
+        """Return what the token may do."""
+        return (await self._api.ask(_Me, Request("GET", "/api/whoami-v2"))).auth.token
 
     # ── the repository ─────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 import contextlib
 
 from abreast.core.model import Address, Service, Version
+from abreast.core.remarks import Remark
 from abreast.platforms.cloud.api import ConflictError
 from abreast.platforms.huggingface.client import Hub, Space
 from abreast.platforms.huggingface.repository import publish, restore
@@ -27,11 +28,17 @@ class OneSpace:
     async def present(self, service: Service) -> Version | None:
         """Return the head of the main branch, whoever put it there, if it ever ran."""
         space = await self._running.space(_id(service))
+        await self._running.refuse_reader(space.id)
         runtime = await self._hub.runtime(space.id)
         if runtime.stage in {"NO_APP_FILE", "CONFIG_ERROR"}:
             return None
         title = await self._running.title(space.id, space.sha)
         return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell how the Space gets on."""
+        await self.present(service)
+        return await self._running.examine(_id(service))
 
     async def stage(self, order: Order, tell: Tell) -> Version:
         """Put the tree on a branch of its own, which the Space does not build."""

@@ -4,6 +4,7 @@ import asyncio
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Live, Service, Version
+from abreast.core.remarks import Remark
 from abreast.platforms.huggingface.client import ASLEEP, MAIN, Hub, Space
 from abreast.platforms.huggingface.repository import publish
 from abreast.platforms.huggingface.running import Running
@@ -27,7 +28,14 @@ class TwoSpaces:
     async def present(self, service: Service) -> Version | None:
         """See that both Spaces are there; what users are led to is not for a Space to know."""
         await asyncio.gather(*(self._running.space(id_) for id_ in _ids(service)))
+        for id_ in _ids(service):
+            await self._running.refuse_reader(id_)
         return None
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell how both Spaces get on."""
+        await self.present(service)
+        return [remark for id_ in _ids(service) for remark in await self._running.examine(id_)]
 
     async def stage(self, order: Order, tell: Tell) -> Version:
         """Give the idle Space the tree, and follow it until it runs that."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from abreast.core.model import Service, Version
+from abreast.core.remarks import Remark
 from abreast.platforms.huggingface.client import Hub
 from abreast.platforms.huggingface.one import OneSpace
 from abreast.platforms.huggingface.pair import TwoSpaces
@@ -31,6 +32,10 @@ class HuggingFacePlatform(Platform):
     async def present(self, service: Service) -> Version | None:
         """Return what one Space has on its main branch, whoever put it there."""
         return await self._of(service).present(service)
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell how the Spaces get on, and whether the token may change them."""
+        return await self._of(service).examine(service)
 
     async def stage(self, order: Order, tell: Tell) -> Version:
         """Send the tree: to a branch that waits, or to the Space that is idle."""

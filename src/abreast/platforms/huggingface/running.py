@@ -7,9 +7,22 @@ from collections.abc import Mapping
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
+from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import NotThereError
 from abreast.platforms.cloud.polling import pauses
-from abreast.platforms.huggingface.client import ASLEEP, FAILED, UNDER_WAY, Commit, Hardware, Hub, Runtime, Space
+from abreast.platforms.huggingface.client import (
+    ASLEEP,
+    FAILED,
+    HUGGING_FACE,
+    UNDER_WAY,
+    WRITE,
+    Commit,
+    Hardware,
+    Hub,
+    Runtime,
+    Space,
+    Token,
+)
 from abreast.platforms.interface import Sighting, Tell
 
 FRESH = 10.0
@@ -32,6 +45,7 @@ class Running:
     def __init__(self, hub: Hub, pause: float) -> None:
         self._hub = hub
         self._pause = pause
+        self._token: Token | None = None
         self._looks: dict[str, tuple[float, Commit, str]] = {}
 
     async def space(self, id: str) -> Space:
@@ -42,6 +56,23 @@ class Running:
         if space.private:
             raise PlatformError(f"the Space {space.id} is private: nobody reaches it", need="a public Space")
         return space
+
+    async def refuse_reader(self, id: str) -> None:
+        """Raise PlatformError for a token that may not change the Space."""
+        self._token = self._token or await self._hub.token()
+        if not self._token.may_write(id):
+            raise PlatformError(
+                f"the token may read the Space {id}, but not change it (its role is {self._token.role})",
+                need=f"{HUGGING_FACE.variable} with the role `write`, or with the scope `{WRITE}` for {id}",
+                next=f"make one at https://huggingface.co/settings/tokens, then: export {HUGGING_FACE.variable}=…",
+            )
+
+    async def examine(self, id: str) -> list[Remark]:
+        """Tell how a Space gets on, for a person."""
+        runtime = await self._hub.runtime(id)
+        level = Level.WARNING if runtime.stage in FAILED else Level.OK
+        more = f": {runtime.error}" if runtime.error else ""
+        return [Remark(level, "", f"the Space {id} is {runtime.stage}{more}")]
 
     async def title(self, id: str, revision: str) -> str:
         """Return the title of a commit: the id of the version that abreast made it for."""

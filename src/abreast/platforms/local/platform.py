@@ -8,6 +8,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.core.remarks import Level, Remark
 from abreast.machine.threads import in_thread
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.local.router.router import Router
@@ -46,6 +47,16 @@ class LocalPlatform(Platform):
     def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
         """Candidates without users, and all services in one step."""
         return Abilities(candidates=True, together=True)
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell whether the service's port can be had; while the environment runs, that its router has it."""
+        port = _listener(service).port
+        if self._supervisor.running():
+            return [Remark(Level.OK, "", f"its environment runs, with port {port} for it")]
+        if owner := await self._router.owner_of(port):
+            need = f"a free port, or another one in abreast.yml: {service.name}: {{local: {{port: …}}}}"
+            return [Remark(Level.FAULT, "", f"port {port} is taken by {owner}", need)]
+        return [Remark(Level.OK, "", f"port {port} is free")]
 
     async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (a matter of moments)
         """Start the instances, or lay out the folder, and make it known to the router without users."""

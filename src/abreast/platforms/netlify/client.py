@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from abreast.platforms.cloud.api import Api, Provider, Request
+from abreast.platforms.cloud.api import Api, DeniedError, NotThereError, Provider, Request
 
 NETLIFY = Provider(
     "Netlify", "https://api.netlify.com", "/api/v1", "NETLIFY_AUTH_TOKEN", "a personal access token that may deploy"
@@ -39,6 +39,8 @@ class Site(BaseModel):
     url: str | None = None
     ssl_url: str | None = None
     admin_url: str | None = None
+    account_slug: str | None = None
+    custom_domain: str | None = None
     published_deploy: Deploy | None = None
 
     @property
@@ -54,6 +56,12 @@ class Certificate(BaseModel):
     expires_at: str | None = None
 
 
+class _Person(BaseModel):
+    id: str = ""
+    email: str = ""
+    role: str = ""
+
+
 class Netlify:
     """The calls, one method each; errors are the Api's."""
 
@@ -64,9 +72,25 @@ class Netlify:
         """Return a site by its name, domain or id."""
         return await self._api.ask(Site, Request("GET", f"/sites/{quote(name)}"))
 
-    async def certificate(self, site: str) -> Certificate:
-        """Return the state of a site's certificate."""
-        return await self._api.ask(Certificate, Request("GET", f"/sites/{site}/ssl"))
+    async def role(self, account: str) -> str | None:
+        """Return the role in an account of whoever the token is of, None where the account does not tell."""
+        try:
+            me = await self._api.ask(_Person, Request("GET", "/user"))
+            members = await self._api.ask(list[_Person], Request("GET", f"/{quote(account)}/members"))
+        except DeniedError:
+            return None
+        return next((one.role for one in members if one.id == me.id or one.email == me.email), None)
+
+    async def certificate(self, site: str) -> Certificate | None:
+        """Return the state of a site's certificate, None where it has none."""
+        try:
+            return await self._api.ask(Certificate, Request("GET", f"/sites/{site}/ssl"))
+        except NotThereError:
+            return None
+
+    async def provision(self, site: str) -> Certificate:
+        """Ask for a certificate of Let's Encrypt; one that is there stays."""
+        return await self._api.ask(Certificate, Request("POST", f"/sites/{site}/ssl"))
 
     async def create(self, site: str, title: str, files: Mapping[str, str]) -> Deploy:
         """Begin a draft: a deploy that only its permalink reaches."""

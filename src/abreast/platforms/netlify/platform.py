@@ -4,16 +4,19 @@ import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
 from abreast.platforms.cloud.polling import pauses
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
-from abreast.platforms.netlify.client import Deploy, Netlify, Site
+from abreast.platforms.netlify.client import NETLIFY, Deploy, Netlify, Site
 from abreast.platforms.netlify.files import digests, listed, redirects
+from abreast.platforms.netlify.https import of_certificate, of_redirect
 
 REDIRECTS = "_redirects"
 AT_ONCE = 10
@@ -21,6 +24,9 @@ AT_ONCE = 10
 
 WANTED = frozenset({"prepared", "uploading", "uploaded", "processing", "processed", "ready"})
 """States in which Netlify has said which files it wants."""
+
+READERS = frozenset({"Reviewer", "Git Contributor", "Billing Admin", "Content Editor"})
+"""Roles of an account that may not deploy to its sites."""
 
 BROKEN = frozenset({"error", "rejected"})
 PAUSE = 1.0
@@ -40,6 +46,7 @@ class NetlifyPlatform(Platform):
         self._netlify = netlify
         self._pause = pause
         self._sites: dict[str, Site] = {}
+        self._roles: dict[str, str | None] = {}
         self._looks: dict[str, tuple[float, Sighting]] = {}
 
     def abilities(self, service: Service) -> Abilities:
@@ -50,13 +57,27 @@ class NetlifyPlatform(Platform):
     async def present(self, service: Service) -> Version | None:
         """Return the deploy that is published, whoever made it."""
         site = await self._netlify.site(_site_of(service))
+        await self._refuse_reader(site)
         live = site.published_deploy
         return _version(f"{service.name}-netlify-{live.id}", service, site, live) if live else None
+
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell of the site's certificate, its redirect to HTTPS, and a lock."""
+        await self.present(service)
+        site = await self._netlify.site(_site_of(service))
+        _refuse_locked(site)
+        certificate = await self._netlify.certificate(site.id)
+        return [
+            Remark(Level.OK, "", f"{site.name} is at {site.address}"),
+            of_certificate(site, certificate, datetime.now(UTC)),
+            await of_redirect(site),
+        ]
 
     async def stage(self, order: Order, tell: Tell) -> Version:
         """Make the draft, or find the one that was made; send what Netlify lacks; wait until it is ready."""
         site = await self._netlify.site(_site_of(order.service))
         _refuse_locked(site)
+        await self._certify(site, order, tell)
         with tempfile.TemporaryDirectory() as beside:
             files = await asyncio.to_thread(_files, order, Path(beside))
             deploy = await self._sent(order, site, files, tell)
@@ -83,7 +104,30 @@ class NetlifyPlatform(Platform):
     async def down(self) -> None:
         """Leave all as it is: nothing of it runs on this machine."""
 
+    async def _refuse_reader(self, site: Site) -> None:
+        """Raise PlatformError for a token of somebody who may look at the site, but not deploy to it."""
+        account = site.account_slug or ""
+        if account and account not in self._roles:
+            self._roles[account] = await self._netlify.role(account)
+        if self._roles.get(account) in READERS:
+            raise PlatformError(
+                f"the token is of a {self._roles[account]} of {account}, who may not deploy to {site.name}",
+                need=f"{NETLIFY.variable} of a member with the role Developer or Owner",
+                next=f"export {NETLIFY.variable}=…",
+            )
+
     # ── parts of staging ────────────────────────────────────────────────────────────────────────
+
+    async def _certify(self, site: Site, order: Order, tell: Tell) -> None:
+        """Ask for a certificate where a domain has none; that it cannot be had yet keeps nobody from deploying."""
+        if not site.custom_domain or await self._netlify.certificate(site.id):
+            return
+        try:
+            await self._netlify.provision(site.id)
+            told = f"a certificate for {site.custom_domain} is asked for"
+        except PlatformError as error:
+            told = f"there is no certificate for {site.custom_domain}: {error.what}"
+        await tell(order.service.name, f"netlify: {told}")
 
     async def _sent(self, order: Order, site: Site, files: Mapping[str, Path], tell: Tell) -> Deploy:
         """Return the draft, of which Netlify has every file."""

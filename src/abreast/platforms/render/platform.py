@@ -7,10 +7,12 @@ from itertools import islice
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Address, Service, Version
-from abreast.platforms.cloud.api import LostAnswerError
+from abreast.core.remarks import Level, Remark
+from abreast.platforms.cloud.api import LostAnswerError, NotThereError
 from abreast.platforms.cloud.polling import pauses
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
-from abreast.platforms.render.client import FAILED, UNDER_WAY, Deploy, Render
+from abreast.platforms.render.client import FAILED, RENDER, UNDER_WAY, Deploy, Render
+from abreast.platforms.render.client import Service as RenderService
 
 PAUSE = 3.0
 """Seconds between two looks at a deploy, at last: with 400 requests a minute, room for twenty at once."""
@@ -19,6 +21,7 @@ FRESH = 10.0
 """Seconds for which a look at a service serves others, too."""
 
 TAIL = 20
+_WITH_DISK = "with a disk there is a pause: one instance, stopped before the next"
 LOOKS = 10
 """How often a deploy that was asked for is looked for, before it counts as not begun."""
 
@@ -40,8 +43,8 @@ class RenderPlatform(Platform):
 
     async def present(self, service: Service) -> Version | None:
         """Return the deploy that is live, whoever made it."""
-        id_ = _id(service)
-        there, live = await asyncio.gather(self._render.service(id_), self._live(id_))
+        there = await self._there(service)
+        live = await self._live(there.id)
         if there.suspended != "not_suspended":
             raise PlatformError(
                 f"the Render service {there.name} is suspended",
@@ -52,17 +55,29 @@ class RenderPlatform(Platform):
             _version(f"{service.name}-render-{live.id}", service, there.details.url, live.of, live.id) if live else None
         )
 
+    async def examine(self, service: Service) -> list[Remark]:
+        """Tell what Render says of the service, and what a deployment will change about it."""
+        live = await self.present(service)
+        there = await self._there(service)
+        running = f"runs {live.handle['commit'][:7]}" if live else "has no deploy yet"
+        remarks = [Remark(Level.OK, "", f"{there.name} {running}")]
+        if there.auto_deploy == "yes":
+            remarks.append(Remark(Level.WARNING, "", "its auto-deploy is on", "it off: the next deployment does that"))
+        if there.details.disk:
+            remarks.append(Remark(Level.WARNING, "", _WITH_DISK, "an external database, for no pause"))
+        if not there.details.url:
+            remarks.append(Remark(Level.FAULT, "", f"{there.name} has no address", "a web service"))
+        return remarks
+
     async def stage(self, order: Order, tell: Tell) -> Version:
         """See that the service is there, and keep Render from deploying it by itself."""
-        there = await self._render.service(_id(order.service))
+        there = await self._there(order.service)
         if there.auto_deploy == "yes":
             with suppress(LostAnswerError):
                 await self._render.stop_auto_deploy(there.id)
             await tell(order.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
         if there.details.disk:
-            await tell(
-                order.service.name, "render: with a disk there is a pause: one instance, stopped before the next"
-            )
+            await tell(order.service.name, f"render: {_WITH_DISK}")
         return _version(order.version, order.service, there.details.url, order.commit)
 
     async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
@@ -78,6 +93,16 @@ class RenderPlatform(Platform):
 
     async def down(self) -> None:
         """Leave all as it is: nothing of it runs on this machine."""
+
+    async def _there(self, service: Service) -> RenderService:
+        try:
+            return await self._render.service(_id(service))
+        except NotThereError as error:
+            raise PlatformError(
+                f"{error.what}: the key sees no such service",
+                need=f"{RENDER.variable} with {RENDER.scope}, and the id that its dashboard's address shows",
+                next=f"export {RENDER.variable}=…",
+            ) from error
 
     # ── the turn ───────────────────────────────────────────────────────────────────────────────
 

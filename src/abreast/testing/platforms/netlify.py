@@ -18,6 +18,7 @@ from abreast.testing.platforms.netlify_rules import headers, redirects
 from abreast.testing.platforms.running import fetched
 
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
+ME = {"id": "1", "email": "me@example.org", "full_name": "Me"}
 RULES = ("_redirects", "_headers", "netlify.toml")
 ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_allowed": ["Owner"]}
 
@@ -42,11 +43,13 @@ class Deploy:
 
 @dataclass
 class Site:
-    """A site; ``live`` is the deploy that its users reach."""
+    """A site; ``live`` is the deploy that its users reach, ``certified`` when the certificate of its domain ends."""
 
     id: str
     name: str
     live: str | None = None
+    domain: str = ""
+    certified: datetime | None = None
 
 
 class NetlifyEmulator:
@@ -61,9 +64,12 @@ class NetlifyEmulator:
         self.blobs: dict[str, bytes] = {}
         self.stuck: str | None = None
         self.broken: str | None = None
+        self.role = "Developer"
         api = "/api/v1"
         self.faults = Faults(Starlette(routes=[
             Route(f"{api}/accounts", self._accounts),
+            Route(f"{api}/user", self._user),
+            Route(f"{api}/{ACCOUNT['slug']}/members", self._members),
             Route(f"{api}/accounts/{{account}}/env", self._nothing),
             Route(f"{api}/sites", self._sites),
             Route(f"{api}/sites/{{site}}", self._site),
@@ -96,6 +102,14 @@ class NetlifyEmulator:
         authorised(request, TOKEN)
         return JSONResponse([ACCOUNT])
 
+    async def _user(self, request: Request) -> Response:
+        authorised(request, TOKEN)
+        return JSONResponse(ME)
+
+    async def _members(self, request: Request) -> Response:
+        authorised(request, TOKEN)
+        return JSONResponse([{"id": "2", "email": "other@example.org", "role": "Owner"}, {**ME, "role": self.role}])
+
     async def _nothing(self, request: Request) -> Response:
         authorised(request, TOKEN)
         return JSONResponse([])
@@ -109,9 +123,12 @@ class NetlifyEmulator:
         return JSONResponse(self._of_site(request, self._asked_site(request)))
 
     async def _certificate(self, request: Request) -> Response:
-        self._asked_site(request)
-        expires = (datetime.now(UTC) + timedelta(days=60)).isoformat()
-        return JSONResponse({"state": "issued", "domains": [], "expires_at": expires})
+        site = self._asked_site(request)
+        if request.method == "POST" and site.certified is None:
+            site.certified = datetime.now(UTC) + timedelta(days=90)
+        if site.certified is None:
+            return JSONResponse({"code": 404, "message": "Not Found"}, 404)
+        return JSONResponse({"state": "issued", "domains": [site.domain], "expires_at": site.certified.isoformat()})
 
     async def _list(self, request: Request) -> Response:
         site = self._asked_site(request)
@@ -266,7 +283,8 @@ class NetlifyEmulator:
             "id": site.id, "name": site.name, "state": "current", "url": address, "ssl_url": address,
             "admin_url": f"{_base(request)}/admin/{site.name}", "account_id": ACCOUNT["id"],
             "account_slug": ACCOUNT["slug"], "account_name": ACCOUNT["name"], "ssl": True, "force_ssl": True,
-            "build_settings": {}, "capabilities": {}, "created_at": "2026-01-01T00:00:00.000Z",
+            "custom_domain": site.domain, "build_settings": {}, "capabilities": {},
+            "created_at": "2026-01-01T00:00:00.000Z",
             **({"published_deploy": self._of_deploy(request, live)} if live else {}),
         }  # fmt: skip
 

@@ -174,6 +174,12 @@ class Router:
                 raise PlatformError(complaint, next=f"see router.log; the router's folder is {self._home}")
             await asyncio.sleep(PAUSE)
 
+    @staticmethod
+    async def owner_of(port: int) -> str | None:
+        """Return who listens on a port, None if nobody does."""
+        by_port = await asyncio.to_thread(listeners)
+        return _owner(by_port[port]) if port in by_port else None
+
     async def _ports_are_free(self, before: Table, after: Table) -> None:
         """Raise PlatformError that names who listens, if a wanted port is somebody else's."""
         known = {at.port for at in before.listeners.values()}

@@ -1,0 +1,77 @@
+"""Examine: what would keep a deployment from an environment, and how to mend it; nothing is changed."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+
+from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
+from abreast.core.model import Environment, Service
+from abreast.core.remarks import Level, Remark
+from abreast.core.states import State
+from abreast.deploy.ports import Ports
+
+_PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
+_OF_THE_SHELL = frozenset({"cd", "set", "echo", "export", "test", "true", "for", "if", "while", "mkdir", "."})
+
+
+async def repository(ports: Ports) -> list[Remark]:
+    """Look at the repository and the record of what was deployed."""
+    try:
+        commit = await asyncio.to_thread(ports.source.commit)
+        changed = await asyncio.to_thread(ports.source.uncommitted)
+    except UsageError as error:
+        return [Remark.of("git", error)]
+    if changed:
+        told = f"commit {commit[:7]}; {len(changed)} files differ from it or are new, {changed[0]} for one"
+        return [Remark(Level.WARNING, "git", told, "a clean tree: what is deployed is what was committed")]
+    return [Remark(Level.OK, "git", f"commit {commit[:7]}, nothing uncommitted")]
+
+
+async def environment(ports: Ports, described: Environment) -> list[Remark]:
+    """Look at everything that one environment's services ask for, at all platforms at once."""
+    found = await asyncio.gather(*(_service(ports, service) for service in described.services))
+    return [*_unfinished(ports, described.name), *(remark for remarks in found for remark in remarks)]
+
+
+def _unfinished(ports: Ports, environment: str) -> Iterator[Remark]:
+    for one in ports.ledger.deployments(environment, 1):
+        if one.state is State.STUCK:
+            yield Remark(Level.FAULT, "deployment", f"{one.id} is stuck half-way back", next=f"abreast resume {one.id}")
+        elif not one.state.final:
+            what = f"{one.id} is {one.state}, or was cut off"
+            yield Remark(Level.WARNING, "deployment", what, next=f"abreast show {one.id}")
+
+
+async def _service(ports: Ports, service: Service) -> list[Remark]:
+    about = f"{service.name} ({service.platform})"
+    remarks = [*_secrets(ports, service, about), *_programs(service, about)]
+    try:
+        seen = await ports.platforms[service.platform].examine(service)
+    except TransientError as error:
+        return [*remarks, Remark.of(about, UnavailableError(error.what, need=error.need))]
+    except PlatformError as error:
+        return [*remarks, Remark.of(about, error)]
+    return [*remarks, *(Remark(one.level, about, one.what, one.need, one.next) for one in seen)]
+
+
+def _secrets(ports: Ports, service: Service, about: str) -> Iterator[Remark]:
+    try:
+        ports.reveal(service)
+    except AbreastError as error:
+        yield Remark.of(about, error)
+
+
+def _programs(service: Service, about: str) -> Iterator[Remark]:
+    """Yield commands whose first program is not on this machine; what runs elsewhere is not looked for."""
+    here = [service.build.run, service.run if service.platform == "local" else None]
+    for command in filter(None, here):
+        found = _PROGRAM.match(command)
+        program = found[1] if found else ""
+        if (
+            program
+            and program not in _OF_THE_SHELL
+            and not program.startswith((".", "/"))
+            and not shutil.which(program)
+        ):
+            yield Remark(Level.FAULT, about, f"`{command}`: {program} is not on this machine", f"{program} on the PATH")

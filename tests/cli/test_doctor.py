@@ -1,0 +1,129 @@
+"""The doctor: what is wrong, and how to mend it, before anything is built."""
+
+import json
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from abreast.testing.platforms import huggingface
+from abreast.testing.platforms.faults import Fault, Kind
+from clouds import Clouds, clouds
+from project import Project
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    project = Project(tmp_path_factory.mktemp("clouds") / "project")
+    with clouds(project, tmp_path_factory.mktemp("running")) as made:
+        yield made
+
+
+def examined(world: Clouds, code: int, **variables: str) -> str:
+    """Return what the doctor says, without its marks of what is right."""
+    return world.project.run("doctor", code=code, variables={**world.variables, **variables}).stdout
+
+
+def test_nothing_is_wrong(project: Project) -> None:
+    told = project.run("doctor").stdout
+    assert "ok       git" in told
+    assert f"port {project.back} is free" in told
+    assert told.endswith("nothing is wrong. next: abreast plan\n")
+    project.deploy()
+    assert "its environment runs" in project.run("doctor", "--env", "local").stdout
+
+
+def test_what_is_wrong_here(project: Project) -> None:
+    project.config["services"]["backend"]["build"] = "leftpad --now"
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    project.commit()
+    (project.folder / "new.txt").write_text("")
+    with socket.create_server(("127.0.0.1", project.front)):
+        told = project.run("doctor", code=1, variables={"API_TOKEN": "x"}).stdout
+        assert f"port {project.front} is taken by" in told
+    assert "fault    backend (local)   `leftpad --now`: leftpad is not on this machine" in told
+    assert "1 files differ from it or are new, new.txt for one" in told
+    assert told.endswith("2 faults, 1 warning\n")
+    told = project.run("doctor", code=1).stdout
+    assert "${API_TOKEN} is not set" in told
+    assert "abreast.yml:" in told
+
+
+def test_a_file_that_is_wrong_is_told_whole(project: Project) -> None:
+    project.config["services"]["backend"]["heath"] = "/"
+    project.config["services"]["frontend"]["wacth"] = ["**"]
+    project.commit()
+    told = json.loads(project.run("doctor", "--json", code=1).stdout)
+    assert len(told["project"]) == 2
+    assert all(one["level"] == "fault" and "did you mean" in one["what"] for one in told["project"])
+
+
+def test_a_stuck_deployment_and_a_lock(project: Project) -> None:
+    project.run("lock", "--env", "local", "--reason", "moving")
+    told = project.run("doctor").stdout
+    assert "warning  lock" in told
+    assert "abreast unlock --env local" in told
+    assert "there is no environment 'x'" in project.run("doctor", "--env", "x", code=2).stderr
+
+
+def test_three_clouds(world: Clouds) -> None:
+    world.heal()
+    world.netlify.sites["site-shop"].domain = "shop.example.org"
+    world.netlify.sites["site-shop"].certified = datetime.now(UTC) + timedelta(days=3)
+    told = examined(world, 0)
+    assert "warning  frontend (netlify)    the certificate of shop ends" in told
+    assert "does not lead to HTTPS" in told
+    assert "its auto-deploy is on" in told
+    assert "the Space owner/worker is NO_APP_FILE" in told
+
+
+@pytest.mark.parametrize(("variable", "value", "told"), [
+    ("NETLIFY_AUTH_TOKEN", "", "Netlify: GET /sites/shop: the token is missing"),
+    ("RENDER_API_KEY", "wrong", "needed: RENDER_API_KEY with an API key of the service's workspace"),
+    ("HF_TOKEN", huggingface.READ_TOKEN, "needed: HF_TOKEN with the role `write`, or with the scope `repo.write` for owner/worker"),
+])  # fmt: skip
+def test_a_credential_that_lacks_something_is_found_before_the_build(
+    world: Clouds, variable: str, value: str, told: str
+) -> None:
+    world.heal()
+    assert told in examined(world, 1, **{variable: value})
+    deployed = world.project.run("deploy", "--yes", code=1, variables={**world.variables, variable: value})
+    assert told in deployed.stderr
+    assert not world.project.builds.exists()
+
+
+def test_a_member_who_may_only_look_is_found_before_the_build(world: Clouds) -> None:
+    world.heal()
+    world.netlify.role = "Reviewer"
+    told = examined(world, 1)
+    world.netlify.role = "Developer"
+    assert "the token is of a Reviewer of team, who may not deploy to shop" in told
+
+
+@pytest.mark.parametrize(("scope", "code"), [
+    ([{"entity": {"name": "owner/worker"}, "permissions": ["repo.content.read", "repo.write"]}], 0),
+    ([{"entity": {"name": "owner"}, "permissions": ["repo.write"]}], 0),
+    ([{"entity": {"name": "owner/other"}, "permissions": ["repo.write"]}], 1),
+    ([{"entity": {"name": "owner/worker"}, "permissions": ["repo.content.read"]}], 1),
+])  # fmt: skip
+def test_a_fine_grained_token(world: Clouds, scope: list[dict[str, object]], code: int) -> None:
+    world.heal()
+    token = {"role": "fineGrained", "fineGrained": {"global": [], "scoped": scope}}
+    body = json.dumps({"auth": {"accessToken": token}})
+    world.huggingface.faults.planned = [Fault("GET", "whoami", Kind.STATUS, status=200, body=body)]
+    assert ("the scope `repo.write` for owner/worker" in examined(world, code)) is bool(code)
+
+
+def test_a_service_of_another_workspace(world: Clouds) -> None:
+    world.heal()
+    world.render.faults.planned = [Fault("GET", "/services/", Kind.STATUS, times=9, status=404)]
+    assert "the key sees no such service" in examined(world, 1)
+
+
+def test_what_could_not_be_asked_is_unknown(world: Clouds) -> None:
+    world.heal()
+    world.render.faults.planned = [Fault("GET", "/services/", Kind.STATUS, times=9, status=503)]
+    told = examined(world, 1)
+    assert "unknown  backend (render)" in told
+    assert "1 unknown" in told
