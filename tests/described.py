@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ SPECS = Path(__file__).parent / "specs"
 
 
 class Described:
-    """Middleware; ``faults`` tells what did not fit the description, ``checked`` counts what was held to it."""
+    """Middleware; ``faults`` tells what did not fit the description, ``checked`` counts what was held to it.
 
-    def __init__(self, app: ASGIApp, name: str) -> None:
+    ``besides`` names keys that a client of others is known to send although they are not described.
+    """
+
+    def __init__(self, app: ASGIApp, name: str, besides: Collection[str] = ()) -> None:
         self._app = app
+        self._besides = set(besides)
         spec = json.loads((SPECS / f"{name}.json").read_text())
         self._base: str = spec["basePath"]
         self._paths = [(_pattern(path), operations) for path, operations in spec["paths"].items()]
@@ -63,10 +68,12 @@ class Described:
         if unknown := asked - known - {"page", "per_page"}:
             self.faults.append(f"{where}: query {unknown} is not described")
         schema = next((one["schema"] for one in operation["parameters"] if one["in"] == "body"), None)
-        if schema and schema.get("type") == "object" and body:
-            self._fits(f"{where}: request", schema, body)
-            if stray := set(json.loads(body)) - set(schema["properties"]):
-                self.faults.append(f"{where}: request: {stray} is not described")
+        if not schema or not body or schema.get("type") not in {"object", "array"}:
+            return
+        self._fits(f"{where}: request", schema, body)
+        stray = set(json.loads(body)) - set(schema["properties"]) - self._besides if "properties" in schema else ()
+        if stray:
+            self.faults.append(f"{where}: request: {stray} is not described")
 
     def _check_answer(self, where: str, operation: dict[str, Any], status: int, answer: bytes) -> None:
         known = operation["responses"]

@@ -161,7 +161,7 @@ class AtNetlify(Cloud):
         return emulator
 
     def of(self, api: Api) -> Platform:
-        return NetlifyPlatform(Netlify(api), pause=PAUSE)
+        return NetlifyPlatform(Netlify(api), self.folder / "netlify", pause=PAUSE)
 
     def made(self) -> int:
         return len(self.emulator.deploys)
@@ -172,6 +172,19 @@ class AtNetlify(Cloud):
 
     def order(self, name: str) -> Order:
         return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+
+
+class OnABranch(AtNetlify):
+    """A frontend at a branch of a site at Netlify."""
+
+    service = Service("web", "netlify", {"site": "shop", "branch": "staging"})
+
+    def made(self) -> int:
+        return sum(deploy.draft for deploy in self.emulator.deploys.values())
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/d/staging--shop/"
 
 
 class OnRender(Cloud):
@@ -370,7 +383,7 @@ class _Current(StaticFiles):
 
 
 SUBJECTS: Mapping[str, type[Subject]] = {
-    "local": Here, "netlify": AtNetlify, "render": OnRender, "huggingface": InASpace,
+    "local": Here, "netlify": AtNetlify, "netlify, a branch": OnABranch, "render": OnRender, "huggingface": InASpace,
     "huggingface, two Spaces": InTwoSpaces, "static-dir": InAFolder,
     "static-dir over ssh": OverSsh,
 }  # fmt: skip

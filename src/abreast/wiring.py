@@ -92,7 +92,9 @@ class Place:
         return {
             "local": LocalPlatform(home, self.state / "logs" / environment, self._inherited()),
             "huggingface": HuggingFacePlatform(Hub(self._api(HUGGING_FACE, "HF_ENDPOINT"))),
-            "netlify": NetlifyPlatform(Netlify(self._api(NETLIFY, "NETLIFY_API_URL"))),
+            "netlify": NetlifyPlatform(
+                Netlify(self._api(NETLIFY, "NETLIFY_API_URL")), self.state / "netlify" / environment
+            ),
             "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL"))),
             "static-dir": StaticDirPlatform(),
         }

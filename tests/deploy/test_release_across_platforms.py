@@ -1,6 +1,7 @@
 """One release across platforms (emulated where they are others'), together or not at all."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,13 @@ def test_both_get_there_and_back(shop: Shop) -> None:
     assert "nothing to do" in shop.deploy()
     shop.project.run("rollback", "--yes", "--reason", "no", variables=shop.variables)
     assert shop.served == {"frontend": first, "backend": first}
+
+
+def test_the_toml_beside_the_build_goes_along(shop: Shop) -> None:
+    shop.project.commit(netlify_toml='[[headers]]\nfor = "/*"\nvalues = {X-Toml = "1"}\n')
+    shop.deploy()
+    with urllib.request.urlopen(f"{shop.url}/s/shop/") as answer:
+        assert answer.headers["X-Toml"] == "1"
 
 
 def test_a_backend_that_never_gets_healthy_leaves_no_draft(shop: Shop) -> None:

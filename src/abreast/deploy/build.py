@@ -33,6 +33,8 @@ async def _make(run: Run, part: ServicePlan) -> Part | Failure:
     if not output.is_dir():
         missing = f"the build made no folder {part.service.build.output}"
         return Failure(Chapter.BUILD, missing, part.name)
+    for name in run.ports.platforms[part.service.platform].abilities(part.service).along:
+        await asyncio.to_thread(_take_along, name, output, room)
     digest = await asyncio.to_thread(run.ports.artifacts.add, output)
     made = Part(part.name, part.commit, digest, part.service)
     await asyncio.to_thread(run.ports.ledger.built, run.plan.release, made)
@@ -43,6 +45,16 @@ def _fresh_checkout(run: Run, part: ServicePlan, room: Path) -> None:
     if room.exists():
         shutil.rmtree(room)
     run.ports.source.checkout(part.commit, room)
+
+
+def _take_along(name: str, output: Path, room: Path) -> None:
+    """Copy a file into the output from the nearest folder above that has it, where the build left none."""
+    if (output / name).exists():
+        return
+    around = [folder for folder in output.parents if folder.is_relative_to(room)]
+    found = next((folder / name for folder in around if (folder / name).is_file()), None)
+    if found:
+        shutil.copy2(found, output / name)
 
 
 async def _run_command(run: Run, part: ServicePlan, room: Path) -> Failure | None:

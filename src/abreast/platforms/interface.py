@@ -19,7 +19,7 @@ class Abilities:
     ``candidates``: a new version can be up without users. ``together``: all services move in one step.
     ``empties``: users can be taken off a service, so that there is no version of it any more. ``moves``: each
     version has an address of its own, which users are led to by the services that route there. ``leads_to``: the
-    services to which this one leads its users.
+    services to which this one leads its users. ``along``: files beside a build's output that go along with it.
     """
 
     candidates: bool
@@ -27,6 +27,7 @@ class Abilities:
     empties: bool = True
     moves: bool = False
     leads_to: tuple[str, ...] = ()
+    along: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import httpx2
 import pytest
 
 from abreast.core.errors import PlatformError
@@ -32,12 +34,13 @@ class Stage:
     def __init__(self, emulator: NetlifyEmulator, url: str, folder: Path) -> None:
         self.emulator, self.url, self.folder = emulator, url, folder
         self.told: list[str] = []
+        self.service, self.env, self.secrets = SERVICE, dict[str, str](), frozenset[str]()
 
     def run(self, work: Callable[[NetlifyPlatform], Awaitable[T]], token: str | None = TOKEN) -> T:
         async def story() -> T:
             api = Api(NETLIFY, f"{self.url}/api/v1", Secret("T", token) if token else None, pause=0.01)
             try:
-                return await work(NetlifyPlatform(Netlify(api), pause=0.01))
+                return await work(NetlifyPlatform(Netlify(api), self.folder / "home", pause=0.01))
             finally:
                 await api.close()
 
@@ -53,13 +56,13 @@ class Stage:
             path = site / name.replace("__", "/").replace("_", ".")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return Order(version, SERVICE, "0" * 40, site, "sha256:1", None)
+        return Order(version, self.service, "0" * 40, site, "sha256:1", None, self.env, self.secrets)
 
     def stage(self, version: str, **files: str) -> Version:
         return self.run(lambda netlify: netlify.stage(self.order(version, **files), self.tell))
 
     def turn(self, version: Version) -> None:
-        self.run(lambda netlify: netlify.turn([Move(SERVICE, version)], self.tell))
+        self.run(lambda netlify: netlify.turn([Move(self.service, version)], self.tell))
 
     @property
     def served(self) -> str:
@@ -235,3 +238,96 @@ def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
     (tmp_path / "what?").write_text("")
     with pytest.raises(PlatformError, match=r"cannot serve what\?"):
         digests(listed(tmp_path))
+
+
+def test_headers_redirects_and_the_toml_hold_for_the_site(stage: Stage) -> None:
+    toml = '[[headers]]\nfor = "/*"\nvalues = {X-Toml = "1"}\n[[redirects]]\nfrom = "/old/*"\nto = "/:splat"\nstatus = 200\n'
+    order = stage.order("web-1", news_html="news", netlify_toml=toml)
+    (order.artifact / "_headers").write_text("/news*\n  X-News: yes\n")
+    (order.artifact / "_redirects").write_text("# moved\n/feed /news.html 200\n/away https://example.org/ 302\n")
+    stage.turn(stage.run(lambda netlify: netlify.stage(order, stage.tell)))
+    answer = httpx2.get(f"{stage.url}/s/shop/news.html")
+    assert (answer.headers["x-news"], answer.headers["x-toml"]) == ("yes", "1")
+    assert httpx2.get(f"{stage.url}/s/shop/feed").text == "news"
+    assert httpx2.get(f"{stage.url}/s/shop/old/news.html").text == "news"
+    away = httpx2.get(f"{stage.url}/s/shop/away")
+    assert (away.status_code, away.headers["location"]) == (302, "https://example.org/")
+    assert httpx2.get(f"{stage.url}/s/shop/_redirects").status_code == 404
+
+
+BRANCH = replace(SERVICE, settings={"site": "shop", "branch": "staging"})
+
+
+def test_a_branch_is_led_to_a_release_and_the_site_stays(stage: Stage) -> None:
+    stage.turn(stage.stage("web-1"))
+    stage.service = BRANCH
+    two = stage.stage("web-2")
+    assert two.url == f"{stage.url}/d/staging--shop"
+    assert (get_text(two.probes[0].url), get_text(two.url)) == ("web-2", "Not Found")
+    stage.turn(two)
+    stage.turn(two)
+    three = stage.stage("web-3")
+    stage.turn(three)
+    assert get_text(two.url) == "web-3"
+    stage.turn(two)
+    assert (get_text(two.url), stage.served) == ("web-2", "web-1")
+    assert [deploy.branch for deploy in stage.emulator.deploys.values()].count("staging") == 3
+    assert sum("/files/" in path for _, path in stage.emulator.faults.seen) == 3, "each content is sent once"
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.DROPPED])
+def test_a_branch_whose_deploy_is_not_answered(stage: Stage, kind: Kind) -> None:
+    stage.service = BRANCH
+    one = stage.stage("web-1")
+    stage.emulator.faults.planned = [Fault("POST", "/deploys$", kind)]
+    with suppress(LostAnswerError):
+        stage.turn(one)
+    stage.turn(one)
+    assert get_text(one.url) == "web-1"
+    assert [deploy.branch for deploy in stage.emulator.deploys.values()] == ["main", "staging"]
+
+
+def test_a_branch_does_not_lead_back_to_what_is_not_known_here(stage: Stage) -> None:
+    stage.service = BRANCH
+    one = stage.stage("web-1")
+    stage.turn(one)
+    assert stage.run(lambda netlify: netlify.present(BRANCH)) == one
+    stage.run(lambda netlify: netlify.retire([Named(BRANCH, "web-1")], 0))
+    assert stage.run(lambda netlify: netlify.present(BRANCH)) is None
+    with pytest.raises(PlatformError, match="which files web-9 has is not known here"):
+        stage.turn(replace(one, id="web-9"))
+
+
+def test_variables_are_set_in_the_context_that_is_meant(stage: Stage) -> None:
+    stage.env = {"COLOUR": "blue", "KEY": "s3cret", "ABREAST_RELEASE": "v1"}
+    stage.secrets = frozenset({"KEY"})
+    stage.stage("web-1")
+    stage.service, stage.env = BRANCH, {"COLOUR": "red"}
+    stage.stage("web-2")
+    stage.stage("web-3")
+    env = stage.emulator.sites["site-shop"].env
+    assert set(env) == {"COLOUR", "KEY"}
+    assert env["COLOUR"]["values"] == [
+        {"context": "production", "value": "blue"},
+        {"context": "branch", "context_parameter": "staging", "value": "red"},
+    ]
+    assert (env["COLOUR"]["is_secret"], env["KEY"]["is_secret"]) == (False, True)
+    assert sum(method == "PATCH" for method, _ in stage.emulator.faults.seen) == 1
+    stage.service, stage.env = SERVICE, {"KEY": "n3w"}
+    stage.stage("web-4")
+    assert env["KEY"]["values"] == [{"context": "production", "value": "n3w"}]
+    assert not any("s3cret" in text for text in stage.told)
+
+
+def test_a_domain_without_a_certificate_gets_one(stage: Stage) -> None:
+    sites = stage.emulator.sites
+    sites["site-shop"].domain = "shop.example.org"
+    stage.emulator.faults.planned = [
+        Fault("POST", "/ssl$", Kind.STATUS, status=422, body='{"message": "DNS does not lead here"}')
+    ]
+    stage.stage("web-1")
+    assert [site.certified for site in sites.values()] == [None]
+    assert any("DNS does not lead here" in text for text in stage.told)
+    stage.stage("web-2")
+    assert sites["site-shop"].certified
+    assert "netlify: a certificate for shop.example.org is asked for" in stage.told

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from abreast.platforms.cloud.api import Api, DeniedError, NotThereError, Provider, Request
 
@@ -39,6 +39,7 @@ class Site(BaseModel):
     url: str | None = None
     ssl_url: str | None = None
     admin_url: str | None = None
+    account_id: str | None = None
     account_slug: str | None = None
     custom_domain: str | None = None
     published_deploy: Deploy | None = None
@@ -54,6 +55,32 @@ class Certificate(BaseModel):
 
     state: str | None = None
     expires_at: str | None = None
+
+
+class Branch(BaseModel):
+    """A branch of a site that has a deploy of its own."""
+
+    name: str | None = None
+    slug: str | None = None
+    deploy_id: str | None = None
+
+
+class _Value(BaseModel):
+    context: str = "all"
+    context_parameter: str | None = None
+    value: str | None = None
+
+
+class Variable(BaseModel):
+    """A variable of a site, with its value by context."""
+
+    key: str
+    values: list[_Value] = Field(default_factory=list)
+
+    def in_context(self, context: Mapping[str, str]) -> str | None:
+        """Return its value in exactly this context."""
+        wanted = context["context"], context.get("context_parameter")
+        return next((one.value for one in self.values if (one.context, one.context_parameter) == wanted), None)
 
 
 class _Person(BaseModel):
@@ -92,9 +119,29 @@ class Netlify:
         """Ask for a certificate of Let's Encrypt; one that is there stays."""
         return await self._api.ask(Certificate, Request("POST", f"/sites/{site}/ssl"))
 
-    async def create(self, site: str, title: str, files: Mapping[str, str]) -> Deploy:
-        """Begin a draft: a deploy that only its permalink reaches."""
-        body = {"files": files, "draft": True, "async": len(files) > MANY_FILES}
+    async def branches(self, site: str) -> list[Branch]:
+        """Return a site's branches that have deploys of their own."""
+        return await self._api.ask(list[Branch], Request("GET", f"/sites/{site}/deployed-branches"))
+
+    async def variables(self, account: str, site: str) -> dict[str, Variable]:
+        """Return a site's own variables by name."""
+        request = Request("GET", f"/accounts/{account}/env", query={"site_id": site})
+        return {one.key: one for one in await self._api.ask(list[Variable], request)}
+
+    async def add_variable(self, account: str, site: str, name: str, value: Mapping[str, str], *, secret: bool) -> None:
+        """Add a variable with its value in one context."""
+        body = [{"key": name, "values": [value], "is_secret": secret}]
+        await self._api.tell(Request("POST", f"/accounts/{account}/env", body, {"site_id": site}))
+
+    async def set_variable(self, account: str, site: str, name: str, value: Mapping[str, str]) -> None:
+        """Set a variable's value in one context; in all others it stays."""
+        path = f"/accounts/{account}/env/{quote(name, safe='')}"
+        await self._api.tell(Request("PATCH", path, value, {"site_id": site}))
+
+    async def create(self, site: str, title: str, files: Mapping[str, str], branch: str | None = None) -> Deploy:
+        """Begin a deploy of a branch, or without one a draft, which only its permalink reaches."""
+        body: dict[str, object] = {"files": files, "async": len(files) > MANY_FILES}
+        body |= {"branch": branch, "draft": False} if branch else {"draft": True}
         return await self._api.ask(Deploy, Request("POST", f"/sites/{site}/deploys", body, {"title": title}))
 
     async def find(self, site: str, title: str) -> Deploy | None:

@@ -13,6 +13,9 @@ class NetlifySettings(BaseModel):
     site: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] = Field(
         description="The site's name, domain or id."
     )
+    branch: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,36}$")] | None = Field(
+        None, description="A branch deploy of the site instead of the site itself, such as `staging`."
+    )
     routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
         default_factory=dict,
         description="Paths that are passed on to a service that it needs, such as `/api/*: backend`; "

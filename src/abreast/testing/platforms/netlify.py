@@ -19,6 +19,9 @@ from abreast.testing.platforms.running import fetched
 
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
 ME = {"id": "1", "email": "me@example.org", "full_name": "Me"}
+MAIN = "main"
+"""The branch of production."""
+
 RULES = ("_redirects", "_headers", "netlify.toml")
 ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_allowed": ["Owner"]}
 
@@ -48,6 +51,8 @@ class Site:
     id: str
     name: str
     live: str | None = None
+    branches: dict[str, str] = field(default_factory=dict)
+    env: dict[str, dict[str, Any]] = field(default_factory=dict)
     domain: str = ""
     certified: datetime | None = None
 
@@ -70,10 +75,12 @@ class NetlifyEmulator:
             Route(f"{api}/accounts", self._accounts),
             Route(f"{api}/user", self._user),
             Route(f"{api}/{ACCOUNT['slug']}/members", self._members),
-            Route(f"{api}/accounts/{{account}}/env", self._nothing),
+            Route(f"{api}/accounts/{{account}}/env", self._variables, methods=["GET", "POST"]),
+            Route(f"{api}/accounts/{{account}}/env/{{key}}", self._set_variable, methods=["PATCH"]),
             Route(f"{api}/sites", self._sites),
             Route(f"{api}/sites/{{site}}", self._site),
             Route(f"{api}/sites/{{site}}/ssl", self._certificate, methods=["GET", "POST"]),
+            Route(f"{api}/sites/{{site}}/deployed-branches", self._deployed_branches),
             Route(f"{api}/sites/{{site}}/deploys", self._list, methods=["GET"]),
             Route(f"{api}/sites/{{site}}/deploys", self._create, methods=["POST"]),
             Route(f"{api}/sites/{{site}}/deploys/{{deploy}}", self._update, methods=["PUT"]),
@@ -110,9 +117,33 @@ class NetlifyEmulator:
         authorised(request, TOKEN)
         return JSONResponse([{"id": "2", "email": "other@example.org", "role": "Owner"}, {**ME, "role": self.role}])
 
-    async def _nothing(self, request: Request) -> Response:
+    async def _variables(self, request: Request) -> Response:
         authorised(request, TOKEN)
-        return JSONResponse([])
+        site = self.sites.get(request.query_params.get("site_id", ""), Site("", ""))
+        if request.method == "GET":
+            return JSONResponse(list(site.env.values()))
+        added = {one["key"]: one for one in await request.json()}
+        if taken := site.env.keys() & added.keys():
+            return JSONResponse({"code": 409, "message": f"{min(taken)} is there already"}, 409)
+        site.env |= added
+        return JSONResponse(list(added.values()), 201)
+
+    async def _set_variable(self, request: Request) -> Response:
+        authorised(request, TOKEN)
+        value = await request.json()
+        variable = self.sites[request.query_params["site_id"]].env[request.path_params["key"]]
+        context = value["context"], value.get("context_parameter")
+        kept = [one for one in variable["values"] if (one["context"], one.get("context_parameter")) != context]
+        variable["values"] = [*kept, value]
+        return JSONResponse(variable, 201)
+
+    async def _deployed_branches(self, request: Request) -> Response:
+        site = self._asked_site(request)
+        told = []
+        for name, deploy in site.branches.items():
+            url = f"{_base(request)}/d/{name}--{site.name}"
+            told.append({"id": name, "name": name, "slug": name, "deploy_id": deploy, "url": url, "ssl_url": url})
+        return JSONResponse(told)
 
     async def _sites(self, request: Request) -> Response:
         authorised(request, TOKEN)
@@ -143,7 +174,7 @@ class NetlifyEmulator:
             site_id=site.id,
             title=request.query_params.get("title", body.get("title", "")),
             draft=bool(body.get("draft")),
-            branch=body.get("branch") or "main",
+            branch=body.get("branch") or MAIN,
             created=now(),
         )
         self.deploys[deploy.id] = deploy
@@ -153,7 +184,6 @@ class NetlifyEmulator:
 
     async def _update(self, request: Request) -> Response:
         deploy, body = self._asked_deploy(request), await request.json()
-        deploy.draft = bool(body.get("draft", deploy.draft))
         self._take(deploy, body)
         return JSONResponse(self._of_deploy(request, deploy))
 
@@ -210,7 +240,9 @@ class NetlifyEmulator:
     # ── what users see ─────────────────────────────────────────────────────────────────────────
 
     async def _serve_deploy(self, request: Request) -> Response:
-        return await self._served(request.path_params["deploy"], request.path_params["path"])
+        name, _, site = request.path_params["deploy"].partition("--")
+        branches = self.sites[f"site-{site}"].branches
+        return await self._served(branches.get(name, name), request.path_params["path"])
 
     async def _serve_site(self, request: Request) -> Response:
         site = next(one for one in self.sites.values() if one.name == request.path_params["name"])
@@ -262,7 +294,9 @@ class NetlifyEmulator:
         deploy.state = deploy.steps.pop(0)
         if deploy.state == "error":
             deploy.error = self.broken
-        if deploy.state == "ready" and not deploy.draft:
+        if deploy.state == "ready" and deploy.branch != MAIN:
+            self.sites[deploy.site_id].branches[deploy.branch] = deploy.id
+        elif deploy.state == "ready" and not deploy.draft:
             live = self.deploys.get(self.sites[deploy.site_id].live or "")
             if not (live and live.locked):
                 self._publish(deploy)
@@ -290,12 +324,13 @@ class NetlifyEmulator:
 
     def _of_deploy(self, request: Request, deploy: Deploy) -> dict[str, Any]:
         site = self.sites[deploy.site_id]
-        address, permalink = f"{_base(request)}/s/{site.name}", f"{_base(request)}/d/{deploy.id}"
+        address, permalink = f"{_base(request)}/s/{site.name}", f"{_base(request)}/d/{deploy.id}--{site.name}"
         told = {
             "id": deploy.id, "site_id": site.id, "state": deploy.state, "name": site.name, "draft": deploy.draft,
             "url": address, "ssl_url": address, "deploy_url": permalink, "deploy_ssl_url": permalink,
             "admin_url": f"{_base(request)}/admin/{site.name}", "required": self._lacking(deploy),
-            "required_functions": [], "branch": deploy.branch, "context": "production", "locked": deploy.locked,
+            "required_functions": [], "branch": deploy.branch,
+            "context": "production" if deploy.branch == MAIN else "branch-deploy", "locked": deploy.locked,
             "title": deploy.title, "created_at": deploy.created, "updated_at": deploy.created,
         }  # fmt: skip
         return {

@@ -1,0 +1,96 @@
+"""Drafts: a deploy of a site's files that only its permalink reaches; every one bears its version's id as title."""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from abreast.core.errors import PlatformError
+from abreast.core.model import Service
+from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.interface import Order, Tell
+from abreast.platforms.netlify.client import Deploy, Netlify, Site
+from abreast.platforms.netlify.files import digests, listed, redirects
+
+REDIRECTS = "_redirects"
+AT_ONCE = 10
+"""Uploads under way at once."""
+
+WANTED = frozenset({"prepared", "uploading", "uploaded", "processing", "processed", "ready"})
+"""States in which Netlify has said which files it wants."""
+
+READY = frozenset({"ready"})
+BROKEN = frozenset({"error", "rejected"})
+
+
+class Drafts:
+    """Makes drafts, or finds those that were made; ``pause`` seconds between two looks at one, at last."""
+
+    def __init__(self, netlify: Netlify, pause: float) -> None:
+        self._netlify = netlify
+        self._pause = pause
+
+    async def make(self, order: Order, site: Site, tell: Tell) -> tuple[Deploy, Mapping[str, str]]:
+        """Return the draft, ready, and the SHA-1 of each of its files by its path."""
+        with tempfile.TemporaryDirectory() as beside:
+            files = await asyncio.to_thread(_files, order, Path(beside))
+            by_path = await asyncio.to_thread(digests, files)
+            deploy = await self._netlify.find(site.id, order.version)
+            if deploy is None or deploy.state in BROKEN:
+                deploy = await self._netlify.create(site.id, order.version, by_path)
+            deploy = await self.follow(order.service, deploy, WANTED, tell)
+            by_digest = {digest: path for path, digest in by_path.items()}
+            wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
+            if wanted:
+                await tell(order.service.name, f"netlify: {len(wanted)} of {len(files)} files to send")
+                await self._upload(deploy, {path: files[path] for path in wanted})
+        return await self.follow(order.service, deploy, READY, tell), by_path
+
+    async def follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
+        """Wait for one of the states; each that comes is told."""
+        for pause in pauses(self._pause, service.build.timeout):
+            if deploy.state in until:
+                return deploy
+            if deploy.state in BROKEN:
+                raise PlatformError(
+                    f"Netlify ended deploy {deploy.id} as {deploy.state}: {deploy.error_message or 'no reason given'}",
+                    need="a deploy that gets ready; users still reach what they did",
+                )
+            await asyncio.sleep(pause)
+            before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
+            if deploy.state != before:
+                await tell(service.name, f"netlify: {deploy.state}")
+        raise PlatformError(
+            f"Netlify left deploy {deploy.id} as {deploy.state} for {service.build.timeout:g} s",
+            need="a deploy that gets ready; users still reach what they did",
+        )
+
+    async def _upload(self, deploy: Deploy, files: Mapping[str, Path]) -> None:
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def send(path: str, file: Path) -> None:
+            async with room:
+                await self._netlify.upload(deploy.id, path, file)
+
+        try:
+            async with asyncio.TaskGroup() as sending:
+                for path, file in files.items():
+                    sending.create_task(send(path, file))
+        except* PlatformError as failed:
+            raise failed.exceptions[0] from None
+
+
+def routes_of(service: Service) -> Mapping[str, str]:
+    """Return the paths that a site passes on, and to which services."""
+    routes = service.settings.get("routes")
+    return routes if isinstance(routes, Mapping) else {}
+
+
+def _files(order: Order, beside: Path) -> dict[str, Path]:
+    """Return the site's files by their paths; where it passes something on, with a ``_redirects`` that says so."""
+    files = listed(order.artifact)
+    if routes := routes_of(order.service):
+        own = files[REDIRECTS].read_text() if REDIRECTS in files else ""
+        files[REDIRECTS] = beside / REDIRECTS
+        files[REDIRECTS].write_text(redirects(routes, order.addresses, own))
+    return files
