@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +17,7 @@ from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.secrets import Secret
 from abreast.machine.tls import trust
 from abreast.platforms.cloud.limits import wait_for
+from abreast.platforms.cloud.wire import Wire
 
 T = TypeVar("T")
 
@@ -24,7 +26,6 @@ PATIENCE = 300.0
 """Seconds of waiting for a rate limit, over all repeats of one request."""
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
-_CHUNK = 1 << 18
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 
 
@@ -88,10 +89,13 @@ class Api:
         self._provider = provider
         self._token = token
         self._pause = pause
-        self._client = httpx2.AsyncClient(base_url=base.rstrip("/"), timeout=TIMEOUT, verify=trust())
+        self._wire = Wire()
+        self._base = base.rstrip("/")
+        self._client = httpx2.AsyncClient(base_url=self._base, timeout=TIMEOUT, verify=trust())
 
     async def close(self) -> None:
         """Let go of the connections."""
+        await self._wire.close()
         await self._client.aclose()
 
     async def ask(self, kind: type[T], request: Request) -> T:
@@ -164,11 +168,12 @@ class Api:
     async def _once(self, request: Request) -> httpx2.Response:
         asked = {name: _text(value) for name, value in request.query.items() if value is not None}
         try:
+            if request.file:
+                address = self._whole(request.path)
+                return await self._wire.send(request.method, address, self._headers(request), request.file)
             return await self._client.request(
-                request.method, request.path, params=asked or None, headers=self._headers(request),
-                json=request.body,
-                content=_chunks(request.file) if request.file else None,
-            )  # fmt: skip
+                request.method, request.path, params=asked or None, headers=self._headers(request), json=request.body
+            )
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise TransientError(self._said(request, _short(error)), need=f"a way to {self._provider.name}") from error
         except httpx2.HTTPError as error:
@@ -180,15 +185,14 @@ class Api:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         if request.file:
             headers["Content-Type"] = request.kind
-            headers["Content-Length"] = str(request.file.stat().st_size)
         return headers
 
     def _is_own(self, address: str) -> bool:
         """Whether the token may be shown there: an upload may lead to a host of others."""
-        whole = self._client.base_url.join(address)
-        return (whole.scheme, whole.host, whole.port) == (
-            self._client.base_url.scheme, self._client.base_url.host, self._client.base_url.port
-        )  # fmt: skip
+        return urlsplit(self._whole(address))[:2] == urlsplit(self._base)[:2]
+
+    def _whole(self, address: str) -> str:
+        return address if "://" in address else self._base + address
 
     def _refuse(self, request: Request, answer: httpx2.Response) -> None:
         """Raise for an answer that is no 2xx."""
@@ -216,12 +220,6 @@ class Api:
 
     def _said(self, request: Request, why: str) -> str:
         return f"{self._provider.name}: {request}: {why}"
-
-
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as opened:
-        while chunk := await asyncio.to_thread(opened.read, _CHUNK):
-            yield chunk
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ def pauses(longest: float, within: float = float("inf")) -> Iterator[float]:
 
     Ends when they make up ``within`` seconds.
     """
-    pause, waited = longest / 8, 0.0
+    pause, waited = longest / 32, 0.0
     while waited < within:
         yield pause
         waited += pause

@@ -66,16 +66,16 @@ class Drafts:
         )
 
     async def _upload(self, deploy: Deploy, files: Mapping[str, Path]) -> None:
-        room = asyncio.Semaphore(AT_ONCE)
+        left = iter(files.items())
 
-        async def send(path: str, file: Path) -> None:
-            async with room:
+        async def send() -> None:
+            for path, file in left:
                 await self._netlify.upload(deploy.id, path, file)
 
         try:
             async with asyncio.TaskGroup() as sending:
-                for path, file in files.items():
-                    sending.create_task(send(path, file))
+                for _ in range(AT_ONCE):
+                    sending.create_task(send())
         except* PlatformError as failed:
             raise failed.exceptions[0] from None
 

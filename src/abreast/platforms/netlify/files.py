@@ -4,9 +4,17 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 
 from abreast.core.errors import PlatformError
+
+_AT_ONCE = 100
+"""Files that a thread takes at once."""
+
+_SMALL = 1 << 20
+"""Bytes of a file that is read at once."""
 
 _THREADS = min(8, (os.cpu_count() or 1) + 2)
 
@@ -25,8 +33,11 @@ def listed(site: Path) -> dict[str, Path]:
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-1 of each file's content by its path."""
+    paths = list(files)
+    parts = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(files, pool.map(_sha1, files.values()), strict=True))
+        found = pool.map(lambda part: [_sha1(files[path]) for path in part], parts)
+        return dict(zip(paths, chain.from_iterable(found), strict=True))
 
 
 def redirects(routes: Mapping[str, str], addresses: Mapping[str, str], own: str) -> str:
@@ -47,12 +58,20 @@ def _files(site: Path) -> Iterator[str]:
     inside = site.resolve()
     for base, folders, files in os.walk(site):
         folders[:] = [name for name in folders if not name.startswith(".") or name == ".well-known"]
+        below = "" if base == str(site) else f"{Path(base).relative_to(site).as_posix()}/"
         for name in files:
-            file = Path(base) / name
-            if not name.startswith(".") and file.is_file() and file.resolve().is_relative_to(inside):
-                yield file.relative_to(site).as_posix()
+            if not name.startswith(".") and _is_inside(f"{base}/{name}", inside):
+                yield below + name
+
+
+def _is_inside(file: str, folder: Path) -> bool:
+    """Tell whether a name in a folder is of a file that is in it, too."""
+    mode = os.lstat(file).st_mode
+    return S_ISREG(mode) or (S_ISLNK(mode) and os.path.isfile(file) and Path(file).resolve().is_relative_to(folder))  # noqa: PTH113
 
 
 def _sha1(file: Path) -> str:
+    if file.stat().st_size <= _SMALL:
+        return hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()

@@ -42,6 +42,7 @@ class Deploy:
     published: str | None = None
     locked: bool = False
     error: str | None = None
+    lacking: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -72,6 +73,7 @@ class NetlifyEmulator:
         self.role = "Developer"
         api = "/api/v1"
         self.faults = Faults(Starlette(routes=[
+            Route(f"{api}/deploys/{{deploy}}/files/{{path:path}}", self._upload, methods=["PUT"]),
             Route(f"{api}/accounts", self._accounts),
             Route(f"{api}/user", self._user),
             Route(f"{api}/{ACCOUNT['slug']}/members", self._members),
@@ -88,7 +90,6 @@ class NetlifyEmulator:
             Route(f"{api}/sites/{{site}}/deploys/{{deploy}}/restore", self._restore, methods=["POST"]),
             Route(f"{api}/deploys/{{deploy}}", self._get, methods=["GET"]),
             Route(f"{api}/deploys/{{deploy}}", self._delete, methods=["DELETE"]),
-            Route(f"{api}/deploys/{{deploy}}/files/{{path:path}}", self._upload, methods=["PUT"]),
             Route(f"{api}/deploys/{{deploy}}/cancel", self._cancel, methods=["POST"]),
             Route(f"{api}/deploys/{{deploy}}/lock", self._lock, methods=["POST"]),
             Route(f"{api}/deploys/{{deploy}}/unlock", self._unlock, methods=["POST"]),
@@ -206,7 +207,9 @@ class NetlifyEmulator:
         if deploy.files.get(path.lstrip("/")) != digest:
             return JSONResponse({"code": 422, "message": f"{path} is not what the deploy said"}, 422)
         self.blobs[digest] = content
-        if not self._lacking(deploy) and not self.broken:
+        for one in self.deploys.values():
+            one.lacking.discard(digest)
+        if not deploy.lacking and not self.broken:
             self._complete(deploy)
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
         told = {"id": path, "path": f"/{path}", "sha": digest, "mime_type": kind, "size": len(content)}
@@ -278,9 +281,10 @@ class NetlifyEmulator:
 
     def _take(self, deploy: Deploy, body: dict[str, Any]) -> None:
         deploy.files = {path.lstrip("/"): digest for path, digest in body.get("files", {}).items()}
+        deploy.lacking = set(deploy.files.values()).difference(self.blobs)
         if self.broken:
             deploy.state, deploy.steps = "processing", ["error"]
-        elif self._lacking(deploy):
+        elif deploy.lacking:
             deploy.state, deploy.steps = ("preparing", ["prepared"]) if body.get("async") else ("uploading", [])
         else:
             self._complete(deploy)
@@ -305,9 +309,6 @@ class NetlifyEmulator:
         deploy.draft, deploy.published = False, now()
         self.sites[deploy.site_id].live = deploy.id
 
-    def _lacking(self, deploy: Deploy) -> list[str]:
-        return [digest for digest in dict.fromkeys(deploy.files.values()) if digest not in self.blobs]
-
     # ── how it is told ─────────────────────────────────────────────────────────────────────────
 
     def _of_site(self, request: Request, site: Site) -> dict[str, Any]:
@@ -328,7 +329,7 @@ class NetlifyEmulator:
         told = {
             "id": deploy.id, "site_id": site.id, "state": deploy.state, "name": site.name, "draft": deploy.draft,
             "url": address, "ssl_url": address, "deploy_url": permalink, "deploy_ssl_url": permalink,
-            "admin_url": f"{_base(request)}/admin/{site.name}", "required": self._lacking(deploy),
+            "admin_url": f"{_base(request)}/admin/{site.name}", "required": sorted(deploy.lacking),
             "required_functions": [], "branch": deploy.branch,
             "context": "production" if deploy.branch == MAIN else "branch-deploy", "locked": deploy.locked,
             "title": deploy.title, "created_at": deploy.created, "updated_at": deploy.created,

@@ -15,7 +15,7 @@ class Served:
     def __init__(self, app: ASGIApp, port: int = 0) -> None:
         # uvicorn's own date header is up to a second late, which clients take for the server's time.
         config = uvicorn.Config(
-            app, host="127.0.0.1", port=port, log_level="critical", lifespan="off", date_header=False
+            app, host="127.0.0.1", port=port, log_level="critical", access_log=False, lifespan="off", date_header=False
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

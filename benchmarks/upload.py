@@ -1,0 +1,117 @@
+"""Netlify: a site's files to the emulator, by abreast and by Netlify's own command line."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from abreast.testing.platforms.netlify import TOKEN
+
+SIZES = (4, 600, 5000)
+RUNS = 3
+BYTES = 2000
+CLI = Path(sys.prefix) / "netlify-cli" / "node_modules" / ".bin" / "netlify"
+"""Where the tests install it."""
+
+OURS = """
+import asyncio, sys, time
+from pathlib import Path
+from abreast.core.model import Service
+from abreast.core.secrets import Secret
+from abreast.platforms.cloud.api import Api
+from abreast.platforms.interface import Move, Order
+from abreast.platforms.netlify.client import NETLIFY, Netlify
+from abreast.platforms.netlify.platform import NetlifyPlatform
+
+async def tell(service, text):
+    pass
+
+async def story(url, token, site, version):
+    api = Api(NETLIFY, url + "/api/v1", Secret("T", token))
+    platform = NetlifyPlatform(Netlify(api), Path(site).parent / "home")
+    service = Service("web", "netlify", {"site": "shop"})
+    staged = await platform.stage(Order(version, service, "0" * 40, Path(site), "", None), tell)
+    await platform.turn([Move(service, staged)], tell)
+
+if len(sys.argv) > 1:
+    asyncio.run(story(*sys.argv[1:]))
+"""
+"""Stages a draft and publishes it; without arguments it only starts."""
+
+
+def run() -> str:
+    """Return a table of both on the same sites, first and unchanged."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "ours.py"
+        program.write_text(OURS)
+        starts = {"abreast": _median([sys.executable, str(program)]), "netlify-cli": _median([str(CLI), "--version"])}
+        for size in SIZES:
+            took: dict[tuple[str, str], list[float]] = {}
+            for number in range(RUNS):
+                for who in starts:
+                    with _emulator() as url:
+                        site = _site(Path(folder) / f"{who}-{size}-{number}", size)
+                        for what in ("first", "unchanged"):
+                            command = _command(who, program, url, site, what)
+                            took.setdefault((what, who), []).append(_timed(command, url))
+            for what in ("first", "unchanged"):
+                ours, theirs = (statistics.median(took[what, who]) for who in starts)
+                less = (theirs - starts["netlify-cli"]) / (ours - starts["abreast"])
+                rows.append(f"| {size} | {what} | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.1f} | {less:.1f} |")
+    return "\n".join([
+        "## Netlify upload", "",
+        f"Medians of {RUNS} runs in turn, each against an emulator of its own in a process of its own; files of {BYTES} bytes.",
+        "Both publish; abreast stages a draft before. Less start-up: without what each takes to begin",
+        f"({starts['netlify-cli']:.2f} s `netlify --version`, {starts['abreast']:.2f} s a Python that has imported all). Goal: ≥ 5.",
+        "", "| files | | netlify-cli | abreast | ratio | less start-up |", "|---|---|---|---|---|---|", *rows,
+    ])  # fmt: skip
+
+
+def _command(who: str, program: Path, url: str, site: Path, version: str) -> list[str]:
+    if who == "abreast":
+        return [sys.executable, str(program), url, TOKEN, str(site), version]
+    cli = [str(CLI), "deploy", "--dir", str(site), "--site", "shop", "--auth", TOKEN]
+    return [*cli, "--prod", "--no-build", "--json"]
+
+
+def _timed(command: list[str], url: str = "") -> float:
+    began = time.perf_counter()
+    variables = {**os.environ, "NETLIFY_API_URL": url, "CI": "1", "HOME": tempfile.gettempdir()}
+    done = subprocess.run(command, env=variables, cwd=tempfile.gettempdir(), capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
+    return time.perf_counter() - began
+
+
+def _median(command: list[str]) -> float:
+    return statistics.median(_timed(command) for _ in range(5))
+
+
+def _site(folder: Path, size: int) -> Path:
+    folder.mkdir()
+    for number in range(size):
+        part = folder / f"{number // 100}"
+        part.mkdir(exist_ok=True)
+        (part / f"{number}.js").write_bytes(os.urandom(BYTES))
+    (folder / "index.html").write_text(json.dumps({"site": folder.name}))
+    return folder
+
+
+@contextmanager
+def _emulator() -> Iterator[str]:
+    command = [sys.executable, "-m", "abreast.testing.platforms", "--netlify", "12799", "--site", "shop"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    line = process.stdout.readline()
+    try:
+        yield line.split("NETLIFY_API_URL=")[1].split()[0]
+    finally:
+        process.terminate()
+        process.wait()
