@@ -268,6 +268,7 @@ class InTwoSpaces(InASpace):
 
     def make(self) -> Emulator:
         emulator = super().make()
+        self._places: dict[str, str] = {}
         self.emulator = cast("huggingface.HuggingFaceEmulator", emulator)
         self.emulator.add_space("owner/api-b")
         return emulator
@@ -286,7 +287,9 @@ class InTwoSpaces(InASpace):
     def order(self, name: str) -> Order:
         order = super().order(name)
         live = Live("api", "huggingface", "v1", "", "", "", "", self._live, self.service) if self._live else None
-        return replace(order, previous=live)
+        if name not in self._places:  # as a plan, which is made once
+            self._places[name] = self.run(lambda platform: platform.place(self.service, live))
+        return replace(order, previous=live, place=self._places[name])
 
 
 class Here(Subject):

@@ -55,7 +55,6 @@ def shop(project: Project) -> Iterator[Shop]:
     at_netlify.add_site("shop")
     for id_ in BOTH:
         at_hub.add_space(id_)
-    project.config["services"]["frontend"]["needs"] = ["backend"]
     here = project.config["environments"]["local"]
     here["drain"] = "100ms"
     here["frontend"] = {"netlify": {"site": "shop", "routes": {"/api/*": "backend"}}}
@@ -90,6 +89,16 @@ def test_users_see_nothing_of_a_candidate(shop: Shop) -> None:
     shop.run("cancel", "--reason", "no")
     assert finished(deploying) == 1
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+
+
+def test_the_site_can_wait_for_the_backend(shop: Shop) -> None:
+    shop.project.config["services"]["frontend"] |= {"needs": ["backend"], "health": {"path": "/api/health"}}
+    first = shop.project.commit()
+    shop.deploy()
+    second = shop.project.commit()
+    told = shop.deploy()
+    assert "order: backend → frontend" in told
+    assert shop.served == (second, second) != (first, first)
 
 
 def test_one_that_does_not_start_is_never_reached(shop: Shop) -> None:
@@ -152,12 +161,14 @@ def test_a_pair_that_nobody_leads_to_is_refused(shop: Shop) -> None:
     assert "no service leads users there" in shop.run("plan", code=2)
 
 
-def test_a_route_to_what_is_not_needed_is_a_fault_with_its_place(shop: Shop) -> None:
-    shop.project.config["services"]["frontend"]["needs"] = []
+def test_a_route_to_nowhere_is_a_fault_with_its_place(shop: Shop) -> None:
+    routes = shop.project.config["environments"]["local"]["frontend"]["netlify"]["routes"]
+    routes["/orders/*"] = "orders"
     shop.project.commit()
     told = shop.run("plan", code=2)
     assert "abreast.yml:" in told
-    assert "'backend' is not among what frontend `needs`" in told
+    assert "'orders' is not another service; there are: backend" in told
+    del routes["/orders/*"]
     shop.project.config["environments"]["local"]["backend"]["huggingface"]["standby"] = BOTH[0]
     shop.project.commit()
     assert "needed: another Space than `space`" in shop.run("plan", code=2)

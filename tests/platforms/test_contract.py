@@ -65,10 +65,11 @@ def test_what_a_process_left_half_way_is_found_again(subject: Subject) -> None:
 
 def _cut_off(subject: Subject, name: str, steps: int) -> bool:
     """Stage and turn, but stop after this many turns of the loop; return whether it was all done by then."""
+    order = subject.order(name)
 
     async def work(platform: Platform) -> bool:
         async def both() -> None:
-            version = await platform.stage(subject.order(name), subject.tell)
+            version = await platform.stage(order, subject.tell)
             await platform.turn([subject.move(version)], subject.tell)
 
         doing = asyncio.ensure_future(both())

@@ -124,12 +124,13 @@ class Resolver:
                 )
 
     def _route_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        """Yield routes that lead to what the service does not need, so that its address may not be known in time."""
+        """Yield routes that lead to no other service."""
         platform, settings = self.settings.get((environment, service), ("", None))
         for path, target in getattr(settings, "routes", {}).items():
-            if target not in self.project.services[service].needs:
+            if target == service or target not in self.project.services:
+                others = ", ".join(name for name in self.project.services if name != service)
                 where = ("environments", environment, service, platform, "routes", path)
-                yield self.document.fault(where, f"{target!r} is not among what {service} `needs`")
+                yield self.document.fault(where, f"{target!r} is not another service; there are: {others}")
 
     def _ports(self, environment: str) -> dict[str, dict[str, str | int]]:
         """Return each service's settings, with a port of its own from 8080 on where none is given."""

@@ -124,7 +124,8 @@ class ServicePlan:
     """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already.
 
     ``previous``: what abreast made live there. ``before``: what users reach now, also if others put it there.
-    ``leads_to``: services whose new version has a new address, to which this one leads its users.
+    ``leads_to``: services whose new version has a new address, to which this one leads its users. ``place``: where
+    its new version will answer, if that is settled with the plan.
     """
 
     service: Service
@@ -136,6 +137,7 @@ class ServicePlan:
     notes: tuple[str, ...] = ()
     before: Version | None = None
     leads_to: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def name(self) -> str:

@@ -65,11 +65,12 @@ async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:
         return part
     platform = ports.platforms[part.service.platform]
     before, notes = await platform.present(part.service), part.notes
+    place = await platform.place(part.service, part.previous) if part.action is Action.DEPLOY else ""
     if before and part.previous and not part.previous.version.handle.items() <= before.handle.items():
         notes += ("users reach what somebody else put there; the way back leads to that",)
     if part.action is Action.REMOVE and not platform.abilities(part.service).empties:
         notes += (f"{platform.name} cannot take users off it: it stays, and abreast lets go of it",)
-    return replace(part, before=before, notes=notes)
+    return replace(part, before=before, notes=notes, place=place)
 
 
 async def _of_commit(

@@ -79,16 +79,17 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
         part.previous,
         env,
         secrets,
-        _addresses(run, part),
+        _addresses(run),
+        part.place,
     )
     return await run.ports.platforms[part.service.platform].stage(order, run.teller(Chapter.STAGE))
 
 
-def _addresses(run: Run, part: ServicePlan) -> dict[str, str]:
-    """Return where each service that this one needs answers: its candidate, or what is live and stays."""
-    live = {other.name: other.previous.version for other in run.plan.services if other.previous}
-    there = {**live, **run.candidates}
-    return {name: there[name].url for name in part.service.needs if name in there}
+def _addresses(run: Run) -> dict[str, str]:
+    """Return where services answer after this deployment, as far as that is known by now."""
+    live = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
+    placed = {part.name: part.place for part in run.plan.services if part.place}
+    return {**live, **{name: version.url for name, version in run.candidates.items()}, **placed}
 
 
 async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None:

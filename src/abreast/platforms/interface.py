@@ -35,7 +35,7 @@ class Abilities:
 class Order:
     """What to bring up, of ``commit``: ``env`` is what it asks for; ``secrets`` names what of it is never shown.
 
-    ``addresses``: where the versions answer that go with it, of the services that it needs.
+    ``addresses``: where other services answer once this version has users. ``place``: what ``place`` answered.
     """
 
     version: str
@@ -47,6 +47,7 @@ class Order:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,10 @@ class Platform(ABC):
         Of a version that ``stage`` returned, its handle has at least what that one's has.
         """
         return None
+
+    async def place(self, service: Service, previous: Live | None) -> str:  # noqa: ARG002 (for those that have a choice)
+        """Settle where the service's next version will answer, where each has an address of its own; else ""."""
+        return ""
 
     async def examine(self, service: Service) -> Sequence[Remark]:
         """Tell how the service stands there, for a person; what would keep a deployment from it is a fault.

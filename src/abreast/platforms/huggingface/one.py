@@ -2,7 +2,7 @@
 
 import contextlib
 
-from abreast.core.model import Address, Service, Version
+from abreast.core.model import Address, Live, Service, Version
 from abreast.core.remarks import Remark
 from abreast.platforms.cloud.api import ConflictError
 from abreast.platforms.huggingface.client import Hub, Space
@@ -34,6 +34,10 @@ class OneSpace:
             return None
         title = await self._running.title(space.id, space.sha)
         return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
+
+    async def place(self, service: Service, previous: Live | None) -> str:  # noqa: ARG002 (as for two Spaces)
+        """Return nothing: it has one address."""
+        return ""
 
     async def examine(self, service: Service) -> list[Remark]:
         """Tell how the Space gets on."""

@@ -27,10 +27,23 @@ class TwoSpaces:
 
     async def present(self, service: Service) -> Version | None:
         """See that both Spaces are there; what users are led to is not for a Space to know."""
-        await asyncio.gather(*(self._running.space(id_) for id_ in _ids(service)))
+        await self._spaces(service)
         for id_ in _ids(service):
             await self._running.refuse_reader(id_)
         return None
+
+    async def place(self, service: Service, previous: Live | None) -> str:
+        """Return the address of the Space that users are not led to; raises PlatformError where that is not known."""
+        spaces = await self._spaces(service)
+        live = _space_of(previous)
+        for space in spaces:
+            if space.id != live if live else (await self._hub.runtime(space.id)).stage != "RUNNING":
+                return space.address
+        raise PlatformError(
+            f"both {spaces[0].id} and {spaces[1].id} run, and abreast does not know which of them users are led to",
+            need="the other one paused",
+            next=f"pause it at {spaces[1].address}, then: abreast deploy",
+        )
 
     async def examine(self, service: Service) -> list[Remark]:
         """Tell how both Spaces get on."""
@@ -38,8 +51,8 @@ class TwoSpaces:
         return [remark for id_ in _ids(service) for remark in await self._running.examine(id_)]
 
     async def stage(self, order: Order, tell: Tell) -> Version:
-        """Give the idle Space the tree, and follow it until it runs that."""
-        space = await self._idle(order)
+        """Give the Space at the order's place the tree, and follow it until it runs that."""
+        space = next(space for space in await self._spaces(order.service) if space.address == order.place)
         if await self._running.title(space.id, space.sha) != order.version:
             await self._running.set(space.id, order.service, order.env, order.secrets)
             await tell(order.service.name, f"huggingface: sending what differs to {space.id}")
@@ -76,23 +89,8 @@ class TwoSpaces:
         """Tell whether its Space has the version on the main branch, and runs."""
         return await self._running.seen(version.handle["space"], version.handle["version"])
 
-    async def _idle(self, order: Order) -> Space:
-        """Return the Space that takes the version, or has it already."""
-        spaces = [await self._running.space(id_) for id_ in _ids(order.service)]
-        for space in spaces:
-            if await self._running.title(space.id, space.sha) == order.version:
-                return space
-        live = _space_of(order.previous)
-        if live:
-            return next(space for space in spaces if space.id != live)
-        for space in spaces:
-            if (await self._hub.runtime(space.id)).stage != "RUNNING":
-                return space
-        raise PlatformError(
-            f"both {spaces[0].id} and {spaces[1].id} run, and abreast does not know which of them users are led to",
-            need="the other one paused",
-            next=f"pause it at {spaces[1].address}, then: abreast deploy",
-        )
+    async def _spaces(self, service: Service) -> list[Space]:
+        return await asyncio.gather(*(self._running.space(id_) for id_ in _ids(service)))
 
 
 def _ids(service: Service) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from abreast.core.model import Service, Version
+from abreast.core.model import Live, Service, Version
 from abreast.core.remarks import Remark
 from abreast.platforms.huggingface.client import Hub
 from abreast.platforms.huggingface.one import OneSpace
@@ -32,6 +32,10 @@ class HuggingFacePlatform(Platform):
     async def present(self, service: Service) -> Version | None:
         """Return what one Space has on its main branch, whoever put it there."""
         return await self._of(service).present(service)
+
+    async def place(self, service: Service, previous: Live | None) -> str:
+        """Return the address of that of two Spaces which is idle."""
+        return await self._of(service).place(service, previous)
 
     async def examine(self, service: Service) -> list[Remark]:
         """Tell how the Spaces get on, and whether the token may change them."""

@@ -49,7 +49,10 @@ def redirects(routes: Mapping[str, str], addresses: Mapping[str, str], own: str)
     lines = []
     for path, service in routes.items():
         if not addresses.get(service):
-            raise PlatformError(f"{path} leads to {service}, which has no address", need=f"a {service} that is live")
+            raise PlatformError(
+                f"{path} leads to {service}, whose address is not known yet",
+                need=f"`needs: [{service}]` in abreast.yml, so that it comes up before",
+            )
         lines.append(f"{path} {addresses[service].rstrip('/')}{path.replace('*', ':splat')} 200!")
     return "\n".join([*lines, own])
 

@@ -18,6 +18,6 @@ class NetlifySettings(BaseModel):
     )
     routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
         default_factory=dict,
-        description="Paths that are passed on to a service that it needs, such as `/api/*: backend`; "
+        description="Paths that are passed on to another service, such as `/api/*: backend`; "
         "they stand before the site's own `_redirects`.",
     )
