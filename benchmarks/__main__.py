@@ -1,6 +1,6 @@
 """Run the benchmarks (all, or those named) and write their sections of BENCHMARKS.md.
 
-python -m benchmarks [startup] [overhead] [rollback] [turn]
+python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
 """
 
 import os
@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import overhead, rollback, startup, turn
+from benchmarks import overhead, parallel, polling, rollback, startup, turn, upload
 
-ALL = {"startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": turn.run}
+ALL = {
+    "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": turn.run,
+    "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
+}  # fmt: skip
 HEAD = """# Benchmarks
 
 `make bench` runs all of them; each says when it was last run, and on what. The machine is shared, so compare

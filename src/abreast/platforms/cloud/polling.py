@@ -1,17 +1,38 @@
 """How often a provider is asked how it gets on, and for how long."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 GROWTH = 1.5
+FIRST, AMONG_MANY = 1 / 32, 1 / 2
+"""The first pause, as a part of the longest: much is over soon, but many who ask at once are too many."""
 
 
-def pauses(longest: float, within: float = float("inf")) -> Iterator[float]:
-    """Yield the seconds between looks: short at first, since much is over soon, then ``longest``.
+class Pace:
+    """Divides the looks that a provider allows among all who wait for it.
 
-    Ends when they make up ``within`` seconds.
+    ``longest``: seconds between two looks, at last, while at most ``room`` wait; more wait longer each.
     """
-    pause, waited = longest / 32, 0.0
-    while waited < within:
-        yield pause
-        waited += pause
-        pause = min(longest, pause * GROWTH)
+
+    def __init__(self, longest: float, room: int) -> None:
+        self.longest = longest
+        self._room = room
+        self._waiting = 0
+
+    @contextmanager
+    def waiting(self, within: float) -> Iterator[Iterator[float]]:
+        """Give the seconds between the looks of one who waits; they end when they make up ``within`` seconds."""
+        self._waiting += 1
+        try:
+            yield self._pauses(within)
+        finally:
+            self._waiting -= 1
+
+    def _pauses(self, within: float) -> Iterator[float]:
+        crowd = self._waiting / self._room
+        part, waited = min(AMONG_MANY, max(FIRST, crowd / 4)), 0.0
+        while waited < within:
+            pause = self.longest * max(1.0, self._waiting / self._room) * part
+            yield pause
+            waited += pause
+            part = min(1.0, part * GROWTH)

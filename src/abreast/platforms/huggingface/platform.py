@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from abreast.core.model import Live, Service, Version
 from abreast.core.remarks import Remark
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.huggingface.client import Hub
 from abreast.platforms.huggingface.one import OneSpace
 from abreast.platforms.huggingface.pair import TwoSpaces
 from abreast.platforms.huggingface.running import Running
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 
-PAUSE = 2.0
-"""Seconds between two looks at a Space, at last."""
+PAUSE, ROOM = 2.0, 5
+"""Seconds between two looks at a Space, at last, and how many are followed so: 150 of the 200 requests a minute."""
 
 
 class HuggingFacePlatform(Platform):
@@ -21,7 +22,7 @@ class HuggingFacePlatform(Platform):
     name = "huggingface"
 
     def __init__(self, hub: Hub, pause: float = PAUSE) -> None:
-        running = Running(hub, pause)
+        running = Running(hub, Pace(pause, ROOM))
         self._one = OneSpace(hub, running)
         self._two = TwoSpaces(hub, running)
 

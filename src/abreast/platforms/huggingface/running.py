@@ -9,7 +9,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Service
 from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import NotThereError
-from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.huggingface.client import (
     ASLEEP,
     FAILED,
@@ -40,11 +40,11 @@ LOG_PATIENCE, BUILD_PATIENCE = 5.0, 900.0
 
 
 class Running:
-    """The Spaces that a token reaches, as what runs in them; ``pause`` seconds between two looks at one, at last."""
+    """The Spaces that a token reaches, as what runs in them."""
 
-    def __init__(self, hub: Hub, pause: float) -> None:
+    def __init__(self, hub: Hub, pace: Pace) -> None:
         self._hub = hub
-        self._pause = pause
+        self._pace = pace
         self._token: Token | None = None
         self._looks: dict[str, tuple[float, Commit, str]] = {}
 
@@ -117,25 +117,26 @@ class Running:
 
     async def _until_running(self, service: Service, space: Space, build: "_BuildLog", tell: Tell) -> None:
         told, moved = "", False
-        for number, pause in enumerate(pauses(self._pause, service.build.timeout)):
-            runtime = await self._hub.runtime(space.id)
-            if lines := build.take():
-                await tell(service.name, "\n".join(lines))
-            if runtime.stage != told:
-                told = runtime.stage
-                await tell(service.name, f"huggingface: {told}")
-            if runtime.stage in UNDER_WAY:
-                moved = True
-                build.begin()
-            if runtime.sha == space.sha or (runtime.sha is None and (moved or number >= LAG)):
-                if runtime.stage == "RUNNING":
-                    return
-                if runtime.stage in FAILED:
-                    raise await self._failure(space, runtime)
-            if runtime.stage in ASLEEP and not moved:
-                moved = True
-                await self._hub.restart(space.id)
-            await asyncio.sleep(pause)
+        with self._pace.waiting(service.build.timeout) as pauses:
+            for number, pause in enumerate(pauses):
+                runtime = await self._hub.runtime(space.id)
+                if lines := build.take():
+                    await tell(service.name, "\n".join(lines))
+                if runtime.stage != told:
+                    told = runtime.stage
+                    await tell(service.name, f"huggingface: {told}")
+                if runtime.stage in UNDER_WAY:
+                    moved = True
+                    build.begin()
+                if runtime.sha == space.sha or (runtime.sha is None and (moved or number >= LAG)):
+                    if runtime.stage == "RUNNING":
+                        return
+                    if runtime.stage in FAILED:
+                        raise await self._failure(space, runtime)
+                if runtime.stage in ASLEEP and not moved:
+                    moved = True
+                    await self._hub.restart(space.id)
+                await asyncio.sleep(pause)
         raise PlatformError(
             f"the Space {space.id} stays {told} and does not run {space.sha[:7]} after {service.build.timeout:g} s",
             need="a tree that it can build and start, or a longer build.timeout",

@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service, Version
 from abreast.platforms.cloud.api import LostAnswerError
-from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.interface import Tell
 from abreast.platforms.netlify.client import Deploy, Netlify, Site
 from abreast.platforms.netlify.draft import BROKEN, READY, Drafts
@@ -18,11 +17,11 @@ from abreast.platforms.netlify.draft import BROKEN, READY, Drafts
 class Branches:
     """Leads branches to versions; what files each version has is kept in ``home``, since Netlify does not tell."""
 
-    def __init__(self, netlify: Netlify, drafts: Drafts, home: Path, pause: float) -> None:
+    def __init__(self, netlify: Netlify, drafts: Drafts, home: Path, pace: Pace) -> None:
         self._netlify = netlify
         self._drafts = drafts
         self._home = home
-        self._pause = pause
+        self._pace = pace
 
     def remember(self, version: str, files: Mapping[str, str]) -> None:
         """Keep the SHA-1 of each of the version's files by its path."""
@@ -47,11 +46,12 @@ class Branches:
             return
         deploy = await self._begun(site, branch, version)
         await self._drafts.follow(service, deploy, READY, tell)
-        for pause in islice(pauses(self._pause), 30):
-            if await self._title(site, branch) == version.id:
-                await tell(service.name, f"netlify: {branch} leads to {deploy.id}")
-                return
-            await asyncio.sleep(pause)
+        with self._pace.waiting(self._pace.longest * 30) as pauses:
+            for pause in pauses:
+                if await self._title(site, branch) == version.id:
+                    await tell(service.name, f"netlify: {branch} leads to {deploy.id}")
+                    return
+                await asyncio.sleep(pause)
         raise PlatformError(
             f"the branch {branch} of {site.name} does not lead to deploy {deploy.id}",
             need="branch deploys that are allowed, and nobody else who makes them",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
-from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.interface import Order, Tell
 from abreast.platforms.netlify.client import Deploy, Netlify, Site
 from abreast.platforms.netlify.files import digests, listed, redirects
@@ -24,11 +24,11 @@ BROKEN = frozenset({"error", "rejected"})
 
 
 class Drafts:
-    """Makes drafts, or finds those that were made; ``pause`` seconds between two looks at one, at last."""
+    """Makes drafts, or finds those that were made."""
 
-    def __init__(self, netlify: Netlify, pause: float) -> None:
+    def __init__(self, netlify: Netlify, pace: Pace) -> None:
         self._netlify = netlify
-        self._pause = pause
+        self._pace = pace
 
     async def make(self, order: Order, site: Site, tell: Tell) -> tuple[Deploy, Mapping[str, str]]:
         """Return the draft, ready, and the SHA-1 of each of its files by its path."""
@@ -48,18 +48,20 @@ class Drafts:
 
     async def follow(self, service: Service, deploy: Deploy, until: frozenset[str], tell: Tell) -> Deploy:
         """Wait for one of the states; each that comes is told."""
-        for pause in pauses(self._pause, service.build.timeout):
-            if deploy.state in until:
-                return deploy
-            if deploy.state in BROKEN:
-                raise PlatformError(
-                    f"Netlify ended deploy {deploy.id} as {deploy.state}: {deploy.error_message or 'no reason given'}",
-                    need="a deploy that gets ready; users still reach what they did",
-                )
-            await asyncio.sleep(pause)
-            before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
-            if deploy.state != before:
-                await tell(service.name, f"netlify: {deploy.state}")
+        with self._pace.waiting(service.build.timeout) as pauses:
+            for pause in pauses:
+                if deploy.state in until:
+                    return deploy
+                if deploy.state in BROKEN:
+                    why = deploy.error_message or "no reason given"
+                    raise PlatformError(
+                        f"Netlify ended deploy {deploy.id} as {deploy.state}: {why}",
+                        need="a deploy that gets ready; users still reach what they did",
+                    )
+                await asyncio.sleep(pause)
+                before, deploy = deploy.state, await self._netlify.deploy(deploy.id)
+                if deploy.state != before:
+                    await tell(service.name, f"netlify: {deploy.state}")
         raise PlatformError(
             f"Netlify left deploy {deploy.id} as {deploy.state} for {service.build.timeout:g} s",
             need="a deploy that gets ready; users still reach what they did",

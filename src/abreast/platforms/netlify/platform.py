@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
-from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.netlify.account import Accounts
 from abreast.platforms.netlify.branch import Branches, address
@@ -25,8 +24,8 @@ from abreast.platforms.netlify.https import of_certificate, of_redirect
 ALONG = ("netlify.toml",)
 """What Netlify reads of a site beside the files that users get."""
 
-PAUSE = 1.0
-"""Seconds between two looks at a deploy, at last: with 500 requests a minute, room for eight at once."""
+PAUSE, ROOM = 1.0, 6
+"""Seconds between two looks at a deploy, at last, and how many are followed so: 360 of the 500 requests a minute."""
 
 
 FRESH = 5.0
@@ -40,9 +39,9 @@ class NetlifyPlatform(Platform):
 
     def __init__(self, netlify: Netlify, home: Path, pause: float = PAUSE) -> None:
         self._netlify = netlify
-        self._pause = pause
-        self._drafts = Drafts(netlify, pause)
-        self._branches = Branches(netlify, self._drafts, home, pause)
+        self._pace = Pace(pause, ROOM)
+        self._drafts = Drafts(netlify, self._pace)
+        self._branches = Branches(netlify, self._drafts, home, self._pace)
         self._accounts = Accounts(netlify)
         self._sites: dict[str, Site] = {}
         self._looks: dict[str, tuple[float, Sighting]] = {}
@@ -127,11 +126,12 @@ class NetlifyPlatform(Platform):
             await self._netlify.publish(site, deploy)
         except LostAnswerError as error:
             lost = error
-        for pause in islice(pauses(self._pause), 6 if lost else 30):
-            if await self._is_published(service, deploy):
-                await tell(service.name, f"netlify: {deploy} is published")
-                return
-            await asyncio.sleep(pause)
+        with self._pace.waiting(self._pace.longest * (3 if lost else 30)) as pauses:
+            for pause in pauses:
+                if await self._is_published(service, deploy):
+                    await tell(service.name, f"netlify: {deploy} is published")
+                    return
+                await asyncio.sleep(pause)
         raise lost or PlatformError(
             f"Netlify does not publish deploy {deploy} of {_site_of(service)}",
             need="a site that is not locked to another deploy",

@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
-from abreast.platforms.cloud.polling import pauses
+from abreast.platforms.cloud.polling import Pace
 from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
 from abreast.platforms.render.client import FAILED, RENDER, UNDER_WAY, Deploy, Render
 from abreast.platforms.render.client import Service as RenderService
 
-PAUSE = 3.0
-"""Seconds between two looks at a deploy, at last: with 400 requests a minute, room for twenty at once."""
+PAUSE, ROOM = 3.0, 15
+"""Seconds between two looks at a deploy, at last, and how many are followed so: 300 of the 400 requests a minute."""
 
 FRESH = 10.0
 """Seconds for which a look at a service serves others, too."""
@@ -23,7 +22,7 @@ FRESH = 10.0
 TAIL = 20
 _WITH_DISK = "with a disk there is a pause: one instance, stopped before the next"
 LOOKS = 10
-"""How often a deploy that was asked for is looked for, before it counts as not begun."""
+"""How many of the longest pauses a deploy that was asked for is looked for, before it counts as not begun."""
 
 
 class RenderPlatform(Platform):
@@ -33,7 +32,7 @@ class RenderPlatform(Platform):
 
     def __init__(self, render: Render, pause: float = PAUSE) -> None:
         self._render = render
-        self._pause = pause
+        self._pace = Pace(pause, ROOM)
         self._looks: dict[str, tuple[float, Deploy | None]] = {}
 
     def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
@@ -142,11 +141,12 @@ class RenderPlatform(Platform):
             await self._begin(id_, commit, built)
         except LostAnswerError as error:
             lost = error
-        for pause in islice(pauses(self._pause), 4 if lost else LOOKS):
-            for deploy in await self._render.deploys(id_):
-                if deploy.id not in known and deploy.of == commit:
-                    return deploy
-            await asyncio.sleep(pause)
+        with self._pace.waiting(self._pace.longest * (1 if lost else LOOKS)) as pauses:
+            for pause in pauses:
+                for deploy in await self._render.deploys(id_):
+                    if deploy.id not in known and deploy.of == commit:
+                        return deploy
+                await asyncio.sleep(pause)
         raise lost or PlatformError(
             f"Render took a deploy of {commit[:7]} to {id_} but lists none", next="abreast deploy"
         )
@@ -164,16 +164,17 @@ class RenderPlatform(Platform):
 
     async def _follow(self, service: Service, deploy: Deploy, tell: Tell) -> None:
         id_, told = _id(service), ""
-        for pause in pauses(self._pause, service.build.timeout):
-            if deploy.status != told:
-                told = deploy.status
-                await tell(service.name, f"render: {deploy.id} {told}")
-            if deploy.status == "live":
-                return
-            if deploy.status in FAILED or deploy.status == "deactivated":
-                raise await self._failure(service, deploy)
-            await asyncio.sleep(pause)
-            deploy = await self._render.deploy(id_, deploy.id)
+        with self._pace.waiting(service.build.timeout) as pauses:
+            for pause in pauses:
+                if deploy.status != told:
+                    told = deploy.status
+                    await tell(service.name, f"render: {deploy.id} {told}")
+                if deploy.status == "live":
+                    return
+                if deploy.status in FAILED or deploy.status == "deactivated":
+                    raise await self._failure(service, deploy)
+                await asyncio.sleep(pause)
+                deploy = await self._render.deploy(id_, deploy.id)
         raise PlatformError(
             f"Render left deploy {deploy.id} as {deploy.status} for {service.build.timeout:g} s",
             need="a deploy that goes live, or a longer build.timeout",

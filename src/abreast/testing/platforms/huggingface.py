@@ -7,6 +7,7 @@ import json
 import secrets
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class Space:
     log: list[str] = field(default_factory=list)
     starts: int = 0
     factory: bool = False
+    due: float = 0.0
 
 
 class HuggingFaceEmulator:
@@ -80,6 +82,7 @@ class HuggingFaceEmulator:
     A Space gets on each time that its runtime is asked for, so that tests need not wait; for ``lag`` looks after
     a commit it still speaks of what it ran before. Of its Dockerfile it runs each ``RUN``, and the ``CMD`` (in
     the form of a list) as a process, in the tree. ``stuck``: a Space stays in this stage.
+    ``takes`` gives the seconds that a build takes at least.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,6 +92,7 @@ class HuggingFaceEmulator:
         self.blobs: dict[str, bytes] = {}
         self.lag = 1
         self.stuck: str | None = None
+        self.takes: Callable[[], float] = float
         self._one_at_a_time = asyncio.Lock()
         api = "/api/spaces/{owner}/{name}"
         git = "/spaces/{owner}/{name}"
@@ -287,7 +291,12 @@ class HuggingFaceEmulator:
     async def _runtime(self, request: Request) -> Response:
         space = self._asked(request)
         async with self._one_at_a_time:
-            await self._go_on(space)
+            before = ""
+            while space.stage != before:
+                before = space.stage
+                await self._go_on(space)
+                if self.takes is float:
+                    break
         return JSONResponse(_of_runtime(space))
 
     async def _restart(self, request: Request) -> Response:
@@ -344,7 +353,7 @@ class HuggingFaceEmulator:
     # ── how a Space gets on ────────────────────────────────────────────────────────────────────
 
     def _build(self, space: Space, commit: Commit) -> None:
-        space.building, space.looks = commit.id, 0
+        space.building, space.looks, space.due = commit.id, 0, time.monotonic() + self.takes()
         if space.coming:
             space.coming.end()
             space.coming = None
@@ -361,7 +370,7 @@ class HuggingFaceEmulator:
         if "BUILDING" not in space.stage and "STARTING" not in space.stage:
             space.stage = "RUNNING_BUILDING" if running else "BUILDING"
             space.log = [f"===== Build of {space.building} =====", "COPY . ."]
-        elif "BUILDING" in space.stage:
+        elif "BUILDING" in space.stage and time.monotonic() >= space.due:
             self._built(space, self.commits[space.building])
         elif space.coming:
             await self._started(space, space.coming)

@@ -3,6 +3,8 @@
 import hashlib
 import mimetypes
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +45,7 @@ class Deploy:
     locked: bool = False
     error: str | None = None
     lacking: set[str] = field(default_factory=set)
+    due: float = 0.0
 
 
 @dataclass
@@ -62,6 +65,7 @@ class NetlifyEmulator:
     """Use ``app`` with ``Served``; ``sites``, ``deploys`` and ``faults.planned`` can be read and changed.
 
     ``stuck``: a deploy stays in this state for ever. ``broken``: deploys end as ``error`` with this reason.
+    ``takes`` gives the seconds for which a deploy is worked on once all files are there.
     """
 
     def __init__(self) -> None:
@@ -71,6 +75,7 @@ class NetlifyEmulator:
         self.stuck: str | None = None
         self.broken: str | None = None
         self.role = "Developer"
+        self.takes: Callable[[], float] = float
         api = "/api/v1"
         self.faults = Faults(Starlette(routes=[
             Route(f"{api}/deploys/{{deploy}}/files/{{path:path}}", self._upload, methods=["PUT"]),
@@ -290,10 +295,10 @@ class NetlifyEmulator:
             self._complete(deploy)
 
     def _complete(self, deploy: Deploy) -> None:
-        deploy.state, deploy.steps = "processing", ["ready"]
+        deploy.state, deploy.steps, deploy.due = "processing", ["ready"], time.monotonic() + self.takes()
 
     def _go_on(self, deploy: Deploy) -> None:
-        if not deploy.steps or deploy.state == self.stuck:
+        if not deploy.steps or deploy.state == self.stuck or time.monotonic() < deploy.due:
             return
         deploy.state = deploy.steps.pop(0)
         if deploy.state == "error":

@@ -4,6 +4,8 @@ import asyncio
 import secrets
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from abreast.testing.platforms.faults import Faults
 from abreast.testing.platforms.running import Running, passed_on
 
 TOKEN = "render-key"  # noqa: S105 (the emulator's own)
+WORKING = frozenset({"build_in_progress", "update_in_progress"})
 OWNER = "tea-emulated"
 
 
@@ -30,6 +33,7 @@ class Deploy:
     trigger: str
     status: str = "created"
     created: str = field(default_factory=now)
+    due: float = 0.0
 
 
 @dataclass
@@ -55,6 +59,7 @@ class RenderEmulator:
     A deploy goes on each time that it is asked for, so that tests need not wait. ``queued``: a new deploy is
     answered with 202 and nothing. ``broken``: builds fail, with this line in the log. ``stuck``: deploys stay in
     this status. ``forgotten``: builds of earlier deploys are gone, so that none can be rolled back to.
+    ``takes`` gives the seconds until a deploy can be live.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,6 +69,7 @@ class RenderEmulator:
         self.broken: str | None = None
         self.stuck: str | None = None
         self.forgotten = False
+        self.takes: Callable[[], float] = float
         self._one_at_a_time = asyncio.Lock()
         self.faults = Faults(Starlette(routes=[
             Route("/v1/services/{service}", self._get, methods=["GET"]),
@@ -164,21 +170,30 @@ class RenderEmulator:
         for other in service.deploys:
             if other.status in {"created", "build_in_progress", "update_in_progress"}:
                 other.status = "canceled"
-        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger)
+        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger, due=time.monotonic() + self.takes())
         service.deploys.append(deploy)
         return deploy
 
     async def _go_on(self, service: Service, deploy: Deploy) -> None:
+        """Take one step; all that are left where time, not looks, is what a deploy takes."""
         async with self._one_at_a_time:
-            if deploy.status == self.stuck:
-                return
-            if deploy.status == "created":
-                deploy.status = "build_in_progress"
-            elif deploy.status == "build_in_progress":
-                deploy.status = "build_failed" if self.broken else "update_in_progress"
-                service.log += [self.broken] if self.broken else []
-            elif deploy.status == "update_in_progress":
-                await self._go_live(service, deploy)
+            before = ""
+            while deploy.status != before:
+                before = deploy.status
+                await self._step(service, deploy)
+                if self.takes is float:
+                    break
+
+    async def _step(self, service: Service, deploy: Deploy) -> None:
+        if deploy.status == self.stuck or (deploy.status in WORKING and time.monotonic() < deploy.due):
+            return
+        if deploy.status == "created":
+            deploy.status = "build_in_progress"
+        elif deploy.status == "build_in_progress":
+            deploy.status = "build_failed" if self.broken else "update_in_progress"
+            service.log += [self.broken] if self.broken else []
+        elif deploy.status == "update_in_progress":
+            await self._go_live(service, deploy)
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
         """Start the commit, and let users reach it once it is healthy."""
