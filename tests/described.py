@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,7 +23,7 @@ class Described:
         self._app = app
         self._besides = set(besides)
         spec = json.loads((SPECS / f"{name}.json").read_text())
-        self._base: str = spec["basePath"]
+        self._base: str = spec.get("basePath") or urlsplit(spec["servers"][0]["url"]).path
         self._paths = [(_pattern(path), operations) for path, operations in spec["paths"].items()]
         self.faults: list[str] = []
         self.checked = 0
@@ -64,10 +65,12 @@ class Described:
 
     def _check_request(self, where: str, operation: dict[str, Any], scope: Scope, body: bytes) -> None:
         known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
-        asked = {pair.split("=")[0] for pair in scope["query_string"].decode().split("&") if pair}
+        asked = {pair.split("=", maxsplit=1)[0] for pair in scope["query_string"].decode().split("&") if pair}
         if unknown := asked - known - {"page", "per_page"}:
             self.faults.append(f"{where}: query {unknown} is not described")
         schema = next((one["schema"] for one in operation["parameters"] if one["in"] == "body"), None)
+        if "requestBody" in operation:
+            schema = _json(operation["requestBody"])
         if not schema or not body or schema.get("type") not in {"object", "array"}:
             return
         self._fits(f"{where}: request", schema, body)
@@ -80,15 +83,32 @@ class Described:
         if str(status) not in known and (status < 300 or "default" not in known):
             self.faults.append(f"{where}: status {status} is not described")
             return
-        schema = known.get(str(status), known.get("default", {})).get("schema")
+        told = known.get(str(status), known.get("default", {}))
+        schema = told.get("schema") or _json(told)
         if schema:
             self._fits(f"{where}: answer {status}", schema, answer)
 
     def _fits(self, where: str, schema: dict[str, Any], text: bytes) -> None:
         try:
-            jsonschema.validate(json.loads(text), schema)
+            jsonschema.validate(json.loads(text), _plain(schema))
         except (ValueError, jsonschema.ValidationError) as error:
             self.faults.append(f"{where}: {str(error).splitlines()[0]}")
+
+
+def _json(part: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the schema of a part of OpenAPI 3."""
+    found: dict[str, Any] | None = part.get("content", {}).get("application/json", {}).get("schema")
+    return found
+
+
+def _plain(schema: Any) -> Any:  # noqa: ANN401 (JSON has no better type)
+    """Return what OpenAPI 3.0 says in JSON Schema's words; of several shapes that fit, one is enough."""
+    if isinstance(schema, list):
+        return [_plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {("anyOf" if key == "oneOf" else key): _plain(value) for key, value in schema.items()}
+    return {"anyOf": [plain, {"type": "null"}]} if schema.get("nullable") is True else plain
 
 
 def _pattern(path: str) -> re.Pattern[str]:

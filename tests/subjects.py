@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from abreast.core.model import Live, Service, Version
+from abreast.core.model import Build, Health, Live, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
@@ -191,7 +191,7 @@ class OnRender(Cloud):
     """A backend on Render, of commits of a repository."""
 
     service = Service("api", "render", {"service": "srv-api"}, run="x")
-    provider = RENDER
+    provider: Provider | None = RENDER
     token = render.TOKEN
     emulator: render.RenderEmulator
     command = f"ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
@@ -207,7 +207,7 @@ class OnRender(Cloud):
         return emulator
 
     def of(self, api: Api) -> Platform:
-        return RenderPlatform(Render(api), pause=PAUSE)
+        return RenderPlatform(Render(api), lambda _: None, pause=PAUSE)
 
     def commit(self, name: str) -> str:
         if name not in self._commits:
@@ -226,6 +226,27 @@ class OnRender(Cloud):
 
     def order(self, name: str) -> Order:
         return Order(name, self.service, self.commit(name), self.folder, name, None, ENV)
+
+
+class ByHook(OnRender):
+    """The same with nothing but its deploy hook; what a process left half-way may be deployed twice."""
+
+    provider: Provider | None = None
+    shows_what_others_did = False
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        super().__init__(folder, cleanup)
+        self.emulator.services["srv-api"].env = dict(ENV)
+        settings = {"hook": "HOOK", "url": self.address}
+        self.service = Service("api", "render", settings, run="x", health=Health("/health"), build=Build(timeout=5))
+
+    def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+        hook = Secret("HOOK", f"{self.url}/deploy/srv-api?key={render.HOOK}")
+        api = Api(RENDER, self.url, None)
+        return RenderPlatform(Render(api), {"HOOK": hook}.get, pause=PAUSE), api.close
+
+    def made(self) -> int:
+        return len({deploy.commit for deploy in self.emulator.services["srv-api"].deploys})
 
 
 class InASpace(Cloud):
@@ -386,7 +407,7 @@ class _Current(StaticFiles):
 
 
 SUBJECTS: Mapping[str, type[Subject]] = {
-    "local": Here, "netlify": AtNetlify, "netlify, a branch": OnABranch, "render": OnRender, "huggingface": InASpace,
+    "local": Here, "netlify": AtNetlify, "netlify, a branch": OnABranch, "render": OnRender, "render, by a hook": ByHook, "huggingface": InASpace,
     "huggingface, two Spaces": InTwoSpaces, "static-dir": InAFolder,
     "static-dir over ssh": OverSsh,
 }  # fmt: skip

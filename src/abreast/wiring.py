@@ -95,15 +95,18 @@ class Place:
             "netlify": NetlifyPlatform(
                 Netlify(self._api(NETLIFY, "NETLIFY_API_URL")), self.state / "netlify" / environment
             ),
-            "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL"))),
+            "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL")), self._secret),
             "static-dir": StaticDirPlatform(),
         }
 
     def _api(self, provider: Provider, variable: str) -> Api:
         """Return a provider's API, or the one that ``variable`` names in its place."""
-        token = self.variables.get(provider.variable)
         base = self.variables.get(variable, provider.base).rstrip("/")
-        return Api(provider, base + provider.path, Secret(provider.variable, token) if token else None)
+        return Api(provider, base + provider.path, self._secret(provider.variable))
+
+    def _secret(self, name: str) -> Secret | None:
+        value = self.variables.get(name)
+        return Secret(name, value) if value else None
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the seams that a deployment in ``environment`` uses."""

@@ -13,7 +13,7 @@ from abreast.core.remarks import Level
 from abreast.platforms.interface import Named, Platform
 from subjects import SUBJECTS, Cloud, Here, Subject
 
-CLOUDS = [name for name, kind in SUBJECTS.items() if issubclass(kind, Cloud)]
+CLOUDS = [name for name, kind in SUBJECTS.items() if issubclass(kind, Cloud) and kind.provider]
 SHOWING = [name for name in CLOUDS if SUBJECTS[name].shows_what_others_did]
 
 
@@ -146,7 +146,7 @@ def test_errors_are_of_our_kind(subject: Subject) -> None:
         subject.service.name,
         (),
         "",
-        handle=dict.fromkeys(("site", "deploy", "commit", "revision", "version", "release", "space"), "gone"),
+        handle=dict.fromkeys(("site", "deploy", "commit", "revision", "version", "release", "space", "of"), "gone"),
     )
     with pytest.raises(AbreastError):
         subject.turn(gone)

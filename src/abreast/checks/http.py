@@ -1,7 +1,6 @@
 """Health over HTTP: status, time, and the commit that the answer names."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import httpx2
 
 from abreast.checks.interface import Finding
 from abreast.core.model import Address, Health, Version
+from abreast.core.told import commit_told
 from abreast.machine.sockets import short_socket
 from abreast.machine.tls import trust
 
@@ -80,21 +80,8 @@ async def _beginning(answer: httpx2.Response) -> bytes:
 
 
 def _version_of(where: str, answer: httpx2.Response, body: bytes, commit: str) -> Finding:
-    told = answer.headers.get("X-Commit") or _commit_in(body)
+    told = commit_told(answer.headers, body)
     if told and not commit.startswith(told) and not told.startswith(commit):
         why = f"{where}: answers for commit {told[:7]}, not for {commit[:7]}"
         return Finding(good=False, why=why, final=True)
     return Finding(good=True)
-
-
-def _commit_in(body: bytes) -> str:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return ""
-    told = answer.get("commit") if isinstance(answer, dict) else None
-    return told if isinstance(told, str) and _is_commit(told) else ""
-
-
-def _is_commit(text: str) -> bool:
-    return len(text) >= 7 and all(letter in "0123456789abcdef" for letter in text.lower())

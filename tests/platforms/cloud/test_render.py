@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,16 +14,17 @@ from render.public_api.api.deploys import cancel_deploy, create_deploy, list_dep
 from render.public_api.models import CreateDeployBody, Deploy, RollbackDeployBody
 
 from abreast.core.errors import PlatformError
-from abreast.core.model import Service, Version
+from abreast.core.model import Build, Health, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, LostAnswerError
 from abreast.platforms.interface import Move, Named, Order
 from abreast.platforms.render.client import RENDER, Render
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.testing.platforms.faults import Fault, Kind
-from abreast.testing.platforms.render import TOKEN, RenderEmulator
+from abreast.testing.platforms.render import HOOK, TOKEN, RenderEmulator
 from abreast.testing.platforms.render import Service as Emulated
 from abreast.testing.platforms.server import Served
+from described import Described
 from project import APP, NEVER_HEALTHY, Project, get_text
 
 T = TypeVar("T")
@@ -35,12 +38,13 @@ class Stage:
     def __init__(self, emulator: RenderEmulator, service: Emulated, url: str, project: Project) -> None:
         self.emulator, self.service, self.url, self.project = emulator, service, url, project
         self.told: list[str] = []
+        self.on_render = SERVICE
 
     def run(self, work: Callable[[RenderPlatform], Awaitable[T]], token: str = TOKEN) -> T:
         async def story() -> T:
             api = Api(RENDER, f"{self.url}/v1", Secret("T", token), pause=0.01)
             try:
-                return await work(RenderPlatform(Render(api), pause=0.01))
+                return await work(RenderPlatform(Render(api), lambda _: None, pause=0.01))
             finally:
                 await api.close()
 
@@ -51,11 +55,14 @@ class Stage:
         self.told.append(text)
 
     def stage(self, commit: str) -> Version:
-        order = Order(f"api-{commit}", SERVICE, commit, Path(), "", None)
+        order = Order(f"api-{commit}", self.on_render, commit, Path(), "", None, {"ABREAST_RELEASE": "v7"})
         return self.run(lambda render: render.stage(order, self.tell))
 
     def turn(self, version: Version) -> None:
-        self.run(lambda render: render.turn([Move(SERVICE, version)], self.tell))
+        self.run(lambda render: render.turn([Move(self.on_render, version)], self.tell))
+
+    def set(self, **settings: str | int) -> None:
+        self.on_render = replace(SERVICE, settings={"service": "srv-api", **settings})
 
     def present(self) -> Version:
         found = self.run(lambda render: render.present(SERVICE))
@@ -80,9 +87,11 @@ class Stage:
 def stage(project: Project, tmp_path: Path) -> Iterator[Stage]:
     emulator = RenderEmulator(tmp_path)
     service = emulator.add_service("api", project.folder, COMMAND, "/health")
+    described = emulator.faults.app = Described(emulator.faults.app, "render")
     with Served(emulator.app) as served:
         yield Stage(emulator, service, served.url, project)
     emulator.close()
+    assert described.faults == []
 
 
 def test_a_commit_goes_live_in_the_turn_and_the_one_before_comes_back(stage: Stage) -> None:
@@ -242,3 +251,133 @@ def test_the_client_that_others_wrote_works_against_the_emulator(stage: Stage) -
         assert isinstance(stopped, Deploy)
         assert stopped.status == "canceled"
     assert second in stage.served
+
+
+IMAGE = "ghcr.io/acme/api:$ABREAST_COMMIT-$ABREAST_RELEASE"
+
+
+def test_an_image_is_deployed_and_the_one_before_comes_back(stage: Stage) -> None:
+    stage.set(image=IMAGE)
+    commits = [stage.project.commit(), stage.project.commit()]
+    stage.service.images = {f"ghcr.io/acme/api:{commit}-v7": commit for commit in commits}
+    one = stage.deploy(commits[0])
+    assert commits[0] in stage.served
+    before = stage.run(lambda render: render.present(stage.on_render))
+    assert before
+    two = stage.deploy(commits[1])
+    assert commits[1] in stage.served
+    assert stage.run(lambda render: render.look([Named(stage.on_render, two.id, two.handle)]))[two.id].present
+    stage.turn(before)
+    assert commits[0] in stage.served
+    assert one.handle.items() <= before.handle.items()
+    assert [deploy.image for deploy in stage.service.deploys] == [*stage.service.images, *[*stage.service.images][:1]]
+
+
+def test_an_image_that_is_not_there_leaves_users_where_they_are(stage: Stage) -> None:
+    first = stage.project.commit()
+    stage.deploy(first)
+    stage.set(image=IMAGE)
+    with pytest.raises(PlatformError, match="no such image: ghcr"):
+        stage.deploy(stage.project.commit())
+    assert first in stage.served
+
+
+def test_it_is_scaled_in_the_turn_and_again_on_the_way_back(stage: Stage) -> None:
+    stage.set(instances=2)
+    stage.deploy(stage.project.commit())
+    before = stage.present()
+    stage.set(instances=4)
+    stage.deploy(stage.project.commit())
+    assert stage.service.instances == 4
+    stage.set(instances=2)
+    stage.turn(before)
+    assert stage.service.instances == 2
+    scales = [path for _, path in stage.emulator.faults.seen if path.endswith("/scale")]
+    assert len(scales) == 3
+
+
+def test_what_runs_before_a_deploy(stage: Stage) -> None:
+    first = stage.project.commit()
+    stage.deploy(first)
+    stage.set(pre_deploy="echo no such table: orders; exit 1")
+    with pytest.raises(PlatformError, match="pre_deploy_failed") as raised:
+        stage.deploy(stage.project.commit())
+    assert "no such table: orders" in str(raised.value)
+    assert first in stage.served
+    stage.set(pre_deploy="echo migrated")
+    second = stage.project.commit()
+    stage.deploy(second)
+    assert (second in stage.served, stage.service.log[-1]) == (True, "migrated")
+
+
+@pytest.mark.parametrize("fault", [None, Fault("POST", "/jobs$", Kind.LOST), Fault("POST", "/jobs$", Kind.DROPPED)])
+def test_a_job_runs_once_in_the_new_build(stage: Stage, fault: Fault | None) -> None:
+    stage.set(job="echo at $RENDER_GIT_COMMIT")
+    stage.emulator.faults.planned = [replace(fault)] if fault else []
+    commit = stage.project.commit()
+    version = stage.stage(commit)
+    with suppress(LostAnswerError):
+        stage.turn(version)
+    stage.turn(version)
+    assert [job.status for job in stage.service.jobs] == ["succeeded"]
+    assert stage.service.log == [f"at {commit}"]
+    stage.set()
+    stage.deploy(stage.project.commit())
+    before = stage.present()
+    stage.set(job="echo at $RENDER_GIT_COMMIT")
+    stage.deploy(stage.project.commit())
+    stage.turn(before)
+    assert len(stage.service.jobs) == 2, "none on the way back"
+
+
+def test_a_job_that_fails_says_why(stage: Stage) -> None:
+    stage.set(job="echo no such table; exit 1")
+    with pytest.raises(PlatformError, match="is failed: echo no such table") as raised:
+        stage.deploy(stage.project.commit())
+    assert "\n    no such table" in str(raised.value)
+
+
+def test_a_suspended_service_is_resumed_and_suspended_again_on_the_way_back(stage: Stage) -> None:
+    stage.service.suspenders = ["user"]
+    assert stage.run(lambda render: render.present(SERVICE)) is None
+    first, _ = stage.project.commit(), stage.project.commit()
+    stage.deploy(first)
+    assert (first in stage.served, stage.service.suspenders) == (True, [])
+    for _ in range(2):
+        stage.run(lambda render: render.turn([Move(SERVICE, None)], stage.tell))
+    assert (stage.served, stage.service.suspenders) == ("nothing runs", ["user"])
+    assert sum(path.endswith("/suspend") for _, path in stage.emulator.faults.seen) == 1
+
+
+def test_one_that_render_suspended_is_not_resumed(stage: Stage) -> None:
+    stage.service.suspenders = ["billing"]
+    with pytest.raises(PlatformError, match=r"suspended \(billing\)"):
+        stage.run(lambda render: render.present(SERVICE))
+
+
+HOOKED = Service("api", "render", {"hook": "API_HOOK"}, run="x", health=Health("/health"), build=Build(timeout=1))
+
+
+@pytest.mark.parametrize(("answer", "told"), [
+    (Fault("GET", "^/r/", Kind.STATUS, times=999, status=200, body="{}"), "names no commit"),
+    (Fault("GET", "^/r/", Kind.STATUS, times=999, status=502), "does not answer for"),
+    (Fault("POST", "^/deploy/", Kind.STATUS, times=9, status=404), "the deploy hook of api: status 404"),
+    (Fault("POST", "^/deploy/", Kind.DROPPED, times=9), "the deploy hook of api: RemoteProtocolError"),
+])  # fmt: skip
+def test_a_hook_that_does_not_work_is_told_without_its_address(stage: Stage, answer: Fault, told: str) -> None:
+    stage.emulator.faults.planned = [replace(answer)]
+    service = replace(HOOKED, settings={"hook": "API_HOOK", "url": f"{stage.url}/r/api"})
+    version = Version("api-1", "api", (), "", handle={"commit": stage.project.commit()})
+    platform = RenderPlatform(Render(Api(RENDER, stage.url, None)), _hooks(stage), pause=0.01)
+    with pytest.raises(PlatformError, match=told) as raised:
+        asyncio.run(platform.turn([Move(service, version)], stage.tell))
+    assert HOOK not in str(raised.value)
+
+
+def _hooks(stage: Stage) -> Callable[[str], Secret | None]:
+    return {"API_HOOK": Secret("API_HOOK", f"{stage.url}/deploy/srv-api?key={HOOK}")}.get
+
+
+def test_a_hook_that_is_not_set_is_said_before_anything_is_built(stage: Stage) -> None:
+    with pytest.raises(PlatformError, match="API_HOOK is not set"):
+        stage.run(lambda render: render.present(HOOKED))

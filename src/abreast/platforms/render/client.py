@@ -18,19 +18,26 @@ class Commit(BaseModel):
     id: str | None = None
 
 
+class Image(BaseModel):
+    """What a deploy was made of where it was not a commit."""
+
+    ref: str | None = None
+
+
 class Deploy(BaseModel):
     """A deploy of a service."""
 
     id: str
     status: str
     commit: Commit | None = None
+    image: Image | None = None
     trigger: str | None = None
     createdAt: str | None = None  # noqa: N815 (Render's name)
 
     @property
     def of(self) -> str:
-        """The commit that it was made of, "" for one of an image."""
-        return (self.commit.id if self.commit else None) or ""
+        """The image or the commit that it was made of."""
+        return (self.image.ref if self.image else None) or (self.commit.id if self.commit else None) or ""
 
 
 class Disk(BaseModel):
@@ -44,6 +51,9 @@ class Details(BaseModel):
 
     url: str | None = None
     disk: Disk | None = None
+    instances: int | None = Field(None, alias="numInstances")
+    pre_deploy: str | None = Field(None, alias="preDeployCommand")
+    health: str | None = Field(None, alias="healthCheckPath")
 
 
 class Service(BaseModel):
@@ -54,8 +64,22 @@ class Service(BaseModel):
     owner: str = Field("", alias="ownerId")
     auto_deploy: str = Field("no", alias="autoDeploy")
     suspended: str = "not_suspended"
+    suspenders: list[str] = Field(default_factory=list)
     dashboard: str = Field("", alias="dashboardUrl")
     details: Details = Field(default_factory=Details, alias="serviceDetails")
+
+
+class Job(BaseModel):
+    """A command that ran, or runs, once, in the build that is live."""
+
+    id: str
+    command: str = Field("", alias="startCommand")
+    status: str = "pending"
+    created: str = Field("", alias="createdAt")
+
+
+class _ListedJob(BaseModel):
+    job: Job
 
 
 class _Listed(BaseModel):
@@ -102,9 +126,39 @@ class Render:
         """Return a deploy as it stands."""
         return await self._api.ask(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
 
-    async def begin(self, id: str, commit: str) -> None:
-        """Begin a deploy of a commit; it is found by listing, since Render may answer without naming it."""
-        await self._api.tell(Request("POST", f"/services/{id}/deploys", {"commitId": commit}))
+    async def begin(self, id: str, commit: str, image: str = "") -> None:
+        """Begin a deploy of a commit, or of an image; it is found by listing, since Render may not name it."""
+        body = {"imageUrl": image} if image else {"commitId": commit}
+        await self._api.tell(Request("POST", f"/services/{id}/deploys", body))
+
+    async def suspend(self, id: str) -> None:
+        """Take a service off its users."""
+        await self._api.tell(Request("POST", f"/services/{id}/suspend"))
+
+    async def resume(self, id: str) -> None:
+        """Let a suspended service run again."""
+        await self._api.tell(Request("POST", f"/services/{id}/resume"))
+
+    async def scale(self, id: str, instances: int) -> None:
+        """Run a service in so many instances."""
+        await self._api.tell(Request("POST", f"/services/{id}/scale", {"numInstances": instances}))
+
+    async def set_pre_deploy(self, id: str, command: str) -> None:
+        """Set what runs in each new build before it goes live."""
+        await self._api.tell(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
+
+    async def jobs(self, id: str) -> list[Job]:
+        """Return a service's latest jobs, newest first."""
+        listed = await self._api.ask(list[_ListedJob], Request("GET", f"/services/{id}/jobs", query={"limit": 20}))
+        return [one.job for one in listed]
+
+    async def job(self, id: str, job: str) -> Job:
+        """Return a job as it stands."""
+        return await self._api.ask(Job, Request("GET", f"/services/{id}/jobs/{job}"))
+
+    async def run_job(self, id: str, command: str) -> Job:
+        """Run a command once, in the build that is live."""
+        return await self._api.ask(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
 
     async def roll_back(self, id: str, deploy: str) -> None:
         """Begin a deploy of what an earlier one built."""

@@ -1,6 +1,7 @@
 """Render's API, emulated: deploys of commits, roll back, cancel, logs; and the services themselves, as processes."""
 
 import asyncio
+import os
 import secrets
 import subprocess
 import tempfile
@@ -20,7 +21,10 @@ from abreast.testing.platforms.faults import Faults
 from abreast.testing.platforms.running import Running, passed_on
 
 TOKEN = "render-key"  # noqa: S105 (the emulator's own)
-WORKING = frozenset({"build_in_progress", "update_in_progress"})
+WORKING = frozenset({"build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
+HOOK = "render-hook"
+"""What the address of a deploy hook has as its key."""
+
 OWNER = "tea-emulated"
 
 
@@ -31,14 +35,28 @@ class Deploy:
     id: str
     commit: str
     trigger: str
+    image: str = ""
     status: str = "created"
     created: str = field(default_factory=now)
     due: float = 0.0
 
 
 @dataclass
+class Job:
+    """A job as it is kept."""
+
+    id: str
+    command: str
+    status: str = "pending"
+    created: str = field(default_factory=now)
+
+
+@dataclass
 class Service:
-    """A service: ``command`` runs in a checkout of ``repo``; ``running`` is what users reach."""
+    """A service: ``command`` runs in a checkout of ``repo``; ``running`` is what users reach.
+
+    ``images`` says of which commit an image is, where it runs images; ``jobs`` are those that were asked for.
+    """
 
     id: str
     name: str
@@ -47,6 +65,11 @@ class Service:
     health: str
     auto_deploy: str = "yes"
     disk: bool = False
+    suspenders: list[str] = field(default_factory=list)
+    instances: int = 1
+    pre_deploy: str = ""
+    images: dict[str, str] = field(default_factory=dict)
+    jobs: list[Job] = field(default_factory=list)
     deploys: list[Deploy] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     running: Running | None = None
@@ -81,7 +104,13 @@ class RenderEmulator:
             Route("/v1/services/{service}/env-vars", self._variables, methods=["GET"]),
             Route("/v1/services/{service}/env-vars/{key}", self._set_variable, methods=["PUT"]),
             Route("/v1/services/{service}/rollback", self._rollback, methods=["POST"]),
+            Route("/v1/services/{service}/suspend", self._suspend, methods=["POST"]),
+            Route("/v1/services/{service}/resume", self._resume, methods=["POST"]),
+            Route("/v1/services/{service}/scale", self._scale, methods=["POST"]),
+            Route("/v1/services/{service}/jobs", self._jobs, methods=["GET", "POST"]),
+            Route("/v1/services/{service}/jobs/{job}", self._job, methods=["GET"]),
             Route("/v1/logs", self._logs, methods=["GET"]),
+            Route("/deploy/{service}", self._hooked, methods=["GET", "POST"]),
             Route("/r/{name}/{path:path}", self._serve),
         ], exception_handlers={KeyError: _not_found, PermissionError: _refused}))  # fmt: skip
         self.app = self.faults
@@ -105,7 +134,9 @@ class RenderEmulator:
 
     async def _patch(self, request: Request) -> Response:
         service = self._asked(request)
-        service.auto_deploy = (await request.json()).get("autoDeploy", service.auto_deploy)
+        body = await request.json()
+        service.auto_deploy = body.get("autoDeploy", service.auto_deploy)
+        service.pre_deploy = body.get("serviceDetails", {}).get("preDeployCommand", service.pre_deploy)
         return JSONResponse(self._of_service(request, service))
 
     async def _list(self, request: Request) -> Response:
@@ -118,8 +149,11 @@ class RenderEmulator:
 
     async def _create(self, request: Request) -> Response:
         service, body = self._asked(request), await request.json()
-        commit = body.get("commitId") or _git(service.repo, "rev-parse", "HEAD")
-        deploy = self._begin(service, commit, "api")
+        image = body.get("imageUrl", "")
+        if image and image not in service.images:
+            return JSONResponse({"id": "x", "message": f"no such image: {image}"}, 400)
+        commit = service.images.get(image) or body.get("commitId") or _git(service.repo, "rev-parse", "HEAD")
+        deploy = self._begin(service, commit, "api", image)
         return Response(status_code=202) if self.queued else JSONResponse(_of_deploy(deploy), 201)
 
     async def _deploy(self, request: Request) -> Response:
@@ -138,7 +172,7 @@ class RenderEmulator:
         old = _named(service, (await request.json())["deployId"])
         if self.forgotten:
             return JSONResponse({"id": "x", "message": "the build of this deploy is not there any more"}, 400)
-        deploy = self._begin(service, old.commit, "rollback")
+        deploy = self._begin(service, old.commit, "rollback", old.image)
         deploy.status = "update_in_progress"
         return JSONResponse(_of_deploy(deploy), 201)
 
@@ -150,6 +184,72 @@ class RenderEmulator:
         key, value = request.path_params["key"], (await request.json())["value"]
         self._asked(request).env[key] = value
         return JSONResponse({"key": key, "value": value})
+
+    async def _suspend(self, request: Request) -> Response:
+        service = self._asked(request)
+        service.suspenders = ["user"]
+        if service.running:
+            await asyncio.to_thread(service.running.end)
+            service.running = None
+        return Response(status_code=202)
+
+    async def _resume(self, request: Request) -> Response:
+        service = self._asked(request)
+        service.suspenders = []
+        self._begin(service, _git(service.repo, "rev-parse", "HEAD"), "service_resumed")
+        return Response(status_code=202)
+
+    async def _scale(self, request: Request) -> Response:
+        self._asked(request).instances = (await request.json())["numInstances"]
+        return Response(status_code=202)
+
+    async def _jobs(self, request: Request) -> Response:
+        service = self._asked(request)
+        if request.method == "POST":
+            job = Job(f"job-{secrets.token_hex(10)}", (await request.json())["startCommand"])
+            service.jobs.append(job)
+            return JSONResponse(_of_job(service, job), 201)
+        return JSONResponse([{"cursor": one.id, "job": _of_job(service, one)} for one in reversed(service.jobs)])
+
+    async def _job(self, request: Request) -> Response:
+        """Answer with a job as it stands; it runs when it is asked about, in the build that is live."""
+        service = self._asked(request)
+        job = next(one for one in service.jobs if one.id == request.path_params["job"])
+        if job.status == "pending":
+            job.status = "running"
+        elif job.status == "running":
+            await asyncio.to_thread(self._run, service, job)
+        return JSONResponse(_of_job(service, job))
+
+    def _run(self, service: Service, job: Job) -> None:
+        live = next(one for one in service.deploys if one.status == "live")
+        done = self._ran(service, live.commit, job.command)
+        job.status = "failed" if done.returncode else "succeeded"
+
+    def _ran(self, service: Service, commit: str, command: str) -> "subprocess.CompletedProcess[str]":
+        env = {**os.environ, "RENDER": "true", "RENDER_GIT_COMMIT": commit, **service.env}
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], cwd=self._checkout(service, commit), env=env,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        service.log += [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        return done
+
+    async def _hooked(self, request: Request) -> Response:
+        """Begin a deploy for whoever knows the address; who watches it is the service's own users."""
+        service = self.services[request.path_params["service"]]
+        if request.query_params.get("key") != HOOK:
+            raise PermissionError
+        deploy = self._begin(
+            service, request.query_params.get("ref") or _git(service.repo, "rev-parse", "HEAD"), "deploy_hook"
+        )
+        self._going_on = asyncio.create_task(self._to_its_end(service, deploy))
+        return JSONResponse({"deploy": {"id": deploy.id}})
+
+    async def _to_its_end(self, service: Service, deploy: Deploy) -> None:
+        while deploy.status in WORKING | {"created"}:
+            await self._go_on(service, deploy)
+            await asyncio.sleep(0.02)
 
     async def _logs(self, request: Request) -> Response:
         authorised(request, TOKEN)
@@ -166,11 +266,11 @@ class RenderEmulator:
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
 
-    def _begin(self, service: Service, commit: str, trigger: str) -> Deploy:
+    def _begin(self, service: Service, commit: str, trigger: str, image: str = "") -> Deploy:
         for other in service.deploys:
-            if other.status in {"created", "build_in_progress", "update_in_progress"}:
+            if other.status in WORKING | {"created"}:
                 other.status = "canceled"
-        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger, due=time.monotonic() + self.takes())
+        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger, image, due=time.monotonic() + self.takes())
         service.deploys.append(deploy)
         return deploy
 
@@ -192,6 +292,11 @@ class RenderEmulator:
         elif deploy.status == "build_in_progress":
             deploy.status = "build_failed" if self.broken else "update_in_progress"
             service.log += [self.broken] if self.broken else []
+            if service.pre_deploy and not self.broken:
+                deploy.status = "pre_deploy_in_progress"
+        elif deploy.status == "pre_deploy_in_progress":
+            done = await asyncio.to_thread(self._ran, service, deploy.commit, service.pre_deploy)
+            deploy.status = "pre_deploy_failed" if done.returncode else "update_in_progress"
         elif deploy.status == "update_in_progress":
             await self._go_live(service, deploy)
 
@@ -210,10 +315,14 @@ class RenderEmulator:
         if old:
             await asyncio.to_thread(old.end)
 
-    def _started(self, service: Service, commit: str) -> Running:
+    def _checkout(self, service: Service, commit: str) -> Path:
         room = Path(tempfile.mkdtemp(dir=self._folder))
         archive = subprocess.run(["git", "archive", commit], cwd=service.repo, check=True, capture_output=True).stdout
         subprocess.run(["tar", "x"], cwd=room, input=archive, check=True)
+        return room
+
+    def _started(self, service: Service, commit: str) -> Running:
+        room = self._checkout(service, commit)
         env = {"RENDER": "true", "RENDER_GIT_COMMIT": commit, **service.env}
         return Running.start(["/bin/sh", "-c", service.command], room, env, room / ".log")
 
@@ -223,15 +332,21 @@ class RenderEmulator:
 
     def _of_service(self, request: Request, service: Service) -> dict[str, Any]:
         base = str(request.base_url).rstrip("/")
-        disk = {"disk": {"id": "dsk-1", "name": "data", "sizeGB": 1, "mountPath": "/data"}} if service.disk else {}
+        disk = (
+            {"disk": {"id": "dsk-00000000000000000000", "name": "data", "sizeGB": 1, "mountPath": "/data"}}
+            if service.disk
+            else {}
+        )
         return {
             "id": service.id, "name": service.name, "ownerId": OWNER, "slug": service.name, "type": "web_service",
             "autoDeploy": service.auto_deploy, "branch": "main", "repo": "https://example.org/repo", "rootDir": "",
-            "dashboardUrl": f"{base}/dashboard/{service.id}", "suspended": "not_suspended", "suspenders": [],
+            "dashboardUrl": f"{base}/dashboard/{service.id}",
+            "suspended": "suspended" if service.suspenders else "not_suspended", "suspenders": service.suspenders,
             "notifyOnFail": "default", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
             "serviceDetails": {
                 "url": f"{base}/r/{service.name}", "env": "docker", "runtime": "docker", "plan": "starter",
-                "region": "frankfurt", "numInstances": 1, "buildPlan": "starter", "healthCheckPath": service.health,
+                "region": "frankfurt", "numInstances": service.instances,
+                "preDeployCommand": service.pre_deploy, "buildPlan": "starter", "healthCheckPath": service.health,
                 "openPorts": [], "envSpecificDetails": {"dockerCommand": "", "dockerContext": "", "dockerfilePath": ""},
                 **disk,
             },
@@ -242,7 +357,15 @@ def _of_deploy(deploy: Deploy) -> dict[str, Any]:
     return {
         "id": deploy.id, "status": deploy.status, "trigger": deploy.trigger, "createdAt": deploy.created,
         "updatedAt": deploy.created,
-        "commit": {"id": deploy.commit, "message": "", "createdAt": deploy.created},
+        **({"image": {"ref": deploy.image, "sha": "", "registryCredential": ""}} if deploy.image else
+           {"commit": {"id": deploy.commit, "message": "", "createdAt": deploy.created}}),
+    }  # fmt: skip
+
+
+def _of_job(service: Service, job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id, "serviceId": service.id, "startCommand": job.command, "planId": "plan-1",
+        "status": job.status, "createdAt": job.created,
     }  # fmt: skip
 
 
