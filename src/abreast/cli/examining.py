@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from abreast.cli.views.remarks import lines
+from abreast.config.blueprint import blueprints, compared
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError
 from abreast.core.remarks import Level, Remark
@@ -73,7 +74,8 @@ async def _look(place: Place, ledger: SqliteLedger, names: Sequence[str], found:
         except ConfigError as error:
             found[name] = _faults(error)
             continue
-        found[name] = [*_locked(place, name), *await examine.environment(place.ports(name, ledger), described)]
+        found[name] = [*_locked(place, name), *compared(described, blueprints(place.root))]
+        found[name] += await examine.environment(place.ports(name, ledger), described)
 
 
 def _locked(place: Place, name: str) -> Iterator[Remark]:

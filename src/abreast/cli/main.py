@@ -32,11 +32,21 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @abreast.command()
+@click.option("--render", "for_render", is_flag=True, help="Write render.yaml from abreast.yml instead.")
+@env_option
+def init(environment: str | None, *, for_render: bool) -> int:
+    """Write abreast.yml for the repository at hand."""
+    from abreast.cli import starting  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+
+    return starting.init_render(_here(), environment) if for_render else starting.init(_here())
+
+
+@abreast.command()
 @env_option
 @json_option
 def doctor(environment: str | None, *, as_json: bool) -> int:
     """Say what is wrong with the project, its credentials and its platforms, and how to mend it."""
-    from abreast.cli import examining  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+    from abreast.cli import examining  # noqa: PLC0415
 
     return examining.doctor(_here(), environment, as_json=as_json)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from abreast.config import schema
+from abreast.config.blueprint import Blueprint, blueprints
 from abreast.config.checks import crossed
 from abreast.config.resolve import Resolver
 from abreast.config.yaml import Document, read
@@ -46,7 +47,7 @@ def find(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return folder / FILE
-    raise ConfigError([Fault(FILE, 1, 1, f"not found in {start} or above")], next="write one: see abreast docs")
+    raise ConfigError([Fault(FILE, 1, 1, f"not found in {start} or above")], next="abreast init")
 
 
 def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Project:
@@ -81,6 +82,7 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
             faults += more
             if found:
                 overrides[environment, service], settings[environment, service] = found
+    _fill(model, settings, blueprints(file.parent))
     faults += crossed(document, model)
     if faults:
         raise ConfigError(sorted(set(faults)))
@@ -89,6 +91,20 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
     if faults:
         raise ConfigError(sorted(set(faults)))
     return Project(model.project, tuple(model.environments), resolver)
+
+
+def _fill(
+    model: schema.Project,
+    settings: Mapping[tuple[str, str], tuple[str, BaseModel]],
+    found: Mapping[str, Blueprint],
+) -> None:
+    """Take what abreast.yml leaves open for services on Render from ``render.yaml``."""
+    on_render = {service for (_, service), (platform, _) in settings.items() if platform == "render"}
+    for name in on_render & found.keys():
+        service, said = model.services[name], found[name]
+        service.run = service.run or said.start
+        if said.health and "health" not in service.model_fields_set:
+            service.health = schema.Health(path=said.health)
 
 
 def _in_environment(

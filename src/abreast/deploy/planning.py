@@ -64,7 +64,8 @@ async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.KEEP:
         return part
     platform = ports.platforms[part.service.platform]
-    before, notes = await platform.present(part.service), part.notes
+    before = await platform.present(part.service)
+    notes = platform.abilities(part.service).notes if part.action is Action.DEPLOY else part.notes
     place = await platform.place(part.service, part.previous) if part.action is Action.DEPLOY else ""
     if before and part.previous and not part.previous.version.handle.items() <= before.handle.items():
         notes += ("users reach what somebody else put there; the way back leads to that",)

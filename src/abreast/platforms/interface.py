@@ -99,7 +99,7 @@ class Platform(ABC):
 
     @abstractmethod
     def abilities(self, service: Service) -> Abilities:
-        """Tell what can be done with ``service``; no I/O."""
+        """Tell what can be done with ``service``; no I/O, but after ``present`` it may know more."""
 
     async def present(self, service: Service) -> Version | None:  # noqa: ARG002 (for those that others can change)
         """Return what users of the service reach now if others than abreast could have put it there.

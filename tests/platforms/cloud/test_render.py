@@ -228,8 +228,12 @@ def test_another_version_than_ours_is_seen(stage: Stage) -> None:
 
 def test_a_disk_is_told(stage: Stage) -> None:
     stage.service.disk = True
-    stage.stage(stage.project.commit())
-    assert any("disk" in text for text in stage.told)
+
+    async def known(render: RenderPlatform) -> tuple[str, ...]:
+        await render.present(SERVICE)
+        return render.abilities(SERVICE).notes
+
+    assert "with a disk: one instance" in stage.run(known)[-1]
 
 
 def test_the_client_that_others_wrote_works_against_the_emulator(stage: Stage) -> None:

@@ -22,19 +22,17 @@ Hooks = Callable[[str], Secret | None]
 class WithHook:
     """The verbs of a platform for a service that nothing but its deploy hook is known of."""
 
-    abilities = Abilities(
-        candidates=False,
-        together=False,
-        empties=False,
-        notes=(
-            "goes live in the turn: Render has no candidate without users",
-            "is followed at its own address, since a deploy hook tells nothing: its health must name the commit",
-        ),
-    )
-
     def __init__(self, hooks: Hooks, pace: Pace) -> None:
         self._hooks = hooks
         self._pace = pace
+
+    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
+        """No candidates, no common moment, and always a version."""
+        notes = (
+            "goes live in the turn: Render has no candidate without users",
+            "is followed at its own address, since a deploy hook tells nothing: its health must name the commit",
+        )
+        return Abilities(candidates=False, together=False, empties=False, notes=notes)
 
     async def present(self, service: Service) -> Version | None:
         """See that the hook's address is at hand; what others deployed cannot be told."""

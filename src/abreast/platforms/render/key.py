@@ -19,7 +19,7 @@ FRESH = 10.0
 """Seconds for which a look at a service serves others, too."""
 
 TAIL = 20
-_WITH_DISK = "with a disk there is a pause: one instance, stopped before the next"
+WITH_DISK = "with a disk: one instance, a pause between two versions, and no disk in build, pre-deploy and jobs"
 LOOKS = 10
 """How many of the longest pauses a deploy that was asked for is looked for, before it counts as not begun."""
 
@@ -31,21 +31,24 @@ PERSON = "user"
 class WithKey:
     """The verbs of a platform for a service that a key may change."""
 
-    abilities = Abilities(
-        candidates=False,
-        together=False,
-        notes=("goes live in the turn: Render has no candidate without users", "its auto-deploy is turned off"),
-    )
-
     def __init__(self, render: Render, pace: Pace) -> None:
         self._render = render
         self._pace = pace
         self._jobs = Jobs(render, pace)
+        self._with_disk: set[str] = set()
         self._looks: dict[str, tuple[float, Deploy | None]] = {}
+
+    def abilities(self, service: Service) -> Abilities:
+        """No candidates and no common moment; what a disk means, once it is known."""
+        notes = ("goes live in the turn: Render has no candidate without users", "its auto-deploy is turned off")
+        with_disk = _id(service) in self._with_disk or service.settings.get("disk")
+        return Abilities(candidates=False, together=False, notes=(*notes, WITH_DISK) if with_disk else notes)
 
     async def present(self, service: Service) -> Version | None:
         """Return the deploy that is live, whoever made it; a service that a person suspended has none."""
         there = await self._there(service)
+        if there.details.disk:
+            self._with_disk.add(there.id)
         if there.suspended != "not_suspended":
             _refuse_suspended(there)
             return None
@@ -61,7 +64,7 @@ class WithKey:
         if there.auto_deploy == "yes":
             remarks.append(Remark(Level.WARNING, "", "its auto-deploy is on", "it off: the next deployment does that"))
         if there.details.disk:
-            remarks.append(Remark(Level.WARNING, "", _WITH_DISK, "an external database, for no pause"))
+            remarks.append(Remark(Level.WARNING, "", WITH_DISK, "an external database, for no pause"))
         if not there.details.url:
             remarks.append(Remark(Level.FAULT, "", f"{there.name} has no address", "a web service"))
         if there.suspended != "not_suspended":
@@ -77,8 +80,6 @@ class WithKey:
             with suppress(LostAnswerError):
                 await self._render.stop_auto_deploy(there.id)
             await tell(order.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
-        if there.details.disk:
-            await tell(order.service.name, f"render: {_WITH_DISK}")
         return _version(order.version, order.service, there, _image(order) or order.commit)
 
     async def turn(self, move: Move, version: Version | None, tell: Tell) -> None:

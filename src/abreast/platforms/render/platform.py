@@ -27,7 +27,7 @@ class RenderPlatform(Platform):
 
     def abilities(self, service: Service) -> Abilities:
         """No candidates and no common moment."""
-        return self._of(service).abilities
+        return self._of(service).abilities(service)
 
     async def present(self, service: Service) -> Version | None:
         """Return the deploy that is live, whoever made it, where a key shows it."""

@@ -26,6 +26,7 @@ class RenderSettings(BaseModel):
         None, min_length=1, description="What runs in each new build before it goes live, such as a migration."
     )
     job: str | None = Field(None, min_length=1, description="What runs once, as a job, when the new build is live.")
+    disk: str | None = Field(None, pattern=r"^/", description="Where its disk is mounted, for `init --render`.")
     hook: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
         None, description="The name of the variable that holds the deploy hook's address, which is a secret."
     )
@@ -35,7 +36,7 @@ class RenderSettings(BaseModel):
 
     @model_validator(mode="after")
     def _key_or_hook(self) -> Self:
-        by_key = (self.service, self.image, self.instances, self.pre_deploy, self.job)
+        by_key = (self.service, self.image, self.instances, self.pre_deploy, self.job, self.disk)
         if (self.service is None) == (self.hook is None):
             raise ValueError("needed: `service` (with a key), or `hook` and `url`")
         if self.hook and (self.url is None or any(by_key)):

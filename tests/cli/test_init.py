@@ -1,0 +1,108 @@
+"""The first command: an abreast.yml for what is there, and a render.yaml for what abreast.yml says."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+import forks
+from project import Project
+
+
+def init(folder: Path, *arguments: str, code: int = 0) -> str:
+    done = forks.run(folder, "init", *arguments)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.html").write_text("hello")
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "Procfile").write_text("worker: x\nweb: exec python3 -m http.server --bind 127.0.0.1 $PORT\n")
+    told = init(tmp_path)
+    assert "next: abreast doctor" in told
+    for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@localhost commit -qm Start"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    assert forks.run(tmp_path, "doctor").returncode == 0
+    plan = json.loads(forks.run(tmp_path, "plan", "--json").stdout)
+    assert set(plan["services"]) == {"api", "pages"}
+    assert "is there already" in init(tmp_path, code=2)
+
+
+def test_packages_of_node(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    vite = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}
+    (tmp_path / "web" / "package.json").write_text(json.dumps(vite))
+    (tmp_path / "package.json").write_text(json.dumps({"scripts": {"start": "node ."}}))
+    init(tmp_path)
+    services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
+    assert services["web"]["build"] == {"run": "cd web/ && npm ci && npm run build", "output": "web/dist"}
+    assert services["backend"]["run"] == "npm start"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"scripts": []}'])
+def test_nothing_that_looks_like_a_service(tmp_path: Path, content: str) -> None:
+    (tmp_path / "package.json").write_text(content)
+    assert "looks like a service" in init(tmp_path, code=2)
+    assert not (tmp_path / "abreast.yml").exists()
+
+
+def on_render(project: Project, **settings: object) -> None:
+    project.config["environments"]["local"]["backend"] = {"render": {"service": "srv-api", **settings}}
+    project.commit()
+
+
+def test_a_blueprint_is_written_and_agrees(project: Project) -> None:
+    project.config["services"]["backend"]["env"] = {"COLOUR": "blue", "API_KEY": "${KEY}"}
+    on_render(project, instances=3, pre_deploy="npm run migrate")
+    done = project.run("init", "--render", variables={"KEY": "s3cret"})
+    (service,) = yaml.safe_load((project.folder / "render.yaml").read_text())["services"]
+    assert service == {
+        "type": "web", "name": "backend", "runtime": "python", "buildCommand": service["buildCommand"],
+        "startCommand": project.config["services"]["backend"]["run"], "preDeployCommand": "npm run migrate",
+        "healthCheckPath": "/health", "maxShutdownDelaySeconds": 30, "numInstances": 3, "autoDeployTrigger": "off",
+        "envVars": [{"key": "COLOUR", "value": "blue"}, {"key": "API_KEY", "sync": False}],
+    }  # fmt: skip
+    assert "s3cret" not in done.stdout
+    told = project.run("doctor", code=None, variables={"KEY": "s3cret"}).stdout
+    assert "(render.yaml)" not in told
+
+
+def test_a_service_with_a_disk_has_one_instance(project: Project) -> None:
+    on_render(project, disk="/data", image="ghcr.io/acme/api:$ABREAST_COMMIT")
+    project.run("init", "--render")
+    (service,) = yaml.safe_load((project.folder / "render.yaml").read_text())["services"]
+    assert service["disk"] == {"name": "data", "mountPath": "/data", "sizeGB": 1}
+    assert service["image"] == {"url": "ghcr.io/acme/api"}
+    assert "numInstances" not in service
+
+
+def test_where_nothing_is_on_render_none_is_written(project: Project) -> None:
+    assert "has no service on Render" in project.run("init", "--render", code=2).stderr
+
+
+def test_what_abreast_yml_leaves_open_is_taken_from_the_blueprint(project: Project) -> None:
+    project.config["services"]["backend"] = {"watch": ["**"]}
+    blueprint = {"services": [{"name": "backend", "startCommand": "python -m app", "healthCheckPath": "/healthz"}]}
+    (project.folder / "render.yaml").write_text(yaml.safe_dump(blueprint))
+    project.commit()
+    assert "needed: `run`" in project.run("plan", code=2).stderr, "only what is on Render"
+    on_render(project)
+    told = project.run("doctor", code=None).stdout
+    assert "needed: `run`" not in told
+    assert "warning  backend (render.yaml)" in told, "its auto-deploy is on"
+
+
+def test_what_does_not_agree_is_told(project: Project) -> None:
+    said = {"name": "backend", "healthCheckPath": "/ping", "numInstances": 2, "disk": {"mountPath": "/data"}}
+    (project.folder / "render.yaml").write_text(yaml.safe_dump({"services": [said, {"name": "other"}, "x"]}))
+    on_render(project, instances=3)
+    told = project.run("doctor", code=1).stdout
+    assert "healthCheckPath is '/ping' there, and '/health' in abreast.yml" in told
+    assert "numInstances is 2 there, and 3 in abreast.yml" in told
+    assert "2 instances with a disk" in told
+    (project.folder / "render.yaml").write_text("services: [a: b: c]")
+    assert "render.yaml:1:" in project.run("plan", code=2).stderr
