@@ -219,10 +219,10 @@ def test_https_through_a_proxy(
 ) -> None:
     port, between = free_ports(2)
     asked = []
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{between}")
+    monkeypatch.setenv("https_proxy", f"http://me:pass@127.0.0.1:{between}")
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+        asked.extend((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n"))
         if not open_to_all:
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
@@ -239,7 +239,8 @@ def test_https_through_a_proxy(
     else:
         with pytest.raises(httpx2.ConnectError, match=f"does not connect to localhost:{port}"):
             put(work)
-    assert asked == [f"CONNECT localhost:{port} HTTP/1.1".encode()]
+    assert asked[0] == f"CONNECT localhost:{port} HTTP/1.1".encode()
+    assert b"Proxy-Authorization: Basic bWU6cGFzcw==" in asked
 
 
 async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,6 +5,7 @@ thousands.
 """
 
 import asyncio
+import base64
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -150,7 +151,9 @@ async def _through(proxy: httpx2.URL, place: _Place) -> _Connection:
         return _Connection(reader, writer, h11.Connection(h11.CLIENT), by_proxy=True)
     asking = _Connection(reader, writer, h11.Connection(h11.CLIENT))
     where = f"{host}:{port}"
-    await asking.send(h11.Request(method="CONNECT", target=where, headers=[("Host", where)]))
+    name = base64.b64encode(proxy.userinfo).decode()
+    who = [("Proxy-Authorization", f"Basic {name}")] if proxy.userinfo else []
+    await asking.send(h11.Request(method="CONNECT", target=where, headers=[("Host", where), *who]))
     answer = await asking.next()
     if not isinstance(answer, h11.Response) or answer.status_code != 200:
         asking.end()

@@ -41,4 +41,6 @@ class RenderSettings(BaseModel):
             raise ValueError("needed: `service` (with a key), or `hook` and `url`")
         if self.hook and (self.url is None or any(by_key)):
             raise ValueError("needed with `hook`: `url`, and nothing that takes a key")
+        if self.disk and (self.instances or 1) > 1:
+            raise ValueError("a service with a disk has one instance")
         return self
