@@ -9,6 +9,7 @@ from pathlib import Path
 
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.server import Served
+from described import held
 from project import Project, get_text
 
 
@@ -83,7 +84,10 @@ def clouds(project: Project, folder: Path) -> Iterator[Clouds]:
         "build": {"run": "true", "timeout": "6s"},
     }
     project.commit("Three clouds", Dockerfile=DOCKERFILE)
-    with Served(at_netlify.app) as one, Served(on_render.app) as two, Served(at_hub.app) as three:
+    with (
+        held(at_netlify, "netlify"), held(on_render, "render"),
+        Served(at_netlify.app) as one, Served(on_render.app) as two, Served(at_hub.app) as three,
+    ):  # fmt: skip
         urls = {"netlify": one.url, "render": two.url, "huggingface": three.url}
         yield Clouds(project, at_netlify, on_render, at_hub, urls)
     on_render.close()

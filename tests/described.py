@@ -2,15 +2,33 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jsonschema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from abreast.testing.platforms.faults import Faults
+
 SPECS = Path(__file__).parent / "specs"
+
+
+@contextmanager
+def held(emulator: "Emulator", name: str, besides: Collection[str] = ()) -> Iterator["Described"]:
+    """Check all that an emulator is asked and answers, and fail at the end where something did not fit."""
+    described = Described(emulator.faults.app, name, besides)
+    emulator.faults.app = described
+    yield described
+    assert described.faults == []
+
+
+class Emulator(Protocol):
+    """What all emulators have."""
+
+    faults: Faults
 
 
 class Described:
@@ -25,6 +43,7 @@ class Described:
         spec = json.loads((SPECS / f"{name}.json").read_text())
         self._base: str = spec.get("basePath") or urlsplit(spec["servers"][0]["url"]).path
         self._paths = [(_pattern(path), operations) for path, operations in spec["paths"].items()]
+        self._validators: dict[int, jsonschema.Draft202012Validator] = {}
         self.faults: list[str] = []
         self.checked = 0
 
@@ -89,8 +108,10 @@ class Described:
             self._fits(f"{where}: answer {status}", schema, answer)
 
     def _fits(self, where: str, schema: dict[str, Any], text: bytes) -> None:
+        if id(schema) not in self._validators:
+            self._validators[id(schema)] = jsonschema.Draft202012Validator(_plain(schema))
         try:
-            jsonschema.validate(json.loads(text), _plain(schema))
+            self._validators[id(schema)].validate(json.loads(text))
         except (ValueError, jsonschema.ValidationError) as error:
             self.faults.append(f"{where}: {str(error).splitlines()[0]}")
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -30,20 +30,14 @@ from abreast.platforms.render.client import RENDER, Render
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.platforms.static_dir import StaticDirPlatform
 from abreast.testing.platforms import huggingface, netlify, render
-from abreast.testing.platforms.faults import Faults
 from abreast.testing.platforms.server import Served
+from described import Emulator, held
 from project import APP, eventually, free_ports, get_text, needs
 
 T = TypeVar("T")
 PAUSE = 0.01
 COMMIT_OF = {"one": "1" * 40, "two": "2" * 40}
 ENV = {"ABREAST_RELEASE": "-"}
-
-
-class Emulator(Protocol):
-    """What all emulators have."""
-
-    faults: Faults
 
 
 class Subject:
@@ -128,11 +122,15 @@ class Subject:
 
 
 class Cloud(Subject):
-    """One whose platform is emulated."""
+    """One whose platform is emulated, as its ``description`` says where there is one."""
+
+    description = ""
 
     def __init__(self, folder: Path, cleanup: ExitStack) -> None:
         super().__init__(folder, cleanup)
         self.emulator = self.make()
+        if self.description:
+            cleanup.enter_context(held(self.emulator, self.description))
         self.url = cleanup.enter_context(Served(self.emulator.faults)).url
 
     def make(self) -> Emulator:
@@ -149,6 +147,8 @@ class Cloud(Subject):
 
 class AtNetlify(Cloud):
     """A frontend at Netlify."""
+
+    description = "netlify"
 
     service = Service("web", "netlify", {"site": "shop"})
     provider = NETLIFY
@@ -189,6 +189,8 @@ class OnABranch(AtNetlify):
 
 class OnRender(Cloud):
     """A backend on Render, of commits of a repository."""
+
+    description = "render"
 
     service = Service("api", "render", {"service": "srv-api"}, run="x")
     provider: Provider | None = RENDER

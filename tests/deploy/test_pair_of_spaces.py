@@ -10,6 +10,7 @@ from abreast.testing.platforms import huggingface, netlify
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.server import Served
 from clouds import DOCKERFILE
+from described import held
 from project import APP, Project, eventually, finished, get_text
 
 BOTH = ("owner/api", "owner/api-b")
@@ -60,7 +61,7 @@ def shop(project: Project) -> Iterator[Shop]:
     here["frontend"] = {"netlify": {"site": "shop", "routes": {"/api/*": "backend"}}}
     here["backend"] = {"huggingface": {"space": BOTH[0], "standby": BOTH[1]}}
     project.commit("Two Spaces", Dockerfile=DOCKERFILE)
-    with Served(at_netlify.app) as one, Served(at_hub.app) as two:
+    with held(at_netlify, "netlify"), Served(at_netlify.app) as one, Served(at_hub.app) as two:
         yield Shop(project, at_netlify, at_hub, (one.url, two.url))
     at_hub.close()
 

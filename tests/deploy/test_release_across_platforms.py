@@ -10,6 +10,7 @@ import pytest
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
 from abreast.testing.platforms.server import Served
+from described import held
 from project import NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get, get_text
 
 
@@ -45,7 +46,7 @@ def shop(project: Project) -> Iterator[Shop]:
     emulator.add_site("shop")
     project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
     project.commit()
-    with Served(emulator.app) as served:
+    with held(emulator, "netlify"), Served(emulator.app) as served:
         yield Shop(project, emulator, served.url)
 
 

@@ -21,7 +21,7 @@ from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
 from abreast.testing.platforms.server import Served
-from described import Described
+from described import held
 from project import get_text
 
 T = TypeVar("T")
@@ -73,10 +73,8 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     emulator = NetlifyEmulator()
     emulator.add_site("shop")
-    described = emulator.faults.app = Described(emulator.faults.app, "netlify")
-    with Served(emulator.app) as served:
+    with held(emulator, "netlify") as described, Served(emulator.app) as served:
         yield Stage(emulator, served.url, tmp_path)
-    assert described.faults == []
     assert described.checked or not emulator.deploys
 
 

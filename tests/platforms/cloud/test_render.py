@@ -24,7 +24,7 @@ from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.render import HOOK, TOKEN, RenderEmulator
 from abreast.testing.platforms.render import Service as Emulated
 from abreast.testing.platforms.server import Served
-from described import Described
+from described import held
 from project import APP, NEVER_HEALTHY, Project, get_text
 
 T = TypeVar("T")
@@ -87,11 +87,9 @@ class Stage:
 def stage(project: Project, tmp_path: Path) -> Iterator[Stage]:
     emulator = RenderEmulator(tmp_path)
     service = emulator.add_service("api", project.folder, COMMAND, "/health")
-    described = emulator.faults.app = Described(emulator.faults.app, "render")
-    with Served(emulator.app) as served:
+    with held(emulator, "render"), Served(emulator.app) as served:
         yield Stage(emulator, service, served.url, project)
     emulator.close()
-    assert described.faults == []
 
 
 def test_a_commit_goes_live_in_the_turn_and_the_one_before_comes_back(stage: Stage) -> None:
