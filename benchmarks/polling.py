@@ -33,7 +33,7 @@ from abreast.testing.platforms.server import Served
 SHORTEST, LONGEST = 20.0, 60.0
 """Seconds that a platform works on a deploy; each by chance."""
 
-ALONE, MANY = 6, 50
+ALONE, MANY = 3, 50
 APP = "import os, http.server as s; s.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), s.SimpleHTTPRequestHandler).serve_forever()"
 COMMAND = [sys.executable, "-S", "-c", APP]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 GROWTH = 1.5
-FIRST, AMONG_MANY = 1 / 32, 1 / 2
-"""The first pause, as a part of the longest: much is over soon, but many who ask at once are too many."""
+FIRST = 1 / 32
+"""The first pause, as a part of the longest: much is over soon. Where many wait, it is the longest at once."""
 
 
 class Pace:
@@ -30,7 +30,7 @@ class Pace:
 
     def _pauses(self, within: float) -> Iterator[float]:
         crowd = self._waiting / self._room
-        part, waited = min(AMONG_MANY, max(FIRST, crowd / 4)), 0.0
+        part, waited = min(1.0, max(FIRST, crowd / 4)), 0.0
         while waited < within:
             pause = self.longest * max(1.0, self._waiting / self._room) * part
             yield pause
