@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/abreast demo
 
 test: $(READY) check
-	$(BIN)/python -m pytest -n 6
+	$(BIN)/python -m pytest -n 8
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks

@@ -240,9 +240,11 @@ class RenderEmulator:
         service = self.services[request.path_params["service"]]
         if request.query_params.get("key") != HOOK:
             raise PermissionError
-        deploy = self._begin(
-            service, request.query_params.get("ref") or _git(service.repo, "rev-parse", "HEAD"), "deploy_hook"
-        )
+        try:
+            commit = _git(service.repo, "rev-parse", "--verify", request.query_params.get("ref", "HEAD") + "^{commit}")
+        except subprocess.CalledProcessError:
+            return JSONResponse({"message": "no such commit"}, 400)
+        deploy = self._begin(service, commit, "deploy_hook")
         self._going_on = asyncio.create_task(self._to_its_end(service, deploy))
         return JSONResponse({"deploy": {"id": deploy.id}})
 
