@@ -6,7 +6,6 @@ thousands.
 
 import asyncio
 import base64
-import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import h11
+import httptools
 import httpx2
 
 from abreast.machine.tls import trust
@@ -28,26 +27,51 @@ _CHUNK = 1 << 18
 _Place = tuple[str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer as it is parsed; of one that only says to go on (1xx), nothing stays."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.content = b""
+        self.begun = self.whole = self.keeps = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.begun = self.parser.get_status_code() >= 200
+        self.keeps = self.parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self.content += body
+
+    def on_message_complete(self) -> None:
+        self.whole = self.begun
+        if not self.begun:
+            self.headers = []
+
+
+@dataclass(slots=True)
 class _Connection:
-    """One connection; ``by_proxy``: to a proxy that is asked for whole addresses."""
+    """One connection; ``by_proxy``: to a proxy that is asked for whole addresses. ``free``: for the next request."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    protocol: h11.Connection
     by_proxy: bool = False
+    free: bool = False
 
-    async def next(self) -> h11.Event:
-        while (event := self.protocol.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(PATIENCE):
-                self.protocol.receive_data(await self.reader.read(_CHUNK))
-        assert not isinstance(event, type)
-        return event
-
-    async def send(self, *events: h11.Event) -> None:
-        self.writer.write(b"".join(self.protocol.send(event) or b"" for event in events))
+    async def send(self, *parts: bytes) -> None:
+        self.writer.write(b"".join(parts))
         async with asyncio.timeout(PATIENCE):
             await self.writer.drain()
+
+    async def more(self, answer: _Answer) -> None:
+        async with asyncio.timeout(PATIENCE):
+            received = await self.reader.read(_CHUNK)
+        if not received:
+            raise ConnectionResetError("the connection ended before an answer")
+        answer.parser.feed_data(received)
 
     def end(self) -> None:
         """Drop it at once: a farewell in TLS could be waited for, and nobody needs it."""
@@ -70,11 +94,10 @@ class Wire:
         connection = self._kept(place) or await _opened(place)
         try:
             answer = await _exchange(connection, method, parts, headers, file)
-        except (OSError, TimeoutError, h11.ProtocolError) as error:
+        except (OSError, TimeoutError, httptools.HttpParserError) as error:
             raise httpx2.ReadError(str(error) or type(error).__name__) from error
         finally:
-            if connection.protocol.our_state is connection.protocol.their_state is h11.DONE:
-                connection.protocol.start_next_cycle()
+            if connection.free:
                 self._idle[place].append(connection)
             else:
                 connection.end()
@@ -92,6 +115,7 @@ class Wire:
         while self._idle[place]:
             connection = self._idle[place].pop()
             if not connection.reader.at_eof():
+                connection.free = False
                 return connection
             connection.end()
         return None
@@ -103,25 +127,28 @@ async def _exchange(
     path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
     target = f"{url.scheme}://{url.netloc}{path}" if connection.by_proxy else path
     size = file.stat().st_size
-    told = [("Host", url.netloc), *headers.items(), ("Content-Length", str(size))]
-    request = h11.Request(method=method, target=target, headers=told)
+    head = _head(f"{method} {target}", {"Host": url.netloc, **headers, "Content-Length": str(size)})
+    sent = False
     with suppress(ConnectionError):  # who is not wanted is told so before all is sent
         if size <= _CHUNK:
-            await connection.send(request, h11.Data(data=file.read_bytes()), h11.EndOfMessage())
+            await connection.send(head, file.read_bytes())
         else:
-            await connection.send(request)
+            await connection.send(head)
             async for chunk in _chunks(file):
-                await connection.send(h11.Data(data=chunk))
-            await connection.send(h11.EndOfMessage())
-    status, found, content = 0, list[tuple[bytes, bytes]](), b""
-    while not isinstance(event := await connection.next(), h11.EndOfMessage):
-        if isinstance(event, h11.ConnectionClosed):
-            raise ConnectionResetError("the connection ended before an answer")
-        if isinstance(event, h11.Response):
-            status, found = event.status_code, list(event.headers)
-        elif isinstance(event, h11.Data):
-            content += event.data
-    return httpx2.Response(status, headers=found, content=content)
+                await connection.send(chunk)
+        sent = True
+    answer = _Answer()
+    while not answer.whole:
+        await connection.more(answer)
+    connection.free = sent and answer.keeps
+    return httpx2.Response(answer.parser.get_status_code(), headers=answer.headers, content=answer.content)
+
+
+def _head(request: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{request} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise httpx2.LocalProtocolError("a line break in a header")
+    return "\r\n".join(lines).encode("latin-1")
 
 
 async def _chunks(file: Path) -> AsyncIterator[bytes]:
@@ -138,9 +165,9 @@ async def _opened(place: _Place) -> _Connection:
         async with asyncio.timeout(CONNECT):
             if proxy is None:
                 tls = trust() if scheme == "https" else None
-                return _Connection(*await asyncio.open_connection(host, port, ssl=tls), h11.Connection(h11.CLIENT))
+                return _Connection(*await asyncio.open_connection(host, port, ssl=tls))
             return await _through(httpx2.URL(proxy), place)
-    except (OSError, TimeoutError, ssl.SSLError, h11.ProtocolError) as error:
+    except (OSError, TimeoutError, httptools.HttpParserError) as error:
         raise httpx2.ConnectError(str(error) or type(error).__name__) from error
 
 
@@ -148,15 +175,15 @@ async def _through(proxy: httpx2.URL, place: _Place) -> _Connection:
     scheme, host, port = place
     reader, writer = await asyncio.open_connection(proxy.host, proxy.port or 80)
     if scheme == "http":
-        return _Connection(reader, writer, h11.Connection(h11.CLIENT), by_proxy=True)
-    asking = _Connection(reader, writer, h11.Connection(h11.CLIENT))
-    where = f"{host}:{port}"
+        return _Connection(reader, writer, by_proxy=True)
+    asking, answer, where = _Connection(reader, writer), _Answer(), f"{host}:{port}"
     name = base64.b64encode(proxy.userinfo).decode()
-    who = [("Proxy-Authorization", f"Basic {name}")] if proxy.userinfo else []
-    await asking.send(h11.Request(method="CONNECT", target=where, headers=[("Host", where), *who]))
-    answer = await asking.next()
-    if not isinstance(answer, h11.Response) or answer.status_code != 200:
+    who = {"Proxy-Authorization": f"Basic {name}"} if proxy.userinfo else {}
+    await asking.send(_head(f"CONNECT {where}", {"Host": where, **who}))
+    while not answer.begun:
+        await asking.more(answer)
+    if answer.parser.get_status_code() != 200:
         asking.end()
         raise ConnectionRefusedError(f"the proxy {proxy.host} does not connect to {where}")
     await writer.start_tls(trust(), server_hostname=host)
-    return _Connection(reader, writer, h11.Connection(h11.CLIENT))
+    return _Connection(reader, writer)
