@@ -54,7 +54,7 @@ def test_a_second_call_changes_nothing(subject: Subject) -> None:
 def test_what_a_process_left_half_way_is_found_again(subject: Subject) -> None:
     """The verbs are cut off at more and more awaits, as a process that dies; the next one goes on from there."""
     subject.deploy("one")
-    for steps in (*range(1, 25, 3), 30, 40, 60, 100, 200, 400):
+    for steps in (*range(1, 25, 3), 30, 40, 60, 100, 200, 400, 1000, 2000):
         if _cut_off(subject, "two", steps):
             break
     else:

@@ -236,7 +236,7 @@ class RenderEmulator:
         return done
 
     async def _hooked(self, request: Request) -> Response:
-        """Begin a deploy for whoever knows the address; who watches it is the service's own users."""
+        """Begin a deploy for whoever knows the address; it goes on each time that the service is asked for."""
         service = self.services[request.path_params["service"]]
         if request.query_params.get("key") != HOOK:
             raise PermissionError
@@ -245,13 +245,7 @@ class RenderEmulator:
         except subprocess.CalledProcessError:
             return JSONResponse({"message": "no such commit"}, 400)
         deploy = self._begin(service, commit, "deploy_hook")
-        self._going_on = asyncio.create_task(self._to_its_end(service, deploy))
         return JSONResponse({"deploy": {"id": deploy.id}})
-
-    async def _to_its_end(self, service: Service, deploy: Deploy) -> None:
-        while deploy.status in WORKING | {"created"}:
-            await self._go_on(service, deploy)
-            await asyncio.sleep(0.02)
 
     async def _logs(self, request: Request) -> Response:
         authorised(request, TOKEN)
@@ -264,6 +258,8 @@ class RenderEmulator:
 
     async def _serve(self, request: Request) -> Response:
         service = next(one for one in self.services.values() if one.name == request.path_params["name"])
+        for deploy in [one for one in service.deploys if one.trigger == "deploy_hook"]:
+            await self._go_on(service, deploy)
         return await passed_on(request, service.running)
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
