@@ -50,6 +50,15 @@ def test_what_is_wrong_here(project: Project) -> None:
     assert "abreast.yml:" in told
 
 
+@pytest.mark.parametrize(
+    "command", ["umask 022; ls", "if true; then ls; fi", "./made/by/the/build", "A=1 ls", ". ./env"]
+)
+def test_what_the_shell_itself_knows_is_here(project: Project, command: str) -> None:
+    project.config["services"]["backend"]["build"] = command
+    project.commit()
+    assert "not on this machine" not in project.run("doctor", code=None).stdout
+
+
 def test_a_file_that_is_wrong_is_told_whole(project: Project) -> None:
     project.config["services"]["backend"]["heath"] = "/"
     project.config["services"]["frontend"]["wacth"] = ["**"]

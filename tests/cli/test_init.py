@@ -106,3 +106,23 @@ def test_what_does_not_agree_is_told(project: Project) -> None:
     assert "2 instances with a disk" in told
     (project.folder / "render.yaml").write_text("services: [a: b: c]")
     assert "render.yaml:1:" in project.run("plan", code=2).stderr
+
+
+def test_what_is_odd_in_a_blueprint_does_no_harm(project: Project) -> None:
+    said = {"name": "backend", "healthCheckPath": "health", "autoDeployTrigger": ["commit"], "numInstances": "two"}
+    odd = [{**said, "name": ["backend"]}, said, {"name": "other", "healthCheckPath": "not a path"}]
+    (project.folder / "render.yaml").write_text(yaml.safe_dump({"services": odd}))
+    on_render(project)
+    told = project.run("doctor", code=1).stdout
+    assert "healthCheckPath" not in told, "Render takes it with and without the slash"
+    assert "its auto-deploy is on there" in told
+
+
+def test_folders_of_any_name(tmp_path: Path) -> None:
+    for name in ("my api", "node_modules", "9" * 60):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Procfile").write_text("web: exec ./run")
+    init(tmp_path)
+    services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
+    assert services["my-api"]["run"] == "cd 'my api/' && exec ./run"
+    assert set(services) == {"my-api", "p-" + "9" * 38}

@@ -133,6 +133,33 @@ def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Sho
     assert (live["frontend"]["release"], live["backend"]["release"]) == ("v3", "v2")
 
 
+def test_the_site_follows_from_one_space_to_a_pair_and_back(shop: Shop) -> None:
+    here = shop.project.config["environments"]["local"]
+    pair = here["backend"]
+    here["backend"] = {"huggingface": {"space": BOTH[0]}}
+    first = shop.project.commit()
+    shop.deploy()
+    here["backend"] = pair
+    second = shop.project.commit()
+    shop.deploy()
+    assert shop.served == (second, second)
+    told = shop.run("rollback", "--yes", "--service", "backend", "--to", "v1", "--reason", "no")
+    assert "as it is, since it leads users to the new address of backend" in told
+    assert shop.served == (second, first)
+    shop.deploy("--service", "backend")
+    assert shop.served == (second, second)
+
+
+def test_who_waits_for_each_others_address_is_refused(shop: Shop) -> None:
+    here = shop.project.config["environments"]["local"]
+    here["backend"] = {"huggingface": {"space": BOTH[0]}}
+    shop.project.config["services"]["backend"]["needs"] = ["frontend"]
+    shop.project.commit()
+    told = shop.deploy(code=2)
+    assert "these wait for each other's address: backend → frontend → backend" in told
+    assert shop.stages == ("NO_APP_FILE", "NO_APP_FILE")
+
+
 @pytest.mark.parametrize("on_failure", ["together", "alone"])
 def test_both_come_back_where_one_fails_with_users(shop: Shop, on_failure: str) -> None:
     first = shop.project.commit()

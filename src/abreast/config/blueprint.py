@@ -3,6 +3,7 @@
 https://render.com/docs/blueprint-spec
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from abreast.config.yaml import Value, read
+from abreast.core.errors import ConfigError, Fault
 from abreast.core.model import Environment, Service
 from abreast.core.remarks import Level, Remark
 
@@ -35,7 +37,10 @@ def blueprints(root: Path) -> dict[str, Blueprint]:
     file = root / FILE
     if not file.is_file():
         return {}
-    value = read(FILE, file.read_bytes()).value
+    try:
+        value = read(FILE, file.read_bytes()).value
+    except OSError as error:
+        raise ConfigError([Fault(FILE, 1, 1, f"cannot be read: {error.strerror}")]) from error
     services = value.get("services") if isinstance(value, dict) else None
     known = [one for one in services if isinstance(one, dict)] if isinstance(services, list) else []
     return {str(one.get("name")): _blueprint(one) for one in known}
@@ -43,20 +48,27 @@ def blueprints(root: Path) -> dict[str, Blueprint]:
 
 def _blueprint(said: dict[str, Value]) -> Blueprint:
     disk = said.get("disk")
-    trigger = said.get("autoDeployTrigger", "commit" if said.get("autoDeploy", True) else "off")
+    auto = said.get("autoDeploy", True)
+    trigger = said.get("autoDeployTrigger", "commit" if auto not in (False, "no") else "off")
     instances = said.get("numInstances")
     return Blueprint(
         start=_text(said.get("startCommand") or said.get("dockerCommand")),
-        health=_text(said.get("healthCheckPath")),
+        health=_path(said.get("healthCheckPath")),
         instances=instances if isinstance(instances, int) else None,
         pre_deploy=_text(said.get("preDeployCommand")),
         disk=_text(disk.get("mountPath")) if isinstance(disk, dict) else None,
-        deploys_itself=trigger not in {"off", False},
+        deploys_itself=trigger not in ("off", False),
     )
 
 
 def _text(value: Value) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _path(value: Value) -> str | None:
+    """Return a path as abreast.yml takes it; Render takes one without the slash too."""
+    text = "/" + value.lstrip("/") if isinstance(value, str) else ""
+    return text if re.fullmatch(r"/[!-~]*", text) else None
 
 
 def compared(environment: Environment, blueprints: Mapping[str, Blueprint]) -> Iterator[Remark]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import yaml
@@ -11,13 +12,16 @@ from abreast.config.blueprint import blueprints
 OUTPUTS = {"vite": "dist", "react-scripts": "build", "@angular/cli": "dist", "astro": "dist", "parcel": "dist"}
 """Where builds leave a site, by the package that builds it."""
 
+MADE = frozenset({"node_modules", "dist", "build", "out", "target", "vendor", "coverage", "htmlcov", "site-packages"})
+"""Folders that commands leave behind, which hold no service of the project's."""
+
 Guess = dict[str, object]
 
 
 def guessed(root: Path) -> str:
     """Return the text of an abreast.yml with the services that the folder seems to hold; "" if none was found."""
     found: dict[str, Guess] = {}
-    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))):
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir() and not _is_made(path.name))):
         below = "" if folder == root else f"{folder.name}/"
         for name, service in _services(folder, below).items():
             found.setdefault(name, service)
@@ -42,7 +46,7 @@ def _of_package(folder: Path, below: str) -> dict[str, Guess]:
         packages = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    watch, into = [f"{below}**"], f"cd {below} && " if below else ""
+    watch, into = [f"{below}**"], _into(below)
     output = next((folder_ for name, folder_ in OUTPUTS.items() if name in packages), None)
     if output and "build" in scripts:
         build = {"run": f"{into}npm ci && npm run build", "output": f"{below}{output}"}
@@ -58,8 +62,7 @@ def _of_procfile(folder: Path, below: str) -> dict[str, Guess]:
     except OSError:
         return {}
     web = next((line.removeprefix("web:").strip() for line in lines if line.startswith("web:")), None)
-    into = f"cd {below} && " if below else ""
-    return {_name(below or "backend"): {"watch": [f"{below}**"], "run": f"{into}{web}"}} if web else {}
+    return {_name(below or "backend"): {"watch": [f"{below}**"], "run": f"{_into(below)}{web}"}} if web else {}
 
 
 def _of_page(folder: Path, below: str) -> dict[str, Guess]:
@@ -69,7 +72,15 @@ def _of_page(folder: Path, below: str) -> dict[str, Guess]:
     return {_name(below): {"watch": [f"{below}**"], "build": {"output": below.rstrip("/")}}}
 
 
+def _is_made(folder: str) -> bool:
+    return folder.startswith(".") or folder in MADE
+
+
+def _into(below: str) -> str:
+    return f"cd {shlex.quote(below)} && " if below else ""
+
+
 def _name(text: str) -> str:
     """Return a text as a name that abreast.yml takes."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
-    return name if re.match(r"[a-z]", name) else f"p-{name}".rstrip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return (name if re.match(r"[a-z]", name) else f"p-{name}")[:40].rstrip("-")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from abreast.core.model import Action, Live, Service, ServicePlan
+from abreast.core.order import waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,20 @@ def followed(parts: Sequence[ServicePlan], leads: Mapping[str, Collection[str]])
     """
     moving = {part.name for part in parts if part.action is Action.DEPLOY}
     return tuple(_following(part, tuple(moving.intersection(leads.get(part.name, ())))) for part in parts)
+
+
+def waits_for(part: ServicePlan, rollouts: Sequence[ServicePlan]) -> tuple[str, ...]:
+    """Return whose candidates must be there before this one's is brought up.
+
+    Those that it needs, and those to which it leads users, as long as their address is not settled with the plan.
+    """
+    unsettled = {one.name for one in rollouts if not one.place}
+    return (*part.service.needs, *(name for name in part.leads_to if name in unsettled))
+
+
+def order(rollouts: Sequence[ServicePlan]) -> tuple[tuple[str, ...], ...]:
+    """Group rollouts so that each comes after all it waits for; raises ValueError that names a circle."""
+    return waves({part.name: waits_for(part, rollouts) for part in rollouts})
 
 
 def _following(part: ServicePlan, leads_to: tuple[str, ...]) -> ServicePlan:

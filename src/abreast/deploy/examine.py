@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
 from abreast.core.model import Environment, Service
@@ -12,7 +11,6 @@ from abreast.core.states import State
 from abreast.deploy.ports import Ports
 
 _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
-_OF_THE_SHELL = frozenset({"cd", "set", "echo", "export", "test", "true", "for", "if", "while", "mkdir", "."})
 
 
 async def repository(ports: Ports) -> list[Remark]:
@@ -45,7 +43,7 @@ def _unfinished(ports: Ports, environment: str) -> Iterator[Remark]:
 
 async def _service(ports: Ports, service: Service) -> list[Remark]:
     about = f"{service.name} ({service.platform})"
-    remarks = [*_secrets(ports, service, about), *_programs(service, about)]
+    remarks = [*_secrets(ports, service, about), *[one async for one in _programs(ports, service, about)]]
     try:
         seen = await ports.platforms[service.platform].examine(service)
     except TransientError as error:
@@ -62,16 +60,23 @@ def _secrets(ports: Ports, service: Service, about: str) -> Iterator[Remark]:
         yield Remark.of(about, error)
 
 
-def _programs(service: Service, about: str) -> Iterator[Remark]:
+async def _programs(ports: Ports, service: Service, about: str) -> AsyncIterator[Remark]:
     """Yield commands whose first program is not on this machine; what runs elsewhere is not looked for."""
     here = [service.build.run, service.run if service.platform == "local" else None]
     for command in filter(None, here):
         found = _PROGRAM.match(command)
         program = found[1] if found else ""
-        if (
-            program
-            and program not in _OF_THE_SHELL
-            and not program.startswith((".", "/"))
-            and not shutil.which(program)
-        ):
+        if program and "/" not in program and not await _is_here(program, ports.inherited):
             yield Remark(Level.FAULT, about, f"`{command}`: {program} is not on this machine", f"{program} on the PATH")
+
+
+async def _is_here(program: str, env: Mapping[str, str]) -> bool:
+    """Ask the shell that would run it, which has commands and keywords of its own."""
+    asked = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", 'command -v "$0"', program,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=dict(env),
+    )  # fmt: skip
+    return await asked.wait() == 0

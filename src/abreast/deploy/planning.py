@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
-from abreast.core.planner import Facts, decide, followed, removals
+from abreast.core.planner import Facts, decide, followed, order, removals
 from abreast.core.states import State
 from abreast.core.watch import decide as matching
 from abreast.deploy.ports import Ports
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import Named
+from abreast.platforms.interface import Abilities, Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,19 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
     else:
         plan = await _of_commit(ports, project, environment, request, live, running)
     parts = followed(plan.services, _leads(ports, plan.services))
-    return replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in parts))))
+    plan = replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in parts))))
+    _in_order(plan)
+    return plan
+
+
+def _in_order(plan: Plan) -> None:
+    try:
+        order(plan.rollouts)
+    except ValueError as error:
+        raise UsageError(
+            f"these wait for each other's address: {error}",
+            need="services whose `needs` and `routes` do not go round in a circle",
+        ) from error
 
 
 def _leads(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
@@ -47,16 +59,36 @@ def _leads(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
 
     Raises UsageError for one to which nobody leads: its users would stay where they are.
     """
-    wanted = [part.service for part in parts if part.action is not Action.REMOVE]
-    can = {service.name: ports.platforms[service.platform].abilities(service) for service in wanted}
-    moving = [name for name, one in can.items() if one.moves]
+    can = {part.name: _abilities(ports, _meant(part)) for part in parts if part.action is not Action.REMOVE}
+    moving = {part.name for part in parts if part.action is Action.DEPLOY and _moves(ports, part)}
     leads = {name: [other for other in one.leads_to if other in moving] for name, one in can.items()}
-    if alone := set(moving).difference(*leads.values()):
+    if alone := {name for name in can if can[name].moves}.difference(*(one.leads_to for one in can.values())):
         raise UsageError(
             f"each version of {min(alone)} has an address of its own, and no service leads users there",
             need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(alone)}}}`",
         )
     return leads
+
+
+def _meant(part: ServicePlan) -> Service:
+    """Return what users will have of a service: what is live, where it is kept."""
+    return part.previous.definition if part.action is Action.KEEP and part.previous else part.service
+
+
+def _moves(ports: Ports, part: ServicePlan) -> bool:
+    """Whether the new version may answer at another address than what is live, so that whoever leads there must follow.
+
+    Also where a version with an address of its own is left for one without, or for another place.
+    """
+    if part.previous is None or _abilities(ports, part.service).moves:
+        return True
+    old, new = part.previous.definition, part.service
+    elsewhere = (old.platform, dict(old.settings)) != (new.platform, dict(new.settings))
+    return elsewhere or _abilities(ports, old).moves
+
+
+def _abilities(ports: Ports, service: Service) -> Abilities:
+    return ports.platforms[service.platform].abilities(service)
 
 
 async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:

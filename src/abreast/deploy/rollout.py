@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.planner import waits_for
 from abreast.core.trial import Look, Trial, Verdict
 from abreast.deploy.build import build
 from abreast.deploy.run import Run
@@ -43,8 +44,8 @@ def comes_without_users(run: Run, part: ServicePlan) -> bool:
 
 
 async def _others_first(run: Run, part: ServicePlan) -> None:
-    """Wait for the candidates that this one needs, or until the deployment stops."""
-    needed = [run.staged[name] for name in part.service.needs if name in run.staged]
+    """Wait for the candidates that this one waits for, or until the deployment stops."""
+    needed = [run.staged[name] for name in waits_for(part, run.plan.rollouts) if name in run.staged]
     if not needed:
         return
     ready = asyncio.ensure_future(_all(needed))

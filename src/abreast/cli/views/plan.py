@@ -5,7 +5,7 @@ from typing import Any
 
 from abreast.core.codec import dump
 from abreast.core.model import Action, Plan
-from abreast.core.order import waves
+from abreast.core.planner import order
 
 _SIGNS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
 
@@ -21,9 +21,9 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
-    order = waves({part.name: part.service.needs for part in plan.rollouts})
-    if len(order) > 1:
-        yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in order) + ", then one turn for all"
+    waves = order(plan.rollouts)
+    if len(waves) > 1:
+        yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -42,5 +42,5 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for part in plan.services
         },
-        "order": dump(waves({part.name: part.service.needs for part in plan.rollouts}), tuple[tuple[str, ...], ...]),
+        "order": dump(order(plan.rollouts), tuple[tuple[str, ...], ...]),
     }

@@ -176,14 +176,22 @@ async def _through(proxy: httpx2.URL, place: _Place) -> _Connection:
     reader, writer = await asyncio.open_connection(proxy.host, proxy.port or 80)
     if scheme == "http":
         return _Connection(reader, writer, by_proxy=True)
-    asking, answer, where = _Connection(reader, writer), _Answer(), f"{host}:{port}"
+    try:
+        await _ask_through(proxy, _Connection(reader, writer), f"{host}:{port}")
+        await writer.start_tls(trust(), server_hostname=host)
+    except BaseException:
+        writer.close()
+        raise
+    return _Connection(reader, writer)
+
+
+async def _ask_through(proxy: httpx2.URL, asking: _Connection, where: str) -> None:
+    """Ask a proxy for a way to a place; raises ConnectionRefusedError."""
+    answer = _Answer()
     name = base64.b64encode(proxy.userinfo).decode()
     who = {"Proxy-Authorization": f"Basic {name}"} if proxy.userinfo else {}
     await asking.send(_head(f"CONNECT {where}", {"Host": where, **who}))
     while not answer.begun:
         await asking.more(answer)
     if answer.parser.get_status_code() != 200:
-        asking.end()
         raise ConnectionRefusedError(f"the proxy {proxy.host} does not connect to {where}")
-    await writer.start_tls(trust(), server_hostname=host)
-    return _Connection(reader, writer)

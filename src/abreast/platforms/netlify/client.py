@@ -104,7 +104,7 @@ class Netlify:
         try:
             me = await self._api.ask(_Person, Request("GET", "/user"))
             members = await self._api.ask(list[_Person], Request("GET", f"/{quote(account)}/members"))
-        except DeniedError:
+        except (DeniedError, NotThereError):
             return None
         return next((one.role for one in members if one.id == me.id or one.email == me.email), None)
 
