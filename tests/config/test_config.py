@@ -54,13 +54,13 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, needs, build, run, instances, health, env",
+            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, uses, needs, build, run, instances, health, env",
         ]),
         ("project: shop", "project: Shop", ["1:10: needed: a text of the form ^[a-z][a-z0-9-]{0,39}$"]),
         ("project: shop\n", "", ["1:1: 'project' is missing"]),
         ("{run: serve}", "{run: serve, health: {within: soon}}", ["4:38: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
-        ("{run: serve}", "{run: serve, watch: ['{1..5000}']}", [
-            "4:29: not a glob that could be matched: Pattern limit exceeded the limit of 1000",
+        ("{run: serve}", "{run: serve, watch: ['a{b']}", [
+            "4:29: not a glob that could be matched: { is not closed",
         ]),
         ("{run: serve}", "{run: serve, instances: 0}", ["4:32: needed: 1 or more"]),
         ("{run: serve}", "{run: serve, instances: many}", ["4:32: needed: a whole number"]),

@@ -246,7 +246,7 @@ def test_other_names_are_not(name: str) -> None:
 
 def test_values_come_back_from_json_as_they_were() -> None:
     service = Service(
-        "a", "local", {"port": 1}, ("x",), ("b",), Build("r", "o", 3), None, 1, Health("/", 1, 2, 3), {"A": "b"}
+        "a", "local", {"port": 1}, ("x",), ("u",), ("b",), Build("r", "o", 3), None, 1, Health("/", 1, 2, 3), {"A": "b"}
     )
     version = Version("a-1", "a", (Address("http://x", "s"),), "u")
     live = Live("a", "local", "v1", "c", "d", "e", "f", version, service)

@@ -85,3 +85,70 @@ def test_errors_say_what_to_do(top: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "empty")
     with pytest.raises(UsageError, match="there is no commit HEAD"):
         Git(tmp_path / "empty").commit()
+
+
+def clone(of: Path, into: Path, *arguments: str) -> Git:
+    git(of.parent, "-c", "protocol.file.allow=always", "clone", "-q", *arguments, f"file://{of}", str(into))
+    return Git(into)
+
+
+def test_a_shallow_clone_fetches_the_commit_that_it_lacks(top: Path, tmp_path: Path) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    for number in range(3):
+        (top / f"new-{number}").write_text("")
+        commit(top)
+    last = git(top, "rev-parse", "HEAD").strip()
+    shallow = clone(top, tmp_path / "shallow", "--depth=1")
+    assert shallow.changed(first, last) == ("new-0", "new-1", "new-2")
+    assert clone(top, tmp_path / "other", "--depth=1").changed("f" * 40, last) is None
+
+
+def test_a_merge_is_its_net_difference(top: Path) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    git(top, "checkout", "-qb", "side")
+    (top / "shop" / "side.py").write_text("")
+    commit(top)
+    git(top, "checkout", "-q", "-")
+    (top / "README").write_text("main")
+    commit(top)
+    git(top, "merge", "-q", "--no-ff", "-m", "Merge", "side")
+    assert set(Git(top).changed(first, "HEAD") or ()) == {"README", "shop/side.py"}
+
+
+def test_after_a_force_push_what_was_live_is_still_known(top: Path) -> None:
+    (top / "gone").write_text("")
+    live = commit(top)
+    git(top, "reset", "-q", "--hard", "HEAD^")
+    (top / "instead").write_text("")
+    assert set(Git(top).changed(live, commit(top)) or ()) == {"gone", "instead"}
+
+
+def test_a_submodule_tells_its_files_and_is_checked_out(top: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    (library / "src").mkdir(parents=True)
+    (library / "src" / "a.py").write_text("one")
+    git(library, "init", "-q")
+    commit(library)
+    before = git(top, "rev-parse", "HEAD").strip()
+    git(top, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "shop/lib")
+    first = commit(top)
+    source = Git(top)
+    assert set(source.changed(before, first) or ()) == {".gitmodules", "shop/lib", "shop/lib/src/a.py"}
+    (top / "shop" / "lib" / "src" / "b.py").write_text("two")
+    commit(top / "shop" / "lib")
+    second = commit(top)
+    assert source.changed(first, second) == ("shop/lib", "shop/lib/src/b.py")
+    assert Git(top / "shop").changed(first, second) == ("lib", "lib/src/b.py")
+    Git(top / "shop").checkout(first, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "lib" / "src").iterdir()] == ["a.py"]
+    bare = clone(top, tmp_path / "without")
+    assert bare.changed(first, second) is None, "its commits are not here"
+    with pytest.raises(UsageError, match="submodule shop/lib is not here"):
+        bare.checkout(first, tmp_path / "nothing")
+
+
+def test_files_are_listed_and_read_as_committed(top: Path) -> None:
+    source = Git(top / "shop")
+    assert set(source.files("HEAD")) == {"app.py", "bin/run", "link", "ä b.txt"}
+    assert source.read("HEAD", ["app.py", "none", "ä b.txt", "bin"]) == {"app.py": b"one", "ä b.txt": b"x"}
+    assert source.read("HEAD", []) == {}

@@ -28,20 +28,20 @@ from abreast.wiring import Place
 
 def request(
     *, services: tuple[str, ...] = (), since: str | None = None, release: str | None = None,
-    reason: str = "", back: bool = False,
+    reason: str = "", back: bool = False, force: bool = False,
 ) -> Request:  # fmt: skip
     """Return what the options ask for."""
-    return Request(Kind.ROLLBACK if back else Kind.DEPLOY, services, since, release, reason)
+    return Request(Kind.ROLLBACK if back else Kind.DEPLOY, services, since, release, reason, force)
 
 
-def plan(here: Path, name: str | None, services: tuple[str, ...], since: str | None, *, as_json: bool) -> int:
+def plan(here: Path, name: str | None, wanted: Request, *, as_json: bool) -> int:
     """Print the plan."""
     place = Place.at(here, os.environ)
     project = place.project()
     environment = project.environment(choose_environment(project.environments, name))
     with place.ledger() as ledger:
         ports = place.ports(environment.name, ledger)
-        proposed = asyncio.run(propose(ports, project.name, environment, request(services=services, since=since)))
+        proposed = asyncio.run(propose(ports, project.name, environment, wanted))
     _print_plan(proposed, as_json=as_json)
     return 0
 

@@ -28,6 +28,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 service_option = click.option(
     "--service", "services", multiple=True, metavar="S", help="Only this service; may be repeated."
 )
+force_option = click.option("--force", is_flag=True, help="Deploy also what did not change.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -55,12 +56,14 @@ def doctor(environment: str | None, *, as_json: bool) -> int:
 @env_option
 @service_option
 @click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
+@force_option
 @json_option
-def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, as_json: bool) -> int:
+def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
     """Say what would be deployed, in which order, and why (or why not)."""
     from abreast.cli import deploying  # noqa: PLC0415
 
-    return deploying.plan(_here(), environment, services, since, as_json=as_json)
+    request = deploying.request(services=services, since=since, force=force)
+    return deploying.plan(_here(), environment, request, as_json=as_json)
 
 
 @abreast.command()
@@ -68,17 +71,18 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
 @service_option
 @click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
 @click.option("--release", metavar="V", help="Deploy a release that was built before.")
+@force_option
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Deploy the commit although files differ from it.")
 @json_option
 def deploy(
     environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
-    *, yes: bool, allow_dirty: bool, as_json: bool,
+    *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Deploy what changed, all services together, and turn back together if one fails."""
     from abreast.cli import deploying  # noqa: PLC0415
 
-    request = deploying.request(services=services, since=since, release=release)
+    request = deploying.request(services=services, since=since, release=release, force=force)
     return deploying.deploy(_here(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json)
 
 

@@ -67,6 +67,7 @@ class Resolver:
             platform=self.settings.get((environment, name), ("local", None))[0],
             settings=settings,
             watch=tuple(said.watch),
+            uses=tuple(said.uses),
             needs=tuple(said.needs),
             build=Build(said.build.run, said.build.output, said.build.timeout),
             run=said.run,

@@ -108,6 +108,11 @@ class Service(Part):
         default_factory=list,
         description="Globs of the files whose change deploys it; all files where none is given.",
     )
+    uses: list[Annotated[str, Field(min_length=1), AfterValidator(as_glob)]] = Field(
+        default_factory=list,
+        description="Globs of what else it is made from, such as shared code; packages of its workspace and lock files "
+        "are found by themselves.",
+    )
     needs: list[str] = Field(default_factory=list, description="Services whose candidates must be healthy first.")
     build: Annotated[Build, _shorthand("run")] = Field(Build(), description="How it is built; a text is its `run`.")
     run: Command | None = Field(None, description="The command that listens on `$PORT`; the shell's.")

@@ -45,6 +45,7 @@ class Service:
     platform: str
     settings: Mapping[str, str | int | Mapping[str, str]] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     build: Build = Build()
     run: str | None = None
@@ -125,7 +126,8 @@ class ServicePlan:
 
     ``previous``: what abreast made live there. ``before``: what users reach now, also if others put it there.
     ``leads_to``: services whose new version has a new address, to which this one leads its users. ``place``: where
-    its new version will answer, if that is settled with the plan.
+    its new version will answer, if that is settled with the plan. ``changed``: the files that count for it, between
+    what is live and the commit, each with the pattern that decided.
     """
 
     service: Service
@@ -138,6 +140,7 @@ class ServicePlan:
     before: Version | None = None
     leads_to: tuple[str, ...] = ()
     place: str = ""
+    changed: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

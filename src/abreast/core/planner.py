@@ -12,12 +12,13 @@ class Facts:
     """What is known of one service before planning.
 
     ``changed``: pairs of a file and the pattern that counts it, between what is live and the commit; None
-    where that cannot be told. ``running``: its platform sees the live version.
+    where that cannot be told. ``running``: its platform sees the live version. ``forced``: it is deployed anyway.
     """
 
     live: Live | None
     changed: Sequence[tuple[str, str]] | None
     running: bool
+    forced: bool = False
 
 
 def decide(
@@ -84,8 +85,9 @@ def _following(part: ServicePlan, leads_to: tuple[str, ...]) -> ServicePlan:
 
 def _part(service: Service, facts: Facts, commit: str, only: Collection[str], notes: tuple[str, ...]) -> ServicePlan:
     why = None if only and service.name not in only else reason_to_deploy(service, facts)
+    changed = tuple(facts.changed or ())
     if why:
-        return ServicePlan(service, Action.DEPLOY, why, commit, previous=facts.live, notes=notes)
+        return ServicePlan(service, Action.DEPLOY, why, commit, previous=facts.live, notes=notes, changed=changed)
     kept = f"kept: not among --service {', '.join(sorted(only))}" if only and service.name not in only else ""
     live = facts.live
     return ServicePlan(
@@ -96,6 +98,7 @@ def _part(service: Service, facts: Facts, commit: str, only: Collection[str], no
         artifact=live.artifact if live else None,
         previous=live,
         notes=notes,
+        changed=changed,
     )
 
 
@@ -113,6 +116,8 @@ def reason_to_deploy(service: Service, facts: Facts) -> str | None:
         return f"{file} changed ({pattern})" + (f" and {more} more" if more else "")
     if not facts.running:
         return f"{live.release} is not running"
+    if facts.forced:
+        return "nothing changed; forced"
     return None
 
 

@@ -1,34 +1,40 @@
 """Which changed files count for a service: globs as the paths-filter action knows them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from wcmatch import glob
+from abreast.core.glob import Glob
 
-_FLAGS = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE | glob.EXTGLOB | glob.FORCEUNIX
 EVERYTHING = "**"
 
 
-def decide(patterns: Sequence[str], files: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the files that count, each with the pattern that decided.
+def decide(patterns: Sequence[str], files: Sequence[str], also: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Return the files that count, each with the pattern that decided, in order of the files.
 
-    A file counts when a pattern matches it and none that begins with ``!`` does. Without a pattern, or with
-    negations only, every other file counts.
+    A file counts when a pattern, or one of ``also``, matches it and none that begins with ``!`` does. Without a
+    pattern, or with negations only, every other file counts.
     """
     wanted = [pattern for pattern in patterns if not _negates(pattern)] or [EVERYTHING]
-    unwanted = [pattern[1:] for pattern in patterns if _negates(pattern)]
-    found = []
-    for file in files:
-        pattern = next((one for one in wanted if _matches(file, one)), None)
-        if pattern and not any(_matches(file, one) for one in unwanted):
-            found.append((file, pattern))
-    return tuple(found)
+    ordered = sorted(files)
+    found: dict[str, str] = {}
+    for pattern in (*wanted, *also):
+        for file in _glob(pattern).among(ordered):
+            found.setdefault(file, pattern)
+    for pattern in patterns:
+        if _negates(pattern) and found:
+            for file in list(_glob(pattern[1:]).among(sorted(found))):
+                del found[file]
+    return tuple(sorted(found.items()))
 
 
 def check(pattern: str) -> str:
     """Return the pattern; raises ValueError if it is no glob that could be matched."""
+    glob = pattern.removeprefix("!") if _negates(pattern) else pattern
+    if _negates(glob):
+        raise ValueError("not a glob that could be matched: it is negated twice")
     try:
-        _matches("any", pattern.removeprefix("!"))
-    except Exception as error:  # noqa: BLE001 (the library's own has no public name)
+        _ = Glob(glob).regex
+    except ValueError as error:
         raise ValueError(f"not a glob that could be matched: {error}") from None
     return pattern
 
@@ -37,5 +43,4 @@ def _negates(pattern: str) -> bool:
     return pattern.startswith("!") and not pattern.startswith("!(")
 
 
-def _matches(file: str, pattern: str) -> bool:
-    return glob.globmatch(file, pattern, flags=_FLAGS)
+_glob = lru_cache(maxsize=4096)(Glob)

@@ -8,7 +8,7 @@ from abreast.core.errors import UsageError
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
 from abreast.core.planner import Facts, decide, followed, order, removals
 from abreast.core.states import State
-from abreast.core.watch import decide as matching
+from abreast.deploy.changes import changes
 from abreast.deploy.ports import Ports
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import Abilities, Named
@@ -16,13 +16,17 @@ from abreast.platforms.interface import Abilities, Named
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asks for: ``release`` names one already built, ``since`` compares with another commit."""
+    """What a person asks for: ``release`` names one already built, ``since`` compares with another commit.
+
+    ``force``: also what did not change.
+    """
 
     kind: Kind = Kind.DEPLOY
     services: tuple[str, ...] = ()
     since: str | None = None
     release: str | None = None
     reason: str = ""
+    force: bool = False
 
 
 async def propose(ports: Ports, project: str, environment: Environment, request: Request) -> Plan:
@@ -111,27 +115,15 @@ async def _of_commit(
     live: Mapping[str, Live], running: frozenset[str],
 ) -> Plan:  # fmt: skip
     commit = await asyncio.to_thread(ports.source.commit)
+    bases = {name: request.since or one.commit for name, one in live.items()}
+    changed = await asyncio.to_thread(changes, ports.source, environment.services, bases, commit)
     facts = {
-        service.name: Facts(
-            live.get(service.name),
-            await asyncio.to_thread(_changed, ports, service, live.get(service.name), commit, request.since),
-            service.name in running,
-        )
+        service.name: Facts(live.get(service.name), changed[service.name], service.name in running, request.force)
         for service in environment.services
     }
     parts = decide(environment.services, facts, commit, request.services, _notes(ports, environment.services))
     parts += removals(live, facts, request.services)
     return _plan(ports, project, environment, request, "", commit, parts)
-
-
-def _changed(
-    ports: Ports, service: Service, live: Live | None, commit: str, since: str | None
-) -> Sequence[tuple[str, str]] | None:
-    base = ports.source.commit(since) if since else live.commit if live else None
-    if base is None or base == commit:
-        return ()
-    files = ports.source.changed(base, commit)
-    return None if files is None else matching(service.watch, files)
 
 
 def _of_release(

@@ -2,12 +2,18 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from abreast.core.errors import UsageError
 from abreast.source.interface import Source
+
+FETCH = 60.0
+"""Seconds that fetching one commit may take."""
+
+_SUBMODULE = "160000"
 
 
 class Git(Source):
@@ -44,12 +50,37 @@ class Git(Source):
         return tuple(files)
 
     def changed(self, since: str, commit: str) -> Sequence[str] | None:
-        """Return the files in which two commits differ, net; None when ``since`` is not in the repository."""
-        try:
-            found = self._git("diff", "--name-only", "--no-renames", "-z", "--relative", since, commit, "--", ".")
-        except _GitError:
+        """Return the files in which two commits differ, net; None when one of them is not to be had."""
+        if not self._has(since) and not self._fetched(since):
             return None
-        return tuple(name for name in found.split("\0") if name)
+        found: list[str] = []
+        for name, old, new in self._entries(since, commit):
+            found.append(name)
+            if old or new:
+                below = Git(self._folder / name).differing(old, new)
+                if below is None:
+                    return None
+                found += (f"{name}/{file}" for file in below)
+        return tuple(found)
+
+    def differing(self, old: str, new: str) -> Sequence[str] | None:
+        """Return the files in which two commits differ, where "" stands for none; None when they are not here."""
+        try:
+            return self.changed(old, new) if old and new else self.files(old or new)
+        except (_GitError, UsageError):
+            return None
+
+    def files(self, commit: str) -> Sequence[str]:
+        """Return the project's files as committed."""
+        top, prefix = self._place
+        return _names(self._git("-C", top, "ls-tree", "-r", "-z", "--name-only", f"{commit}:{prefix}"))
+
+    def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the content of those of the project's files that the commit has."""
+        _, prefix = self._place
+        asked = "".join(f"{commit}:{prefix and prefix + '/'}{name}\n" for name in names if "\n" not in name)
+        answer = self._git_bytes("cat-file", "--batch", given=asked.encode(errors="surrogateescape"))
+        return dict(_contents(answer, [name for name in names if "\n" not in name]))
 
     def checkout(self, commit: str, into: Path) -> None:
         """Put the project's files as committed into the new folder ``into``.
@@ -62,10 +93,24 @@ class Git(Source):
             top, prefix = self._place
             self._git("-C", top, "read-tree", f"{commit}:{prefix}", index=index)
             self._git("-C", top, "checkout-index", "--all", f"--prefix={into}/", index=index)
+            staged = self._git("-C", top, "ls-files", "--stage", "-z", index=index)
+            for name, module in _submodules(staged):
+                self._checkout_below(name, module, into)
         except _GitError as error:
             raise UsageError(f"git could not give the files of {commit[:7]}: {error}", next="git fsck") from error
         finally:
             index.unlink(missing_ok=True)
+
+    def _checkout_below(self, name: str, commit: str, into: Path) -> None:
+        if not (self._folder / name / ".git").exists():
+            raise UsageError(
+                f"the submodule {name} is not here, so that it cannot be a part of what is built",
+                need=f"its files at {commit[:7]}",
+                next="git submodule update --init --recursive",
+            )
+        with suppress(FileNotFoundError):
+            (into / name).rmdir()
+        Git(self._folder / name).checkout(commit, into / name)
 
     def author(self) -> str:
         """Return the name of the person at work here, "" if unknown."""
@@ -80,24 +125,90 @@ class Git(Source):
         top, prefix = self._git("rev-parse", "--show-toplevel", "--show-prefix").removesuffix("\n").split("\n")
         return top, prefix.rstrip("/")
 
+    def _entries(self, since: str, commit: str) -> Iterator[tuple[str, str, str]]:
+        """Yield each file that differs, and for a submodule the commits that it was and is at."""
+        told = self._git("diff", "--raw", "--no-renames", "--no-abbrev", "-z", "--relative", since, commit, "--", ".")
+        fields = iter(told.split("\0"))
+        for field, name in zip(fields, fields, strict=False):
+            old_mode, new_mode, old, new, _ = field.lstrip(":").split(" ")
+            yield name, old if old_mode == _SUBMODULE else "", new if new_mode == _SUBMODULE else ""
+
+    def _has(self, commit: str) -> bool:
+        try:
+            return bool(self._git("cat-file", "-e", f"{commit}^{{commit}}") or True)
+        except _GitError:
+            return False
+
+    def _fetched(self, commit: str) -> bool:
+        """Fetch a commit that a shallow clone lacks; its history is not needed for a net difference."""
+        try:
+            if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
+                return False
+            remote = self._git("remote").split("\n")[0]
+            self._git("fetch", "--quiet", "--no-tags", "--depth=1", remote, commit, timeout=FETCH)
+        except _GitError:
+            return False
+        return self._has(commit)
+
     def _inside(self) -> bool:
         try:
             return bool(self._git("rev-parse", "--git-dir"))
         except _GitError:
             return False
 
-    def _git(self, *arguments: str, index: Path | None = None) -> str:
+    def _git(self, *arguments: str, index: Path | None = None, timeout: float | None = None) -> str:
+        return self._git_bytes(*arguments, index=index, timeout=timeout).decode(errors="surrogateescape")
+
+    def _git_bytes(
+        self, *arguments: str, index: Path | None = None, timeout: float | None = None, given: bytes = b""
+    ) -> bytes:
         own = {"GIT_INDEX_FILE": str(index)} if index else {}
+        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **own}
         try:
             done = subprocess.run(
-                ["git", *arguments], cwd=self._folder, capture_output=True, check=False, env={**os.environ, **own}
+                ["git", *arguments],
+                cwd=self._folder,
+                input=given,
+                capture_output=True,
+                check=False,
+                env=env,
+                timeout=timeout,
             )
         except FileNotFoundError as error:
             raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
+        except subprocess.TimeoutExpired as error:
+            raise _GitError(f"git {arguments[0]}: no end after {timeout:g} s") from error
         if done.returncode != 0:
             raise _GitError(done.stderr.decode(errors="replace").strip())
-        return done.stdout.decode(errors="surrogateescape")
+        return done.stdout
 
 
 class _GitError(Exception):
     """Git said no."""
+
+
+def _names(told: str) -> Sequence[str]:
+    return tuple(name for name in told.split("\0") if name)
+
+
+def _submodules(staged: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and commit of each submodule in an index, as ``ls-files --stage`` tells it."""
+    for entry in _names(staged):
+        about, name = entry.split("\t", 1)
+        mode, commit, _ = about.split(" ")
+        if mode == _SUBMODULE:
+            yield name, commit
+
+
+def _contents(answer: bytes, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield what ``cat-file --batch`` answers, in the order of what it was asked (git-cat-file(1), BATCH OUTPUT)."""
+    at = 0
+    for name in names:
+        end = answer.index(b"\n", at)
+        head, at = answer[at:end].rsplit(b" ", 2), end + 1
+        if head[-1] == b"missing":
+            continue
+        size = int(head[-1])
+        if head[-2] == b"blob":
+            yield name, answer[at : at + size]
+        at += size + 1

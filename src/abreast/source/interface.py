@@ -1,7 +1,7 @@
 """The port of the source: which commit, what changed, and a clean copy of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -21,7 +21,18 @@ class Source(ABC):
 
     @abstractmethod
     def changed(self, since: str, commit: str) -> Sequence[str] | None:
-        """Return the files in which two commits differ, net; None when ``since`` is not in the repository."""
+        """Return the files in which two commits differ, net; None when one of them is not to be had.
+
+        A submodule that differs is named itself, and with the files in it that do.
+        """
+
+    @abstractmethod
+    def files(self, commit: str) -> Sequence[str]:
+        """Return the project's files as committed."""
+
+    @abstractmethod
+    def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the content of those of the project's files that the commit has."""
 
     @abstractmethod
     def checkout(self, commit: str, into: Path) -> None:

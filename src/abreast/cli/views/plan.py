@@ -38,6 +38,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "action": part.action.value,
                 "why": part.why,
                 "commit": part.commit,
+                "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed],
                 "notes": list(part.notes),
             }
             for part in plan.services
