@@ -22,6 +22,7 @@ from abreast.core.secrets import Secret
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports
 from abreast.deploy.session import Desk
+from abreast.gates.command import judge as judge_command
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.cloud.api import Api, Provider
@@ -115,6 +116,7 @@ class Place:
             platforms=self.platforms(environment),
             check=HttpCheck(),
             command=run_command,
+            gates={"run": judge_command},
             source=Git(self.root),
             artifacts=FolderArtifacts(self.state / "artifacts"),
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),

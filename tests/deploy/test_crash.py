@@ -28,6 +28,10 @@ MOST = 60
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
+    if moment == "after":  # one that waits for another, both behind a gate
+        project.config["services"]["frontend"]["needs"] = ["backend"]
+        project.config["gates"] = {"lint": "true"}
+        project.commit()
     project.deploy()
     killed = 0
     for number in range(1 + group, MOST, GROUPS):

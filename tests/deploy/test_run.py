@@ -81,7 +81,7 @@ def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None
     assert (found.what, found.cause, told, attempts) == (
         "stopped, since api failed",
         Cause.STOPPED,
-        ["started", "stopped"],
+        [],
         0,
     )
     found, _, attempts = outcome(tmp_path / "b", [], Chapter.TURN_BACK, failed)

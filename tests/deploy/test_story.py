@@ -98,7 +98,7 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
             for name in ("web", "api"):
                 ledger.built("v1", Part(name, "c" * 40, "sha256:1", service(name)))
             ports = Ports(
-                ledger, {"local": platform}, check, run_command, Git(tmp_path), Anything(tmp_path),
+                ledger, {"local": platform}, check, run_command, {}, Git(tmp_path), Anything(tmp_path),
                 Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, {}, lambda: "t",
             )  # fmt: skip
             ledger.plan(plan(on_failure))

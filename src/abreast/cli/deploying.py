@@ -28,10 +28,12 @@ from abreast.wiring import Place
 
 def request(
     *, services: tuple[str, ...] = (), since: str | None = None, release: str | None = None,
-    reason: str = "", back: bool = False, force: bool = False,
+    reason: str = "", back: bool = False, force: bool = False, skip: tuple[str, ...] = (),
 ) -> Request:  # fmt: skip
-    """Return what the options ask for."""
-    return Request(Kind.ROLLBACK if back else Kind.DEPLOY, services, since, release, reason, force)
+    """Return what the options ask for; raises UsageError where a gate is skipped without a reason."""
+    if skip and not reason.strip():
+        raise UsageError(f"--skip-gate {skip[0]} without a reason", need="--reason: it stands in the ledger")
+    return Request(Kind.ROLLBACK if back else Kind.DEPLOY, services, since, release, reason, force, skip)
 
 
 def plan(here: Path, name: str | None, wanted: Request, *, as_json: bool) -> int:
@@ -159,7 +161,9 @@ class _Desk:
             )
         if state is None:
             return 0
-        return 0 if state is good else state.exit_code
+        if state is good or self._shown is None:
+            return 0
+        return self._ledger.deployment(self._shown.deployment).exit_code
 
     async def _act(self, act: Callable[[Desk], Awaitable[State | None]]) -> State | None:
         desk = self._place.desk(self._environment, self._ledger, self.say, self._begin)

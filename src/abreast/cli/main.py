@@ -71,18 +71,20 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
 @service_option
 @click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
 @click.option("--release", metavar="V", help="Deploy a release that was built before.")
+@click.option("--skip-gate", "skip", multiple=True, metavar="G", help="Do not ask this gate; needs a reason.")
+@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
 @force_option
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Deploy the commit although files differ from it.")
 @json_option
 def deploy(
     environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
-    *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
+    skip: tuple[str, ...], reason: str, *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Deploy what changed, all services together, and turn back together if one fails."""
     from abreast.cli import deploying  # noqa: PLC0415
 
-    request = deploying.request(services=services, since=since, release=release, force=force)
+    request = deploying.request(services=services, since=since, release=release, force=force, skip=skip, reason=reason)
     return deploying.deploy(_here(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json)
 
 

@@ -47,7 +47,7 @@ def show(here: Path, id: str | None, *, watch: bool, as_json: bool) -> int:
         if watch and not one.state.final:
             screen = Screen(ledger, sys.stdout)
             asyncio.run(screen.follow(ledger.stored_plan(one.id)))
-            return ledger.deployment(one.id).state.exit_code
+            return ledger.deployment(one.id).exit_code
         events = ledger.events(one.id)
     if as_json:
         print(json.dumps(past.as_json(one, events), indent=2))

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 
 from abreast.config import schema
+from abreast.config.gates import gates
 from abreast.config.variables import references
 from abreast.config.yaml import Document
 from abreast.core.errors import Fault
+from abreast.core.gates import names
 from abreast.core.order import waves
 
 
 def crossed(document: Document, project: schema.Project) -> list[Fault]:
     """Return what is wrong although each part alone is right."""
-    return [*_services(document, project), *_needs(document, project)]
+    return [*_services(document, project), *_needs(document, project), *_gates(document, project)]
 
 
 def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
@@ -26,6 +28,21 @@ def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
             yield document.fault(path, "needed: `run` (a backend) or `build.output` (a frontend's folder)", at_key=True)
         if service.run is None and "instances" in service.model_fields_set:
             yield document.fault((*path, "instances"), "a frontend is a folder and has no instances", at_key=True)
+
+
+def _gates(document: Document, project: schema.Project) -> Iterator[Fault]:
+    tested = any(service.test for service in project.services.values())
+    if project.gates.coverage and not tested:
+        yield document.fault(("gates", "coverage"), "no service has a `test` that could report it", at_key=True)
+    if "test" in (project.gates.model_extra or {}):
+        yield document.fault(("gates", "test"), "tests are each service's own: services.….test", at_key=True)
+    known = names(tuple(gates(project)))
+    for name, environment in project.environments.items():
+        for number, gate in enumerate(environment.may_skip):
+            if gate not in known:
+                there = ", ".join(known) or "none is asked for"
+                path = ("environments", name, "may_skip", number)
+                yield document.fault(path, f"there is no gate {gate!r}; there are: {there}")
 
 
 def _needs(document: Document, project: schema.Project) -> Iterator[Fault]:

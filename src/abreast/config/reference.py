@@ -35,6 +35,21 @@ services:
 environments:
   local: {}
 """,
+    "Gates": """project: storefront
+services:
+  backend:
+    run: python -m app
+    test: pytest -q --cov --cov-report=xml --junitxml=junit.xml
+  frontend:
+    build: {run: npm ci && npm run build, output: dist}
+    test: {run: npm ci && npm test, coverage: coverage/lcov.info}
+gates:
+  coverage: {total: 70%, changed: 80%}
+  lint: {run: ruff check}
+environments:
+  staging: {may_skip: [lint]}
+  production: {}
+""",
     "Environment": """project: storefront
 services:
   backend: {run: python -m app}
@@ -84,8 +99,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "project": schema.Project,
     "service": schema.Service,
     "build": schema.Build,
+    "test": schema.Test,
     "health": schema.Health,
     "variable": schema.Variable,
+    "gates": schema.Gates,
+    "coverage": schema.Coverage,
+    "gate": schema.GateCommand,
     "environment": schema.Environment,
     "service in an environment": schema.InEnvironment,
 }

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from abreast.config import schema
 from abreast.config.checks import names_in
+from abreast.config.gates import gates
 from abreast.config.variables import filled, is_secret, missing, references
 from abreast.config.yaml import Document, Path
 from abreast.core.errors import ConfigError, Fault
@@ -38,6 +39,8 @@ class Resolver:
             described.settle,
             described.drain,
             OnFailure(described.on_failure or self.project.on_failure),
+            tuple(gates(self.project)),
+            tuple(described.may_skip),
         )
 
     def faults(self) -> list[Fault]:

@@ -94,21 +94,88 @@ def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return str(value) if isinstance(value, int | float) else value
 
 
+def _percent(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+    number = float(found[1]) if found else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 100:
+        raise ValueError("needed: a percentage such as 70%")
+    return float(number)
+
+
+def _coverage(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+    if value is True:
+        return {}
+    return {"total": value} if isinstance(value, str | int | float) else value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+Percent = Annotated[
+    float, BeforeValidator(_percent), WithJsonSchema({"type": ["string", "number"], "examples": ["70%", 70]})
+]
+Glob = Annotated[str, Field(min_length=1), AfterValidator(as_glob)]
+Globs = Annotated[
+    list[Glob], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(default_factory=list)
+]
 Variables = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text | Variable],
     Field(default_factory=dict),
 ]
 
 
+class Test(Part):
+    """A service's tests: a command that runs in a clean checkout, beside the build.
+
+    It has what abreast's own environment has of `PATH` and the like, `CI=true`, and what `env` names: none of the
+    service's variables, so that a test never meets the data of production.
+    """
+
+    run: Command = Field(description="The command; it fails where it ends with another code than 0.")
+    reports: Globs = Field(description="Its JUnit XML; files with the usual names where none is given.")
+    coverage: Globs = Field(
+        description="Its coverage report: Cobertura, lcov, coverage.py's JSON, Istanbul's summary; files with the "
+        "usual names where none is given."
+    )
+    timeout: Duration = Field(900.0, description="How long it may take.")
+    env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")
+
+
+class Coverage(Part):
+    """How much of the lines tests must reach, in percent; a report that is missing, stale or empty fails."""
+
+    total: Percent = Field(70.0, description="Of all lines that the report knows.")
+    changed: Percent | None = Field(None, description="Of the lines that changed since what is live.")
+
+
+class GateCommand(Part):
+    """A command that must succeed, such as a linter or a type checker; it runs in a clean checkout."""
+
+    run: Command = Field(description="The command; it fails where it ends with another code than 0.")
+    timeout: Duration = Field(900.0, description="How long it may take.")
+    env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")
+
+
+class Gates(BaseModel):
+    """What must hold before anything is brought up; each other key is a command, such as `lint: {run: ruff check}`.
+
+    Tests are each service's `test`.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[Annotated[str, Field(pattern=NAME)], Annotated[GateCommand, _shorthand("run")]]
+
+    coverage: Annotated[Coverage, BeforeValidator(_coverage)] | None = Field(
+        None, description="What the tests' coverage must be; a percentage is its `total`, `true` asks for 70%."
+    )
+
+
 class Service(Part):
     """One deployable part: with `run` a backend, without it a frontend, which is a folder."""
 
-    watch: list[Annotated[str, Field(min_length=1), AfterValidator(as_glob)]] = Field(
+    watch: list[Glob] = Field(
         default_factory=list,
         description="Globs of the files whose change deploys it; all files where none is given.",
     )
-    uses: list[Annotated[str, Field(min_length=1), AfterValidator(as_glob)]] = Field(
+    uses: list[Glob] = Field(
         default_factory=list,
         description="Globs of what else it is made from, such as shared code; packages of its workspace and lock files "
         "are found by themselves.",
@@ -117,6 +184,7 @@ class Service(Part):
     build: Annotated[Build, _shorthand("run")] = Field(Build(), description="How it is built; a text is its `run`.")
     run: Command | None = Field(None, description="The command that listens on `$PORT`; the shell's.")
     instances: int = Field(2, ge=1, le=64, description="How many processes of it run side by side.")
+    test: Annotated[Test, _shorthand("run")] | None = Field(None, description="Its tests; a text is their `run`.")
     health: Annotated[Health, _shorthand("path")] = Field(Health(), description="Its health; a text is its `path`.")
     env: Variables = Field(description="Variables for its build and its processes.")
 
@@ -139,6 +207,9 @@ class Environment(BaseModel):
     settle: Duration = Field(10.0, description="How long the new version is watched before the old one goes.")
     drain: Duration = Field(30.0, description="How long requests in flight may take to finish on the old version.")
     on_failure: OnFailure | None = Field(None, description="Who turns back when a service fails after the turn.")
+    may_skip: list[str] = Field(
+        default_factory=list, description="Gates that `--skip-gate` may leave out here, with a reason."
+    )
 
 
 class Project(Part):
@@ -153,3 +224,4 @@ class Project(Part):
         Annotated[Environment, BeforeValidator(lambda value: {} if value is None else value)],
     ] = Field(min_length=1, description="The environments, by name.")
     on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")
+    gates: Gates = Field(default_factory=Gates, description="What must hold before anything is brought up.")

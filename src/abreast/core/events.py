@@ -18,6 +18,7 @@ class What(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     NOTE = "note"
+    JUDGED = "judged"
     RETRY = "retry"
     RESUMED = "resumed"
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from abreast.core.gates import Gate
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -64,13 +66,18 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish."""
+    """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish.
+
+    ``gates`` are asked before anything is brought up; ``may_skip`` names those that a person may skip.
+    """
 
     name: str
     services: tuple[Service, ...]
     settle: float = 10.0
     drain: float = 30.0
     on_failure: OnFailure = OnFailure.TOGETHER
+    gates: tuple[Gate, ...] = ()
+    may_skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,7 @@ class Plan:
     on_failure: OnFailure
     reason: str = ""
     author: str = ""
+    gates: tuple[Gate, ...] = ()
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:
@@ -192,6 +200,7 @@ class Chapter(StrEnum):
     """The parts of the story, in order."""
 
     PLAN = "plan"
+    GATES = "gates"
     BUILD = "build"
     STAGE = "stage"
     CHECK = "check"
@@ -202,9 +211,10 @@ class Chapter(StrEnum):
 
 
 class Cause(StrEnum):
-    """What a failure came from: the thing itself, another's failure, or a person's request."""
+    """What a failure came from: the thing itself, a gate that said no, another's failure, or a person's request."""
 
     FAULT = "fault"
+    REFUSED = "refused"
     STOPPED = "stopped"
     CANCELLED = "cancelled"
 

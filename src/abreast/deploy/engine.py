@@ -5,11 +5,12 @@ whoever shares the file, so sharing it between environments would let one proces
 """
 
 import asyncio
+import contextvars
 import json
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -112,6 +113,12 @@ class Engine:
         """
         handle = await self._start(name, id, *arguments)
         return partial(handle.get_result, polling_interval_sec=0.05)
+
+    async def ended(self, prefix: str) -> Mapping[str, Json]:
+        """Return what workflows returned that are over and whose id begins so; no step: it is asked anew each time."""
+        ask = DBOS.list_workflows_async(workflow_id_prefix=prefix, status="SUCCESS", load_input=False)
+        found = await asyncio.get_running_loop().create_task(ask, context=contextvars.Context())
+        return {one.workflow_id: one.output for one in found}
 
     async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         """Run ``work`` once and record what it returned; a recorded step is not run again."""

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from abreast.core.errors import UsageError
+from abreast.core.errors import RefusedError, UsageError
+from abreast.core.gates import Gate, names, wanted
 from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
 from abreast.core.planner import Facts, decide, followed, order, removals
 from abreast.core.states import State
@@ -18,7 +19,7 @@ from abreast.platforms.interface import Abilities, Named
 class Request:
     """What a person asks for: ``release`` names one already built, ``since`` compares with another commit.
 
-    ``force``: also what did not change.
+    ``force``: also what did not change. ``skip`` names gates that are not asked, for the ``reason``.
     """
 
     kind: Kind = Kind.DEPLOY
@@ -27,6 +28,7 @@ class Request:
     release: str | None = None
     reason: str = ""
     force: bool = False
+    skip: tuple[str, ...] = ()
 
 
 async def propose(ports: Ports, project: str, environment: Environment, request: Request) -> Plan:
@@ -45,7 +47,29 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
     parts = followed(plan.services, _leads(ports, plan.services))
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in parts))))
     _in_order(plan)
-    return plan
+    return replace(plan, gates=_gates(environment, request, plan))
+
+
+def _gates(environment: Environment, request: Request, plan: Plan) -> tuple[Gate, ...]:
+    """Return the gates of the plan; the way back has none, and what was built before was tested then.
+
+    Raises UsageError for a gate that there is not, RefusedError for one that must not be skipped.
+    """
+    known = names(environment.gates)
+    for name in request.skip:
+        if name not in known:
+            raise UsageError(f"there is no gate {name!r}", need=f"one of: {', '.join(known) or 'none is asked for'}")
+        if name not in environment.may_skip:
+            raise RefusedError(
+                f"the gate {name} must not be skipped in {environment.name}",
+                need=f"one of may_skip: {', '.join(environment.may_skip) or 'none'}",
+                next=f"mend what it found, or add it to may_skip of {environment.name} in abreast.yml",
+            )
+    if request.kind is Kind.ROLLBACK:
+        return ()
+    built = [part.name for part in plan.rollouts if part.artifact is None]
+    reason = f"{plan.author or '?'}: {request.reason}"
+    return wanted(environment.gates, built, request.skip, reason) if plan.rollouts else ()
 
 
 def _in_order(plan: Plan) -> None:

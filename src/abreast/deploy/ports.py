@@ -9,6 +9,7 @@ from abreast.checks.interface import Check
 from abreast.commands.interface import Runner
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
+from abreast.gates.interface import Judge
 from abreast.ledger.interface import Ledger
 from abreast.platforms.interface import Platform
 from abreast.source.interface import Source
@@ -27,13 +28,14 @@ class Ports:
     """The seams of one environment.
 
     ``reveal`` looks up the values of a service's secrets; ``inherited`` is what every child's environment
-    begins with; ``now`` is the time as an ISO 8601 text.
+    begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is the time as an ISO 8601 text.
     """
 
     ledger: Ledger
     platforms: Mapping[str, Platform]
     check: Check
     command: Runner
+    gates: Mapping[str, Judge]
     source: Source
     artifacts: Artifacts
     folders: Folders

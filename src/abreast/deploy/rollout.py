@@ -25,7 +25,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
     made = await run.chapter(Chapter.BUILD, lambda: build(run, part), Part, part.name)
     if isinstance(made, Failure):
         return made
-    await _others_first(run, part)
+    await _gates_and_others_first(run, part)
     version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
     if isinstance(version, Failure):
         return version
@@ -33,8 +33,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
         failure := await run.chapter(Chapter.CHECK, lambda: check(run, part, version), None, part.name)
     ):
         return failure
-    run.candidates[part.name] = version
-    run.staged[part.name].set()
+    run.arrived(version)
     return version
 
 
@@ -43,9 +42,10 @@ def comes_without_users(run: Run, part: ServicePlan) -> bool:
     return run.ports.platforms[part.service.platform].abilities(part.service).candidates
 
 
-async def _others_first(run: Run, part: ServicePlan) -> None:
-    """Wait for the candidates that this one waits for, or until the deployment stops."""
-    needed = [run.staged[name] for name in waits_for(part, run.plan.rollouts) if name in run.staged]
+async def _gates_and_others_first(run: Run, part: ServicePlan) -> None:
+    """Wait for all gates and for the candidates that this one waits for, or until the deployment stops."""
+    others = [run.staged[name] for name in waits_for(part, run.plan.rollouts) if name in run.staged]
+    needed = [event for event in (run.gated, *others) if not event.is_set()]
     if not needed:
         return
     ready = asyncio.ensure_future(_all(needed))

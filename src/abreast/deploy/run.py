@@ -23,7 +23,7 @@ LOOKS = 50
 """Looks a second over all services: looking must not take the machine from what is looked at."""
 
 _LONG = frozenset({Chapter.STAGE, Chapter.TURN})
-_STOPPABLE = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
+_STOPPABLE = frozenset({Chapter.GATES, Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
 
 
 class Halt:
@@ -64,9 +64,24 @@ class Run:
         self.pause = max(0.25, len(plan.rollouts) / LOOKS)
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self.candidates: dict[str, Version] = {}
+        self.gated = asyncio.Event()
+        self._passed = set[str]()
+        self.passed()
+        self.recalling: asyncio.Future[None] | None = None
         self._engine = engine
         self._attempt = attempt
         self._records = Together(self._record)
+
+    def passed(self, *gates: str) -> None:
+        """Note gates that let the deployment through; when all have, ``gated`` is set."""
+        self._passed.update(gates)
+        if len(self._passed) == len(self.plan.gates):
+            self.gated.set()
+
+    def arrived(self, candidate: Version) -> None:
+        """Note a candidate that is ready for users, for those that wait for it."""
+        self.candidates[candidate.service] = candidate
+        self.staged[candidate.service].set()
 
     async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
         """Record an event of this deployment, once."""
@@ -84,9 +99,9 @@ class Run:
 
         return tell
 
-    async def enter(self, state: State, text: str = "", **data: object) -> None:
-        """Move the deployment to a state."""
-        await self.tell(f"state/{state}", What.STATE, text, state=state, data=data)
+    async def enter(self, state: State, text: str = "", chapter: Chapter | None = None, **data: object) -> None:
+        """Move the deployment to a state, and to the chapter that brought it there, where that is not the last."""
+        await self.tell(f"state/{state}", What.STATE, text, state=state, chapter=chapter, data=data)
 
     async def chapter(
         self,
@@ -104,6 +119,8 @@ class Run:
         key = "/".join(filter(None, (service, chapter, turn)))
 
         async def step() -> Json:
+            if chapter in _STOPPABLE and (stopping := self.halt.stopping(chapter, service)):
+                return {"failure": dump(stopping)}
             await self.tell(f"{key}/started", What.STARTED, service=service, chapter=chapter)
             outcome = await self._attempt_it(chapter, key, work, service)
             await self._tell_end(key, chapter, service, outcome)
@@ -120,7 +137,7 @@ class Run:
 
     async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object) -> None:
         for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
-            what = What.FAILED if failure.cause is Cause.FAULT else What.STOPPED
+            what = What.FAILED if failure.cause in {Cause.FAULT, Cause.REFUSED} else What.STOPPED
             whose = failure.service or service
             data = {"log": list(failure.log)}
             end = f"{key}/{whose}/failed"
@@ -131,8 +148,6 @@ class Run:
     async def _attempt_it(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
     ) -> T | Failure:
-        if chapter in _STOPPABLE and (stopping := self.halt.stopping(chapter, service)):
-            return stopping
         try:
             return await self._retrying(chapter, key, work, service)
         except StateError:

@@ -10,10 +10,12 @@ from functools import partial
 
 from abreast.core.codec import dump, load
 from abreast.core.events import What
-from abreast.core.model import Action, Cause, Chapter, Failure, Plan, Version
+from abreast.core.gates import Gate
+from abreast.core.model import Action, Cause, Chapter, Failure, Plan, ServicePlan, Version
 from abreast.core.states import State
 from abreast.core.wayback import way_back
 from abreast.deploy.engine import Engine, Json
+from abreast.deploy.judge import judge
 from abreast.deploy.ports import Ports
 from abreast.deploy.rollout import rollout
 from abreast.deploy.run import Run, only_failures
@@ -23,6 +25,7 @@ from abreast.ledger.interface import Part
 
 DEPLOYMENT = "deployment"
 ROLLOUT = "rollout"
+GATE = "gate"
 WAY_BACK = "way-back"
 
 
@@ -35,6 +38,7 @@ class Story:
         self._runs: dict[str, Run] = {}
         engine.register(DEPLOYMENT, self.deployment)
         engine.register(ROLLOUT, self.rollout)
+        engine.register(GATE, self.gate)
         engine.register(WAY_BACK, self.way_back_again)
 
     def run(self, plan: Plan, attempt: str = "") -> Run:
@@ -44,14 +48,30 @@ class Story:
     async def _run(self, deployment: str, attempt: str = "") -> Run:
         """Return a deployment's run; the engine knows its id only, the ledger its plan."""
         known = self._runs.get(deployment + attempt)
-        return known or self.run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
+        run = known or self.run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
+        run.recalling = run.recalling or asyncio.ensure_future(self._recall(run))
+        await run.recalling
+        return run
+
+    async def _recall(self, run: Run) -> None:
+        """Learn what gates and rollouts came to that ended in an earlier process: they are not run again here."""
+        events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
+        if not any(event.state is State.RUNNING for event in events):
+            return
+        ended = await self.engine.ended(f"{run.plan.deployment}/")
+        for gate in run.plan.gates:
+            if (id_ := _gate_id(run, gate)) in ended:
+                _note(run, load(Failure | None, ended[id_]), gate)
+        for part in run.plan.rollouts:
+            if (id_ := _rollout_id(run, part)) in ended:
+                _note(run, load(Version | Failure, ended[id_]))
 
     async def deployment(self, id: str) -> str:
         """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
         run = await self._run(id)
         await run.enter(State.RUNNING)
         await self._keep_unchanged(run)
-        candidates = await self._candidates(run)
+        candidates = await self._candidates_behind_gates(run)
         if failures := only_failures(candidates):
             return await self._give_up(run, failures)
         versions = {found.service: found for found in candidates if isinstance(found, Version)}
@@ -66,12 +86,24 @@ class Story:
         part = next(part for part in run.plan.rollouts if part.name == name)
         return dump(await rollout(run, part), Version | Failure)
 
-    async def _candidates(self, run: Run) -> list[Version | Failure]:
+    async def gate(self, id: str, key: str) -> Json:
+        """One gate; candidates are built beside it, and brought up when all have let the deployment through."""
+        run = await self._run(id)
+        gate = next(gate for gate in run.plan.gates if gate.key == key)
+        failure = await run.chapter(Chapter.GATES, lambda: judge(run, gate), None, gate.service, turn=gate.name)
+        _note(run, failure, gate)
+        return dump(failure, Failure | None)
+
+    async def _candidates_behind_gates(self, run: Run) -> list[Version | Failure]:
+        """Ask all gates and bring all candidates up; what a gate refused comes first."""
         id_ = run.plan.deployment
-        children = [
-            await self.engine.child(ROLLOUT, f"{id_}/{part.name}", id_, part.name) for part in run.plan.rollouts
+        gates = [await self.engine.child(GATE, _gate_id(run, gate), id_, gate.key) for gate in run.plan.gates]
+        rollouts = [
+            await self.engine.child(ROLLOUT, _rollout_id(run, part), id_, part.name) for part in run.plan.rollouts
         ]
-        return [load(Version | Failure, await ended()) for ended in children]
+        judged = [load(Failure | None, await ended()) for ended in gates]
+        candidates = [load(Version | Failure, await ended()) for ended in rollouts]
+        return [*(failure for failure in judged if failure), *candidates]
 
     async def _keep_unchanged(self, run: Run) -> None:
         """Make what is live of a service that does not change a part of the release."""
@@ -105,6 +137,9 @@ class Story:
 
     async def _give_up(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
         """Put everything back as it was; ``turned`` where users may have been moved."""
+        if failures[0].cause is Cause.REFUSED:  # nothing is brought up before all gates have passed
+            await run.enter(State.TURNING_BACK, _because(failures))
+            return await self._end(run, failures)
         names = [part.name for part in run.plan.changes]
         if stuck := await self._turn_back(run, failures, names, turned=turned):
             return await self._stuck(run, stuck)
@@ -149,8 +184,27 @@ class Story:
         state = back if failures else State.SUCCEEDED
         work = self.ports.folders.work / run.plan.deployment
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-        await run.enter(state, _because(failures))
+        refused = Chapter.GATES if failures and failures[0].cause is Cause.REFUSED else None
+        await run.enter(state, _because(failures), refused)
         return state.value
+
+
+def _gate_id(run: Run, gate: Gate) -> str:
+    return f"{run.plan.deployment}/gates/{gate.key}"
+
+
+def _rollout_id(run: Run, part: ServicePlan) -> str:
+    return f"{run.plan.deployment}/{part.name}"
+
+
+def _note(run: Run, outcome: Version | Failure | None, gate: Gate | None = None) -> None:
+    """Tell those that wait what a gate or a rollout came to."""
+    if isinstance(outcome, Failure):
+        run.halt.set(outcome)
+    elif isinstance(outcome, Version):
+        run.arrived(outcome)
+    elif gate:
+        run.passed(gate.key)
 
 
 def _because(failures: Sequence[Failure]) -> str:

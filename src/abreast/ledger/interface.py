@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.model import Chapter, Kind, Live, Plan, Service
 from abreast.core.states import State
@@ -25,6 +26,12 @@ class Deployment:
     finished: str | None
     author: str
     reason: str
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that followed the deployment here exits with: 3 where a gate said no."""
+        refused = self.state is State.TURNED_BACK and self.chapter is Chapter.GATES
+        return RefusedError.exit_code if refused else self.state.exit_code
 
 
 @dataclass(frozen=True, slots=True)

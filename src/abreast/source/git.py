@@ -1,8 +1,9 @@
 """Git, by its own command."""
 
 import os
+import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ FETCH = 60.0
 """Seconds that fetching one commit may take."""
 
 _SUBMODULE = "160000"
+_HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
 class Git(Source):
@@ -69,6 +71,14 @@ class Git(Source):
             return self.changed(old, new) if old and new else self.files(old or new)
         except (_GitError, UsageError):
             return None
+
+    def changed_lines(self, since: str, commit: str) -> Mapping[str, frozenset[int]] | None:
+        """Return by file the lines, from 1, that are new or other in ``commit``; None as for ``changed``."""
+        if not self._has(since) and not self._fetched(since):
+            return None
+        form = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=", "--dst-prefix=")
+        told = self._git("-c", "core.quotePath=false", "diff", *form, "--relative", since, commit, "--", ".")
+        return {file: frozenset(lines) for file, lines in _lines(told.split("\n")).items()}
 
     def files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
@@ -189,6 +199,19 @@ class _GitError(Exception):
 
 def _names(told: str) -> Sequence[str]:
     return tuple(name for name in told.split("\0") if name)
+
+
+def _lines(diff: Iterable[str]) -> dict[str, set[int]]:
+    """Return the lines that a diff without context adds, by file."""
+    found: dict[str, set[int]] = {}
+    file = ""
+    for line in diff:
+        if line.startswith("+++ "):
+            file = line[4:].rstrip("\t")
+        elif hunk := _HUNK.match(line):
+            first, count = int(hunk[1]), int(hunk[2] or 1)
+            found.setdefault(file, set()).update(range(first, first + count))
+    return found
 
 
 def _submodules(staged: str) -> Iterator[tuple[str, str]]:

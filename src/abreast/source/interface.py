@@ -27,6 +27,10 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def changed_lines(self, since: str, commit: str) -> Mapping[str, frozenset[int]] | None:
+        """Return by file the lines, from 1, that are new or other in ``commit``; None as for ``changed``."""
+
+    @abstractmethod
     def files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
 

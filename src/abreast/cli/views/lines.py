@@ -11,6 +11,7 @@ _WORDS = {
     What.FAILED: "FAILED",
     What.STOPPED: "stopped",
     What.RETRY: "again",
+    What.JUDGED: "",
 }
 
 
@@ -18,7 +19,7 @@ def lines(event: Event) -> Iterator[str]:
     """Yield the lines that tell an event; a failure's last log lines come after it, indented."""
     time = datetime.fromisoformat(event.at).astimezone().strftime("%H:%M:%S")
     who = event.service or "all"
-    if event.chapter is None:
+    if event.state or event.chapter is None:
         state = f"{event.state}" if event.state else event.what.value
         yield f"{time}  {state}{': ' if event.text else ''}{event.text}".rstrip()
         return

@@ -21,6 +21,11 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
+    if plan.gates:
+        yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
+        for gate in plan.gates:
+            if gate.skipped is not None:
+                yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
     waves = order(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
@@ -43,5 +48,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for part in plan.services
         },
+        "gates": [
+            {"name": gate.name, "service": gate.service, "run": gate.run, "skipped": gate.skipped}
+            for gate in plan.gates
+        ],
         "order": dump(order(plan.rollouts), tuple[tuple[str, ...], ...]),
     }

@@ -1,0 +1,145 @@
+"""Gates: what must hold before users are touched, and what was found; every judgement is data."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+TEST, COVERAGE = "test", "coverage"
+
+
+class Severity(StrEnum):
+    """How bad a finding is, from the least on."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """Its place, so that severities can be compared."""
+        return list(Severity).index(self)
+
+
+class Verdict(StrEnum):
+    """What a gate says; ``unknown``: it could not look, so that it may be either."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+class Scan(StrEnum):
+    """What is looked for in a security gate."""
+
+    SECRETS = "secrets"
+    DEPENDENCIES = "dependencies"
+    CODE = "code"
+    WORKFLOWS = "workflows"
+    DOCKERFILES = "dockerfiles"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Parts of a hundred of the lines that tests must reach: of all, and of those that changed since what is live.
+
+    ``skipped``: who does not ask for it, and why.
+    """
+
+    total: float = 70.0
+    changed: float | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One thing that must hold; with ``run`` a command that must succeed, with ``scan`` something looked for.
+
+    ``service``: whose it is, None for the project's. ``reports`` and ``coverage`` are globs of what the command
+    writes, where its usual places are not meant; ``threshold`` is asked of its coverage. ``block``: from which severity
+    on a finding counts; ``unknown``: whether it passes although nobody could look. ``skipped``: who skips it, and why.
+    """
+
+    name: str
+    service: str | None = None
+    run: str | None = None
+    timeout: float = 900.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    reports: tuple[str, ...] = ()
+    coverage: tuple[str, ...] = ()
+    threshold: Threshold | None = None
+    scan: Scan | None = None
+    block: Severity = Severity.LOW
+    unknown: bool = False
+    skipped: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other gates of a deployment."""
+        return f"{self.name}/{self.service}" if self.service else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a gate found, and where."""
+
+    rule: str
+    message: str
+    severity: Severity = Severity.HIGH
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.severity}  {where}{'  ' if where else ''}{self.rule}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a gate said, and ``why``; ``lines`` show what was found, for a person; ``figures`` what was measured."""
+
+    gate: str
+    verdict: Verdict
+    why: str = ""
+    lines: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the deployment stops here."""
+        return self.verdict in {Verdict.FAILED, Verdict.UNKNOWN}
+
+
+def wanted(gates: Sequence[Gate], built: Collection[str], skips: Collection[str], reason: str) -> tuple[Gate, ...]:
+    """Return the gates of a deployment: of the services that are ``built``, those of all if any is.
+
+    Those in ``skips`` are marked with the reason; scans are asked of whatever goes out.
+    """
+    meant = [gate for gate in gates if gate.scan or (gate.service in built if gate.service else built)]
+    return tuple(_marked(gate, skips, reason) for gate in meant)
+
+
+def _marked(gate: Gate, skips: Collection[str], reason: str) -> Gate:
+    """Return the gate with what is skipped of it; the coverage that a test command reports is a gate of its own."""
+    if COVERAGE in skips and gate.threshold:
+        gate = replace(gate, threshold=replace(gate.threshold, skipped=reason))
+    return replace(gate, skipped=reason) if gate.name in skips else gate
+
+
+def unasked(gate: Gate) -> tuple[Judgement, ...]:
+    """Return what stands in the record of a gate that is skipped; coverage is not known without its tests."""
+    judged = [Judgement(gate.name, Verdict.SKIPPED, gate.skipped or "")]
+    if gate.threshold and gate.threshold.skipped is None:
+        judged.append(Judgement(COVERAGE, Verdict.UNKNOWN, f"{gate.name} was skipped, which would have told it"))
+    elif gate.threshold:
+        judged.append(Judgement(COVERAGE, Verdict.SKIPPED, gate.threshold.skipped or ""))
+    return tuple(judged)
+
+
+def names(gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Return the names by which gates are skipped."""
+    found = [name for gate in gates for name in (gate.name, *([COVERAGE] if gate.threshold else []))]
+    return tuple(dict.fromkeys(found))

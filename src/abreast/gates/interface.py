@@ -1,0 +1,37 @@
+"""The port that every gate fills: one look at what would go out, and what it amounts to."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from abreast.core.gates import Gate, Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended: ``why`` is "" when it succeeded; ``tail`` holds its last lines."""
+
+    why: str
+    tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a gate looks at: ``room``, a clean checkout of the commit that is this gate's own.
+
+    ``command`` runs a text there, with variables beside the usual ones, and logs it. ``changed``: the lines that the
+    commit changed, by file; None where that cannot be told.
+    """
+
+    room: Path
+    command: Callable[[str, Mapping[str, str], float], Awaitable[Outcome]] = field(repr=False)
+    changed: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
+
+
+class Judge(Protocol):
+    """Looks once; never raises for what it finds."""
+
+    async def __call__(self, gate: Gate, scene: Scene) -> tuple[Judgement, ...]:
+        """Return what the gate says; a command's coverage is judged beside it."""
+        ...

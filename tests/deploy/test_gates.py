@@ -1,0 +1,191 @@
+"""Gates: nothing comes up that a test, its coverage or a command of the project's said no to."""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from project import Project, finished
+
+FAILING = """<testsuites><testsuite name="api" tests="2" failures="1"><testcase classname="api.test_orders" name="test_total">
+<failure message="assert 3 == 4">Traceback</failure></testcase><testcase classname="api" name="ok"/></testsuite></testsuites>"""
+
+
+def lcov(covered: int, valid: int = 1000) -> str:
+    """A report of one file, of which so many lines are reached."""
+    lines = "".join(f"DA:{number},{int(number <= covered)}\\n" for number in range(1, valid + 1))
+    return f"SF:app.py\\n{lines}end_of_record\\n"
+
+
+def writes(name: str, text: str) -> str:
+    """A command that writes a file."""
+    return f"printf '{text}' > {name}"
+
+
+def judged(project: Project) -> dict[tuple[str, str | None], tuple[str, str]]:
+    """What each gate of the latest deployment said, by its name and service."""
+    events: list[dict[str, Any]] = project.latest()["events"]
+    told = [event for event in events if event["what"] == "judged"]
+    return {(one["data"]["gate"], one["service"]): (one["data"]["verdict"], one["data"]["why"]) for one in told}
+
+
+def test_gates_pass_beside_the_build(project: Project) -> None:
+    services = project.config["services"]
+    services["backend"]["test"] = (
+        f"{writes('junit.xml', '<testsuite><testcase/></testsuite>')}; {writes('lcov.info', lcov(700))}"
+    )
+    services["frontend"]["test"] = f"test -f app.py && test ! -e dist && {writes('lcov.info', lcov(1000))}"
+    project.config["gates"] = {"coverage": True, "lint": "test $CI = true"}
+    commit = project.commit()
+    plan = json.loads(project.run("plan", "--json").stdout)
+    assert [(one["name"], one["service"]) for one in plan["gates"]] == [
+        ("test", "frontend"), ("test", "backend"), ("lint", None),
+    ]  # fmt: skip
+    told = project.deploy().stdout
+    assert "gates: test/frontend ∥ test/backend ∥ lint" in told
+    assert judged(project) == {
+        ("test", "backend"): ("passed", "1 tests, 0 failed"), ("test", "frontend"): ("passed", ""),
+        ("coverage", "backend"): ("passed", "70.0 % of lines (700 of 1000; needed: 70 %)"),
+        ("coverage", "frontend"): ("passed", "100.0 % of lines (1000 of 1000; needed: 70 %)"),
+        ("lint", None): ("passed", ""),
+    }  # fmt: skip
+    assert project.served() == {"frontend": commit, "backend": commit}
+    assert not list((project.folder / ".abreast" / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        (writes("lcov.info", lcov(699)), "coverage: 69.9 % of lines (699 of 1000; needed: 70 %)"),
+        ("true", "`true` wrote no report"),
+        ("true # stale", "old/lcov.info is there, but was not written by `true # stale`"),
+        (writes("lcov.info", ""), "lcov.info: not a coverage report"),
+        (writes("lcov.info", "SF:a\\nend_of_record\\n"), "lcov.info names no line that tests could reach"),
+        (f"{writes('lcov.info', lcov(1000))}; exit 3", "test: `printf"),
+        (f"{writes('lcov.info', lcov(1000))}; {writes('junit.xml', FAILING)}", "test: 2 tests, 1 failed"),
+        ("sleep 60", "no end after 1 s"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: Project, test: str, told: str) -> None:
+    project.deploy()
+    before = project.served()
+    project.config["services"]["backend"]["test"] = {"run": test, "timeout": "1s" if "sleep" in test else "1m"}
+    project.config["gates"] = {"coverage": "70%"}
+    if "stale" in test:
+        (project.folder / "old").mkdir()
+        (project.folder / "old" / "lcov.info").write_text("SF:a\nDA:1,1\nend_of_record\n")
+    project.commit()
+    done = project.deploy(code=3)
+    assert told in done.stdout
+    assert project.served() == before
+    latest = project.latest()
+    assert (latest["state"], latest["chapter"]) == ("turned-back", "gates")
+    assert not [event for event in latest["events"] if event["chapter"] == "stage"]
+    if "failure" in test:
+        assert "api.test_orders test_total  assert 3 == 4" in done.stdout
+        assert "ended as if all were well" in done.stdout
+    assert "mend it, commit" in done.stdout
+
+
+def test_only_the_changed_lines_can_be_asked_for(project: Project) -> None:
+    app = project.app("    return 200, {}\n")
+    project.commit(app_py=app)
+    project.deploy()
+    report = f"import json; n = {len(app.splitlines()) + 1}; print('SF:' + __import__('os').getcwd() + '/app.py');"
+    report += "[print(f'DA:{i},{int(i < n - HIT)}') for i in range(1, n + 1)]; print('end_of_record')"
+    (project.folder / "report.py").write_text(report.replace("HIT", "1"))
+    project.config["services"]["backend"]["test"] = f"{sys.executable} report.py > lcov.info"
+    project.config["gates"] = {"coverage": {"total": "70%", "changed": "100%"}}
+    project.commit(app_py=app + "\n# new\n")
+    assert "0.0 % of changed lines (0 of 1; needed: 100 %)" in project.deploy(code=3).stdout
+    (project.folder / "report.py").write_text(report.replace("HIT", "-1"))
+    project.commit()
+    project.deploy()
+    assert "100.0 % of changed lines (1 of 1" in judged(project)["coverage", "backend"][1]
+
+
+def test_a_gate_is_skipped_only_where_it_may_be_and_with_a_reason(project: Project) -> None:
+    project.config["services"]["backend"]["test"] = writes("lcov.info", lcov(699))
+    project.config["gates"] = {"coverage": "70%", "lint": "false"}
+    project.commit()
+    assert "must not be skipped in local" in project.deploy("--skip-gate", "coverage", "--reason", "x", code=3).stderr
+    project.config["environments"]["local"]["may_skip"] = ["coverage", "lint"]
+    commit = project.commit()
+    assert "without a reason" in project.deploy("--skip-gate", "lint", code=2).stderr
+    assert "there is no gate 'lnit'" in project.deploy("--skip-gate", "lnit", "--reason", "x", code=2).stderr
+    arguments = ["--skip-gate", "coverage", "--skip-gate", "lint", "--reason", "hotfix for 4711"]
+    told = project.deploy(*arguments).stdout
+    assert "gate lint is SKIPPED: " in told
+    assert "coverage skipped: " in told
+    assert judged(project)["coverage", "backend"][0] == judged(project)["lint", None][0] == "skipped"
+    assert "hotfix for 4711" in judged(project)["coverage", "backend"][1]
+    assert "hotfix for 4711" in project.run("show").stdout
+    assert project.served()["backend"] == commit
+
+
+def test_coverage_is_unknown_where_the_tests_were_skipped(project: Project) -> None:
+    project.config["services"]["backend"]["test"] = "true"
+    project.config["gates"] = {"coverage": True}
+    project.config["environments"]["local"]["may_skip"] = ["test"]
+    project.commit()
+    told = project.deploy("--skip-gate", "test", "--reason", "x", code=3).stdout
+    assert "coverage: unknown: test was skipped" in told
+
+
+def test_a_failed_gate_stops_the_build(project: Project) -> None:
+    started = project.folder.parent / "started"
+    project.config["services"]["backend"]["build"] = f"touch {started}; sleep 60"
+    project.config["gates"] = {"lint": f"while [ ! -e {started} ]; do sleep 0.05; done; echo bad line 7; exit 1"}
+    project.commit()
+    told = project.deploy(code=3).stdout
+    assert "│ bad line 7" in told
+    assert "stopped, since the deployment failed" in told
+
+
+def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: Project) -> None:
+    count = project.folder.parent / "count"
+    project.config["gates"] = {"lint": f"echo x >> {count}"}
+    first = project.commit()
+    project.deploy()
+    project.commit()
+    project.deploy()
+    project.run("rollback", "--yes", "--reason", "no")
+    assert project.served()["backend"] == first
+    project.deploy("--release", "v2")
+    assert count.read_text() == "x\nx\n"
+
+
+def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: Project) -> None:
+    count, second = project.folder.parent / "count", project.folder.parent / "second"
+    project.config["gates"] = {
+        "lint": f"echo x >> {count}",
+        "types": f"while [ ! -s {count} ]; do sleep 0.05; done; sleep 0.5; if [ ! -e {second} ]; then touch {second};"
+        " kill -9 $PPID; sleep 5; fi",
+    }
+    commit = project.commit()
+    killed = project.start("deploy", "--yes")
+    finished(killed)
+    assert second.exists()
+    project.run("resume")
+    assert count.read_text() == "x\n"
+    assert project.served()["backend"] == commit
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"gates": {"coverage": "700%"}}, "needed: a percentage such as 70%"),
+        ({"gates": {"coverage": True}}, "no service has a `test` that could report it"),
+        ({"gates": {"lint": 3}}, "needed: a mapping"),
+        ({"gates": {"lint": {"runs": "x"}}}, "unknown key 'runs'"),
+        ({"gates": {"test": "x"}}, "tests are each service's own"),
+        ({"environments": {"local": {"may_skip": ["lint"]}}}, "there is no gate 'lint'; there are: none is asked for"),
+    ],
+)  # fmt: skip
+def test_faults_have_their_place(project: Project, change: dict[str, Any], told: str) -> None:
+    project.config |= change
+    project.commit()
+    error = project.run("plan", code=2).stderr
+    assert told in error
+    assert "abreast.yml:" in error
