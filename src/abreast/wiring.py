@@ -18,7 +18,7 @@ from abreast.config.load import Project, find, load
 from abreast.config.variables import resolve
 from abreast.core.errors import UsageError
 from abreast.core.model import Plan, Service
-from abreast.core.secrets import Secret
+from abreast.core.secrets import Secret, around
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports
 from abreast.deploy.session import Desk
@@ -121,6 +121,7 @@ class Place:
             artifacts=FolderArtifacts(self.state / "artifacts"),
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),
             reveal=self._reveal,
+            known=around(self.variables),
             inherited=self._inherited(),
             now=utc_now,
         )

@@ -25,7 +25,8 @@ from abreast.core.model import (
 )
 from abreast.core.order import waves
 from abreast.core.planner import Facts, decide
-from abreast.core.secrets import MASK, Redactor, Secret, looks_secret
+from abreast.core.redactor import Redactor
+from abreast.core.secrets import MASK, Secret, looks_secret
 from abreast.core.states import State, advance
 from abreast.core.trial import PATIENCE, Look, Trial, Verdict
 from abreast.core.watch import decide as matching

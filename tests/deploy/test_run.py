@@ -10,6 +10,7 @@ import pytest
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.events import What
 from abreast.core.model import Cause, Chapter, Failure, Kind, OnFailure, Plan
+from abreast.core.secrets import MASK
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Ports
 from abreast.deploy.run import Run
@@ -25,9 +26,13 @@ class Inline:
         return await work()
 
 
+SECRET = "xq7-sentinel-value"
+
+
 class OnlyLedger:
     def __init__(self, ledger: SqliteLedger) -> None:
         self.ledger = ledger
+        self.known = frozenset({SECRET})
 
 
 def outcome(
@@ -54,6 +59,12 @@ def outcome(
 
     found, told = asyncio.run(story())
     return found, told, attempts
+
+
+def test_what_a_platform_says_is_recorded_without_secrets(tmp_path: Path) -> None:
+    found, _, _ = outcome(tmp_path, [PlatformError(f"401 for Bearer abc123abc123 and {SECRET}")])
+    assert found.what == f"401 for Bearer {MASK} and {MASK}"
+    assert not [file for file in tmp_path.iterdir() if SECRET.encode() in file.read_bytes()]
 
 
 def test_what_may_pass_is_tried_three_times(tmp_path: Path) -> None:

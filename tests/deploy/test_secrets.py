@@ -69,5 +69,30 @@ def test_a_missing_secret_is_told_before_anything_is_touched(project: Project) -
     assert "abreast.yml:" in refused.stderr
 
 
+def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: Project) -> None:
+    project.config["services"]["backend"]["build"] = "printf 'Continue? '; sleep 30"
+    project.commit()
+    deploying = project.start("deploy", "--yes")
+    logs = project.folder / ".abreast" / "logs" / "deployments"
+    eventually(lambda: "Continue? " in min(logs.glob("*/backend.build.log")).read_text())
+    deploying.kill()
+    deploying.communicate()
+
+
+def test_in_github_actions_the_runner_is_told_each_secret(project: Project) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    project.commit()
+    done = project.deploy(variables={"API_TOKEN": f"{SENTINEL}\n100% more", "GITHUB_ACTIONS": "true"})
+    assert f"::add-mask::{SENTINEL}\n" in done.stderr
+    assert "::add-mask::100%25 more\n" in done.stderr
+    assert SENTINEL not in done.stdout
+    assert "::add-mask::" not in project.deploy("--force", variables={"API_TOKEN": "other-value"}).stderr
+
+
+def test_errors_are_told_without_what_is_secret_around(project: Project) -> None:
+    done = project.run("rollback", "--yes", "--reason", "x", "--to", SENTINEL, code=2, variables={"MY_TOKEN": SENTINEL})
+    assert "there is no release '••••'" in done.stderr
+
+
 def _files_with(folder: Path, text: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from abreast.cli.actions import masks
 from abreast.cli.choosing import choose_deployment, choose_environment
 from abreast.cli.interrupt import Interrupts
 from abreast.cli.screen import Screen, out_for
@@ -21,6 +22,7 @@ from abreast.core.states import State
 from abreast.deploy import session
 from abreast.deploy.planning import Request, propose
 from abreast.deploy.ports import Ports
+from abreast.deploy.run import secrets_of
 from abreast.deploy.session import Desk
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring import Place
@@ -185,6 +187,9 @@ class _Desk:
 
     def _begin(self, plan: Plan) -> None:
         self._shown = plan
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in masks(secrets_of(plan, self.ports())):
+                print(line, file=sys.stderr, flush=True)
         self._screen.begin(plan)
 
 

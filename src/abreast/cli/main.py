@@ -249,7 +249,7 @@ def run(arguments: list[str]) -> int:
         print("stopped", file=sys.stderr)
         return 1
     except AbreastError as error:
-        print(f"abreast: {error}", file=sys.stderr)
+        print(f"abreast: {_shown(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -269,8 +269,16 @@ def _unexpected(error: Exception) -> int:
         need="this reported; what was recorded is safe",
         next="abreast status",
     )
-    print(f"abreast: {fault}", file=sys.stderr)
+    print(f"abreast: {_shown(str(fault))}", file=sys.stderr)
     return 4
+
+
+def _shown(text: str) -> str:
+    """Return what an error says without what is secret in the variables around, or looks so."""
+    from abreast.core.redactor import Redactor  # noqa: PLC0415
+    from abreast.core.secrets import around  # noqa: PLC0415
+
+    return Redactor(around(os.environ)).text(text)
 
 
 def _exit_code(answer: object) -> int:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from abreast.commands.interface import Command, Ended
-from abreast.core.secrets import Redactor
+from abreast.core.redactor import PAUSE, Redactor
 from abreast.machine.process import Identity, signal_group
 
 TAIL = 20
@@ -75,11 +75,20 @@ class _Output:
         self._line = b""
 
     async def copy(self, stream: asyncio.StreamReader) -> None:
-        while chunk := await stream.read(65536):
+        while True:
+            try:
+                async with asyncio.timeout(PAUSE if self._redactor.holds else None):
+                    chunk = await stream.read(65536)
+            except TimeoutError:
+                self._write(self._redactor.flush())
+                continue
+            if not chunk:
+                return
             self._write(self._redactor.feed(chunk))
 
     def close(self) -> None:
-        self._write(self._redactor.flush() + b"\n" if self._line else self._redactor.flush())
+        self._write(self._redactor.flush())
+        self._write(b"\n" if self._line else b"")
         self._log.close()
 
     def _write(self, text: bytes) -> None:

@@ -1,7 +1,7 @@
 """What the story needs from outside, handed in by the wiring."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from abreast.artifacts.interface import Artifacts
@@ -27,8 +27,9 @@ class Folders:
 class Ports:
     """The seams of one environment.
 
-    ``reveal`` looks up the values of a service's secrets; ``inherited`` is what every child's environment
-    begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is the time as an ISO 8601 text.
+    ``reveal`` looks up the values of a service's secrets, ``known`` are those of abreast itself. ``inherited`` is what
+    every child's environment begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is
+    the time as an ISO 8601 text.
     """
 
     ledger: Ledger
@@ -40,5 +41,6 @@ class Ports:
     artifacts: Artifacts
     folders: Folders
     reveal: Callable[[Service], Mapping[str, Secret]]
+    known: frozenset[str] = field(repr=False)
     inherited: Mapping[str, str]
     now: Callable[[], str]

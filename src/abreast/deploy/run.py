@@ -1,16 +1,18 @@
 """One deployment in this process: how its chapters are run, recorded, retried, stopped and told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import stamina
 from typing_extensions import TypeForm
 
 from abreast.core.codec import dump, load
-from abreast.core.errors import AbreastError, StateError, TransientError
+from abreast.core.errors import AbreastError, StateError, TransientError, UsageError
 from abreast.core.events import Event, What
 from abreast.core.model import Cause, Chapter, Failure, Plan, Version
+from abreast.core.redactor import Redactor
 from abreast.core.states import State
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.ports import Ports
@@ -68,6 +70,7 @@ class Run:
         self._passed = set[str]()
         self.passed()
         self.recalling: asyncio.Future[None] | None = None
+        self.redactor = Redactor(secrets_of(plan, ports))
         self._engine = engine
         self._attempt = attempt
         self._records = Together(self._record)
@@ -84,8 +87,10 @@ class Run:
         self.staged[candidate.service].set()
 
     async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
-        """Record an event of this deployment, once."""
-        await self._records.do(Event(self.plan.deployment, self._attempt + key, what, text, **more))
+        """Record an event of this deployment, once; no secret in it."""
+        shown = {**more, "data": self.redactor.value(more["data"])} if more.get("data") else more
+        text = self.redactor.text(text)
+        await self._records.do(Event(self.plan.deployment, self._attempt + key, what, text, **shown))
 
     async def _record(self, events: Sequence[Event]) -> list[Exception | None]:
         await asyncio.to_thread(self.ports.ledger.record, *events)
@@ -122,7 +127,7 @@ class Run:
             if chapter in _STOPPABLE and (stopping := self.halt.stopping(chapter, service)):
                 return {"failure": dump(stopping)}
             await self.tell(f"{key}/started", What.STARTED, service=service, chapter=chapter)
-            outcome = await self._attempt_it(chapter, key, work, service)
+            outcome = self._without_secrets(await self._attempt_it(chapter, key, work, service))
             await self._tell_end(key, chapter, service, outcome)
             if isinstance(outcome, Failure):
                 return {"failure": dump(outcome)}
@@ -134,6 +139,14 @@ class Run:
             self.halt.set(failure)
             return failure
         return cast("T", load(kind, answer["result"]) if kind else None)
+
+    def _without_secrets(self, outcome: T | Failure) -> T | Failure:
+        """Return failures with what a platform or a program said in them redacted: they are recorded."""
+        if isinstance(outcome, Failure):
+            return load(Failure, self.redactor.value(dump(outcome)))
+        if isinstance(outcome, list) and only_failures(outcome):
+            return cast("T", [self._without_secrets(one) for one in outcome])
+        return outcome
 
     async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object) -> None:
         for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
@@ -181,6 +194,14 @@ class Run:
             for task in (doing, halted):
                 task.cancel()
             await asyncio.wait([doing, halted])
+
+
+def secrets_of(plan: Plan, ports: Ports) -> Iterator[str]:
+    """Yield all secrets that could be told in this deployment: those of its services, and those of abreast itself."""
+    yield from ports.known
+    for part in plan.changes:
+        with suppress(UsageError):
+            yield from (secret.reveal() for secret in ports.reveal(part.service).values())
 
 
 def only_failures(outcomes: Sequence[object]) -> list[Failure]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from abreast.core.secrets import Redactor
+from abreast.core.redactor import PAUSE, Redactor
 
 PIPE_SIZE = 1 << 20
 MAXIMUM = 10 << 20
@@ -25,6 +25,7 @@ class Output:
         self._fifo, self._log = fifo, log
         self._redactor = Redactor(secrets)
         self._lost = 0
+        self._pause: asyncio.TimerHandle | None = None
         if not fifo.exists():
             os.mkfifo(fifo, 0o600)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +48,9 @@ class Output:
     def detach(self) -> None:
         """Copy what is left and leave the pipe for the next keeper."""
         self._copy()
-        self._append(self._redactor.flush())
+        if self._pause:
+            self._pause.cancel()
+        self._let_go()
         asyncio.get_running_loop().remove_reader(self._reader)
         os.close(self._reader)
         os.close(self._writer)
@@ -56,6 +59,13 @@ class Output:
         with suppress(BlockingIOError):
             while chunk := os.read(self._reader, 65536):
                 self._append(self._redactor.feed(chunk))
+        if self._redactor.holds and self._pause is None:
+            self._pause = asyncio.get_running_loop().call_later(PAUSE, self._let_go)
+
+    def _let_go(self) -> None:
+        """Write what waits for the end of its line."""
+        self._pause = None
+        self._append(self._redactor.flush())
 
     def _append(self, text: bytes) -> None:
         """Write to the log; on a full disk lines are dropped, and said to be, rather than the service held up."""

@@ -1,0 +1,233 @@
+"""Secrets do not pass, however they are written, and however the stream is cut; by both engines alike."""
+
+import base64
+import json
+import random
+import re
+import shlex
+import string
+import urllib.parse
+import xml.sax.saxutils
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abreast.core import redactor as engine
+from abreast.core.leaks import LEAKS, pattern
+from abreast.core.redactor import CONTEXT, LONGEST_KEY, LONGEST_LINE, Redactor
+from abreast.core.secrets import MASK
+
+KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join("MIIE" + "ab1/" * 15 for _ in range(20))
+    + "\n-----END RSA PRIVATE KEY-----"
+)
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str, "in a sentence": lambda text: f"the value is {text}.", "trimmed": str.strip,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 after one": lambda text: base64.b64encode(b"a" + text.encode()).decode(),
+    "base64 after two": lambda text: base64.b64encode(b"ab" + text.encode() + b"more").decode(),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(b"user:" + text.encode()).decode(),
+    "URL": lambda text: urllib.parse.quote(text, safe=""), "URL path": urllib.parse.quote,
+    "URL form": urllib.parse.quote_plus, "URL in small": lambda text: re.sub("%..", lambda one: one[0].lower(), urllib.parse.quote(text, safe="")),
+    "JSON": json.dumps, "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "JSON with slashes": lambda text: json.dumps(text).replace("/", "\\/"), "JSON unicode": lambda text: json.dumps(text, ensure_ascii=False),
+    "XML": xml.sax.saxutils.escape, "XML attribute": lambda text: xml.sax.saxutils.escape(text, {'"': "&quot;", "'": "&#39;"}),
+    "shell": shlex.quote, "shell double": lambda text: '"' + "".join(f"\\{c}" if c in '\\"$`' else c for c in text) + '"',
+    "Python": repr, "hexadecimal": lambda text: text.encode().hex(),
+}  # fmt: skip
+
+SECRETS = [
+    "hunter2-correct-horse", "pa$$w0rd'with\"quotes", "a/b+c==&<tag>", "émile-ünïcode-9", "  spaces around it 7 ",
+    "x" * 300 + "1", "postgres://app:s3cr3t%21@db/shop?x=1", "back\\slash\\n4711", "tab\there 12", "AbCdEf0123456789+/AbC=",
+]  # fmt: skip
+
+
+def planted(seed: int) -> tuple[str, list[str]]:
+    """A log in which every secret stands in every encoding, among lines that are none."""
+    chance = random.Random(seed)
+    lines, forms = [], []
+    for secret in SECRETS:
+        for name, encode in ENCODINGS.items():
+            form = encode(secret)
+            forms.append(form.strip())
+            noise = "".join(chance.choices(string.ascii_lowercase + " ", k=chance.randrange(60)))
+            lines.append(f"[{name}] {noise} {form} {noise[::-1]}")
+    chance.shuffle(lines)
+    return "\n".join(lines) + "\n", forms
+
+
+def cut(text: bytes, seed: int, longest: int = 40) -> list[bytes]:
+    chance = random.Random(seed)
+    pieces, at = [], 0
+    while at < len(text):
+        size = chance.randint(1, longest)
+        pieces.append(text[at : at + size])
+        at += size
+    return pieces
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_known_secrets_do_not_pass_in_any_encoding(monkeypatch: pytest.MonkeyPatch, seed: int, fast: bool) -> None:
+    monkeypatch.setattr(engine, "FAST", fast)
+    monkeypatch.setattr(engine, "ENOUGH", 0 if seed % 2 else engine.ENOUGH)
+    engine._automaton.cache_clear()
+    log, forms = planted(seed)
+    assert len(forms) >= 200
+    assert all(form in log for form in forms)
+    redactor = Redactor(SECRETS)
+    shown = b"".join([*map(redactor.feed, cut(log.encode(), seed)), redactor.flush()]).decode()
+    cores = [form.strip("'\"=") for form in forms]
+    assert not [core for core in cores if core in shown]
+    assert not [secret for secret in SECRETS if secret.strip() in shown]
+    assert shown.count("\n") == log.count("\n"), "lines stay lines"
+    engine._automaton.cache_clear()
+
+
+@pytest.mark.parametrize("pause", [1, 7, 40])
+def test_nor_where_the_stream_pauses(pause: int) -> None:
+    secret = "correct-horse-battery-1"
+    text = f"before {secret} between {secret} after\n".encode()
+    redactor = Redactor([secret])
+    shown = b""
+    for at in range(0, len(text), pause):
+        shown += redactor.feed(text[at : at + pause]) + redactor.flush()
+    longest = max(
+        len(secret[i:j])
+        for i in range(len(secret))
+        for j in range(i + 1, len(secret) + 1)
+        if secret[i:j].encode() in shown
+    )
+    assert longest <= engine.TELLING
+    assert shown.startswith(b"before ")
+    assert shown.endswith(b" after\n")
+
+
+def test_each_line_of_a_secret_is_one() -> None:
+    redactor = Redactor(["first line of it\n  second one, indented  \nshort\n}"])
+    shown = redactor.feed(b"x second one, indented y\nfirst line of it\nshort }\n")
+    assert shown.decode() == f"x {MASK} y\n{MASK}\nshort }}\n"
+
+
+EXAMPLES = {
+    "AGE-SECRET-KEY-1" + "QZ" * 29, "sk-proj-abcDEF0123456789abcd", "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1" * 18,
+    "github_pat_11ABCDEFG0abcdefghijkl", "glpat-abcdefghij0123456789", "AIza" + "Sy0-" * 8 + "abc", "ya29.a0AfH6SMBx-abcdefghij",
+    "hf_" + "aB" * 17, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w", "nfp_" + "a1" * 20, "npm_" + "a1" * 18,
+    "pypi-AgEIcHlwaS5vcmc" + "CJ" * 20, "rnd_" + "Ab1" * 8, "SG.ngeVfQFYQlKU0ufo8x5d1A.TwL2iGABf9DHoTf-09kqeF8t", "xoxb-123456789012-abcdefABCDEF",
+    "sk_live_" + "a1" * 12, "shpat_" + "0a" * 16, "dckr_pat_abcdefghij0123456789", "hvs.CAESIJ" + "a1" * 12, "123456789:AA" + "b1" * 17,
+    "dop_v1_" + "0a" * 32, "dapi" + "0a" * 16, "SK" + "0a" * 16, "pscale_tkn_" + "aB1" * 11, "lin_api_" + "aB1" * 12, "sbp_" + "0a" * 20,
+    "glsa_" + "aB1_" * 9, "NRAK-" + "AB1" * 9, "sntrys_" + "aB1" * 12, "GOCSPX-abcdefghij0123456789",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("secret", sorted(EXAMPLES))
+def test_what_looks_like_a_secret_is_taken_for_one(monkeypatch: pytest.MonkeyPatch, secret: str, fast: bool) -> None:
+    monkeypatch.setattr(engine, "FAST", fast)
+    monkeypatch.setattr(engine, "ENOUGH", 0)
+    engine._automaton.cache_clear()
+    for text in (secret, f"a {secret} b", f'{{"k": "{secret}"}}', f"K={secret}\n"):
+        assert secret not in Redactor().text(text)
+    engine._automaton.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("GET / HTTP/1.1\nAuthorization: Bearer abcdef.123-xyz_9\n", "abcdef.123-xyz_9"),
+        ("curl -H 'authorization: Basic dXNlcjpwYXNz' x", "dXNlcjpwYXNz"),
+        ("postgresql://app:sw0rdfish@db.example.com/shop", "sw0rdfish"), ("redis://:p4ssword@cache:6379", "p4ssword"),
+        ("DATABASE_PASSWORD=correct4horse9battery", "correct4horse9battery"), ('"client_secret": "abc123def456ghi"', "abc123def456ghi"),
+        ('{\\"api_key\\": \\"abc123def456ghi\\"}', "abc123def456ghi"), ("X-Api-Key: 0123456789abcdef", "0123456789abcdef"),
+        ("https://hooks.slack.com/services/T000/B000/abcdefghijklmnop", "abcdefghijklmnop"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI"),
+        ("AccountName=x;AccountKey=" + "aB1+" * 12 + "==;", "aB1+aB1+"), (KEY, "MIIEab1/"), (json.dumps(KEY), "MIIEab1/"),
+        ("//registry.npmjs.org/:_authToken=abcdefghij0123456789", "abcdefghij0123456789"),
+    ],
+)  # fmt: skip
+def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
+    shown = Redactor().text(text)
+    assert secret not in shown
+    assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: string;", "password = None", "added 231 packages in 4s", "https://example.com:8080/path@2x.png", "sk-button-group",
+        "commit 6611210f0c3b7a5f0e3d9c8b7a6f5e4d3c2b1a09", "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "module ./src/components/TokenList.tsx 4.31 KiB", "export const passwordSchema = z.string().min(12)", "eyJust a word",
+        "integrity sha512-abcdefghijklmnop1234567890ABCDEFG==", "secretName: shop-database-credentials", "bearer of bad news",
+    ],
+)  # fmt: skip
+def test_what_is_none_stays(text: str) -> None:
+    assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize("size", [7, 100, 5000])
+def test_a_private_key_is_taken_out_over_its_lines(size: int) -> None:
+    redactor = Redactor()
+    text = f"before\n{KEY}\nafter\n".encode()
+    shown = b"".join([redactor.feed(text[at : at + size]) + redactor.flush() for at in range(0, len(text), size)])
+    assert b"MIIE" not in shown
+    assert b"ab1/" not in shown
+    assert shown.startswith(b"before\n")
+    assert shown.endswith(b"after\n")
+
+
+def test_a_private_key_without_end_does_not_take_all_that_follows() -> None:
+    redactor = Redactor()
+    shown = redactor.feed(b"-----BEGIN PRIVATE KEY-----\n")
+    for _ in range(LONGEST_KEY // 50 + 10):
+        shown += redactor.feed(b"x" * 49 + b"\n")
+    assert shown.endswith(b"x" * 49 + b"\n")
+    assert shown.count(b"x") < 1000
+
+
+def test_memory_is_bounded_on_a_line_without_end_and_secrets_in_it_are_caught() -> None:
+    secret = "correct-horse-battery-1"
+    redactor = Redactor([secret])
+    shown = b""
+    for number in range(200):
+        shown += redactor.feed(b"y" * (5000 + number) + secret.encode())
+        assert len(redactor._held) + len(redactor._context) <= LONGEST_LINE + CONTEXT + 6000
+    shown += redactor.flush()
+    assert secret.encode() not in shown
+    assert shown.replace(MASK.encode(), b"") == b"y" * sum(5000 + number for number in range(200))
+
+
+def test_a_token_longer_than_what_is_held_is_caught_whole() -> None:
+    redactor = Redactor()
+    text = b"Bearer " + b"a1b2" * 50_000 + b" end\n"
+    shown = b"".join(map(redactor.feed, cut(text, 1, 9000)))
+    assert shown.replace(MASK.encode(), b"") == b"Bearer  end\n"
+
+
+@given(st.binary(max_size=2000), st.integers())
+def test_a_stream_is_what_its_whole_would_be(noise: bytes, seed: int) -> None:
+    redactor = Redactor(["known-secret-1"])
+    text = noise + b" known-secret-1 " + noise[::-1]
+    shown = b"".join([*map(redactor.feed, cut(text, seed)), redactor.flush()])
+    assert shown == Redactor(["known-secret-1"]).text(text.decode(errors="surrogateescape")).encode(
+        errors="surrogateescape"
+    )
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_values_keep_their_shape(value: object) -> None:
+    assert Redactor(["no such secret"]).value(value) == value
+
+
+def test_every_leak_has_a_mark_that_its_pattern_needs() -> None:
+    for name in LEAKS:
+        for example in EXAMPLES:
+            if pattern(name).search(example.encode()):
+                assert any(mark in example.lower() for mark in LEAKS[name].marks.split()), (name, example)
