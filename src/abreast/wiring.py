@@ -17,12 +17,14 @@ from abreast.commands.shell import run as run_command
 from abreast.config.load import Project, find, load
 from abreast.config.variables import resolve
 from abreast.core.errors import UsageError
+from abreast.core.gates import Scan
 from abreast.core.model import Plan, Service
 from abreast.core.secrets import Secret, around
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports
 from abreast.deploy.session import Desk
 from abreast.gates.command import judge as judge_command
+from abreast.gates.scan import judge as judge_scan
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.cloud.api import Api, Provider
@@ -116,7 +118,7 @@ class Place:
             platforms=self.platforms(environment),
             check=HttpCheck(),
             command=run_command,
-            gates={"run": judge_command},
+            gates={"run": judge_command, **dict.fromkeys(Scan, judge_scan)},
             source=Git(self.root),
             artifacts=FolderArtifacts(self.state / "artifacts"),
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),

@@ -152,3 +152,32 @@ def test_files_are_listed_and_read_as_committed(top: Path) -> None:
     assert set(source.files("HEAD")) == {"app.py", "bin/run", "link", "ä b.txt"}
     assert source.read("HEAD", ["app.py", "none", "ä b.txt", "bin"]) == {"app.py": b"one", "ä b.txt": b"x"}
     assert source.read("HEAD", []) == {}
+
+
+def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_path: Path) -> None:
+    live = git(top, "rev-parse", "HEAD").strip()
+    (top / "shop" / "keys.txt").write_text("secret")
+    (top / "other.txt").write_text("outside of the project")
+    first = commit(top)
+    (top / "shop" / "keys.txt").unlink()
+    (top / "shop" / "app.py").write_text("two")
+    second = commit(top)
+    source = Git(top / "shop")
+    source.outgoing([live, "f" * 40], second, tmp_path / "out")
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == {f"{first[:7]}/keys.txt", f"{second[:7]}/app.py"}
+    source.outgoing([], second, tmp_path / "all")
+    assert (tmp_path / "all" / second[:7] / "bin" / "run").exists()
+    assert not (tmp_path / "all" / second[:7] / "keys.txt").exists()
+    source.outgoing([second], second, tmp_path / "none")
+    assert not list((tmp_path / "none").iterdir())
+
+
+def test_changed_lines_are_those_that_are_new_or_other(top: Path) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    (top / "shop" / "app.py").write_text("zero\none\ntwo\n")
+    (top / "shop" / "ä b.txt").write_text("y\nz")
+    (top / "README").unlink()
+    found = Git(top / "shop").changed_lines(first, commit(top))
+    assert found == {"app.py": frozenset({1, 2, 3}), "ä b.txt": frozenset({1, 2})}
+    assert Git(top).changed_lines("f" * 40, first) is None

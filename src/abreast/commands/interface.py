@@ -20,10 +20,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: ``why`` is "" when it succeeded; ``tail`` holds its last lines."""
+    """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
 
     why: str
     tail: tuple[str, ...]
+    code: int | None = None
 
 
 class Runner(Protocol):

@@ -55,7 +55,7 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
             await asyncio.wait_for(copying, 1)
         output.close()
         note.unlink(missing_ok=True)
-    return Ended(why, tuple(output.tail))
+    return Ended(why, tuple(output.tail), ending.result() if ending.done() and not ending.cancelled() else None)
 
 
 def _end_orphan(note: Path) -> None:

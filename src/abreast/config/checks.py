@@ -36,8 +36,8 @@ def _gates(document: Document, project: schema.Project) -> Iterator[Fault]:
         yield document.fault(("gates", "coverage"), "no service has a `test` that could report it", at_key=True)
     if "test" in (project.gates.model_extra or {}):
         yield document.fault(("gates", "test"), "tests are each service's own: services.….test", at_key=True)
-    known = names(tuple(gates(project)))
     for name, environment in project.environments.items():
+        known = names(gates(project, name))
         for number, gate in enumerate(environment.may_skip):
             if gate not in known:
                 there = ", ".join(known) or "none is asked for"

@@ -3,11 +3,20 @@
 from collections.abc import Iterator
 
 from abreast.config import schema
-from abreast.core.gates import TEST, Gate, Threshold
+from abreast.core.gates import TEST, Allowed, Gate, Scan, Severity, Threshold
+
+QUICK = frozenset({Scan.SECRETS, Scan.DEPENDENCIES})
+"""Scans that every environment asks for."""
 
 
-def gates(project: schema.Project) -> Iterator[Gate]:
-    """Yield each service's tests, with the coverage that is asked of them, then the project's own commands."""
+def gates(project: schema.Project, environment: str) -> tuple[Gate, ...]:
+    """Return what an environment asks for: each service's tests, the project's own commands, scans."""
+    described = project.environments[environment]
+    thorough = described.gates == "full" or (described.gates is None and environment == "production")
+    return (*_tests(project), *_commands(project), *_scans(project, thorough=thorough))
+
+
+def _tests(project: schema.Project) -> Iterator[Gate]:
     asked = project.gates.coverage
     threshold = Threshold(asked.total, asked.changed) if asked else None
     for name, service in project.services.items():
@@ -22,5 +31,26 @@ def gates(project: schema.Project) -> Iterator[Gate]:
                 coverage=tuple(test.coverage),
                 threshold=threshold,
             )
+
+
+def _commands(project: schema.Project) -> Iterator[Gate]:
     for name, command in (project.gates.model_extra or {}).items():
         yield Gate(name, run=command.run, timeout=command.timeout, env=command.env)
+
+
+def _scans(project: schema.Project, *, thorough: bool) -> Iterator[Gate]:
+    allowed = [Allowed(one.gate, one.rule, one.path, one.owner, one.reason, one.expires) for one in project.allow]
+    for scan in Scan:
+        said: schema.Scan | None = getattr(project.gates, scan)
+        if said and (thorough or scan in QUICK):
+            usual = Severity.LOW if scan is Scan.SECRETS else Severity.HIGH
+            yield Gate(
+                scan.value,
+                timeout=said.timeout,
+                env=said.env,
+                scan=scan,
+                block=Severity(said.block) if said.block else usual,
+                unknown=said.unknown == "allow",
+                thorough=thorough,
+                allow=tuple(one for one in allowed if one.gate == scan),
+            )

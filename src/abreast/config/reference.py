@@ -46,9 +46,13 @@ services:
 gates:
   coverage: {total: 70%, changed: 80%}
   lint: {run: ruff check}
+  secrets: block
+  dependencies: {block: high, unknown: allow}
+allow:
+  - {gate: dependencies, rule: GHSA-29mw-wpgm-hmr9, owner: ada, reason: not reachable, expires: 2027-01-31}
 environments:
   staging: {may_skip: [lint]}
-  production: {}
+  production: {gates: full}
 """,
     "Environment": """project: storefront
 services:
@@ -105,6 +109,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "gates": schema.Gates,
     "coverage": schema.Coverage,
     "gate": schema.GateCommand,
+    "scan": schema.Scan,
+    "allow": schema.Allowed,
     "environment": schema.Environment,
     "service in an environment": schema.InEnvironment,
 }

@@ -39,7 +39,7 @@ class Resolver:
             described.settle,
             described.drain,
             OnFailure(described.on_failure or self.project.on_failure),
-            tuple(gates(self.project)),
+            gates(self.project, name),
             tuple(described.may_skip),
         )
 

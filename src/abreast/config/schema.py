@@ -1,6 +1,7 @@
 """What abreast.yml may say: its shape, its words, and what each means."""
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -108,7 +109,24 @@ def _coverage(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return {"total": value} if isinstance(value, str | int | float) else value
 
 
+def _scan(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+    if value in ("block", True):
+        return {}
+    if value in ("off", False):
+        return None
+    return {"block": value} if isinstance(value, str) else value
+
+
+def _day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("needed: a day such as 2026-12-31") from None
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+Day = Annotated[str, AfterValidator(_day)]
+Severity = Literal["low", "medium", "high", "critical"]
 Percent = Annotated[
     float, BeforeValidator(_percent), WithJsonSchema({"type": ["string", "number"], "examples": ["70%", 70]})
 ]
@@ -154,6 +172,32 @@ class GateCommand(Part):
     env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")
 
 
+class Scan(Part):
+    """What is looked for, and from which severity on a finding stops a deployment.
+
+    A tool that is missing, or that could not ask its database, says *unknown*, which stops it too.
+    """
+
+    block: Severity | None = Field(None, description="The least severity that counts.")
+    unknown: Literal["block", "allow"] = Field("block", description="What happens where nobody could look.")
+    timeout: Duration = Field(600.0, description="How long it may take.")
+    env: dict[str, Text] = Field(default_factory=dict, description="Variables for its tools.")
+
+
+class Allowed(Part):
+    """A finding that does not count for a while."""
+
+    gate: Literal["secrets", "dependencies", "code", "workflows", "dockerfiles"] = Field(description="Whose it is.")
+    rule: str = Field(min_length=1, description="What the finding is called, such as `GHSA-…`, `B602` or `DL3008`.")
+    path: Glob = Field("**", description="Where it is allowed, a glob.")
+    owner: str = Field(min_length=1, description="Who answers for it.")
+    reason: str = Field(min_length=1, description="Why.")
+    expires: Day = Field(description="The last day on which it is allowed, as 2026-12-31.")
+
+
+ScanGate = Annotated[Scan | None, BeforeValidator(_scan)]
+
+
 class Gates(BaseModel):
     """What must hold before anything is brought up; each other key is a command, such as `lint: {run: ruff check}`.
 
@@ -166,6 +210,13 @@ class Gates(BaseModel):
     coverage: Annotated[Coverage, BeforeValidator(_coverage)] | None = Field(
         None, description="What the tests' coverage must be; a percentage is its `total`, `true` asks for 70%."
     )
+    secrets: ScanGate = Field(
+        None, description="Secrets in the commits that would go out, and in what was built; any counts."
+    )
+    dependencies: ScanGate = Field(None, description="Known holes of packages (Python, npm); from high on.")
+    code: ScanGate = Field(None, description="Weak places in the code (Python); from high on.")
+    workflows: ScanGate = Field(None, description="Weak places in GitHub workflows; from high on.")
+    dockerfiles: ScanGate = Field(None, description="Weak places in Dockerfiles; from high on.")
 
 
 class Service(Part):
@@ -207,6 +258,11 @@ class Environment(BaseModel):
     settle: Duration = Field(10.0, description="How long the new version is watched before the old one goes.")
     drain: Duration = Field(30.0, description="How long requests in flight may take to finish on the old version.")
     on_failure: OnFailure | None = Field(None, description="Who turns back when a service fails after the turn.")
+    gates: Literal["quick", "full"] | None = Field(
+        None,
+        description="Which of the gates that look for something are asked: `quick` is secrets in commits and "
+        "dependencies, `full` all; full for an environment called production, quick for others.",
+    )
     may_skip: list[str] = Field(
         default_factory=list, description="Gates that `--skip-gate` may leave out here, with a reason."
     )
@@ -225,3 +281,4 @@ class Project(Part):
     ] = Field(min_length=1, description="The environments, by name.")
     on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")
     gates: Gates = Field(default_factory=Gates, description="What must hold before anything is brought up.")
+    allow: list[Allowed] = Field(default_factory=list, description="Findings that do not count for a while.")

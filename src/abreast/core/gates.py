@@ -38,7 +38,6 @@ class Scan(StrEnum):
     CODE = "code"
     WORKFLOWS = "workflows"
     DOCKERFILES = "dockerfiles"
-    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,25 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """A finding that does not count for a while: its rule, below ``path`` (a glob); ``expires`` is an ISO date."""
+
+    gate: str
+    rule: str
+    path: str
+    owner: str
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One thing that must hold; with ``run`` a command that must succeed, with ``scan`` something looked for.
 
     ``service``: whose it is, None for the project's. ``reports`` and ``coverage`` are globs of what the command
     writes, where its usual places are not meant; ``threshold`` is asked of its coverage. ``block``: from which severity
-    on a finding counts; ``unknown``: whether it passes although nobody could look. ``skipped``: who skips it, and why.
+    on a finding counts, but for what ``allow`` names; ``unknown``: whether it passes although nobody could look;
+    ``thorough``: it looks at what was built too. ``skipped``: who skips it, and why.
     """
 
     name: str
@@ -73,6 +85,8 @@ class Gate:
     scan: Scan | None = None
     block: Severity = Severity.LOW
     unknown: bool = False
+    thorough: bool = False
+    allow: tuple[Allowed, ...] = ()
     skipped: str | None = None
 
     @property

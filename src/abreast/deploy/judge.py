@@ -1,11 +1,14 @@
 """Gates: what must hold before anything is brought up; each looks in a clean checkout of its own."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from abreast.commands.interface import Command
+from abreast.core import sarif
 from abreast.core.codec import dump
 from abreast.core.events import What
 from abreast.core.gates import Gate, Judgement, Verdict, unasked
@@ -19,10 +22,10 @@ async def judge(run: Run, gate: Gate) -> Failure | None:
     if gate.skipped is not None:
         judged = unasked(gate)
     else:
-        room = run.ports.folders.work / run.plan.deployment / "gates" / gate.key
-        await asyncio.to_thread(_fresh_checkout, run, room)
-        judged = await run.ports.gates[gate.scan or "run"](gate, _scene(run, gate, room))
-        await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
+        place = run.ports.folders.work / run.plan.deployment / "gates" / gate.key
+        await asyncio.to_thread(_fresh_checkout, run, place)
+        judged = await run.ports.gates[gate.scan or "run"](gate, _scene(run, gate, place))
+        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
     if stopping := run.halt.stopping(Chapter.GATES, gate.service):
         return stopping
     for one in judged:
@@ -34,19 +37,56 @@ async def judge(run: Run, gate: Gate) -> Failure | None:
     return Failure(Chapter.GATES, what, gate.service, bad.lines, Cause.REFUSED)
 
 
-def _fresh_checkout(run: Run, room: Path) -> None:
-    if room.exists():
-        shutil.rmtree(room)
-    run.ports.source.checkout(run.plan.commit, room)
+def _fresh_checkout(run: Run, place: Path) -> None:
+    if place.exists():
+        shutil.rmtree(place)
+    run.ports.source.checkout(run.plan.commit, place / "room")
 
 
 async def _tell(run: Run, gate: Gate, one: Judgement) -> None:
     text = f"{one.gate} {one.verdict}{': ' if one.why else ''}{one.why}"
     key = f"{gate.key}/{one.gate}/judged"
+    if gate.scan:
+        await asyncio.to_thread(_write_sarif, run, one)
     await run.tell(key, What.JUDGED, text, service=gate.service, chapter=Chapter.GATES, data=dump(one))
 
 
-def _scene(run: Run, gate: Gate, room: Path) -> Scene:
+def _write_sarif(run: Run, one: Judgement) -> None:
+    folder = run.ports.folders.logs / run.plan.deployment
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    document = run.redactor.value(sarif.document(one.gate, one.findings))
+    (folder / f"{one.gate}.sarif").write_text(json.dumps(document, indent=1))
+
+
+def _scene(run: Run, gate: Gate, place: Path) -> Scene:
+    live = {part.name: part.previous.commit for part in run.plan.services if part.previous}
+    source, commit = run.ports.source, run.plan.commit
+
+    async def changed() -> Mapping[str, frozenset[int]] | None:
+        base = live.get(gate.service or "")
+        return await asyncio.to_thread(source.changed_lines, base, commit) if base else None
+
+    async def outgoing(into: Path) -> None:
+        await asyncio.to_thread(source.outgoing, frozenset(live.values()), commit, into)
+
+    async def artifacts() -> Mapping[str, Path]:
+        built = {name: await future for name, future in run.built.items()}
+        return {name: path for name, digest in built.items() if (path := run.ports.artifacts.path(digest))}
+
+    return Scene(
+        place / "room",
+        place,
+        run.ports.now()[:10],
+        partial(_command, run, gate, place / "room"),
+        changed,
+        outgoing,
+        artifacts,
+    )
+
+
+async def _command(
+    run: Run, gate: Gate, room: Path, name: str, text: str, env: Mapping[str, str], timeout: float
+) -> Outcome:
     told = {
         "CI": "true",
         "ABREAST_ENVIRONMENT": run.plan.environment,
@@ -54,21 +94,13 @@ def _scene(run: Run, gate: Gate, room: Path) -> Scene:
         "ABREAST_COMMIT": run.plan.commit,
         **({"ABREAST_SERVICE": gate.service} if gate.service else {}),
     }
-
-    async def command(text: str, env: Mapping[str, str], timeout: float) -> Outcome:
-        name = f"{gate.service}.{gate.name}" if gate.service else gate.name
-        asked = Command(
-            text=text,
-            cwd=room,
-            log=run.ports.folders.logs / run.plan.deployment / f"{name}.log",
-            timeout=timeout,
-            env={**run.ports.inherited, **env, **told},
-        )
-        ended = await run.ports.command(asked, run.halt.wait())
-        return Outcome(ended.why, ended.tail)
-
-    async def changed() -> Mapping[str, frozenset[int]] | None:
-        base = next((one.previous.commit for one in run.plan.services if one.name == gate.service and one.previous), "")
-        return await asyncio.to_thread(run.ports.source.changed_lines, base, run.plan.commit) if base else None
-
-    return Scene(room, command, changed)
+    log = ".".join(filter(None, (gate.service, gate.name, name, "log")))
+    asked = Command(
+        text=text,
+        cwd=room,
+        log=run.ports.folders.logs / run.plan.deployment / log,
+        timeout=timeout,
+        env={**run.ports.inherited, **env, **told},
+    )
+    ended = await run.ports.command(asked, run.halt.wait())
+    return Outcome(ended.why, ended.tail, ended.code)

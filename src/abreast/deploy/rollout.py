@@ -25,6 +25,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
     made = await run.chapter(Chapter.BUILD, lambda: build(run, part), Part, part.name)
     if isinstance(made, Failure):
         return made
+    run.built[part.name].set_result(made.artifact)
     await _gates_and_others_first(run, part)
     version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
     if isinstance(version, Failure):

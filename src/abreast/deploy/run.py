@@ -67,6 +67,7 @@ class Run:
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self.candidates: dict[str, Version] = {}
         self.gated = asyncio.Event()
+        self.built: dict[str, asyncio.Future[str]] = {part.name: asyncio.Future() for part in plan.rollouts}
         self._passed = set[str]()
         self.passed()
         self.recalling: asyncio.Future[None] | None = None
@@ -122,13 +123,14 @@ class Run:
         tells repeated chapters apart.
         """
         key = "/".join(filter(None, (service, chapter, turn)))
+        label = turn if chapter is Chapter.GATES else ""
 
         async def step() -> Json:
             if chapter in _STOPPABLE and (stopping := self.halt.stopping(chapter, service)):
                 return {"failure": dump(stopping)}
-            await self.tell(f"{key}/started", What.STARTED, service=service, chapter=chapter)
+            await self.tell(f"{key}/started", What.STARTED, label, service=service, chapter=chapter)
             outcome = self._without_secrets(await self._attempt_it(chapter, key, work, service))
-            await self._tell_end(key, chapter, service, outcome)
+            await self._tell_end(key, chapter, service, outcome, label)
             if isinstance(outcome, Failure):
                 return {"failure": dump(outcome)}
             return {"result": dump(outcome, kind) if kind else None}
@@ -148,7 +150,7 @@ class Run:
             return cast("T", [self._without_secrets(one) for one in outcome])
         return outcome
 
-    async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object) -> None:
+    async def _tell_end(self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str) -> None:
         for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
             what = What.FAILED if failure.cause in {Cause.FAULT, Cause.REFUSED} else What.STOPPED
             whose = failure.service or service
@@ -156,7 +158,7 @@ class Run:
             end = f"{key}/{whose}/failed"
             await self.tell(end, what, failure.what, service=whose, chapter=chapter, data=data)
         if not isinstance(outcome, Failure):
-            await self.tell(f"{key}/ended", What.FINISHED, service=service, chapter=chapter)
+            await self.tell(f"{key}/ended", What.FINISHED, label, service=service, chapter=chapter)
 
     async def _attempt_it(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None

@@ -21,7 +21,7 @@ async def judge(gate: Gate, scene: Scene) -> tuple[Judgement, ...]:
     """Run the command, then read what it wrote."""
     assert gate.run is not None
     began = await asyncio.to_thread(_mark, scene.room)
-    ended = await scene.command(gate.run, gate.env, gate.timeout)
+    ended = await scene.command("", gate.run, gate.env, gate.timeout)
     reports = await asyncio.to_thread(lambda: list(_written(scene.room)))
     fresh = [path for path, moment in reports if moment >= began]
     judged = [_of_command(gate, ended, junit.read(_contents(scene.room, fresh, gate.reports or _below(junit.NAMES))))]

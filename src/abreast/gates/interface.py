@@ -10,23 +10,31 @@ from abreast.core.gates import Gate, Judgement
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended: ``why`` is "" when it succeeded; ``tail`` holds its last lines."""
+    """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
 
     why: str
     tail: tuple[str, ...]
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a gate looks at: ``room``, a clean checkout of the commit that is this gate's own.
 
-    ``command`` runs a text there, with variables beside the usual ones, and logs it. ``changed``: the lines that the
-    commit changed, by file; None where that cannot be told.
+    ``command`` runs a text there (named, so that several can run at once), with variables beside the usual ones, and
+    logs it. ``changed``: the lines that the
+    commit changed, by file; None where that cannot be told. ``scratch`` is a folder for what it writes itself;
+    ``outgoing`` puts every version of a file that the commits bring, since what is live, into a folder, below the
+    commit's name. ``artifacts`` waits for what is built, and returns it by service. ``today`` is an ISO date.
     """
 
     room: Path
-    command: Callable[[str, Mapping[str, str], float], Awaitable[Outcome]] = field(repr=False)
+    scratch: Path
+    today: str
+    command: Callable[[str, str, Mapping[str, str], float], Awaitable[Outcome]] = field(repr=False)
     changed: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
+    outgoing: Callable[[Path], Awaitable[None]] = field(repr=False)
+    artifacts: Callable[[], Awaitable[Mapping[str, Path]]] = field(repr=False)
 
 
 class Judge(Protocol):

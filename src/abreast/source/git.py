@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,22 @@ class Git(Source):
         form = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=", "--dst-prefix=")
         told = self._git("-c", "core.quotePath=false", "diff", *form, "--relative", since, commit, "--", ".")
         return {file: frozenset(lines) for file, lines in _lines(told.split("\n")).items()}
+
+    def outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
+        """Put every version of a file that ``commit`` and those before it brought below ``into``/COMMIT/."""
+        into.mkdir(parents=True)
+        known = [f"^{one}" for one in since if self._has(one)]
+        if not known:
+            self.checkout(commit, into / commit[:7])
+            return
+        form = ("--raw", "--no-renames", "--no-abbrev", "-m", "-z", "--relative", "--format=%x00%H")
+        told = self._git("log", *form, commit, *known, "--", ".")
+        found = dict(_brought(told))
+        contents = self._git_bytes("cat-file", "--batch", given="".join(f"{blob}\n" for blob in found).encode())
+        for blob, content in _contents(contents, list(found)):
+            file = into / found[blob]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
 
     def files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
@@ -199,6 +215,20 @@ class _GitError(Exception):
 
 def _names(told: str) -> Sequence[str]:
     return tuple(name for name in told.split("\0") if name)
+
+
+def _brought(log: str) -> Iterator[tuple[str, str]]:
+    """Yield each blob that commits brought, with the commit's first letters and the file's name, oldest last."""
+    commit = ""
+    fields = iter(log.split("\0"))
+    for field in fields:
+        if field.startswith(("\n:", ":")):
+            _, mode, _, blob, _ = field.strip().split(" ")
+            name = next(fields)
+            if mode not in {"000000", _SUBMODULE}:
+                yield blob, f"{commit[:7]}/{name}"
+        elif field.strip():
+            commit = field.strip()
 
 
 def _lines(diff: Iterable[str]) -> dict[str, set[int]]:

@@ -1,7 +1,7 @@
 """The port of the source: which commit, what changed, and a clean copy of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 
@@ -29,6 +29,14 @@ class Source(ABC):
     @abstractmethod
     def changed_lines(self, since: str, commit: str) -> Mapping[str, frozenset[int]] | None:
         """Return by file the lines, from 1, that are new or other in ``commit``; None as for ``changed``."""
+
+    @abstractmethod
+    def outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
+        """Put every version of a file that ``commit`` and those before it brought below ``into``/COMMIT/.
+
+        But for those that ``since`` names or that came before them; where none of these is to be had, the commit's
+        own files.
+        """
 
     @abstractmethod
     def files(self, commit: str) -> Sequence[str]:

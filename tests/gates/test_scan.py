@@ -1,0 +1,350 @@
+"""Security gates: real tools on real files, against databases that are servers of ours."""
+
+import asyncio
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abreast.commands.interface import Command
+from abreast.commands.shell import run
+from abreast.core import sarif, scans
+from abreast.core.gates import Allowed, Finding, Gate, Judgement, Scan, Severity, Verdict
+from abreast.gates import scan
+from abreast.gates.interface import Outcome, Scene
+from project import Project, needs
+
+KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
+"""Looks like one of AWS, with the secret below."""
+SECRET = "1tUm636uS1yOEcfP5pvfqJ/" + "ml36mF7AkyHsEU0IU"
+LEAK = f'AWS = "{KEY}"\nSECRET = "{SECRET}"\n'
+WEAK = "import subprocess\ndef run(x):\n    subprocess.call(x, shell=True)\n"
+WORKFLOW = "name: ci\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ github.event.issue.title }}\n"
+
+
+@pytest.fixture(autouse=True)
+def tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PATH",
+        f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:{Path(shutil.which('npm') or '/x/npm').parent}",
+    )
+    needs("kingfisher", "bandit", "zizmor", "hadolint", "pip-audit", "check-jsonschema", "npm")
+
+
+class Database:
+    """Answers as npm's registry and as OSV do, of what it knows: known holes by package."""
+
+    def __init__(self) -> None:
+        self.npm: dict[str, dict[str, Any]] = {}
+        self.python: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+        self.status = 200
+
+    def answer(self, path: str, said: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(path)
+        if path.endswith("/advisories/bulk"):
+            return {name: [self.npm[name]] for name in said if name in self.npm}
+        ids = self.python.get(said["package"]["name"], [])
+        return {"vulns": [_osv(one, said["package"]["name"]) for one in ids]}
+
+
+def _osv(id: str, package: str) -> dict[str, Any]:
+    events = [{"introduced": "0"}, {"fixed": "9.9"}]
+    affected = {"package": {"ecosystem": "PyPI", "name": package}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+    return {
+        "id": id,
+        "summary": "a hole",
+        "details": "a hole",
+        "published": "2026-01-01T00:00:00Z",
+        "affected": [affected],
+    }
+
+
+@contextmanager
+def served(database: Database) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            content = json.dumps(database.answer(self.path, json.loads(body))).encode()
+            self.send_response(database.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def database() -> Iterator[tuple[Database, dict[str, str]]]:
+    """A database, and the variables by which tools ask it."""
+    known = Database()
+    with served(known) as url:
+        env = {
+            "npm_config_registry": url,
+            "PIP_AUDIT_VULNERABILITY_SERVICE": "osv",
+            "PIP_AUDIT_OSV_URL": f"{url}/v1/query",
+        }
+        yield known, env
+
+
+def add(project: Project, **files: str) -> None:
+    for name, text in files.items():
+        file = project.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def judged(project: Project, gate: str) -> dict[str, Any]:
+    events: list[dict[str, Any]] = project.latest()["events"]
+    return next(dict(event["data"]) for event in events if event["what"] == "judged" and event["data"]["gate"] == gate)
+
+
+# ── secrets ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: Project) -> None:
+    project.config["gates"] = {"secrets": "block"}
+    project.commit()
+    project.deploy()
+    assert judged(project, "secrets")["verdict"] == "passed"
+    before = project.served()
+    add(project, **{"config/keys.py": LEAK})
+    project.commit("Add keys")
+    (project.folder / "config" / "keys.py").unlink()
+    project.commit("Take them away again: they are in the history that goes out")
+    done = project.deploy(code=3)
+    assert "config/keys.py:1  aws-access-token" in done.stdout
+    assert project.served() == before
+    shown = project.run("show").stdout + project.run("logs", project.latest()["id"]).stdout + done.stdout + done.stderr
+    for secret in (KEY, SECRET):
+        assert secret not in shown
+        found = subprocess.run(
+            ["grep", "-rlF", secret, ".abreast"], cwd=project.folder, capture_output=True, text=True, check=False
+        )
+        assert found.stdout == ""
+
+
+def test_in_full_what_was_built_is_looked_at_too(project: Project) -> None:
+    build = project.config["services"]["frontend"]["build"]
+    parts = " ".join((KEY[:9], KEY[9:], SECRET[:20], SECRET[20:]))
+    build["run"] += f'; printf \'AWS = "%s%s"\\nSECRET = "%s%s"\\n\' {parts} > dist/app.js'
+    project.config["gates"] = {"secrets": "block"}
+    project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["gates"] = "full"
+    project.commit()
+    told = project.deploy(code=3).stdout
+    assert "app.js:1  " in told
+    assert "(built for frontend)" in told
+
+
+# ── code, workflows, Dockerfiles ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("gate", "file", "text", "rule"),
+    [
+        ("code", "weak.py", WEAK, "B602"), ("workflows", ".github/workflows/ci.yml", WORKFLOW, "template-injection"),
+        ("workflows", ".github/workflows/ci.yml", WORKFLOW.replace("steps", "stps"), "schema"),
+        ("dockerfiles", "api/Dockerfile", "FROM debian:12\nADD . /app\n", "DL3020"),
+    ],
+)  # fmt: skip
+def test_weak_places(tmp_path: Path, gate: str, file: str, text: str, rule: str) -> None:
+    (tmp_path / "room" / file).parent.mkdir(parents=True)
+    (tmp_path / "room" / file).write_text(text)
+    found = look(Gate(gate, scan=Scan(gate), block=Severity.HIGH), tmp_path / "room")
+    assert found.verdict is Verdict.FAILED
+    (one,) = [one for one in found.findings if one.rule == rule]
+    assert (one.file, one.severity) == (file, Severity.HIGH)
+    assert str(one) in found.lines
+
+
+def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: Project) -> None:
+    project.config["gates"] = {"code": True}
+    add(project, **{"weak.py": WEAK})
+    project.commit()
+    assert "gates:" not in project.deploy().stdout
+    project.config["environments"]["local"]["gates"] = "full"
+    project.commit()
+    assert "high  weak.py:3  B602: " in project.deploy(code=3).stdout
+    log = json.loads(next((project.folder / ".abreast" / "logs" / "deployments").glob("*/code.sarif")).read_text())
+    assert log["version"] == "2.1.0"
+    place = next(one for one in log["runs"][0]["results"] if one["ruleId"] == "B602")["locations"][0][
+        "physicalLocation"
+    ]
+    assert place == {"artifactLocation": {"uri": "weak.py"}, "region": {"startLine": 3}}
+
+
+@pytest.mark.parametrize("gate", ["code", "workflows", "dockerfiles", "dependencies"])
+def test_where_there_is_nothing_to_look_at_it_passes(tmp_path: Path, gate: str) -> None:
+    (tmp_path / "room").mkdir()
+    assert look(Gate(gate, scan=Scan(gate)), tmp_path / "room").verdict is Verdict.PASSED
+
+
+# ── dependencies ───────────────────────────────────────────────────────────────────────────────
+
+LOCK = {
+    "name": "x", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
+    "packages": {"": {"name": "x", "version": "1.0.0", "dependencies": {"left": "1.0.0"}},
+                 "node_modules/left": {"version": "1.0.0", "resolved": "https://example.com/left.tgz", "integrity": "sha512-AA=="}},
+}  # fmt: skip
+
+
+def look(gate: Gate, room: Path, today: str = "2026-11-21") -> Judgement:
+    """Ask a gate about a folder as it stands, with the real tools."""
+    scratch = room.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+
+    async def command(name: str, text: str, env: Mapping[str, str], timeout: float) -> Outcome:
+        asked = Command(text, room, scratch / f"{name}.log", timeout, {**os.environ, **env})
+        ended = await run(asked, asyncio.Event().wait())  # type: ignore[arg-type]
+        return Outcome(ended.why, ended.tail, ended.code)
+
+    nothing: Any = None
+    (found,) = asyncio.run(scan.judge(gate, Scene(room, scratch, today, command, nothing, nothing, nothing)))
+    return found
+
+
+def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
+    known, env = database
+    room = tmp_path / "room"
+    (room / "web").mkdir(parents=True)
+    (room / "web" / "package-lock.json").write_text(json.dumps(LOCK))
+    (room / "web" / "package.json").write_text(json.dumps(LOCK["packages"][""]))  # type: ignore[index]
+    (room / "uv.lock").write_text('[[package]]\nname = "deep"\nversion = "4"\n')
+    gate = Gate("dependencies", scan=Scan.DEPENDENCIES, block=Severity.HIGH, env=env)
+    assert look(gate, room).verdict is Verdict.PASSED
+    assert len(known.asked) == 2
+    known.npm["left"] = {
+        "id": 1,
+        "url": "https://github.com/advisories/GHSA-aaaa",
+        "title": "Bad",
+        "severity": "high",
+        "vulnerable_versions": "<2",
+    }
+    known.python |= {"deep": ["PYSEC-2026-1"]}
+    found = look(gate, room)
+    assert found.verdict is Verdict.FAILED
+    assert sorted(found.lines) == [
+        "high  uv.lock  PYSEC-2026-1: deep 4; mended in 9.9", "high  web/package-lock.json  GHSA-aaaa: left <2: Bad",
+    ]  # fmt: skip
+
+
+def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
+    known, env = database
+    known.status = 500
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "requirements.txt").write_text("shop-lib==1.2\n")
+    gate = Gate("dependencies", scan=Scan.DEPENDENCIES, env=env)
+    found = look(gate, tmp_path / "room")
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.why.startswith("requirements.txt: pip-audit: exit code 1")
+
+
+def test_unknown_stops_it_unless_that_is_allowed(project: Project, database: tuple[Database, dict[str, str]]) -> None:
+    known, env = database
+    known.status = 500
+    project.config["gates"] = {"dependencies": {"env": {**env, "npm_config_fetch_retries": "0"}}}
+    add(project, **{"package-lock.json": json.dumps(LOCK), "package.json": json.dumps(LOCK["packages"][""])})  # type: ignore[index]
+    project.commit()
+    assert "dependencies: unknown: package-lock.json: npm: " in project.deploy(code=3).stdout
+    project.config["gates"]["dependencies"]["unknown"] = "allow"
+    project.commit()
+    told = project.deploy().stdout
+    assert "dependencies unknown: package-lock.json: npm: " in told
+    assert judged(project, "dependencies")["verdict"] == "unknown"
+
+
+def test_a_tool_that_is_not_there_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_found", lambda program: None)
+    (tmp_path / "Dockerfile").write_text("FROM scratch")
+    nothing: Any = None
+    scene = Scene(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing)
+    (found,) = asyncio.run(scan.judge(Gate("dockerfiles", scan=Scan.DOCKERFILES), scene))
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.why == "hadolint is not installed: pip install 'abreast[security]'"
+
+
+# ── what reports amount to ─────────────────────────────────────────────────────────────────────
+
+FOUND = [Finding("R1", "bad", Severity.MEDIUM, "a.py", 3), Finding("R2", "worse", Severity.CRITICAL, "b/c.py", 0)]
+
+
+@pytest.mark.parametrize(
+    ("block", "unknown", "verdict", "why"),
+    [
+        (Severity.LOW, [], Verdict.FAILED, "1 critical, 1 medium"), (Severity.HIGH, ["x"], Verdict.FAILED, "1 critical"),
+        (Severity.CRITICAL, [], Verdict.FAILED, "1 critical"),
+    ],
+)  # fmt: skip
+def test_thresholds(block: Severity, unknown: list[str], verdict: Verdict, why: str) -> None:
+    found = scans.judged(Gate("code", scan=Scan.CODE, block=block), FOUND, unknown, "2026-01-01")
+    assert (found.verdict, found.why) == (verdict, why)
+
+
+def test_what_is_allowed_ends_on_its_day() -> None:
+    allow = Allowed("code", "R2", "b/**", "ada", "soon", "2026-11-21")
+    gate = Gate("code", scan=Scan.CODE, block=Severity.HIGH, allow=(allow,))
+    assert scans.judged(gate, FOUND, [], "2026-11-21").why == "1 below high, 1 allowed"
+    assert scans.judged(gate, FOUND, ["nobody was there"], "2026-11-21").verdict is Verdict.UNKNOWN
+    late = scans.judged(gate, FOUND, [], "2026-11-22")
+    assert late.verdict is Verdict.FAILED
+    assert late.lines == ("critical  b/c.py  R2: worse", "  allowed by ada until 2026-11-21, which has passed: soon")
+
+
+@pytest.mark.parametrize(
+    "read", [scans.kingfisher, scans.bandit, scans.zizmor, scans.hadolint, scans.pip_audit, scans.npm_audit]
+)
+@pytest.mark.parametrize("content", [b"", b"nothing", b'{"error": {"summary": "no"}}', b"[3]", b'"x"', b"null"])
+def test_what_is_no_report_is_never_clean(read: scans.Read, content: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settled"),
+    [
+        ("requirements.txt", "a==1\n# x\nb[c]==2 ; python_version > '3'  # y\n", "a==1\nb[c]==2 ; python_version > '3'\n"),
+        ("requirements.txt", "a==1 \\\n    --hash=sha256:00\n", "a==1\n"), ("requirements.txt", "a>=1\n", None),
+        ("requirements.txt", "-r other.txt\n", None), ("requirements.txt", "", ""),
+        ("uv.lock", '[[package]]\nname="a"\nversion="1"\n[[package]]\nname="me"\nversion="0"\nsource={editable="."}', "a==1\n"),
+    ],
+)  # fmt: skip
+def test_what_a_file_settles(name: str, content: str, settled: str | None) -> None:
+    found = scans.pinned(name, content.encode())
+    assert (found and [line.split() for line in found.splitlines()]) == (
+        settled and [line.split() for line in settled.splitlines()]
+    )
+
+
+def test_sarif_grades_rules_by_their_worst_finding() -> None:
+    log = sarif.document("code", [*FOUND, Finding("R1", "less", Severity.LOW)])
+    rules = {one["id"]: one["properties"]["security-severity"] for one in log["runs"][0]["tool"]["driver"]["rules"]}
+    assert rules == {"R1": "5.5", "R2": "9.5"}
+    assert [one["level"] for one in log["runs"][0]["results"]] == ["warning", "error", "note"]
+    assert "locations" not in log["runs"][0]["results"][2]
