@@ -1,10 +1,12 @@
 """The only place that names concrete classes: puts the parts of abreast together for one project."""
 
 import getpass
+import hmac
 import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +126,7 @@ class Place:
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),
             reveal=self._reveal,
             known=around(self.variables),
+            fingerprint=self._fingerprint,
             inherited=self._inherited(),
             now=utc_now,
         )
@@ -144,6 +147,18 @@ class Place:
             say=say,
             begin=begin,
         )
+
+    def _fingerprint(self, secret: Secret) -> str:
+        """Return a few bytes that tell a new value from the old, and from which no value can be guessed."""
+        file = self.state / "fingerprint.key"
+        if not file.exists():
+            made = file.with_name(f"{file.name}.{os.getpid()}")
+            made.touch(mode=0o600)
+            made.write_bytes(secrets.token_bytes(32))
+            with suppress(FileExistsError):
+                file.hardlink_to(made)
+            made.unlink()
+        return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
 
     def _reveal(self, service: Service) -> Mapping[str, Secret]:
         return resolve(service.secrets, self.variables)

@@ -2,7 +2,9 @@
 
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,7 +46,7 @@ def test_what_is_wrong_here(project: Project) -> None:
         assert f"port {project.front} is taken by" in told
     assert "fault    backend (local)   `leftpad --now`: leftpad is not on this machine" in told
     assert "1 files differ from it or are new, new.txt for one" in told
-    assert told.endswith("2 faults, 1 warning\n")
+    assert told.endswith("2 faults, 2 warnings\n")
     told = project.run("doctor", code=1).stdout
     assert "${API_TOKEN} is not set" in told
     assert "abreast.yml:" in told
@@ -136,3 +138,36 @@ def test_what_could_not_be_asked_is_unknown(world: Clouds) -> None:
     told = examined(world, 1)
     assert "unknown  backend (render)" in told
     assert "1 unknown" in told
+
+
+def test_secrets_that_nothing_reads_and_that_are_old(project: Project) -> None:
+    variable = {"value": "${API_TOKEN}", "rotate_after": "90d"}
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": variable, "SPARE_TOKEN": "${SPARE_TOKEN}"}
+    project.commit(app_py=project.app("    os.environ.get('API_TOKEN')\n    return 200, {}\n"))
+    variables = {"API_TOKEN": "value-one-1", "SPARE_TOKEN": "value-two-2"}
+    told = project.run("doctor", variables=variables).stdout
+    assert "the secret SPARE_TOKEN stands in no file of the repository" in told
+    assert "the secret API_TOKEN stands" not in told
+    assert "backend/API_TOKEN was not deployed yet, so that its age is not known" in told
+    project.deploy(variables=variables)
+    assert "backend/API_TOKEN" not in project.run("doctor", variables=variables).stdout
+    with closing(sqlite3.connect(project.folder / ".abreast" / "ledger.db")) as ledger:
+        ledger.execute("UPDATE secrets SET since = '2020-01-01T00:00:00.000Z'")
+        ledger.commit()
+    project.deploy("--force", variables=variables)
+    told = project.run("doctor", variables=variables).stdout
+    assert "backend/API_TOKEN has had its value for 2" in told
+    assert "rotate_after is 90" in told
+    project.deploy("--force", variables={**variables, "API_TOKEN": "value-new-3"})
+    assert "has had its value" not in project.run("doctor", variables=variables).stdout
+
+
+def test_a_variable_in_staging_and_not_in_production_is_told(project: Project) -> None:
+    environments = project.config["environments"]
+    environments["staging"] = {"backend": {"env": {"FLAG": "1", "BOTH": "2"}}}
+    environments["production"] = {"backend": {"env": {"BOTH": "3"}}, "frontend": {"env": {"SIZE": "4"}}}
+    project.commit()
+    told = project.run("doctor", "--env", "local").stdout
+    assert "backend has FLAG in staging, and not in production" in told
+    assert "frontend has SIZE in production, and not in staging" in told
+    assert "BOTH" not in told

@@ -99,7 +99,7 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
                 ledger.built("v1", Part(name, "c" * 40, "sha256:1", service(name)))
             ports = Ports(
                 ledger, {"local": platform}, check, run_command, {}, Git(tmp_path), Anything(tmp_path),
-                Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), {}, lambda: "t",
+                Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "t",
             )  # fmt: skip
             ledger.plan(plan(on_failure))
             while not found or found[-1] is State.STUCK:

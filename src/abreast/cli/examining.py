@@ -44,7 +44,8 @@ def _found(place: Place, name: str | None) -> Findings:
     if name is not None and name not in project.environments:
         project.environment(name)
     known = f"{len(project.environments)} environments: {', '.join(project.environments)}"
-    found: Findings = {PROJECT: [Remark(Level.OK, "abreast.yml", known)]}
+    drift = [Remark(Level.WARNING, "abreast.yml", one, "the same in both") for one in project.resolver.drift()]
+    found: Findings = {PROJECT: [Remark(Level.OK, "abreast.yml", known), *drift]}
     try:
         ledger = place.ledger()
     except AbreastError as error:

@@ -11,9 +11,24 @@ from abreast.config.gates import gates
 from abreast.config.variables import filled, is_secret, missing, references
 from abreast.config.yaml import Document, Path
 from abreast.core.errors import ConfigError, Fault
+from abreast.core.formats import wrong
 from abreast.core.model import Build, Environment, Health, OnFailure, Service
 
 FIRST_PORT = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A variable as the file says it, and where."""
+
+    name: str
+    variable: schema.Variable
+    path: Path
+
+    @property
+    def template(self) -> str:
+        """What its value is looked up by."""
+        return f"${{{self.name}}}" if self.variable.value is None else self.variable.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +43,9 @@ class Resolver:
 
     def environment(self, name: str) -> Environment:
         """Return an environment; raises ConfigError for variables that are not set."""
-        unset = [fault for service in self.project.services for fault in self._unset(name, service)]
-        if unset:
-            raise ConfigError(sorted(set(unset)), next="export them, or give a default: ${NAME:-value}")
+        found = [fault for service in self.project.services for fault in self._wrong_values(name, service)]
+        if found:
+            raise ConfigError(sorted(set(found)), next="export them, or give a default: ${NAME:-value}")
         described = self.project.environments[name]
         ports = self._ports(name)
         return Environment(
@@ -41,7 +56,28 @@ class Resolver:
             OnFailure(described.on_failure or self.project.on_failure),
             gates(self.project, name),
             tuple(described.may_skip),
+            self._rotations(name),
         )
+
+    def _rotations(self, environment: str) -> dict[str, float]:
+        """Return how old secrets may get, in seconds, by ``service/NAME``."""
+        return {
+            f"{service}/{one.name}": one.variable.rotate_after
+            for service in self.project.services
+            for one in self.said(environment, service)
+            if one.variable.rotate_after and self._secret(one)
+        }
+
+    def drift(self) -> Iterator[str]:
+        """Yield variables that a service has in staging and not in production, or the other way round."""
+        pair = ("staging", "production")
+        if not set(pair) <= set(self.project.environments):
+            return
+        for service in self.project.services:
+            first, second = ({one.name for one in self.said(name, service)} for name in pair)
+            for names, here, there in ((first - second, *pair), (second - first, *reversed(pair))):
+                for name in sorted(names):
+                    yield f"{service} has {name} in {here}, and not in {there}"
 
     def faults(self) -> list[Fault]:
         """Return what is wrong with variables and ports in any environment."""
@@ -59,12 +95,9 @@ class Resolver:
     def _service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
         said = self.project.services[name]
         over = self.overrides.get((environment, name), schema.InEnvironment(env={}))
-        variables = {one: template for one, template, _, _ in self._variables(environment, name)}
-        secret = {
-            one
-            for one, template, marked, _ in self._variables(environment, name)
-            if self._secret(one, template, marked)
-        }
+        meant = [one for one in self.said(environment, name) if not self._left_out(one)]
+        secret = {one.name for one in meant if self._secret(one)}
+        variables = {one.name: one.template for one in meant}
         return Service(
             name=name,
             platform=self.settings.get((environment, name), ("local", None))[0],
@@ -80,37 +113,46 @@ class Resolver:
             secrets={one: text for one, text in variables.items() if one in secret},
         )
 
-    def _variables(self, environment: str, service: str) -> Iterator[tuple[str, str, bool | None, Path]]:
-        """Yield each variable's name, template, mark and place; the environment's own instead of the common."""
+    def said(self, environment: str, service: str) -> Iterator[Said]:
+        """Yield a service's variables; the environment's own instead of the common."""
         common = (("services", service, "env"), self.project.services[service].env)
         over = self.overrides.get((environment, service))
         own = (("environments", environment, service, "env"), over.env if over else {})
         for path, said in (common, own):
             for name, value in said.items():
-                if said is common[1] and name in own[1]:
-                    continue
-                if isinstance(value, schema.Variable):
-                    yield name, value.value, value.secret, (*path, name)
-                else:
-                    yield name, value, None, (*path, name)
+                if said is not common[1] or name not in own[1]:
+                    whole = value if isinstance(value, schema.Variable) else schema.Variable(value=value)
+                    yield Said(name, whole, (*path, name))
 
-    def _secret(self, name: str, template: str, marked: bool | None) -> bool:
-        return is_secret(name, template, self.variables) if marked is None else marked
+    def _secret(self, one: Said) -> bool:
+        marked = one.variable.secret
+        return is_secret(one.name, one.template, self.variables) if marked is None else marked
 
-    def _unset(self, environment: str, service: str) -> Iterator[Fault]:
-        for _, template, _, path in self._variables(environment, service):
-            for name in missing(template, self.variables):
-                yield self.document.fault(path, f"${{{name}}} is not set")
+    def _left_out(self, one: Said) -> bool:
+        return not one.variable.required and bool(missing(one.template, self.variables))
+
+    def _wrong_values(self, environment: str, service: str) -> Iterator[Fault]:
+        """Yield what is not set, or not as it must be; never what it is."""
+        for one in self.said(environment, service):
+            unset = missing(one.template, self.variables)
+            if unset and one.variable.required:
+                yield from (self.document.fault(one.path, f"${{{name}}} is not set") for name in unset)
+            elif not unset:
+                needed = wrong(filled(one.template, self.variables), one.variable.format, one.variable.pattern)
+                if needed:
+                    yield self.document.fault(one.path, f"the value of {one.name} is not {needed}")
 
     def _variable_faults(self, environment: str, service: str) -> Iterator[Fault]:
         said = self.project.services[service]
-        for name, template, marked, path in self._variables(environment, service):
+        for one in self.said(environment, service):
+            name = one.name
             if name == "PORT" or name.startswith("ABREAST_"):
-                yield self.document.fault(path, f"{name} is set by abreast", at_key=True)
-            if not self._secret(name, template, marked):
+                yield self.document.fault(one.path, f"{name} is set by abreast", at_key=True)
+            if not self._secret(one):
                 continue
-            if not references(template):
-                yield self.document.fault(path, f"a secret in clear: write ${{{name}}} and set it where abreast runs")
+            if not references(one.template):
+                text = f"a secret in clear: write ${{{name}}} and set it where abreast runs"
+                yield self.document.fault(one.path, text)
             for where, command in ((("run",), said.run), (("build", "run"), said.build.run)):
                 if command and name in names_in(command):
                     text = f"${name} would stand in the list of processes: let the program read it from its environment"

@@ -9,18 +9,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from abreast.core.watch import check as as_glob
 
 NAME = r"^[a-z][a-z0-9-]{0,39}$"
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
 
 def seconds(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
-    """Return a duration (``500ms``, ``2s``, ``5m``, ``1h30m``, or a number of seconds) in seconds."""
+    """Return a duration (``500ms``, ``2s``, ``5m``, ``1h30m``, ``90d``, or a number of seconds) in seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if not found or len(str(value)) > 20:
         raise ValueError("needed: a duration such as 500ms, 2s, 5m or 1h30m")
-    hours, minutes, whole, thousandths = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + whole + thousandths / 1000
+    days, hours, minutes, whole, thousandths = (float(part or 0) for part in found.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + whole + thousandths / 1000
 
 
 def _inside(value: str) -> str:
@@ -80,19 +80,42 @@ class Health(Part):
     hold: Duration = Field(1.0, description="How long answers stay healthy before users come.")
 
 
-class Variable(Part):
-    """A variable, said in full."""
-
-    value: str = Field(description="Its value; `${NAME}` and `${NAME:-default}` are looked up where abreast runs.")
-    secret: bool | None = Field(
-        None, description="Whether its value is never shown; guessed from its name where not said."
-    )
-
-
 def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
+
+
+def _as_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Format = Literal["url", "email", "integer", "number", "boolean", "port", "json", "base64", "uuid", "host"]
+Pattern = Annotated[str, AfterValidator(_as_pattern)]
+
+
+class Variable(Part):
+    """A variable, said in full."""
+
+    value: Text | None = Field(
+        None,
+        description="Its value; `${NAME}` and `${NAME:-default}` are looked up where abreast runs. Without it, the "
+        "variable of the same name there.",
+    )
+    secret: bool | None = Field(
+        None, description="Whether its value is never shown; guessed from its name where not said."
+    )
+    required: bool = Field(True, description="Whether it must be set; where it need not, it is left out.")
+    format: Format | None = Field(None, description="What its value must be.")
+    pattern: Pattern | None = Field(None, description="A regular expression that its whole value must match.")
+    rotate_after: Duration | None = Field(
+        None, description="How old a secret may get before `doctor` tells it, such as 90d."
+    )
 
 
 def _percent(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
@@ -124,7 +147,6 @@ def _day(value: str) -> str:
         raise ValueError("needed: a day such as 2026-12-31") from None
 
 
-Text = Annotated[str, BeforeValidator(_text)]
 Day = Annotated[str, AfterValidator(_day)]
 Severity = Literal["low", "medium", "high", "critical"]
 Percent = Annotated[

@@ -69,6 +69,7 @@ class Environment:
     """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish.
 
     ``gates`` are asked before anything is brought up; ``may_skip`` names those that a person may skip.
+    ``rotate_after``: how old secrets may get, by ``service/NAME``.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Environment:
     on_failure: OnFailure = OnFailure.TOGETHER
     gates: tuple[Gate, ...] = ()
     may_skip: tuple[str, ...] = ()
+    rotate_after: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,16 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
 
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
 from abreast.core.model import Environment, Service
 from abreast.core.remarks import Level, Remark
 from abreast.core.states import State
 from abreast.deploy.ports import Ports
+
+PASSING_ON = ("abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml")
+DAY = 86400.0
 
 _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
@@ -29,7 +33,34 @@ async def repository(ports: Ports) -> list[Remark]:
 async def environment(ports: Ports, described: Environment) -> list[Remark]:
     """Look at everything that one environment's services ask for, at all platforms at once."""
     found = await asyncio.gather(*(_service(ports, service) for service in described.services))
-    return [*_unfinished(ports, described.name), *(remark for remarks in found for remark in remarks)]
+    of_secrets = await asyncio.to_thread(lambda: [*_unused(ports, described), *_old(ports, described)])
+    return [*_unfinished(ports, described.name), *(remark for remarks in found for remark in remarks), *of_secrets]
+
+
+def _unused(ports: Ports, described: Environment) -> Iterator[Remark]:
+    """Yield secrets whose names stand in no file of the repository but those that only pass them on."""
+    names = {name for service in described.services for name in service.secrets}
+    try:
+        known = ports.source.mentioned(ports.source.commit(), names, PASSING_ON)
+    except UsageError:
+        return
+    for service in described.services:
+        for name in sorted(service.secrets.keys() - known):
+            what = f"the secret {name} stands in no file of the repository"
+            yield Remark(
+                Level.WARNING, f"{service.name} ({service.platform})", what, "a program that reads it, or none"
+            )
+
+
+def _old(ports: Ports, described: Environment) -> Iterator[Remark]:
+    """Yield secrets that are older than they should get; their age counts from the first deployment with that value."""
+    since, now = ports.ledger.secrets(described.name), datetime.fromisoformat(ports.now())
+    for name, longest in described.rotate_after.items():
+        if name not in since:
+            yield Remark(Level.OK, "secrets", f"{name} was not deployed yet, so that its age is not known")
+        elif (age := (now - datetime.fromisoformat(since[name])).total_seconds()) > longest:
+            what = f"{name} has had its value for {age / DAY:.0f} days; rotate_after is {longest / DAY:g}"
+            yield Remark(Level.WARNING, "secrets", what, "a new value")
 
 
 def _unfinished(ports: Ports, environment: str) -> Iterator[Remark]:

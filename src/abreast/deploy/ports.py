@@ -27,7 +27,8 @@ class Folders:
 class Ports:
     """The seams of one environment.
 
-    ``reveal`` looks up the values of a service's secrets, ``known`` are those of abreast itself. ``inherited`` is what
+    ``reveal`` looks up the values of a service's secrets, ``known`` are those of abreast itself,
+    ``fingerprint`` tells two values of one apart. ``inherited`` is what
     every child's environment begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is
     the time as an ISO 8601 text.
     """
@@ -42,5 +43,6 @@ class Ports:
     folders: Folders
     reveal: Callable[[Service], Mapping[str, Secret]]
     known: frozenset[str] = field(repr=False)
+    fingerprint: Callable[[Secret], str]
     inherited: Mapping[str, str]
     now: Callable[[], str]

@@ -17,8 +17,12 @@ async def carry_out(plan: Plan, story: Story) -> State:
     Raises StateError when it could not be recorded (it can be resumed), UsageError when the value of a
     secret is missing (nothing was touched).
     """
-    for part in plan.rollouts:
-        story.ports.reveal(part.service)
+    fingerprints = {
+        f"{part.name}/{name}": story.ports.fingerprint(secret)
+        for part in plan.rollouts
+        for name, secret in story.ports.reveal(part.service).items()
+    }
+    await asyncio.to_thread(story.ports.ledger.seen, plan.environment, fingerprints)
     await _hear(plan, story)
     listening = asyncio.ensure_future(_listen(plan, story))
     try:

@@ -90,6 +90,14 @@ class Ledger(ABC):
         """Return the request and reason left for a deployment, if any."""
 
     @abstractmethod
+    def seen(self, environment: str, fingerprints: Mapping[str, str]) -> None:
+        """Note since when secrets have their values; ``fingerprints``, by ``service/NAME``, tell values apart."""
+
+    @abstractmethod
+    def secrets(self, environment: str) -> Mapping[str, str]:
+        """Return since when secrets have the values that they have, by ``service/NAME``."""
+
+    @abstractmethod
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id or a unique beginning or end of it; UsageError that lists choices otherwise."""
 

@@ -135,6 +135,17 @@ class SqliteLedger(Ledger):
                 (deployment, request, reason, self._now()),
             )
 
+    def seen(self, environment: str, fingerprints: Mapping[str, str]) -> None:
+        """Note since when secrets have the values that they have."""
+        with self._writing() as db:
+            for name, fingerprint in fingerprints.items():
+                db.execute(
+                    "INSERT INTO secrets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                    " fingerprint = excluded.fingerprint, since = excluded.since"
+                    " WHERE fingerprint <> excluded.fingerprint",
+                    (environment, name, fingerprint, self._now()),
+                )
+
     def clear(self, environment: str) -> None:
         """Record that nothing runs in the environment any more."""
         with self._writing() as db:
@@ -176,6 +187,10 @@ class SqliteLedger(Ledger):
             limit,
         )
         return tuple(map(_deployment, found))
+
+    def secrets(self, environment: str) -> Mapping[str, str]:
+        """Return since when secrets have the values that they have, by ``service/NAME``."""
+        return dict(self._rows("SELECT name, since FROM secrets WHERE environment = ?", environment))
 
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
         """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
@@ -226,7 +241,7 @@ class SqliteLedger(Ledger):
                 raise _state_error(words.newer(str(self._file), version))
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-        if not tables:
+        if version < words.SCHEMA:
             self._create()
 
     def _create(self) -> None:

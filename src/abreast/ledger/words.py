@@ -1,7 +1,7 @@
 """What is said of a state file that cannot be used; imports nothing, for the commands that must be quick."""
 
 APPLICATION_ID = 0x61627265
-SCHEMA = 1
+SCHEMA = 2
 
 
 def newer(file: str, schema: int) -> tuple[str, str, str]:

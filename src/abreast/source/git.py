@@ -108,6 +108,16 @@ class Git(Source):
         answer = self._git_bytes("cat-file", "--batch", given=asked.encode(errors="surrogateescape"))
         return dict(_contents(answer, [name for name in names if "\n" not in name]))
 
+    def mentioned(self, commit: str, names: Collection[str], but: Collection[str] = ()) -> frozenset[str]:
+        """Return which of the names stand in the commit's files as whole words; ``but`` names files not looked at."""
+        asked = [part for name in names for part in ("-e", name)]
+        where = [".", *(f":(exclude){name}" for name in but)]
+        try:
+            found = self._git("grep", "-h", "-o", "-w", "-I", "-F", *asked, commit, "--", *where) if asked else ""
+        except _GitError:  # none of them
+            found = ""
+        return frozenset(found.split("\n")) & frozenset(names)
+
     def checkout(self, commit: str, into: Path) -> None:
         """Put the project's files as committed into the new folder ``into``.
 

@@ -47,6 +47,10 @@ class Source(ABC):
         """Return the content of those of the project's files that the commit has."""
 
     @abstractmethod
+    def mentioned(self, commit: str, names: Collection[str], but: Collection[str] = ()) -> frozenset[str]:
+        """Return which of the names stand in the commit's files as whole words; ``but`` names files not looked at."""
+
+    @abstractmethod
     def checkout(self, commit: str, into: Path) -> None:
         """Put the project's files as committed into the new folder ``into``."""
 

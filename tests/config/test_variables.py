@@ -1,0 +1,75 @@
+"""Variables are validated before anything is built: all faults at once, with their place, without their values."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abreast.core.formats import FORMATS, wrong
+from project import Project
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("url", ["https://a.b/c?d", "postgres://u:p@h:5432/n", "redis://h"], ["a.b/c", "https://", "http://a b", "http://h:x", ""]),
+        ("email", ["a@b.c"], ["a@b", "a b@c.d", "@b.c"]), ("integer", ["0", "-12"], ["1.5", "", "1e3", "٣"]),
+        ("number", ["1", "-1.5", ".5", "1e-3"], ["", "x", "1,5"]), ("boolean", ["true", "OFF", "1"], ["maybe", ""]),
+        ("port", ["1", "65535"], ["0", "65536", "-1", "x"]), ("json", ["{}", "3"], ["{", "", "nope"]),
+        ("base64", ["YWI="], ["YWI", "?", ""]), ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123", "x" * 36]),
+        ("host", ["a.b", "127.0.0.1", "::1x"[2:], "localhost"], ["a b", "-a", "http://a"]),
+    ],
+)  # fmt: skip
+def test_formats(name: str, good: list[str], bad: list[str]) -> None:
+    assert not [value for value in good if wrong(value, name, None)]
+    assert not [value for value in bad if not wrong(value, name, None)]
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text(max_size=40))
+def test_a_value_is_never_told(name: str, value: str) -> None:
+    assert wrong(value, name, None) in {"", FORMATS[name][0]}
+
+
+def test_all_that_is_wrong_is_told_at_once_and_no_value(project: Project) -> None:
+    env: dict[str, Any] = {
+        "DATABASE_URL": {"required": True, "secret": True, "format": "url"},
+        "REGION": {"value": "${REGION}", "pattern": "[a-z]{2}-[a-z]+-[0-9]"},
+        "WORKERS": {"value": "many", "format": "integer"},
+        "API_TOKEN": "${API_TOKEN}",
+        "OPTIONAL": {"required": False, "format": "port"},
+    }
+    project.config["services"]["backend"]["env"] = env
+    project.commit()
+    variables = {"DATABASE_URL": "xq7-not-a-url", "REGION": "xq7-nowhere", "OPTIONAL": "xq7"}
+    error = project.run("deploy", "--yes", code=2, variables=variables).stderr
+    for told in (
+        "the value of DATABASE_URL is not a URL such as", "the value of REGION is not a text of the form [a-z]{2}",
+        "the value of WORKERS is not a whole number", "${API_TOKEN} is not set", "the value of OPTIONAL is not a port",
+    ):  # fmt: skip
+        assert told in error
+    assert error.count("abreast.yml:") == 5
+    assert "xq7" not in error
+    assert not project.builds.exists()
+
+
+def test_what_need_not_be_set_is_left_out(project: Project) -> None:
+    project.config["services"]["backend"] |= {
+        "env": {"OPTIONAL": {"required": False}, "NAMED": {}},
+        "build": "test -z ${OPTIONAL+set} && test $NAMED = here",
+    }
+    project.commit()
+    project.deploy(variables={"NAMED": "here"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ({"format": "uri"}, "needed: 'url', 'email'"), ({"pattern": "("}, "not a regular expression"),
+        ({"value": "plain", "secret": True}, "a secret in clear"), ({"rotate_after": "soon"}, "needed: a duration"),
+    ],
+)  # fmt: skip
+def test_faults(project: Project, variable: dict[str, Any], told: str) -> None:
+    project.config["services"]["backend"]["env"] = {"NAME": variable}
+    project.commit()
+    assert told in project.run("plan", code=2).stderr
