@@ -14,16 +14,19 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from abreast.artifacts.folder import FolderArtifacts
+from abreast.artifacts.interface import Artifacts
+from abreast.artifacts.remote import RemoteArtifacts
 from abreast.checks.http import HttpCheck
 from abreast.commands.shell import run as run_command
+from abreast.config import schema
 from abreast.config.load import Project, find, load
 from abreast.config.variables import resolve
-from abreast.core.errors import UsageError
+from abreast.core.errors import ConfigError, UsageError
 from abreast.core.gates import Scan
 from abreast.core.model import Plan, Service
 from abreast.core.secrets import Secret, around
 from abreast.deploy.engine import Engine
-from abreast.deploy.ports import Folders, Ports
+from abreast.deploy.ports import Folders, Ports, Retention
 from abreast.deploy.session import Desk
 from abreast.gates.command import judge as judge_command
 from abreast.gates.scan import judge as judge_scan
@@ -115,6 +118,7 @@ class Place:
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the seams that a deployment in ``environment`` uses."""
+        kept = self._kept()
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
@@ -122,7 +126,8 @@ class Place:
             command=run_command,
             gates={"run": judge_command, **dict.fromkeys(Scan, judge_scan)},
             source=Git(self.root),
-            artifacts=FolderArtifacts(self.state / "artifacts"),
+            artifacts=self._artifacts(kept.store),
+            retention=Retention(kept.keep, kept.within),
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),
             reveal=self._reveal,
             known=around(self.variables),
@@ -159,6 +164,17 @@ class Place:
                 file.hardlink_to(made)
             made.unlink()
         return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+
+    def _kept(self) -> schema.Artifacts:
+        """Return what abreast.yml says of artifacts; what was begun goes on without it too."""
+        try:
+            return self.project().artifacts
+        except ConfigError:
+            return schema.Artifacts()
+
+    def _artifacts(self, store: str | None) -> Artifacts:
+        here = FolderArtifacts(self.state / "artifacts")
+        return RemoteArtifacts(here, store) if store else here
 
     def _reveal(self, service: Service) -> Mapping[str, Secret]:
         return resolve(service.secrets, self.variables)

@@ -1,35 +1,155 @@
-"""Artifacts in a folder: taken in whole, found by digest, however many come at once."""
+"""Artifacts: taken in whole, found by digest, refused where a byte is other; in a folder, and in a store behind it."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
+import pytest
+from moto.server import ThreadedMotoServer
+
 from abreast.artifacts.folder import FolderArtifacts
+from abreast.artifacts.interface import Artifacts
+from abreast.artifacts.remote import RemoteArtifacts
+from abreast.core.errors import ArtifactError
+
+NONE = "sha256:" + "0" * 64
 
 
-def built(folder: Path, text: str) -> Path:
+def built(folder: Path, text: str = "same") -> Path:
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "file").write_text(text)
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    (folder / "link").symlink_to("sub/file")
     return folder
 
 
-def test_the_same_content_is_one_artifact_and_the_folder_is_gone(tmp_path: Path) -> None:
-    artifacts = FolderArtifacts(tmp_path / "artifacts")
-    digests = {artifacts.add(built(tmp_path / name, "same")) for name in ("one", "two")}
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A bucket on a real server of S3's protocol."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret-key",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="releases")
+    yield f"s3://releases/{tmp_path.name}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "file", "s3"])
+def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> Artifacts:
+    here = FolderArtifacts(tmp_path / "artifacts")
+    if request.param == "folder":
+        return here
+    (tmp_path / "store").mkdir()
+    url = request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}/store"
+    return RemoteArtifacts(here, url)
+
+
+def test_the_same_content_is_one_artifact_and_the_folder_is_gone(artifacts: Artifacts, tmp_path: Path) -> None:
+    digests = {artifacts.add(built(tmp_path / name), {"service": "web"}) for name in ("one", "two")}
     (digest,) = digests
-    found = artifacts.path(digest)
-    assert found
+    found = artifacts.take(digest)
     assert (found / "sub" / "file").read_text() == "same"
     assert not (tmp_path / "two").exists()
-    assert artifacts.add(built(tmp_path / "three", "other")) != digest
+    assert artifacts.add(built(tmp_path / "three", "other"), {}) != digest
+    assert artifacts.about(digest) == {"digest": digest, "service": "web"}
+
+
+def test_what_is_known_can_be_added_to(artifacts: Artifacts, tmp_path: Path) -> None:
+    digest = artifacts.add(built(tmp_path / "one"), {"inputs": "abc"})
+    artifacts.note(digest, results=[1])
+    assert artifacts.about(digest) == {"digest": digest, "inputs": "abc", "results": [1]}
+    assert artifacts.made_from("abc") == digest
+    assert artifacts.made_from("def") is None
+
+
+def test_one_byte_other_and_it_is_refused(artifacts: Artifacts, tmp_path: Path) -> None:
+    digest = artifacts.add(built(tmp_path / "one"), {})
+    file = artifacts.take(digest) / "sub" / "file"
+    file.write_text("sane")
+    with pytest.raises(ArtifactError, match="is not what was built"):
+        artifacts.take(digest)
+    artifacts.add(built(tmp_path / "again"), {})
+    assert (artifacts.take(digest) / "sub" / "file").read_text() == "same"
+    (artifacts.take(digest) / "run").chmod(0o644)
+    with pytest.raises(ArtifactError, match="is not what was built"):
+        artifacts.take(digest)
+
+
+def test_what_nobody_needs_goes(artifacts: Artifacts, tmp_path: Path) -> None:
+    old = artifacts.add(built(tmp_path / "one", "old"), {"inputs": "old"})
+    new = artifacts.add(built(tmp_path / "two", "new"), {"inputs": "new"})
+    assert artifacts.forget({new}) == 1
+    assert (artifacts.has(old), artifacts.has(new)) == (False, True)
+    assert (artifacts.made_from("old"), artifacts.made_from("new")) == (None, new)
+    assert artifacts.about(old) == {}
+    with pytest.raises((ArtifactError, FileNotFoundError)):
+        artifacts.take(old)
+    artifacts.take(new)
+
+
+def test_what_is_not_here_is_said(artifacts: Artifacts) -> None:
+    assert not artifacts.has(NONE)
+    with pytest.raises(ArtifactError, match="is gone"):
+        artifacts.take(NONE)
 
 
 def test_many_of_the_same_at_once(tmp_path: Path) -> None:
     artifacts = FolderArtifacts(tmp_path / "artifacts")
-    folders = [built(tmp_path / str(number), "same") for number in range(64)]
+    folders = [built(tmp_path / str(number)) for number in range(64)]
     with ThreadPoolExecutor(16) as pool:
-        assert len(set(pool.map(artifacts.add, folders))) == 1
+        assert len(set(pool.map(lambda folder: artifacts.add(folder, {"service": "web"}), folders))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["artifacts"]
+    assert len(list((tmp_path / "artifacts").iterdir())) == 2
 
 
-def test_what_is_not_here_is_not_found(tmp_path: Path) -> None:
-    assert FolderArtifacts(tmp_path).path("sha256:" + "0" * 64) is None
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_another_machine_has_it_from_the_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    (tmp_path / "store").mkdir()
+    url = request.getfixturevalue("s3") if kind == "s3" else f"file://{tmp_path}/store"
+    digest = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url).add(built(tmp_path / "one"), {"inputs": "abc"})
+    other = RemoteArtifacts(FolderArtifacts(tmp_path / "b"), url)
+    assert other.has(digest)
+    assert other.made_from("abc") == digest
+    found = other.take(digest)
+    assert os.access(found / "run", os.X_OK)
+    assert (found / "link").readlink() == Path("sub/file")
+    assert other.about(digest)["inputs"] == "abc"
+
+
+@pytest.mark.parametrize("harm", ["cut", "other", "nothing"])
+def test_what_was_harmed_in_the_store_is_refused(tmp_path: Path, harm: str) -> None:
+    (tmp_path / "store").mkdir()
+    url = f"file://{tmp_path}/store"
+    first = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url)
+    digest = first.add(built(tmp_path / "one"), {})
+    archive = next((tmp_path / "store").rglob("*.tar.zst"))
+    if harm == "cut":
+        archive.write_bytes(archive.read_bytes()[:-20])
+    elif harm == "other":
+        first.add(built(tmp_path / "two", "other"), {})
+        shutil.copy(next(one for one in (tmp_path / "store").rglob("*.tar.zst") if one != archive), archive)
+    else:
+        archive.unlink()
+    other = RemoteArtifacts(FolderArtifacts(tmp_path / "b"), url)
+    with pytest.raises(ArtifactError, match=r"cannot be unpacked|is not what was built|is gone"):
+        other.take(digest)
+    assert [path.name for path in (tmp_path / "b").glob("*/")] == []
+
+
+def test_a_store_that_is_not_there_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    artifacts = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), "s3://none/at/all")
+    with pytest.raises(ArtifactError, match="the artifact store s3://none/at/all could not be used"):
+        artifacts.add(built(tmp_path / "one"), {})

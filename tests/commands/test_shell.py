@@ -27,8 +27,8 @@ def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | No
 
 
 def test_the_end_is_told_with_the_last_lines(tmp_path: Path) -> None:
-    assert ended("echo one; echo two >&2", tmp_path) == Ended("", ("one", "two"))
-    assert ended("seq 100; exit 3", tmp_path) == Ended("exit code 3", tuple(map(str, range(81, 101))))
+    assert ended("echo one; echo two >&2", tmp_path) == Ended("", ("one", "two"), 0)
+    assert ended("seq 100; exit 3", tmp_path) == Ended("exit code 3", tuple(map(str, range(81, 101))), 3)
     assert ended("kill -SEGV $$", tmp_path).why == "ended by SIGSEGV"
 
 

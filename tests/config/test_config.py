@@ -84,7 +84,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
         ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
             "4:14: $API_TOKEN would stand in the list of processes: let the program read it from its environment"]),
         ("run: serve", "run: [serve]", ["4:14: needed: a text"]),
-        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, allow"]),
+        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, artifacts, allow"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not YAML: found character '\\t' that cannot start any token"]),
         ("shop", "!!python/object/apply:os.system [ls]", ["1:10: needed: a text"]),
         ("shop", "!!python/name:os.system x", ["1:10: the tag tag:yaml.org,2002:python/name:os.system means nothing here"]),
@@ -214,7 +214,15 @@ def test_every_example_of_the_reference_is_valid(tmp_path: Path, name: str) -> N
 def test_the_schema_knows_every_key_of_the_example() -> None:
     schema = reference.json_schema(PLATFORMS)
     assert schema["$defs"]["InEnvironment"]["properties"]["local"] == {"$ref": "#/$defs/LocalSettings"}
-    assert set(schema["properties"]) == {"project", "services", "environments", "on_failure", "gates", "allow"}
+    assert set(schema["properties"]) == {
+        "project",
+        "services",
+        "environments",
+        "on_failure",
+        "gates",
+        "artifacts",
+        "allow",
+    }
 
 
 def test_ports_of_instances_are_not_for_users(tmp_path: Path) -> None:

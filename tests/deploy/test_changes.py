@@ -70,14 +70,14 @@ def test_a_failed_deployment_does_not_lose_a_change(watching: Project) -> None:
     watching.commit(app_py=watching.app(NEVER_HEALTHY))
     watching.config["services"]["backend"]["health"]["start"] = "1s"
     (watching.folder / "web" / "new.js").write_text("")
-    watching.commit()
+    built = watching.commit()
     watching.deploy(code=1)
     watching.commit("Mend", app_py=APP)
     write(watching, "README.md")
-    commit = watching.commit("Only docs since the last push")
+    watching.commit("Only docs since the last push")
     assert [one["file"] for one in planned(watching)["frontend"]["changed"]] == ["web/new.js"]
     watching.deploy()
-    assert watching.served()["frontend"] == commit
+    assert watching.served()["frontend"] == built, "what was built then is the same still"
 
 
 def test_a_change_that_was_taken_back_is_none(watching: Project) -> None:

@@ -1,17 +1,17 @@
 """The story with a platform that can be told to fail: stuck, resumed, and back where it was."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from abreast.artifacts.interface import Artifacts
+from abreast.artifacts.interface import About, Artifacts
 from abreast.checks.interface import Finding
 from abreast.commands.shell import run as run_command
 from abreast.core.errors import PlatformError
 from abreast.core.model import Action, Health, Kind, Live, OnFailure, Plan, Service, ServicePlan, Version
 from abreast.core.states import State
 from abreast.deploy.engine import Engine
-from abreast.deploy.ports import Folders, Ports
+from abreast.deploy.ports import Folders, Ports, Retention
 from abreast.deploy.story import Story
 from abreast.deploy.teller import carry_out
 from abreast.ledger.interface import Part
@@ -60,11 +60,26 @@ class Anything(Artifacts):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, folder: Path) -> str:
+    def add(self, folder: Path, about: About) -> str:
         raise AssertionError(folder)
 
-    def path(self, digest: str) -> Path | None:
-        return self.folder if digest else None
+    def has(self, digest: str) -> bool:
+        return bool(digest)
+
+    def take(self, digest: str) -> Path:
+        return self.folder
+
+    def about(self, digest: str) -> About:
+        return {}
+
+    def note(self, digest: str, **more: object) -> None:
+        raise AssertionError(digest)
+
+    def made_from(self, inputs: str) -> str | None:
+        return None
+
+    def forget(self, but: Collection[str]) -> int:
+        return 0
 
 
 def service(name: str) -> Service:
@@ -99,7 +114,7 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
                 ledger.built("v1", Part(name, "c" * 40, "sha256:1", service(name)))
             ports = Ports(
                 ledger, {"local": platform}, check, run_command, {}, Git(tmp_path), Anything(tmp_path),
-                Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "t",
+                Retention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
             )  # fmt: skip
             ledger.plan(plan(on_failure))
             while not found or found[-1] is State.STUCK:

@@ -181,3 +181,13 @@ def test_changed_lines_are_those_that_are_new_or_other(top: Path) -> None:
     found = Git(top / "shop").changed_lines(first, commit(top))
     assert found == {"app.py": frozenset({1, 2, 3}), "ä b.txt": frozenset({1, 2})}
     assert Git(top).changed_lines("f" * 40, first) is None
+
+
+def test_a_tag_is_made_once_and_never_moved(top: Path) -> None:
+    first, source = git(top, "rev-parse", "HEAD").strip(), Git(top)
+    source.tag("v1", first, "shop v1")
+    source.tag("v1", first, "shop v1")
+    assert git(top, "tag", "--list", "-n1").split() == ["v1", "shop", "v1"]
+    (top / "README").write_text("other")
+    with pytest.raises(UsageError, match="the tag v1 is that of"):
+        source.tag("v1", commit(top), "shop v1")

@@ -1,41 +1,122 @@
 """Artifacts in a local folder."""
 
 import hashlib
+import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from abreast.artifacts.interface import Artifacts
+from abreast.artifacts.interface import About, Artifacts
+from abreast.core.errors import ArtifactError
 
 
 class FolderArtifacts(Artifacts):
-    """One folder for each artifact, below ``home``, named by its digest."""
+    """One folder for each artifact, below ``home``, named by its digest; beside it what is known of it."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    def add(self, folder: Path) -> str:
+    def add(self, folder: Path, about: About) -> str:
         """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then."""
         digest = digest_of(folder)
-        final = self._place(digest)
+        final = self.place(digest)
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if final.is_dir() and digest_of(final) != digest:
+            shutil.rmtree(final)
         try:
             folder.rename(final)
         except OSError:
             if not final.is_dir():
                 raise
             shutil.rmtree(folder)
+        self.describe(digest, about)
         return digest
 
-    def path(self, digest: str) -> Path | None:
-        """Return where the artifact lies, None if it is not here."""
-        place = self._place(digest)
-        return place if place.is_dir() else None
+    def has(self, digest: str) -> bool:
+        """Tell whether the artifact can be had."""
+        return self.place(digest).is_dir()
 
-    def _place(self, digest: str) -> Path:
+    def take(self, digest: str) -> Path:
+        """Return where the artifact lies, each byte of it compared with the digest."""
+        place = self.place(digest)
+        if not place.is_dir():
+            raise ArtifactError(
+                f"the artifact {digest[:19]}… is gone", need="what was built for this release", next="abreast deploy"
+            )
+        found = digest_of(place)
+        if found != digest:
+            raise ArtifactError(
+                f"the artifact {digest[:19]}… is not what was built: its content is {found[:19]}… now",
+                need="every byte as it was tested",
+                next=f"find out who wrote to {place}; then: abreast deploy --force",
+            )
+        return place
+
+    def about(self, digest: str) -> About:
+        """Return what is known of the artifact, nothing where it is not there."""
+        with suppress(OSError, ValueError):
+            known: dict[str, Any] = json.loads(self._note(digest).read_text())
+            return known
+        return {}
+
+    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact."""
+        self.describe(digest, {**self.about(digest), **more})
+
+    def describe(self, digest: str, about: About) -> None:
+        """Put down what is known of the artifact, in place of what was."""
+        _write(self._note(digest), json.dumps({"digest": digest, **about}, indent=1, ensure_ascii=False))
+        if inputs := about.get("inputs"):
+            _write(self._made_from(inputs), digest)
+
+    def made_from(self, inputs: str) -> str | None:
+        """Return the artifact last made from these inputs, None where there is none."""
+        with suppress(OSError):
+            digest = self._made_from(inputs).read_text()
+            return digest if self.has(digest) else None
+        return None
+
+    def forget(self, but: Collection[str]) -> int:
+        """Take away all artifacts but those; returns how many went."""
+        gone = [
+            place for place in self._home.glob("*/") if _is_digest(place.name) and f"sha256:{place.name}" not in but
+        ]
+        for place in gone:
+            going = place.with_name(f"{place.name}.going")  # whole, or not there at all
+            with suppress(OSError):
+                place.rename(going)
+                shutil.rmtree(going)
+            self._note(f"sha256:{place.name}").unlink(missing_ok=True)
+        for made in (self._home / "inputs").glob("*"):
+            if made.read_text() not in but:
+                made.unlink(missing_ok=True)
+        return len(gone)
+
+    def place(self, digest: str) -> Path:
+        """Return where the artifact lies, or would."""
         return self._home / digest.removeprefix("sha256:")
+
+    def _note(self, digest: str) -> Path:
+        return self._home / f"{digest.removeprefix('sha256:')}.json"
+
+    def _made_from(self, inputs: str) -> Path:
+        return self._home / "inputs" / inputs
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")
+
+
+def _write(file: Path, text: str) -> None:
+    """Put a text in place whole, or not at all."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.{id(text)}")
+    unfinished.write_text(text)
+    unfinished.replace(file)
 
 
 def digest_of(folder: Path) -> str:

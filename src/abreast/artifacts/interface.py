@@ -1,19 +1,44 @@
 """The port of the artifact store."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
+
+About = Mapping[str, Any]
+"""What is known of an artifact, as JSON values: its ``service``, ``commit``, ``inputs``, ``sbom``, ``results``, …"""
 
 
 class Artifacts(ABC):
-    """Keeps folders under the digest of their content."""
+    """Keeps folders under the digest of their content, each with what is known of it.
+
+    Raises ArtifactError where one cannot be kept or had, or is not what it was.
+    """
 
     @abstractmethod
-    def add(self, folder: Path) -> str:
-        """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then.
-
-        Raises ArtifactError where it cannot be kept.
-        """
+    def add(self, folder: Path, about: About) -> str:
+        """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then."""
 
     @abstractmethod
-    def path(self, digest: str) -> Path | None:
-        """Return where the artifact lies, None if it is not here."""
+    def has(self, digest: str) -> bool:
+        """Tell whether the artifact can be had."""
+
+    @abstractmethod
+    def take(self, digest: str) -> Path:
+        """Return where the artifact lies, each byte of it compared with the digest."""
+
+    @abstractmethod
+    def about(self, digest: str) -> About:
+        """Return what is known of the artifact, nothing where it is not there."""
+
+    @abstractmethod
+    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact."""
+
+    @abstractmethod
+    def made_from(self, inputs: str) -> str | None:
+        """Return the artifact last made from these inputs, None where there is none."""
+
+    @abstractmethod
+    def forget(self, but: Collection[str]) -> int:
+        """Take away all artifacts but those; returns how many went."""

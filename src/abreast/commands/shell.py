@@ -44,8 +44,10 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
     ending = asyncio.ensure_future(process.wait())
     try:
         await asyncio.wait({ending, halted}, timeout=command.timeout, return_when=asyncio.FIRST_COMPLETED)
+        code = None
         if ending.done():
-            why = _ending(ending.result())
+            code = ending.result()
+            why = _ending(code)
         else:
             why = halted.result() if halted.done() else f"no end after {command.timeout:g} s"
     finally:
@@ -55,7 +57,7 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
             await asyncio.wait_for(copying, 1)
         output.close()
         note.unlink(missing_ok=True)
-    return Ended(why, tuple(output.tail), ending.result() if ending.done() and not ending.cancelled() else None)
+    return Ended(why, tuple(output.tail), code)
 
 
 def _end_orphan(note: Path) -> None:

@@ -28,6 +28,7 @@ class Project:
     name: str
     environments: tuple[str, ...]
     resolver: Resolver
+    artifacts: schema.Artifacts
 
     def environment(self, name: str) -> Environment:
         """Return an environment with ``${…}`` looked up.
@@ -90,7 +91,7 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))
-    return Project(model.project, tuple(model.environments), resolver)
+    return Project(model.project, tuple(model.environments), resolver, model.artifacts)
 
 
 def _fill(

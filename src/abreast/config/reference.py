@@ -111,6 +111,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "gate": schema.GateCommand,
     "scan": schema.Scan,
     "allow": schema.Allowed,
+    "artifacts": schema.Artifacts,
     "environment": schema.Environment,
     "service in an environment": schema.InEnvironment,
 }

@@ -57,6 +57,7 @@ class Resolver:
             gates(self.project, name),
             tuple(described.may_skip),
             self._rotations(name),
+            described.tag,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

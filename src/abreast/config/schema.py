@@ -269,6 +269,18 @@ class InEnvironment(Part):
     env: Variables = Field(description="Variables in addition, or instead.")
 
 
+class Artifacts(Part):
+    """Where what was built is kept, and how long. What is live anywhere, or needed by a deployment, always stays."""
+
+    store: Annotated[str, Field(pattern=r"^(s3|gs|az|file)://.+")] | None = Field(
+        None,
+        description="A store that several machines share, beside the local folder: `s3://bucket/path`, `gs://…`, "
+        "`az://…`, `file:///…`; its credentials are the usual variables where abreast runs.",
+    )
+    keep: int = Field(20, ge=1, description="Artifacts of this many releases stay.")
+    within: Duration = Field(30 * 86400.0, description="Artifacts of releases younger than this stay too.")
+
+
 OnFailure = Literal["together", "alone"]
 
 
@@ -285,6 +297,7 @@ class Environment(BaseModel):
         description="Which of the gates that look for something are asked: `quick` is secrets in commits and "
         "dependencies, `full` all; full for an environment called production, quick for others.",
     )
+    tag: bool = Field(False, description="Whether git gets a tag, such as `v7`, of each release that gets there.")
     may_skip: list[str] = Field(
         default_factory=list, description="Gates that `--skip-gate` may leave out here, with a reason."
     )
@@ -303,4 +316,5 @@ class Project(Part):
     ] = Field(min_length=1, description="The environments, by name.")
     on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")
     gates: Gates = Field(default_factory=Gates, description="What must hold before anything is brought up.")
+    artifacts: Artifacts = Field(Artifacts(), description="Where what was built is kept, and how long.")
     allow: list[Allowed] = Field(default_factory=list, description="Findings that do not count for a while.")

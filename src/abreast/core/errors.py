@@ -5,6 +5,7 @@ AbreastError
 ├── ConfigError           abreast.yml is wrong; one or more Faults               exit 2
 ├── RefusedError          a gate, an approval or a lock said no                  exit 3
 ├── StateError            the ledger or the engine's file cannot be used         exit 1
+├── ArtifactError         an artifact cannot be had, or is not what was built    exit 1
 ├── PlatformError         a platform could not do what was asked                 exit 1
 │   ├── TransientError    … and the same call may succeed a moment later
 │   └── UnavailableError  … since nobody there could be asked, however often
@@ -75,6 +76,10 @@ class RefusedError(AbreastError):
 
 class StateError(AbreastError):
     """A state file is unreadable, of a newer version, or cannot be written; it was left as it is."""
+
+
+class ArtifactError(AbreastError):
+    """An artifact cannot be kept or had, or is not what was built."""
 
 
 class PlatformError(AbreastError):

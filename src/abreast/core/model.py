@@ -69,7 +69,7 @@ class Environment:
     """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish.
 
     ``gates`` are asked before anything is brought up; ``may_skip`` names those that a person may skip.
-    ``rotate_after``: how old secrets may get, by ``service/NAME``.
+    ``rotate_after``: how old secrets may get, by ``service/NAME``. ``tag``: a release that got there is tagged in git.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Environment:
     gates: tuple[Gate, ...] = ()
     may_skip: tuple[str, ...] = ()
     rotate_after: Mapping[str, float] = field(default_factory=dict)
+    tag: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a deployment needs to run, and to go on after a crash; holds no secret's value."""
+    """All that a deployment needs to run, and to go on after a crash; holds no secret's value.
+
+    ``anew``: what was made before from the same is built again.
+    """
 
     deployment: str
     kind: Kind
@@ -181,6 +185,8 @@ class Plan:
     reason: str = ""
     author: str = ""
     gates: tuple[Gate, ...] = ()
+    anew: bool = False
+    tag: bool = False
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

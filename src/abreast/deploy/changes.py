@@ -29,6 +29,13 @@ def changes(source: Source, services: Sequence[Service], bases: Mapping[str, str
     return found
 
 
+def counting(source: Source, service: Service, commit: str) -> Mapping[str, str]:
+    """Return the files that count for a service at a commit, each with an id of its content."""
+    contents = source.contents(commit)
+    uses = (*service.uses, *_reached(source, [service], commit).get(service.name, ()))
+    return {file: contents[file] for file, _ in decide(service.watch, list(contents), uses)}
+
+
 def _is_whole(commit: str) -> bool:
     return len(commit) == 40
 

@@ -71,7 +71,8 @@ def _scene(run: Run, gate: Gate, place: Path) -> Scene:
 
     async def artifacts() -> Mapping[str, Path]:
         built = {name: await future for name, future in run.built.items()}
-        return {name: path for name, digest in built.items() if (path := run.ports.artifacts.path(digest))}
+        take = run.ports.artifacts.take
+        return {name: await asyncio.to_thread(take, part.artifact) for name, part in built.items()}
 
     return Scene(
         place / "room",

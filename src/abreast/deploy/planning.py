@@ -189,6 +189,8 @@ def _plan(
         on_failure=environment.on_failure,
         reason=request.reason,
         author=ports.source.author(),
+        anew=request.force,
+        tag=environment.tag and request.kind is Kind.DEPLOY,
     )
 
 

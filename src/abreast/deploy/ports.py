@@ -24,6 +24,14 @@ class Folders:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Artifacts of the last ``releases`` stay, and those younger than ``seconds``; and whatever is live, anywhere."""
+
+    releases: int = 20
+    seconds: float = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """The seams of one environment.
 
@@ -40,6 +48,7 @@ class Ports:
     gates: Mapping[str, Judge]
     source: Source
     artifacts: Artifacts
+    retention: Retention
     folders: Folders
     reveal: Callable[[Service], Mapping[str, Secret]]
     known: frozenset[str] = field(repr=False)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from abreast.core.errors import PlatformError
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.planner import waits_for
 from abreast.core.trial import Look, Trial, Verdict
 from abreast.deploy.build import build
+from abreast.deploy.keeping import note_results
 from abreast.deploy.run import Run
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Part
@@ -25,7 +25,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
     made = await run.chapter(Chapter.BUILD, lambda: build(run, part), Part, part.name)
     if isinstance(made, Failure):
         return made
-    run.built[part.name].set_result(made.artifact)
+    run.built[part.name].set_result(made)
     await _gates_and_others_first(run, part)
     version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
     if isinstance(version, Failure):
@@ -63,14 +63,9 @@ async def _all(events: Sequence[asyncio.Event]) -> str:
 
 
 async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
-    """Bring the candidate up; raises PlatformError."""
-    artifact = run.ports.artifacts.path(made.artifact)
-    if artifact is None:
-        raise PlatformError(
-            f"the artifact {made.artifact[:19]}… of {part.name} is gone",
-            need="what was built for this release",
-            next="abreast deploy",
-        )
+    """Bring the candidate up; raises PlatformError, or ArtifactError where it is not what was built."""
+    artifact = await asyncio.to_thread(run.ports.artifacts.take, made.artifact)
+    await asyncio.to_thread(note_results, run, made)
     env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, made.commit)
     order = Order(
         version_id(part, run.plan.deployment),
@@ -126,5 +121,5 @@ async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Sighti
         return seen, Look(0, good=False, why=f"the process ended: {seen.exit or 'it is gone'}", final=True)
     if seen.waiting:
         return seen, Look(0, good=False, why=seen.waiting)
-    found = await run.ports.check(version, part.service.health, part.commit)
+    found = await run.ports.check(version, part.service.health, run.commit_of(part))
     return seen, Look(0, found.good, found.why, found.final)

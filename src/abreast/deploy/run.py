@@ -11,11 +11,12 @@ from typing_extensions import TypeForm
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError, StateError, TransientError, UsageError
 from abreast.core.events import Event, What
-from abreast.core.model import Cause, Chapter, Failure, Plan, Version
+from abreast.core.model import Cause, Chapter, Failure, Plan, ServicePlan, Version
 from abreast.core.redactor import Redactor
 from abreast.core.states import State
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.ports import Ports
+from abreast.ledger.interface import Part
 from abreast.machine.together import Together
 from abreast.platforms.interface import Tell
 
@@ -67,7 +68,7 @@ class Run:
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self.candidates: dict[str, Version] = {}
         self.gated = asyncio.Event()
-        self.built: dict[str, asyncio.Future[str]] = {part.name: asyncio.Future() for part in plan.rollouts}
+        self.built: dict[str, asyncio.Future[Part]] = {part.name: asyncio.Future() for part in plan.rollouts}
         self._passed = set[str]()
         self.passed()
         self.recalling: asyncio.Future[None] | None = None
@@ -86,6 +87,11 @@ class Run:
         """Note a candidate that is ready for users, for those that wait for it."""
         self.candidates[candidate.service] = candidate
         self.staged[candidate.service].set()
+
+    def commit_of(self, part: ServicePlan) -> str:
+        """Return the commit that a candidate is of: an earlier one, where it was made before from the same."""
+        built = self.built[part.name]
+        return built.result().commit if built.done() else part.commit
 
     async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
         """Record an event of this deployment, once; no secret in it."""

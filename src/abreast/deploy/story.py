@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from abreast.core.codec import dump, load
+from abreast.core.errors import AbreastError
 from abreast.core.events import What
 from abreast.core.gates import Gate
 from abreast.core.model import Action, Cause, Chapter, Failure, Plan, ServicePlan, Version
 from abreast.core.states import State
 from abreast.core.wayback import way_back
+from abreast.deploy.build import build
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.judge import judge
+from abreast.deploy.keeping import tag, tidy
 from abreast.deploy.ports import Ports
 from abreast.deploy.rollout import rollout
 from abreast.deploy.run import Run, only_failures
@@ -64,7 +67,10 @@ class Story:
                 _note(run, load(Failure | None, ended[id_]), gate)
         for part in run.plan.rollouts:
             if (id_ := _rollout_id(run, part)) in ended:
-                _note(run, load(Version | Failure, ended[id_]))
+                outcome = load(Version | Failure, ended[id_])
+                if isinstance(outcome, Version) and isinstance(made := await build(run, part), Part):
+                    run.built[part.name].set_result(made)
+                _note(run, outcome)
 
     async def deployment(self, id: str) -> str:
         """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
@@ -79,6 +85,14 @@ class Story:
         if isinstance(turned, Failure):
             return await self._give_up(run, [turned], turned=True)
         return await self._watch(run, versions)
+
+    async def _tidy(self, run: Run) -> None:
+        """Let go of artifacts that nobody needs any more, and tag the release; what goes wrong here is only told."""
+        for work in (tag, tidy):
+            try:
+                await asyncio.to_thread(work, run)
+            except AbreastError as error:
+                await run.tell(f"{work.__name__}/failed", What.NOTE, str(error), chapter=Chapter.SETTLE)
 
     async def rollout(self, id: str, name: str) -> Json:
         """One service's part, until its candidate is ready for users."""
@@ -184,6 +198,8 @@ class Story:
         state = back if failures else State.SUCCEEDED
         work = self.ports.folders.work / run.plan.deployment
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        if not failures:
+            await self._tidy(run)
         refused = Chapter.GATES if failures and failures[0].cause is Cause.REFUSED else None
         await run.enter(state, _because(failures), refused)
         return state.value

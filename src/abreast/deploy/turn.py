@@ -49,7 +49,7 @@ def _live(run: Run, part: ServicePlan, version: Version, release: Release, now: 
         service=part.name,
         platform=part.service.platform,
         release=stays.release if stays else release.version,
-        commit=part.commit,
+        commit=run.commit_of(part),
         artifact=artifact,
         deployment=run.plan.deployment,
         since=now,
@@ -79,7 +79,7 @@ def _empties(run: Run, service: Service) -> bool:
 
 def _forth(run: Run, part: ServicePlan, version: Version) -> Move:
     """Return the move of a service that starts in the turn, with what it asks for."""
-    env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
+    env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, run.commit_of(part))
     return Move(part.service, version, env, secrets, part.before)
 
 

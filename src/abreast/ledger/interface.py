@@ -118,6 +118,10 @@ class Ledger(ABC):
         """Return what users of each service reach, by service."""
 
     @abstractmethod
+    def used(self) -> frozenset[str]:
+        """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
+
+    @abstractmethod
     def release(self, version: str) -> Release:
         """Return a release; UsageError that lists the last ones if there is none of that name."""
 

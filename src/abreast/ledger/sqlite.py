@@ -204,6 +204,16 @@ class SqliteLedger(Ledger):
         found = self._rows("SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment)
         return {service: load(Live, json.loads(text)) for service, text in found}
 
+    def used(self) -> frozenset[str]:
+        """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
+        live = [load(Live, json.loads(text)).artifact for (text,) in self._rows("SELECT live FROM live")]
+        begun = [one for one in self.deployments(limit=1000) if not one.state.final]
+        planned = [part.artifact for one in begun for part in self.stored_plan(one.id).services if part.artifact]
+        before = [
+            part.previous.artifact for one in begun for part in self.stored_plan(one.id).services if part.previous
+        ]
+        return frozenset((*live, *planned, *before))
+
     def release(self, version: str) -> Release:
         """Return a release; UsageError that lists the last ones if there is none of that name."""
         rows = self._rows("SELECT number, project, commit_id, created FROM releases WHERE number = ?", _number(version))

@@ -101,6 +101,12 @@ class Git(Source):
         top, prefix = self._place
         return _names(self._git("-C", top, "ls-tree", "-r", "-z", "--name-only", f"{commit}:{prefix}"))
 
+    def contents(self, commit: str) -> Mapping[str, str]:
+        """Return by file of the project an id of its content as committed."""
+        top, prefix = self._place
+        listed = _names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
+        return {name: about for about, _, name in (entry.partition("\t") for entry in listed)}
+
     def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the content of those of the project's files that the commit has."""
         _, prefix = self._place
@@ -147,6 +153,24 @@ class Git(Source):
         with suppress(FileNotFoundError):
             (into / name).rmdir()
         Git(self._folder / name).checkout(commit, into / name)
+
+    def tag(self, name: str, commit: str, message: str) -> None:
+        """Give the commit a tag; one that it has already stays. Raises UsageError where another commit has it."""
+        try:
+            taken = self._git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}").strip()
+        except _GitError:
+            taken = ""
+        if taken and taken != commit:
+            raise UsageError(
+                f"the tag {name} is that of {taken[:7]} already, not of {commit[:7]}", next="git tag --list"
+            )
+        if taken:
+            return
+        who = ("-c", f"user.name={self.author() or 'abreast'}", "-c", "user.email=abreast@localhost")
+        try:
+            self._git(*who, "tag", "--annotate", "--no-sign", "--message", message, name, commit)
+        except _GitError as error:
+            raise UsageError(f"git could not make the tag {name}: {error}", next="git status") from error
 
     def author(self) -> str:
         """Return the name of the person at work here, "" if unknown."""

@@ -43,6 +43,10 @@ class Source(ABC):
         """Return the project's files as committed."""
 
     @abstractmethod
+    def contents(self, commit: str) -> Mapping[str, str]:
+        """Return by file of the project an id of its content as committed."""
+
+    @abstractmethod
     def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the content of those of the project's files that the commit has."""
 
@@ -53,6 +57,10 @@ class Source(ABC):
     @abstractmethod
     def checkout(self, commit: str, into: Path) -> None:
         """Put the project's files as committed into the new folder ``into``."""
+
+    @abstractmethod
+    def tag(self, name: str, commit: str, message: str) -> None:
+        """Give the commit a tag; one that it has already stays. Raises UsageError where another commit has it."""
 
     @abstractmethod
     def author(self) -> str:

@@ -1,0 +1,169 @@
+"""Artifacts in a store that several machines share: S3, Google's or Azure's; a local folder keeps what is used here."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from abreast.artifacts.folder import FolderArtifacts
+from abreast.artifacts.interface import About, Artifacts
+from abreast.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+
+
+class RemoteArtifacts(Artifacts):
+    """Puts each artifact into the store at ``url`` as a compressed archive; its note comes last and makes it whole."""
+
+    def __init__(self, local: FolderArtifacts, url: str) -> None:
+        self._local = local
+        self._url = url
+        self._opened: ObjectStore | None = None
+
+    def add(self, folder: Path, about: About) -> str:
+        """Take the folder in, here and there, and return its digest ``sha256:…``; the folder is gone then."""
+        digest = self._local.add(folder, about)
+        if self._read(_note(digest)) is None:
+            with tempfile.TemporaryFile() as archive:
+                from abreast.artifacts.archive import pack  # noqa: PLC0415 (only a store needs it)
+
+                pack(self._local.take(digest), archive)
+                archive.seek(0)
+                self._ask(lambda store: store.put(_archive(digest), archive))
+        self._write_note(digest, self._local.about(digest))
+        return digest
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the artifact can be had, here or there."""
+        return self._local.has(digest) or self._read(_note(digest)) is not None
+
+    def take(self, digest: str) -> Path:
+        """Return where the artifact lies here, fetched if it was not, each byte compared with the digest."""
+        with suppress(FileNotFoundError):  # it is gone there too, which the folder says
+            if not self._local.has(digest):
+                self._fetch(digest)
+        return self._local.take(digest)
+
+    def about(self, digest: str) -> About:
+        """Return what is known of the artifact, nothing where it is not there."""
+        found = self._read(_note(digest))
+        return json.loads(found) if found else self._local.about(digest)
+
+    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact."""
+        about = {**self.about(digest), **more}
+        self._local.describe(digest, about)
+        self._write_note(digest, about)
+
+    def made_from(self, inputs: str) -> str | None:
+        """Return the artifact last made from these inputs, None where there is none."""
+        if found := self._local.made_from(inputs):
+            return found
+        there = self._read(f"inputs/{inputs}")
+        digest = there.decode() if there else ""
+        return digest if digest and self.has(digest) else None
+
+    def forget(self, but: Collection[str]) -> int:
+        """Take away all artifacts but those, here and there; returns how many went there."""
+        self._local.forget(but)
+        keep = {digest.removeprefix("sha256:") for digest in but}
+        listed = self._ask(lambda store: [one["path"] for page in store.list() for one in page])
+        notes = [path for path in listed if path.startswith("artifacts/") and path.endswith(".json")]
+        going = [path for path in notes if Path(path).stem not in keep]
+        stale = [
+            path for path in listed if path.startswith("inputs/") and (self._read(path) or b"").decode() not in but
+        ]
+        all_ = [*going, *(path.replace(".json", ".tar.zst") for path in going), *stale]
+        if all_:
+            self._ask(lambda store: store.delete(all_))
+        return len(going)
+
+    def _fetch(self, digest: str) -> None:
+        """Bring the artifact here; what is not its digest's content never gets a place of its own."""
+        place = self._local.place(digest)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=place.parent, prefix="fetched-") as room,
+            tempfile.TemporaryFile() as archive,
+        ):
+            self._ask(lambda store: _copy(store, _archive(digest), archive))
+            archive.seek(0)
+            from abreast.artifacts.archive import unpack  # noqa: PLC0415 (only a store needs it)
+
+            with _whole(digest):
+                unpack(archive, Path(room) / "content")
+            about = self.about(digest)
+            found = self._local.add(Path(room) / "content", about)
+        if found != digest:
+            shutil.rmtree(self._local.place(found), ignore_errors=True)
+            raise ArtifactError(
+                f"the artifact {digest[:19]}… in {self._url} is not what was built: its content is {found[:19]}…",
+                need="every byte as it was tested",
+                next="abreast deploy --force",
+            )
+
+    def _write_note(self, digest: str, about: About) -> None:
+        self._ask(lambda store: store.put(_note(digest), json.dumps(about).encode()))
+        if inputs := about.get("inputs"):
+            self._ask(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
+
+    def _read(self, path: str) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return bytes(self._ask(lambda store: store.get(path).bytes()))
+        return None
+
+    def _ask(self, work: Callable[[Any], Any]) -> Any:  # noqa: ANN401 (what the work returns)
+        """Do something with the store; raises ArtifactError in its words, FileNotFoundError for what is not there."""
+        try:
+            return work(self._store)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ArtifactError(
+                f"the artifact store {self._url} could not be used: {str(error).splitlines()[0][:300]}",
+                need="a store that this machine reaches, and credentials for it",
+                next="abreast doctor",
+            ) from error
+
+    @property
+    def _store(self) -> Any:  # noqa: ANN401 (one of the library's stores)
+        if self._opened is None:
+            from obstore.store import from_url  # noqa: PLC0415 (slow, and only a store needs it)
+
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
+            client: ClientConfig = {"timeout": "5m", "connect_timeout": "10s", "allow_http": plain}
+            self._opened = from_url(self._url, client_options=client, retry_config=RETRY)
+        return self._opened
+
+
+def _copy(store: Any, path: str, into: IO[bytes]) -> None:  # noqa: ANN401 (one of the library's stores)
+    for chunk in store.get(path).stream():
+        into.write(chunk)
+
+
+def _archive(digest: str) -> str:
+    return f"artifacts/{digest.removeprefix('sha256:')}.tar.zst"
+
+
+def _note(digest: str) -> str:
+    return f"artifacts/{digest.removeprefix('sha256:')}.json"
+
+
+@contextmanager
+def _whole(digest: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ArtifactError(
+            f"the artifact {digest[:19]}… cannot be unpacked: {error}",
+            need="the archive as it was put there",
+            next="abreast deploy --force",
+        ) from error

@@ -1,0 +1,142 @@
+"""What was built is built once, known, kept for a while, and refused where it is not what it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from project import APP, NEVER_HEALTHY, Project
+
+
+def notes(project: Project) -> dict[str, dict[str, Any]]:
+    """What is known of each service's latest artifact."""
+    found = [json.loads(file.read_text()) for file in (project.folder / ".abreast" / "artifacts").glob("*.json")]
+    return {one["service"]: one for one in sorted(found, key=lambda one: str(one["built"]))}
+
+
+def folder(project: Project, digest: str) -> Path:
+    return project.folder / ".abreast" / "artifacts" / digest.removeprefix("sha256:")
+
+
+def test_an_artifact_with_one_byte_changed_is_refused(project: Project) -> None:
+    project.commit()
+    project.deploy()
+    project.commit()
+    project.deploy()
+    before = project.served()
+    release = project.run("history", "--json").stdout
+    first = json.loads(release)[-1]["release"]
+    for note in (project.folder / ".abreast" / "artifacts").glob("*.json"):
+        known = json.loads(note.read_text())
+        if known["service"] == "backend" and known["release"] == first:
+            page = folder(project, known["digest"]) / "app.py"
+            page.write_bytes(page.read_bytes()[:-1] + b" ")
+    done = project.run("rollback", "--yes", "--reason", "x", "--to", first, code=1)
+    assert "is not what was built" in done.stdout
+    assert project.served() == before
+
+
+def test_what_is_known_of_an_artifact(project: Project) -> None:
+    project.config["gates"] = {"lint": "true"}
+    (project.folder / "requirements.txt").write_text("Shop_Lib==1.2\n")
+    commit = project.commit()
+    project.deploy()
+    known = notes(project)["backend"]
+    assert (known["commit"], known["release"], known["environment"]) == (commit, "v1", "local")
+    assert known["builder"]["abreast"]
+    assert known["results"] == [{"gate": "lint", "verdict": "passed", "why": "", "figures": {}}]
+    assert [one["purl"] for one in known["sbom"]["components"]] == ["pkg:pypi/shop-lib@1.2"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(known["sbom"])) is None
+
+
+def test_what_is_the_same_is_not_built_again_after_a_failure(project: Project) -> None:
+    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    project.config["services"]["backend"] |= {
+        "watch": ["app.py"],
+        "health": {"path": "/health", "start": "1s", "hold": "0s"},
+    }
+    first = project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.deploy(code=1)
+    second = project.commit("Mend", app_py=APP)
+    told = project.deploy().stdout
+    assert "frontend     build     " in told
+    assert f"the same as was built for v1 ({first[:7]})" in told
+    assert project.built(second) == ["backend"]
+    assert project.served() == {"frontend": first, "backend": second}
+    assert {name: one["commit"] for name, one in project.status()["services"].items()} == {
+        "frontend": first,
+        "backend": second,
+    }
+    project.deploy("--force", "--service", "frontend")
+    assert project.built(second) == ["backend", "frontend"]
+
+
+@pytest.mark.parametrize("change", ["file", "command", "variable", "secret"])
+def test_what_differs_is_built_again(project: Project, change: str) -> None:
+    frontend = project.config["services"]["frontend"]
+    frontend |= {"watch": ["page/**"], "env": {"COLOUR": "red", "API_TOKEN": "${API_TOKEN}"}}
+    project.config["services"]["backend"] |= {"health": {"path": "/health", "start": "500ms", "hold": "0s"}}
+    project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.deploy(code=1, variables={"API_TOKEN": "value-one"})
+    if change == "file":
+        (project.folder / "page").mkdir()
+        (project.folder / "page" / "x").write_text("")
+    elif change == "command":
+        frontend["build"]["run"] += "; true"
+    elif change == "variable":
+        frontend["env"]["COLOUR"] = "blue"
+    commit = project.commit()
+    project.deploy(code=1, variables={"API_TOKEN": "value-two" if change == "secret" else "value-one"})
+    assert "frontend" in project.built(commit)
+
+
+def test_old_artifacts_go_and_what_is_live_stays(project: Project) -> None:
+    project.config["artifacts"] = {"keep": 2, "within": "0s"}
+    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    first = project.commit()
+    for _ in range(4):
+        project.deploy()
+        project.commit()
+    kept = {
+        json.loads(file.read_text())["release"] for file in (project.folder / ".abreast" / "artifacts").glob("*.json")
+    }
+    assert kept == {"v1", "v3", "v4"}, "the frontend is of v1 still"
+    assert project.served()["frontend"] == first
+    second = json.loads(project.run("history", "--json").stdout)[-2]
+    told = project.run("rollback", "--yes", "--reason", "x", "--to", "v2").stdout
+    assert "the same as" not in told
+    assert project.built(second["commit"]) == ["backend", "backend"], "what is gone is built again of its commit"
+
+
+def test_a_store_beside_the_folder(project: Project) -> None:
+    store = project.folder.parent / "store"
+    store.mkdir()
+    project.config["artifacts"] = {"store": f"file://{store}"}
+    project.commit()
+    project.deploy()
+    assert len(list(store.rglob("*.tar.zst"))) == 2
+    second = project.commit()
+    project.deploy()
+    for place in (project.folder / ".abreast" / "artifacts").iterdir():
+        if place.is_dir() and len(place.name) == 64:
+            place.rename(project.folder.parent / place.name)
+    project.run("rollback", "--yes", "--reason", "x")
+    assert project.served()["backend"] != second
+
+
+def test_a_release_is_tagged_where_that_is_asked_for(project: Project) -> None:
+    first = project.commit()
+    project.deploy()
+    assert project.git("tag") == ""
+    project.config["environments"]["local"]["tag"] = True
+    project.git("tag", "v3", first)
+    second = project.commit()
+    project.deploy()
+    assert project.git("rev-parse", "v2^{commit}").strip() == second
+    project.commit()
+    assert f"the tag v3 is that of {first[:7]} already" in project.deploy().stdout
+    project.run("rollback", "--yes", "--reason", "x")
+    assert project.git("tag").split() == ["v2", "v3"]
