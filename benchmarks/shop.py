@@ -50,6 +50,15 @@ class Shop:
         self.git("init", "-q")
         self.commit()
 
+    def gates(self, commands: dict[str, str]) -> None:
+        """Ask for these commands; ``test`` is each service's own."""
+        config = yaml.safe_load((self.folder / "abreast.yml").read_text())
+        test = commands.pop("test", None)
+        for service in config["services"].values():
+            service["test"] = test
+        config["gates"] = commands
+        (self.folder / "abreast.yml").write_text(yaml.safe_dump(config))
+
     def commit(self) -> None:
         (self.folder / "change").write_text(str(time.time_ns()))
         self.git("add", "-A")

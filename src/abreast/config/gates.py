@@ -52,5 +52,6 @@ def _scans(project: schema.Project, *, thorough: bool) -> Iterator[Gate]:
                 block=Severity(said.block) if said.block else usual,
                 unknown=said.unknown == "allow",
                 thorough=thorough,
+                largest=round(said.size) if isinstance(said, schema.ImageScan) else 0,
                 allow=tuple(one for one in allowed if one.gate == scan),
             )

@@ -106,7 +106,7 @@ class Resolver:
             watch=tuple(said.watch),
             uses=tuple(said.uses),
             needs=tuple(said.needs),
-            build=Build(said.build.run, said.build.output, said.build.timeout),
+            build=Build(said.build.run, said.build.output, said.build.timeout, said.build.image, said.build.dockerfile),
             run=said.run,
             instances=over.instances or said.instances,
             health=Health(said.health.path, said.health.within, said.health.start, said.health.hold),

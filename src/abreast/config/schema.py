@@ -63,6 +63,12 @@ class Build(Part):
     output: Folder | None = Field(
         None, description="The folder that is deployed; the whole checkout where none is given."
     )
+    image: Annotated[str, Field(pattern=r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$")] | None = Field(
+        None,
+        description="The image to build and push instead, without a tag, such as `ghcr.io/acme/api`; it is tagged with "
+        "release and commit, and pinned by the digest that the registry gives it.",
+    )
+    dockerfile: Folder = Field("Dockerfile", description="What the image is built by; its context is the checkout.")
     timeout: Duration = Field(
         900.0, description="How long the command may take; also the limit for what a platform builds or works through."
     )
@@ -140,6 +146,13 @@ def _scan(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return {"block": value} if isinstance(value, str) else value
 
 
+def _size(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMG]?)B", value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError("needed: a size such as 500MB or 2GB")
+    return float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+
+
 def _day(value: str) -> str:
     try:
         return date.fromisoformat(value).isoformat()
@@ -147,6 +160,9 @@ def _day(value: str) -> str:
         raise ValueError("needed: a day such as 2026-12-31") from None
 
 
+Size = Annotated[
+    float, BeforeValidator(_size), WithJsonSchema({"type": ["string", "number"], "examples": ["500MB", "2GB"]})
+]
 Day = Annotated[str, AfterValidator(_day)]
 Severity = Literal["low", "medium", "high", "critical"]
 Percent = Annotated[
@@ -206,10 +222,18 @@ class Scan(Part):
     env: dict[str, Text] = Field(default_factory=dict, description="Variables for its tools.")
 
 
+class ImageScan(Scan):
+    """What is looked for in an image, how large it may be, and from which severity on a finding stops a deployment."""
+
+    size: Size = Field(2e9, description="How large an image may be, such as 2GB.")
+
+
 class Allowed(Part):
     """A finding that does not count for a while."""
 
-    gate: Literal["secrets", "dependencies", "code", "workflows", "dockerfiles"] = Field(description="Whose it is.")
+    gate: Literal["secrets", "dependencies", "code", "workflows", "dockerfiles", "images"] = Field(
+        description="Whose it is."
+    )
     rule: str = Field(min_length=1, description="What the finding is called, such as `GHSA-…`, `B602` or `DL3008`.")
     path: Glob = Field("**", description="Where it is allowed, a glob.")
     owner: str = Field(min_length=1, description="Who answers for it.")
@@ -239,6 +263,9 @@ class Gates(BaseModel):
     code: ScanGate = Field(None, description="Weak places in the code (Python); from high on.")
     workflows: ScanGate = Field(None, description="Weak places in GitHub workflows; from high on.")
     dockerfiles: ScanGate = Field(None, description="Weak places in Dockerfiles; from high on.")
+    images: Annotated[ImageScan | None, BeforeValidator(_scan)] = Field(
+        None, description="Known holes in the images that were built, and their size; from high on."
+    )
 
 
 class Service(Part):

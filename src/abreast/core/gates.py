@@ -38,6 +38,7 @@ class Scan(StrEnum):
     CODE = "code"
     WORKFLOWS = "workflows"
     DOCKERFILES = "dockerfiles"
+    IMAGES = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Gate:
     ``service``: whose it is, None for the project's. ``reports`` and ``coverage`` are globs of what the command
     writes, where its usual places are not meant; ``threshold`` is asked of its coverage. ``block``: from which severity
     on a finding counts, but for what ``allow`` names; ``unknown``: whether it passes although nobody could look;
-    ``thorough``: it looks at what was built too. ``skipped``: who skips it, and why.
+    ``thorough``: it looks at what was built too; ``largest``: bytes that an image may have. ``skipped``: who skips it,
+    and why.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Gate:
     block: Severity = Severity.LOW
     unknown: bool = False
     thorough: bool = False
+    largest: int = 2_000_000_000
     allow: tuple[Allowed, ...] = ()
     skipped: str | None = None
 

@@ -14,12 +14,15 @@ from abreast.core.gates import Gate
 class Build:
     """How a service's artifact is made: ``run`` in a clean checkout, then the folder ``output`` of it.
 
-    Without ``run`` the checkout itself is taken, without ``output`` all of it.
+    Without ``run`` the checkout itself is taken, without ``output`` all of it. With ``image``, a name without a tag,
+    the artifact is the image that ``dockerfile`` makes of that folder, pushed to its registry.
     """
 
     run: str | None = None
     output: str | None = None
     timeout: float = 900.0
+    image: str | None = None
+    dockerfile: str = "Dockerfile"
 
 
 @dataclass(frozen=True, slots=True)

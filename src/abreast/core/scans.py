@@ -152,6 +152,32 @@ def npm_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
                 yield Finding(rule, f"{name} {via.get('range', '')}: {via['title']}", grade)
 
 
+@reader
+def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes in an image; https://trivy.dev."""
+    if "SchemaVersion" not in report:
+        raise ValueError("it has no SchemaVersion")
+    for result in report.get("Results") or ():
+        for one in result.get("Vulnerabilities") or ():
+            mended = f"; mended in {one['FixedVersion']}" if one.get("FixedVersion") else ""
+            text = f"{one['PkgName']} {one['InstalledVersion']}{mended}"
+            yield Finding(one["VulnerabilityID"], text, _grade(one["Severity"]), result["Target"])
+
+
+@reader
+def grype(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes in an image; https://github.com/anchore/grype."""
+    for one in report["matches"]:
+        hole, package = one["vulnerability"], one["artifact"]
+        yield Finding(hole["id"], f"{package['name']} {package['version']}", _grade(hole["severity"]))
+
+
+def _grade(said: str) -> Severity:
+    """Return a severity; one that nobody graded counts as high."""
+    known = {"negligible": Severity.LOW, "unknown": Severity.HIGH}
+    return known.get(said.lower()) or Severity(said.lower())
+
+
 # ── what Python packages a file asks for ────────────────────────────────────────────────────────
 
 

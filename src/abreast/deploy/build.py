@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import json
 import platform
 import shutil
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from abreast.commands.interface import Command
-from abreast.core import inputs, sbom
+from abreast.core import image, inputs, sbom
+from abreast.core.codec import dump
 from abreast.core.errors import ArtifactError
 from abreast.core.events import What
 from abreast.core.model import Chapter, Failure, ServicePlan
@@ -45,12 +47,17 @@ async def _make(run: Run, part: ServicePlan) -> Part | Failure:
         return found
     room = run.ports.folders.work / run.plan.deployment / part.name
     await asyncio.to_thread(_fresh_checkout, run, part, room)
-    if failure := await _run_command(run, part, room):
+    if failure := await _run_commands(run, part, room):
         return failure
     output = room / (part.service.build.output or "")
     if not output.is_dir():
         missing = f"the build made no folder {part.service.build.output}"
         return Failure(Chapter.BUILD, missing, part.name)
+    if part.service.build.image:
+        try:
+            output = await asyncio.to_thread(_image, part.service.build.image, room)
+        except (ValueError, OSError, KeyError) as error:
+            return Failure(Chapter.BUILD, f"the image {part.service.build.image}: {error}", part.name)
     for name in run.ports.platforms[part.service.platform].abilities(part.service).along:
         await asyncio.to_thread(_take_along, name, output, room)
     about = await asyncio.to_thread(_about, run, part, files, made_from)
@@ -125,12 +132,35 @@ def _take_along(name: str, output: Path, room: Path) -> None:
         shutil.copy2(found, output / name)
 
 
-async def _run_command(run: Run, part: ServicePlan, room: Path) -> Failure | None:
-    if part.service.build.run is None:
+def _image(name: str, room: Path) -> Path:
+    """Return a folder that holds what is to be kept of an image."""
+    found = image.inspected(name, (room / image.INSPECTED).read_bytes())
+    folder = room.with_name(f"{room.name}.image")
+    folder.mkdir(exist_ok=True)
+    (folder / image.FILE).write_text(json.dumps(dump(found), indent=1))
+    return folder
+
+
+async def _run_commands(run: Run, part: ServicePlan, room: Path) -> Failure | None:
+    """Run the service's own command, then those that make its image, where it has them."""
+    build = part.service.build
+    for text in filter(None, (build.run, _of_image(run, part))):
+        if failure := await _run_command(run, part, room, text):
+            return failure
+    return None
+
+
+def _of_image(run: Run, part: ServicePlan) -> str | None:
+    build = part.service.build
+    if build.image is None:
         return None
+    return image.commands(build.image, build.dockerfile, build.output or ".", run.plan.release, part.commit)
+
+
+async def _run_command(run: Run, part: ServicePlan, room: Path, text: str) -> Failure | None:
     env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
     command = Command(
-        text=part.service.build.run,
+        text=text,
         cwd=room,
         log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.build.log",
         timeout=part.service.build.timeout,
@@ -142,4 +172,4 @@ async def _run_command(run: Run, part: ServicePlan, room: Path) -> Failure | Non
         return None
     if stopping := run.halt.stopping(Chapter.BUILD, part.name):
         return stopping
-    return Failure(Chapter.BUILD, f"`{part.service.build.run}`: {ended.why}", part.name, ended.tail)
+    return Failure(Chapter.BUILD, f"`{text}`: {ended.why}", part.name, ended.tail)

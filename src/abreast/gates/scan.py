@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from abreast.core import scans
-from abreast.core.gates import Finding, Gate, Judgement, Scan
+from abreast.core.gates import Finding, Gate, Judgement, Scan, Severity
+from abreast.core.image import FILE, read
 from abreast.core.watch import decide
 from abreast.gates.interface import Scene
 
@@ -90,13 +91,32 @@ TOOLS = {
     ),
 }
 
+SCANNERS = (
+    Tool(
+        "trivy",
+        'image --quiet --format json --output "$REPORT"',
+        frozenset({0}),
+        scans.trivy,
+        install="https://trivy.dev, or grype",
+    ),
+    Tool(
+        "grype",
+        '--quiet --output json --file "$REPORT"',
+        frozenset({0}),
+        scans.grype,
+        install="https://github.com/anchore/grype",
+    ),
+)
+"""What looks into images; the first that is here does."""
+
 Report = list[Finding] | str
 """What a tool found, or why it could not look."""
 
 
 async def judge(gate: Gate, scene: Scene) -> tuple[Judgement, ...]:
     """Run the tools that look for what the gate is about, side by side."""
-    look = {Scan.SECRETS: _secrets, Scan.DEPENDENCIES: _dependencies}.get(gate.scan or Scan.CODE, _files)
+    by_scan = {Scan.SECRETS: _secrets, Scan.DEPENDENCIES: _dependencies, Scan.IMAGES: _images}
+    look = by_scan.get(gate.scan or Scan.CODE, _files)
     reports = await look(gate, scene)
     found = [finding for report in reports if not isinstance(report, str) for finding in report]
     unknown = [report for report in reports if isinstance(report, str)]
@@ -160,6 +180,21 @@ async def _python(file: str, gate: Gate, scene: Scene) -> Report:
 
 async def _node(file: str, gate: Gate, scene: Scene) -> Report:
     return _at(file, await _run(NPM_AUDIT, [f"./{Path(file).parent}"], gate, scene))
+
+
+async def _images(gate: Gate, scene: Scene) -> Sequence[Report]:
+    """Look at the images that were built: their size, and what the scanner that is here finds in them."""
+    files = [path / FILE for path in (await scene.artifacts()).values() if (path / FILE).is_file()]
+    images = [read(await asyncio.to_thread(file.read_bytes)) for file in files]
+    large = [
+        Finding(
+            "size", f"{one.pinned} has {one.size / 1e6:,.0f} MB, and may have {gate.largest / 1e6:,.0f}", Severity.HIGH
+        )
+        for one in images
+        if one.size > gate.largest
+    ]
+    tool = next((one for one in SCANNERS if _found(one.program)), SCANNERS[0])
+    return [large, *await asyncio.gather(*(_run(tool, [one.pinned], gate, scene) for one in images))]
 
 
 def _at(file: str, report: Report) -> Report:

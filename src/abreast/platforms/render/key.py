@@ -6,6 +6,7 @@ from contextlib import suppress
 from string import Template
 
 from abreast.core.errors import PlatformError
+from abreast.core.image import FILE, read
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
@@ -150,7 +151,21 @@ def _image(order: Order) -> str:
     """Return the image that the order is for, "" where it is for its commit."""
     image = str(order.service.settings.get("image") or "")
     told = {"ABREAST_COMMIT": order.commit, "ABREAST_RELEASE": order.env.get("ABREAST_RELEASE", "")}
+    if "ABREAST_IMAGE" in image:
+        told["ABREAST_IMAGE"] = _built(order)
     return Template(image).safe_substitute(told)
+
+
+def _built(order: Order) -> str:
+    """Return the image that was built, by its digest; raises PlatformError where none was."""
+    try:
+        return read((order.artifact / FILE).read_bytes()).pinned
+    except (OSError, ValueError, KeyError) as error:
+        raise PlatformError(
+            f"no image was built of {order.service.name}, which $ABREAST_IMAGE stands for",
+            need="build: {image: …} of that service",
+            next="abreast docs build",
+        ) from error
 
 
 def _refuse_suspended(there: RenderService) -> None:

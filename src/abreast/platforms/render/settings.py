@@ -18,8 +18,8 @@ class RenderSettings(BaseModel):
     )
     image: Annotated[str, Field(pattern=r"^[A-Za-z0-9./:@_$-]+$")] | None = Field(
         None,
-        description="The image to deploy instead of the commit, such as `ghcr.io/acme/api:$ABREAST_COMMIT`; "
-        "the build pushes it.",
+        description="The image to deploy instead of the commit, such as `ghcr.io/acme/api:$ABREAST_COMMIT`, "
+        "or `$ABREAST_IMAGE` for the one that `build.image` makes, by its digest.",
     )
     instances: int | None = Field(None, ge=1, le=100, description="How many instances it is scaled to in the turn.")
     pre_deploy: str | None = Field(

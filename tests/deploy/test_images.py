@@ -1,0 +1,139 @@
+"""Images: built once, tagged with release and commit, pushed, and deployed by the digest that the registry gave."""
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from abreast.core import image, scans
+from abreast.core.gates import Finding, Severity
+from clouds import Clouds, clouds
+from docker import Registry, docker
+from project import NEVER_HEALTHY, Project
+
+DOCKERFILE = (
+    'FROM scratch\nCOPY busybox /busybox\nCOPY app.py /app.py\nRUN ["/busybox", "true"]\nENTRYPOINT ["/busybox"]\n'
+)
+
+
+class Known(dict[str, str]):
+    """The commits that images in the registry are of, as the emulated Render would pull them."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self.registry = registry
+
+    def __contains__(self, image: object) -> bool:
+        return self.get(str(image)) is not None
+
+    def get(self, image: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        place, _, rest = image.partition("/")
+        name, _, digest = rest.partition("@")
+        if place != self.registry.place or not digest.startswith("sha256:"):
+            return default
+        return self.registry.labels(name, digest)["org.opencontainers.image.revision"]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    with docker() as registry:
+        yield registry
+
+
+@pytest.fixture
+def world(project: Project, registry: Registry) -> Iterator[Clouds]:
+    with clouds(project, project.folder.parent) as world:
+        name = f"{registry.place}/shop/{project.folder.parent.name.lower().replace('_', '-').strip('-')}"
+        project.config["services"]["backend"]["build"] = {"image": name, "dockerfile": "api.Dockerfile"}
+        project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
+        shutil.copy(str(shutil.which("busybox")), project.folder / "busybox")
+        next(iter(world.render.services.values())).images = Known(registry)
+        project.commit(api_Dockerfile=DOCKERFILE)
+        yield world
+
+
+def kept(project: Project) -> image.Image:
+    """The image of the backend that is live."""
+    live = project.status()["services"]["backend"]["artifact"].removeprefix("sha256:")
+    return image.read((project.folder / ".abreast" / "artifacts" / live / image.FILE).read_bytes())
+
+
+def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: Clouds, registry: Registry) -> None:
+    first = world.project.commit()
+    world.deploy()
+    assert world.served["backend"] == first
+    found = kept(world.project)
+    name = found.pinned.partition("@")[0]
+    assert set(found.tags) == {f"{name}:v1", f"{name}:{first}"}
+    assert registry.labels(name.partition("/")[2], "v1")["org.opencontainers.image.version"] == "v1"
+    deploys = next(iter(world.render.services.values())).deploys
+    assert deploys[0].image == found.pinned or deploys[-1].image == found.pinned
+    world.project.commit("Change")
+    world.deploy()
+    assert kept(world.project).pinned != found.pinned
+    world.project.run("rollback", "--yes", "--reason", "no", variables=world.variables)
+    assert (kept(world.project), world.served["backend"]) == (found, first)
+
+
+def test_what_cannot_be_built_stops_it(world: Clouds) -> None:
+    first = world.project.commit()
+    world.deploy()
+    world.project.commit(api_Dockerfile=DOCKERFILE.replace('"true"', '"false"'))
+    _, told = world.deploy(code=1)
+    assert "`docker build --file api.Dockerfile" in told
+    assert world.served == world.all_of(first)
+
+
+def test_an_image_that_is_too_large_is_refused(world: Clouds) -> None:
+    world.project.config["gates"] = {"images": {"size": "1MB", "unknown": "allow"}}
+    world.project.config["environments"]["local"]["gates"] = "full"
+    world.project.commit()
+    _, told = world.deploy(code=3)
+    assert "high  size: " in told
+    assert "MB, and may have 1" in told
+    world.project.config["gates"]["images"]["size"] = "10MB"
+    world.project.commit()
+    _, told = world.deploy()
+    assert "images unknown: trivy is not installed: https://trivy.dev, or grype" in told
+
+
+def test_without_an_image_there_is_none_to_deploy(project: Project) -> None:
+    with clouds(project, project.folder.parent) as world:
+        project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
+        project.commit(app_py=project.app(NEVER_HEALTHY))
+        _, told = world.deploy(code=1)
+        assert "no image was built of backend, which $ABREAST_IMAGE stands for" in told
+
+
+TRIVY = {"SchemaVersion": 2, "Results": [{"Target": "app (debian 12.1)", "Vulnerabilities": [
+    {"VulnerabilityID": "CVE-2026-1", "PkgName": "libc6", "InstalledVersion": "2.36", "FixedVersion": "2.37", "Severity": "CRITICAL"},
+    {"VulnerabilityID": "CVE-2026-2", "PkgName": "zlib", "InstalledVersion": "1", "Severity": "UNKNOWN"}]}, {"Target": "x"}]}  # fmt: skip
+GRYPE = {
+    "matches": [
+        {"vulnerability": {"id": "CVE-2026-3", "severity": "Negligible"}, "artifact": {"name": "bash", "version": "5"}}
+    ]
+}
+
+
+def test_reports_of_scanners() -> None:
+    assert scans.trivy(json.dumps(TRIVY).encode()) == [
+        Finding("CVE-2026-1", "libc6 2.36; mended in 2.37", Severity.CRITICAL, "app (debian 12.1)"),
+        Finding("CVE-2026-2", "zlib 1", Severity.HIGH, "app (debian 12.1)"),
+    ]
+    assert scans.grype(json.dumps(GRYPE).encode()) == [Finding("CVE-2026-3", "bash 5", Severity.LOW)]
+    for read in (scans.trivy, scans.grype):
+        with pytest.raises(ValueError, match=r".+"):
+            read(b"{}")
+
+
+@pytest.mark.parametrize("content", ["[]", "[{}]", '[{"RepoDigests": [], "Id": "x", "Size": 1}]', "nothing"])
+def test_an_image_without_a_digest_is_none(content: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        image.inspected("127.0.0.1:1/shop", content.encode())
+
+
+def test_names_are_quoted_for_the_shell() -> None:
+    text = image.commands("r/x", "my dir/Dockerfile", "my dir", "v1", "c" * 40)
+    assert "--file 'my dir/Dockerfile'" in text
+    assert text.count("docker push --quiet r/x:") == 2
