@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from abreast.core.workspaces import packages, reached
+from abreast.core.workspaces import packages, reached, unsettled
 
 NPM = {
     "package.json": json.dumps({"name": "root", "workspaces": ["packages/*", "!packages/old"]}),
@@ -53,3 +53,18 @@ UV = {
 def test_what_reaches_a_service(files: dict[str, str], watch: list[str], expected: str) -> None:
     known = packages({name: text.encode() for name, text in files.items()})
     assert sorted(reached(watch, known, files)) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (NPM, ""), (PNPM, ""), (UV, ""),
+        ({"a/package.json": '{"dependencies": {"x": "1"}}', "b/package-lock.json": ""}, "a/package.json"),
+        ({"a/package.json": "{}", "pyproject.toml": '[project]\nname="x"'}, ""),
+        ({"pyproject.toml": '[project]\nname="x"\ndependencies=["y"]'}, "pyproject.toml"),
+        ({"pyproject.toml": '[project]\nname="x"\ndependencies=["y"]', "requirements-prod.txt": ""}, ""),
+    ],
+)  # fmt: skip
+def test_manifests_that_nothing_settles(files: dict[str, str], expected: str) -> None:
+    known = packages({name: text.encode() for name, text in files.items()})
+    assert " ".join(unsettled(known, files)) == expected

@@ -91,12 +91,19 @@ def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: Project, t
 def test_only_the_changed_lines_can_be_asked_for(project: Project) -> None:
     app = project.app("    return 200, {}\n")
     project.commit(app_py=app)
-    project.deploy()
     report = f"import json; n = {len(app.splitlines()) + 1}; print('SF:' + __import__('os').getcwd() + '/app.py');"
     report += "[print(f'DA:{i},{int(i < n - HIT)}') for i in range(1, n + 1)]; print('end_of_record')"
     (project.folder / "report.py").write_text(report.replace("HIT", "1"))
     project.config["services"]["backend"]["test"] = f"{sys.executable} report.py > lcov.info"
     project.config["gates"] = {"coverage": {"total": "70%", "changed": "100%"}}
+    project.commit(app_py=app + "\n# new\n")
+    lines = len(app.splitlines()) + 1
+    told = project.deploy(code=3).stdout
+    assert f"of changed lines ({lines - 2} of {lines}; needed: 100 %)" in told, "nothing is live: all is new"
+    project.config["gates"]["coverage"] = "70%"
+    project.commit(app_py=app)
+    project.deploy()
+    project.config["gates"]["coverage"] = {"total": "70%", "changed": "100%"}
     project.commit(app_py=app + "\n# new\n")
     assert "0.0 % of changed lines (0 of 1; needed: 100 %)" in project.deploy(code=3).stdout
     (project.folder / "report.py").write_text(report.replace("HIT", "-1"))
@@ -141,6 +148,15 @@ def test_a_failed_gate_stops_the_build(project: Project) -> None:
     told = project.deploy(code=3).stdout
     assert "│ bad line 7" in told
     assert "stopped, since the deployment failed" in told
+
+
+@pytest.mark.parametrize("gate", ["lint", "secrets"])
+def test_a_build_that_fails_ends_the_gates_too(project: Project, gate: str) -> None:
+    project.config["gates"] = {"secrets": "block"} if gate == "secrets" else {"lint": "sleep 80"}
+    project.config["environments"]["local"]["gates"] = "full"  # what is built is looked at too
+    project.config["services"]["backend"]["build"] = "exit 3"
+    project.commit()
+    assert "`exit 3`: exit code 3" in project.deploy(code=1).stdout
 
 
 def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: Project) -> None:

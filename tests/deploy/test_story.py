@@ -78,7 +78,7 @@ class Anything(Artifacts):
     def made_from(self, inputs: str) -> str | None:
         return None
 
-    def forget(self, but: Collection[str]) -> int:
+    def forget(self, but: Collection[str], age: float = 0) -> int:
         return 0
 
 

@@ -5,12 +5,13 @@ import json
 import os
 import shutil
 import stat
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from abreast.artifacts.interface import About, Artifacts
+from abreast.artifacts.interface import AGE, About, Artifacts
 from abreast.core.errors import ArtifactError
 
 
@@ -80,11 +81,10 @@ class FolderArtifacts(Artifacts):
             return digest if self.has(digest) else None
         return None
 
-    def forget(self, but: Collection[str]) -> int:
-        """Take away all artifacts but those; returns how many went."""
-        gone = [
-            place for place in self._home.glob("*/") if _is_digest(place.name) and f"sha256:{place.name}" not in but
-        ]
+    def forget(self, but: Collection[str], age: float = AGE) -> int:
+        """Take away all artifacts but those, and those younger than ``age`` seconds; returns how many went."""
+        known = [place for place in self._home.glob("*/") if _is_digest(place.name)]
+        gone = [place for place in known if f"sha256:{place.name}" not in but and self._is_old(place, age)]
         for place in gone:
             going = place.with_name(f"{place.name}.going")  # whole, or not there at all
             with suppress(OSError):
@@ -92,9 +92,15 @@ class FolderArtifacts(Artifacts):
                 shutil.rmtree(going)
             self._note(f"sha256:{place.name}").unlink(missing_ok=True)
         for made in (self._home / "inputs").glob("*"):
-            if made.read_text() not in but:
+            if not self.has(made.read_text()):
                 made.unlink(missing_ok=True)
         return len(gone)
+
+    def _is_old(self, place: Path, age: float) -> bool:
+        try:
+            return self._note(f"sha256:{place.name}").stat().st_mtime <= time.time() - age
+        except FileNotFoundError:
+            return place.stat().st_mtime <= time.time() - age
 
     def place(self, digest: str) -> Path:
         """Return where the artifact lies, or would."""

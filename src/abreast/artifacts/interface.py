@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+AGE = 3600.0
+"""Seconds for which an artifact stays, whoever needs it: it may be on its way into a release."""
+
 About = Mapping[str, Any]
 """What is known of an artifact, as JSON values: its ``service``, ``commit``, ``inputs``, ``sbom``, ``results``, …"""
 
@@ -40,5 +43,5 @@ class Artifacts(ABC):
         """Return the artifact last made from these inputs, None where there is none."""
 
     @abstractmethod
-    def forget(self, but: Collection[str]) -> int:
-        """Take away all artifacts but those; returns how many went."""
+    def forget(self, but: Collection[str], age: float = AGE) -> int:
+        """Take away all artifacts but those, and those younger than ``age`` seconds; returns how many went."""

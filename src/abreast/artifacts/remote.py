@@ -6,12 +6,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from abreast.artifacts.folder import FolderArtifacts
-from abreast.artifacts.interface import About, Artifacts
+from abreast.artifacts.interface import AGE, About, Artifacts
 from abreast.core.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -71,11 +71,13 @@ class RemoteArtifacts(Artifacts):
         digest = there.decode() if there else ""
         return digest if digest and self.has(digest) else None
 
-    def forget(self, but: Collection[str]) -> int:
-        """Take away all artifacts but those, here and there; returns how many went there."""
-        self._local.forget(but)
+    def forget(self, but: Collection[str], age: float = AGE) -> int:
+        """Take away all artifacts but those, and young ones, here and there; returns how many went there."""
+        self._local.forget(but, age)
         keep = {digest.removeprefix("sha256:") for digest in but}
-        listed = self._ask(lambda store: [one["path"] for page in store.list() for one in page])
+        before = datetime.now(UTC) - timedelta(seconds=age)
+        whole = self._ask(lambda store: [one for page in store.list() for one in page])
+        listed = [one["path"] for one in whole if one["last_modified"] <= before]
         notes = [path for path in listed if path.startswith("artifacts/") and path.endswith(".json")]
         going = [path for path in notes if Path(path).stem not in keep]
         stale = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from abreast.cli.hiding import hide
 from abreast.cli.views.remarks import lines
 from abreast.config.blueprint import blueprints, compared
 from abreast.core.codec import dump
@@ -29,10 +30,10 @@ def doctor(here: Path, name: str | None, *, as_json: bool) -> int:
     found = _found(place, name)
     if as_json:
         told = {where: [dump(one, Remark) for one in remarks] for where, remarks in found.items()}
-        print(json.dumps(told, indent=2))
+        print(hide(json.dumps(told, indent=2)))
     else:
         for line in _lines(found):
-            print(line)
+            print(hide(line))
     return 1 if any(one.level in BAD for remarks in found.values() for one in remarks) else 0
 
 

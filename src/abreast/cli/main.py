@@ -274,11 +274,9 @@ def _unexpected(error: Exception) -> int:
 
 
 def _shown(text: str) -> str:
-    """Return what an error says without what is secret in the variables around, or looks so."""
-    from abreast.core.redactor import Redactor  # noqa: PLC0415
-    from abreast.core.secrets import around  # noqa: PLC0415
+    from abreast.cli.hiding import hide  # noqa: PLC0415
 
-    return Redactor(around(os.environ)).text(text)
+    return hide(text)
 
 
 def _exit_code(answer: object) -> int:

@@ -94,6 +94,21 @@ def _at(package: Package, folder: str) -> bool:
     return package.folder == ("" if folder == "." else folder)
 
 
+def unsettled(known: Sequence[Package], files: Collection[str]) -> tuple[str, ...]:
+    """Return the manifests that ask for packages which no lock file, beside them or above, nor requirements settle."""
+    return tuple(
+        _beside(one.folder, one.manifest)
+        for one in known
+        if one.needs and not any(_settles(PurePosixPath(file), one) for file in files)
+    )
+
+
+def _settles(file: PurePosixPath, package: Package) -> bool:
+    named = file.name in LOCKS[package.manifest]
+    listed = package.manifest == "pyproject.toml" and file.match("requirements*.txt")
+    return (named or listed) and PurePosixPath(package.folder).is_relative_to(file.parent)
+
+
 def packages(contents: Mapping[str, bytes]) -> tuple[Package, ...]:
     """Return the packages that manifests describe, by their paths; what cannot be read describes none."""
     found = [_package(path, content, contents) for path, content in contents.items()]

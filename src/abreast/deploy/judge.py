@@ -63,14 +63,14 @@ def _scene(run: Run, gate: Gate, place: Path) -> Scene:
     source, commit = run.ports.source, run.plan.commit
 
     async def changed() -> Mapping[str, frozenset[int]] | None:
-        base = live.get(gate.service or "")
-        return await asyncio.to_thread(source.changed_lines, base, commit) if base else None
+        return await asyncio.to_thread(source.changed_lines, live.get(gate.service or ""), commit)
 
     async def outgoing(into: Path) -> None:
         await asyncio.to_thread(source.outgoing, frozenset(live.values()), commit, into)
 
     async def artifacts() -> Mapping[str, Path]:
-        built = {name: await future for name, future in run.built.items()}
+        # Shielded, since a gate that is cut off must not take what is built with it.
+        built = {name: await asyncio.shield(future) for name, future in run.built.items()}
         take = run.ports.artifacts.take
         return {name: await asyncio.to_thread(take, part.artifact) for name, part in built.items()}
 

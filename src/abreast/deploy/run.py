@@ -25,7 +25,7 @@ T = TypeVar("T")
 LOOKS = 50
 """Looks a second over all services: looking must not take the machine from what is looked at."""
 
-_LONG = frozenset({Chapter.STAGE, Chapter.TURN})
+_LONG = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
 _STOPPABLE = frozenset({Chapter.GATES, Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
 
 

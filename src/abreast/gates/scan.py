@@ -15,6 +15,7 @@ from abreast.core import scans
 from abreast.core.gates import Finding, Gate, Judgement, Scan, Severity
 from abreast.core.image import FILE, read
 from abreast.core.watch import decide
+from abreast.core.workspaces import MANIFESTS, packages, unsettled
 from abreast.gates.interface import Scene
 
 INSTALL = "pip install 'abreast[security]'"
@@ -23,7 +24,10 @@ NOT_OURS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-packages
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program: what it is run with so that it writes ``$REPORT``, the codes with which it has looked, its report."""
+    """A program: what it is run with so that it writes ``$REPORT``, the codes with which it has looked, its report.
+
+    ``files`` are those that it is for; with ``whole`` it finds them itself.
+    """
 
     program: str
     arguments: str
@@ -31,6 +35,7 @@ class Tool:
     read: scans.Read
     files: tuple[str, ...] = ()
     install: str = INSTALL
+    whole: bool = False
 
 
 KINGFISHER = Tool(
@@ -58,10 +63,11 @@ TOOLS = {
     Scan.CODE: (
         Tool(
             "bandit",
-            '--quiet --exit-zero --format json --output "$REPORT" --',
+            '--quiet --exit-zero --format json --output "$REPORT" --exclude "*/node_modules/*,*/.venv/*" --recursive .',
             frozenset({0}),
             scans.bandit,
             ("**/*.py",),
+            whole=True,
         ),
     ),
     Scan.WORKFLOWS: (
@@ -127,7 +133,7 @@ async def _files(gate: Gate, scene: Scene) -> Sequence[Report]:
     files = await asyncio.to_thread(lambda: sorted(_below(scene.room)))
     tools = TOOLS[gate.scan or Scan.CODE]
     targets = [[f"./{file}" for file, _ in decide(tool.files, files)] for tool in tools]
-    meant = [(tool, found) for tool, found in zip(tools, targets, strict=True) if found]
+    meant = [(tool, [] if tool.whole else found) for tool, found in zip(tools, targets, strict=True) if found]
     return await asyncio.gather(*(_run(tool, found, gate, scene) for tool, found in meant))
 
 
@@ -157,9 +163,12 @@ async def _dependencies(gate: Gate, scene: Scene) -> Sequence[Report]:
     files = await asyncio.to_thread(lambda: sorted(_below(scene.room)))
     python = [file for file, _ in decide(PIP_AUDIT.files, files)]
     node = [file for file, _ in decide(NPM_AUDIT.files, files)]
-    return await asyncio.gather(
+    contents = {file: (scene.room / file).read_bytes() for file in files if Path(file).name in MANIFESTS}
+    open_ = [f"{file}: nothing settles what it depends on" for file in unsettled(packages(contents), files)]
+    audited = await asyncio.gather(
         *(_python(file, gate, scene) for file in python), *(_node(file, gate, scene) for file in node)
     )
+    return [*audited, *open_]
 
 
 async def _python(file: str, gate: Gate, scene: Scene) -> Report:

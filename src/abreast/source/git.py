@@ -14,6 +14,9 @@ from abreast.source.interface import Source
 FETCH = 60.0
 """Seconds that fetching one commit may take."""
 
+EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""The tree of no files, which git knows by itself."""
+
 _SUBMODULE = "160000"
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
@@ -72,12 +75,12 @@ class Git(Source):
         except (_GitError, UsageError):
             return None
 
-    def changed_lines(self, since: str, commit: str) -> Mapping[str, frozenset[int]] | None:
-        """Return by file the lines, from 1, that are new or other in ``commit``; None as for ``changed``."""
-        if not self._has(since) and not self._fetched(since):
+    def changed_lines(self, since: str | None, commit: str) -> Mapping[str, frozenset[int]] | None:
+        """Return by file the lines, from 1, that are new or other in ``commit``, all without ``since``."""
+        if since and not self._has(since) and not self._fetched(since):
             return None
         form = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=", "--dst-prefix=")
-        told = self._git("-c", "core.quotePath=false", "diff", *form, "--relative", since, commit, "--", ".")
+        told = self._git("-c", "core.quotePath=false", "diff", *form, "--relative", since or EMPTY, commit, "--", ".")
         return {file: frozenset(lines) for file, lines in _lines(told.split("\n")).items()}
 
     def outgoing(self, since: Collection[str], commit: str, into: Path) -> None:

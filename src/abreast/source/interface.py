@@ -27,8 +27,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def changed_lines(self, since: str, commit: str) -> Mapping[str, frozenset[int]] | None:
-        """Return by file the lines, from 1, that are new or other in ``commit``; None as for ``changed``."""
+    def changed_lines(self, since: str | None, commit: str) -> Mapping[str, frozenset[int]] | None:
+        """Return by file the lines, from 1, that are new or other in ``commit``, all without ``since``.
+
+        None as for ``changed``.
+        """
 
     @abstractmethod
     def outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
