@@ -20,10 +20,10 @@ from abreast.checks.http import HttpCheck
 from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import Project, find, load
-from abreast.config.variables import resolve
+from abreast.config.variables import filled, missing, resolve
 from abreast.core.errors import ConfigError, UsageError
 from abreast.core.gates import Scan
-from abreast.core.model import Plan, Service
+from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, around
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports, Retention
@@ -94,6 +94,11 @@ class Place:
     def lock(self, environment: str) -> EnvironmentLock:
         """Return the lock of an environment."""
         return EnvironmentLock(self.state / "locks", environment)
+
+    def secrets(self, environment: Environment) -> frozenset[str]:
+        """Return the values of an environment's secrets that are at hand."""
+        known = [one for service in environment.services for one in service.secrets.values()]
+        return frozenset(filled(one, self.variables) for one in known if not missing(one, self.variables))
 
     def platforms(self, environment: str) -> dict[str, Platform]:
         """Return the platforms as they serve one environment."""

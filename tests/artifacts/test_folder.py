@@ -15,6 +15,7 @@ from abreast.artifacts.folder import FolderArtifacts
 from abreast.artifacts.interface import Artifacts
 from abreast.artifacts.remote import RemoteArtifacts
 from abreast.core.errors import ArtifactError
+from blobs import ACCOUNT, KEY, azure
 
 NONE = "sha256:" + "0" * 64
 
@@ -44,14 +45,35 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["folder", "file", "s3"])
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with azure(tmp_path_factory.mktemp("azure"), "releases") as url:
+        yield url
+
+
+@pytest.fixture
+def az(monkeypatch: pytest.MonkeyPatch, blobs: str, tmp_path: Path) -> str:
+    """A container on Azurite."""
+    for name, value in {
+        "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": KEY, "AZURE_STORAGE_USE_EMULATOR": "true",
+        "AZURITE_BLOB_STORAGE_URL": blobs,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return f"az://releases/{tmp_path.name}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "store").mkdir()
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture(params=["folder", "file", "s3", "az"])
 def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> Artifacts:
     here = FolderArtifacts(tmp_path / "artifacts")
     if request.param == "folder":
         return here
-    (tmp_path / "store").mkdir()
-    url = request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}/store"
-    return RemoteArtifacts(here, url)
+    return RemoteArtifacts(here, request.getfixturevalue(request.param))
 
 
 def test_the_same_content_is_one_artifact_and_the_folder_is_gone(artifacts: Artifacts, tmp_path: Path) -> None:
@@ -114,10 +136,9 @@ def test_many_of_the_same_at_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "artifacts").iterdir())) == 2
 
 
-@pytest.mark.parametrize("kind", ["file", "s3"])
+@pytest.mark.parametrize("kind", ["file", "s3", "az"])
 def test_another_machine_has_it_from_the_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    (tmp_path / "store").mkdir()
-    url = request.getfixturevalue("s3") if kind == "s3" else f"file://{tmp_path}/store"
+    url = request.getfixturevalue(kind)
     digest = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url).add(built(tmp_path / "one"), {"inputs": "abc"})
     other = RemoteArtifacts(FolderArtifacts(tmp_path / "b"), url)
     assert other.has(digest)

@@ -94,5 +94,14 @@ def test_errors_are_told_without_what_is_secret_around(project: Project) -> None
     assert "there is no release '••••'" in done.stderr
 
 
+def test_what_a_platform_says_before_anything_begins_is_told_without_secrets(project: Project) -> None:
+    project.config["services"]["backend"]["env"] = {"PLAIN": {"value": "${HIDDEN}", "secret": True}}
+    project.config["environments"]["local"]["backend"] = {"render": {"service": "srv-xq7sentinel41c9"}}
+    project.commit()
+    variables = {"HIDDEN": "srv-xq7sentinel41c9", "RENDER_API_KEY": "x" * 20, "RENDER_API_URL": "http://127.0.0.1:9"}
+    error = project.run("plan", code=1, variables=variables).stderr
+    assert "GET /services/••••: All connection attempts failed" in error
+
+
 def _files_with(folder: Path, text: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]

@@ -11,6 +11,7 @@ import click
 
 from abreast.cli.actions import masks
 from abreast.cli.choosing import choose_deployment, choose_environment
+from abreast.cli.hiding import know
 from abreast.cli.interrupt import Interrupts
 from abreast.cli.screen import Screen, out_for
 from abreast.cli.views.past import next_command
@@ -43,6 +44,7 @@ def plan(here: Path, name: str | None, wanted: Request, *, as_json: bool) -> int
     place = Place.at(here, os.environ)
     project = place.project()
     environment = project.environment(choose_environment(project.environments, name))
+    know(place.secrets(environment))
     with place.ledger() as ledger:
         ports = place.ports(environment.name, ledger)
         proposed = asyncio.run(propose(ports, project.name, environment, wanted))
@@ -55,6 +57,7 @@ def deploy(here: Path, name: str | None, wanted: Request, *, yes: bool, allow_di
     place = Place.at(here, os.environ)
     project = place.project()
     environment = project.environment(choose_environment(project.environments, name))
+    know(place.secrets(environment))
     with place.ledger() as ledger:
         desk = _Desk(place, environment.name, ledger, as_json=as_json)
         if not wanted.release:
@@ -69,6 +72,7 @@ def rollback(here: Path, name: str | None, wanted: Request, *, yes: bool, as_jso
     place = Place.at(here, os.environ)
     project = place.project()
     environment = project.environment(choose_environment(project.environments, name))
+    know(place.secrets(environment))
     with place.ledger() as ledger:
         desk = _Desk(place, environment.name, ledger, as_json=as_json)
         under_way = [one for one in ledger.deployments(environment.name, 1) if one.state is State.RUNNING]
