@@ -62,7 +62,7 @@ def test_gates_pass_beside_the_build(project: Project) -> None:
         ("true # stale", "old/lcov.info is there, but was not written by `true # stale`"),
         (writes("lcov.info", ""), "lcov.info: not a coverage report"),
         (writes("lcov.info", "SF:a\\nend_of_record\\n"), "lcov.info names no line that tests could reach"),
-        (f"{writes('lcov.info', lcov(1000))}; exit 3", "test: `printf"),
+        (f"{writes('out.lcov', lcov(1000))}; exit 3", "test: `printf"),
         (f"{writes('lcov.info', lcov(1000))}; {writes('junit.xml', FAILING)}", "test: 2 tests, 1 failed"),
         ("sleep 60", "no end after 1 s"),
     ],

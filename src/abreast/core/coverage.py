@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-NAMES = ("coverage.xml", "cobertura*.xml", "*cobertura.xml", "lcov.info", "coverage.json", "coverage-summary.json")
+NAMES = (
+    "coverage.xml",
+    "cobertura*.xml",
+    "*cobertura.xml",
+    "lcov.info",
+    "*.lcov",
+    "coverage.json",
+    "coverage-summary.json",
+)
 """How reports are usually called."""
 
 

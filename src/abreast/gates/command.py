@@ -117,7 +117,7 @@ def _written(room: Path) -> Iterator[tuple[str, int]]:
     for base, folders, files in os.walk(room):
         folders[:] = [name for name in folders if name not in NOT_LOOKED_AT]
         for name in files:
-            if name.endswith((".xml", ".json", ".info")):
+            if name.endswith((".xml", ".json", ".info", ".lcov")):
                 path = Path(base) / name
                 yield path.relative_to(room).as_posix(), path.lstat().st_mtime_ns
 
