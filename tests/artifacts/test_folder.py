@@ -23,6 +23,8 @@ from abreast.artifacts.remote import RemoteArtifacts
 from abreast.core.errors import ArtifactError
 from blobs import ACCOUNT, KEY, azure
 
+pytestmark = pytest.mark.timeout(600)  # the first of them installs Azurite
+
 NONE = "sha256:" + "0" * 64
 
 
