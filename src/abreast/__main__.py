@@ -1,6 +1,9 @@
 """The command ``abreast``."""
 
+import os
 import sys
+
+STUCK = 4
 
 
 def main() -> int:
@@ -14,7 +17,12 @@ def main() -> int:
         return status(sys.argv[2:])
     from abreast.cli.main import run  # noqa: PLC0415
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    if code == STUCK:  # the engine stopped as if it had been killed: its threads must not meet the interpreter's end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":
