@@ -114,25 +114,34 @@ def test_the_same_content_is_one_artifact_and_the_folder_is_gone(artifacts: Arti
     found = artifacts.take(digest)
     assert (found / "sub" / "file").read_text() == "same"
     assert not (tmp_path / "two").exists()
-    assert artifacts.add(built(tmp_path / "three", "other"), {}) != digest
-    assert artifacts.about(digest) == {"digest": digest, "service": "web"}
+    assert artifacts.add(built(tmp_path / "three", "other"), {"service": "web"}) != digest
+    assert artifacts.about(digest, "web") == {"digest": digest, "service": "web"}
+
+
+def test_two_services_of_one_content_have_a_note_each(artifacts: Artifacts, tmp_path: Path) -> None:
+    digest = artifacts.add(built(tmp_path / "one"), {"service": "web", "inputs": "abc"})
+    assert artifacts.add(built(tmp_path / "two"), {"service": "api", "inputs": "def"}) == digest
+    artifacts.note(digest, "api", results=[1])
+    assert artifacts.about(digest, "web") == {"digest": digest, "service": "web", "inputs": "abc"}
+    assert artifacts.about(digest, "api") == {"digest": digest, "service": "api", "inputs": "def", "results": [1]}
+    assert (artifacts.made_from("abc"), artifacts.made_from("def")) == (digest, digest)
 
 
 def test_what_is_known_can_be_added_to(artifacts: Artifacts, tmp_path: Path) -> None:
-    digest = artifacts.add(built(tmp_path / "one"), {"inputs": "abc"})
-    artifacts.note(digest, results=[1])
-    assert artifacts.about(digest) == {"digest": digest, "inputs": "abc", "results": [1]}
+    digest = artifacts.add(built(tmp_path / "one"), {"service": "web", "inputs": "abc"})
+    artifacts.note(digest, "web", results=[1])
+    assert artifacts.about(digest, "web") == {"digest": digest, "service": "web", "inputs": "abc", "results": [1]}
     assert artifacts.made_from("abc") == digest
     assert artifacts.made_from("def") is None
 
 
 def test_one_byte_other_and_it_is_refused(artifacts: Artifacts, tmp_path: Path) -> None:
-    digest = artifacts.add(built(tmp_path / "one"), {})
+    digest = artifacts.add(built(tmp_path / "one"), {"service": "web"})
     file = artifacts.take(digest) / "sub" / "file"
     file.write_text("sane")
     with pytest.raises(ArtifactError, match="is not what was built"):
         artifacts.take(digest)
-    artifacts.add(built(tmp_path / "again"), {})
+    artifacts.add(built(tmp_path / "again"), {"service": "web"})
     assert (artifacts.take(digest) / "sub" / "file").read_text() == "same"
     (artifacts.take(digest) / "run").chmod(0o644)
     with pytest.raises(ArtifactError, match="is not what was built"):
@@ -140,14 +149,14 @@ def test_one_byte_other_and_it_is_refused(artifacts: Artifacts, tmp_path: Path) 
 
 
 def test_what_nobody_needs_goes(artifacts: Artifacts, tmp_path: Path) -> None:
-    old = artifacts.add(built(tmp_path / "one", "old"), {"inputs": "old"})
-    new = artifacts.add(built(tmp_path / "two", "new"), {"inputs": "new"})
+    old = artifacts.add(built(tmp_path / "one", "old"), {"service": "web", "inputs": "old"})
+    new = artifacts.add(built(tmp_path / "two", "new"), {"service": "web", "inputs": "new"})
     assert artifacts.forget({new}) == 0, "it may be on its way into a release"
     time.sleep(1.1)  # S3 tells whole seconds
     assert artifacts.forget({new}, age=0) == 1
     assert (artifacts.has(old), artifacts.has(new)) == (False, True)
     assert (artifacts.made_from("old"), artifacts.made_from("new")) == (None, new)
-    assert artifacts.about(old) == {}
+    assert artifacts.about(old, "web") == {}
     with pytest.raises((ArtifactError, FileNotFoundError)):
         artifacts.take(old)
     artifacts.take(new)
@@ -171,14 +180,16 @@ def test_many_of_the_same_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "s3", "az", "gs"])
 def test_another_machine_has_it_from_the_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(kind)
-    digest = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url).add(built(tmp_path / "one"), {"inputs": "abc"})
+    digest = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url).add(
+        built(tmp_path / "one"), {"service": "web", "inputs": "abc"}
+    )
     other = RemoteArtifacts(FolderArtifacts(tmp_path / "b"), url)
     assert other.has(digest)
     assert other.made_from("abc") == digest
     found = other.take(digest)
     assert os.access(found / "run", os.X_OK)
     assert (found / "link").readlink() == Path("sub/file")
-    assert other.about(digest)["inputs"] == "abc"
+    assert other.about(digest, "web")["inputs"] == "abc"
 
 
 @pytest.mark.parametrize("harm", ["cut", "other", "nothing"])
@@ -186,19 +197,19 @@ def test_what_was_harmed_in_the_store_is_refused(tmp_path: Path, harm: str) -> N
     (tmp_path / "store").mkdir()
     url = f"file://{tmp_path}/store"
     first = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), url)
-    digest = first.add(built(tmp_path / "one"), {})
-    archive = next((tmp_path / "store").rglob("*.tar.zst"))
+    digest, another = (first.add(built(tmp_path / text, text), {"service": "web"}) for text in ("one", "another"))
+    archive, sound = (tmp_path / "store" / "artifacts" / f"{one[7:]}.tar.zst" for one in (digest, another))
     if harm == "cut":
         archive.write_bytes(archive.read_bytes()[:-20])
     elif harm == "other":
-        first.add(built(tmp_path / "two", "other"), {})
-        shutil.copy(next(one for one in (tmp_path / "store").rglob("*.tar.zst") if one != archive), archive)
+        shutil.copy(sound, archive)
     else:
         archive.unlink()
     other = RemoteArtifacts(FolderArtifacts(tmp_path / "b"), url)
+    other.take(another)
     with pytest.raises(ArtifactError, match=r"cannot be unpacked|is not what was built|is gone"):
         other.take(digest)
-    assert [path.name for path in (tmp_path / "b").glob("*/")] == []
+    assert [path.name for path in (tmp_path / "b").glob("*/")] == [another[7:]], "what is right stays"
 
 
 def test_a_store_that_is_not_there_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,4 +219,4 @@ def test_a_store_that_is_not_there_is_said_in_words(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     artifacts = RemoteArtifacts(FolderArtifacts(tmp_path / "a"), "s3://none/at/all")
     with pytest.raises(ArtifactError, match="the artifact store s3://none/at/all could not be used"):
-        artifacts.add(built(tmp_path / "one"), {})
+        artifacts.add(built(tmp_path / "one"), {"service": "web"})

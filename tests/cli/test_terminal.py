@@ -94,6 +94,17 @@ def test_the_board_shows_the_services_side_by_side(project: Project, terminal: C
         assert sum("build" in line and "check" in line for line in at.lines) == 1, "the board is drawn in place"
 
 
+def test_the_board_shows_each_gate(project: Project, terminal: Callable[..., Terminal]) -> None:
+    project.config["services"]["backend"]["test"] = "test ! -e go && sleep 1"
+    project.config["gates"] = {"licences": "true", "style": "exit 3"}
+    project.commit()
+    at = terminal("deploy", "--yes")
+    with told(at):
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == 3
+        eventually(lambda: at.shows("gates", "licences ✓", "style ✗", "backend/test"))
+
+
 def test_it_asks_before_it_deploys_and_no_is_no(project: Project, terminal: Callable[..., Terminal]) -> None:
     at = terminal("deploy")
     with told(at):

@@ -53,6 +53,20 @@ def test_what_is_known_of_an_artifact(project: Project) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(known["sbom"])) is None
 
 
+def test_what_was_built_of_a_commit_that_was_rewritten_is_built_again(project: Project) -> None:
+    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    project.config["services"]["backend"]["health"] = {"path": "/health", "start": "1s", "hold": "0s"}
+    first = project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.deploy(code=1)
+    (project.folder / "app.py").write_text(APP)
+    project.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qa", "--amend", "-m", "Written anew")
+    second = project.git("rev-parse", "HEAD").strip()
+    assert second != first
+    project.deploy()
+    assert project.served() == {"frontend": second, "backend": second}
+    assert project.built(second) == ["backend", "frontend"]
+
+
 def test_what_is_the_same_is_not_built_again_after_a_failure(project: Project) -> None:
     project.config["services"]["frontend"]["watch"] = ["page/**"]
     project.config["services"]["backend"] |= {

@@ -69,10 +69,10 @@ class Anything(Artifacts):
     def take(self, digest: str) -> Path:
         return self.folder
 
-    def about(self, digest: str) -> About:
+    def about(self, digest: str, service: str) -> About:
         return {}
 
-    def note(self, digest: str, **more: object) -> None:
+    def note(self, digest: str, service: str, **more: object) -> None:
         raise AssertionError(digest)
 
     def made_from(self, inputs: str) -> str | None:

@@ -149,6 +149,29 @@ def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: Project) ->
         assert found.stdout == ""
 
 
+def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: Project) -> None:
+    project.config["gates"] = {"secrets": "block"}
+    project.config["allow"] = [
+        {
+            "gate": "secrets",
+            "rule": "aws-access-token",
+            "path": "tests/**",
+            "owner": "ada",
+            "reason": "of an example",
+            "expires": "2099-01-01",
+        }
+    ]
+    project.commit()
+    project.deploy()
+    add(project, **{"tests/keys.py": LEAK})
+    project.commit()
+    project.deploy()
+    add(project, **{"a/keys.py": LEAK.replace("\n", "  # kingfisher:ignore\n"), "b/keys.py": LEAK})
+    project.commit()
+    told = project.deploy(code=3).stdout
+    assert ["a/keys.py:1" in told, "b/keys.py:1" in told, "tests/keys.py" in told] == [True, True, False]
+
+
 def test_in_full_what_was_built_is_looked_at_too(project: Project) -> None:
     build = project.config["services"]["frontend"]["build"]
     parts = " ".join((KEY[:9], KEY[9:], SECRET[:20], SECRET[20:]))
@@ -315,6 +338,15 @@ def test_what_is_allowed_ends_on_its_day() -> None:
     late = scans.judged(gate, FOUND, [], "2026-11-22")
     assert late.verdict is Verdict.FAILED
     assert late.lines == ("critical  b/c.py  R2: worse", "  allowed by ada until 2026-11-21, which has passed: soon")
+
+
+@pytest.mark.parametrize("missed", ["scan_partial", "scan_failed", "pending"])
+def test_what_was_not_scanned_whole_is_never_clean(missed: str) -> None:
+    summary = {"discovered": 2, "scan_partial": 0, "scan_failed": 0, "pending": 0}
+    assert scans.kingfisher(json.dumps({"findings": [], "audit": {"summary": summary}}).encode()) == []
+    report = {"findings": [], "audit": {"summary": {**summary, missed: 1}}}
+    with pytest.raises(ValueError, match="1 of 2 folders"):
+        scans.kingfisher(json.dumps(report).encode())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from abreast.core.errors import ArtifactError
 
 
 class FolderArtifacts(Artifacts):
-    """One folder for each artifact, below ``home``, named by its digest; beside it what is known of it."""
+    """One folder for each artifact, below ``home``, named by its digest; beside it a note for each service."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -24,6 +24,12 @@ class FolderArtifacts(Artifacts):
     def add(self, folder: Path, about: About) -> str:
         """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then."""
         digest = digest_of(folder)
+        self.put(folder, digest)
+        self.describe(digest, about)
+        return digest
+
+    def put(self, folder: Path, digest: str) -> None:
+        """Put a folder of that content in its place; it is gone then."""
         final = self.place(digest)
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if final.is_dir() and digest_of(final) != digest:
@@ -34,8 +40,6 @@ class FolderArtifacts(Artifacts):
             if not final.is_dir():
                 raise
             shutil.rmtree(folder)
-        self.describe(digest, about)
-        return digest
 
     def has(self, digest: str) -> bool:
         """Tell whether the artifact can be had."""
@@ -57,20 +61,22 @@ class FolderArtifacts(Artifacts):
             )
         return place
 
-    def about(self, digest: str) -> About:
-        """Return what is known of the artifact, nothing where it is not there."""
+    def about(self, digest: str, service: str) -> About:
+        """Return what is known of the artifact as the service's, nothing where that is not there."""
         with suppress(OSError, ValueError):
-            known: dict[str, Any] = json.loads(self._note(digest).read_text())
+            known: dict[str, Any] = json.loads(self._note(digest, service).read_text())
             return known
         return {}
 
-    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact."""
-        self.describe(digest, {**self.about(digest), **more})
+    def note(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact as the service's."""
+        self.describe(digest, {"service": service, **self.about(digest, service), **more})
 
     def describe(self, digest: str, about: About) -> None:
-        """Put down what is known of the artifact, in place of what was."""
-        _write(self._note(digest), json.dumps({"digest": digest, **about}, indent=1, ensure_ascii=False))
+        """Put down what is known of the artifact as that service's, in place of what was."""
+        _write(
+            self._note(digest, about["service"]), json.dumps({"digest": digest, **about}, indent=1, ensure_ascii=False)
+        )
         if inputs := about.get("inputs"):
             _write(self._made_from(inputs), digest)
 
@@ -90,27 +96,34 @@ class FolderArtifacts(Artifacts):
             with suppress(OSError):
                 place.rename(going)
                 shutil.rmtree(going)
-            self._note(f"sha256:{place.name}").unlink(missing_ok=True)
+            for note in self._notes(place):
+                note.unlink(missing_ok=True)
         for made in (self._home / "inputs").glob("*"):
             if not self.has(made.read_text()):
                 made.unlink(missing_ok=True)
         return len(gone)
 
     def _is_old(self, place: Path, age: float) -> bool:
-        try:
-            return self._note(f"sha256:{place.name}").stat().st_mtime <= time.time() - age
-        except FileNotFoundError:
-            return place.stat().st_mtime <= time.time() - age
+        told = [note.stat().st_mtime for note in self._notes(place)] or [place.stat().st_mtime]
+        return max(told) <= time.time() - age
 
     def place(self, digest: str) -> Path:
         """Return where the artifact lies, or would."""
         return self._home / digest.removeprefix("sha256:")
 
-    def _note(self, digest: str) -> Path:
-        return self._home / f"{digest.removeprefix('sha256:')}.json"
+    def _note(self, digest: str, service: str) -> Path:
+        return self._home / note_name(digest, service)
+
+    def _notes(self, place: Path) -> list[Path]:
+        return list(self._home.glob(f"{place.name}.*.json"))
 
     def _made_from(self, inputs: str) -> Path:
         return self._home / "inputs" / inputs
+
+
+def note_name(digest: str, service: str) -> str:
+    """Return the file name of what is known of an artifact as a service's."""
+    return f"{digest.removeprefix('sha256:')}.{service}.json"
 
 
 def _is_digest(name: str) -> bool:

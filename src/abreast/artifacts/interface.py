@@ -9,11 +9,11 @@ AGE = 3600.0
 """Seconds for which an artifact stays, whoever needs it: it may be on its way into a release."""
 
 About = Mapping[str, Any]
-"""What is known of an artifact, as JSON values: its ``service``, ``commit``, ``inputs``, ``sbom``, ``results``, …"""
+"""What is known of an artifact as one service's, in JSON values: ``service``, ``commit``, ``inputs``, ``sbom``, …"""
 
 
 class Artifacts(ABC):
-    """Keeps folders under the digest of their content, each with what is known of it.
+    """Keeps folders under the digest of their content, each with what is known of it as each service's that has it.
 
     Raises ArtifactError where one cannot be kept or had, or is not what it was.
     """
@@ -31,12 +31,12 @@ class Artifacts(ABC):
         """Return where the artifact lies, each byte of it compared with the digest."""
 
     @abstractmethod
-    def about(self, digest: str) -> About:
-        """Return what is known of the artifact, nothing where it is not there."""
+    def about(self, digest: str, service: str) -> About:
+        """Return what is known of the artifact as the service's, nothing where that is not there."""
 
     @abstractmethod
-    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact."""
+    def note(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact as the service's."""
 
     @abstractmethod
     def made_from(self, inputs: str) -> str | None:

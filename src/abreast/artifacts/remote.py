@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -10,18 +9,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from abreast.artifacts.folder import FolderArtifacts
+from abreast.artifacts.folder import FolderArtifacts, digest_of, note_name
 from abreast.artifacts.interface import AGE, About, Artifacts
 from abreast.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
+_ARCHIVE = ".tar.zst"
 RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
 
 class RemoteArtifacts(Artifacts):
-    """Puts each artifact into the store at ``url`` as a compressed archive; its note comes last and makes it whole."""
+    """Puts each artifact into the store at ``url`` as a compressed archive."""
 
     def __init__(self, local: FolderArtifacts, url: str) -> None:
         self._local = local
@@ -31,19 +31,19 @@ class RemoteArtifacts(Artifacts):
     def add(self, folder: Path, about: About) -> str:
         """Take the folder in, here and there, and return its digest ``sha256:…``; the folder is gone then."""
         digest = self._local.add(folder, about)
-        if self._read(_note(digest)) is None:
+        if not self._is_there(digest):
             with tempfile.TemporaryFile() as archive:
                 from abreast.artifacts.archive import pack  # noqa: PLC0415 (only a store needs it)
 
                 pack(self._local.take(digest), archive)
                 archive.seek(0)
                 self._ask(lambda store: store.put(_archive(digest), archive))
-        self._write_note(digest, self._local.about(digest))
+        self._write_note(digest, about)
         return digest
 
     def has(self, digest: str) -> bool:
         """Tell whether the artifact can be had, here or there."""
-        return self._local.has(digest) or self._read(_note(digest)) is not None
+        return self._local.has(digest) or self._is_there(digest)
 
     def take(self, digest: str) -> Path:
         """Return where the artifact lies here, fetched if it was not, each byte compared with the digest."""
@@ -52,14 +52,14 @@ class RemoteArtifacts(Artifacts):
                 self._fetch(digest)
         return self._local.take(digest)
 
-    def about(self, digest: str) -> About:
-        """Return what is known of the artifact, nothing where it is not there."""
-        found = self._read(_note(digest))
-        return json.loads(found) if found else self._local.about(digest)
+    def about(self, digest: str, service: str) -> About:
+        """Return what is known of the artifact as the service's, nothing where that is not there."""
+        found = self._read(_note(digest, service))
+        return json.loads(found) if found else self._local.about(digest, service)
 
-    def note(self, digest: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact."""
-        about = {**self.about(digest), **more}
+    def note(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        """Add to what is known of the artifact as the service's."""
+        about = {"service": service, **self.about(digest, service), **more}
         self._local.describe(digest, about)
         self._write_note(digest, about)
 
@@ -76,17 +76,19 @@ class RemoteArtifacts(Artifacts):
         self._local.forget(but, age)
         keep = {digest.removeprefix("sha256:") for digest in but}
         before = datetime.now(UTC) - timedelta(seconds=age)
-        whole = self._ask(lambda store: [one for page in store.list() for one in page])
-        listed = [one["path"] for one in whole if one["last_modified"] <= before]
-        notes = [path for path in listed if path.startswith("artifacts/") and path.endswith(".json")]
-        going = [path for path in notes if Path(path).stem not in keep]
-        stale = [
-            path for path in listed if path.startswith("inputs/") and (self._read(path) or b"").decode() not in but
-        ]
-        all_ = [*going, *(path.replace(".json", ".tar.zst") for path in going), *stale]
-        if all_:
+        listed = self._ask(lambda store: [one for page in store.list() for one in page])
+        keep |= {_named(one["path"]) for one in listed if one["last_modified"] > before}
+        paths = [one["path"] for one in listed if one["last_modified"] <= before]
+        going = [path for path in paths if path.startswith("artifacts/") and _named(path) not in keep]
+        stale = [path for path in paths if path.startswith("inputs/") and (self._read(path) or b"").decode() not in but]
+        if all_ := [*going, *stale]:
             self._ask(lambda store: store.delete(all_))
-        return len(going)
+        return sum(path.endswith(_ARCHIVE) for path in going)
+
+    def _is_there(self, digest: str) -> bool:
+        with suppress(FileNotFoundError):
+            return bool(self._ask(lambda store: store.head(_archive(digest))))
+        return False
 
     def _fetch(self, digest: str) -> None:
         """Bring the artifact here; what is not its digest's content never gets a place of its own."""
@@ -100,20 +102,21 @@ class RemoteArtifacts(Artifacts):
             archive.seek(0)
             from abreast.artifacts.archive import unpack  # noqa: PLC0415 (only a store needs it)
 
+            content = Path(room) / "content"
             with _whole(digest):
-                unpack(archive, Path(room) / "content")
-            about = self.about(digest)
-            found = self._local.add(Path(room) / "content", about)
-        if found != digest:
-            shutil.rmtree(self._local.place(found), ignore_errors=True)
-            raise ArtifactError(
-                f"the artifact {digest[:19]}… in {self._url} is not what was built: its content is {found[:19]}…",
-                need="every byte as it was tested",
-                next="abreast deploy --force",
-            )
+                unpack(archive, content)
+            if (found := digest_of(content)) != digest:
+                raise ArtifactError(
+                    f"the artifact {digest[:19]}… in {self._url} is not what was built: its content is {found[:19]}…",
+                    need="every byte as it was tested",
+                    next="abreast deploy --force",
+                )
+            self._local.put(content, digest)
 
     def _write_note(self, digest: str, about: About) -> None:
-        self._ask(lambda store: store.put(_note(digest), json.dumps(about).encode()))
+        self._ask(
+            lambda store: store.put(_note(digest, about["service"]), json.dumps({"digest": digest, **about}).encode())
+        )
         if inputs := about.get("inputs"):
             self._ask(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
 
@@ -152,11 +155,16 @@ def _copy(store: Any, path: str, into: IO[bytes]) -> None:  # noqa: ANN401 (one 
 
 
 def _archive(digest: str) -> str:
-    return f"artifacts/{digest.removeprefix('sha256:')}.tar.zst"
+    return f"artifacts/{digest.removeprefix('sha256:')}{_ARCHIVE}"
 
 
-def _note(digest: str) -> str:
-    return f"artifacts/{digest.removeprefix('sha256:')}.json"
+def _note(digest: str, service: str) -> str:
+    return f"artifacts/{note_name(digest, service)}"
+
+
+def _named(path: str) -> str:
+    """Return the digest's letters in the name of what is kept of an artifact."""
+    return Path(path).name.partition(".")[0]
 
 
 @contextmanager

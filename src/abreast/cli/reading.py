@@ -102,10 +102,8 @@ def docs(section: str | None) -> int:
 
 
 def _label(file: Path) -> str:
-    """``backend`` for a service's own output, ``backend build`` for its build's."""
-    stem = file.name.removesuffix(".log")
-    if stem.endswith(".build"):
-        return stem.removesuffix(".build") + " build"
+    """``backend`` for a service's own output, ``backend build`` for its build's, ``backend test`` for its gate's."""
+    stem = file.name.removesuffix(".log").replace(".", " ")
     return stem[:-27] if len(stem) > 27 and stem[-27] == "-" else stem
 
 

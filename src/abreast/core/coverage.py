@@ -50,7 +50,11 @@ class Coverage:
 
     def _name(self, file: str) -> str | None:
         """Return what the report calls a file: whole, below a source folder, or with the path of the machine before."""
-        fits = [name for name in self.files if f"/{file}".endswith(f"/{name}") or f"/{name}".endswith(f"/{file}")]
+        fits = [
+            name
+            for name in self.files
+            if f"/{file}".endswith(f"/{name}") or (name.startswith("/") and name.endswith(f"/{file}"))
+        ]
         return max(fits, key=len, default=None)
 
 

@@ -76,6 +76,9 @@ def reader(read: Callable[[Any], Iterator[Finding]]) -> Read:
 @reader
 def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield secrets; https://github.com/mongodb/kingfisher."""
+    scanned = report["audit"]["summary"]
+    if missed := scanned["scan_partial"] + scanned["scan_failed"] + scanned["pending"]:
+        raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned whole")
     for one in report["findings"]:
         found = one["finding"]
         yield Finding(one["rule"]["name"], one["rule"]["description"], Severity.HIGH, found["path"], found["line"])

@@ -75,7 +75,7 @@ def _inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
 
 
 def _made_before(run: Run, part: ServicePlan, made_from: str) -> Part | None:
-    """Return what was made before from the same; it is of the commit that it was made at."""
+    """Return what was made before from the same; it is of the commit that it was made at, which the present one has."""
     digest = run.ports.artifacts.made_from(made_from)
     if digest is None:
         return None
@@ -83,14 +83,16 @@ def _made_before(run: Run, part: ServicePlan, made_from: str) -> Part | None:
         run.ports.artifacts.take(digest)
     except ArtifactError:
         return None
-    commit = str(run.ports.artifacts.about(digest).get("commit") or part.commit)
+    commit = str(run.ports.artifacts.about(digest, part.name).get("commit") or part.commit)
+    if not run.ports.source.contains(part.commit, commit):  # rewritten since: no platform could fetch it any more
+        return None
     made = Part(part.name, commit, digest, part.service)
     run.ports.ledger.built(run.plan.release, made)
     return made
 
 
 def _same(run: Run, found: Part) -> str:
-    about = run.ports.artifacts.about(found.artifact)
+    about = run.ports.artifacts.about(found.artifact, found.service)
     return f"the same as was built for {about.get('release')} ({found.commit[:7]})"
 
 

@@ -47,15 +47,15 @@ async def _tell(run: Run, gate: Gate, one: Judgement) -> None:
     text = f"{one.gate} {one.verdict}{': ' if one.why else ''}{one.why}"
     key = f"{gate.key}/{one.gate}/judged"
     if gate.scan:
-        await asyncio.to_thread(_write_sarif, run, one)
+        document = run.redactor.value(sarif.document(one.gate, one.findings))
+        await asyncio.to_thread(_write_sarif, run, one.gate, document)
     await run.tell(key, What.JUDGED, text, service=gate.service, chapter=Chapter.GATES, data=dump(one))
 
 
-def _write_sarif(run: Run, one: Judgement) -> None:
+def _write_sarif(run: Run, gate: str, document: object) -> None:
     folder = run.ports.folders.logs / run.plan.deployment
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    document = run.redactor.value(sarif.document(one.gate, one.findings))
-    (folder / f"{one.gate}.sarif").write_text(json.dumps(document, indent=1))
+    (folder / f"{gate}.sarif").write_text(json.dumps(document, indent=1))
 
 
 def _scene(run: Run, gate: Gate, place: Path) -> Scene:

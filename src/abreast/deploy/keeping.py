@@ -14,7 +14,7 @@ def note_results(run: Run, made: Part) -> None:
     events = run.ports.ledger.events(run.plan.deployment)
     told = [one.data for one in events if one.what is What.JUDGED and one.service in {None, made.service}]
     results = [{key: one.get(key) for key in ("gate", "verdict", "why", "figures")} for one in told]
-    run.ports.artifacts.note(made.artifact, results=results, tested=run.plan.release)
+    run.ports.artifacts.note(made.artifact, made.service, results=results, tested=run.plan.release)
 
 
 def tag(run: Run) -> None:

@@ -40,7 +40,7 @@ class Tool:
 
 KINGFISHER = Tool(
     "kingfisher",
-    'scan --no-validate --no-update-check --redact --quiet --format json --output "$REPORT" --',
+    'scan --no-validate --no-update-check --no-dedup --no-ignore --redact --quiet --format json --output "$REPORT" --',
     frozenset({0, 200}),
     scans.kingfisher,
 )

@@ -26,6 +26,7 @@ class Git(Source):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._listed: dict[str, Mapping[str, str]] = {}
 
     def commit(self, ref: str = "HEAD") -> str:
         """Return the full id of the commit that ``ref`` names."""
@@ -99,16 +100,27 @@ class Git(Source):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
 
+    def contains(self, commit: str, earlier: str) -> bool:
+        """Tell whether ``earlier`` is the commit, or one of those that it came from."""
+        if commit == earlier:
+            return True
+        try:
+            self._git("merge-base", "--is-ancestor", earlier, commit)
+        except _GitError:
+            return False
+        return True
+
     def files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
-        top, prefix = self._place
-        return _names(self._git("-C", top, "ls-tree", "-r", "-z", "--name-only", f"{commit}:{prefix}"))
+        return tuple(self.contents(commit))
 
     def contents(self, commit: str) -> Mapping[str, str]:
         """Return by file of the project an id of its content as committed."""
-        top, prefix = self._place
-        listed = _names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
-        return {name: about for about, _, name in (entry.partition("\t") for entry in listed)}
+        if commit not in self._listed:
+            top, prefix = self._place
+            listed = _names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
+            self._listed[commit] = {name: about for about, _, name in (entry.partition("\t") for entry in listed)}
+        return self._listed[commit]
 
     def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the content of those of the project's files that the commit has."""

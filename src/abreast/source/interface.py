@@ -42,6 +42,10 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def contains(self, commit: str, earlier: str) -> bool:
+        """Tell whether ``earlier`` is the commit, or one of those that it came from."""
+
+    @abstractmethod
     def files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
 

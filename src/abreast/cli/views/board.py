@@ -15,23 +15,23 @@ from abreast.core.states import State
 
 OWN = (Chapter.BUILD, Chapter.STAGE, Chapter.CHECK)
 COMMON = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
+_MOVES = frozenset({What.STARTED, What.RETRY, What.FINISHED, What.FAILED, What.STOPPED})
 _SIGNS = {What.STARTED: "…", What.FINISHED: "✓", What.FAILED: "✗", What.STOPPED: "-"}
 _STYLES = {What.STARTED: "yellow", What.FINISHED: "green", What.FAILED: "red", What.STOPPED: "dim"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A chapter of one service (or of all) so far; moments in seconds since the epoch."""
+    """A chapter of one service (or of all), or a gate, so far; moments in seconds since the epoch."""
 
     what: What
     began: float
     ended: float | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All that is drawn: the steps by service (None: all) and chapter, the state, and what went wrong."""
+    """All that is drawn: the steps by service (None: all) or gate and chapter, the state, and what went wrong."""
 
     title: str
     services: tuple[str, ...]
@@ -53,17 +53,25 @@ def fold(plan: Plan, events: Sequence[Event]) -> Board:
 def _after(board: Board, event: Event) -> Board:
     if event.state:
         return replace(board, state=event.state, because=event.text or board.because)
-    if event.chapter is None:
+    if event.chapter is None or event.what not in _MOVES:
         return board
-    place = (event.service if event.chapter in OWN else None, event.chapter)
+    place = (_whose(event, event.chapter), event.chapter)
     at = datetime.fromisoformat(event.at).timestamp()
     before = board.steps.get(place)
     if event.what in {What.STARTED, What.RETRY}:
-        step = Step(What.STARTED, before.began if before and before.ended is None else at, note=event.text)
+        step = Step(What.STARTED, before.began if before and before.ended is None else at)
     else:
-        step = Step(event.what, before.began if before else at, at, event.text)
+        step = Step(event.what, before.began if before else at, at)
     failures = (*board.failures, event) if event.what is What.FAILED else board.failures
     return replace(board, steps={**board.steps, place: step}, failures=failures)
+
+
+def _whose(event: Event, chapter: Chapter) -> str | None:
+    """Return the service whose row the event belongs to, or its gate's name; None for what is common to all."""
+    if chapter is Chapter.GATES:
+        name = event.key.partition(f"{Chapter.GATES}/")[2].partition("/")[0]
+        return f"{event.service}/{name}" if event.service else name
+    return event.service if chapter in OWN else None
 
 
 def draw(board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None) -> RenderableType:
@@ -78,6 +86,10 @@ def draw(board: Board, expected: Mapping[tuple[str | None, str], float], now: fl
             _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), moment) for chapter in OWN
         ]
         table.add_row(Text(service, "bold"), *cells)
+    gates = [(whose, step) for (whose, chapter), step in board.steps.items() if chapter is Chapter.GATES]
+    asked = Text("  gates " if gates else "")
+    for whose, step in gates:
+        asked += Text(f" {whose} ") + _cell(step, None, moment) + Text("  ")
     common = Text("  ")
     for chapter in COMMON:
         if chapter is not Chapter.TURN_BACK or (None, chapter) in board.steps:
@@ -85,7 +97,7 @@ def draw(board: Board, expected: Mapping[tuple[str | None, str], float], now: fl
                 board.steps.get((None, chapter)), expected.get((None, chapter)), moment
             )
             common += Text("   ")
-    return Group(Text(board.title, "bold"), table, common, *_ending(board))
+    return Group(Text(board.title, "bold"), *([asked] if gates else []), table, common, *_ending(board))
 
 
 def _cell(step: Step | None, expected: float | None, now: float) -> Text:

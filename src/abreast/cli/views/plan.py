@@ -26,6 +26,8 @@ def lines(plan: Plan) -> Iterator[str]:
         for gate in plan.gates:
             if gate.skipped is not None:
                 yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
+            elif gate.threshold and gate.threshold.skipped is not None:
+                yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
     waves = order(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
@@ -49,7 +51,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for part in plan.services
         },
         "gates": [
-            {"name": gate.name, "service": gate.service, "run": gate.run, "skipped": gate.skipped}
+            {
+                "name": gate.name,
+                "service": gate.service,
+                "run": gate.run,
+                "skipped": gate.skipped,
+                "coverage": dump(gate.threshold) if gate.threshold else None,
+            }
             for gate in plan.gates
         ],
         "order": dump(order(plan.rollouts), tuple[tuple[str, ...], ...]),
