@@ -1,20 +1,15 @@
 """Azurite, which speaks the protocol of Azure's blobs, from npm: kept beside the virtual environment."""
 
 import base64
-import fcntl
 import hmac
 import http.client
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 
-import pytest
-
+from npm import installed
 from project import eventually, free_ports
 
 VERSION = "3.37.0"
@@ -56,23 +51,4 @@ def _create(port: int, container: str) -> int:
 
 
 def _azurite() -> Path:
-    """Return the program; skips where there is no Node, and where it cannot be installed, which in CI is a failure."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("not on this machine: node, npm")
-    place = Path(sys.prefix) / "azurite"
-    place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / VERSION).exists():
-            _install(place)
-            (place / VERSION).touch()
-    return place / "node_modules" / ".bin" / "azurite-blob"
-
-
-def _install(place: Path) -> None:
-    command = ["npm", "install", "--prefix", str(place), "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]
-    done = subprocess.run([*command, f"azurite@{VERSION}"], check=False, capture_output=True, text=True)
-    if done.returncode and os.environ.get("CI"):
-        pytest.fail(f"npm: {done.stderr[-2000:]}")
-    if done.returncode:
-        pytest.skip("azurite cannot be installed here")
+    return installed("azurite", f"azurite@{VERSION}") / "azurite-blob"

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from project import Project
+from stores import az, blobs, file, gs, s3
+
+__all__ = ["az", "blobs", "file", "gs", "s3"]
 
 
 @pytest.fixture

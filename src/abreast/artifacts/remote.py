@@ -1,23 +1,19 @@
 """Artifacts in a store that several machines share: S3, Google's or Azure's; a local folder keeps what is used here."""
 
 import json
-import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from abreast.artifacts.folder import FolderArtifacts, digest_of, note_name
 from abreast.artifacts.interface import AGE, About, Artifacts
 from abreast.core.errors import ArtifactError
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+from abreast.machine.objects import Objects
 
 _ARCHIVE = ".tar.zst"
-RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
 
 class RemoteArtifacts(Artifacts):
@@ -25,25 +21,24 @@ class RemoteArtifacts(Artifacts):
 
     def __init__(self, local: FolderArtifacts, url: str) -> None:
         self._local = local
-        self._url = url
-        self._opened: ObjectStore | None = None
+        self._objects = Objects(url, "artifact store", ArtifactError)
 
     def add(self, folder: Path, about: About) -> str:
         """Take the folder in, here and there, and return its digest ``sha256:…``; the folder is gone then."""
         digest = self._local.add(folder, about)
-        if not self._is_there(digest):
+        if not self._objects.has(_archive(digest)):
             with tempfile.TemporaryFile() as archive:
                 from abreast.artifacts.archive import pack  # noqa: PLC0415 (only a store needs it)
 
                 pack(self._local.take(digest), archive)
                 archive.seek(0)
-                self._ask(lambda store: store.put(_archive(digest), archive))
+                self._objects.ask(lambda store: store.put(_archive(digest), archive))
         self._write_note(digest, about)
         return digest
 
     def has(self, digest: str) -> bool:
         """Tell whether the artifact can be had, here or there."""
-        return self._local.has(digest) or self._is_there(digest)
+        return self._local.has(digest) or self._objects.has(_archive(digest))
 
     def take(self, digest: str) -> Path:
         """Return where the artifact lies here, fetched if it was not, each byte compared with the digest."""
@@ -54,7 +49,7 @@ class RemoteArtifacts(Artifacts):
 
     def about(self, digest: str, service: str) -> About:
         """Return what is known of the artifact as the service's, nothing where that is not there."""
-        found = self._read(_note(digest, service))
+        found = self._objects.read(_note(digest, service))
         return json.loads(found) if found else self._local.about(digest, service)
 
     def note(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
@@ -67,7 +62,7 @@ class RemoteArtifacts(Artifacts):
         """Return the artifact last made from these inputs, None where there is none."""
         if found := self._local.made_from(inputs):
             return found
-        there = self._read(f"inputs/{inputs}")
+        there = self._objects.read(f"inputs/{inputs}")
         digest = there.decode() if there else ""
         return digest if digest and self.has(digest) else None
 
@@ -76,19 +71,18 @@ class RemoteArtifacts(Artifacts):
         self._local.forget(but, age)
         keep = {digest.removeprefix("sha256:") for digest in but}
         before = datetime.now(UTC) - timedelta(seconds=age)
-        listed = self._ask(lambda store: [one for page in store.list() for one in page])
+        listed = self._objects.ask(lambda store: [one for page in store.list() for one in page])
         keep |= {_named(one["path"]) for one in listed if one["last_modified"] > before}
         paths = [one["path"] for one in listed if one["last_modified"] <= before]
         going = [path for path in paths if path.startswith("artifacts/") and _named(path) not in keep]
-        stale = [path for path in paths if path.startswith("inputs/") and (self._read(path) or b"").decode() not in but]
+        stale = [
+            path
+            for path in paths
+            if path.startswith("inputs/") and (self._objects.read(path) or b"").decode() not in but
+        ]
         if all_ := [*going, *stale]:
-            self._ask(lambda store: store.delete(all_))
+            self._objects.ask(lambda store: store.delete(all_))
         return sum(path.endswith(_ARCHIVE) for path in going)
-
-    def _is_there(self, digest: str) -> bool:
-        with suppress(FileNotFoundError):
-            return bool(self._ask(lambda store: store.head(_archive(digest))))
-        return False
 
     def _fetch(self, digest: str) -> None:
         """Bring the artifact here; what is not its digest's content never gets a place of its own."""
@@ -98,7 +92,7 @@ class RemoteArtifacts(Artifacts):
             tempfile.TemporaryDirectory(dir=place.parent, prefix="fetched-") as room,
             tempfile.TemporaryFile() as archive,
         ):
-            self._ask(lambda store: _copy(store, _archive(digest), archive))
+            self._objects.ask(lambda store: _copy(store, _archive(digest), archive))
             archive.seek(0)
             from abreast.artifacts.archive import unpack  # noqa: PLC0415 (only a store needs it)
 
@@ -107,46 +101,18 @@ class RemoteArtifacts(Artifacts):
                 unpack(archive, content)
             if (found := digest_of(content)) != digest:
                 raise ArtifactError(
-                    f"the artifact {digest[:19]}… in {self._url} is not what was built: its content is {found[:19]}…",
+                    f"the artifact {digest[:19]}… in {self._objects.url} is not what was built, but {found[:19]}…",
                     need="every byte as it was tested",
                     next="abreast deploy --force",
                 )
             self._local.put(content, digest)
 
     def _write_note(self, digest: str, about: About) -> None:
-        self._ask(
+        self._objects.ask(
             lambda store: store.put(_note(digest, about["service"]), json.dumps({"digest": digest, **about}).encode())
         )
         if inputs := about.get("inputs"):
-            self._ask(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
-
-    def _read(self, path: str) -> bytes | None:
-        with suppress(FileNotFoundError):
-            return bytes(self._ask(lambda store: store.get(path).bytes()))
-        return None
-
-    def _ask(self, work: Callable[[Any], Any]) -> Any:  # noqa: ANN401 (what the work returns)
-        """Do something with the store; raises ArtifactError in its words, FileNotFoundError for what is not there."""
-        try:
-            return work(self._store)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ArtifactError(
-                f"the artifact store {self._url} could not be used: {str(error).splitlines()[0][:300]}",
-                need="a store that this machine reaches, and credentials for it",
-                next="abreast doctor",
-            ) from error
-
-    @property
-    def _store(self) -> Any:  # noqa: ANN401 (one of the library's stores)
-        if self._opened is None:
-            from obstore.store import from_url  # noqa: PLC0415 (slow, and only a store needs it)
-
-            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
-            client: ClientConfig = {"timeout": "5m", "connect_timeout": "10s", "allow_http": plain}
-            self._opened = from_url(self._url, client_options=client, retry_config=RETRY)
-        return self._opened
+            self._objects.ask(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
 
 
 def _copy(store: Any, path: str, into: IO[bytes]) -> None:  # noqa: ANN401 (one of the library's stores)

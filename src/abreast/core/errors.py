@@ -6,6 +6,7 @@ AbreastError
 ├── RefusedError          a gate, an approval or a lock said no                  exit 3
 ├── StateError            the ledger or the engine's file cannot be used         exit 1
 ├── ArtifactError         an artifact cannot be had, or is not what was built    exit 1
+├── DatabaseError         a database or a backup could not be used, or is none    exit 1
 ├── PlatformError         a platform could not do what was asked                 exit 1
 │   ├── TransientError    … and the same call may succeed a moment later
 │   └── UnavailableError  … since nobody there could be asked, however often
@@ -80,6 +81,10 @@ class StateError(AbreastError):
 
 class ArtifactError(AbreastError):
     """An artifact cannot be kept or had, or is not what was built."""
+
+
+class DatabaseError(AbreastError):
+    """A database, or a backup of one, could not be used as it was asked; says what state it left."""
 
 
 class PlatformError(AbreastError):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 MASK = "••••"
 
@@ -54,6 +55,14 @@ def looks_secret(name: str, value: str = "") -> bool:
     if name in _NONE:
         return False
     return bool(_SECRET_NAME.search(name) or _CREDENTIALS_IN_URL.match(value))
+
+
+def credentials(url: str) -> frozenset[str]:
+    """Return what must not be shown of a URL: all of it and its password, if it has one."""
+    if not _CREDENTIALS_IN_URL.match(url):
+        return frozenset()
+    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    return frozenset({url, password, unquote(password)})
 
 
 def around(variables: Mapping[str, str]) -> frozenset[str]:

@@ -1,0 +1,66 @@
+"""Backups: what is known of each, how they are called, and which of them stay."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One backup; ``rows`` by table, at the moment of the backup. ``sealed``: the digest of what lies in the store.
+
+    ``verified``: since when it is known that it can be restored, "" for
+    never. ``migrations``: those that had run. ``release``: what was live.
+    """
+
+    name: str
+    project: str
+    environment: str
+    service: str
+    release: str
+    at: str
+    engine: str
+    version: str
+    rows: Mapping[str, int] = field(default_factory=dict)
+    migrations: tuple[str, ...] = ()
+    size: int = 0
+    stored: int = 0
+    sealed: str = ""
+    verified: str = ""
+
+    def proven(self, at: str) -> "Backup":
+        """Return the backup as one that was restored and found whole."""
+        return replace(self, verified=at)
+
+
+def name(environment: str, service: str, at: str, release: str) -> str:
+    """Return a backup's name, which sorts by time: ``production/backend/20261121T010203456Z-v42``."""
+    moment = "".join(letter for letter in at if letter not in "-:.")
+    return f"{environment}/{service}/{moment}-{release or 'v0'}"
+
+
+def going(
+    backups: Sequence[Backup], keep: int, within: float, now: str, needed: Collection[str] = ()
+) -> tuple[Backup, ...]:
+    """Return the backups of one database that nobody needs any more.
+
+    The last ``keep`` verified ones stay, those of the last ``within`` seconds, those of releases that are ``needed``
+    for a way back, and the newest verified one, whatever its age. One that was never verified stays for a day.
+    """
+    ordered = sorted(backups, key=lambda one: one.at, reverse=True)
+    good = [one for one in ordered if one.verified]
+    if not good:
+        return ()
+    moment = datetime.fromisoformat(now)
+    stay = {one.name for one in good[: max(1, keep)]}
+    for release in set(needed):
+        stay |= {one.name for one in [one for one in good if one.release == release][:1]}
+    return tuple(
+        one
+        for one in ordered
+        if one.name not in stay and moment - datetime.fromisoformat(one.at) > timedelta(seconds=_stays(one, within))
+    )
+
+
+def _stays(one: Backup, within: float) -> float:
+    return within if one.verified else min(within, 86400.0)

@@ -1,0 +1,44 @@
+"""What is known where a migration is judged: the tables of the running version, and what the migration made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from abreast.core.tables import Column, Tables
+
+LARGE = 100_000
+"""Rows from which on a table is not locked for as long as its rows are read."""
+
+LATER = "stop using it in this release, and take it away in a later one (-- contract: REASON)"
+BESIDE = "add a new one beside it, fill both, and take the old one away in a later release"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What is known: tables of the running version, and those that the migrations made, with their columns."""
+
+    engine: str
+    tables: Tables
+    rows: Mapping[str, int]
+    new: dict[str, dict[str, Column]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tables = {name.casefold(): table for name, table in self.tables.items()}
+        self.rows = {name.casefold(): count for name, count in self.rows.items()}
+
+    def used(self, name: str) -> bool:
+        """Whether the running version may use the table: one that is there, in whichever schema."""
+        return name in self.tables or any(one.endswith(f".{name}") for one in self.tables)
+
+    def large(self, name: str) -> bool:
+        """Whether a lock on the table lasts."""
+        return self.used(name) and self.rows.get(name, 0) >= LARGE
+
+
+Found = tuple[str, str, bool]
+"""What, the remedy, and whether it only makes others wait."""
+
+
+def waits(scene: Scene, what: str, table: str, remedy: str) -> Found:
+    """Return that something makes others wait for a table."""
+    locked = "all writers" if scene.engine == "sqlite" else "who uses it"
+    return f"{what} makes {locked} wait for {scene.rows.get(table, 0)} rows", remedy, True

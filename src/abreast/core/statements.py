@@ -1,0 +1,59 @@
+"""SQL to its statements, each with the line at which it begins, by the parser's own tokens."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from abreast.core.migrations import Step
+
+DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
+"""What the parser calls the engines."""
+
+
+def split(step: Step, engine: str) -> Iterator[tuple[int, str]]:
+    """Yield each statement of a step; raises ValueError where the text cannot be read."""
+    from sqlglot.errors import TokenError  # noqa: PLC0415 (slow, and only migrations need it)
+
+    try:
+        tokens = tokenized(step.text, engine)
+    except TokenError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    held: list[Any] = []
+    for token in tokens:
+        if token.token_type.name == "SEMICOLON" and not _inside(held):
+            if held:
+                yield _statement(step, held)
+            held = []
+        else:
+            held.append(token)
+    if held:
+        yield _statement(step, held)
+
+
+def tokenized(text: str, engine: str) -> Sequence[Any]:
+    """Return the parser's tokens of a text."""
+    from sqlglot import tokenize  # noqa: PLC0415
+
+    return tokenize(text, read=DIALECTS[engine])
+
+
+def words(statement: str, engine: str) -> tuple[str, ...]:
+    """Return the words of a statement in capitals, names in quotes as they are, in quotes; texts are left out."""
+    found = tokenized(statement, engine)
+    if found and found[0].token_type.name == "COMMAND":  # the tokenizer leaves what follows as one text
+        return (found[0].text.upper(), *words(statement[found[0].end + 1 :], engine))
+    told = (one for one in found if one.token_type.name != "STRING")
+    return tuple(f'"{one.text}"' if one.token_type.name == "IDENTIFIER" else one.text.upper() for one in told)
+
+
+def _inside(held: Sequence[Any]) -> bool:
+    """Whether what is held is a body with statements of its own, not yet at its end."""
+    said = [token.text.upper() for token in held]
+    if not {"TRIGGER", "FUNCTION", "PROCEDURE"} & set(said[:5]) or said[:1] != ["CREATE"]:
+        return False
+    begun = sum(word in {"BEGIN", "CASE"} for word in said)
+    return begun > said.count("END")
+
+
+def _statement(step: Step, tokens: Sequence[Any]) -> tuple[int, str]:
+    first, last = tokens[0], tokens[-1]
+    return step.line + first.line - 1, step.text[first.start : last.end + 1]

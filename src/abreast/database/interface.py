@@ -1,0 +1,169 @@
+"""The port of a database: one that is live, or a copy of it that nobody uses."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from abreast.core.backups import Backup
+from abreast.core.migrations import Applied, Migration
+from abreast.core.tables import Tables
+
+Tell = Callable[[str], None]
+"""Hears a line about how something gets on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a database holds: rows by table, and the size of all in bytes."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long, in seconds, one statement may take, and how long it may wait for a lock before it is tried again.
+
+    ``tries``: how often, at most.
+    """
+
+    statement: float = 900.0
+    lock: float = 2.0
+    tries: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One migration that was run: how long it took, in seconds, and which locks it held, where that can be told."""
+
+    name: str
+    seconds: float
+    locks: tuple[str, ...] = ()
+
+
+class Vault(ABC):
+    """Backups, sealed, each with what is known of it; raises DatabaseError where the store cannot be used."""
+
+    @abstractmethod
+    def save(
+        self, backup: Backup, write: Callable[[IO[bytes]], Contents], around: Mapping[str, Any]
+    ) -> tuple[Backup, object]:
+        """Put a backup away, not yet verified; ``around`` is kept with it, sealed.
+
+        Returns it, and what opens it in this process.
+        """
+
+    @abstractmethod
+    def note(self, backup: Backup) -> None:
+        """Put down what is known of a backup, in place of what was."""
+
+    @abstractmethod
+    def fetch(self, backup: Backup, into: Path, opener: object = None) -> Mapping[str, Any]:
+        """Put what was dumped into a file, and return what was kept with it.
+
+        Raises DatabaseError where it was changed, is not whole, or cannot be opened with the keys that are here.
+        """
+
+    @abstractmethod
+    def list(self, environment: str, service: str = "") -> Sequence[Backup]:
+        """Return the backups of an environment (and service), newest first."""
+
+    @abstractmethod
+    def one(self, environment: str, service: str, which: str = "") -> Backup:
+        """Return the backup that a person means: by name, by the end of it, by release, or the newest verified one.
+
+        Raises UsageError that lists the last ones.
+        """
+
+    @abstractmethod
+    def tidy(self, backups: Sequence[Backup], needed: Collection[str], now: str) -> int:
+        """Take away what nobody needs any more; ``needed`` are releases. Returns how many backups went."""
+
+
+class Database(ABC):
+    """Each verb leaves the database as it was where it raises DatabaseError, and may be cut off anywhere."""
+
+    engine: str
+
+    @abstractmethod
+    def address(self) -> str:
+        """Return the URL by which an application reaches it."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the engine's version; raises DatabaseError where the database cannot be reached, or is none."""
+
+    @abstractmethod
+    def contents(self) -> Contents:
+        """Return what it holds; nothing where it is not there yet."""
+
+    @abstractmethod
+    def sizes(self) -> Mapping[str, int]:
+        """Return about how many rows each table has; quickly."""
+
+    @abstractmethod
+    def tables(self) -> Tables:
+        """Return what it looks like."""
+
+    @abstractmethod
+    def owner(self) -> str:
+        """Return whose it is, as ``claim`` noted it; "" where nobody did."""
+
+    @abstractmethod
+    def restored(self) -> str:
+        """Return the deployment that put this database in place, as ``claim`` noted it, "" where none did."""
+
+    @abstractmethod
+    def claim(self, owner: str, restored: str = "") -> None:
+        """Note whose it is, in the database itself, and which deployment will have put it in place."""
+
+    @abstractmethod
+    def dump(self, into: IO[bytes]) -> Contents:
+        """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
+
+    @abstractmethod
+    def restore(self, dump: Path) -> None:
+        """Make this database, which is a copy that nobody uses, what was dumped."""
+
+    @abstractmethod
+    def check(self) -> Contents:
+        """Look whether it is whole, and return what it holds."""
+
+    @abstractmethod
+    def beside(self, name: str, *, here: bool = False) -> "Database":
+        """Return the copy of that name, be it there or not; ``here``: where it can take this one's place."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether it is there."""
+
+    @abstractmethod
+    def copy_from(self, other: "Database") -> None:
+        """Make this copy anew from another one that nobody uses."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Take this copy away; fine where there is none."""
+
+    @abstractmethod
+    def replace_by(self, copy: "Database", kept: str) -> str:
+        """Put a copy in this database's place, in one step; returns where what was is kept, "" where it is not."""
+
+    @abstractmethod
+    def applied(self) -> Sequence[Applied]:
+        """Return which migrations ran, in order; raises DatabaseError where one was begun and its end is not known."""
+
+    @abstractmethod
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the lock of migrations for the block; raises DatabaseError where another has it."""
+
+    @abstractmethod
+    def run(self, migration: Migration, limits: Limits, tell: Tell) -> Ran:
+        """Run a migration's ``up`` and note it, both or neither."""
+
+    @abstractmethod
+    def take_back(self, migration: Migration, limits: Limits, tell: Tell) -> Ran:
+        """Run a migration's ``down`` and forget it, both or neither."""

@@ -1,0 +1,373 @@
+"""What every database does, whatever its engine: real SQLite, real PostgreSQL."""
+
+import io
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import postgres
+from abreast.core import migrations
+from abreast.core.errors import DatabaseError
+from abreast.core.migrations import Migration
+from abreast.database.interface import Database, Limits
+from abreast.database.postgres import PostgresDatabase
+from abreast.database.sqlite import SqliteDatabase
+
+LIMITS = Limits(statement=20, lock=0.2, tries=3)
+
+
+class Subject:
+    """A database, and a way to ask it without abreast."""
+
+    def __init__(self, database: Database, connect: Callable[[], Any]) -> None:
+        self.database = database
+        self.connect = connect
+
+    def ask(self, text: str) -> list[Any]:
+        with closing(self.connect()) as db:
+            found = db.execute(text)
+            rows = [tuple(row) for row in found.fetchall()] if found.description else []
+            db.commit()
+            return rows
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    if request.param == "sqlite":
+        file = tmp_path / "shop.db"
+        yield Subject(SqliteDatabase("sqlite:///shop.db", tmp_path), lambda: sqlite3.connect(file, timeout=10))
+    else:
+        url = postgres.database()
+        yield Subject(PostgresDatabase(url), lambda: psycopg.connect(url))
+
+
+def of(name: str, text: str, down: str | None = None) -> Migration:
+    files = {name: text.encode()} | ({name.replace(".sql", ".down.sql"): down.encode()} if down else {})
+    (one,), faults = migrations.read(files)
+    assert faults == ()
+    return one
+
+
+ORDERS = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL);\n")
+
+
+def run(database: Database, *all_: Migration) -> None:
+    for one in all_:
+        database.run(one, LIMITS, lambda _: None)
+
+
+def dumped(database: Database, tmp_path: Path) -> tuple[Path, Any]:
+    file = tmp_path / "dump"
+    with file.open("wb") as target:
+        contents = database.dump(target)
+    return file, contents
+
+
+def test_a_migration_runs_and_is_noted(subject: Subject) -> None:
+    run(subject.database, ORDERS)
+    (ran,) = subject.database.applied()
+    assert (ran.name, ran.checksum) == ("001_orders.sql", ORDERS.checksum)
+    assert subject.ask("SELECT id, filename FROM migrations") == [(1, "001_orders.sql")]
+    assert list(subject.database.tables()) == ["orders"]
+    assert subject.database.tables()["orders"].columns["product"].needed
+
+
+def test_all_of_a_file_or_nothing(subject: Subject) -> None:
+    run(subject.database, ORDERS)
+    broken = of("002_b.sql", "CREATE TABLE a (id integer);\n\nINSERT INTO orders (id, product) VALUES (1, NULL);\n")
+    with pytest.raises(DatabaseError, match=r"002_b\.sql:\d: .*(NOT NULL|not-null)"):
+        run(subject.database, broken)
+    assert list(subject.database.tables()) == ["orders"]
+    assert [one.name for one in subject.database.applied()] == ["001_orders.sql"]
+
+
+def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> None:
+    subject.ask("CREATE TABLE migrations (id integer PRIMARY KEY, filename text NOT NULL, executed_at text)")
+    subject.ask("INSERT INTO migrations VALUES (7, '001_orders', '2020-01-01')")
+    subject.ask("CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL)")
+    (known,) = subject.database.applied()
+    assert migrations.course([ORDERS], [known]).pending == ()
+    assert known.checksum == ""
+
+
+def test_a_table_of_another_form_is_not_touched(subject: Subject) -> None:
+    subject.ask("CREATE TABLE migrations (version text)")
+    with pytest.raises(DatabaseError, match="of another form: version"):
+        subject.database.applied()
+    with pytest.raises(DatabaseError, match="of another form: version"):
+        run(subject.database, ORDERS)
+    assert list(subject.database.tables()) == []
+
+
+def test_the_way_back_of_a_migration(subject: Subject) -> None:
+    price = of(
+        "002_price.sql",
+        "ALTER TABLE orders ADD COLUMN price integer;",
+        "-- safe\nALTER TABLE orders DROP COLUMN price;",
+    )
+    run(subject.database, ORDERS, price)
+    subject.database.take_back(price, LIMITS, lambda _: None)
+    assert "price" not in subject.database.tables()["orders"].columns
+    assert [one.name for one in subject.database.applied()] == ["001_orders.sql"]
+
+
+def test_without_a_transaction_it_is_known_how_far_it_got(subject: Subject) -> None:
+    run(subject.database, ORDERS)
+    alone = of(
+        "002_alone.sql",
+        "-- no-transaction\nCREATE INDEX a ON orders (product);\nCREATE INDEX b ON nowhere (product);\n",
+    )
+    with pytest.raises(DatabaseError, match=r"002_alone\.sql:3"):
+        run(subject.database, alone)
+    with pytest.raises(DatabaseError, match="was cut off: 1 of its statements are done"):
+        subject.database.applied()
+
+
+def test_a_dump_is_of_one_moment_while_others_write(subject: Subject, tmp_path: Path) -> None:
+    run(subject.database, ORDERS)
+    subject.ask("CREATE TABLE sums (n integer)")
+    if isinstance(subject.database, SqliteDatabase):
+        subject.ask("PRAGMA journal_mode=WAL")
+    stop, written = threading.Event(), [0] * 4
+
+    def write(number: int) -> None:
+        with closing(subject.connect()) as db:
+            for at in range(number, 10**9, 4):
+                if stop.is_set():
+                    return
+                db.execute(f"INSERT INTO orders (id, product) VALUES ({at}, 'x')")
+                db.execute(f"INSERT INTO sums VALUES ({at})")
+                db.commit()
+                written[number] += 1
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for one in writers:
+        one.start()
+    try:
+        while sum(written) < 200:
+            time.sleep(0.01)
+        before = sum(written)
+        file, contents = dumped(subject.database, tmp_path)
+        after = sum(written)
+    finally:
+        stop.set()
+        for one in writers:
+            one.join()
+    copy = subject.database.beside("copy")
+    copy.restore(file)
+    assert copy.check().rows == contents.rows
+    assert contents.rows["orders"] == contents.rows["sums"], "both of a transaction or none"
+    assert before - 4 <= contents.rows["orders"] <= after + 4
+    copy.drop()
+    assert not copy.exists()
+
+
+def test_a_copy_takes_the_place_of_what_is_there(subject: Subject, tmp_path: Path) -> None:
+    run(subject.database, ORDERS)
+    subject.ask("INSERT INTO orders (id, product) VALUES (1, 'tea'), (2, 'cup')")
+    file, _ = dumped(subject.database, tmp_path)
+    subject.ask("DROP TABLE orders")
+    with closing(subject.connect()) as open_:  # an application that has it open
+        open_.execute("SELECT count(*) FROM migrations").fetchone()
+        open_.rollback()
+        copy = subject.database.beside("restored", here=True)
+        copy.restore(file)
+        subject.database.replace_by(copy, "before")
+    assert subject.ask("SELECT * FROM orders ORDER BY id") == [(1, "tea"), (2, "cup")]
+
+
+def test_copies_are_made_of_copies(subject: Subject, tmp_path: Path) -> None:
+    run(subject.database, ORDERS)
+    file, _ = dumped(subject.database, tmp_path)
+    first, second = subject.database.beside("first"), subject.database.beside("second")
+    first.restore(file)
+    for _ in range(2):
+        second.copy_from(first)
+        run(second, of("002_a.sql", "ALTER TABLE orders ADD COLUMN a integer;"))
+    assert "a" in second.tables()["orders"].columns
+    assert "a" not in first.tables()["orders"].columns
+    for one in (first, second):
+        one.drop()
+        one.drop()
+
+
+def test_two_runs_cannot_meet(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abreast.database.sqlite.PATIENCE", 0.2)
+    monkeypatch.setattr("abreast.database.postgres.PATIENCE", 0.2)
+    with (
+        subject.database.alone(),
+        pytest.raises(DatabaseError, match=r"another migration of .* is under way"),
+        subject.database.alone(),
+    ):
+        pass
+    with subject.database.alone():
+        pass
+
+
+def test_a_lock_is_waited_for_and_tried_again(subject: Subject) -> None:
+    run(subject.database, ORDERS)
+    told: list[str] = []
+    price = of("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;")
+    with closing(subject.connect()) as db:
+        db.execute("INSERT INTO orders (id, product) VALUES (1, 'x')")  # holds what the migration needs
+        with pytest.raises(DatabaseError):
+            subject.database.run(price, LIMITS, told.append)
+        assert len(told) == LIMITS.tries - 1
+        assert "price" not in subject.database.tables()["orders"].columns or isinstance(
+            subject.database, SqliteDatabase
+        )
+        threading.Timer(0.3, db.rollback).start() if isinstance(subject.database, PostgresDatabase) else db.rollback()
+        subject.database.run(price, Limits(lock=0.2, tries=10), told.append)
+    assert "price" in subject.database.tables()["orders"].columns
+
+
+def test_a_statement_that_takes_too_long_is_ended(subject: Subject) -> None:
+    slow = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;",
+        "postgresql": "SELECT pg_sleep(60);",
+    }[subject.database.engine]
+    with pytest.raises(DatabaseError, match=r"001_slow\.sql:1: (no end after 0\.2 s|canceling statement)"):
+        subject.database.run(of("001_slow.sql", slow), Limits(statement=0.2), lambda _: None)
+    assert subject.database.applied() == ()
+
+
+def test_whose_it_is_stands_in_it(subject: Subject) -> None:
+    run(subject.database, ORDERS)
+    assert subject.database.owner() == ""
+    subject.database.claim("shop/staging/backend")
+    subject.database.claim("shop/staging/backend")
+    assert subject.database.owner() == "shop/staging/backend"
+    assert subject.database.restored() == ""
+    subject.database.claim("shop/staging/backend", "01M")
+    assert subject.database.restored() == "01M"
+    assert list(subject.database.tables()) == ["orders"], "what is abreast's own is no part of what it looks like"
+
+
+def test_what_is_no_database_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "shop.db").write_bytes(b"no database at all, but something else" * 100)
+    with pytest.raises(DatabaseError, match="file is not a database"):
+        SqliteDatabase("sqlite:///shop.db", tmp_path).version()
+    url = postgres.database()
+    for wrong in (
+        url.replace(postgres.QUOTED, "wrong-password"), url.replace("127.0.0.1:", "127.0.0.1:1"), f"{url}_not_there",
+    ):  # fmt: skip
+        with pytest.raises(DatabaseError) as found:
+            PostgresDatabase(wrong).version()
+        assert postgres.PASSWORD not in str(found.value)
+        assert "wrong-password" not in str(found.value)
+    assert not PostgresDatabase(f"{url}_not_there").exists()
+
+
+def test_a_damaged_file_is_put_aside_when_a_copy_takes_its_place(tmp_path: Path) -> None:
+    database = SqliteDatabase("sqlite:///shop.db", tmp_path)
+    run(database, ORDERS)
+    file, _ = dumped(database, tmp_path)
+    (tmp_path / "shop.db").write_bytes(b"damaged" * 1000)
+    copy = database.beside("restored")
+    copy.restore(file)
+    kept = database.replace_by(copy, "before")
+    assert Path(kept).read_bytes() == b"damaged" * 1000
+    assert list(database.tables()) == ["orders"]
+
+
+def test_nobody_reads_a_password_in_the_list_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[str] = []
+    real = subprocess.Popen
+
+    def watched(arguments: list[str], **more: Any) -> Any:  # noqa: ANN401 (the signature of what it stands for)
+        began.append(" ".join(map(str, arguments)))
+        return real(arguments, **more)
+
+    database = PostgresDatabase(postgres.database())
+    run(database, ORDERS)
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    database.dump(io.BytesIO())
+    assert began
+    assert not any("pa55" in line for line in began)
+
+
+class Once:
+    """Takes what is dumped, and does something when the first of it comes."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def write(self, chunk: bytes) -> int:
+        if self._act:
+            act, self._act = self._act, None
+            act()
+        return len(chunk)
+
+
+def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
+    database = PostgresDatabase(postgres.database())
+    run(
+        database,
+        ORDERS,
+        of("002_many.sql", "INSERT INTO orders SELECT n, repeat('x', 900) FROM generate_series(1, 20000) n;"),
+    )
+
+    def kill() -> None:
+        for place in Path("/proc").glob("[0-9]*"):
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            if (place / "comm").read_text().strip() == "pg_dump" and int(fields[1]) == os.getpid():
+                os.kill(int(place.name), signal.SIGKILL)
+
+    with pytest.raises(DatabaseError, match=r"pg_dump: it ended by signal 9"):
+        database.dump(Once(kill))  # type: ignore[arg-type]
+
+
+def test_programs_that_are_older_than_the_server_are_said() -> None:
+    database = PostgresDatabase(postgres.database(at=postgres.newer()))
+    run(database, ORDERS)
+    assert list(database.tables()) == ["orders"]
+    with pytest.raises(DatabaseError, match=r"(?s)server version mismatch.*needed: a client as new as the server"):
+        database.dump(io.BytesIO())
+
+
+def test_a_role_that_may_make_no_databases_needs_a_place_for_copies(tmp_path: Path) -> None:
+    url = postgres.database(postgres.role())
+    database = PostgresDatabase(url)
+    run(database, ORDERS)
+    file, contents = dumped(database, tmp_path)
+    with pytest.raises(DatabaseError, match="permission denied to create database"):
+        database.beside("copy").restore(file)
+    copy = PostgresDatabase(url, scratch=postgres.server()).beside("copy")
+    copy.restore(file)
+    assert copy.check().rows == contents.rows
+    copy.drop()
+
+
+def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    database = SqliteDatabase("sqlite:///shop.db", tmp_path)
+    run(database, ORDERS)
+    program = (
+        "import sys, pathlib\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_engines import *\n"
+        "rows = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)'\n"
+        "text = f'CREATE TABLE more (id integer);\\nINSERT INTO orders {rows} SELECT i, hex(randomblob(400)) FROM n;'\n"
+        "try: run(SqliteDatabase('sqlite:///shop.db', pathlib.Path(sys.argv[1])), of('002_many.sql', text))\n"
+        "except DatabaseError as error: print('TOLD', error)\n"
+    )
+    done = subprocess.run(
+        ["/bin/bash", "-c", 'ulimit -f 300; trap "" XFSZ; exec "$@"', "bash", sys.executable, "-c", program,
+         tmp_path, Path(__file__).parent],
+        capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert "TOLD 002_many.sql:2: " in done.stdout, done.stderr
+    assert list(database.tables()) == ["orders"]
+    assert [one.name for one in database.applied()] == ["001_orders.sql"]
+    assert database.check().rows["orders"] == 0

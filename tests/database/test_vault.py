@@ -1,0 +1,241 @@
+"""The vault: what is sealed can be opened by whom it is for, by plain tools too, and whatever was changed is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import pyrage  # type: ignore[import-untyped]
+import pytest
+
+from abreast.core.backups import Backup, going, name
+from abreast.core.errors import DatabaseError, UsageError
+from abreast.core.secrets import Secret
+from abreast.database.interface import Contents
+from abreast.database.sealing import Keys
+from abreast.database.vault import SealedVault
+from project import needs
+
+pytestmark = pytest.mark.timeout(600)  # the first of them installs Azurite
+
+CONTENT = os.urandom(1 << 20) + b"rows " * 100_000
+AT = "2026-11-21T01:02:03.456Z"
+
+
+def backup(at: str = AT, release: str = "v4", *, verified: bool = False) -> Backup:
+    return Backup(
+        name("production", "backend", at, release), "shop", "production", "backend", release, at, "sqlite", "3",
+        verified=at if verified else "",
+    )  # fmt: skip
+
+
+def write(into: IO[bytes]) -> Contents:
+    into.write(CONTENT)
+    return Contents({"orders": 7}, len(CONTENT))
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return tmp_path / "backup.key"
+
+
+def vault(url: str, key: Path) -> SealedVault:
+    return SealedVault(url, Keys([], key, make=True), 5, 30 * 86400.0)
+
+
+@pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
+def test_what_is_put_there_comes_back(store: str, request: pytest.FixtureRequest, tmp_path: Path, key: Path) -> None:
+    there = vault(request.getfixturevalue(store), key)
+    saved, _ = there.save(backup(), write, {"variables": {"backend": {"TOKEN": "xq7-sentinel"}}})
+    assert (saved.rows, saved.size) == ({"orders": 7}, len(CONTENT))
+    again = vault(there._objects.url, key)
+    assert again.list("production") == [saved]
+    assert again.list("production", "back") == again.list("staging") == []
+    around = again.fetch(saved, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == CONTENT
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+    assert around["variables"] == {"backend": {"TOKEN": "xq7-sentinel"}}
+    newer, _ = again.save(backup("2027-02-21T01:02:03Z", "v5"), write, {})
+    again.note(newer.proven("2027-02-21T01:02:04Z"))
+    assert [one.release for one in again.list("production", "backend")] == ["v5", "v4"]
+
+
+def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path) -> None:
+    there = vault(file, key)
+    there.save(backup(), lambda into: (into.write(b"xq7-sentinel" * 1000), Contents())[1], {"token": "xq7-sentinel"})
+    found = subprocess.run(
+        ["grep", "-rlF", "xq7-sentinel", tmp_path / "store"], capture_output=True, text=True, check=False
+    )
+    assert found.stdout == ""
+    assert key.stat().st_mode & 0o077 == 0
+
+
+def test_plain_tools_open_it(file: str, tmp_path: Path, key: Path) -> None:
+    needs("age", "zstd")
+    saved, _ = vault(file, key).save(backup(), write, {})
+    sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
+    opened = subprocess.run(["age", "--decrypt", "-i", key, sealed], capture_output=True, check=True).stdout
+    assert subprocess.run(["zstd", "-dc"], input=opened, capture_output=True, check=True).stdout == CONTENT
+
+
+def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, tmp_path: Path) -> None:
+    theirs = pyrage.x25519.Identity.generate()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "ssh"], check=True)
+    keys = Keys([str(theirs.to_public()), (tmp_path / "ssh.pub").read_text()], None)
+    there = SealedVault(file, keys, 5, 0)
+    saved, opener = there.save(backup(), write, {})
+    there.fetch(saved, tmp_path / "out", opener)
+    assert (tmp_path / "out").read_bytes() == CONTENT
+    with pytest.raises(DatabaseError, match="there is no key here that could open a backup"):
+        SealedVault(file, keys, 5, 0).fetch(saved, tmp_path / "again")
+    (tmp_path / "their.key").write_text(str(theirs))
+    SealedVault(file, Keys([], tmp_path / "their.key"), 5, 0).fetch(saved, tmp_path / "again")
+    if shutil.which("age"):
+        sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
+        subprocess.run(["age", "--decrypt", "-i", tmp_path / "ssh", sealed], capture_output=True, check=True)
+
+
+def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
+    there = SealedVault(file, Keys([], None, lambda: Secret("p", "correct horse")), 5, 0)
+    saved, _ = there.save(backup(), write, {})
+    SealedVault(file, Keys([], None, lambda: Secret("p", "correct horse")), 5, 0).fetch(saved, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == CONTENT
+    with pytest.raises(DatabaseError, match="the passphrase does not open this backup"):
+        SealedVault(file, Keys([], None, lambda: Secret("p", "wrong")), 5, 0).fetch(saved, tmp_path / "out")
+
+
+def test_a_wrong_key_is_said(file: str, tmp_path: Path, key: Path) -> None:
+    saved, _ = vault(file, key).save(backup(), write, {})
+    wrong = SealedVault(file, Keys([], tmp_path / "other.key", make=True), 5, 0)
+    wrong.save(backup("2027-01-01T00:00:00Z"), write, {})
+    with pytest.raises(DatabaseError, match="the key does not open production/backend/"):
+        wrong.fetch(saved, tmp_path / "out")
+    (tmp_path / "none.key").write_text("AGE-SECRET-KEY-nonsense")
+    with pytest.raises(DatabaseError, match="is no key of age"):
+        SealedVault(file, Keys([], tmp_path / "none.key"), 5, 0).fetch(saved, tmp_path / "out")
+    with pytest.raises(DatabaseError, match="is no recipient of age"):
+        SealedVault(file, Keys(["age1nonsense"], None), 5, 0).save(backup(), write, {})
+
+
+@pytest.mark.parametrize("harm", ["truncated", "a byte", "another's", "gone", "the note", "the label"])
+def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm: str) -> None:
+    there = vault(file, key)
+    saved, _ = there.save(backup(), write, {})
+    other, _ = there.save(backup("2027-01-01T00:00:00Z", "v5"), write, {})
+    sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
+    if harm == "truncated":
+        sealed.write_bytes(sealed.read_bytes()[:-1000])
+    elif harm == "a byte":
+        content = bytearray(sealed.read_bytes())
+        content[len(content) // 2] ^= 1
+        sealed.write_bytes(content)
+    elif harm == "another's":
+        shutil.copy(tmp_path / "store" / f"{other.name}.dump.zst.age", sealed)
+    elif harm == "gone":
+        sealed.unlink()
+    elif harm == "the note":
+        note = tmp_path / "store" / f"{saved.name}.json"
+        note.write_text(json.dumps({**json.loads(note.read_text()), "rows": {"orders": 8}}))
+        (saved,) = (one for one in there.list("production") if one.name == saved.name)
+    else:
+        shutil.copy(tmp_path / "store" / f"{other.name}.about.age", tmp_path / "store" / f"{saved.name}.about.age")
+    with pytest.raises(DatabaseError, match=r"was cut off or changed|is not what|is gone"):
+        there.fetch(saved, tmp_path / "out")
+
+
+def test_what_fails_half_way_leaves_no_backup(file: str, tmp_path: Path, key: Path) -> None:
+    def fail(into: IO[bytes]) -> Contents:
+        into.write(CONTENT)
+        raise DatabaseError("pg_dump: it ended by signal 9")
+
+    there = vault(file, key)
+    with pytest.raises(DatabaseError, match="it ended by signal 9"):
+        there.save(backup(), fail, {})
+    assert there.list("production") == []
+    assert not list((tmp_path / "store").rglob("*.json"))
+    assert [one for one in (tmp_path / "store").rglob("*.age") if one.is_file()] == []
+
+
+def test_a_store_without_room_is_said(tmp_path: Path, key: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_vault import *\n"
+        "try: vault('file://' + sys.argv[1], pathlib.Path(sys.argv[1]) / 'key').save(backup(), write, {})\n"
+        "except DatabaseError as error: print('TOLD', error)\n"
+    )
+    (tmp_path / "full").mkdir()
+    done = subprocess.run(
+        ["/bin/bash", "-c", 'ulimit -f 200; trap "" XFSZ; exec "$@"', "bash", sys.executable, "-c", program,
+         tmp_path / "full", Path(__file__).parent],
+        capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert "TOLD the store of backups file://" in done.stdout, done.stderr
+    assert vault(f"file://{tmp_path}/full", key).list("production") == []
+
+
+def test_memory_is_bounded(file: str, tmp_path: Path, key: Path) -> None:
+    program = (
+        "import os, resource, sys, pathlib\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_vault import *\n"
+        "import sqlglot\n"
+        "def much(into):\n"
+        "    for _ in range(300): into.write(os.urandom(1 << 20))\n"
+        "    return Contents()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "there = vault(sys.argv[1], pathlib.Path(sys.argv[3]) / 'key')\n"
+        "saved, _ = there.save(backup(), much, {})\n"
+        "there.fetch(saved, pathlib.Path(sys.argv[3]) / 'out')\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, file, Path(__file__).parent, tmp_path],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert (tmp_path / "out").stat().st_size == 300 << 20
+    assert float(done.stdout) < 150, "MB beyond what it began with, for 300 MB"
+
+
+# ── which stay ─────────────────────────────────────────────────────────────────────────────────
+
+
+def days(number: int, **more: bool) -> Backup:
+    return backup(f"2026-{1 + number // 28:02}-{1 + number % 28:02}T00:00:00Z", f"v{number}", **more)
+
+
+def test_the_last_ones_and_the_young_ones_stay() -> None:
+    all_ = [days(number, verified=True) for number in range(100)]
+    now = "2026-04-16T00:00:00Z"
+    assert [one.release for one in going(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
+    young = {one.release for one in all_} - {one.release for one in going(all_, 5, 30 * 86400.0, now)}
+    assert young == {f"v{number}" for number in range(72, 100)}
+
+
+def test_the_only_good_one_stays_whatever_its_age() -> None:
+    all_ = [days(1, verified=True), days(50), days(51), days(52)]
+    assert [one.release for one in going(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
+    assert going([days(1), days(2)], 1, 0, "2027-01-01T00:00:00Z") == ()
+
+
+def test_what_a_live_release_could_need_stays() -> None:
+    all_ = [days(number, verified=True) for number in range(10)]
+    gone = {one.release for one in going(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
+    assert gone == {f"v{number}" for number in (0, 1, 2, 4, 5, 6, 7)}
+
+
+def test_the_one_that_is_meant(file: str, key: Path) -> None:
+    there = vault(file, key)
+    first, _ = there.save(backup(), write, {})
+    with pytest.raises(UsageError, match="there is no verified backup of backend in production"):
+        there.one("production", "backend")
+    there.note(first.proven(AT))
+    second, _ = there.save(backup("2027-01-01T00:00:00Z", "v5"), write, {})
+    assert there.one("production", "backend").release == "v4", "the newest that is known to be good"
+    assert there.one("production", "backend", second.name.rpartition("/")[2]) == second
+    with pytest.raises(UsageError, match="there is no backup 'v9'"):
+        there.one("production", "backend", "v9")
