@@ -1,7 +1,7 @@
 """Run the benchmarks (all, or those named) and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
-                     [changes] [redaction] [gates]
+                     [changes] [redaction] [gates] [backups]
 """
 
 import os
@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import changes, gates, overhead, parallel, polling, redaction, rollback, startup, turn, upload
+from benchmarks import backups, changes, gates, overhead, parallel, polling, redaction, rollback, startup, turn, upload
 
 ALL = {
     "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": turn.run,
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
+    "backups": backups.run,
 }  # fmt: skip
 HEAD = """# Benchmarks
 

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +21,15 @@ from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import Project, find, load
 from abreast.config.variables import filled, missing, resolve
-from abreast.core.errors import ConfigError, UsageError
+from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.gates import Scan
 from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, around
+from abreast.database.interface import Database, Vault
+from abreast.database.postgres import SCHEMES, PostgresDatabase
+from abreast.database.sealing import Keys
+from abreast.database.sqlite import SqliteDatabase
+from abreast.database.vault import SealedVault
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports, Retention
 from abreast.deploy.session import Desk
@@ -67,6 +72,14 @@ INHERITED = (
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 """What every child sees of the caller's environment; all else is asked for in abreast.yml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What abreast.yml says of what is kept."""
+
+    artifacts: schema.Artifacts = field(default_factory=schema.Artifacts)
+    backups: schema.Backups = field(default_factory=schema.Backups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,8 @@ class Place:
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the seams that a deployment in ``environment`` uses."""
-        kept = self._kept()
+        said = self._said()
+        kept = said.artifacts
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
@@ -140,7 +154,49 @@ class Place:
             fingerprint=self._fingerprint,
             inherited=self._inherited(),
             now=utc_now,
+            database=lambda service: self.database(environment, service),
+            vault=self._vault(said.backups),
+            around=lambda: self._around(environment),
         )
+
+    def database(self, environment: str, service: Service) -> Database:
+        """Return a service's database; raises UsageError where it has none or its URL is not set."""
+        used = service.database
+        if used is None:
+            raise UsageError(f"{service.name} has no database", need="services: …: database: in abreast.yml")
+        named = {"url": used.url, **({"scratch": used.scratch} if used.scratch else {})}
+        found = {name: secret.reveal() for name, secret in resolve(named, self.variables).items()}
+        if found["url"].startswith("sqlite:///"):
+            return SqliteDatabase(found["url"], self.state / "local" / environment / "data" / service.name)
+        if found["url"].startswith(SCHEMES):
+            return PostgresDatabase(found["url"], found.get("scratch"))
+        raise UsageError(f"the database of {service.name} is none that is known", need="sqlite:///… or postgresql://…")
+
+    def vault(self) -> Vault:
+        """Return where backups are kept."""
+        return self._vault(self._said().backups)
+
+    def _vault(self, said: schema.Backups) -> Vault:
+        url = said.store or f"file://{self.state / 'backups'}"
+        asked = {"passphrase": said.passphrase} if said.passphrase else {}
+        passphrase = (lambda: resolve(asked, self.variables)["passphrase"]) if asked else None
+        own = not (said.recipients or asked or said.key)
+        file = self.state / "backup.key" if own else self.root / said.key if said.key else None
+        return SealedVault(url, Keys(said.recipients, file, passphrase, make=own), said.keep, said.within)
+
+    def _around(self, environment: str) -> dict[str, object]:
+        """Return what belongs to a backup beside the data: the configuration, and the variables that it names."""
+        with suppress(OSError, AbreastError):
+            described = self.project().environment(environment)
+            known = {
+                service.name: {
+                    **service.env,
+                    **{name: one.reveal() for name, one in self._reveal(service).items()},
+                }
+                for service in described.services
+            }
+            return {"abreast.yml": (self.root / "abreast.yml").read_text(), "variables": known}
+        return {}
 
     def desk(
         self,
@@ -171,12 +227,13 @@ class Place:
             made.unlink()
         return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
 
-    def _kept(self) -> schema.Artifacts:
-        """Return what abreast.yml says of artifacts; what was begun goes on without it too."""
+    def _said(self) -> Said:
+        """Return what abreast.yml says of artifacts and backups; what was begun goes on without it too."""
         try:
-            return self.project().artifacts
+            project = self.project()
         except ConfigError:
-            return schema.Artifacts()
+            return Said()
+        return Said(project.artifacts, project.backups)
 
     def _artifacts(self, store: str | None) -> Artifacts:
         here = FolderArtifacts(self.state / "artifacts")

@@ -148,8 +148,11 @@ def test_every_command_has_help_and_a_page() -> None:
     for name, command in commands.commands.items():
         assert command.help
         assert f"## abreast {name}" in page
-        for parameter in command.params:
-            assert all(option in page for option in parameter.opts if option.startswith("--")), (name, parameter.name)
+        for one in (command, *getattr(command, "commands", {}).values()):
+            assert one.help
+            assert one is command or f"`abreast {name} {one.name}" in page
+            for parameter in one.params:
+                assert all(option in page for option in parameter.opts if option.startswith("--")), (name, parameter)
 
 
 def test_status_imports_next_to_nothing() -> None:

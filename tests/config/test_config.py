@@ -54,7 +54,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, uses, needs, build, run, instances, test, health, env",
+            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, uses, needs, build, run, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", ["1:10: needed: a text of the form ^[a-z][a-z0-9-]{0,39}$"]),
         ("project: shop\n", "", ["1:1: 'project' is missing"]),
@@ -72,7 +72,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
         ("{output: public}", "{run: make}", ["3:3: needed: `run` (a backend) or `build.output` (a frontend's folder)"]),
         ("local: {}", "local: {settle: -1}", ["6:19: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
         ("local: {}", "local: {wbe: {}}", ["6:11: 'wbe' is neither a setting nor a service (did you mean 'web'?)"]),
-        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, local, huggingface, netlify, render, static-dir"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, database, local, huggingface, netlify, render, static-dir"]),
         ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: needed: 1024 or more"]),
         ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
             "6:31: port 9000 is api's too: give each a host, or another port",
@@ -84,7 +84,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
         ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
             "4:14: $API_TOKEN would stand in the list of processes: let the program read it from its environment"]),
         ("run: serve", "run: [serve]", ["4:14: needed: a text"]),
-        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, artifacts, allow"]),
+        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, artifacts, backups, allow"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not YAML: found character '\\t' that cannot start any token"]),
         ("shop", "!!python/object/apply:os.system [ls]", ["1:10: needed: a text"]),
         ("shop", "!!python/name:os.system x", ["1:10: the tag tag:yaml.org,2002:python/name:os.system means nothing here"]),
@@ -221,6 +221,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "on_failure",
         "gates",
         "artifacts",
+        "backups",
         "allow",
     }
 

@@ -1,16 +1,23 @@
 """The demo tells its whole story, and leaves nothing behind."""
 
+import json
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.request
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import forks
 from abreast.demo.load import Load
 from abreast.demo.versions import STEPS, write_version
+from project import free_ports
 
 
 @pytest.mark.timeout(200)
@@ -31,7 +38,7 @@ def test_each_version_is_an_edit_of_the_one_before(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "storefront"
     subprocess.run(["cp", "-r", str(example), str(tmp_path / "shop")], check=True)
     subjects = [write_version(tmp_path / "shop", number) for number in STEPS]
-    assert len(set(subjects)) == 5
+    assert len(set(subjects)) == 6
     compile((tmp_path / "shop" / "backend" / "app.py").read_text(), "app.py", "exec")
 
 
@@ -69,3 +76,68 @@ def test_the_load_counts_honestly(answers: str, failed: int) -> None:
     server.close()
     assert (tally.sent, tally.failed) == (len(answers.split()), failed)
     assert sum(tally.by_release.values()) == answers.count("201") + answers.count("500")
+
+
+def test_a_migration_that_fails_on_real_data_only_is_stopped_at_the_rehearsal(tmp_path: Path) -> None:
+    empty, project = Example(tmp_path / "empty"), Example(tmp_path / "shop")
+    for one in (empty, project):
+        one.commit("Open the shop")
+        one.run("deploy", "--yes")
+    project.order()
+    project.order()
+    before = project.tables()
+    for one in (empty, project):
+        (one.folder / "backend" / "migrations" / "003_once.sql").write_text(
+            "CREATE UNIQUE INDEX o ON orders (product);\n"
+        )
+        one.commit("Sell each thing once")
+    empty.run("deploy", "--yes")
+    told = project.run("deploy", "--yes", code=1)
+    assert "backend      rehearse  FAILED 003_once.sql:1: UNIQUE constraint failed: orders.product" in told
+    assert project.tables() == before
+    assert project.count() == 2
+    for one in (empty, project):
+        one.run("down", "--yes")
+
+
+class Example:
+    """The example, as a repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run(
+            ["cp", "-r", str(Path(__file__).parents[2] / "examples" / "storefront"), str(folder)], check=True
+        )
+        front, self.port = free_ports(2)
+        config = folder / "abreast.yml"
+        text = config.read_text().replace("8080", str(front)).replace("8081", str(self.port)).replace("3s", "300ms")
+        config.write_text(text)
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self, subject: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-qm", subject)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        done = forks.run(self.folder, *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        return str(done.stdout)
+
+    def order(self) -> None:
+        url = f"http://127.0.0.1:{self.port}/api/orders"
+        urllib.request.urlopen(urllib.request.Request(url, b'{"product": 1}', method="POST"), timeout=5).close()
+
+    def count(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/orders/count", timeout=5) as answer:
+            return int(json.load(answer)["orders"])
+
+    def tables(self) -> list[Any]:
+        file = self.folder / ".abreast" / "local" / "local" / "data" / "backend" / "shop.db"
+        with closing(sqlite3.connect(file)) as db:
+            return db.execute(
+                "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+            ).fetchall()

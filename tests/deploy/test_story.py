@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from abreast.artifacts.interface import About, Artifacts
 from abreast.checks.interface import Finding
@@ -106,6 +107,8 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
         has_users = platform.reached[version.service] == version.id
         return Finding(good=not (has_users and version.service == sick), why="sick")
 
+    nothing: Any = None
+
     async def story() -> list[State]:
         found: list[State] = []
         with SqliteLedger.open(tmp_path) as ledger:
@@ -115,6 +118,7 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
             ports = Ports(
                 ledger, {"local": platform}, check, run_command, {}, Git(tmp_path), Anything(tmp_path),
                 Retention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
+                nothing, nothing, dict,
             )  # fmt: skip
             ledger.plan(plan(on_failure))
             while not found or found[-1] is State.STUCK:

@@ -7,24 +7,17 @@ import socket
 import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
-from backend.migrate import migrate
 
 RELEASE = os.environ.get("ABREAST_RELEASE", "dev")
 COMMIT = os.environ.get("ABREAST_COMMIT", "dev")
-DATA = Path(os.environ.get("ABREAST_DATA", "data"))
+DATABASE = os.environ.get("DATABASE_URL", "sqlite:///shop.db").removeprefix("sqlite:///")
 
 
 class Shop:
     def __init__(self) -> None:
-        DATA.mkdir(exist_ok=True)
-        self.database = sqlite3.connect(
-            DATA / "shop.db", timeout=10, isolation_level=None, check_same_thread=False
-        )
+        self.database = sqlite3.connect(DATABASE, timeout=10, isolation_level=None, check_same_thread=False)
         self.database.execute("PRAGMA journal_mode=WAL")
         self.database.execute("PRAGMA synchronous=NORMAL")
-        migrate(self.database)
         self.lock = threading.Lock()
 
     def products(self) -> list[dict]:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,15 +15,17 @@ from abreast.cli.choosing import choose_deployment, choose_environment
 from abreast.cli.hiding import know
 from abreast.cli.interrupt import Interrupts
 from abreast.cli.screen import Screen, out_for
+from abreast.cli.views import data
 from abreast.cli.views.past import next_command
 from abreast.cli.views.plan import as_json as plan_json
 from abreast.cli.views.plan import lines as plan_lines
-from abreast.core.errors import AbreastError, StateError, StuckError, UsageError
+from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
 from abreast.core.model import Kind, Plan
 from abreast.core.states import State
 from abreast.deploy import session
 from abreast.deploy.planning import Request, propose
 from abreast.deploy.ports import Ports
+from abreast.deploy.restore import loss
 from abreast.deploy.run import secrets_of
 from abreast.deploy.session import Desk
 from abreast.ledger.sqlite import SqliteLedger
@@ -59,7 +62,7 @@ def deploy(here: Path, name: str | None, wanted: Request, *, yes: bool, allow_di
     environment = project.environment(choose_environment(project.environments, name))
     know(place.secrets(environment))
     with place.ledger() as ledger:
-        desk = _Desk(place, environment.name, ledger, as_json=as_json)
+        desk = CommandDesk(place, environment.name, ledger, as_json=as_json)
         if not wanted.release:
             desk.clean(allow_dirty=allow_dirty)
         proposed = asyncio.run(propose(desk.ports(), project.name, environment, wanted))
@@ -67,21 +70,32 @@ def deploy(here: Path, name: str | None, wanted: Request, *, yes: bool, allow_di
         return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
 
 
-def rollback(here: Path, name: str | None, wanted: Request, *, yes: bool, as_json: bool) -> int:
+def rollback(here: Path, name: str | None, wanted: Request, *, restore_data: bool, yes: bool, as_json: bool) -> int:
     """Go back: turn back what is under way, or deploy an older release."""
     place = Place.at(here, os.environ)
     project = place.project()
     environment = project.environment(choose_environment(project.environments, name))
     know(place.secrets(environment))
     with place.ledger() as ledger:
-        desk = _Desk(place, environment.name, ledger, as_json=as_json)
+        desk = CommandDesk(place, environment.name, ledger, as_json=as_json)
         under_way = [one for one in ledger.deployments(environment.name, 1) if one.state is State.RUNNING]
         if under_way and not wanted.release:
             desk.say(f"deployment {under_way[0].id} is under way: turning it back")
             return desk.run(lambda on: session.cancel(on, under_way[0], wanted.reason), good=State.CANCELLED)
         proposed = asyncio.run(propose(desk.ports(), project.name, environment, wanted))
+        if not restore_data:
+            desk.ask(proposed, yes=yes)
+            return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
+        names = tuple(part.name for part in proposed.rollouts if part.service.database)
+        back = Request(Kind.RESTORE, names, reason=wanted.reason, backup=proposed.release)
+        restoring = asyncio.run(propose(desk.ports(), project.name, environment, back)) if names else None
         desk.ask(proposed, yes=yes)
-        return desk.run(lambda on: session.deploy(on, project.name, environment, wanted))
+        if restoring is None:
+            raise UsageError(f"no service that goes back to {proposed.release} has a database")
+        desk.ask_loss(restoring, yes=yes)
+        services = replace(wanted, backup=proposed.release)
+        code = desk.run(lambda on: session.deploy(on, project.name, environment, services))
+        return code or desk.run(lambda on: session.deploy(on, project.name, environment, back))
 
 
 def resume(here: Path, id: str | None, *, as_json: bool) -> int:
@@ -89,7 +103,7 @@ def resume(here: Path, id: str | None, *, as_json: bool) -> int:
     place = Place.at(here, os.environ)
     with place.ledger() as ledger:
         deployment = choose_deployment(ledger, id, unfinished=True)
-        desk = _Desk(place, deployment.environment, ledger, as_json=as_json)
+        desk = CommandDesk(place, deployment.environment, ledger, as_json=as_json)
         return desk.run(lambda on: session.resume(on, deployment))
 
 
@@ -98,18 +112,18 @@ def cancel(here: Path, id: str | None, reason: str, *, as_json: bool) -> int:
     place = Place.at(here, os.environ)
     with place.ledger() as ledger:
         deployment = choose_deployment(ledger, id, unfinished=True)
-        desk = _Desk(place, deployment.environment, ledger, as_json=as_json)
+        desk = CommandDesk(place, deployment.environment, ledger, as_json=as_json)
         return desk.run(lambda on: session.cancel(on, deployment, reason), good=State.CANCELLED)
 
 
-class _Desk:
+class CommandDesk:
     """One deploying command: its screen, its questions and its end."""
 
     def __init__(self, place: Place, environment: str, ledger: SqliteLedger, *, as_json: bool) -> None:
         self._place = place
         self._environment = environment
         self._ledger = ledger
-        self._json = as_json
+        self.as_json = as_json
         self._screen = Screen(ledger, out_for(json=as_json))
         self._shown: Plan | None = None
 
@@ -141,11 +155,27 @@ class _Desk:
         """Show the plan and, where it does something, ask whether to go on."""
         for line in plan_lines(proposed):
             self.say(line)
-        if yes or not proposed.changes:
+        if yes or not (proposed.changes or proposed.data):
             return
         if not sys.stdin.isatty():
             raise UsageError("nobody is here to ask", need="a yes to this plan", next="the same with --yes")
-        click.confirm("Go on?", abort=True, err=self._json)
+        click.confirm("Go on?", abort=True, err=self.as_json)
+
+    def ask_loss(self, proposed: Plan, *, yes: bool) -> None:
+        """Say which rows and minutes a restore would lose, and ask whether to go on."""
+        ports = self.ports()
+        for part in proposed.data:
+            assert part.data
+            chosen = ports.vault.one(proposed.environment, part.name, part.data.restore)
+            if not chosen.verified:
+                raise DatabaseError(f"the backup {chosen.name} was never verified", next="abreast db list")
+            for line in data.loss(part.name, chosen, loss(ports, part.service, chosen)):
+                self.say(line)
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is here to ask", need="a yes to this loss", next="the same with --yes")
+        click.confirm("Put it in place of what is there?", abort=True, err=self.as_json)
 
     def run(self, act: Callable[[Desk], Awaitable[State | None]], good: State = State.SUCCEEDED) -> int:
         """Carry out, show, and return the exit code; ``good`` is the state that was wanted."""
@@ -156,7 +186,7 @@ class _Desk:
             and (hint := next_command(self._ledger.deployment(self._shown.deployment)))
         ):
             self.say(f"next: {hint}")
-        if self._json:
+        if self.as_json:
             print(
                 json.dumps(
                     {

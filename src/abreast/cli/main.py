@@ -92,18 +92,19 @@ def deploy(
 @env_option
 @service_option
 @click.option("--to", "release", metavar="V", help="The release to go back to; the last good one before.")
+@click.option("--restore-data", is_flag=True, help="Also restore what the databases held before; says what is lost.")
 @click.option("--reason", required=True, metavar="R", help="Why; stands in the ledger.")
 @yes_option
 @json_option
 def rollback(
     environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
-    *, yes: bool, as_json: bool,
+    *, restore_data: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Put users back on an earlier release, all services together."""
     from abreast.cli import deploying  # noqa: PLC0415
 
     request = deploying.request(services=services, release=release, reason=reason, back=True)
-    return deploying.rollback(_here(), environment, request, yes=yes, as_json=as_json)
+    return deploying.rollback(_here(), environment, request, restore_data=restore_data, yes=yes, as_json=as_json)
 
 
 @abreast.command()
@@ -217,6 +218,96 @@ def demo(folder: Path | None, *, keep: bool) -> int:
     from abreast.demo.story import tell  # noqa: PLC0415
 
     return tell(folder, keep=keep)
+
+
+@abreast.group()
+def db() -> None:
+    """Databases: backups, migrations, and the way back."""
+
+
+@db.command(name="backup")
+@env_option
+@service_option
+@click.option("--scheduled", is_flag=True, help="Stay, and make one whenever `backups: schedule` says so.")
+@json_option
+def db_backup(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
+    """Back databases up, and restore what was backed up into a copy to see that it can be."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.backup(_here(), environment, services, scheduled=scheduled, as_json=as_json)
+
+
+@db.command(name="list")
+@env_option
+@service_option
+@json_option
+def db_list(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
+    """List backups, newest first."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.list_(_here(), environment, services, as_json=as_json)
+
+
+@db.command(name="restore")
+@click.argument("backup", required=False, default="")
+@env_option
+@service_option
+@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
+@yes_option
+@json_option
+def db_restore(
+    backup: str, environment: str | None, services: tuple[str, ...], reason: str, *, yes: bool, as_json: bool
+) -> int:
+    """Put a BACKUP in a database's place: the newest good one, or by its name or release. Says first what is lost."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.restore(_here(), backup, environment, services, reason, yes=yes, as_json=as_json)
+
+
+@db.command(name="status")
+@env_option
+@service_option
+@json_option
+def db_status(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
+    """Say what ran in each database, what is pending, and how old its newest backup is."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.status(_here(), environment, services, as_json=as_json)
+
+
+@db.command(name="migrate")
+@env_option
+@service_option
+@yes_option
+@json_option
+def db_migrate(environment: str | None, services: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
+    """Bring databases up to date with the commit, without deploying: backup, rehearsal, migration."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.migrate(_here(), environment, services, yes=yes, as_json=as_json)
+
+
+@db.command(name="rehearse")
+@env_option
+@service_option
+@json_option
+def db_rehearse(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
+    """Run what is pending on a restored copy only: time, locks, what differs."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.rehearse(_here(), environment, services, as_json=as_json)
+
+
+@db.command(name="drill")
+@env_option
+@service_option
+@click.option("--scheduled", is_flag=True, help="Stay, and do it whenever `backups: drill` says so.")
+@json_option
+def db_drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
+    """Do the disaster on a copy: restore, migrate, start, check; say how long it took and what would be lost."""
+    from abreast.cli import databases  # noqa: PLC0415
+
+    return databases.drill(_here(), environment, services, scheduled=scheduled, as_json=as_json)
 
 
 @abreast.command()

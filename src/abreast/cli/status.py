@@ -113,7 +113,8 @@ def _read(database: sqlite3.Connection, file: str, only: str | None) -> dict[str
         raise _Told(*words.newer(file, version), 1)
     latest = database.execute(
         "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
-        " WHERE id IN (SELECT max(id) FROM deployments GROUP BY environment) ORDER BY environment"
+        " WHERE id IN (SELECT max(id) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
+        " ORDER BY environment"
     ).fetchall()
     known = [row[0] for row in latest]
     if only is not None and only not in known:

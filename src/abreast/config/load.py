@@ -29,6 +29,7 @@ class Project:
     environments: tuple[str, ...]
     resolver: Resolver
     artifacts: schema.Artifacts
+    backups: schema.Backups
 
     def environment(self, name: str) -> Environment:
         """Return an environment with ``${…}`` looked up.
@@ -91,7 +92,7 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))
-    return Project(model.project, tuple(model.environments), resolver, model.artifacts)
+    return Project(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
 
 
 def _fill(

@@ -54,6 +54,16 @@ environments:
   staging: {may_skip: [lint]}
   production: {gates: full}
 """,
+    "Database": """project: storefront
+services:
+  backend:
+    run: python -m app
+    database: {url: "sqlite:///shop.db", migrations: backend/migrations}
+environments:
+  local: {}
+  production: {breaking: block, objectives: {rto: 10m, rpo: 24h}}
+backups: {store: "s3://backups/shop", schedule: "0 3 * * *"}
+""",
     "Environment": """project: storefront
 services:
   backend: {run: python -m app}
@@ -105,6 +115,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "build": schema.Build,
     "test": schema.Test,
     "health": schema.Health,
+    "database": schema.Database,
     "variable": schema.Variable,
     "gates": schema.Gates,
     "coverage": schema.Coverage,
@@ -112,6 +123,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "scan": schema.Scan,
     "allow": schema.Allowed,
     "artifacts": schema.Artifacts,
+    "backups": schema.Backups,
+    "objectives": schema.Objectives,
     "environment": schema.Environment,
     "service in an environment": schema.InEnvironment,
 }

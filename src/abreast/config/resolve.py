@@ -12,9 +12,10 @@ from abreast.config.variables import filled, is_secret, missing, references
 from abreast.config.yaml import Document, Path
 from abreast.core.errors import ConfigError, Fault
 from abreast.core.formats import wrong
-from abreast.core.model import Build, Environment, Health, OnFailure, Service
+from abreast.core.model import Breaking, Build, DatabaseSettings, Environment, Health, OnFailure, Service
 
 FIRST_PORT = 8080
+ENGINES = ("sqlite:///", "postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Resolver:
             tuple(described.may_skip),
             self._rotations(name),
             described.tag,
+            Breaking(described.breaking or ("block" if name == "production" else "warn")),
+            described.objectives.rto,
+            described.objectives.rpo,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:
@@ -89,6 +93,7 @@ class Resolver:
             for fault in (
                 *self._variable_faults(name, service),
                 *self._port_faults(name, service),
+                *self._database_faults(name, service),
                 *self._route_faults(name, service),
             )
         ]
@@ -112,7 +117,32 @@ class Resolver:
             health=Health(said.health.path, said.health.within, said.health.start, said.health.hold),
             env={one: filled(text, self.variables) for one, text in variables.items() if one not in secret},
             secrets={one: text for one, text in variables.items() if one in secret},
+            database=self._database(environment, name),
         )
+
+    def _database(self, environment: str, service: str) -> DatabaseSettings | None:
+        _, said = self._said_database(environment, service)
+        return DatabaseSettings(**said.model_dump()) if said else None
+
+    def _said_database(self, environment: str, service: str) -> tuple[Path, schema.Database | None]:
+        over = self.overrides.get((environment, service))
+        if over and over.database:
+            return ("environments", environment, service, "database"), over.database
+        return ("services", service, "database"), self.project.services[service].database
+
+    def _database_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        path, said = self._said_database(environment, service)
+        if said is None:
+            return
+        if said.migrations and said.command:
+            yield self.document.fault((*path, "command"), "either a folder of migrations, or a command", at_key=True)
+        for key, template in (("url", said.url), ("scratch", said.scratch)):
+            if template and not references(template) and is_secret("", template, self.variables):
+                yield self.document.fault(
+                    (*path, key), "a secret in clear: write ${NAME} and set it where abreast runs"
+                )
+        if not missing(said.url, self.variables) and not filled(said.url, self.variables).startswith(ENGINES):
+            yield self.document.fault((*path, "url"), "needed: sqlite:///… or postgresql://…")
 
     def said(self, environment: str, service: str) -> Iterator[Said]:
         """Yield a service's variables; the environment's own instead of the common."""

@@ -1,9 +1,10 @@
 """What abreast.yml may say: its shape, its words, and what each means."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from abreast.core.watch import check as as_glob
@@ -163,6 +164,17 @@ def _day(value: str) -> str:
 Size = Annotated[
     float, BeforeValidator(_size), WithJsonSchema({"type": ["string", "number"], "examples": ["500MB", "2GB"]})
 ]
+
+
+def _cron(value: str) -> str:
+    try:
+        CronSim(value, datetime.now())  # noqa: DTZ005 (only whether it is one)
+    except CronSimError as error:
+        raise ValueError(f"not a schedule such as 0 3 * * *: {error}") from None
+    return value
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
 Day = Annotated[str, AfterValidator(_day)]
 Severity = Literal["low", "medium", "high", "critical"]
 Percent = Annotated[
@@ -268,6 +280,68 @@ class Gates(BaseModel):
     )
 
 
+class Database(Part):
+    """A service's database, SQLite or PostgreSQL, and how it is brought up to date before a new version starts."""
+
+    url: Text = Field(
+        description="Where it is: `${DATABASE_URL}`, or `sqlite:///shop.db`, which lies in the service's data folder "
+        "(`$ABREAST_DATA`) unless its path begins with another slash."
+    )
+    variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        "DATABASE_URL", description="The variable by which the service gets the URL, unless its `env` has one."
+    )
+    migrations: Folder | None = Field(
+        None, description="A folder of SQL files: `001_name.sql`, and `001_name.down.sql` or sections for the way back."
+    )
+    command: Command | None = Field(
+        None, description="Or a command that migrates, such as `npx prisma migrate deploy`; it runs in what was built."
+    )
+    status: Command | None = Field(None, description="A command that succeeds where `command` has nothing to do.")
+    down: Command | None = Field(
+        None, description="A command that takes back what `command` of the live release did; declared safe by this."
+    )
+    scratch: Text | None = Field(None, description="A server of PostgreSQL for copies, in place of the database's own.")
+    statement_timeout: Duration = Field(900.0, description="How long one statement of a migration may take.")
+    lock_timeout: Duration = Field(
+        2.0, description="How long a migration waits for a lock before it lets the application on and tries again."
+    )
+
+
+class Backups(Part):
+    """Backups of every database: before each migration, and on a schedule; verified, compressed, encrypted."""
+
+    store: Annotated[str, Field(pattern=r"^(s3|gs|az|file)://.+")] | None = Field(
+        None, description="Where they are kept; `.abreast/backups` where none is given."
+    )
+    recipients: list[Text] = Field(
+        default_factory=list, description="Who can open them: `age1…` or public SSH keys (https://age-encryption.org)."
+    )
+    key: str | None = Field(
+        None,
+        description="A key file of age that can open them; `.abreast/backup.key`, which is made, where neither this, "
+        "`recipients` nor `passphrase` is given.",
+    )
+    passphrase: Text | None = Field(
+        None, description="A passphrase that can open them, such as `${BACKUP_PASSPHRASE}`."
+    )
+    keep: int = Field(5, ge=1, description="The last so many stay.")
+    within: Duration = Field(30 * 86400.0, description="Those younger than this stay too.")
+    schedule: Cron | None = Field(
+        None, description="When `abreast db backup --scheduled` makes one, such as `0 3 * * *`."
+    )
+    drill: Cron | None = Field(None, description="When `abreast db drill --scheduled` does the disaster on a copy.")
+    alert: Command | None = Field(
+        None, description="What is run when a scheduled one fails; `$ABREAST_ALERT` says why."
+    )
+
+
+class Objectives(Part):
+    """What a recovery may take and cost."""
+
+    rto: Duration | None = Field(None, description="Recovery time: how long it may take from the disaster on.")
+    rpo: Duration | None = Field(None, description="Recovery point: how old the newest good backup may be.")
+
+
 class Service(Part):
     """One deployable part: with `run` a backend, without it a frontend, which is a folder."""
 
@@ -287,6 +361,9 @@ class Service(Part):
     test: Annotated[Test, _shorthand("run")] | None = Field(None, description="Its tests; a text is their `run`.")
     health: Annotated[Health, _shorthand("path")] = Field(Health(), description="Its health; a text is its `path`.")
     env: Variables = Field(description="Variables for its build and its processes.")
+    database: Annotated[Database, _shorthand("url")] | None = Field(
+        None, description="Its database; a text is its `url`."
+    )
 
 
 class InEnvironment(Part):
@@ -294,6 +371,9 @@ class InEnvironment(Part):
 
     instances: int | None = Field(None, ge=1, le=64, description="How many processes of it run side by side.")
     env: Variables = Field(description="Variables in addition, or instead.")
+    database: Annotated[Database, _shorthand("url")] | None = Field(
+        None, description="Another database, in place of the common one; all of its keys."
+    )
 
 
 class Artifacts(Part):
@@ -324,6 +404,12 @@ class Environment(BaseModel):
         description="Which of the gates that look for something are asked: `quick` is secrets in commits and "
         "dependencies, `full` all; full for an environment called production, quick for others.",
     )
+    breaking: Literal["block", "warn", "allow"] | None = Field(
+        None,
+        description="What happens to a migration that the running version could not live with; where it blocks, each "
+        "migration needs its way back too. `block` for an environment called production, `warn` for others.",
+    )
+    objectives: Objectives = Field(Objectives(), description="What `abreast db drill` measures against.")
     tag: bool = Field(False, description="Whether git gets a tag, such as `v7`, of each release that gets there.")
     may_skip: list[str] = Field(
         default_factory=list, description="Gates that `--skip-gate` may leave out here, with a reason."
@@ -344,4 +430,5 @@ class Project(Part):
     on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")
     gates: Gates = Field(default_factory=Gates, description="What must hold before anything is brought up.")
     artifacts: Artifacts = Field(Artifacts(), description="Where what was built is kept, and how long.")
+    backups: Backups = Field(default_factory=Backups, description="Where backups of databases are kept, and how long.")
     allow: list[Allowed] = Field(default_factory=list, description="Findings that do not count for a while.")

@@ -19,6 +19,7 @@ class What(StrEnum):
     STOPPED = "stopped"
     NOTE = "note"
     JUDGED = "judged"
+    MEASURED = "measured"
     RETRY = "retry"
     RESUMED = "resumed"
 

@@ -38,6 +38,39 @@ class Health:
     hold: float = 1.0
 
 
+class Breaking(StrEnum):
+    """What happens to a migration that the running version could not live with."""
+
+    BLOCK = "block"
+    WARN = "warn"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """A service's database: ``url`` is a template such as ``${DATABASE_URL}``, never a value.
+
+    ``migrations`` is a folder of the project; or ``command`` migrates, ``status`` succeeds when there is nothing to do,
+    ``down`` takes the last release's migrations back. ``variable``: the one by which the service gets the URL.
+    ``scratch``: a template of a URL where copies may be made, in place of beside it. Limits are those of a statement.
+    """
+
+    url: str
+    variable: str = "DATABASE_URL"
+    migrations: str | None = None
+    command: str | None = None
+    status: str | None = None
+    down: str | None = None
+    scratch: str | None = None
+    statement_timeout: float = 900.0
+    lock_timeout: float = 2.0
+
+    @property
+    def migrates(self) -> bool:
+        """Whether abreast brings it up to date."""
+        return bool(self.migrations or self.command)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One deployable part, as it is meant in one environment.
@@ -58,6 +91,7 @@ class Service:
     health: Health = Health()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    database: DatabaseSettings | None = None
 
 
 class OnFailure(StrEnum):
@@ -72,6 +106,8 @@ class Environment:
     """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish.
 
     ``gates`` are asked before anything is brought up; ``may_skip`` names those that a person may skip.
+    ``breaking``: what happens to migrations that the running version could not live with; ``rto`` and ``rpo`` are the
+    seconds that a recovery may take, and that a disaster may cost.
     ``rotate_after``: how old secrets may get, by ``service/NAME``. ``tag``: a release that got there is tagged in git.
     """
 
@@ -84,6 +120,9 @@ class Environment:
     may_skip: tuple[str, ...] = ()
     rotate_after: Mapping[str, float] = field(default_factory=dict)
     tag: bool = False
+    breaking: Breaking = Breaking.WARN
+    rto: float | None = None
+    rpo: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +173,38 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DataPlan:
+    """What a deployment does with a service's database, after a verified backup.
+
+    ``up``: files that are run before the new version starts; with a ``command`` they are not known. ``down``: files
+    that are taken back when no user is on the version that needs them, as they stand at the commit ``since``;
+    ``stays`` says why the schema is left as it is. ``restore`` names a backup that is put in the database's place.
+    ``risks``: what the running version could not live with. ``rto`` and ``rpo``: objectives of a drill, in seconds.
+    """
+
+    breaking: Breaking
+    up: tuple[str, ...] = ()
+    command: bool = False
+    down: tuple[str, ...] = ()
+    since: str = ""
+    stays: str = ""
+    restore: str = ""
+    risks: tuple[str, ...] = ()
+    rto: float | None = None
+    rpo: float | None = None
+
+    @property
+    def forward(self) -> bool:
+        """Whether something is run before the new version starts."""
+        return bool(self.up or (self.command and not self.since))
+
+    @property
+    def backward(self) -> bool:
+        """Whether something is taken back when no user is on the version that needs it."""
+        return bool(self.down or (self.command and self.since))
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already.
 
@@ -154,6 +225,7 @@ class ServicePlan:
     leads_to: tuple[str, ...] = ()
     place: str = ""
     changed: tuple[tuple[str, str], ...] = ()
+    data: DataPlan | None = None
 
     @property
     def name(self) -> str:
@@ -166,6 +238,10 @@ class Kind(StrEnum):
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    MIGRATE = "migrate"
+    REHEARSE = "rehearse"
+    RESTORE = "restore"
+    DRILL = "drill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +278,11 @@ class Plan:
         return tuple(part for part in self.services if part.action is Action.REMOVE)
 
     @property
+    def data(self) -> tuple[ServicePlan, ...]:
+        """The services whose database this deployment touches."""
+        return tuple(part for part in self.services if part.data)
+
+    @property
     def changes(self) -> tuple[ServicePlan, ...]:
         """The services whose users this deployment moves."""
         return self.rollouts + self.removals
@@ -213,11 +294,15 @@ class Chapter(StrEnum):
     PLAN = "plan"
     GATES = "gates"
     BUILD = "build"
+    BACKUP = "backup"
+    REHEARSE = "rehearse"
+    MIGRATE = "migrate"
     STAGE = "stage"
     CHECK = "check"
     TURN = "turn"
     WATCH = "watch"
     SETTLE = "settle"
+    RESTORE = "restore"
     TURN_BACK = "turn-back"
 
 

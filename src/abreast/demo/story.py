@@ -1,4 +1,4 @@
-"""The demo: five deployments of the example project under load, and what its users noticed (nothing)."""
+"""The demo: six deployments of the example project under load, and what its users noticed (nothing)."""
 
 import os
 import shutil
@@ -38,8 +38,9 @@ class Act:
 ACTS = (
     Act("v1 goes out", 1, 0, "v1"),
     Act("v2 goes out under load, with a migration", 2, 0, "v2"),
-    Act("v3 is broken: its health check fails, so nobody sees it", 3, 1, "v2"),
-    Act("v4 breaks once it has users: both services turn back", 4, 1, "v2"),
+    Act("v3's migration fails on real data: stopped at the rehearsal", 3, 1, "v2"),
+    Act("v4 is broken: its health check fails, so nobody sees it", 4, 1, "v2"),
+    Act("v5 breaks once it has users: both services turn back", 5, 1, "v2"),
     Act("rollback to v1", None, 0, "v1"),
 )
 

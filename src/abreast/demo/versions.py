@@ -6,6 +6,7 @@ from pathlib import Path
 APP = "backend/app.py"
 PAGE = "frontend/src/index.html"
 SECOND = "backend/migrations/002_order_note.sql"
+THIRD = "backend/migrations/003_once.sql"
 HEALTHY = 'return 200, {"status": "ok", "release": RELEASE, "commit": COMMIT}'
 SICK_AFTER_START = (
     "import time\n"
@@ -41,7 +42,7 @@ class Step:
     without: tuple[str, ...] = ()
 
 
-START = Edit(APP, "DATA = Path(", "START = __import__('time').perf_counter()\nDATA = Path(")
+START = Edit(APP, "DATABASE = ", "START = __import__('time').perf_counter()\nDATABASE = ")
 
 STEPS = {
     1: Step("Open the shop", without=(SECOND,)),
@@ -54,14 +55,22 @@ STEPS = {
         ),
     ),
     3: Step(
-        "Pay by a new service (its address is wrong)",
-        (START, Edit(APP, HEALTHY, SICK_AFTER_START), Edit(PAGE, "now with notes", "pay as you like")),
+        "Sell each thing once (it was sold more often)",
+        (
+            Edit(THIRD, "", "CREATE UNIQUE INDEX once ON orders (product);\n"),
+            Edit(PAGE, "now with notes", "one of each"),
+        ),
     ),
     4: Step(
+        "Pay by a new service (its address is wrong)",
+        (START, Edit(APP, HEALTHY, SICK_AFTER_START), Edit(PAGE, "one of each", "pay as you like")),
+        without=(THIRD,),
+    ),
+    5: Step(
         "Pay by a new service (it leaks)",
         (Edit(APP, SICK_AFTER_START, SICK_WITH_USERS), Edit(PAGE, "pay as you like", "pay as you wish")),
     ),
-    5: Step("Mend the leak", (Edit(APP, SICK_WITH_USERS, HEALTHY),)),
+    6: Step("Mend the leak", (Edit(APP, SICK_WITH_USERS, HEALTHY),)),
 }
 
 

@@ -33,6 +33,11 @@ async def repository(ports: Ports) -> list[Remark]:
 async def environment(ports: Ports, described: Environment) -> list[Remark]:
     """Look at everything that one environment's services ask for, at all platforms at once."""
     found = await asyncio.gather(*(_service(ports, service) for service in described.services))
+    found += [
+        await asyncio.to_thread(lambda one=one: list(_database(ports, described, one)))  # type: ignore[misc]
+        for one in described.services
+        if one.database
+    ]
     of_secrets = await asyncio.to_thread(lambda: [*_unused(ports, described), *_old(ports, described)])
     return [*_unfinished(ports, described.name), *(remark for remarks in found for remark in remarks), *of_secrets]
 
@@ -82,6 +87,35 @@ async def _service(ports: Ports, service: Service) -> list[Remark]:
     except PlatformError as error:
         return [*remarks, Remark.of(about, error)]
     return [*remarks, *(Remark(one.level, about, one.what, one.need, one.next) for one in seen)]
+
+
+def _database(ports: Ports, described: Environment, service: Service) -> Iterator[Remark]:
+    """Yield how a service's database and its backups stand."""
+    about = f"{service.name} (database)"
+    try:
+        database = ports.database(service)
+        version, owner = database.version(), database.owner()
+        known = [one for one in ports.vault.list(described.name, service.name) if one.verified]
+    except AbreastError as error:
+        yield Remark.of(about, error)
+        return
+    yield Remark(Level.OK, about, f"{database.engine} {version}")
+    if owner and not owner.endswith(f"/{described.name}/{service.name}"):
+        yield Remark(Level.FAULT, about, f"it is noted to be that of {owner}", "the URL of its own database")
+    command = f"abreast db backup --env {described.name}"
+    if not known:
+        yield Remark(Level.WARNING, about, "there is no verified backup of it yet", next=command)
+        return
+    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(known[0].at)).total_seconds()
+    late = described.rpo is not None and age > described.rpo
+    what = f"its newest verified backup is {age / 3600:.1f} hours old"
+    yield Remark(
+        Level.FAULT if late else Level.OK,
+        about,
+        what,
+        f"rpo: {described.rpo:g} s" if late else "",
+        command if late else "",
+    )
 
 
 def _secrets(ports: Ports, service: Service, about: str) -> Iterator[Remark]:

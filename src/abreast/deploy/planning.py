@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.gates import Gate, names, wanted
-from abreast.core.model import Action, Environment, Kind, Live, Plan, Service, ServicePlan
+from abreast.core.model import Action, DataPlan, Environment, Kind, Live, Plan, Service, ServicePlan
 from abreast.core.planner import Facts, decide, followed, order, removals
 from abreast.core.states import State
 from abreast.deploy.changes import changes
+from abreast.deploy.course import data_plan
 from abreast.deploy.ports import Ports
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import Abilities, Named
@@ -19,7 +20,8 @@ from abreast.platforms.interface import Abilities, Named
 class Request:
     """What a person asks for: ``release`` names one already built, ``since`` compares with another commit.
 
-    ``force``: also what did not change. ``skip`` names gates that are not asked, for the ``reason``.
+    ``force``: also what did not change. ``skip`` names gates that are not asked, for the ``reason``. ``backup`` names
+    what is restored; the newest good one for "".
     """
 
     kind: Kind = Kind.DEPLOY
@@ -29,6 +31,7 @@ class Request:
     reason: str = ""
     force: bool = False
     skip: tuple[str, ...] = ()
+    backup: str = ""
 
 
 async def propose(ports: Ports, project: str, environment: Environment, request: Request) -> Plan:
@@ -38,6 +41,8 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
     """
     _known(environment, request.services)
     live = await asyncio.to_thread(ports.ledger.live, environment.name)
+    if request.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+        return await asyncio.to_thread(_of_data, ports, project, environment, request, live)
     running = await _running(ports, live)
     if request.kind is Kind.ROLLBACK or request.release:
         release = await asyncio.to_thread(_release, ports, environment, request)
@@ -47,7 +52,49 @@ async def propose(ports: Ports, project: str, environment: Environment, request:
     parts = followed(plan.services, _leads(ports, plan.services))
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_present(ports, part) for part in parts))))
     _in_order(plan)
+    if not request.backup:
+        plan = await asyncio.to_thread(_with_data, ports, environment, plan)
     return replace(plan, gates=_gates(environment, request, plan))
+
+
+def _with_data(ports: Ports, environment: Environment, plan: Plan) -> Plan:
+    """Add what is done with databases."""
+    found = {part.name: data_plan(ports, plan.project, environment, part, plan.kind) for part in plan.services}
+    return replace(plan, services=tuple(_of_database(ports, part, found[part.name]) for part in plan.services))
+
+
+def _of_database(ports: Ports, part: ServicePlan, data: DataPlan | None) -> ServicePlan:
+    notes = part.notes
+    if data and data.forward and not _abilities(ports, part.service).candidates:
+        notes += (f"its health is not looked at on the rehearsed copy: {part.service.platform} has no candidates",)
+    if data and data.stays:
+        notes += (f"the schema stays as it is: {data.stays}",)
+    return replace(part, data=data, notes=notes)
+
+
+def _of_data(ports: Ports, project: str, environment: Environment, request: Request, live: Mapping[str, Live]) -> Plan:
+    """Plan what is done with databases only, of the commit; in a drill of what is live."""
+    commit = ports.source.commit()
+    services = {name: one.definition for name, one in live.items()} if request.kind is Kind.DRILL else {}
+    parts = []
+    for asked in environment.services:
+        service, now = services.get(asked.name, asked), live.get(asked.name)
+        of = now.commit if now and request.kind is Kind.DRILL else commit
+        part = ServicePlan(service, Action.DEPLOY, "its database", of, now.artifact if now else None, now)
+        meant = service.database and (not request.services or service.name in request.services)
+        data = _data(ports, project, environment, request, part) if meant else None
+        parts.append(replace(part, action=Action.KEEP, data=data))
+    newest = max((one.release for one in live.values()), key=_number, default="v0")
+    return _plan(ports, project, environment, request, newest, commit, tuple(parts))
+
+
+def _data(ports: Ports, project: str, environment: Environment, request: Request, part: ServicePlan) -> DataPlan | None:
+    if request.kind is Kind.DRILL:
+        return DataPlan(environment.breaking, rto=environment.rto, rpo=environment.rpo)
+    if request.kind is Kind.RESTORE:
+        chosen = ports.vault.one(environment.name, part.name, request.backup)
+        return DataPlan(environment.breaking, restore=chosen.name)
+    return data_plan(ports, project, environment, part, request.kind)
 
 
 def _gates(environment: Environment, request: Request, plan: Plan) -> tuple[Gate, ...]:
@@ -201,7 +248,7 @@ def _release(ports: Ports, environment: Environment, request: Request) -> Releas
     good = [
         deployment.release
         for deployment in ports.ledger.deployments(environment.name, limit=1000)
-        if deployment.state is State.SUCCEEDED
+        if deployment.state is State.SUCCEEDED and deployment.kind in {Kind.DEPLOY, Kind.ROLLBACK}
     ]
     older = [version for version in good if _number(version) < _number(good[0])] if good else []
     if not older:

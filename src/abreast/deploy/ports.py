@@ -9,6 +9,7 @@ from abreast.checks.interface import Check
 from abreast.commands.interface import Runner
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
+from abreast.database.interface import Database, Vault
 from abreast.gates.interface import Judge
 from abreast.ledger.interface import Ledger
 from abreast.platforms.interface import Platform
@@ -35,6 +36,8 @@ class Retention:
 class Ports:
     """The seams of one environment.
 
+    ``database`` opens a service's, ``vault`` keeps its backups, and with each what ``around`` returns: the
+    configuration and the variables as they are.
     ``reveal`` looks up the values of a service's secrets, ``known`` are those of abreast itself,
     ``fingerprint`` tells two values of one apart. ``inherited`` is what
     every child's environment begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is
@@ -55,3 +58,6 @@ class Ports:
     fingerprint: Callable[[Secret], str]
     inherited: Mapping[str, str]
     now: Callable[[], str]
+    database: Callable[[Service], Database]
+    vault: Vault
+    around: Callable[[], Mapping[str, object]] = field(repr=False)

@@ -1,14 +1,17 @@
 """One service's part of a deployment, until its candidate is ready for users: build, stage, check."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.model import Cause, Chapter, Failure, ServicePlan, Version
 from abreast.core.planner import waits_for
 from abreast.core.trial import Look, Trial, Verdict
+from abreast.database.interface import Database
 from abreast.deploy.build import build
 from abreast.deploy.keeping import note_results
+from abreast.deploy.migrate import on_copy, up_to_date
 from abreast.deploy.run import Run
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Part
@@ -27,6 +30,10 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
         return made
     run.built[part.name].set_result(made)
     await _gates_and_others_first(run, part)
+    if part.data and part.data.forward:
+        failure = await up_to_date(run, part, made, partial(healthy_on, run, part, made))
+        if failure:
+            return failure
     version = await run.chapter(Chapter.STAGE, lambda: stage(run, part, made), Version, part.name)
     if isinstance(version, Failure):
         return version
@@ -46,29 +53,36 @@ def comes_without_users(run: Run, part: ServicePlan) -> bool:
 async def _gates_and_others_first(run: Run, part: ServicePlan) -> None:
     """Wait for all gates and for the candidates that this one waits for, or until the deployment stops."""
     others = [run.staged[name] for name in waits_for(part, run.plan.rollouts) if name in run.staged]
-    needed = [event for event in (run.gated, *others) if not event.is_set()]
-    if not needed:
+    events = [event for event in (run.gated, *others) if not event.is_set()]
+    # No database is touched for a release of which a part cannot be built.
+    builds = [asyncio.shield(built) for built in run.built.values() if part.data and not built.done()]
+    if not events and not builds:
         return
-    ready = asyncio.ensure_future(_all(needed))
-    halted = asyncio.ensure_future(run.halt.wait())
+    ready: asyncio.Future[object] = asyncio.ensure_future(_all(events, builds))
+    halted: asyncio.Future[object] = asyncio.ensure_future(run.halt.wait())
     await asyncio.wait([ready, halted], return_when=asyncio.FIRST_COMPLETED)
     ready.cancel()
     halted.cancel()
 
 
-async def _all(events: Sequence[asyncio.Event]) -> str:
-    for event in events:
-        await event.wait()
-    return ""
+async def _all(events: Sequence[asyncio.Event], builds: Sequence[asyncio.Future[Part]]) -> None:
+    await asyncio.gather(*(event.wait() for event in events), *builds)
 
 
 async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
     """Bring the candidate up; raises PlatformError, or ArtifactError where it is not what was built."""
-    artifact = await asyncio.to_thread(run.ports.artifacts.take, made.artifact)
     await asyncio.to_thread(note_results, run, made)
     env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, made.commit)
-    order = Order(
-        version_id(part, run.plan.deployment),
+    order = await _order(run, part, made, version_id(part, run.plan.deployment), env, secrets)
+    return await run.ports.platforms[part.service.platform].stage(order, run.teller(Chapter.STAGE))
+
+
+async def _order(
+    run: Run, part: ServicePlan, made: Part, version: str, env: Mapping[str, str], secrets: frozenset[str]
+) -> Order:
+    artifact = await asyncio.to_thread(run.ports.artifacts.take, made.artifact)
+    return Order(
+        version,
         part.service,
         made.commit,
         artifact,
@@ -79,7 +93,26 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
         _addresses(run),
         part.place,
     )
-    return await run.ports.platforms[part.service.platform].stage(order, run.teller(Chapter.STAGE))
+
+
+async def healthy_on(run: Run, part: ServicePlan, made: Part, copy: Database) -> Failure | None:
+    """Bring one instance of the candidate up on a copy of the database, look at its health, and let it go."""
+    if not comes_without_users(run, part) or part.service.run is None:
+        return None
+    platform = run.ports.platforms[part.service.platform]
+    alone = replace(part, service=replace(part.service, instances=1))
+    version = f"{version_id(part, run.plan.deployment)}-rehearsal"
+    going = [Named(alone.service, version)]
+    await platform.retire(going, 0)
+    try:
+        env, secrets = on_copy(run, part, copy)
+        order = await _order(run, alone, made, version, env, secrets)
+        failure = await check(run, alone, await platform.stage(order, run.teller(Chapter.REHEARSE)))
+    finally:
+        await platform.retire(going, 0)
+    if failure is None or failure.cause is not Cause.FAULT:
+        return failure
+    return replace(failure, chapter=Chapter.REHEARSE, what=f"on the migrated copy: {failure.what}")
 
 
 def _addresses(run: Run) -> dict[str, str]:

@@ -13,6 +13,7 @@ from abreast.core.errors import AbreastError, StateError, TransientError, UsageE
 from abreast.core.events import Event, What
 from abreast.core.model import Cause, Chapter, Failure, Plan, ServicePlan, Version
 from abreast.core.redactor import Redactor
+from abreast.core.secrets import credentials
 from abreast.core.states import State
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.ports import Ports
@@ -26,7 +27,7 @@ LOOKS = 50
 """Looks a second over all services: looking must not take the machine from what is looked at."""
 
 _LONG = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
-_STOPPABLE = frozenset({Chapter.GATES, Chapter.BUILD, Chapter.STAGE, Chapter.CHECK, Chapter.TURN, Chapter.WATCH})
+_STOPPABLE = frozenset(Chapter) - {Chapter.PLAN, Chapter.SETTLE, Chapter.RESTORE, Chapter.TURN_BACK}
 
 
 class Halt:
@@ -90,8 +91,13 @@ class Run:
 
     def commit_of(self, part: ServicePlan) -> str:
         """Return the commit that a candidate is of: an earlier one, where it was made before from the same."""
-        built = self.built[part.name]
-        return built.result().commit if built.done() else part.commit
+        made = self.made(part)
+        return made.commit if made else part.commit
+
+    def made(self, part: ServicePlan) -> Part | None:
+        """Return what was built of a service for this deployment, None where that is not known here."""
+        built = self.built.get(part.name)
+        return built.result() if built and built.done() else None
 
     async def tell(self, key: str, what: What, text: str = "", **more: Any) -> None:  # noqa: ANN401 (Event's fields)
         """Record an event of this deployment, once; no secret in it."""
@@ -210,6 +216,11 @@ def secrets_of(plan: Plan, ports: Ports) -> Iterator[str]:
     for part in plan.changes:
         with suppress(UsageError):
             yield from (secret.reveal() for secret in ports.reveal(part.service).values())
+    for part in plan.services:
+        if part.service.database is None:
+            continue
+        with suppress(AbreastError):
+            yield from credentials(ports.database(part.service).address())
 
 
 def only_failures(outcomes: Sequence[object]) -> list[Failure]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.model import Environment, Plan
 from abreast.core.states import State
+from abreast.deploy.course import blocked
 from abreast.deploy.engine import Engine
 from abreast.deploy.planning import Request, propose
 from abreast.deploy.ports import Ports
@@ -45,7 +46,8 @@ async def deploy(desk: Desk, project: str, environment: Environment, request: Re
     async with held(desk, environment.name), _telling(desk) as story:
         await _finish_what_was_begun(desk, environment.name, story)
         plan = await propose(desk.ports, project, environment, request)
-        if not plan.changes:
+        blocked({part.name: part.data for part in plan.services if part.data})
+        if not plan.changes and not plan.data:
             return None
         return await _carry_out(desk, await asyncio.to_thread(_numbered, desk, plan), story)
 

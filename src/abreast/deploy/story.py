@@ -5,21 +5,26 @@ Each chapter is one recorded step, so that a process killed anywhere goes on fro
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError
 from abreast.core.events import What
 from abreast.core.gates import Gate
-from abreast.core.model import Action, Cause, Chapter, Failure, Plan, ServicePlan, Version
+from abreast.core.model import Action, Cause, Chapter, Failure, Kind, Plan, ServicePlan, Version
 from abreast.core.states import State
 from abreast.core.wayback import way_back
+from abreast.deploy.backup import clean
 from abreast.deploy.build import build
+from abreast.deploy.drill import drill
 from abreast.deploy.engine import Engine, Json
 from abreast.deploy.judge import judge
 from abreast.deploy.keeping import tag, tidy
+from abreast.deploy.left import left_behind
+from abreast.deploy.migrate import rehearsed, reverse, up_to_date
 from abreast.deploy.ports import Ports
+from abreast.deploy.restore import restore
 from abreast.deploy.rollout import rollout
 from abreast.deploy.run import Run, only_failures
 from abreast.deploy.turn import retire, turn, turn_back
@@ -77,6 +82,8 @@ class Story:
         run = await self._run(id)
         await run.enter(State.RUNNING)
         await self._keep_unchanged(run)
+        if not run.plan.changes:
+            return await self._only_data(run)
         candidates = await self._candidates_behind_gates(run)
         if failures := only_failures(candidates):
             return await self._give_up(run, failures)
@@ -85,6 +92,20 @@ class Story:
         if isinstance(turned, Failure):
             return await self._give_up(run, [turned], turned=True)
         return await self._watch(run, versions)
+
+    async def _only_data(self, run: Run) -> str:
+        """Bring databases up to date, restore them, or try that on copies, under the services as they are."""
+        for part in run.plan.data:
+            if failure := await _ON_DATA[run.plan.kind](run, part):
+                return await self._give_up(run, [failure])
+        return await self._end(run, [])
+
+    async def _data_back(self, run: Run) -> None:
+        """Take back what no version needs any more of the schema; a failure is only told, since none depends on it."""
+        for part in run.plan.data:
+            if part.data and part.data.backward and (failure := await reverse(run, part, None)):
+                stays = f"the schema stays: {failure.what}"
+                await run.tell(f"{part.name}/stays", What.NOTE, stays, service=part.name, chapter=Chapter.SETTLE)
 
     async def _tidy(self, run: Run) -> None:
         """Let go of artifacts that nobody needs any more, and tag the release; what goes wrong here is only told."""
@@ -142,6 +163,8 @@ class Story:
                 return await self._stuck(run, stuck)
             staying = way.stay
         await self._settle(run, staying)
+        if not failed:
+            await self._data_back(run)
         return await self._end(run, failed)
 
     async def _settle(self, run: Run, names: Sequence[str]) -> None:
@@ -198,11 +221,23 @@ class Story:
         state = back if failures else State.SUCCEEDED
         work = self.ports.folders.work / run.plan.deployment
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        for part in run.plan.data if failures else ():
+            await left_behind(run, part)
+        await clean(run)
         if not failures:
             await self._tidy(run)
         refused = Chapter.GATES if failures and failures[0].cause is Cause.REFUSED else None
         await run.enter(state, _because(failures), refused)
         return state.value
+
+
+_ON_DATA: Mapping[Kind, Callable[[Run, ServicePlan], Awaitable[Failure | None]]] = {
+    Kind.MIGRATE: partial(up_to_date, made=None),
+    Kind.REHEARSE: rehearsed,
+    Kind.RESTORE: restore,
+    Kind.DRILL: drill,
+}
+"""What is done with a service's database where no service moves."""
 
 
 def _gate_id(run: Run, gate: Gate) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from abreast.core.model import Service
+from abreast.core.secrets import looks_secret
 from abreast.deploy.ports import Ports
 
 
@@ -13,12 +14,14 @@ def surroundings(
 
     Raises UsageError that names every secret whose value is not at hand.
     """
-    secrets = ports.reveal(service)
-    revealed = {name: secret.reveal() for name, secret in secrets.items()}
+    revealed = {name: secret.reveal() for name, secret in ports.reveal(service).items()}
+    used = service.database
+    given = {used.variable: ports.database(service).address()} if used else {}
+    hidden = {*revealed, *(name for name, value in given.items() if looks_secret("", value))}
     told = {
         "ABREAST_SERVICE": service.name,
         "ABREAST_ENVIRONMENT": environment,
         "ABREAST_RELEASE": release,
         "ABREAST_COMMIT": commit,
     }
-    return {**service.env, **revealed, **told}, frozenset(revealed)
+    return {**given, **service.env, **revealed, **told}, frozenset(hidden)

@@ -13,7 +13,7 @@ from abreast.core.events import Event, What
 from abreast.core.model import Chapter, Plan
 from abreast.core.states import State
 
-OWN = (Chapter.BUILD, Chapter.STAGE, Chapter.CHECK)
+OWN = (Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.STAGE, Chapter.CHECK)
 COMMON = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
 _MOVES = frozenset({What.STARTED, What.RETRY, What.FINISHED, What.FAILED, What.STOPPED})
 _SIGNS = {What.STARTED: "…", What.FINISHED: "✓", What.FAILED: "✗", What.STOPPED: "-"}

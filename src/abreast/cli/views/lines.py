@@ -12,6 +12,7 @@ _WORDS = {
     What.STOPPED: "stopped",
     What.RETRY: "again",
     What.JUDGED: "",
+    What.MEASURED: "",
 }
 
 
@@ -22,6 +23,8 @@ def lines(event: Event) -> Iterator[str]:
     if event.state or event.chapter is None:
         state = f"{event.state}" if event.state else event.what.value
         yield f"{time}  {state}{': ' if event.text else ''}{event.text}".rstrip()
+        return
+    if event.what is What.MEASURED and not event.text:
         return
     text = event.text.replace("\n", f"\n{' ' * 10}")
     yield f"{time}  {who:<12} {event.chapter:<9} {_WORDS.get(event.what, event.what.value)} {text}".rstrip()

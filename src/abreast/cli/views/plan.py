@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from abreast.core.codec import dump
-from abreast.core.model import Action, Plan
+from abreast.core.model import Action, Breaking, Plan, ServicePlan
 from abreast.core.planner import order
 
 _SIGNS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
@@ -21,6 +21,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
+        yield from _of_data(part)
     if plan.gates:
         yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
         for gate in plan.gates:
@@ -31,6 +32,24 @@ def lines(plan: Plan) -> Iterator[str]:
     waves = order(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
+
+
+def _of_data(part: ServicePlan) -> Iterator[str]:
+    """Yield what would happen to the service's database."""
+    data = part.data
+    if data is None:
+        return
+    if data.command and part.service.database:
+        yield f"      database: backup, rehearsal, `{part.service.database.command}`"
+    for name in data.up:
+        yield f"      database: {name} is run, after a backup and a rehearsal"
+    for name in data.down:
+        yield f"      database: {name} is taken back when no user is on it any more, after a backup"
+    if data.restore:
+        yield f"      database: {data.restore} is put in its place"
+    blocks = " (it would be refused)" if data.breaking is Breaking.BLOCK else ""
+    for risk in data.risks:
+        yield f"      BREAKING{blocks}: {risk}"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -47,6 +66,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "commit": part.commit,
                 "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed],
                 "notes": list(part.notes),
+                "database": dump(part.data) if part.data else None,
             }
             for part in plan.services
         },

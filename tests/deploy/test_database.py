@@ -1,0 +1,281 @@
+"""A deployment with a database: backed up, rehearsed, migrated; and the way back. On SQLite and on PostgreSQL."""
+
+from pathlib import Path
+
+import pytest
+
+from project import Project, free_ports
+from shop import Shop, app
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
+    return Shop(project, request.param)
+
+
+def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(shop: Shop) -> None:
+    told = shop.deploy()
+    assert [line.split()[2] for line in told.splitlines() if "backend" in line and line.endswith("done")] == [
+        "build", "backup", "rehearse", "migrate", "stage", "check",
+    ]  # fmt: skip
+    assert shop.ask("SELECT id, filename FROM migrations") == [(1, "001_orders.sql")]
+    shop.fill()
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL DEFAULT 0;\n")
+    new = shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    assert "002_price.sql is run, after a backup and a rehearsal" in shop.run("plan").stdout
+    told = shop.deploy()
+    assert "rehearse  note + column orders.price: integer" in told.lower()
+    assert shop.project.served()["backend"] == new
+    newest = shop.backups()[0]
+    assert newest["rows"]["orders"] == 100
+    assert newest["release"] == "v1"
+    assert newest["verified"]
+    assert shop.leftovers() == []
+    shop.project.commit()
+    assert "migrate" not in shop.deploy(), "there is nothing to run"
+
+
+def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    before, rows, served = shop.schema(), shop.fingerprint(), shop.project.served()
+    shop.migration(
+        "002_note_needed.sql",
+        "CREATE TABLE better (id INTEGER PRIMARY KEY, product TEXT NOT NULL, note TEXT NOT NULL);\n"
+        "INSERT INTO better SELECT * FROM orders;\nDROP TABLE orders;\nALTER TABLE better RENAME TO orders;\n",
+    )
+    shop.project.commit()
+    told = shop.deploy(code=1)
+    assert "backend      rehearse  FAILED 002_note_needed.sql:" in told
+    assert (shop.schema(), shop.fingerprint(), shop.project.served()) == (before, rows, served)
+    assert shop.leftovers() == []
+
+
+def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    shop.project.config["services"]["backend"]["health"]["start"] = "1s"
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN prize INTEGER;\n")
+    before = shop.schema()
+    shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    told = shop.deploy(code=1)
+    assert "rehearse  FAILED on the migrated copy: " in told
+    assert shop.schema() == before
+
+
+def test_restore_brings_back_every_row(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    before = shop.fingerprint()
+    shop.run("db", "backup")
+    shop.ask("DROP TABLE orders")
+    told = shop.run("db", "restore", "--yes").stdout
+    assert "orders: not there now, 100 rows then" in told
+    assert shop.fingerprint() == before
+    assert shop.leftovers() == []
+    assert shop.project.served()["backend"] == shop.project.status()["services"]["backend"]["commit"]
+
+
+def test_the_drill_recovers_on_a_copy_and_measures(shop: Shop) -> None:
+    shop.project.config["environments"]["local"]["objectives"] = {"rto": "5m", "rpo": "1h"}
+    shop.project.commit()
+    shop.deploy()
+    shop.fill()
+    shop.run("db", "backup")
+    told = shop.run("db", "drill").stdout
+    assert "recovery time" in told
+    assert shop.leftovers() == []
+    shop.project.config["environments"]["local"]["objectives"] = {"rto": "1ms"}
+    shop.project.commit()
+    assert "the recovery time is" in shop.run("db", "drill", code=1).stdout
+
+
+# ── what must not be run ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"001_orders.sql": "CREATE TABLE orders (id integer);"}, "migrations/001_orders.sql was edited after it ran"),
+        ({"003_b.sql": "SELECT 1;"}, "migrations/between 001_orders.sql and 003_b.sql one is missing"),
+        ({"001_other.sql": "SELECT 1;"}, "migrations/001_orders.sql and 001_other.sql have the same number"),
+        ({"000_early.sql": "SELECT 1;"}, "migrations/000_early.sql comes before one that ran already"),
+        ({"002_b.down.sql": "SELECT 1;"}, "migrations/002_b.down.sql: there is no migration that it takes back"),
+        ({"second.sql": "SELECT 1;"}, "migrations/second.sql: not a name such as 001_name.sql"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_files_is_an_error_before_anything_runs(
+    project: Project, files: dict[str, str], told: str
+) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    before = shop.schema(), len(shop.backups()), project.served()
+    for name, text in files.items():
+        shop.migration(name, text)
+    project.commit()
+    assert told in shop.deploy(code=2)
+    assert told in shop.run("plan", code=2).stderr
+    assert (shop.schema(), len(shop.backups()), project.served()) == before
+
+
+def test_what_the_running_version_could_not_live_with_is_refused(shop: Shop) -> None:
+    shop.deploy()
+    shop.project.config["environments"]["local"]["breaking"] = "block"
+    shop.migration("002_note.sql", "ALTER TABLE orders DROP COLUMN note;\n-- irreversible: notes are gone\n")
+    before = shop.schema()
+    shop.project.commit()
+    assert (
+        "BREAKING (it would be refused): 002_note.sql:1: the column orders.note is dropped" in shop.run("plan").stdout
+    )
+    assert "the column orders.note is dropped: stop using it in this release" in shop.deploy(code=3)
+    assert shop.schema() == before
+    shop.project.config["environments"]["local"]["breaking"] = "warn"
+    shop.project.commit()
+    assert "BREAKING: 002_note.sql:1" in shop.deploy()
+    assert shop.schema() != before
+
+
+def test_a_contract_is_said_in_the_file(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    project.config["environments"]["local"]["breaking"] = "block"
+    text = "-- contract: no version reads notes since v1\n-- irreversible: they are gone\nALTER TABLE orders DROP COLUMN note;\n"
+    shop.migration("002_note.sql", text)
+    project.commit()
+    assert "BREAKING" not in shop.deploy()
+
+
+def test_where_breaking_blocks_each_migration_needs_its_way_back(project: Project) -> None:
+    shop = Shop(project)
+    project.config["environments"]["local"]["breaking"] = "block"
+    project.commit()
+    assert "migrations/001_orders.sql has no down step: write 001_orders.down.sql" in shop.deploy(code=2)
+    shop.migration("001_orders.down.sql", "DROP TABLE orders;\n")
+    project.commit()
+    shop.deploy()
+
+
+def test_the_database_of_another_environment_is_refused(project: Project, tmp_path: Path) -> None:
+    shop = Shop(project)
+    shop.variables["SHOP_DATABASE_URL"] = f"sqlite:///{tmp_path}/one.db"
+    local = project.config["environments"]["local"]
+    front, back = free_ports(2)
+    staging = {**local, "frontend": {"local": {"port": front}}, "backend": {"local": {"port": back}}}
+    project.config["environments"] = {"local": local, "staging": staging}
+    project.commit()
+    shop.deploy("--env", "staging")
+    told = shop.deploy("--env", "local", code=3)
+    assert "this database is that of shop/staging/backend, not of shop/local/backend" in told
+    shop.run("db", "backup", "--env", "local", code=3)
+    shop.run("down", "--env", "staging", "--yes")
+
+
+def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    shop.run("db", "backup")
+    if shop.engine == "sqlite":
+        shop.file.unlink()
+    else:
+        for table in ("orders", "migrations", "migrations_begun", "abreast_owner"):
+            shop.ask(f"DROP TABLE {table}")
+    shop.migration("002_more.sql", "CREATE TABLE more (id integer);")
+    shop.project.commit()
+    told = shop.deploy(code=1)
+    assert "the database of backend is empty, and was not when it was backed up last" in told
+    assert "next:   abreast db restore --env local --service backend" in told
+
+
+# ── the way back ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    first, before = shop.project.served(), shop.schema()
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.deploy()
+    count = len(shop.backups())
+    told = shop.run("rollback", "--reason", "no", "--yes").stdout
+    assert "002_price.sql is taken back when no user is on it any more" in told
+    assert shop.project.served() == first
+    assert [one for one in shop.schema() if "migrations" not in one[0]] == [
+        one for one in before if "migrations" not in one[0]
+    ]
+    assert shop.ask("SELECT filename FROM migrations") == [("001_orders.sql",)]
+    assert len(shop.backups()) == count + 1, "after a fresh backup"
+    assert shop.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("down", "why"),
+    [(None, "002_price.sql has no down step"),
+     ("ALTER TABLE orders DROP COLUMN price;", "the down step of 002_price.sql is not declared safe")],
+)  # fmt: skip
+def test_rollback_says_where_the_schema_stays(project: Project, down: str | None, why: str) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    first = project.served()
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    if down:
+        shop.migration("002_price.down.sql", down)
+    project.commit()
+    shop.deploy()
+    migrated = shop.schema()
+    assert f"the schema stays as it is: {why}" in shop.run("rollback", "--reason", "no", "--yes").stdout
+    assert (project.served(), shop.schema()) == (first, migrated)
+    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.deploy()
+
+
+def test_rollback_restores_the_data_where_that_is_asked_for(shop: Shop) -> None:
+    shop.deploy()
+    shop.fill()
+    first, before = shop.project.served(), shop.fingerprint()
+    shop.migration(
+        "002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\nUPDATE orders SET product = 'lost';\n"
+    )
+    shop.project.commit()
+    shop.deploy()
+    shop.fill(7)
+    told = shop.run("rollback", "--restore-data", "--reason", "no", "--yes").stdout
+    assert "orders: 107 rows now, 100 rows then" in told
+    assert "seconds since would be lost" in told
+    assert shop.project.served() == first
+    assert shop.fingerprint() == before
+    newest = shop.backups()[0]
+    assert (newest["rows"]["orders"], newest["verified"] != "") == (107, True), "a backup of the present state"
+    shop.run("db", "restore", newest["name"].rpartition("/")[2], "--yes")
+    assert shop.ask("SELECT count(*) FROM orders") == [(107,)]
+
+
+def test_nobody_is_asked_where_nobody_is(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    shop.run("db", "backup")
+    assert "nobody is here to ask" in shop.run("db", "restore", code=2).stderr
+
+
+@pytest.mark.parametrize(("down", "stays"), [("-- safe\nALTER TABLE orders DROP COLUMN price;", False), (None, True)])
+def test_a_failure_after_the_migration_takes_it_back_or_says_that_it_stays(
+    shop: Shop, down: str | None, *, stays: bool
+) -> None:
+    shop.deploy()
+    shop.fill()
+    before, first, rows = shop.schema(), shop.project.served(), shop.fingerprint()
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    if down:
+        shop.migration("002_price.down.sql", down)
+    shop.project.config["services"]["backend"]["health"]["start"] = "1s"
+    shop.project.commit(app_py=app('assert "rehearsal" in url'))  # healthy on the copy only
+    told = shop.deploy(code=1)
+    assert shop.project.served() == first
+    assert ("price" in str(shop.schema())) == stays
+    if stays:
+        assert "the schema stays as 002_price.sql left it: 002_price.sql has no down step" in told
+    else:
+        assert [one for one in shop.schema() if "migr" not in one[0]] == [one for one in before if "migr" not in one[0]]
+        assert shop.fingerprint() == rows
+    assert shop.leftovers() == []

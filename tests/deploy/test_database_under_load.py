@@ -1,0 +1,71 @@
+"""The old version serves, reads and writes while the new one's migration runs: no request fails, no row is lost."""
+
+import threading
+import time
+import urllib.request
+from itertools import count
+from typing import Self
+
+import pytest
+
+from project import Project
+from shop import FIRST, Shop, app
+
+ROWS = 20_000
+WRITES = 'db.execute("INSERT INTO hits (one) VALUES (1)"); db.commit()'
+
+
+class Users:
+    """Four of them, each of whose requests writes a row."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/health"
+        self.good, self.bad = count(), list[str]()
+        self.done = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._use) for _ in range(4)]
+
+    def _use(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with urllib.request.urlopen(self.url, timeout=20):
+                    self.done = next(self.good)
+            except OSError as error:
+                self.bad.append(str(error))
+
+    def __enter__(self) -> Self:
+        for one in self._threads:
+            one.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for one in self._threads:
+            one.join()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_no_request_fails_while_it_migrates(project: Project, engine: str) -> None:
+    shop = Shop(project, engine)
+    shop.migration("001_orders.sql", FIRST + "CREATE TABLE hits (one integer NOT NULL);\n")
+    first = project.commit(app_py=app(WRITES))
+    shop.deploy()
+    if engine == "sqlite":
+        shop.ask("PRAGMA journal_mode=WAL")
+    shop.fill(ROWS)
+    shop.migration(
+        "002_price.sql",
+        "ALTER TABLE orders ADD COLUMN price integer;\nUPDATE orders SET price = id;\n"
+        "CREATE INDEX by_price ON orders (price);\nALTER TABLE hits ADD COLUMN two integer NOT NULL DEFAULT 2;\n",
+    )
+    second = project.commit(app_py=app(f"{WRITES}; db.execute('SELECT two FROM hits LIMIT 1')"))
+    with Users(project.back) as users:
+        while users.done < 20:
+            time.sleep(0.01)
+        told = shop.deploy(code=None)
+        served = users.done
+    assert users.bad == [], (users.bad[:3], told)
+    assert served > 100
+    assert project.served()["backend"] == second != first
+    assert shop.ask("SELECT count(*) FROM orders WHERE price = id") == [(ROWS,)]
+    assert shop.ask("SELECT count(*) FROM hits")[0][0] > served, "each answer is a row"

@@ -1,0 +1,150 @@
+"""The commands for databases: status, list, migrate, rehearse, schedules; and what they never show."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from project import Project, eventually
+from shop import Shop
+
+
+def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    shop.fill(3)
+    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\nALTER TABLE orders DROP COLUMN note;\n")
+    project.commit()
+    told = shop.run("db", "status").stdout
+    assert "backend: sqlite 3." in told
+    assert "migrations: 1 ran, 001_orders.sql last" in told
+    assert "pending: 002_more.sql" in told
+    assert "BREAKING: 002_more.sql:2: the column orders.note is dropped" in told
+    assert "newest backup: local/backend/" in told
+    found = json.loads(shop.run("db", "status", "--json").stdout)["backend"]
+    assert (found["rows"]["orders"], found["pending"], found["owner"]) == (3, ["002_more.sql"], "shop/local/backend")
+    project.config["environments"]["local"]["objectives"] = {"rpo": "1ms"}
+    project.commit()
+    assert "FAULT: the newest good backup is" in shop.run("db", "status", code=1).stdout
+
+
+def test_migrate_without_a_deployment(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    served = project.served()
+    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    project.commit()
+    told = shop.run("db", "rehearse").stdout
+    assert "+ table more (id)" in told
+    assert "more" not in str(shop.schema())
+    told = shop.run("db", "migrate", "--yes").stdout
+    assert "migrate   done" in told
+    assert "more" in str(shop.schema())
+    assert project.served() == served
+    assert "nothing to do" in shop.run("db", "migrate", "--yes").stdout
+    assert shop.leftovers() == []
+    kinds = [one["kind"] for one in json.loads(shop.run("history", "--json").stdout)]
+    assert kinds == ["migrate", "rehearse", "deploy"]
+    assert json.loads(shop.run("status", "--json").stdout)["environments"]["local"]["release"] == "v1"
+
+
+def test_a_rehearsal_that_fails_touches_nothing(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    shop.fill(3)
+    shop.migration("002_once.sql", "CREATE UNIQUE INDEX once ON orders (note);\nUPDATE orders SET note = 'same';\n")
+    project.commit()
+    before = shop.schema()
+    assert "002_once.sql:2: UNIQUE constraint failed" in shop.run("db", "rehearse", code=1).stdout
+    assert shop.schema() == before
+    assert shop.leftovers() == []
+
+
+@pytest.mark.parametrize("arguments", [("backup",), ("list",), ("status",), ("drill",), ("migrate", "--yes")])
+def test_without_a_database_it_is_said(project: Project, arguments: tuple[str, ...]) -> None:
+    assert "no service has a database" in project.run("db", *arguments, code=2).stderr
+    shop = Shop(project)
+    told = shop.run("db", *arguments, "--service", "frontend", code=2).stderr
+    assert "frontend has no database" in told
+
+
+def test_what_must_not_be_restored_is_not(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    assert "there is no backup 'v7' of backend in local" in shop.run("db", "restore", "v7", "--yes", code=2).stderr
+    name = shop.backups()[0]["name"]
+    note = project.folder / ".abreast" / "backups" / f"{name}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "verified": ""}))
+    told = shop.run("db", "restore", name.rpartition("/")[2], "--yes", code=1).stderr
+    assert "was never verified" in told
+
+
+@pytest.mark.timeout(200)
+def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: Path) -> None:
+    shop = Shop(project)
+    project.config["backups"] = {
+        "schedule": "* * * * *",
+        "drill": "* * * * *",
+        "alert": f'echo "$ABREAST_ALERT" > {tmp_path}/alert',
+    }
+    project.config["environments"]["local"]["objectives"] = {"rto": "1ms"}
+    project.commit()
+    shop.deploy()
+    known = len(shop.backups())
+    variables = {**os.environ, **shop.variables}
+    running = [
+        subprocess.Popen(
+            project.command("db", verb, "--scheduled"), cwd=project.folder, env=variables,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for verb in ("backup", "drill")
+    ]  # fmt: skip
+    try:
+        eventually(lambda: len(shop.backups()) > known, 90)
+        eventually(lambda: (tmp_path / "alert").exists() and (tmp_path / "alert").read_text(), 90)
+    finally:
+        for one in running:
+            one.send_signal(signal.SIGINT)
+        for one in running:
+            one.wait(30)
+    assert "the drill failed" in (tmp_path / "alert").read_text()
+
+
+def test_the_password_of_a_database_appears_nowhere(project: Project) -> None:
+    shop = Shop(project, "postgresql")
+    said = [shop.deploy()]
+    shop.fill(3)
+    shop.migration("002_bad.sql", "ALTER TABLE orders ADD COLUMN price integer;\nSELECT 1 / 0;\n")
+    project.commit()
+    said.append(shop.deploy(code=1))
+    for arguments in (
+        ["db", "backup"],
+        ["db", "list"],
+        ["db", "status", "--json"],
+        ["db", "drill"],
+        ["plan", "--json"],
+    ):
+        done = shop.run(*arguments, code=None)
+        said.append(done.stdout + done.stderr)
+    shop.variables["SHOP_DATABASE_URL"] = shop.url.replace("@127.0.0.1", "@127.0.0.2:1,127.0.0.1")
+    done = shop.run("db", "status", code=None)
+    said.append(done.stdout + done.stderr)
+    for secret in ("pa55 w%rd", "pa55%20w"):
+        assert not any(secret in one for one in said), [one for one in said if secret in one]
+        found = subprocess.run(
+            ["grep", "-rlaF", secret, ".abreast"], cwd=project.folder, capture_output=True, text=True, check=False
+        )
+        assert found.stdout == ""
+
+
+def test_the_doctor_looks_at_databases(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    told = shop.run("doctor").stdout
+    assert "backend (database)  sqlite 3." in told
+    assert "its newest verified backup is 0.0 hours old" in told
+    shop.file.write_bytes(b"no database " * 1000)
+    assert "file is not a database" in shop.run("doctor", code=1).stdout

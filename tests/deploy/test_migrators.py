@@ -1,0 +1,188 @@
+"""Migrators of others: Alembic, Knex, dbmate; each with its own way to say what is pending, and back."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from npm import installed
+from project import Project
+from shop import Shop, app
+
+ALEMBIC_ENV = """
+import os
+from alembic import context
+from sqlalchemy import create_engine
+url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+with create_engine(url).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ALEMBIC_STEP = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "{number}", {before}
+def upgrade():
+    {up}
+def downgrade():
+    {down}
+"""
+
+
+def write(project: Project, **files: str) -> None:
+    for name, text in files.items():
+        file = project.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
+    made = Shop(project, request.param)
+    del project.config["services"]["backend"]["database"]["migrations"]
+    return made
+
+
+def test_alembic(shop: Shop) -> None:
+    project = shop.project
+    alembic = f"{Path(sys.executable).parent}/alembic"
+    project.config["services"]["backend"]["database"] |= {
+        "command": f"{alembic} upgrade head",
+        "status": f"{alembic} current --check-heads",
+        "down": f"{alembic} downgrade -1",
+    }
+    orders = 'op.create_table("orders", sa.Column("id", sa.Integer, primary_key=True), sa.Column("product", sa.Text), sa.Column("note", sa.Text))'
+    write(
+        project,
+        **{
+            "alembic.ini": "[alembic]\nscript_location = steps\npath_separator = os\n",
+            "steps/env.py": ALEMBIC_ENV,
+            "steps/versions/1.py": ALEMBIC_STEP.format(
+                number=1, before=None, up=orders, down='op.drop_table("orders")'
+            ),
+        },
+    )
+    project.commit()
+    assert "upgrade head`" in shop.run("plan").stdout
+    shop.deploy()
+    shop.fill(5)
+    first = project.status()["release"]
+    project.commit()
+    assert "current --check-heads`: there is nothing to do" in shop.deploy()
+    step = ALEMBIC_STEP.format(
+        number=2, before='"1"', up='op.add_column("orders", sa.Column("price", sa.Integer))',
+        down='op.drop_column("orders", "price")',
+    )  # fmt: skip
+    write(project, **{"steps/versions/2.py": step})
+    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    assert "rehearse  note + column orders.price: integer" in shop.deploy().lower()
+    assert "price" in str(shop.schema())
+    shop.run("rollback", "--reason", "no", "--yes")
+    assert "price" not in str(shop.schema())
+    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.deploy()
+    project.commit()
+    shop.deploy()
+    before = shop.schema()
+    assert "downgrade" not in shop.run("rollback", "--reason", "no", "--yes").stdout, "it brought nothing"
+    told = shop.run("rollback", "--to", first, "--reason", "no", "--yes").stdout
+    assert "the schema stays as it is: " in told
+    assert "may have run for several releases since" in told
+    assert shop.schema() == before
+
+
+def test_what_a_migrator_breaks_is_seen_in_the_rehearsal(shop: Shop) -> None:
+    project = shop.project
+    program = "import os, sys; sys.path.insert(0, '.'); import step"
+    connect = "import os, sqlite3\nurl = os.environ['DATABASE_URL']\n" + (
+        "db = sqlite3.connect(url.removeprefix('sqlite:///'))\n"
+        if shop.engine == "sqlite"
+        else "import psycopg\ndb = psycopg.connect(url)\n"
+    )
+    text = "db.execute('{}')\ndb.commit()\ndb.close()\n"
+    project.config["services"]["backend"]["database"]["command"] = f'{sys.executable} -c "{program}"'
+    create = "CREATE TABLE IF NOT EXISTS orders (id integer PRIMARY KEY, product text, note text)"
+    project.commit(step_py=connect + text.format(create))
+    shop.deploy()
+    shop.fill(3)
+    before = shop.schema()
+    project.config["environments"]["local"]["breaking"] = "block"
+    project.commit(step_py=connect + text.format("ALTER TABLE orders DROP COLUMN note"))
+    told = shop.deploy(code=1)
+    assert "BREAKING: the column orders.note is gone" in told
+    assert "rehearse  FAILED the running version could not live with it" in told
+    assert shop.schema() == before
+
+
+def test_a_migrator_that_could_not_be_led_to_a_copy_is_not_run(project: Project) -> None:
+    shop = Shop(project)
+    backend = project.config["services"]["backend"]
+    backend["database"] = {"url": "${SHOP_DATABASE_URL}", "command": "exit 7"}
+    backend["env"] = {"DATABASE_URL": "${ELSE_URL}"}
+    shop.variables["ELSE_URL"] = "sqlite:////somewhere/else.db"
+    project.commit()
+    told = shop.deploy(code=1)
+    assert "no variable of backend has the URL of its database" in told
+    backend["env"] = {}
+    project.commit()
+    assert "rehearse  FAILED `exit 7`: exit code 7" in shop.deploy(code=1)
+
+
+def test_knex(project: Project) -> None:
+    bin_ = installed("knex", "knex@3.1.0", "pg@8.16.3")
+    shop = Shop(project, "postgresql")
+    project.config["services"]["backend"]["database"] = {
+        "url": "${SHOP_DATABASE_URL}",
+        "command": "node_modules/.bin/knex migrate:latest",
+        "down": "node_modules/.bin/knex migrate:rollback",
+    }
+    project.config["services"]["backend"]["build"] = f"ln -s {bin_.parent} node_modules"
+    write(
+        project,
+        **{
+            "knexfile.js": "module.exports = {client: 'pg', connection: process.env.DATABASE_URL, migrations: {directory: './steps'}};\n",
+            "steps/001_orders.js": "exports.up = k => k.schema.createTable('orders', t => { t.integer('id').primary(); t.text('product'); t.text('note'); });\n"
+            "exports.down = k => k.schema.dropTable('orders');\n",
+        },
+    )
+    project.commit()
+    shop.deploy()
+    shop.fill(5)
+    write(
+        project,
+        **{
+            "steps/002_price.js": "exports.up = k => k.schema.alterTable('orders', t => t.integer('price'));\n"
+            "exports.down = k => k.schema.alterTable('orders', t => t.dropColumn('price'));\n"
+        },
+    )
+    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    assert "+ column orders.price: integer" in shop.deploy()
+    shop.run("rollback", "--reason", "no", "--yes")
+    assert "price" not in str(shop.schema())
+    assert shop.leftovers() == []
+
+
+def test_dbmate(project: Project) -> None:
+    bin_ = installed("dbmate", "dbmate@2.28.0")
+    shop = Shop(project)
+    mate = f"{bin_}/dbmate --no-dump-schema --migrations-dir steps"
+    project.config["services"]["backend"]["database"] = {
+        "url": "${SHOP_DATABASE_URL}",
+        "command": f"{mate} up",
+        "status": f"{mate} status --exit-code",
+    }
+    step = "-- migrate:up\n{}\n-- migrate:down\n"
+    write(
+        project, **{"steps/001_orders.sql": step.format("CREATE TABLE orders (id INTEGER PRIMARY KEY, product TEXT);")}
+    )
+    project.commit()
+    shop.deploy()
+    shop.fill(5)
+    project.commit()
+    assert "status --exit-code`: there is nothing to do" in shop.deploy()
+    write(project, **{"steps/002_price.sql": step.format("ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL;")})
+    before = shop.schema()
+    project.commit()
+    assert "rehearse  FAILED" in shop.deploy(code=1), "it fails on rows, and passes where there are none"
+    assert shop.schema() == before

@@ -1,0 +1,118 @@
+"""The project of tests with a database: SQLite's file, or a real PostgreSQL's."""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+import postgres
+from project import APP, HEALTHY, Project
+
+_HEALTH = """    url = os.environ["DATABASE_URL"]
+    if url.startswith("sqlite"):
+        import sqlite3
+        db = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)
+    else:
+        import psycopg
+        db = psycopg.connect(url)
+    try:
+        NEEDED
+        return 200, {}
+    except Exception as error:
+        print(error, flush=True)
+        return 503, {"error": str(error)}
+    finally:
+        db.close()
+"""
+FIRST = "CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL, note text);\n"
+
+
+def app(needed: str = 'db.execute("SELECT product FROM orders LIMIT 1")') -> str:
+    """Return an application that is healthy where it can do what it needs with its database."""
+    return APP.replace(HEALTHY, _HEALTH.replace("NEEDED", needed))
+
+
+class Shop:
+    """The project with a database and one migration, not yet deployed."""
+
+    def __init__(self, project: Project, engine: str = "sqlite") -> None:
+        self.project = project
+        self.engine = engine
+        self.url = postgres.database() if engine == "postgresql" else "sqlite:///shop.db"
+        backend = project.config["services"]["backend"]
+        backend["database"] = {"url": "${SHOP_DATABASE_URL}", "migrations": "migrations"}
+        backend["run"] = f"exec {sys.executable} app.py"
+        self.variables = {"SHOP_DATABASE_URL": self.url}
+        self.migration("001_orders.sql", FIRST)
+        project.commit(app_py=app())
+
+    @property
+    def file(self) -> Path:
+        """Where SQLite's file is."""
+        return self.project.folder / ".abreast" / "local" / "local" / "data" / "backend" / "shop.db"
+
+    def migration(self, name: str, text: str) -> None:
+        """Write a migration; it is committed with the next commit."""
+        (self.project.folder / "migrations").mkdir(exist_ok=True)
+        (self.project.folder / "migrations" / name).write_text(text)
+
+    def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command of abreast."""
+        return self.project.run(*arguments, code=code, variables=self.variables)
+
+    def deploy(self, *arguments: str, code: int | None = 0) -> str:
+        """Deploy, and return what was told."""
+        done = self.run("deploy", "--yes", *arguments, code=code)
+        return done.stdout + done.stderr
+
+    def connect(self) -> Any:  # noqa: ANN401 (a connection of either)
+        """Connect to the database as an application does."""
+        return sqlite3.connect(self.file, timeout=10) if self.engine == "sqlite" else psycopg.connect(self.url)
+
+    def ask(self, text: str) -> list[Any]:
+        """Ask the database, without abreast."""
+        with closing(self.connect()) as db:
+            found = db.execute(text)
+            rows = [tuple(row) for row in found.fetchall()] if found.description else []
+            db.commit()
+            return rows
+
+    def fill(self, rows: int = 100) -> None:
+        """Take some orders, without a note."""
+        first = self.ask("SELECT coalesce(max(id), 0) + 1 FROM orders")[0][0]
+        values = ", ".join(f"({number}, 'tea {number}')" for number in range(first, first + rows))
+        self.ask(f"INSERT INTO orders (id, product) VALUES {values}")
+
+    def fingerprint(self) -> str:
+        """Return a digest over all orders."""
+        return hashlib.sha256(repr(self.ask("SELECT * FROM orders ORDER BY id")).encode()).hexdigest()
+
+    def schema(self) -> list[Any]:
+        """Return what the database looks like."""
+        if self.engine == "sqlite":
+            return self.ask("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+        return self.ask(
+            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+            " WHERE table_schema = 'public' ORDER BY 1, 2"
+        )
+
+    def backups(self) -> list[dict[str, Any]]:
+        """Return the backups, newest first."""
+        found: list[dict[str, Any]] = json.loads(self.run("db", "list", "--json").stdout)
+        return found
+
+    def leftovers(self) -> list[str]:
+        """Return copies of the database that are still there, but for what a restore put aside."""
+        if self.engine == "sqlite":
+            names = [path.name for path in self.file.parent.iterdir()]
+            return [name for name in names if name.startswith(".") and "lock" not in name]
+        name = self.url.rpartition("/")[2]
+        with psycopg.connect(postgres.server()) as db:
+            known = [one for (one,) in db.execute("SELECT datname FROM pg_database") if one.startswith(f"{name}_")]
+        return [one for one in known if "_before_" not in one]
