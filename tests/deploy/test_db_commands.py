@@ -6,10 +6,16 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from project import Project, eventually
 from shop import Shop
+
+TEN_MEGABYTES = (
+    "INSERT INTO orders (product) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+    " SELECT hex(randomblob(500)) FROM n"
+)
 
 
 def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(project: Project) -> None:
@@ -80,6 +86,69 @@ def test_what_must_not_be_restored_is_not(project: Project) -> None:
     note.write_text(json.dumps({**json.loads(note.read_text()), "verified": ""}))
     told = shop.run("db", "restore", name.rpartition("/")[2], "--yes", code=1).stderr
     assert "was never verified" in told
+
+
+@pytest.mark.parametrize("harm", ["cut off", "no room"])
+def test_a_restore_that_fails_leaves_what_was(project: Project, harm: str) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    shop.ask(TEN_MEGABYTES)
+    shop.run("db", "backup")
+    shop.fill(10)
+    before = shop.fingerprint()
+    name = shop.backups()[0]["name"]
+    sealed = project.folder / ".abreast" / "backups" / f"{name}.dump.zst.age"
+    if harm == "cut off":
+        sealed.write_bytes(sealed.read_bytes()[:-500])
+        told = shop.run("db", "restore", name.rpartition("/")[2], "--yes", code=1).stdout
+        assert "was cut off or changed" in told
+    else:
+        told = limited(shop, 3000, "db", "restore", name.rpartition("/")[2], "--yes")
+        assert "room on the disk" in told
+    assert shop.fingerprint() == before
+    assert shop.leftovers() == []
+
+
+def test_without_room_for_the_copy_nothing_is_migrated(project: Project) -> None:
+    shop = Shop(project)
+    shop.deploy()
+    shop.ask(TEN_MEGABYTES)
+    before = shop.schema()
+    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    project.commit()
+    assert "backup    FAILED" in limited(shop, 3000, "deploy", "--yes")
+    assert shop.schema() == before
+    assert shop.leftovers() == []
+    shop.deploy()
+
+
+def limited(shop: Shop, blocks: int, *arguments: str) -> str:
+    """Run a command that may write no file larger than so many kB, and that fails; returns what it told."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *shop.project.command(*arguments)],
+        cwd=shop.project.folder, env={**os.environ, **shop.variables}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: Project) -> None:
+    shop = Shop(project)
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    shop.variables["API_TOKEN"] = "xq7-sentinel-of-a-backup"
+    project.commit()
+    shop.deploy()
+    backups = project.folder / ".abreast" / "backups"
+    sealed = (backups / f"{shop.backups()[0]['name']}.about.age").read_bytes()
+    key = pyrage.x25519.Identity.from_str((project.folder / ".abreast" / "backup.key").read_text().splitlines()[1])
+    around = json.loads(pyrage.decrypt(sealed, [key]))
+    assert around["variables"]["backend"] == {"API_TOKEN": "xq7-sentinel-of-a-backup"}
+    assert around["abreast.yml"] == (project.folder / "abreast.yml").read_text()
+    found = subprocess.run(
+        ["grep", "-rlF", "xq7-sentinel", ".abreast"], cwd=project.folder, capture_output=True, check=False
+    )
+    assert found.stdout == b""
 
 
 @pytest.mark.timeout(200)

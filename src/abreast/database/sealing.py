@@ -146,7 +146,7 @@ class Sealer:
         def away(source: IO[bytes]) -> None:
             with _compressed(source) as plain, into.open("wb") as file:
                 while chunk := plain.read(CHUNK):
-                    file.write(chunk)
+                    _write(file, chunk, into)
 
         into.touch(mode=0o600)
         end = _Piped(away)
@@ -156,6 +156,13 @@ class Sealer:
         end.result()
         if digest and f"sha256:{stream.digest.hexdigest()}" != digest:
             raise DatabaseError(f"the backup {path} is not what was put there", need="its bytes as they were")
+
+
+def _write(file: IO[bytes], chunk: bytes, path: Path) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise DatabaseError(f"{path} could not be written: {error.strerror}", need="room on the disk") from error
 
 
 class _Piped:

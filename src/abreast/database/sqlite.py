@@ -92,8 +92,8 @@ class SqliteDatabase(Database):
 
     def dump(self, into: IO[bytes]) -> Contents:
         """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
+        self._forget_dumps()
         copy = self._sibling(f"dump-{os.getpid()}")
-        _remove(copy)
         if not self.exists():
             with self._open(write=True):
                 pass  # the first migration makes what is in it
@@ -114,6 +114,14 @@ class SqliteDatabase(Database):
         finally:
             _remove(copy)
         return contents
+
+    def _forget_dumps(self) -> None:
+        """Take away the copies of processes that are gone; another's, that is at work, stays."""
+        prefix = self._sibling("dump-").name
+        for left in self._file.parent.glob(f"{prefix}*"):
+            process = left.name.removeprefix(prefix).partition("-")[0]
+            if process == str(os.getpid()) or not Path(f"/proc/{process}").exists():
+                left.unlink(missing_ok=True)
 
     def restore(self, dump: Path) -> None:
         """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""

@@ -132,9 +132,12 @@ async def run_pending(run: Run, part: ServicePlan, database: Database, chapter: 
     def say(text: str) -> None:
         asyncio.run_coroutine_threadsafe(tell(run, part, chapter, text), loop).result()
 
-    for ran in await asyncio.to_thread(lambda: list(_files(run.ports, part, used, database, say))):
-        locks = f"; locks: {', '.join(ran.locks)}" if ran.locks and chapter is Chapter.REHEARSE else ""
-        await tell(run, part, chapter, f"{ran.name}: {ran.seconds:.3f} s{locks}")
+    def work() -> None:
+        for ran in _files(run.ports, part, used, database, say):
+            locks = f"; locks: {', '.join(ran.locks)}" if ran.locks and chapter is Chapter.REHEARSE else ""
+            say(f"{ran.name}: {ran.seconds:.3f} s{locks}")
+
+    await asyncio.to_thread(work)
 
 
 def _files(
