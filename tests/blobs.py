@@ -25,7 +25,7 @@ def azure(folder: Path, container: str) -> Iterator[str]:
     program = [str(_azurite()), "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck"]
     running = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: _create(port, container) in {201, 409})
+        eventually(lambda: _create(port, container) in {201, 409}, 120)
         yield f"http://127.0.0.1:{port}"
     finally:
         running.terminate()

@@ -227,8 +227,14 @@ def test_a_lock_is_waited_for_and_tried_again(subject: Subject) -> None:
         assert "price" not in subject.database.tables()["orders"].columns or isinstance(
             subject.database, SqliteDatabase
         )
-        threading.Timer(0.3, db.rollback).start() if isinstance(subject.database, PostgresDatabase) else db.rollback()
+        letting_go = threading.Timer(
+            0.3, db.rollback if isinstance(subject.database, PostgresDatabase) else lambda: None
+        )
+        if isinstance(subject.database, SqliteDatabase):  # a connection belongs to its thread
+            db.rollback()
+        letting_go.start()
         subject.database.run(price, Limits(lock=0.2, tries=10), told.append)
+        letting_go.join()
     assert "price" in subject.database.tables()["orders"].columns
 
 

@@ -44,6 +44,7 @@ def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
     return made
 
 
+@pytest.mark.timeout(280)
 def test_alembic(shop: Shop) -> None:
     project = shop.project
     alembic = f"{Path(sys.executable).parent}/alembic"
