@@ -69,7 +69,7 @@ def run() -> str:
     return f"""## Backups
 
 A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as SQLite's file. Medians of {RUNS} runs in turn; all on one disk and {os.cpu_count()}
-cores, both with zstd's level 3 and age to one recipient. Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB.
+cores, both with zstd's level 3 (abreast with its quickest strategy and a worker a core) and age to one recipient. Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB.
 
 {lite}
 
