@@ -20,7 +20,7 @@ from abreast.demo.versions import STEPS, write_version
 from project import free_ports
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_the_whole_story_under_load(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     done = subprocess.run(

@@ -261,7 +261,7 @@ def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: Project) -> 
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
     deploying = project.start("deploy", "--yes")
-    eventually(lambda: project.latest()["chapter"] == "watch")
+    eventually(lambda: project.latest()["chapter"] == "watch", 90)
     deploying.send_signal(signal.SIGINT)
     output, _ = deploying.communicate(timeout=60)
     assert deploying.returncode == 1, output
