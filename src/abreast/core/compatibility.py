@@ -12,7 +12,7 @@ from typing import Any
 
 from abreast.core import unparsed
 from abreast.core.migrations import Migration
-from abreast.core.scene import BESIDE, LATER, Found, Scene, waits
+from abreast.core.scene import BESIDE, LATER, Found, Scene, remedy_of_index, waits
 from abreast.core.statements import DIALECTS, split
 from abreast.core.tables import Column, Table, Tables, breaking
 
@@ -120,13 +120,18 @@ def _put_back(statements: Sequence[Any], scene: Scene) -> dict[str, dict[str, Co
 def _looked_at(one: Any, text: str, scene: Scene, back: Mapping[str, object]) -> Iterator[Found]:  # noqa: ANN401
     from sqlglot import exp  # noqa: PLC0415
 
-    if one is None or isinstance(one, exp.Command | exp.Alias):
+    if one is not None:
+        for below in one.find_all(exp.CTE):
+            yield from _judged(below.this, scene, back)
+    if type(one).__name__ in _KNOWN:
+        yield from _judged(one, scene, back)
+    else:
         yield from unparsed.judged(text, scene)
-        return
-    for kind, look in _LOOKS.items():
-        if isinstance(one, getattr(exp, kind)):
-            yield from look(one, scene, back)
-            return
+
+
+def _judged(one: Any, scene: Scene, back: Mapping[str, object]) -> Iterator[Found]:  # noqa: ANN401
+    if look := _LOOKS.get(type(one).__name__):
+        yield from look(one, scene, back)
 
 
 # ── statements ─────────────────────────────────────────────────────────────────────────────────
@@ -138,8 +143,7 @@ def _create(one: Any, scene: Scene, _: Mapping[str, object]) -> Iterator[Found]:
     elif one.kind == "INDEX":
         table = _name(one.this.args.get("table"))
         if scene.large(table) and not one.args.get("concurrently"):
-            remedy = "CREATE INDEX CONCURRENTLY, in a file with -- no-transaction"
-            yield waits(scene, f"an index on {table}", table, remedy)
+            yield waits(scene, f"an index on {table}", table, remedy_of_index(scene))
 
 
 def _drop(one: Any, scene: Scene, back: Mapping[str, object]) -> Iterator[Found]:  # noqa: ANN401
@@ -284,6 +288,12 @@ def _insert(one: Any, scene: Scene, _: Mapping[str, object]) -> Iterator[Found]:
             yield waits(scene, f"every row of {table} is copied", table, "copy it in parts, outside of the migration")
 
 
+def _merge(one: Any, scene: Scene, _: Mapping[str, object]) -> Iterator[Found]:  # noqa: ANN401
+    table = _name(one.this)
+    if scene.used(table) and any(when.args["then"].name.upper() == "DELETE" for when in one.args["whens"].expressions):
+        yield f"rows of {table} are taken away", LATER, False
+
+
 def _revoke(one: Any, _: Scene, __: Mapping[str, object]) -> Iterator[Found]:  # noqa: ANN401
     yield f"a right is taken away on {_name(one.args.get('securable'))}", LATER, False
 
@@ -296,8 +306,20 @@ _LOOKS: Mapping[str, Callable[[Any, Scene, Mapping[str, object]], Iterator[Found
     "Delete": _delete,
     "Update": _update,
     "Insert": _insert,
+    "Merge": _merge,
     "Revoke": _revoke,
 }
+
+
+_HARMLESS = frozenset(
+    {
+        "Analyze", "Attach", "Comment", "Commit", "Copy", "Detach", "Except", "Grant", "Intersect", "Pragma",
+        "Rollback", "Select", "Semicolon", "Set", "Subquery", "Transaction", "Union", "Values",
+    }
+)  # fmt: skip
+"""Statements that take nothing away."""
+_KNOWN = frozenset({*_LOOKS, *_HARMLESS})
+"""What the parser understands; of all else it has the words only."""
 
 
 # ── names ──────────────────────────────────────────────────────────────────────────────────────

@@ -42,3 +42,10 @@ def waits(scene: Scene, what: str, table: str, remedy: str) -> Found:
     """Return that something makes others wait for a table."""
     locked = "all writers" if scene.engine == "sqlite" else "who uses it"
     return f"{what} makes {locked} wait for {scene.rows.get(table, 0)} rows", remedy, True
+
+
+def remedy_of_index(scene: Scene) -> str:
+    """Return how an index is made without making others wait."""
+    if scene.engine == "sqlite":
+        return "make it when few write: `abreast db migrate` at night"
+    return "CREATE INDEX CONCURRENTLY, in a file with -- no-transaction"

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from abreast.core.scene import BESIDE, LARGE, LATER, Found, Scene, waits
+from abreast.core.scene import BESIDE, LARGE, LATER, Found, Scene, remedy_of_index, waits
 from abreast.core.statements import words
 
 _HARMLESS = (
-    ("CREATE",), ("COMMENT",), ("SET",), ("RESET",), ("GRANT",), ("ANALYZE",), ("SELECT",), ("PRAGMA",), ("BEGIN",),
-    ("COMMIT",), ("START",), ("SAVEPOINT",), ("RELEASE",), ("EXPLAIN",), ("NOTIFY",), ("SECURITY",),
+    ("CREATE",), ("REPLACE",), ("COMMENT",), ("SET",), ("RESET",), ("GRANT",), ("ANALYZE",), ("SELECT",), ("PRAGMA",),
+    ("BEGIN",), ("COMMIT",), ("START",), ("SAVEPOINT",), ("RELEASE",), ("EXPLAIN",), ("NOTIFY",), ("SECURITY",),
     ("DROP", "POLICY"), ("DROP", "RULE"), ("DROP", "STATISTICS"), ("ALTER", "DEFAULT"), ("ALTER", "SYSTEM"),
     ("ALTER", "EXTENSION"), ("ALTER", "STATISTICS"), ("ALTER", "POLICY"), ("ALTER", "INDEX"), ("ALTER", "TRIGGER"),
     ("ALTER", "ROLE"), ("REFRESH", "MATERIALIZED", "VIEW", "CONCURRENTLY"), ("REINDEX",),
@@ -32,6 +32,10 @@ def judged(text: str, scene: Scene) -> Iterator[Found]:
         yield "who reads the view waits", "REFRESH MATERIALIZED VIEW CONCURRENTLY", True
     elif said[:1] == ("REINDEX",) and "CONCURRENTLY" not in said and scene.engine == "postgresql":
         yield "who uses the table waits", "REINDEX … CONCURRENTLY", True
+    elif said[:1] == ("CREATE",) and "INDEX" in said[:3]:
+        yield from _index(said, scene)
+    elif said[:3] == ("ALTER", "TABLE", "ALL"):
+        yield "every table of a place is moved", "do it outside of the migration", True
     elif said[:2] == ("ALTER", "TABLE"):
         yield from _table_words(said, scene)
     elif said[:2] in {("ALTER", "SEQUENCE"), ("ALTER", "TYPE"), ("ALTER", "VIEW"), ("ALTER", "FUNCTION")}:
@@ -44,14 +48,25 @@ def judged(text: str, scene: Scene) -> Iterator[Found]:
 
 
 def _table_words(said: Sequence[str], scene: Scene) -> Iterator[Found]:
-    rest = [word for word in said[2:] if word not in {"IF", "EXISTS", "ONLY"}]
-    while rest[1:2] == ["."]:
-        rest = rest[2:]
-    table = rest[0].strip('"').casefold() if rest else ""
+    table, rest = _table(said[2:])
     if not scene.used(table):
         return
-    for action in _actions(rest[1:]):
+    for action in _actions(rest):
         yield from _action(action, table, scene)
+
+
+def _index(said: Sequence[str], scene: Scene) -> Iterator[Found]:
+    table, _ = _table(said[said.index("ON") + 1 :]) if "ON" in said else ("", ())
+    if scene.large(table) and "CONCURRENTLY" not in said:
+        yield waits(scene, f"an index on {table}", table, remedy_of_index(scene))
+
+
+def _table(said: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the table that words begin with, without its schema, and what follows."""
+    rest = [word for word in said if word not in {"IF", "EXISTS", "ONLY"}]
+    while rest[1:2] == ["."]:
+        rest = rest[2:]
+    return (rest[0].strip('"').casefold() if rest else ""), rest[1:]
 
 
 def _actions(said: Sequence[str]) -> Iterator[list[str]]:
