@@ -30,9 +30,9 @@ OURS = """
 import json, resource, sys, time
 from pathlib import Path
 from abreast.core.backups import Backup
-from abreast.database.postgres import PostgresDatabase
+from abreast.database.postgres.database import PostgresDatabase
 from abreast.database.sealing import Keys
-from abreast.database.sqlite import SqliteDatabase
+from abreast.database.sqlite.database import SqliteDatabase
 from abreast.database.vault import SealedVault
 url, home = sys.argv[1], Path(sys.argv[2])
 database = PostgresDatabase(url) if url.startswith("postgresql") else SqliteDatabase(url, home)

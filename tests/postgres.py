@@ -99,9 +99,9 @@ def role(*rights: str) -> str:
     return name
 
 
-def database(owner: str = "postgres", at: str = "") -> str:
+def database(owner: str = "postgres", at: str = "", more: str = "") -> str:
     """Return the URL of a new, empty database, as its owner has it."""
     name, url = f"shop{next(_NUMBERS)}", at or server()
     with psycopg.connect(url, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} OWNER {owner}".encode())
+        db.execute(f"CREATE DATABASE {name} OWNER {owner} {more}".encode())
     return url.replace("//postgres:", f"//{owner}:").rpartition("/")[0] + f"/{name}"

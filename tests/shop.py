@@ -109,10 +109,11 @@ class Shop:
 
     def leftovers(self) -> list[str]:
         """Return copies of the database that are still there, but for what a restore put aside."""
+        work = [str(path) for path in (self.project.folder / ".abreast" / "work").rglob("*") if path.is_file()]
         if self.engine == "sqlite":
             names = [path.name for path in self.file.parent.iterdir()]
-            return [name for name in names if name.startswith(".") and "lock" not in name]
+            return [name for name in names if name.startswith(".") and "lock" not in name] + work
         name = self.url.rpartition("/")[2]
         with psycopg.connect(postgres.server()) as db:
             known = [one for (one,) in db.execute("SELECT datname FROM pg_database") if one.startswith(f"{name}_")]
-        return [one for one in known if "_before_" not in one]
+        return [one for one in known if "_before_" not in one] + work

@@ -26,9 +26,9 @@ from abreast.core.gates import Scan
 from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, around
 from abreast.database.interface import Database, Vault
-from abreast.database.postgres import SCHEMES, PostgresDatabase
+from abreast.database.postgres.database import SCHEMES, PostgresDatabase
 from abreast.database.sealing import Keys
-from abreast.database.sqlite import SqliteDatabase
+from abreast.database.sqlite.database import SqliteDatabase
 from abreast.database.vault import SealedVault
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports, Retention

@@ -20,9 +20,10 @@ import postgres
 from abreast.core import migrations
 from abreast.core.errors import DatabaseError
 from abreast.core.migrations import Migration
+from abreast.database.engine import Engine
 from abreast.database.interface import Database, Limits
-from abreast.database.postgres import PostgresDatabase
-from abreast.database.sqlite import SqliteDatabase
+from abreast.database.postgres.database import PostgresDatabase
+from abreast.database.sqlite.database import SqliteDatabase
 
 LIMITS = Limits(statement=20, lock=0.2, tries=3)
 
@@ -63,6 +64,7 @@ ORDERS = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY, prod
 
 
 def run(database: Database, *all_: Migration) -> None:
+    database.prepare(all_)
     for one in all_:
         database.run(one, LIMITS, lambda _: None)
 
@@ -93,12 +95,38 @@ def test_all_of_a_file_or_nothing(subject: Subject) -> None:
 
 
 def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> None:
-    subject.ask("CREATE TABLE migrations (id integer PRIMARY KEY, filename text NOT NULL, executed_at text)")
-    subject.ask("INSERT INTO migrations VALUES (7, '001_orders', '2020-01-01')")
+    key = {"sqlite": "integer", "postgresql": "serial"}[subject.database.engine]
+    subject.ask(
+        f"CREATE TABLE migrations (id {key} PRIMARY KEY, filename text NOT NULL, executed_at timestamp NOT NULL)"
+    )
+    subject.ask("INSERT INTO migrations (filename, executed_at) VALUES ('001_orders', '2020-01-01')")
     subject.ask("CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL)")
     (known,) = subject.database.applied()
     assert migrations.course([ORDERS], [known]).pending == ()
     assert known.checksum == ""
+    price = of("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;")
+    subject.database.prepare([ORDERS, price])
+    subject.database.run(price, LIMITS, lambda _: None)
+    edited = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY);\n")
+    ran = subject.database.applied()
+    assert [(one.name, bool(one.at)) for one in ran] == [("001_orders", True), ("002_price.sql", True)]
+    assert migrations.course([ORDERS, price], ran).faults == ()
+    (fault,) = migrations.course([edited, price], ran).faults
+    assert "001_orders.sql was edited after it ran" in fault
+
+
+@pytest.mark.parametrize("end", ["COMMIT; BEGIN", "ROLLBACK", "END TRANSACTION", "ABORT"])
+def test_a_file_that_ends_its_transaction_itself_is_not_begun(subject: Subject, end: str) -> None:
+    run(subject.database, ORDERS)
+    file = of("002_two.sql", f"CREATE TABLE a (id integer);\n-- COMMIT;\n{end};\nCREATE TABLE b (id integer);\n")
+    with pytest.raises(
+        DatabaseError, match=rf"002_two\.sql:3: {end.partition(' ')[0].strip(';')} ends its transaction"
+    ):
+        run(subject.database, file)
+    assert list(subject.database.tables()) == ["orders"]
+    back = of("002_two.sql", "CREATE TABLE a (id integer);\nSAVEPOINT s;\nROLLBACK TO s;\nRELEASE s;\n")
+    run(subject.database, back)
+    assert sorted(subject.database.tables()) == ["a", "orders"]
 
 
 def test_a_table_of_another_form_is_not_touched(subject: Subject) -> None:
@@ -203,8 +231,7 @@ def test_copies_are_made_of_copies(subject: Subject, tmp_path: Path) -> None:
 
 
 def test_two_runs_cannot_meet(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("abreast.database.sqlite.PATIENCE", 0.2)
-    monkeypatch.setattr("abreast.database.postgres.PATIENCE", 0.2)
+    monkeypatch.setattr(Engine, "patience", 0.2)
     with (
         subject.database.alone(),
         pytest.raises(DatabaseError, match=r"another migration of .* is under way"),
@@ -363,6 +390,99 @@ def test_a_role_that_may_make_no_databases_needs_a_place_for_copies(tmp_path: Pa
     copy.restore(file)
     assert copy.check().rows == contents.rows
     copy.drop()
+
+
+def test_a_server_for_copies_needs_none_of_the_roles(tmp_path: Path) -> None:
+    database = PostgresDatabase(postgres.database(postgres.role()), scratch=postgres.newer())
+    reader = postgres.role()
+    run(database, ORDERS, of("002_right.sql", f"GRANT SELECT ON orders TO {reader};"))
+    file, contents = dumped(database, tmp_path)
+    copy = database.beside("copy")
+    assert copy.address().startswith(postgres.newer().removesuffix("/postgres"))
+    copy.restore(file)
+    assert copy.check().rows == contents.rows
+    copy.drop()
+
+
+def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path: Path) -> None:
+    owner, reader = postgres.role(), postgres.role()
+    url = postgres.database(owner, more="TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'")
+    name = url.rpartition("/")[2]
+    database = PostgresDatabase(postgres.server().rpartition("/")[0] + f"/{name}")
+    said = [
+        f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {name} TO {reader} WITH GRANT OPTION",
+        f"ALTER DATABASE {name} CONNECTION LIMIT 7",
+        f"""ALTER DATABASE {name} SET search_path TO "$user", public, 'it''s'""",
+        f"ALTER DATABASE {name} SET app.greeting TO 'it''s \"tea\"'",
+        f"ALTER ROLE {reader} IN DATABASE {name} SET statement_timeout TO '3s'",
+    ]
+
+    def looks() -> list[Any]:
+        with psycopg.connect(postgres.server(), autocommit=True) as db:
+            return db.execute(
+                "SELECT pg_get_userbyid(datdba), datlocprovider, daticulocale, datconnlimit, array(SELECT unnest(datacl)::text ORDER BY 1),"
+                " array(SELECT setrole::regrole::text || setconfig::text FROM pg_db_role_setting"
+                " WHERE setdatabase = d.oid ORDER BY 1) FROM pg_database d WHERE datname = %s",
+                (name,),
+            ).fetchall()
+
+    with psycopg.connect(postgres.server(), autocommit=True) as db:
+        for text in said:
+            db.execute(text.encode())
+    run(database, ORDERS)
+    before = looks()
+    assert before[0][:4] == (owner, "i", "de-AT", 7)
+    file, _ = dumped(database, tmp_path)
+    copy = database.beside("restored", here=True)
+    copy.restore(file)
+    kept = database.replace_by(copy, "before")
+    assert looks() == before
+    assert kept == f"{name}_before"
+    assert list(database.tables()) == ["orders"]
+
+
+def test_a_database_that_is_locked_for_long_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "patience", 0.3)
+    database = SqliteDatabase("sqlite:///shop.db", tmp_path)
+    run(database, ORDERS)
+    file, _ = dumped(database, tmp_path)
+    copy = database.beside("restored", here=True)
+    copy.restore(file)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as held:
+        held.execute("INSERT INTO orders VALUES (1, 'tea')")
+        with pytest.raises(DatabaseError, match="the database is locked"):
+            database.replace_by(copy, "before")
+        held.commit()
+    assert database.contents().rows["orders"] == 1
+    assert database.replace_by(copy, "before") == ""
+    assert database.contents().rows["orders"] == 0
+
+
+def test_a_virtual_table_whose_module_is_missing_is_in_nobodys_way(tmp_path: Path) -> None:
+    database = SqliteDatabase("sqlite:///shop.db", tmp_path)
+    run(database, ORDERS)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        db.execute("PRAGMA writable_schema=ON")
+        db.execute(
+            "INSERT INTO sqlite_master VALUES ('table', 'near', 'near', 0, 'CREATE VIRTUAL TABLE near USING nowhere (a)')"
+        )
+        db.commit()
+    assert list(database.tables()) == ["orders"]
+    _, contents = dumped(database, tmp_path)
+    assert contents.rows["orders"] == 0
+
+
+def test_a_database_that_is_not_there_yet_holds_nothing_and_is_not_made(tmp_path: Path) -> None:
+    database = SqliteDatabase("sqlite:///data/shop.db", tmp_path)
+    assert (database.contents().rows, database.tables(), database.applied(), database.owner()) == ({}, {}, (), "")
+    file, contents = dumped(database, tmp_path)
+    assert not database.exists()
+    copy = database.beside("copy")
+    copy.restore(file)
+    assert copy.check().rows == contents.rows == {}
 
 
 def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> None:

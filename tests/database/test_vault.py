@@ -5,8 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
@@ -226,6 +229,79 @@ def test_what_a_live_release_could_need_stays() -> None:
     all_ = [days(number, verified=True) for number in range(10)]
     gone = {one.release for one in going(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
     assert gone == {f"v{number}" for number in (0, 1, 2, 4, 5, 6, 7)}
+
+
+def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, key: Path) -> None:
+    there = vault(file, key)
+    saved, _ = there.save(backup(), write, {})
+    there.note(saved.proven(AT))
+    store = tmp_path / "store" / "production" / "backend"
+    old, young = ("20260101T000000000Z-v1", "20261120T000000000Z-v2")
+    for name_, at in ((old, 1767225600), (young, 1795219200)):
+        for ending in (".dump.zst.age", ".about.age", ".dump.zst.age#1"):
+            left = store / f"{name_}{ending}"
+            left.write_bytes(b"sealed")
+            os.utime(left, (at, at))
+    (store / "README").write_text("not ours")
+    os.utime(store / "README", (1767225600, 1767225600))
+    before = sorted(path.name for path in store.iterdir())
+    assert there.tidy("production", "backend", set(), "2026-11-21T12:00:00Z") == 0
+    assert sorted(path.name for path in store.iterdir()) == [one for one in before if not one.startswith(old)]
+    there.fetch(saved, tmp_path / "out")
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A store that breaks off in the middle of what it sends, and does not answer after that."""
+
+    class Answers(BaseHTTPRequestHandler):
+        objects: ClassVar[dict[str, bytes]] = {}
+
+        def do_PUT(self) -> None:
+            self.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(200, b"", len(b""))
+
+        def do_GET(self) -> None:
+            found = self.objects[self.path]
+            whole = not self.path.endswith(".dump.zst.age")
+            if self.headers.get("Range"):
+                self._answer(403, b"", 0)
+            else:
+                self._answer(200, found if whole else found[: len(found) // 2], len(found))
+                self.close_connection = True
+
+        def _answer(self, status: int, content: bytes, length: int) -> None:
+            self.send_response(status)
+            for name_, value in (("Content-Length", str(length)), ("ETag", '"1"')):
+                self.send_header(name_, value)
+            self.send_header("Last-Modified", "Sat, 21 Nov 2026 01:02:03 GMT")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    for name_, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret-key",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name_, value)
+    yield "s3://releases"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_a_store_that_breaks_off_is_told_as_that_and_not_as_a_changed_backup(
+    breaking: str, tmp_path: Path, key: Path
+) -> None:
+    there = vault(breaking, key)
+    saved, _ = there.save(backup(), write, {})
+    with pytest.raises(DatabaseError, match="the store of backups s3://releases could not be used"):
+        there.fetch(saved, tmp_path / "out")
 
 
 def test_the_one_that_is_meant(file: str, key: Path) -> None:

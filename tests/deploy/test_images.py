@@ -2,7 +2,11 @@
 
 import json
 import shutil
+import sqlite3
+import sys
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +78,18 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: Clouds, regi
     assert kept(world.project).pinned != found.pinned
     world.project.run("rollback", "--yes", "--reason", "no", variables=world.variables)
     assert (kept(world.project), world.served["backend"]) == (found, first)
+
+
+def test_a_command_migrates_with_the_image_that_was_built(world: Clouds, tmp_path: Path) -> None:
+    make = "import os, sqlite3; sqlite3.connect(os.environ['DATABASE_URL'][10:]).execute('CREATE TABLE orders (id)')"
+    world.project.config["services"]["backend"]["database"] = {
+        "url": f"sqlite:///{tmp_path}/shop.db",
+        "command": f'docker run --rm --network none --entrypoint /busybox "$ABREAST_IMAGE" true && {sys.executable} -c "{make}"',
+    }
+    world.project.commit()
+    world.deploy()
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        assert db.execute("SELECT count(*) FROM orders").fetchall() == [(0,)]
 
 
 def test_what_cannot_be_built_stops_it(world: Clouds) -> None:

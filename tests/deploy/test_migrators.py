@@ -44,6 +44,73 @@ def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
     return made
 
 
+STEP = """
+import os, sqlite3, sys
+db = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
+db.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, product TEXT, note TEXT)")
+has = "price" in [row[1] for row in db.execute("PRAGMA table_info(orders)")]
+if sys.argv[1] == "down":
+    db.execute("DOWN")
+elif not has and PRICE:
+    db.execute("ALTER TABLE orders ADD COLUMN price INTEGER")
+db.commit()
+"""
+
+
+def with_a_command(project: Project, down: str) -> Shop:
+    """Return a shop whose second release brings a column by a command."""
+    shop = Shop(project)
+    backend = project.config["services"]["backend"]
+    backend["health"]["start"] = "1s"
+    backend["database"] = {
+        "url": "${SHOP_DATABASE_URL}",
+        "command": f"{sys.executable} step.py up",
+        "down": f"{sys.executable} step.py down",
+    }
+    step = STEP.replace("DOWN", down)
+    project.commit(step_py=step.replace("PRICE", "False"))
+    shop.deploy()
+    project.commit(step_py=step.replace("PRICE", "True"), app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.deploy()
+    assert "price" in str(shop.schema())
+    return shop
+
+
+def test_an_older_backup_is_brought_up_to_what_is_live(project: Project) -> None:
+    shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
+    project.commit(step_py="raise SystemExit('not this one: it is not live')")
+    assert "recovery time" in shop.run("db", "drill").stdout
+    older = shop.backups()[0]["name"].rpartition("/")[2]
+    shop.run("db", "restore", older, "--yes")
+    assert "price" not in str(shop.schema())
+    shop.run("db", "migrate", "--yes")
+    assert "price" in str(shop.schema())
+
+
+def test_a_command_needs_what_was_built(project: Project) -> None:
+    shop = Shop(project)
+    backend = project.config["services"]["backend"]
+    backend["database"] = {"url": "${SHOP_DATABASE_URL}", "command": "true"}
+    project.commit()
+    done = shop.run("db", "migrate", "--yes", code=1)
+    assert "`true` runs in what is built, and nothing is live yet" in done.stdout + done.stderr
+
+
+def test_what_an_earlier_release_brought_stays_when_a_later_one_fails(project: Project) -> None:
+    shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
+    project.commit(app_py=app('assert "rehearsal" in url'))
+    shop.deploy(code=1)
+    assert project.latest()["state"] == "turned-back"
+    assert "price" in str(shop.schema()), "the release that is live needs it"
+
+
+def test_a_way_back_that_changes_no_table_is_run_too(project: Project) -> None:
+    shop = with_a_command(project, "UPDATE orders SET note = 'back'")
+    shop.fill(3)
+    shop.run("rollback", "--reason", "no", "--yes")
+    assert shop.ask("SELECT DISTINCT note FROM orders") == [("back",)]
+
+
 @pytest.mark.timeout(280)
 def test_alembic(shop: Shop) -> None:
     project = shop.project

@@ -23,7 +23,7 @@ from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
 from abreast.core.model import Environment, Kind, Service
 from abreast.deploy import session
-from abreast.deploy.backup import VERIFIED, copy_of, forget, take
+from abreast.deploy.backup import VERIFIED, copy_of, forget, room_of, take
 from abreast.deploy.course import owner_of
 from abreast.deploy.planning import Request, propose
 from abreast.deploy.ports import Ports
@@ -64,7 +64,7 @@ def _back_up(place: Place, project: Project, environment: Environment, services:
                 if not free:
                     raise DatabaseError(f"another backup of {service.name} is under way", next="abreast db list")
                 try:
-                    made.append(take(ports, database, owner, live.get(service.name), copy))
+                    made.append(take(ports, database, owner, live.get(service.name), copy, room_of(ports, BY_HAND)))
                 finally:
                     copy.drop()
             forget(ports, environment.name, service.name)
@@ -200,10 +200,11 @@ def _on_schedule(cron: str | None, key: str, alert: str | None, do: Callable[[],
         _wait_until(next(_times(cron)))
         try:
             do()
-        except AbreastError as error:
-            print(hide(f"abreast: {error}"), file=sys.stderr, flush=True)
+        except Exception as error:  # noqa: BLE001 (whatever one time brings, the next one comes)
+            why = hide(str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}")
+            print(f"abreast: {why}", file=sys.stderr, flush=True)
             if alert:
-                _alert(alert, hide(str(error)))
+                _alert(alert, why)
 
 
 def _times(cron: str) -> Iterator[datetime]:
@@ -219,7 +220,7 @@ def _wait_until(moment: datetime) -> None:
 def _alert(command: str, why: str) -> None:
     done = subprocess.run(["/bin/sh", "-c", command], env={**os.environ, "ABREAST_ALERT": why}, check=False)
     if done.returncode:
-        print(f"abreast: the alert ended with {done.returncode}: {command}", file=sys.stderr, flush=True)
+        print(hide(f"abreast: the alert ended with {done.returncode}: {command}"), file=sys.stderr, flush=True)
 
 
 def _print(lines: Iterator[str] | Sequence[str]) -> None:

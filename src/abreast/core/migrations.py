@@ -44,11 +44,6 @@ class Migration:
     irreversible: str = ""
     checksum: str = ""
 
-    @property
-    def reversible(self) -> bool:
-        """Whether it may be taken back without a person."""
-        return self.down is not None and self.safe
-
 
 @dataclass(frozen=True, slots=True)
 class Applied:

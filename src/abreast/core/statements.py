@@ -57,3 +57,20 @@ def _inside(held: Sequence[Any]) -> bool:
 def _statement(step: Step, tokens: Sequence[Any]) -> tuple[int, str]:
     first, last = tokens[0], tokens[-1]
     return step.line + first.line - 1, step.text[first.start : last.end + 1]
+
+
+def own_transaction(step: Step, engine: str) -> str:
+    """Return where a step that runs in a transaction ends it itself, as ``LINE: what to do``; "" where it does not."""
+    if not step.transaction:
+        return ""
+    try:
+        found = [(line, words(text, engine)) for line, text in split(step, engine)]
+    except ValueError:  # who judges statements says that this cannot be read
+        return ""
+    for line, said in found:
+        if (said[:1] in _ENDS or said[:2] == ("PREPARE", "TRANSACTION")) and "TO" not in said[:3]:
+            return f"{line}: {said[0]} ends its transaction: leave it out, or say -- no-transaction"
+    return ""
+
+
+_ENDS = {("COMMIT",), ("END",), ("ROLLBACK",), ("ABORT",)}

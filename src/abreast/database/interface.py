@@ -79,8 +79,11 @@ class Vault(ABC):
         """
 
     @abstractmethod
-    def tidy(self, backups: Sequence[Backup], needed: Collection[str], now: str) -> int:
-        """Take away what nobody needs any more; ``needed`` are releases. Returns how many backups went."""
+    def tidy(self, environment: str, service: str, needed: Collection[str], now: str) -> int:
+        """Take away what nobody needs any more; ``needed`` are releases. Returns how many backups went.
+
+        What a killed process left, which is no backup, goes after a day.
+        """
 
 
 class Database(ABC):
@@ -157,13 +160,20 @@ class Database(ABC):
         """Return which migrations ran, in order; raises DatabaseError where one was begun and its end is not known."""
 
     @abstractmethod
+    def prepare(self, known: Sequence[Migration]) -> None:
+        """Make the table of migrations, or adopt the one that is there; raises DatabaseError for another form.
+
+        What ran of ``known`` and has no checksum yet has it from now on.
+        """
+
+    @abstractmethod
     def alone(self) -> AbstractContextManager[None]:
         """Hold the lock of migrations for the block; raises DatabaseError where another has it."""
 
     @abstractmethod
     def run(self, migration: Migration, limits: Limits, tell: Tell) -> Ran:
-        """Run a migration's ``up`` and note it, both or neither."""
+        """Run a migration's ``up`` and note it, both or neither; the table of migrations is prepared."""
 
     @abstractmethod
     def take_back(self, migration: Migration, limits: Limits, tell: Tell) -> Ran:
-        """Run a migration's ``down`` and forget it, both or neither."""
+        """Run a migration's ``down`` and forget it, both or neither; the table of migrations is prepared."""

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 import pyrage  # type: ignore[import-untyped]
 from obstore import open_writer
 
-from abreast.core.errors import AbreastError, DatabaseError
+from abreast.core.errors import DatabaseError
 from abreast.core.secrets import Secret
 from abreast.machine.objects import Objects
 
@@ -62,7 +62,7 @@ class Keys:
             _made(self._file)
         own = pyrage.x25519.Identity.generate()
         to = [_recipient(one) for one in self._recipients]
-        to += [identity.to_public() for identity in self._identities() if hasattr(identity, "to_public")]
+        to += [identity.to_public() for identity in self._identities()]
         wrapped = b""
         if self._passphrase:
             wrapped = pyrage.passphrase.encrypt(str(own).encode(), self._passphrase().reveal())
@@ -150,9 +150,12 @@ class Sealer:
 
         into.touch(mode=0o600)
         end = _Piped(away)
-        stream = objects.ask(lambda store: _Stream(store.get(path).stream(min_chunk_size=CHUNK)))
-        with _opening(path), end.feeding() as target:
-            pyrage.decrypt_io(stream, target, self._identities)
+        stream = _Stream(objects, objects.ask(lambda store: store.get(path).stream(min_chunk_size=CHUNK)))
+        try:
+            with _opening(path), end.feeding() as target:
+                pyrage.decrypt_io(stream, target, self._identities)
+        except DatabaseError as error:
+            raise stream.error or error from error.__cause__
         end.result()
         if digest and f"sha256:{stream.digest.hexdigest()}" != digest:
             raise DatabaseError(f"the backup {path} is not what was put there", need="its bytes as they were")
@@ -224,16 +227,22 @@ class _Hashing:
 
 
 class _Stream:
-    """Chunks as a file to read."""
+    """Chunks of a store as a file; ``error`` is what the store failed with, which who reads does not hand on."""
 
-    def __init__(self, chunks: Any) -> None:  # noqa: ANN401 (an iterator of buffers)
+    def __init__(self, objects: Objects, chunks: Any) -> None:  # noqa: ANN401 (an iterator of buffers)
+        self._objects = objects
         self._chunks = iter(chunks)
         self._held = memoryview(b"")
         self.digest = hashlib.sha256()
+        self.error: DatabaseError | None = None
 
     def read(self, size: int = -1) -> bytes:
         if not self._held:
-            chunk = bytes(next(self._chunks, b""))
+            try:
+                chunk = bytes(self._objects.ask(lambda _: next(self._chunks, b"")))
+            except DatabaseError as error:
+                self.error = error
+                raise
             self.digest.update(chunk)
             self._held = memoryview(chunk)
         size = len(self._held) if size < 0 else size
@@ -277,8 +286,6 @@ def _opening(what: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise
         raise DatabaseError(f"{what} was cut off or changed: {error}", need="its bytes as they were") from error
-    except AbreastError:
-        raise
 
 
 def _made(file: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,10 +72,14 @@ class SealedVault(Vault):
     def list(self, environment: str, service: str = "") -> Sequence[Backup]:
         """Return the backups of an environment (and service), newest first."""
         below = f"{environment}/{service}" if service else environment
-        listed = self._objects.ask(lambda store: [one for page in store.list(prefix=below) for one in page])
-        notes = [one["path"] for one in listed if one["path"].endswith(".json")]
+        notes = [path for path in self._there(below) if path.endswith(".json")]
         found = [_known(path, self._objects.read(path)) for path in notes]
         return sorted((one for one in found if one), key=lambda one: one.at, reverse=True)
+
+    def _there(self, below: str) -> Mapping[str, datetime]:
+        """Return the paths of all objects below a path, and since when each is there."""
+        listed = self._objects.ask(lambda store: [one for page in store.list(prefix=below) for one in page])
+        return {one["path"]: one["last_modified"] for one in listed}
 
     def one(self, environment: str, service: str, which: str = "") -> Backup:
         """Return the backup that a person means: by name, by the end of it, by release, or the newest verified one.
@@ -95,17 +100,35 @@ class SealedVault(Vault):
             )
         return fits[0]
 
-    def tidy(self, backups: Sequence[Backup], needed: Collection[str], now: str) -> int:
-        """Take away what nobody needs any more, its note last; returns how many backups went."""
-        gone = going(backups, self._keep, self._within, now, needed)
-        for one in gone:
-            paths = [f"{one.name}{suffix}" for suffix in (".dump.zst.age", ".about.age", ".key.age", ".json")]
-            there = [path for path in paths if self._objects.has(path)]
-            self._objects.ask(lambda store, there=there: store.delete(there))  # type: ignore[misc]
+    def tidy(self, environment: str, service: str, needed: Collection[str], now: str) -> int:
+        """Take away what nobody needs any more, its note last; returns how many backups went.
+
+        What a killed process left, which has no note, goes after a day.
+        """
+        there = self._there(f"{environment}/{service}")
+        gone = going(self.list(environment, service), self._keep, self._within, now, needed)
+        before = datetime.fromisoformat(now) - UNFINISHED
+        left = [path for path, since in there.items() if since < before and f"{_stem(path)}.json" not in there]
+        left = [path for path in left if path.endswith(_SUFFIXES)]
+        self._objects.sweep(f"{environment}/{service}", before)
+        for paths in (left, *([f"{one.name}{suffix}" for suffix in _SUFFIXES] for one in gone)):
+            known = [path for path in paths if path in there]
+            self._objects.ask(lambda store, known=known: store.delete(known))  # type: ignore[misc]
         return len(gone)
 
     def _put(self, path: str, content: bytes) -> None:
         self._objects.ask(lambda store: store.put(path, content))
+
+
+_SUFFIXES = (".dump.zst.age", ".about.age", ".key.age", ".json")
+UNFINISHED = timedelta(days=1)
+"""How long a backup may take to be made, at most."""
+
+
+def _stem(path: str) -> str:
+    """Return the name of the backup that an object is of."""
+    folder, _, file = path.rpartition("/")
+    return f"{folder}/{file.partition('.')[0]}"
 
 
 def _dump(name: str) -> str:

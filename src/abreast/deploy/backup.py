@@ -1,7 +1,7 @@
 """Backups: taken, restored into a copy to see that they can be, and kept for as long as somebody could need them."""
 
 import asyncio
-from dataclasses import replace
+from pathlib import Path
 
 from abreast.core import backups
 from abreast.core.backups import Backup
@@ -25,13 +25,23 @@ async def back_up(run: Run, part: ServicePlan) -> Backup:
     database = run.ports.database(part.service)
     owner = owner_of(run.plan.project, run.plan.environment, part.name)
     copy = copy_of(database, VERIFIED, run.plan.deployment)
-    saved = await asyncio.to_thread(take, run.ports, database, owner, live, copy)
+    saved = await asyncio.to_thread(
+        take, run.ports, database, owner, live, copy, room_of(run.ports, run.plan.deployment)
+    )
     await tell(run, part, Chapter.BACKUP, f"{saved.name}: {_mb(saved.size)}, {_mb(saved.stored)} sealed, verified")
     return saved
 
 
-def take(ports: Ports, database: Database, owner: str, live: Live | None, copy: Database) -> Backup:
-    """Back a database up and restore it into ``copy`` to see that it can be; raises DatabaseError."""
+def room_of(ports: Ports, deployment: str) -> Path:
+    """Return where a deployment has what it restores for a moment; the deployment's end takes it away."""
+    return ports.folders.work / deployment / "restored"
+
+
+def take(ports: Ports, database: Database, owner: str, live: Live | None, copy: Database, room: Path) -> Backup:
+    """Back a database up and restore it into ``copy``, by way of ``room``, to see that it can be.
+
+    Raises DatabaseError.
+    """
     guard(database, owner)
     project, environment, service = owner.split("/")
     _not_emptied(ports, database, owner, live)
@@ -41,16 +51,16 @@ def take(ports: Ports, database: Database, owner: str, live: Live | None, copy: 
         database.engine, database.version(), migrations=tuple(one.name for one in database.applied()),
     )  # fmt: skip
     saved, opener = ports.vault.save(begun, database.dump, ports.around())
-    verify(ports, saved, copy, opener)
-    verified = replace(saved, verified=ports.now())
-    ports.vault.note(verified)
-    return verified
+    verify(ports, saved, copy, room, opener)
+    proven = saved.proven(ports.now())
+    ports.vault.note(proven)
+    return proven
 
 
 def _not_emptied(ports: Ports, database: Database, owner: str, live: Live | None) -> None:
     """Raise DatabaseError where nothing is in a database in which something should be: it is another one, or lost."""
     _, environment, service = owner.split("/")
-    if database.contents().rows:
+    if database.sizes():
         return
     full = [one for one in ports.vault.list(environment, service) if one.verified and any(one.rows.values())]
     if full or (live and live.definition.database and live.definition.database.migrates):
@@ -62,15 +72,18 @@ def _not_emptied(ports: Ports, database: Database, owner: str, live: Live | None
         )
 
 
-def verify(ports: Ports, backup: Backup, copy: Database, opener: object = None) -> Contents:
-    """Restore a backup into ``copy`` and compare it with what was counted; raises DatabaseError."""
-    room = ports.folders.work / "restored" / backup.name.replace("/", "-")
-    room.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def verify(ports: Ports, backup: Backup, copy: Database, room: Path, opener: object = None) -> Contents:
+    """Restore a backup into ``copy``, by way of ``room``, and compare it with what was counted.
+
+    Raises DatabaseError.
+    """
+    dump = room / f"{backup.environment}.{backup.service}"  # what a killed process left is written over
+    room.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        ports.vault.fetch(backup, room, opener)
-        copy.restore(room)
+        ports.vault.fetch(backup, dump, opener)
+        copy.restore(dump)
     finally:
-        room.unlink(missing_ok=True)
+        dump.unlink(missing_ok=True)
     found = copy.check()
     if found.rows != backup.rows:
         differing = [
@@ -116,7 +129,7 @@ def forget(ports: Ports, environment: str, service: str) -> int:
     live: dict[str, Live] = dict(ports.ledger.live(environment))
     recent = [one.release for one in ports.ledger.deployments(environment, 20)]
     needed = {*recent[:5], *(one.release for one in live.values())}
-    return ports.vault.tidy(ports.vault.list(environment, service), needed, ports.now())
+    return ports.vault.tidy(environment, service, needed, ports.now())
 
 
 async def tell(run: Run, part: ServicePlan, chapter: Chapter, text: str) -> None:

@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 
 from abreast.core import compatibility, migrations
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.events import Event, What
+from abreast.core.events import What
 from abreast.core.migrations import Migration
 from abreast.core.model import Action, Breaking, DataPlan, Environment, Kind, ServicePlan
+from abreast.core.statements import own_transaction
 from abreast.database.interface import Database
 from abreast.deploy.ports import Ports
 
@@ -52,8 +53,10 @@ def data_plan(ports: Ports, project: str, environment: Environment, part: Servic
     database = ports.database(part.service)
     guard(database, owner_of(project, environment.name, part.name))
     plan = DataPlan(environment.breaking)
+    if used.command and kind is Kind.ROLLBACK:
+        return _undone(ports, plan, part)
     if used.command:
-        return DataPlan(environment.breaking, command=True) if kind is not Kind.ROLLBACK else _undone(ports, plan, part)
+        return replace(plan, command=True)
     assert used.migrations
     there = folder(ports, part.commit, used.migrations)
     applied = database.applied()
@@ -68,11 +71,15 @@ def data_plan(ports: Ports, project: str, environment: Environment, part: Servic
         )
     course = migrations.course(there, applied)
     ways = migrations.one_way(course.pending) if environment.breaking is Breaking.BLOCK else ()
-    if faults := (*course.faults, *ways):
+    if faults := (*course.faults, *ways, *_ending(course.pending, database.engine)):
         raise UsageError("\n".join(f"{used.migrations}/{fault}" for fault in faults), need="files that may be run")
     if not course.pending:
         return None
     return _forwards(plan, database, course.pending)
+
+
+def _ending(pending: tuple[Migration, ...], engine: str) -> tuple[str, ...]:
+    return tuple(f"{one.name}:{fault}" for one in pending if (fault := own_transaction(one.up, engine)))
 
 
 def _undone(ports: Ports, plan: DataPlan, part: ServicePlan) -> DataPlan | None:
@@ -89,16 +96,17 @@ def _undone(ports: Ports, plan: DataPlan, part: ServicePlan) -> DataPlan | None:
         return replace(
             plan, stays=f"`{used.command}` may have run for several releases since; one at a time can go back"
         )
-    if not any(one.data.get("schema") for one in _measured(ports, live.deployment, part.name)):
+    if not changed_schema(ports, live.deployment, part.name):
         return None
     if not used.down:
         return replace(plan, stays=f"`{used.command}` has no `down`")
     return replace(plan, command=True, since=live.commit)
 
 
-def _measured(ports: Ports, deployment: str, service: str) -> list[Event]:
-    events = ports.ledger.events(deployment)
-    return [one for one in events if one.what is What.MEASURED and one.service == service]
+def changed_schema(ports: Ports, deployment: str, service: str) -> bool:
+    """Tell whether what a deployment ran on a service's database made a difference to it, as its rehearsal showed."""
+    measured = (one for one in ports.ledger.events(deployment) if one.what is What.MEASURED and one.service == service)
+    return any(one.data.get("schema") for one in measured)
 
 
 def _forwards(plan: DataPlan, database: Database, pending: tuple[Migration, ...]) -> DataPlan:

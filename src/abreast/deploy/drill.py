@@ -7,8 +7,8 @@ from abreast.core.backups import Backup
 from abreast.core.events import What
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.database.interface import Database
-from abreast.deploy.backup import DRILL, copy_of, tell, verify
-from abreast.deploy.migrate import run_pending
+from abreast.deploy.backup import DRILL, copy_of, room_of, tell, verify
+from abreast.deploy.migrate import run_all
 from abreast.deploy.rollout import healthy_on
 from abreast.deploy.run import Run
 from abreast.ledger.interface import Part
@@ -36,10 +36,10 @@ async def _recover(run: Run, part: ServicePlan) -> Backup:
     """Restore the newest verified backup into a copy, and bring that up to date; raises DatabaseError."""
     chosen = await asyncio.to_thread(run.ports.vault.one, run.plan.environment, part.name)
     copy = _copy(run, part)
-    await asyncio.to_thread(verify, run.ports, chosen, copy)
+    await asyncio.to_thread(verify, run.ports, chosen, copy, room_of(run.ports, run.plan.deployment))
     await tell(run, part, Chapter.RESTORE, f"{chosen.name}: {sum(chosen.rows.values())} rows")
-    if part.service.database and part.service.database.migrations:
-        await run_pending(run, part, copy, Chapter.RESTORE)
+    if part.service.database and part.service.database.migrates:
+        await run_all(run, part, None, copy, Chapter.RESTORE)
     return chosen
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from abreast.core import migrations
 from abreast.core.events import What
 from abreast.core.model import Chapter, DataPlan, Failure, ServicePlan
-from abreast.deploy.course import folder
+from abreast.deploy.course import changed_schema, folder
 from abreast.deploy.migrate import reverse, stem
 from abreast.deploy.run import Run
 
@@ -47,8 +47,9 @@ def _left(run: Run, part: ServicePlan, data: DataPlan) -> Left:
     assert used
     if used.command:
         ended = f"{part.name}/{Chapter.MIGRATE}/ended"
-        if not any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment)):
-            return Left()
+        through = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))
+        if not through or not changed_schema(run.ports, run.plan.deployment, part.name):
+            return Left()  # what an earlier release brought is not this one's to take back
         return Left((f"`{used.command}`",), stays="" if used.down and run.made(part) else "it has no `down`")
     assert used.migrations
     ran = {stem(one.name) for one in run.ports.database(part.service).applied()}

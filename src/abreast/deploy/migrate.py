@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from abreast.commands.interface import Command
-from abreast.core import migrations
+from abreast.artifacts.interface import Artifacts
+from abreast.commands.interface import Command, Ended
+from abreast.core import image, migrations
 from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
 from abreast.core.events import What
-from abreast.core.migrations import Migration
+from abreast.core.migrations import Applied, Migration
 from abreast.core.model import Breaking, Chapter, DatabaseSettings, Failure, ServicePlan
 from abreast.core.tables import Tables, breaking, difference
 from abreast.database.interface import Database, Limits, Ran
@@ -67,7 +68,7 @@ async def rehearse(run: Run, part: ServicePlan, made: Part | None, try_it: TryIt
     copy = copy_of(database, REHEARSAL, run.plan.deployment)
     await asyncio.to_thread(copy.copy_from, pristine)
     before = await asyncio.to_thread(copy.tables)
-    await _run_all(run, part, made, copy, Chapter.REHEARSE)
+    await run_all(run, part, made, copy, Chapter.REHEARSE)
     after = await asyncio.to_thread(copy.tables)
     differing = list(difference(before, after))
     for line in differing:
@@ -96,14 +97,18 @@ async def _compatible(run: Run, part: ServicePlan, before: Tables, after: Tables
 
 async def migrate(run: Run, part: ServicePlan, made: Part | None, saved: Backup) -> None:
     """Do it for real; raises DatabaseError where there is no verified backup."""
-    known = await asyncio.to_thread(run.ports.vault.one, run.plan.environment, part.name, saved.name)
-    if not known.verified:
-        raise DatabaseError(f"the backup {saved.name} was not verified", next="abreast db backup")
     database = run.ports.database(part.service)
     owner = owner_of(run.plan.project, run.plan.environment, part.name)
-    guard(database, owner)
-    if not await asyncio.to_thread(_is_back, run, part, database):
-        await _run_all(run, part, made, database, Chapter.MIGRATE)
+
+    def due() -> bool:
+        known = run.ports.vault.one(run.plan.environment, part.name, saved.name)
+        if not known.verified:
+            raise DatabaseError(f"the backup {saved.name} was not verified", next="abreast db backup")
+        guard(database, owner)
+        return not _is_back(run, part, database)
+
+    if await asyncio.to_thread(due):
+        await run_all(run, part, made, database, Chapter.MIGRATE)
     await asyncio.to_thread(database.claim, owner)
 
 
@@ -111,20 +116,23 @@ def _is_back(run: Run, part: ServicePlan, database: Database) -> bool:
     """Whether a command has taken the schema back already, as in the rehearsal: it must not do so twice."""
     if not (part.data and part.data.command and part.data.backward):
         return False
-    rehearsed = copy_of(database, REHEARSAL, run.plan.deployment)
-    return rehearsed.exists() and rehearsed.tables() == database.tables()
+    before, after = (copy_of(database, name, run.plan.deployment) for name in (VERIFIED, REHEARSAL))
+    if not before.exists() or not after.exists():
+        return False
+    return before.tables() != after.tables() == database.tables()
 
 
-async def _run_all(run: Run, part: ServicePlan, made: Part | None, database: Database, chapter: Chapter) -> None:
+async def run_all(run: Run, part: ServicePlan, made: Part | None, database: Database, chapter: Chapter) -> None:
+    """Run what is to be run on a database by now, forward or back; raises DatabaseError."""
     assert part.data
     if part.data.command:
         await _run_command(run, part, made, database, chapter)
     else:
-        await run_pending(run, part, database, chapter)
+        await _run_pending(run, part, database, chapter)
 
 
-async def run_pending(run: Run, part: ServicePlan, database: Database, chapter: Chapter) -> None:
-    """Run the files that are to be run by now, or take back those that are still there; raises DatabaseError."""
+async def _run_pending(run: Run, part: ServicePlan, database: Database, chapter: Chapter) -> None:
+    """Run the files that are to be run by now, or take back those that are still there."""
     used = part.service.database
     assert used
     loop = asyncio.get_running_loop()
@@ -148,14 +156,15 @@ def _files(
     assert data
     assert used.migrations
     limits = Limits(used.statement_timeout, used.lock_timeout)
+    known = folder(ports, data.since if data.down else part.commit, used.migrations)
     with database.alone():
+        database.prepare(known)
         applied = database.applied()
         if data.down:
-            names = {one.name.removesuffix(".sql") for one in applied}
-            known = {one.name: one for one in folder(ports, data.since, used.migrations)}
-            yield from (database.take_back(known[name], limits, tell) for name in data.down if stem(name) in names)
+            there, files = {stem(one.name) for one in applied}, {one.name: one for one in known}
+            yield from (database.take_back(files[name], limits, tell) for name in data.down if stem(name) in there)
             return
-        for one in pending(ports, part, used.migrations, database):
+        for one in _pending(known, applied):
             yield database.run(one, limits, tell)
 
 
@@ -164,9 +173,9 @@ def stem(name: str) -> str:
     return name.removesuffix(".sql")
 
 
-def pending(ports: Ports, part: ServicePlan, path: str, database: Database) -> Sequence[Migration]:
+def _pending(known: Sequence[Migration], applied: Sequence[Applied]) -> Sequence[Migration]:
     """Return what is to be run by now; raises DatabaseError where that is not what was planned any more."""
-    course = migrations.course(folder(ports, part.commit, path), database.applied())
+    course = migrations.course(known, applied)
     if course.faults:
         raise DatabaseError("\n".join(course.faults), need="files that may be run")
     return course.pending
@@ -180,32 +189,31 @@ async def _run_command(run: Run, part: ServicePlan, made: Part | None, database:
     text = used.down if data.since else used.command
     left = part.previous.artifact if part.previous and data.since else part.artifact
     artifact = made.artifact if made else left
-    if text is None or artifact is None:
-        return
+    if artifact is None:
+        raise DatabaseError(f"`{text}` runs in what is built, and nothing is live yet", next="abreast deploy")
+    assert text
     room = run.ports.folders.work / run.plan.deployment / f"{part.name}.{chapter}"
-    place = await asyncio.to_thread(run.ports.artifacts.take, artifact)
-    await asyncio.to_thread(_fresh, place, room)
-    env, secrets = on_copy(run, part, database)
-    with database.alone():
-        for command, needed in ((used.status, False), (text, True)):
-            if command is None or (data.since and not needed):
-                continue
-            ended = await run.ports.command(
-                Command(
-                    text=command,
-                    cwd=room,
-                    log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log",
-                    timeout=used.statement_timeout,
-                    env={**run.ports.inherited, **env},
-                    secrets=secrets,
-                ),
-                _never(),
-            )
-            if needed and ended.why:
-                raise DatabaseError("\n".join((f"`{command}`: {ended.why}", *ended.tail)))
-            if not needed and not ended.why:
-                await tell(run, part, chapter, f"`{command}`: there is nothing to do")
-                return
+    await asyncio.to_thread(_fresh, run.ports.artifacts, artifact, room)
+    env, secrets = await asyncio.to_thread(on_copy, run, part, database)
+    env |= await asyncio.to_thread(_image, room)
+    log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log"
+    loop = asyncio.get_running_loop()
+
+    def ask(said: str) -> Ended:
+        command = Command(said, room, log, used.statement_timeout, {**run.ports.inherited, **env}, secrets)
+        return asyncio.run_coroutine_threadsafe(run.ports.command(command, _never()), loop).result()
+
+    def work() -> str:
+        with database.alone():
+            if used.status and not data.since and not ask(used.status).why:
+                return f"`{used.status}`: there is nothing to do"
+            ended = ask(text)
+        if ended.why:
+            raise DatabaseError("\n".join((f"`{text}`: {ended.why}", *ended.tail)))
+        return ""
+
+    if said := await asyncio.to_thread(work):
+        await tell(run, part, chapter, said)
 
 
 async def _never() -> str:
@@ -214,10 +222,16 @@ async def _never() -> str:
     return ""
 
 
-def _fresh(place: Path, room: Path) -> None:
+def _fresh(artifacts: Artifacts, artifact: str, room: Path) -> None:
     if room.exists():
         shutil.rmtree(room)
-    shutil.copytree(place, room, symlinks=True)
+    shutil.copytree(artifacts.take(artifact), room, symlinks=True)
+
+
+def _image(room: Path) -> dict[str, str]:
+    """Return the image that was built, for a command to run in it, where it was one."""
+    told = room / image.FILE
+    return {"ABREAST_IMAGE": image.read(told.read_bytes()).pinned} if told.exists() else {}
 
 
 def on_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:

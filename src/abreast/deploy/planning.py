@@ -79,7 +79,8 @@ def _of_data(ports: Ports, project: str, environment: Environment, request: Requ
     parts = []
     for asked in environment.services:
         service, now = services.get(asked.name, asked), live.get(asked.name)
-        of = now.commit if now and request.kind is Kind.DRILL else commit
+        built = request.kind is Kind.DRILL or (service.database and service.database.command)
+        of = now.commit if now and built else commit  # a command runs in what was built, which is what is live
         part = ServicePlan(service, Action.DEPLOY, "its database", of, now.artifact if now else None, now)
         meant = service.database and (not request.services or service.name in request.services)
         data = _data(ports, project, environment, request, part) if meant else None
@@ -90,7 +91,8 @@ def _of_data(ports: Ports, project: str, environment: Environment, request: Requ
 
 def _data(ports: Ports, project: str, environment: Environment, request: Request, part: ServicePlan) -> DataPlan | None:
     if request.kind is Kind.DRILL:
-        return DataPlan(environment.breaking, rto=environment.rto, rpo=environment.rpo)
+        command = bool(part.service.database and part.service.database.command)
+        return DataPlan(environment.breaking, command=command, rto=environment.rto, rpo=environment.rpo)
     if request.kind is Kind.RESTORE:
         chosen = ports.vault.one(environment.name, part.name, request.backup)
         return DataPlan(environment.breaking, restore=chosen.name)

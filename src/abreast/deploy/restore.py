@@ -7,7 +7,7 @@ from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, Failure, Service, ServicePlan
 from abreast.database.interface import Database
-from abreast.deploy.backup import RESTORED, back_up, copy_of, tell, verify
+from abreast.deploy.backup import RESTORED, back_up, copy_of, room_of, tell, verify
 from abreast.deploy.course import folder, guard, owner_of
 from abreast.deploy.ports import Ports
 from abreast.deploy.run import Run
@@ -26,7 +26,7 @@ async def _back_up_what_is_there(run: Run, part: ServicePlan) -> None:
     database = run.ports.database(part.service)
     if not await asyncio.to_thread(_usable, database):
         await tell(run, part, Chapter.BACKUP, "what is there cannot be backed up: it is no database any more")
-    elif (await asyncio.to_thread(database.contents)).rows:
+    elif await asyncio.to_thread(database.sizes):
         await back_up(run, part)
 
 
@@ -64,7 +64,7 @@ def _swap(ports: Ports, database: Database, chosen: Backup, copy: Database, owne
     with database.alone():
         if _usable(database) and database.restored() == deployment:
             return ""
-        verify(ports, chosen, copy)
+        verify(ports, chosen, copy, room_of(ports, deployment))
         guard(copy, owner)
         copy.claim(owner, deployment)
         kept = database.replace_by(copy, f"before_{deployment.lower()}")

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abreast.core.errors import AbreastError
@@ -11,6 +12,7 @@ from abreast.core.errors import AbreastError
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
+FOLDER = "file://"
 RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
 
@@ -48,13 +50,20 @@ class Objects:
             return bool(self.ask(lambda store: store.head(path)))
         return False
 
+    def sweep(self, below: str, before: datetime) -> None:
+        """Take away what uploads that were cut off left in a folder before then; a bucket has its own rule for it."""
+        if self.url.startswith(FOLDER):
+            for left in Path(self.url.removeprefix(FOLDER), below).glob("*#[0-9]*"):
+                if left.stat().st_mtime < before.timestamp():
+                    left.unlink(missing_ok=True)
+
     @property
     def _store(self) -> Any:  # noqa: ANN401 (one of the library's stores)
         if self._opened is None:
             from obstore.store import from_url  # noqa: PLC0415 (slow, and only a store needs it)
 
-            if self.url.startswith("file://"):
-                os.makedirs(self.url.removeprefix("file://"), mode=0o700, exist_ok=True)  # noqa: PTH103
+            if self.url.startswith(FOLDER):
+                Path(self.url.removeprefix(FOLDER)).mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._opened = from_url(self.url)
                 return self._opened
             plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"

@@ -1,0 +1,1 @@
+"""PostgreSQL: one database of a server; copies by its own programs."""

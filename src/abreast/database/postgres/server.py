@@ -1,0 +1,126 @@
+"""A server of PostgreSQL: connections to it, its own programs, and what it says, without a password."""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from abreast.core.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+CLIENT = "postgresql-client"
+INSTALL = "pip install 'abreast[postgres]'"
+
+
+@contextmanager
+def connected(url: str, patience: float) -> "Iterator[Connection[Any]]":
+    """Connect for the block; what cannot be done is said in our words."""
+    try:
+        import psycopg  # noqa: PLC0415 (slow, and only databases need it)
+    except ImportError as error:
+        raise DatabaseError("psycopg is not installed", need="what PostgreSQL needs", next=INSTALL) from error
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=int(patience), application_name="abreast") as db:
+            yield db
+    except psycopg.Error as error:
+        what = (error.diag.message_primary or str(error)).strip().splitlines()[0]
+        raise DatabaseError(
+            f"{_shown(url)}: {what}",
+            need="a server that answers, and a role that may" if isinstance(error, psycopg.OperationalError) else "",
+            next="abreast doctor",
+        ) from error
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
+
+
+def named(url: str, name: str) -> str:
+    """Return the URL of another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(name)}"))
+
+
+def program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None) -> None:
+    """Run one of PostgreSQL's programs; variables tell it the connection, so that no list of processes has it.
+
+    Raises DatabaseError with the first of what it said.
+    """
+    with subprocess.Popen(
+        [_found(name), *arguments],
+        env={"PATH": os.defpath, "LC_ALL": "C", **_variables(url)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if into else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        said: list[bytes] = []
+        assert process.stderr
+        hearing = threading.Thread(target=lambda: said.append(process.stderr.read()))  # type: ignore[union-attr]
+        hearing.start()
+        try:
+            if into and process.stdout:
+                shutil.copyfileobj(process.stdout, into, 1 << 20)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            code = process.wait()
+            hearing.join()
+    if code:
+        text = b"".join(said).decode(errors="replace").strip().splitlines()
+        why = "; ".join(text[:4]) or f"it ended by signal {-code}"
+        raise DatabaseError(f"{name}: {why}", need=_need_of(why), next=f"{name} --version")
+
+
+def _need_of(why: str) -> str:
+    return f"a client as new as the server: apt-get install {CLIENT}" if "version mismatch" in why else ""
+
+
+def _variables(url: str) -> dict[str, str]:
+    """Return a connection as the variables of libpq (https://www.postgresql.org/docs/current/libpq-envars.html)."""
+    from psycopg import pq  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    names = {one.keyword.decode(): one.envvar.decode() for one in pq.Conninfo.get_defaults() if one.envvar}
+    said = conninfo_to_dict(url)
+    return {names[key]: str(value) for key, value in said.items() if key in names and value is not None}
+
+
+def _found(name: str) -> str:
+    """Return a program of PostgreSQL: the newest where Debian puts them, or that on the path."""
+    known = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda one: int(one.parts[4]))
+    found = str(known[-1]) if known else shutil.which(name)
+    if not found:
+        raise DatabaseError(f"{name} is not installed", need=CLIENT, next=f"apt-get install {CLIENT}")
+    return found
+
+
+# ── SQL ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sql(text: str) -> bytes:
+    """Return SQL as psycopg takes what is not written out in the program."""
+    return text.encode()
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL has it, where it takes no values."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one(db: "Connection[Any]", text: str) -> Any:  # noqa: ANN401 (whatever the column holds)
+    """Return the first column of the first row, None where there is none."""
+    found = db.execute(sql(text)).fetchone()
+    return found[0] if found else None

@@ -1,0 +1,1 @@
+"""SQLite: one file beside the service; copies by the online backup API."""

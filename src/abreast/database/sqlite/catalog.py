@@ -1,0 +1,47 @@
+"""What a database of SQLite looks like, and what it holds, as one connection sees it."""
+
+import sqlite3
+
+from abreast.core.tables import Column, Table, Tables
+from abreast.database.interface import Contents
+from abreast.database.notes import OWN
+
+
+def contents(db: sqlite3.Connection) -> Contents:
+    """Count the rows of each table, and all bytes."""
+    rows = {
+        name: int(db.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]) for name in _names(db, "table")
+    }
+    (pages,), (size,) = db.execute("PRAGMA page_count").fetchone(), db.execute("PRAGMA page_size").fetchone()
+    return Contents(rows, pages * size)
+
+
+def tables(db: sqlite3.Connection) -> Tables:
+    """Return the tables and views, but for abreast's own."""
+    return {name: _table(db, name) for name in _names(db, "table", "view") if name not in OWN}
+
+
+def _names(db: sqlite3.Connection, *kinds: str) -> list[str]:
+    """Return names; none of virtual tables, whose module may be missing here (what they keep is in tables)."""
+    rows = db.execute(
+        "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'"
+        " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+    )
+    return [name for name, kind in rows if kind in kinds]
+
+
+def _table(db: sqlite3.Connection, name: str) -> Table:
+    columns = {
+        column: Column(kind, bool(needed) and default is None and not key)
+        for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({_quoted(name)})")
+    }
+    rules = db.execute(
+        "SELECT type || ' ' || name, sql FROM sqlite_master"
+        " WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL",
+        (name,),
+    )
+    return Table(columns, dict(rules.fetchall()))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
