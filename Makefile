@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/abreast demo
 
 test: $(READY) check
-	$(BIN)/python -m pytest -n 8
+	$(BIN)/python -m pytest -n 8 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
