@@ -211,7 +211,7 @@ def test_a_copy_takes_the_place_of_what_is_there(subject: Subject, tmp_path: Pat
         open_.rollback()
         copy = subject.database.beside("restored", here=True)
         copy.restore(file)
-        subject.database.replace_by(copy, "before")
+        subject.database.replace_by(copy, "before", print)
     assert subject.ask("SELECT * FROM orders ORDER BY id") == [(1, "tea"), (2, "cup")]
 
 
@@ -309,7 +309,7 @@ def test_a_damaged_file_is_put_aside_when_a_copy_takes_its_place(tmp_path: Path)
     (tmp_path / "shop.db").write_bytes(b"damaged" * 1000)
     copy = database.beside("restored")
     copy.restore(file)
-    kept = database.replace_by(copy, "before")
+    kept = database.replace_by(copy, "before", print)
     assert Path(kept).read_bytes() == b"damaged" * 1000
     assert list(database.tables()) == ["orders"]
 
@@ -436,9 +436,29 @@ def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path
     file, _ = dumped(database, tmp_path)
     copy = database.beside("restored", here=True)
     copy.restore(file)
-    kept = database.replace_by(copy, "before")
+    told: list[str] = []
+    kept = database.replace_by(copy, "before", told.append)
     assert looks() == before
+    assert told == []
     assert kept == f"{name}_before"
+    assert list(database.tables()) == ["orders"]
+
+
+def test_data_come_back_also_where_a_setting_needs_another_role(tmp_path: Path) -> None:
+    owner, reader = postgres.role("CREATEDB"), postgres.role()
+    database = PostgresDatabase(postgres.database(owner))
+    name = database.address().rpartition("/")[2]
+    with psycopg.connect(postgres.server(), autocommit=True) as db:
+        db.execute(f"ALTER ROLE {reader} IN DATABASE {name} SET statement_timeout TO '3s'".encode())
+    run(database, ORDERS)
+    file, _ = dumped(database, tmp_path)
+    copy = database.beside("restored", here=True)
+    copy.restore(file)
+    told: list[str] = []
+    database.replace_by(copy, "before", told.append)
+    (line,) = told
+    assert line.startswith("permission denied")
+    assert f'ALTER ROLE "{reader}" IN DATABASE "{name}" SET "statement_timeout" TO \'3s\'' in line
     assert list(database.tables()) == ["orders"]
 
 
@@ -454,10 +474,10 @@ def test_a_database_that_is_locked_for_long_is_not_waited_for_for_ever(
     with closing(sqlite3.connect(tmp_path / "shop.db")) as held:
         held.execute("INSERT INTO orders VALUES (1, 'tea')")
         with pytest.raises(DatabaseError, match="the database is locked"):
-            database.replace_by(copy, "before")
+            database.replace_by(copy, "before", print)
         held.commit()
     assert database.contents().rows["orders"] == 1
-    assert database.replace_by(copy, "before") == ""
+    assert database.replace_by(copy, "before", print) == ""
     assert database.contents().rows["orders"] == 0
 
 

@@ -1,10 +1,13 @@
 """A deployment with a database: backed up, rehearsed, migrated; and the way back. On SQLite and on PostgreSQL."""
 
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from project import Project, free_ports
+from project import APP, HEALTHY, Project, free_ports
 from shop import Shop, app
 
 
@@ -256,6 +259,36 @@ def test_nobody_is_asked_where_nobody_is(project: Project) -> None:
     shop.deploy()
     shop.run("db", "backup")
     assert "nobody is here to ask" in shop.run("db", "restore", code=2).stderr
+
+
+def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(shop: Shop, tmp_path: Path) -> None:
+    project, sick = shop.project, tmp_path / "sick"
+    mail = APP.replace(HEALTHY, f'    return (503, {{}}) if os.path.exists("{sick}") else (200, {{}})\n')
+    project.config["services"]["mail"] = {
+        "run": f"exec {sys.executable} -S mail.py", "health": {"path": "/health", "hold": "0s"},
+    }  # fmt: skip
+    project.config["environments"]["local"] |= {"mail": {"local": {"port": free_ports(1)[0]}}}
+    project.config["on_failure"] = "alone"
+    project.commit(mail_py=mail)
+    shop.deploy()
+    project.config["environments"]["local"]["settle"] = "10s"
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    commit = project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+
+    def fall_sick() -> None:
+        while project.served()["backend"] != commit:
+            time.sleep(0.05)
+        sick.touch()
+
+    falling = threading.Thread(target=fall_sick)
+    falling.start()
+    shop.deploy(code=1)
+    falling.join()
+    assert project.served()["backend"] == commit
+    assert project.status()["services"]["mail"]["commit"] != commit
+    assert "price" in str(shop.schema())
+    assert shop.leftovers() == []
 
 
 @pytest.mark.parametrize(("down", "stays"), [("-- safe\nALTER TABLE orders DROP COLUMN price;", False), (None, True)])

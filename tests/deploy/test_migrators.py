@@ -76,6 +76,13 @@ def with_a_command(project: Project, down: str) -> Shop:
     return shop
 
 
+def test_a_way_back_by_a_command_is_no_break(project: Project) -> None:
+    project.config["environments"]["local"]["breaking"] = "block"
+    shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
+    shop.run("rollback", "--reason", "no", "--yes")
+    assert "price" not in str(shop.schema())
+
+
 def test_an_older_backup_is_brought_up_to_what_is_live(project: Project) -> None:
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
     project.commit(step_py="raise SystemExit('not this one: it is not live')")

@@ -152,8 +152,11 @@ class Database(ABC):
         """Take this copy away; fine where there is none."""
 
     @abstractmethod
-    def replace_by(self, copy: "Database", kept: str) -> str:
-        """Put a copy in this database's place, in one step; returns where what was is kept, "" where it is not."""
+    def replace_by(self, copy: "Database", kept: str, tell: Tell) -> str:
+        """Put a copy in this database's place, in one step; returns where what was is kept, "" where it is not.
+
+        ``tell`` hears what around the data could not be made as it was.
+        """
 
     @abstractmethod
     def applied(self) -> Sequence[Applied]:

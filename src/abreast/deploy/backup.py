@@ -8,7 +8,7 @@ from abreast.core.backups import Backup
 from abreast.core.errors import AbreastError, DatabaseError
 from abreast.core.events import What
 from abreast.core.model import Chapter, Live, ServicePlan
-from abreast.database.interface import Contents, Database
+from abreast.database.interface import Contents, Database, Tell
 from abreast.deploy.course import guard, owner_of
 from abreast.deploy.ports import Ports
 from abreast.deploy.run import Run
@@ -130,6 +130,16 @@ def forget(ports: Ports, environment: str, service: str) -> int:
     recent = [one.release for one in ports.ledger.deployments(environment, 20)]
     needed = {*recent[:5], *(one.release for one in live.values())}
     return ports.vault.tidy(environment, service, needed, ports.now())
+
+
+def teller(run: Run, part: ServicePlan, chapter: Chapter) -> Tell:
+    """Return what records a line about a service's database, for a thread beside this loop."""
+    loop = asyncio.get_running_loop()
+
+    def say(text: str) -> None:
+        asyncio.run_coroutine_threadsafe(tell(run, part, chapter, text), loop).result()
+
+    return say
 
 
 async def tell(run: Run, part: ServicePlan, chapter: Chapter, text: str) -> None:

@@ -45,6 +45,9 @@ async def left_behind(run: Run, part: ServicePlan) -> None:
 def _left(run: Run, part: ServicePlan, data: DataPlan) -> Left:
     used = part.service.database
     assert used
+    live = run.ports.ledger.live(run.plan.environment).get(part.name)
+    if live and live.deployment == run.plan.deployment:
+        return Left()  # its new version stays, since another's failed alone
     if used.command:
         ended = f"{part.name}/{Chapter.MIGRATE}/ended"
         through = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))

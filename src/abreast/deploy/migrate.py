@@ -16,7 +16,7 @@ from abreast.core.migrations import Applied, Migration
 from abreast.core.model import Breaking, Chapter, DatabaseSettings, Failure, ServicePlan
 from abreast.core.tables import Tables, breaking, difference
 from abreast.database.interface import Database, Limits, Ran
-from abreast.deploy.backup import REHEARSAL, VERIFIED, back_up, copy_of, tell
+from abreast.deploy.backup import REHEARSAL, VERIFIED, back_up, copy_of, tell, teller
 from abreast.deploy.course import folder, guard, owner_of
 from abreast.deploy.ports import Ports
 from abreast.deploy.run import Run
@@ -85,7 +85,7 @@ async def _compatible(run: Run, part: ServicePlan, before: Tables, after: Tables
     """Say what the running version can no longer do, as it was seen; files were looked at when it was planned."""
     data = part.data
     assert data
-    if data.down or not data.command or part.previous is None or data.breaking is Breaking.ALLOW:
+    if data.backward or not data.command or part.previous is None or data.breaking is Breaking.ALLOW:
         return None
     found = list(breaking(before, after))
     for line in found:
@@ -135,10 +135,7 @@ async def _run_pending(run: Run, part: ServicePlan, database: Database, chapter:
     """Run the files that are to be run by now, or take back those that are still there."""
     used = part.service.database
     assert used
-    loop = asyncio.get_running_loop()
-
-    def say(text: str) -> None:
-        asyncio.run_coroutine_threadsafe(tell(run, part, chapter, text), loop).result()
+    say = teller(run, part, chapter)
 
     def work() -> None:
         for ran in _files(run.ports, part, used, database, say):

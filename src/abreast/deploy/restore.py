@@ -6,8 +6,8 @@ from abreast.core import migrations
 from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, Failure, Service, ServicePlan
-from abreast.database.interface import Database
-from abreast.deploy.backup import RESTORED, back_up, copy_of, room_of, tell, verify
+from abreast.database.interface import Database, Tell
+from abreast.deploy.backup import RESTORED, back_up, copy_of, room_of, tell, teller, verify
 from abreast.deploy.course import folder, guard, owner_of
 from abreast.deploy.ports import Ports
 from abreast.deploy.run import Run
@@ -39,7 +39,8 @@ async def put_back(run: Run, part: ServicePlan) -> None:
     if owner_of(chosen.project, chosen.environment, chosen.service) != owner:
         raise DatabaseError(f"the backup {chosen.name} is of {chosen.project}, not of {run.plan.project}")
     copy = copy_of(database, RESTORED, run.plan.deployment)
-    kept = await asyncio.to_thread(_swap, run.ports, database, chosen, copy, owner, run.plan.deployment)
+    say = teller(run, part, Chapter.RESTORE)
+    kept = await asyncio.to_thread(_swap, run.ports, database, chosen, copy, owner, run.plan.deployment, say)
     rows = sum(chosen.rows.values())
     where = f"; what was there is kept as {kept}" if kept else ""
     await tell(run, part, Chapter.RESTORE, f"{chosen.name}: {rows} rows in {len(chosen.rows)} tables{where}")
@@ -59,7 +60,9 @@ def _missing(ports: Ports, part: ServicePlan, database: Database) -> list[str]:
     return [one.name for one in course.pending]
 
 
-def _swap(ports: Ports, database: Database, chosen: Backup, copy: Database, owner: str, deployment: str) -> str:
+def _swap(
+    ports: Ports, database: Database, chosen: Backup, copy: Database, owner: str, deployment: str, tell: Tell
+) -> str:
     """Swap once: what users wrote to what this deployment restored already is not lost by doing it again."""
     with database.alone():
         if _usable(database) and database.restored() == deployment:
@@ -67,7 +70,7 @@ def _swap(ports: Ports, database: Database, chosen: Backup, copy: Database, owne
         verify(ports, chosen, copy, room_of(ports, deployment))
         guard(copy, owner)
         copy.claim(owner, deployment)
-        kept = database.replace_by(copy, f"before_{deployment.lower()}")
+        kept = database.replace_by(copy, f"before_{deployment.lower()}", tell)
         copy.drop()
     return kept
 

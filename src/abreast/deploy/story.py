@@ -219,10 +219,10 @@ class Story:
         cancelled = any(failure.cause is Cause.CANCELLED for failure in failures)
         back = State.CANCELLED if cancelled else State.TURNED_BACK
         state = back if failures else State.SUCCEEDED
-        work = self.ports.folders.work / run.plan.deployment
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         for part in run.plan.data if failures else ():
             await left_behind(run, part)
+        work = self.ports.folders.work / run.plan.deployment
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         await clean(run)
         if not failures:
             await self._tidy(run)

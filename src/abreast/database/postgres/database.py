@@ -12,7 +12,7 @@ from abreast.core.errors import DatabaseError
 from abreast.core.migrations import Migration, Step
 from abreast.core.tables import Tables
 from abreast.database.engine import Engine, Note
-from abreast.database.interface import Contents, Database, Limits
+from abreast.database.interface import Contents, Database, Limits, Tell
 from abreast.database.notes import Dialect, Notes
 from abreast.database.postgres import catalog, steps, whole
 from abreast.database.postgres.server import connected, named, one, program, quoted, sql
@@ -135,13 +135,16 @@ class PostgresDatabase(Engine):
         with self._server() as db:
             db.execute(sql(f"DROP DATABASE IF EXISTS {quoted(self._name)} WITH (FORCE)"))
 
-    def replace_by(self, copy: Database, kept: str) -> str:
-        """Let a copy take this database's name, owner, rights and settings, when the sessions of both were ended."""
+    def replace_by(self, copy: Database, kept: str, tell: Tell) -> str:
+        """Let a copy take this database's name, owner, rights and settings, when the sessions of both were ended.
+
+        Data come first: where this role may not give the copy one of these, ``tell`` hears what is to be done by hand.
+        """
         assert isinstance(copy, PostgresDatabase)
         aside = f"{self._name[: LONGEST - len(kept) - 1]}_{kept}"
         there = self.exists()
         with self._server() as db:
-            whole.dress(db, copy._name, self._name)
+            whole.dress(db, copy._name, self._name, tell)
             whole.swap(db, self._name, copy._name, aside, there=there)
         return aside if there else ""
 

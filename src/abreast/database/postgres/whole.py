@@ -1,8 +1,10 @@
 """Whole databases of a server: made, made alike, and swapped by their names."""
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from abreast.database.interface import Tell
 from abreast.database.postgres.server import literal, quoted, sql
 
 if TYPE_CHECKING:
@@ -37,35 +39,45 @@ def make(db: "Connection[Any]", name: str, like: str) -> None:
     db.execute(sql(f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {' '.join(words)}"))
 
 
-def dress(db: "Connection[Any]", name: str, like: str) -> None:
+def dress(db: "Connection[Any]", name: str, like: str, tell: Tell) -> None:
     """Give a database the owner, the rights, the settings and the limit of connections of another.
 
-    No dump of a database has these: they belong to the server.
+    No dump of a database has these: they belong to the server. ``tell`` hears what this role may not give it.
     """
+    import psycopg  # noqa: PLC0415 (slow, and only databases need it)
+
+    for text in _clothes(db, name, like):
+        try:
+            db.execute(sql(text))
+        except psycopg.Error as error:
+            by_hand = text.replace(quoted(name), quoted(like))
+            tell(f"{error.diag.message_primary}; do it as a role that may: {by_hand}")
+
+
+def _clothes(db: "Connection[Any]", name: str, like: str) -> Iterator[str]:
+    values = {"name": quoted(name), "like": like}
     for text in (_OWNER, _LIMIT, _CLOSED, _RIGHTS):
-        for (said,) in db.execute(sql(text), {"name": name, "like": like}).fetchall():
-            db.execute(sql(said))
-    for role, setting in db.execute(sql(_SETTINGS), {"like": like}).fetchall():
+        yield from (said for (said,) in db.execute(sql(text), values).fetchall())
+    for role, setting in db.execute(sql(_SETTINGS), values).fetchall():
         key, _, value = setting.partition("=")
         whose = f"ROLE {quoted(role)} IN DATABASE {quoted(name)}" if role else f"DATABASE {quoted(name)}"
-        db.execute(sql(f"ALTER {whose} SET {quoted(key)} TO {value if key in _LISTS else literal(value)}"))
+        yield f"ALTER {whose} SET {quoted(key)} TO {value if key in _LISTS else literal(value)}"
 
 
 _OWNER = (
-    "SELECT format('ALTER DATABASE %%I OWNER TO %%I', %(name)s::text, pg_get_userbyid(there.datdba))"
-    " FROM pg_database there, pg_database made"
-    " WHERE there.datname = %(like)s AND made.datname = %(name)s AND there.datdba <> made.datdba"
+    "SELECT format('ALTER DATABASE %%s OWNER TO %%I', %(name)s::text, pg_get_userbyid(datdba))"
+    " FROM pg_database WHERE datname = %(like)s AND pg_get_userbyid(datdba) <> current_user"
 )
 _LIMIT = (
-    "SELECT format('ALTER DATABASE %%I CONNECTION LIMIT %%s', %(name)s::text, datconnlimit)"
+    "SELECT format('ALTER DATABASE %%s CONNECTION LIMIT %%s', %(name)s::text, datconnlimit)"
     " FROM pg_database WHERE datname = %(like)s AND datconnlimit <> -1"
 )
 _CLOSED = (
-    "SELECT format('REVOKE ALL ON DATABASE %%I FROM PUBLIC', %(name)s::text)"
+    "SELECT format('REVOKE ALL ON DATABASE %%s FROM PUBLIC', %(name)s::text)"
     " FROM pg_database WHERE datname = %(like)s AND datacl IS NOT NULL"
 )
 _RIGHTS = (
-    "SELECT format('GRANT %%s ON DATABASE %%I TO %%s%%s', privilege_type, %(name)s::text,"
+    "SELECT format('GRANT %%s ON DATABASE %%s TO %%s%%s', privilege_type, %(name)s::text,"
     " CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,"
     " CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
     " FROM pg_database, aclexplode(datacl) WHERE datname = %(like)s AND grantee <> datdba"

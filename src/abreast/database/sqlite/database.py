@@ -15,7 +15,7 @@ from abreast.core.errors import DatabaseError
 from abreast.core.migrations import Migration, Step
 from abreast.core.tables import Tables
 from abreast.database.engine import Engine, Note
-from abreast.database.interface import Contents, Database, Limits
+from abreast.database.interface import Contents, Database, Limits, Tell
 from abreast.database.notes import Dialect, Notes
 from abreast.database.sqlite import catalog, steps
 from abreast.database.sqlite.file import LET_GO, SUFFIXES, busy, reading, removed, told, writing
@@ -124,7 +124,7 @@ class SqliteDatabase(Engine):
         """Take this copy away; fine where there is none."""
         removed(self._file)
 
-    def replace_by(self, copy: Database, kept: str) -> str:
+    def replace_by(self, copy: Database, kept: str, tell: Tell) -> str:  # noqa: ARG002 (all of it is in the file)
         """Put a copy in this database's place, in one transaction, under the applications that have it open.
 
         A file that is no database any more is put aside instead; returns its name then.
