@@ -1,5 +1,6 @@
 """A small project for tests: real processes, a real repository, driven by the real command line."""
 
+import fcntl
 import itertools
 import json
 import os
@@ -7,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -55,8 +57,22 @@ NEVER_HEALTHY = "    return 503, {}\n"
 SICK_AFTER_USERS = "    return (503 if ANSWERED > 5 else 200), {}\n"
 
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = itertools.cycle(range(10_000 + 1000 * _WORKER, 11_000 + 1000 * _WORKER))
+def _own_ports() -> Iterator[int]:
+    """Return ports of a range that this process has to itself for as long as it lives, again and again."""
+    for first in range(10_000, 32_000, 1000):  # below those that the kernel gives
+        lock = (Path(tempfile.gettempdir()) / f"abreast-tests-{first}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _HELD.append(lock)
+        return itertools.cycle(range(first, first + 1000))
+    raise AssertionError("tests run in too many processes at once")
+
+
+_HELD: list[IO[str]] = []
+_PORTS = _own_ports()
 
 
 def free_ports(count: int) -> list[int]:
