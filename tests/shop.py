@@ -33,6 +33,24 @@ _HEALTH = """    url = os.environ["DATABASE_URL"]
 FIRST = "CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL, note text);\n"
 
 
+_STEP = """
+import os, sqlite3, sys
+db = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
+db.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, product TEXT, note TEXT)")
+has = "price" in [row[1] for row in db.execute("PRAGMA table_info(orders)")]
+if sys.argv[1] == "down":
+    db.execute("DOWN")
+elif not has and PRICE:
+    db.execute("ALTER TABLE orders ADD COLUMN price INTEGER")
+db.commit()
+"""
+
+
+def step(*, price: bool, down: str = "ALTER TABLE orders DROP COLUMN price") -> str:
+    """Return a program that migrates SQLite: ``up`` brings the orders, and their price, ``down`` takes it back."""
+    return _STEP.replace("PRICE", str(price)).replace("DOWN", down)
+
+
 def app(needed: str = 'db.execute("SELECT product FROM orders LIMIT 1")') -> str:
     """Return an application that is healthy where it can do what it needs with its database."""
     return APP.replace(HEALTHY, _HEALTH.replace("NEEDED", needed))

@@ -7,7 +7,7 @@ import pytest
 
 import forks
 from project import Project
-from shop import Shop, app
+from shop import Shop, app, step
 
 MOST = 70
 GROUPS = 4
@@ -112,19 +112,6 @@ def test_killed_at_every_write_of_a_failure_after_the_migration(project: Project
         pytest.fail("the deployment never ended by itself")
 
 
-STEP = """
-import os, sqlite3, sys
-db = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
-db.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, product TEXT, note TEXT)")
-has = "price" in [row[1] for row in db.execute("PRAGMA table_info(orders)")]
-if sys.argv[1] == "down":
-    db.execute("ALTER TABLE orders DROP COLUMN price")
-elif not has and PRICE:
-    db.execute("ALTER TABLE orders ADD COLUMN price INTEGER")
-db.commit()
-"""
-
-
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(2))
 def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed(project: Project, group: int) -> None:
@@ -134,10 +121,10 @@ def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed
         "command": f"{sys.executable} step.py up",
         "down": f"{sys.executable} step.py down",
     }
-    project.commit(step_py=STEP.replace("PRICE", "False"))
+    project.commit(step_py=step(price=False))
     shop.deploy()
     for number in range(FIRST_BACK + group, MOST, 2):
-        project.commit(step_py=STEP.replace("PRICE", "True"))
+        project.commit(step_py=step(price=True))
         shop.deploy()
         assert "price" in str(shop.schema())
         code = crash(shop, number, "before" if number // 2 % 2 else "after", "rollback", "--reason", "no", "--yes")

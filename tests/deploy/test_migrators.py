@@ -7,7 +7,7 @@ import pytest
 
 from npm import installed
 from project import Project
-from shop import Shop, app
+from shop import Shop, app, step
 
 ALEMBIC_ENV = """
 import os
@@ -44,19 +44,6 @@ def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
     return made
 
 
-STEP = """
-import os, sqlite3, sys
-db = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
-db.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, product TEXT, note TEXT)")
-has = "price" in [row[1] for row in db.execute("PRAGMA table_info(orders)")]
-if sys.argv[1] == "down":
-    db.execute("DOWN")
-elif not has and PRICE:
-    db.execute("ALTER TABLE orders ADD COLUMN price INTEGER")
-db.commit()
-"""
-
-
 def with_a_command(project: Project, down: str) -> Shop:
     """Return a shop whose second release brings a column by a command."""
     shop = Shop(project)
@@ -67,10 +54,9 @@ def with_a_command(project: Project, down: str) -> Shop:
         "command": f"{sys.executable} step.py up",
         "down": f"{sys.executable} step.py down",
     }
-    step = STEP.replace("DOWN", down)
-    project.commit(step_py=step.replace("PRICE", "False"))
+    project.commit(step_py=step(price=False, down=down))
     shop.deploy()
-    project.commit(step_py=step.replace("PRICE", "True"), app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    project.commit(step_py=step(price=True, down=down), app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
     shop.deploy()
     assert "price" in str(shop.schema())
     return shop
@@ -145,11 +131,11 @@ def test_alembic(shop: Shop) -> None:
     first = project.status()["release"]
     project.commit()
     assert "current --check-heads`: there is nothing to do" in shop.deploy()
-    step = ALEMBIC_STEP.format(
+    second = ALEMBIC_STEP.format(
         number=2, before='"1"', up='op.add_column("orders", sa.Column("price", sa.Integer))',
         down='op.drop_column("orders", "price")',
     )  # fmt: skip
-    write(project, **{"steps/versions/2.py": step})
+    write(project, **{"steps/versions/2.py": second})
     project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
     assert "rehearse  note + column orders.price: integer" in shop.deploy().lower()
     assert "price" in str(shop.schema())
@@ -247,16 +233,16 @@ def test_dbmate(project: Project) -> None:
         "command": f"{mate} up",
         "status": f"{mate} status --exit-code",
     }
-    step = "-- migrate:up\n{}\n-- migrate:down\n"
+    file = "-- migrate:up\n{}\n-- migrate:down\n"
     write(
-        project, **{"steps/001_orders.sql": step.format("CREATE TABLE orders (id INTEGER PRIMARY KEY, product TEXT);")}
+        project, **{"steps/001_orders.sql": file.format("CREATE TABLE orders (id INTEGER PRIMARY KEY, product TEXT);")}
     )
     project.commit()
     shop.deploy()
     shop.fill(5)
     project.commit()
     assert "status --exit-code`: there is nothing to do" in shop.deploy()
-    write(project, **{"steps/002_price.sql": step.format("ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL;")})
+    write(project, **{"steps/002_price.sql": file.format("ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL;")})
     before = shop.schema()
     project.commit()
     assert "rehearse  FAILED" in shop.deploy(code=1), "it fails on rows, and passes where there are none"

@@ -4,12 +4,13 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from abreast.core.errors import DatabaseError
 from abreast.core.migrations import Applied, Migration, Step
 from abreast.core.statements import own_transaction
 from abreast.database.interface import Database, Limits, Ran, Tell
-from abreast.database.notes import Notes
+from abreast.database.notes import Dialect, Notes
 
 Note = Callable[[Notes, Migration], None]
 """Notes that a step is done, in the step's own transaction."""
@@ -21,13 +22,15 @@ class Engine(Database):
     patience = 10.0
     """Seconds to wait for a connection, for whoever has the database locked, and for whoever migrates already."""
 
-    @abstractmethod
-    def _reading(self) -> AbstractContextManager[Notes]:
-        """Open the database's notes for the block."""
+    dialect: Dialect
 
     @abstractmethod
-    def _writing(self) -> AbstractContextManager[Notes]:
-        """Open the database's notes for the block, in a transaction."""
+    def _open(self) -> AbstractContextManager[Any]:
+        """Open a connection for the block, to read."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[Any]:
+        """Open a connection for the block, in a transaction that writes."""
 
     @abstractmethod
     def _locking(self) -> AbstractContextManager[Callable[[], bool]]:
@@ -40,6 +43,16 @@ class Engine(Database):
     @abstractmethod
     def _waited(self, error: DatabaseError) -> bool:
         """Tell whether a step failed because of somebody's lock."""
+
+    @contextmanager
+    def _reading(self) -> Iterator[Notes]:
+        with self._open() as db:
+            yield Notes(db, self.dialect)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Notes]:
+        with self._transaction() as db:
+            yield Notes(db, self.dialect)
 
     def owner(self) -> str:
         """Return whose it is, as ``claim`` noted it; "" where nobody did."""

@@ -24,12 +24,7 @@ SCHEMES = ("postgresql://", "postgres://")
 LONGEST = 63
 """Letters of a name, at most (NAMEDATALEN)."""
 OLDEST = 130000
-DIALECT = Dialect(
-    "%s",
-    "serial",
-    "timestamptz",
-    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-)
+_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 _LOCK = "hashtextextended('abreast migrations', 0)"
 
 
@@ -41,6 +36,7 @@ class PostgresDatabase(Engine):
     """
 
     engine = "postgresql"
+    dialect = Dialect("%s", "serial", "timestamptz", _COLUMNS)
 
     def __init__(self, url: str, scratch: str | None = None, *, like: str = "", abroad: bool = False) -> None:
         self._url = url
@@ -150,16 +146,14 @@ class PostgresDatabase(Engine):
 
     # ── what an engine does ────────────────────────────────────────────────────────────────────
 
-    @contextmanager
-    def _reading(self) -> Iterator[Notes]:
-        with self._open() as db:
-            yield Notes(db, DIALECT)
+    def _open(self) -> "AbstractContextManager[Connection[Any]]":
+        return connected(self._url, self.patience)
 
     @contextmanager
-    def _writing(self) -> Iterator[Notes]:
+    def _transaction(self) -> "Iterator[Connection[Any]]":
         with self._open() as db, db.transaction():
             db.execute(sql(f"SET LOCAL lock_timeout = {int(self.patience * 1000)}"))
-            yield Notes(db, DIALECT)
+            yield db
 
     @contextmanager
     def _locking(self) -> Iterator[Callable[[], bool]]:
@@ -171,13 +165,10 @@ class PostgresDatabase(Engine):
             db.execute(sql(f"SET lock_timeout = {int(limits.lock * 1000)}"))
             db.execute(sql(f"SET statement_timeout = {int(limits.statement * 1000)}"))
             perform = steps.whole if step.transaction else steps.one_by_one
-            return perform(db, Notes(db, DIALECT), migration, step, note)
+            return perform(db, Notes(db, self.dialect), migration, step, note)
 
     def _waited(self, error: DatabaseError) -> bool:
         return getattr(error.__cause__, "sqlstate", None) in steps.LOCKED
-
-    def _open(self) -> "AbstractContextManager[Connection[Any]]":
-        return connected(self._url, self.patience)
 
     def _server(self) -> "AbstractContextManager[Connection[Any]]":
         """Connect to the server for what is done with whole databases."""

@@ -22,13 +22,13 @@ from abreast.database.sqlite.file import LET_GO, SUFFIXES, busy, reading, remove
 
 PREFIX = "sqlite:///"
 CHUNK = 1 << 20
-DIALECT = Dialect("?", "INTEGER", "TEXT", "SELECT name FROM pragma_table_info(?)")
 
 
 class SqliteDatabase(Engine):
     """One file; ``url`` is ``sqlite:///relative`` to ``folder``, or ``sqlite:////absolute``."""
 
     engine = "sqlite"
+    dialect = Dialect("?", "INTEGER", "TEXT", "SELECT name FROM pragma_table_info(?)")
 
     def __init__(self, url: str, folder: Path) -> None:
         self._file = folder / unquote(url.removeprefix(PREFIX))
@@ -148,15 +148,11 @@ class SqliteDatabase(Engine):
 
     # ── what an engine does ────────────────────────────────────────────────────────────────────
 
-    @contextmanager
-    def _reading(self) -> Iterator[Notes]:
-        with self._open() as db:
-            yield Notes(db, DIALECT)
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return reading(self._file, self.patience)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Notes]:
-        with writing(self._file, self.patience) as db:
-            yield Notes(db, DIALECT)
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return writing(self._file, self.patience)
 
     @contextmanager
     def _locking(self) -> Iterator[Callable[[], bool]]:
@@ -176,16 +172,11 @@ class SqliteDatabase(Engine):
     def _perform(self, migration: Migration, step: Step, note: Note, limits: Limits) -> tuple[str, ...]:
         with writing(self._file, limits.lock, transaction=step.transaction) as db:
             perform = steps.whole if step.transaction else steps.one_by_one
-            perform(db, Notes(db, DIALECT), migration, step, note, limits.statement)
+            perform(db, Notes(db, self.dialect), migration, step, note, limits.statement)
         return ("the database, for writing",)
 
     def _waited(self, error: DatabaseError) -> bool:
         return busy(error.__cause__)
-
-    # ── the file ───────────────────────────────────────────────────────────────────────────────
-
-    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
-        return reading(self._file, self.patience)
 
     def _sibling(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
