@@ -130,7 +130,7 @@ class Shop:
         work = [str(path) for path in (self.project.folder / ".abreast" / "work").rglob("*") if path.is_file()]
         if self.engine == "sqlite":
             names = [path.name for path in self.file.parent.iterdir()]
-            return [name for name in names if name.startswith(".") and "lock" not in name] + work
+            return [one for one in names if one[0] == "." and "lock" not in one and ".before_" not in one] + work
         name = self.url.rpartition("/")[2]
         with psycopg.connect(postgres.server()) as db:
             known = [one for (one,) in db.execute("SELECT datname FROM pg_database") if one.startswith(f"{name}_")]

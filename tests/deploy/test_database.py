@@ -3,6 +3,8 @@
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -261,6 +263,37 @@ def test_nobody_is_asked_where_nobody_is(project: Project) -> None:
     assert "nobody is here to ask" in shop.run("db", "restore", code=2).stderr
 
 
+@contextmanager
+def falling_sick(project: Project, commit: str, sick: Path) -> Iterator[None]:
+    """Make a file, at which services fall sick, as soon as users are on a commit."""
+
+    def fall() -> None:
+        while project.served()["backend"] != commit:
+            time.sleep(0.05)
+        sick.touch()
+
+    falling = threading.Thread(target=fall)
+    falling.start()
+    yield
+    falling.join()
+
+
+def test_a_failure_after_the_turn_takes_the_migration_back(shop: Shop, tmp_path: Path) -> None:
+    shop.deploy()
+    shop.fill()
+    first, rows = shop.project.served(), shop.fingerprint()
+    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    shop.project.config["environments"]["local"]["settle"] = "20s"
+    commit = shop.project.commit(app_py=app(f'assert not os.path.exists("{tmp_path}/sick")'))
+    with falling_sick(shop.project, commit, tmp_path / "sick"):
+        shop.deploy(code=1)
+    assert shop.project.served() == first
+    assert "price" not in str(shop.schema())
+    assert shop.fingerprint() == rows
+    assert shop.leftovers() == []
+
+
 def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(shop: Shop, tmp_path: Path) -> None:
     project, sick = shop.project, tmp_path / "sick"
     mail = APP.replace(HEALTHY, f'    return (503, {{}}) if os.path.exists("{sick}") else (200, {{}})\n')
@@ -275,16 +308,8 @@ def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(shop:
     shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
     shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
     commit = project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
-
-    def fall_sick() -> None:
-        while project.served()["backend"] != commit:
-            time.sleep(0.05)
-        sick.touch()
-
-    falling = threading.Thread(target=fall_sick)
-    falling.start()
-    shop.deploy(code=1)
-    falling.join()
+    with falling_sick(project, commit, sick):
+        shop.deploy(code=1)
     assert project.served()["backend"] == commit
     assert project.status()["services"]["mail"]["commit"] != commit
     assert "price" in str(shop.schema())

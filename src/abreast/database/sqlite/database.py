@@ -127,24 +127,26 @@ class SqliteDatabase(Engine):
     def replace_by(self, copy: Database, kept: str, tell: Tell) -> str:  # noqa: ARG002 (all of it is in the file)
         """Put a copy in this database's place, in one transaction, under the applications that have it open.
 
-        A file that is no database any more is put aside instead; returns its name then.
+        What was, with all that was written until then, is kept beside it, also where it is no database any more.
         """
         assert isinstance(copy, SqliteDatabase)
+        aside, there = self._sibling(kept), self.exists()
         try:
             with copy._open() as source, writing(self._file, self.patience, transaction=False) as target:
+                if there:
+                    removed(aside)
+                    with told(aside), closing(sqlite3.connect(aside)) as before:
+                        target.backup(before)
                 source.backup(target, progress=_patient(self._file, self.patience))
         except DatabaseError as error:
-            if not isinstance(error.__cause__, sqlite3.DatabaseError) or isinstance(
-                error.__cause__, sqlite3.OperationalError
-            ):
+            if not _is_none(error):
                 raise
-            aside = self._sibling(kept)
+            removed(aside)
             for suffix in SUFFIXES:
                 with suppress(FileNotFoundError):
                     self._file.with_name(self._file.name + suffix).rename(aside.with_name(aside.name + suffix))
             copy._file.rename(self._file)
-            return str(aside)
-        return ""
+        return str(aside) if there else ""
 
     # ── what an engine does ────────────────────────────────────────────────────────────────────
 
@@ -180,6 +182,12 @@ class SqliteDatabase(Engine):
 
     def _sibling(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
+
+
+def _is_none(error: DatabaseError) -> bool:
+    """Tell whether a file turned out to be no database any more."""
+    why = error.__cause__
+    return isinstance(why, sqlite3.DatabaseError) and not isinstance(why, sqlite3.OperationalError)
 
 
 def _patient(file: Path, seconds: float) -> Callable[[int, int, int], None]:
