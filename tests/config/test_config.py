@@ -83,6 +83,13 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
             "4:38: a secret in clear: write ${API_TOKEN} and set it where abreast runs"]),
         ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
             "4:14: $API_TOKEN would stand in the list of processes: let the program read it from its environment"]),
+        ("{run: serve}", "{run: serve, database: 'mysql://db/shop'}", ["4:31: needed: sqlite:///… or postgresql://…"]),
+        ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, command: up}}", [
+            "4:70: either a folder of migrations, or a command"]),
+        ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, down: back}}", [
+            "4:70: it belongs to a `command`; files say it themselves"]),
+        ("{run: serve}", "{run: serve, database: {url: 'postgresql://shop:pa55word@db/shop'}}", [
+            "4:37: a secret in clear: write ${NAME} and set it where abreast runs"]),
         ("run: serve", "run: [serve]", ["4:14: needed: a text"]),
         ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, artifacts, backups, allow"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not YAML: found character '\\t' that cannot start any token"]),

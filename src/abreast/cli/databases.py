@@ -107,7 +107,8 @@ def _status(ports: Ports, project: Project, environment: Environment, service: S
     age = view.age(known[0].at) if known else None
     told: dict[str, Any] = {"faults": [], "backup": known[0].name if known else None, "backup_age": age}
     if environment.rpo is not None and (age is None or age > environment.rpo):
-        told["faults"].append(f"the newest good backup is {view.span(age)} old; rpo is {view.span(environment.rpo)}")
+        newest = "there is no good backup" if age is None else f"the newest good backup is {view.span(age)} old"
+        told["faults"].append(f"{newest}; rpo is {view.span(environment.rpo)}")
     try:
         database = ports.database(service)
         contents, applied = database.contents(), database.applied()

@@ -136,6 +136,11 @@ class Resolver:
             return
         if said.migrations and said.command:
             yield self.document.fault((*path, "command"), "either a folder of migrations, or a command", at_key=True)
+        for key in ("status", "down"):
+            if getattr(said, key) and not said.command:
+                yield self.document.fault(
+                    (*path, key), "it belongs to a `command`; files say it themselves", at_key=True
+                )
         for key, template in (("url", said.url), ("scratch", said.scratch)):
             if template and not references(template) and is_secret("", template, self.variables):
                 yield self.document.fault(

@@ -67,10 +67,8 @@ def age(at: str) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
 
 
-def span(seconds: float | None) -> str:
+def span(seconds: float) -> str:
     """Return a duration in words."""
-    if seconds is None:
-        return "no time"
     for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"

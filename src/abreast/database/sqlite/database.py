@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -72,10 +73,14 @@ class SqliteDatabase(Engine):
             with told(self._file):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 contents = self._copied(copy)
-                with copy.open("rb") as file:
-                    shutil.copyfileobj(file, into, CHUNK)
+                file = copy.open("rb")
         finally:
-            removed(copy)
+            removed(copy)  # from here on it has no name: a killed process leaves nothing
+        try:
+            with told(copy):
+                shutil.copyfileobj(file, into, CHUNK)
+        finally:
+            threading.Thread(target=file.close).start()  # to free a large file takes its time, and nobody's
         return contents
 
     def _copied(self, copy: Path) -> Contents:
