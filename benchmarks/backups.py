@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ def run() -> str:
 
 A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as SQLite's file. Medians of {RUNS} runs in turn, after one that does not count; all on one disk and {os.cpu_count()}
 cores, both with age to one recipient; the plain tools with zstd's usual level, abreast with level 1 and a worker a core (what each
-stores is in the table). Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB.
+stores is in the table). Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB. abreast uses all cores, of which others
+may take a part; the plain tools, one after the other, use one: in parentheses the least and the most of the ratios.
 
 {lite}
 
@@ -105,11 +106,16 @@ def _compared(home: Path, url: str, peer: Callable[[Path], dict[str, float]], si
         f"{one['memory']:,.0f} MB | {one['stored'] / 1e6:,.0f} MB |"
         for name, one in medians.items()
     ]
-    ours, plain = medians.values()
-    ratio = [plain[key] / ours[key] for key in ("sealed", "all")]
+    ratio = [_ratio(found["plain tools"][1:], found["abreast"][1:], key) for key in ("sealed", "all")]
     engine = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
     head = f"| {engine} | backup, compress, encrypt | | and verify | peak memory | stored |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows, f"| ratio | {ratio[0]:.2f} | | {ratio[1]:.2f} | | |"])
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows, f"| ratio | {ratio[0]} | | {ratio[1]} | | |"])
+
+
+def _ratio(plain: Sequence[dict[str, float]], ours: Sequence[dict[str, float]], key: str) -> str:
+    """Return the median of the ratios of neighbours, and the least and the most: others use these cores too."""
+    found = [one[key] / other[key] for one, other in zip(plain, ours, strict=True)]
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def _sqlite_peer(home: Path) -> dict[str, float]:
