@@ -10,7 +10,7 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from project import Project, eventually
-from shop import Shop
+from shop import Shop, app
 
 TEN_MEGABYTES = (
     "INSERT INTO orders (product) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
@@ -178,8 +178,31 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: P
         for one in running:
             one.send_signal(signal.SIGINT)
         for one in running:
-            one.wait(30)
+            one.wait(90)
     assert "the drill failed" in (tmp_path / "alert").read_text()
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_schedule_ends_when_its_drill_is_interrupted(project: Project, tmp_path: Path, sign: signal.Signals) -> None:
+    shop = Shop(project)
+    project.config["backups"] = {"drill": "* * * * *"}
+    project.config["services"]["backend"]["health"]["start"] = "90s"
+    project.commit(app_py=app(f'assert not os.path.exists("{tmp_path}/sick")'))
+    shop.deploy()
+    shop.run("db", "backup")
+    (tmp_path / "sick").touch()  # the drill waits for a release that is healthy
+    running = subprocess.Popen(
+        project.command("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **shop.variables},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        eventually(lambda: (project.latest()["kind"], project.latest()["chapter"]) == ("drill", "check"), 120)
+        running.send_signal(sign)
+        assert running.wait(60) == 1
+    finally:
+        running.kill()
+    assert project.latest()["state"] == "cancelled"
 
 
 def test_the_password_of_a_database_appears_nowhere(project: Project) -> None:

@@ -125,23 +125,26 @@ def _status(ports: Ports, project: Project, environment: Environment, service: S
 
 def migrate(here: Path, name: str | None, services: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
     """Bring databases up to date with the commit, after a backup and a rehearsal, without a deployment."""
-    return _carry_out(here, name, Request(Kind.MIGRATE, services), yes=yes, as_json=as_json)
+    return _carry_out(here, name, Request(Kind.MIGRATE, services), yes=yes, as_json=as_json)[0]
 
 
 def rehearse(here: Path, name: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
     """Run what is pending on a restored copy only."""
-    return _carry_out(here, name, Request(Kind.REHEARSE, services), yes=True, as_json=as_json)
+    return _carry_out(here, name, Request(Kind.REHEARSE, services), yes=True, as_json=as_json)[0]
 
 
 def drill(here: Path, name: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
     """Do the disaster on a copy, now, or whenever the schedule says so."""
     request = Request(Kind.DRILL, services)
     if not scheduled:
-        return _carry_out(here, name, request, yes=True, as_json=as_json)
+        return _carry_out(here, name, request, yes=True, as_json=as_json)[0]
     _, project, _ = _opened(here, name)
 
     def do() -> None:
-        if _carry_out(here, name, request, yes=True, as_json=as_json):
+        code, interrupted = _carry_out(here, name, request, yes=True, as_json=as_json)
+        if interrupted:
+            raise KeyboardInterrupt  # whoever ends a drill of a schedule ends the schedule
+        if code:
             raise DatabaseError("the drill failed", next="abreast show")
 
     return _on_schedule(project.backups.drill, "drill", project.backups.alert, do)
@@ -162,13 +165,14 @@ def restore(
         return desk.run(lambda on: session.deploy(on, project.name, environment, request))
 
 
-def _carry_out(here: Path, name: str | None, request: Request, *, yes: bool, as_json: bool) -> int:
+def _carry_out(here: Path, name: str | None, request: Request, *, yes: bool, as_json: bool) -> tuple[int, bool]:
+    """Carry it out, and return the exit code, and whether somebody interrupted it."""
     place, project, environment = _opened(here, name)
     _with_database(environment, request.services)
     with place.ledger() as ledger:
         desk = CommandDesk(place, environment.name, ledger, as_json=as_json)
         desk.ask(asyncio.run(propose(desk.ports(), project.name, environment, request)), yes=yes)
-        return desk.run(lambda on: session.deploy(on, project.name, environment, request))
+        return desk.run(lambda on: session.deploy(on, project.name, environment, request)), desk.interrupted
 
 
 def _opened(here: Path, name: str | None) -> tuple[Place, Project, Environment]:

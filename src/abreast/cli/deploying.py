@@ -126,6 +126,7 @@ class CommandDesk:
         self.as_json = as_json
         self._screen = Screen(ledger, out_for(json=as_json))
         self._shown: Plan | None = None
+        self.interrupted = False
 
     def say(self, line: str) -> None:
         """Tell one line."""
@@ -203,12 +204,13 @@ class CommandDesk:
 
     async def _act(self, act: Callable[[Desk], Awaitable[State | None]]) -> State | None:
         desk = self._place.desk(self._environment, self._ledger, self.say, self._begin)
-        with Interrupts(self._screen, self._ledger, lambda: self._shown):
+        with Interrupts(self._screen, self._ledger, lambda: self._shown) as interrupts:
             try:
                 state = await act(desk)
             except StateError as error:
                 raise self._left(error) from error
             await self._screen.finish()
+        self.interrupted = interrupts.came
         if state is None and self._shown is None:
             self.say("nothing to do: what is live is what was asked for")
         return state

@@ -25,6 +25,11 @@ class Interrupts:
         self._shown = shown
         self._asked = 0
 
+    @property
+    def came(self) -> bool:
+        """Whether somebody interrupted it."""
+        return self._asked > 0
+
     def __enter__(self) -> Self:
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sign, self._interrupted)
