@@ -2,14 +2,13 @@
 
 import io
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from abreast.database.engine import Engine
 from abreast.database.interface import Database, Limits
 from abreast.database.postgres.database import PostgresDatabase
 from abreast.database.sqlite.database import SqliteDatabase
+from meanwhile import Once, killing
 
 LIMITS = Limits(statement=20, lock=0.2, tries=3)
 
@@ -330,28 +330,6 @@ def test_nobody_reads_a_password_in_the_list_of_processes(tmp_path: Path, monkey
     assert not any("pa55" in line for line in began)
 
 
-def test_copies_of_processes_that_are_gone_go(tmp_path: Path) -> None:
-    database = SqliteDatabase("sqlite:///shop.db", tmp_path)
-    run(database, ORDERS)
-    (tmp_path / ".shop.db.dump-99999999").write_text("left by one that was killed")
-    (tmp_path / f".shop.db.dump-{os.getppid()}").write_text("of one that is at work")
-    database.dump(io.BytesIO())
-    assert sorted(one.name for one in tmp_path.iterdir()) == [f".shop.db.dump-{os.getppid()}", "shop.db"]
-
-
-class Once:
-    """Takes what is dumped, and does something when the first of it comes."""
-
-    def __init__(self, act: Callable[[], None]) -> None:
-        self._act: Callable[[], None] | None = act
-
-    def write(self, chunk: bytes) -> int:
-        if self._act:
-            act, self._act = self._act, None
-            act()
-        return len(chunk)
-
-
 def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
     database = PostgresDatabase(postgres.database())
     run(
@@ -360,15 +338,8 @@ def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
         of("002_many.sql", "INSERT INTO orders SELECT n, repeat('x', 900) FROM generate_series(1, 20000) n;"),
     )
 
-    def kill() -> None:
-        for place in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it may be gone by now
-                fields = (place / "stat").read_text().rpartition(")")[2].split()
-                if (place / "comm").read_text().strip() == "pg_dump" and int(fields[1]) == os.getpid():
-                    os.kill(int(place.name), signal.SIGKILL)
-
     with pytest.raises(DatabaseError, match=r"pg_dump: it ended by signal 9"):
-        database.dump(Once(kill))  # type: ignore[arg-type]
+        database.dump(Once(killing("pg_dump")))  # type: ignore[arg-type]
 
 
 def test_programs_that_are_older_than_the_server_are_said() -> None:

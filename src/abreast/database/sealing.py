@@ -4,7 +4,6 @@ Compression is zstd (RFC 8878), encryption age (https://age-encryption.org/v1); 
 a backup can be opened without abreast.
 """
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -19,6 +18,7 @@ from obstore import open_writer
 
 from abreast.core.errors import DatabaseError
 from abreast.core.secrets import Secret
+from abreast.database.programs import CHUNK, widen
 from abreast.machine.objects import Objects
 
 if sys.version_info >= (3, 14):
@@ -30,8 +30,6 @@ T = TypeVar("T")
 
 LEVEL = 1
 """Of zstd: a backup is done sooner, and is a few percent larger than with its usual level, or none."""
-CHUNK = 1 << 20
-_PIPE_SIZE = 1 << 20
 
 
 class Keys:
@@ -173,8 +171,7 @@ class _Piped:
 
     def __init__(self, work: Callable[[IO[bytes]], Any]) -> None:
         read, self._write = os.pipe()
-        with suppress(OSError):
-            fcntl.fcntl(self._write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        widen(self._write)
         self.failed = False
         self._answer: Any = None
         self._error: BaseException | None = None

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from abreast.core.errors import DatabaseError
+from abreast.database import programs
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -53,29 +52,10 @@ def program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None)
 
     Raises DatabaseError with the first of what it said.
     """
-    with subprocess.Popen(
-        [_found(name), *arguments],
-        env={"PATH": os.defpath, "LC_ALL": "C", **_variables(url)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if into else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        said: list[bytes] = []
-        assert process.stderr
-        hearing = threading.Thread(target=lambda: said.append(process.stderr.read()))  # type: ignore[union-attr]
-        hearing.start()
-        try:
-            if into and process.stdout:
-                shutil.copyfileobj(process.stdout, into, 1 << 20)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            code = process.wait()
-            hearing.join()
+    env = {"PATH": os.defpath, "LC_ALL": "C", **_variables(url)}
+    code, said = programs.program([_found(name), *arguments], into=into, env=env)
     if code:
-        text = b"".join(said).decode(errors="replace").strip().splitlines()
-        why = "; ".join(text[:4]) or f"it ended by signal {-code}"
+        why = "; ".join(said.splitlines()[:4]) or f"it ended by signal {-code}"
         raise DatabaseError(f"{name}: {why}", need=_need_of(why), next=f"{name} --version")
 
 

@@ -1,13 +1,31 @@
 """What a database of SQLite looks like, and what it holds, as one connection sees it."""
 
-import sqlite3
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from abreast.core.tables import Column, Table, Tables
 from abreast.database.interface import Contents
 from abreast.database.notes import OWN
 
 
-def contents(db: sqlite3.Connection) -> Contents:
+class Rows(Protocol):
+    """What a query gave."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the rows."""
+
+    def fetchone(self) -> Any:  # noqa: ANN401 (a tuple of whatever the columns hold)
+        """Return the next row."""
+
+
+class Connection(Protocol):
+    """A connection of ``sqlite3``, or one of ``apsw``."""
+
+    def execute(self, sql: str, values: Any = ..., /) -> Rows:  # noqa: ANN401 (each has a type of its own)
+        """Ask."""
+
+
+def contents(db: Connection) -> Contents:
     """Count the rows of each table, and all bytes."""
     rows = {
         name: int(db.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]) for name in _names(db, "table")
@@ -16,12 +34,12 @@ def contents(db: sqlite3.Connection) -> Contents:
     return Contents(rows, pages * size)
 
 
-def tables(db: sqlite3.Connection) -> Tables:
+def tables(db: Connection) -> Tables:
     """Return the tables and views, but for abreast's own."""
     return {name: _table(db, name) for name in _names(db, "table", "view") if name not in OWN}
 
 
-def _names(db: sqlite3.Connection, *kinds: str) -> list[str]:
+def _names(db: Connection, *kinds: str) -> list[str]:
     """Return names; none of virtual tables, whose module may be missing here (what they keep is in tables)."""
     rows = db.execute(
         "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'"
@@ -30,7 +48,7 @@ def _names(db: sqlite3.Connection, *kinds: str) -> list[str]:
     return [name for name, kind in rows if kind in kinds]
 
 
-def _table(db: sqlite3.Connection, name: str) -> Table:
+def _table(db: Connection, name: str) -> Table:
     columns = {
         column: Column(kind, bool(needed) and default is None and not key)
         for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({_quoted(name)})")
@@ -40,7 +58,7 @@ def _table(db: sqlite3.Connection, name: str) -> Table:
         " WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL",
         (name,),
     )
-    return Table(columns, dict(rules.fetchall()))
+    return Table(columns, dict(rules))
 
 
 def _quoted(name: str) -> str:

@@ -1,10 +1,10 @@
 """SQLite: copies by the online backup API, so that a dump is of one moment while others write."""
 
 import fcntl
-import os
+import json
 import shutil
 import sqlite3
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -18,11 +18,12 @@ from abreast.core.tables import Tables
 from abreast.database.engine import Engine, Note
 from abreast.database.interface import Contents, Database, Limits, Tell
 from abreast.database.notes import Dialect, Notes
+from abreast.database.programs import program
 from abreast.database.sqlite import catalog, steps
-from abreast.database.sqlite.file import LET_GO, SUFFIXES, busy, reading, removed, told, writing
+from abreast.database.sqlite.file import LET_GO, SUFFIXES, busy, failed, reading, removed, told, writing
 
 PREFIX = "sqlite:///"
-CHUNK = 1 << 20
+_DUMP = [sys.executable, "-P", "-m", "abreast.database.sqlite.dumping"]
 
 
 class SqliteDatabase(Engine):
@@ -67,43 +68,20 @@ class SqliteDatabase(Engine):
 
     def dump(self, into: IO[bytes]) -> Contents:
         """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
-        self._forget_dumps()
-        copy = self._sibling(f"dump-{os.getpid()}")
+        code, said = program([*_DUMP, str(self._file), str(self.patience)], into=into)
         try:
-            with told(self._file):
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                contents = self._copied(copy)
-                file = copy.open("rb")
-        finally:
-            removed(copy)  # from here on it has no name: a killed process leaves nothing
-        try:
-            with told(copy):
-                shutil.copyfileobj(file, into, CHUNK)
-        finally:
-            threading.Thread(target=file.close).start()  # to free a large file takes its time, and nobody's
-        return contents
-
-    def _copied(self, copy: Path) -> Contents:
-        with self._open() as db, told(copy), closing(sqlite3.connect(copy, isolation_level=None)) as target:
-            target.execute("PRAGMA journal_mode=OFF")
-            target.execute("PRAGMA synchronous=OFF")
-            db.execute("BEGIN")  # what is counted is what is copied
-            contents = catalog.contents(db)
-            db.backup(target)
-        return contents
-
-    def _forget_dumps(self) -> None:
-        """Take away the copies of processes that are gone; another's, that is at work, stays."""
-        prefix = self._sibling("dump-").name
-        for left in self._file.parent.glob(f"{prefix}*"):
-            process = left.name.removeprefix(prefix).partition("-")[0]
-            if process == str(os.getpid()) or not Path(f"/proc/{process}").exists():
-                left.unlink(missing_ok=True)
+            found = json.loads(said.rpartition("\n")[2])
+        except ValueError:
+            raise failed(self._file, f"the dump ended by signal {-code}" if code < 0 else said, "") from None
+        if code:
+            raise failed(self._file, found["error"], found["code"])
+        return Contents(**found)
 
     def restore(self, dump: Path) -> None:
         """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""
         self.drop()
         with told(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(dump, self._file)
 
     def check(self) -> Contents:

@@ -54,20 +54,15 @@ def told(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise DatabaseError(f"{file}: {error}", need=_needed(error), next=f"sqlite3 {file} .schema") from error
+        raise failed(file, str(error), getattr(error, "sqlite_errorname", "") or "") from error
     except OSError as error:
         raise DatabaseError(f"{file}: {error.strerror}", need="room, and a place that can be written") from error
 
 
-def _needed(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if busy(error):
-        return LET_GO
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return "room on the disk"
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return "a database of SQLite that is whole"
-    return ""
+def failed(file: Path, why: str, code: str) -> DatabaseError:
+    """Return what SQLite said, with what it would have needed; ``code`` as it is called at https://sqlite.org/rescode.html."""
+    need = next((need for start, need in _NEEDED.items() if code.startswith(start)), "")
+    return DatabaseError(f"{file}: {why}", need=need, next=f"sqlite3 {file} .schema")
 
 
 def busy(error: BaseException | None) -> bool:
@@ -76,3 +71,13 @@ def busy(error: BaseException | None) -> bool:
 
 
 LET_GO = "an application that lets go of its lock in time"
+_WHOLE = "a database of SQLite that is whole"
+_ROOM = "room on the disk"
+_NEEDED = {
+    "SQLITE_BUSY": LET_GO,
+    "SQLITE_LOCKED": LET_GO,
+    "SQLITE_FULL": _ROOM,
+    "SQLITE_IOERR": _ROOM,
+    "SQLITE_NOTADB": _WHOLE,
+    "SQLITE_CORRUPT": _WHOLE,
+}

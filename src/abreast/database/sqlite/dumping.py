@@ -1,0 +1,186 @@
+"""A program that writes a file of SQLite to its output, as it is at one moment while others write.
+
+The online backup API (https://sqlite.org/backup.html) copies into a database whose file hands on what is written to it.
+That needs a SQLite whose files can be made in Python, and so a process of its own: two that have a file open in one
+process let go of each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import apsw
+
+from abreast.database.interface import Contents
+from abreast.database.programs import CHUNK
+from abreast.database.sqlite import catalog
+
+LOCK_BYTE = 1 << 30
+"""Where the page lies that no database uses (https://sqlite.org/fileformat.html#the_lock_byte_page)."""
+
+Take = Callable[[bytes, int], None]
+
+
+def dump(file: Path, patience: float, into: IO[bytes]) -> Contents:
+    """Write all of it, and return what it held; a file that is not there holds nothing.
+
+    SQLite writes the first page last, since it counts the changes: a first pass is for that page alone.
+    """
+    name = str(file) if file.exists() else ":memory:"
+    with closing(apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+        db.set_busy_timeout(int(patience * 1000))
+        db.execute("BEGIN")  # what is counted is what is dumped
+        contents = catalog.contents(db)
+        if db.execute("PRAGMA journal_mode").fetchall() != [("delete",)]:
+            _dump(db, into)
+        else:
+            with tempfile.TemporaryFile(dir=file.parent) as copy:
+                _dump(db, copy)
+                db.execute("COMMIT")  # in this mode writers wait for readers, and need not wait for a slow store
+                copy.seek(0)
+                shutil.copyfileobj(copy, into, CHUNK)
+    return contents
+
+
+def _dump(db: apsw.Connection, into: IO[bytes]) -> None:
+    first = _First()
+    _through(db, first.take)
+    _through(db, _InOrder(into, first.page).take)
+
+
+def _through(db: apsw.Connection, take: Take) -> None:
+    """Let ``take`` have each page and where it lies."""
+    place = _Place(take)
+    with closing(apsw.Connection("pages", vfs=place.name)) as target:
+        target.execute("PRAGMA journal_mode=OFF")
+        target.execute("PRAGMA synchronous=OFF")
+        with target.backup("main", db, "main") as backup:
+            backup.step(-1)
+
+
+class _First:
+    """Takes the first page, as it is when all are written."""
+
+    page = b""
+
+    def take(self, page: bytes, offset: int) -> None:
+        if not offset:
+            self.page = page
+
+
+class _InOrder:
+    """Hands pages on in the order of the file, of which the ``first`` is known; raises where they do not come so."""
+
+    def __init__(self, into: IO[bytes], first: bytes) -> None:
+        self._into = into
+        self._first = first
+        self._end = len(first)
+        into.write(first)
+
+    def take(self, page: bytes, offset: int) -> None:
+        if offset > self._end == LOCK_BYTE:
+            self._write(bytes(len(page)))
+        if offset == self._end:
+            self._write(page)
+        elif offset or page != self._first:
+            raise OutOfOrder(f"page at {offset} instead of {self._end}")
+
+    def _write(self, page: bytes) -> None:
+        self._into.write(page)
+        self._end += len(page)
+
+
+class OutOfOrder(Exception):  # noqa: N818 (it is what it says)
+    """SQLite wrote a page twice, or asked for one again; what was handed on cannot be taken back."""
+
+
+class _Place(apsw.VFS):
+    """Files of a database that is written once, from nothing (https://sqlite.org/vfs.html)."""
+
+    name = "abreast-pages"
+
+    def __init__(self, take: Take) -> None:
+        super().__init__(self.name, "")
+        self._take = take
+
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: ANN401, ARG002, N802 (of the library)
+        flags[1] = flags[0]
+        return _Pages(self._take)
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802
+        return name
+
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002, N802
+        return False
+
+
+class _Pages:
+    """A file that begins empty, and of which no page is asked for again."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._empty = True
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        if not self._empty:
+            raise OutOfOrder(f"{amount} bytes at {offset} were asked for")
+        return b""
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        self._empty = False
+        self._take(data, offset)
+
+    def xFileSize(self) -> int:  # noqa: N802
+        return 0
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002, N802
+        return False
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+        return 0
+
+    def xSectorSize(self) -> int:  # noqa: N802
+        return 4096
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802
+        return False
+
+    def xLock(self, level: int) -> None:  # noqa: N802
+        """Nobody else has it."""
+
+    def xUnlock(self, level: int) -> None:  # noqa: N802
+        """Nobody else has it."""
+
+    def xClose(self) -> None:  # noqa: N802
+        """What takes the pages is closed by whoever opened it."""
+
+
+def main() -> int:
+    """Write the file that the arguments name, and say on the error output, as JSON, what it held or why not."""
+    file, patience = sys.argv[1:]
+    try:
+        with open(sys.stdout.fileno(), "wb", CHUNK, closefd=False) as into:
+            said = asdict(dump(Path(file), float(patience), into))
+    except apsw.Error as error:
+        said = {"error": str(error), "code": _code(error)}
+    except OutOfOrder as error:
+        said = {"error": str(error), "code": ""}
+    except OSError as error:
+        said = {"error": error.strerror or "", "code": "SQLITE_IOERR"}
+    print(json.dumps(said), file=sys.stderr)  # noqa: T201 (that is what this program is for)
+    return int("error" in said)
+
+
+def _code(error: apsw.Error) -> str:
+    """Return its name (https://sqlite.org/rescode.html), "" where SQLite itself had no error."""
+    return str(apsw.mapping_result_codes.get(getattr(error, "extendedresult", 0) & 255, ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
