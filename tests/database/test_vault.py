@@ -250,6 +250,28 @@ def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, 
     there.fetch(saved, tmp_path / "out")
 
 
+@pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
+def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequest, key: Path) -> None:
+    there = SealedVault(request.getfixturevalue(store), Keys([], key, make=True), 1, 0)
+    for at, release in (("2026-11-20T01:02:03Z", "v1"), ("2026-11-21T01:02:03Z", "v2")):
+        saved, _ = there.save(backup(at, release), write, {})
+        there.note(saved.proven(at))
+    assert there.tidy("production", "backend", set(), "2026-11-22T01:02:03Z") == 1
+    assert [one.release for one in there.list("production")] == ["v2"]
+    assert {path.rpartition("-")[2].partition(".")[0] for path in there._there("production")} == {"v2"}
+    assert there.tidy("production", "backend", set(), "2026-11-22T01:02:03Z") == 0
+
+
+def test_what_cannot_be_taken_away_is_said(file: str, tmp_path: Path, key: Path) -> None:
+    there = vault(file, key)
+    there.save(backup(), write, {})
+    left = tmp_path / "store" / "production" / "backend" / "20260101T000000000Z-v1.dump.zst.age#1"
+    left.mkdir()
+    os.utime(left, (1767225600, 1767225600))
+    with pytest.raises(DatabaseError, match=r"the store of backups file:.* could not be used"):
+        there.tidy("production", "backend", set(), "2026-11-21T12:00:00Z")
+
+
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A store that breaks off in the middle of what it sends, and does not answer after that."""

@@ -11,6 +11,7 @@ import pytest
 
 from project import Project, eventually
 from shop import Shop, app
+from terminal import CTRL_C, Terminal, told
 
 TEN_MEGABYTES = (
     "INSERT INTO orders (product) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
@@ -182,26 +183,50 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: P
     assert "the drill failed" in (tmp_path / "alert").read_text()
 
 
-@pytest.mark.timeout(200)
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_schedule_ends_when_its_drill_is_interrupted(project: Project, tmp_path: Path, sign: signal.Signals) -> None:
+@pytest.fixture
+def waiting(project: Project, tmp_path: Path) -> Shop:
+    """A shop whose drill waits for a release that is healthy."""
     shop = Shop(project)
     project.config["backups"] = {"drill": "* * * * *"}
     project.config["services"]["backend"]["health"]["start"] = "90s"
     project.commit(app_py=app(f'assert not os.path.exists("{tmp_path}/sick")'))
     shop.deploy()
     shop.run("db", "backup")
-    (tmp_path / "sick").touch()  # the drill waits for a release that is healthy
+    (tmp_path / "sick").touch()
+    return shop
+
+
+def at_check(project: Project) -> bool:
+    return (project.latest()["kind"], project.latest()["chapter"]) == ("drill", "check")
+
+
+@pytest.mark.timeout(200)
+def test_a_schedule_ends_when_its_drill_is_ended(project: Project, waiting: Shop) -> None:
     running = subprocess.Popen(
-        project.command("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **shop.variables},
+        project.command("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **waiting.variables},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        eventually(lambda: (project.latest()["kind"], project.latest()["chapter"]) == ("drill", "check"), 120)
-        running.send_signal(sign)
+        eventually(lambda: at_check(project), 120)
+        running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 1
     finally:
         running.kill()
+    assert project.latest()["state"] == "cancelled"
+
+
+@pytest.mark.timeout(200)
+def test_a_schedule_ends_when_its_drill_is_turned_back_at_the_terminal(project: Project, waiting: Shop) -> None:
+    at = Terminal(project, "db", "drill", "--scheduled", variables=waiting.variables)
+    try:
+        with told(at):
+            eventually(lambda: at_check(project), 120)
+            at.type(CTRL_C)
+            eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
+            at.type("t\n")
+            assert at.process.wait(60) == 1
+    finally:
+        at.close()
     assert project.latest()["state"] == "cancelled"
 
 

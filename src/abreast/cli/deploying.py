@@ -210,7 +210,7 @@ class CommandDesk:
             except StateError as error:
                 raise self._left(error) from error
             await self._screen.finish()
-        self.interrupted = interrupts.came
+        self.interrupted = interrupts.turned_back
         if state is None and self._shown is None:
             self.say("nothing to do: what is live is what was asked for")
         return state

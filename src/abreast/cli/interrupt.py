@@ -24,11 +24,8 @@ class Interrupts:
         self._ledger = ledger
         self._shown = shown
         self._asked = 0
-
-    @property
-    def came(self) -> bool:
-        """Whether somebody interrupted it."""
-        return self._asked > 0
+        self.turned_back = False
+        """Whether somebody wanted that."""
 
     def __enter__(self) -> Self:
         for sign in (signal.SIGINT, signal.SIGTERM):
@@ -66,6 +63,7 @@ class Interrupts:
         self._screen.go_on()
 
     def _turn_back(self, plan: Plan) -> None:
+        self.turned_back = True
         self._screen.say("turning back; once more to leave it as it stands")
         self._ledger.ask(plan.deployment, "cancel", "interrupted at the terminal")
 

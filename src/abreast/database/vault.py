@@ -112,8 +112,8 @@ class SealedVault(Vault):
         left = [path for path in left if path.endswith(_SUFFIXES)]
         self._objects.sweep(f"{environment}/{service}", before)
         for paths in (left, *([f"{one.name}{suffix}" for suffix in _SUFFIXES] for one in gone)):
-            known = [path for path in paths if path in there]
-            self._objects.ask(lambda store, known=known: store.delete(known))  # type: ignore[misc]
+            if known := [path for path in paths if path in there]:
+                self._objects.ask(lambda store, known=known: store.delete(known))  # type: ignore[misc]
         return len(gone)
 
     def _put(self, path: str, content: bytes) -> None:

@@ -8,7 +8,7 @@ from abreast.core.events import What
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.database.interface import Database
 from abreast.deploy.backup import DRILL, copy_of, room_of, tell, verify
-from abreast.deploy.migrate import run_all
+from abreast.deploy.migrator import run_all
 from abreast.deploy.rollout import healthy_on
 from abreast.deploy.run import Run
 from abreast.ledger.interface import Part

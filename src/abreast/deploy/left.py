@@ -8,7 +8,8 @@ from abreast.core import migrations
 from abreast.core.events import What
 from abreast.core.model import Chapter, DataPlan, Failure, ServicePlan
 from abreast.deploy.course import changed_schema, folder
-from abreast.deploy.migrate import reverse, stem
+from abreast.deploy.migrate import reverse
+from abreast.deploy.migrator import stem
 from abreast.deploy.run import Run
 
 

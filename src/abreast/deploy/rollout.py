@@ -11,7 +11,8 @@ from abreast.core.trial import Look, Trial, Verdict
 from abreast.database.interface import Database
 from abreast.deploy.build import build
 from abreast.deploy.keeping import note_results
-from abreast.deploy.migrate import on_copy, up_to_date
+from abreast.deploy.migrate import up_to_date
+from abreast.deploy.migrator import on_copy
 from abreast.deploy.run import Run
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Part

@@ -53,9 +53,8 @@ class Objects:
     def sweep(self, below: str, before: datetime) -> None:
         """Take away what uploads that were cut off left in a folder before then; a bucket has its own rule for it."""
         if self.url.startswith(FOLDER):
-            for left in Path(self.url.removeprefix(FOLDER), below).glob("*#[0-9]*"):
-                if left.stat().st_mtime < before.timestamp():
-                    left.unlink(missing_ok=True)
+            folder = Path(self.url.removeprefix(FOLDER), below)
+            self.ask(lambda _: _sweep(folder, before))
 
     @property
     def _store(self) -> Any:  # noqa: ANN401 (one of the library's stores)
@@ -70,3 +69,10 @@ class Objects:
             client: ClientConfig = {"timeout": "5m", "connect_timeout": "10s", "allow_http": plain}
             self._opened = from_url(self.url, client_options=client, retry_config=RETRY)
         return self._opened
+
+
+def _sweep(folder: Path, before: datetime) -> None:
+    for left in folder.glob("*#[0-9]*"):
+        with suppress(FileNotFoundError):  # somebody else was quicker
+            if left.stat().st_mtime < before.timestamp():
+                left.unlink()

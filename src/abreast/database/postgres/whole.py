@@ -46,22 +46,23 @@ def dress(db: "Connection[Any]", name: str, like: str, tell: Tell) -> None:
     """
     import psycopg  # noqa: PLC0415 (slow, and only databases need it)
 
-    for text in _clothes(db, name, like):
+    for text, value in _clothes(db, name, like):
         try:
-            db.execute(sql(text))
+            db.execute(sql(text + value))
         except psycopg.Error as error:
-            by_hand = text.replace(quoted(name), quoted(like))
+            by_hand = text.replace(quoted(name), quoted(like)) + ("…" if value else "")
             tell(f"{error.diag.message_primary}; do it as a role that may: {by_hand}")
 
 
-def _clothes(db: "Connection[Any]", name: str, like: str) -> Iterator[str]:
+def _clothes(db: "Connection[Any]", name: str, like: str) -> Iterator[tuple[str, str]]:
+    """Return what is to be said to the server, and apart from it a setting's value, which may be a secret."""
     values = {"name": quoted(name), "like": like}
     for text in (_OWNER, _LIMIT, _CLOSED, _RIGHTS):
-        yield from (said for (said,) in db.execute(sql(text), values).fetchall())
+        yield from ((said, "") for (said,) in db.execute(sql(text), values).fetchall())
     for role, setting in db.execute(sql(_SETTINGS), values).fetchall():
         key, _, value = setting.partition("=")
         whose = f"ROLE {quoted(role)} IN DATABASE {quoted(name)}" if role else f"DATABASE {quoted(name)}"
-        yield f"ALTER {whose} SET {quoted(key)} TO {value if key in _LISTS else literal(value)}"
+        yield f"ALTER {whose} SET {quoted(key)} TO ", value if key in _LISTS else literal(value)
 
 
 _OWNER = (
