@@ -330,6 +330,24 @@ def test_nobody_reads_a_password_in_the_list_of_processes(tmp_path: Path, monkey
     assert not any("pa55" in line for line in began)
 
 
+def test_a_password_may_come_from_a_file_as_for_all_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = postgres.database()
+    user, _, host = url.removeprefix("postgresql://").partition(f":{postgres.QUOTED}@")
+    known = tmp_path / "pgpass"
+    known.write_text(f"*:*:*:{user}:{postgres.PASSWORD.replace(':', chr(92) + ':')}\n")
+    known.chmod(0o600)
+    database = PostgresDatabase(f"postgresql://{user}@{host}")
+    with pytest.raises(DatabaseError, match="no password supplied"):
+        database.contents()
+    monkeypatch.setenv("PGPASSFILE", str(known))
+    run(database, ORDERS)
+    file, contents = dumped(database, tmp_path)
+    copy = database.beside("copy")
+    copy.restore(file)
+    assert copy.check().rows == contents.rows
+    copy.drop()
+
+
 def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
     database = PostgresDatabase(postgres.database())
     run(

@@ -93,7 +93,7 @@ class PostgresDatabase(Engine):
             snapshot = f"--snapshot={one(db, 'SELECT pg_export_snapshot()')}"
             with ThreadPoolExecutor(1) as beside:
                 counting = beside.submit(catalog.contents, db)
-                program(self._url, "pg_dump", "--format=custom", "--compress=0", snapshot, into=into)
+                program(self._url, "pg_dump", "--no-password", "--format=custom", "--compress=0", snapshot, into=into)
                 return counting.result()
 
     def restore(self, dump: Path) -> None:

@@ -52,7 +52,8 @@ def program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None)
 
     Raises DatabaseError with the first of what it said.
     """
-    env = {"PATH": os.defpath, "LC_ALL": "C", **_variables(url)}
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}  # as psycopg heeds them
+    env = {"PATH": os.defpath, "LC_ALL": "C", **inherited, **_variables(url)}
     code, said = programs.program([_found(name), *arguments], into=into, env=env)
     if code:
         why = "; ".join(said.splitlines()[:4]) or f"it ended by signal {-code}"
