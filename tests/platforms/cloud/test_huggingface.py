@@ -1,5 +1,6 @@
 """Spaces: the platform against the emulator, which the Hub's own client for Python can talk to, too."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Version
 from abreast.platforms.cloud.api import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE
-from abreast.platforms.interface import Move, Named
+from abreast.platforms.interface import Move, Named, Platform
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
@@ -98,6 +99,25 @@ def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> No
     assert "leftpad" in str(raised.value)
     space.turn(one)
     assert space.served() == space.commit("one")
+
+
+def test_a_commit_while_another_starts_has_an_end_of_its_own(space: InASpace) -> None:
+    one = space.deploy("one")
+    order = space.order("two")
+    (order.artifact / "app.py").write_text(f"import time\ntime.sleep(2)\n{(order.artifact / 'app.py').read_text()}")
+    two = space.run(lambda platform: platform.stage(order, space.tell))
+    emulated = space.emulator.spaces["owner/api"]
+
+    async def cut_off(platform: Platform) -> None:
+        turning = asyncio.create_task(platform.turn([space.move(two)], space.tell))
+        while not emulated.stage.endswith("STARTING"):  # noqa: ASYNC110 (another thread sets it)
+            await asyncio.sleep(0.01)
+        turning.cancel()
+        await asyncio.gather(turning, return_exceptions=True)
+        await platform.turn([space.move(one)], space.tell)
+
+    space.run(cut_off)
+    assert (emulated.stage, space.served()) == ("RUNNING", space.commit("one"))
 
 
 def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: InASpace) -> None:

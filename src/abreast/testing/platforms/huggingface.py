@@ -399,7 +399,10 @@ class HuggingFaceEmulator:
         space.stage = "RUNNING_APP_STARTING" if space.running else "APP_STARTING"
 
     async def _started(self, space: Space, coming: Running) -> None:
-        if not await coming.listens():
+        listens = await coming.listens()
+        if space.coming is not coming:  # another commit came meanwhile, and ended it
+            return
+        if not listens:
             space.log += coming.log.read_text().splitlines()
             space.coming = None
             coming.end()

@@ -294,14 +294,19 @@ class RenderEmulator:
                 deploy.status = "pre_deploy_in_progress"
         elif deploy.status == "pre_deploy_in_progress":
             done = await asyncio.to_thread(self._ran, service, deploy.commit, service.pre_deploy)
-            deploy.status = "pre_deploy_failed" if done.returncode else "update_in_progress"
+            if deploy.status == "pre_deploy_in_progress":  # it may have been cancelled meanwhile
+                deploy.status = "pre_deploy_failed" if done.returncode else "update_in_progress"
         elif deploy.status == "update_in_progress":
             await self._go_live(service, deploy)
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
         """Start the commit, and let users reach it once it is healthy."""
         new = await asyncio.to_thread(self._started, service, deploy.commit)
-        if not await new.answers(service.health):
+        answers = await new.answers(service.health)
+        if deploy.status != "update_in_progress":  # it was cancelled meanwhile
+            await asyncio.to_thread(new.end)
+            return
+        if not answers:
             await asyncio.to_thread(new.end)
             deploy.status = "update_failed"
             service.log += [*new.log.read_text().splitlines(), "the health check did not pass"]
