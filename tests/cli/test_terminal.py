@@ -35,12 +35,17 @@ def test_the_board_shows_the_services_side_by_side(project: Project, terminal: C
         assert sum("build" in line and "check" in line for line in at.lines) == 1, "the board is drawn in place"
 
 
-def test_the_board_shows_each_gate(project: Project, terminal: Callable[..., Terminal]) -> None:
+def test_the_board_shows_each_gate(
+    project: Project, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    go = tmp_path_factory.mktemp("gates") / "go"  # the first that fails ends the others
     project.config["services"]["backend"]["test"] = "test ! -e go && sleep 1"
-    project.config["gates"] = {"licences": "true", "style": "exit 3"}
+    project.config["gates"] = {"licences": "true", "style": f"until [ -e {go} ]; do sleep 0.05; done; exit 3"}
     project.commit()
     at = terminal("deploy", "--yes")
     with told(at):
+        eventually(lambda: at.shows("licences ✓"))
+        go.touch()
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == 3
         eventually(lambda: at.shows("gates", "licences ✓", "style ✗", "backend/test"))

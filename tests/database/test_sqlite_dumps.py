@@ -52,6 +52,20 @@ def written(database: SqliteDatabase) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.parametrize("how", ["auto_vacuum=FULL", "auto_vacuum=INCREMENTAL", "encoding='UTF-16le'"])
+def test_a_file_of_another_form_is_dumped_as_it_is(tmp_path: Path, how: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as db:
+        db.execute(f"PRAGMA {how}")
+        db.execute("CREATE TABLE first (id)")  # it is settled with the first page
+        said = db.execute(f"PRAGMA {how.partition('=')[0]}").fetchall()
+        assert said not in ([(0,)], [("UTF-8",)])
+    database = filled(tmp_path / "shop.db", 40_000)
+    (tmp_path / "copy.db").write_bytes(written(database))
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as db:
+        assert db.execute(f"PRAGMA {how.partition('=')[0]}").fetchall() == said
+    assert rows(tmp_path / "copy.db") == rows(tmp_path / "shop.db")
+
+
 def test_what_only_the_log_holds_is_dumped(tmp_path: Path) -> None:
     database = filled(tmp_path / "shop.db", 10)
     with closing(sqlite3.connect(tmp_path / "shop.db")) as held:

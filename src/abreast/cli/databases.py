@@ -141,8 +141,8 @@ def drill(here: Path, name: str | None, services: tuple[str, ...], *, scheduled:
     _, project, _ = _opened(here, name)
 
     def do() -> None:
-        code, interrupted = _carry_out(here, name, request, yes=True, as_json=as_json)
-        if interrupted:
+        code, turned_back = _carry_out(here, name, request, yes=True, as_json=as_json)
+        if turned_back:
             raise KeyboardInterrupt  # whoever ends a drill of a schedule ends the schedule
         if code:
             raise DatabaseError("the drill failed", next="abreast show")
@@ -166,13 +166,13 @@ def restore(
 
 
 def _carry_out(here: Path, name: str | None, request: Request, *, yes: bool, as_json: bool) -> tuple[int, bool]:
-    """Carry it out, and return the exit code, and whether somebody interrupted it."""
+    """Carry it out, and return the exit code, and whether an interrupt turned it back."""
     place, project, environment = _opened(here, name)
     _with_database(environment, request.services)
     with place.ledger() as ledger:
         desk = CommandDesk(place, environment.name, ledger, as_json=as_json)
         desk.ask(asyncio.run(propose(desk.ports(), project.name, environment, request)), yes=yes)
-        return desk.run(lambda on: session.deploy(on, project.name, environment, request)), desk.interrupted
+        return desk.run(lambda on: session.deploy(on, project.name, environment, request)), desk.turned_back
 
 
 def _opened(here: Path, name: str | None) -> tuple[Place, Project, Environment]:

@@ -126,7 +126,8 @@ class CommandDesk:
         self.as_json = as_json
         self._screen = Screen(ledger, out_for(json=as_json))
         self._shown: Plan | None = None
-        self.interrupted = False
+        self.turned_back = False
+        """Whether an interrupt turned it back."""
 
     def say(self, line: str) -> None:
         """Tell one line."""
@@ -210,7 +211,7 @@ class CommandDesk:
             except StateError as error:
                 raise self._left(error) from error
             await self._screen.finish()
-        self.interrupted = interrupts.turned_back
+        self.turned_back = interrupts.turned_back
         if state is None and self._shown is None:
             self.say("nothing to do: what is live is what was asked for")
         return state

@@ -138,6 +138,26 @@ def test_one_that_never_gets_healthy_does_not_go_live(stage: Stage) -> None:
     assert first in stage.served
 
 
+def test_what_is_cancelled_while_it_starts_does_not_go_live(stage: Stage) -> None:
+    first = stage.project.commit()
+    stage.deploy(first)
+    two = stage.stage(stage.project.commit(app_py=f"import time\ntime.sleep(2)\n{APP}"))
+
+    async def cancelled(render: RenderPlatform) -> None:
+        turning = asyncio.create_task(render.turn([Move(SERVICE, two)], stage.tell))
+        while stage.statuses[-1] != "update_in_progress":  # noqa: ASYNC110 (another thread sets it)
+            await asyncio.sleep(0.01)
+        api = Api(RENDER, f"{stage.url}/v1", Secret("T", TOKEN), pause=0.01)
+        await Render(api).cancel("srv-api", stage.service.deploys[-1].id)
+        await api.close()
+        with pytest.raises(PlatformError, match="canceled"):
+            await turning
+
+    stage.run(cancelled)
+    assert stage.statuses == ["live", "canceled"]
+    assert first in stage.served
+
+
 def test_going_back_cancels_what_is_under_way(stage: Stage) -> None:
     first, second = stage.project.commit(), stage.project.commit()
     stage.deploy(first)

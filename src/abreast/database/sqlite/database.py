@@ -73,7 +73,7 @@ class SqliteDatabase(Engine):
             found = json.loads(said.rpartition("\n")[2])
         except ValueError:
             raise failed(self._file, f"the dump ended by signal {-code}" if code < 0 else said, "") from None
-        if code:
+        if "error" in found:
             raise failed(self._file, found["error"], found["code"])
         return Contents(**found)
 

@@ -89,14 +89,14 @@ class _InOrder:
         if offset == self._end:
             self._write(page)
         elif offset or page != self._first:
-            raise OutOfOrder(f"page at {offset} instead of {self._end}")
+            raise PageOrderError(f"page at {offset} instead of {self._end}")
 
     def _write(self, page: bytes) -> None:
         self._into.write(page)
         self._end += len(page)
 
 
-class OutOfOrder(Exception):  # noqa: N818 (it is what it says)
+class PageOrderError(Exception):
     """SQLite wrote a page twice, or asked for one again; what was handed on cannot be taken back."""
 
 
@@ -109,14 +109,14 @@ class _Place(apsw.VFS):
         super().__init__(self.name, "")
         self._take = take
 
-    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: ANN401, ARG002, N802 (of the library)
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: ANN401, ARG002
         flags[1] = flags[0]
         return _Pages(self._take)
 
-    def xFullPathname(self, name: str) -> str:  # noqa: N802
+    def xFullPathname(self, name: str) -> str:
         return name
 
-    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002, N802
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002
         return False
 
 
@@ -127,37 +127,37 @@ class _Pages:
         self._take = take
         self._empty = True
 
-    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+    def xRead(self, amount: int, offset: int) -> bytes:
         if not self._empty:
-            raise OutOfOrder(f"{amount} bytes at {offset} were asked for")
+            raise PageOrderError(f"{amount} bytes at {offset} were asked for")
         return b""
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         self._empty = False
         self._take(data, offset)
 
-    def xFileSize(self) -> int:  # noqa: N802
+    def xFileSize(self) -> int:
         return 0
 
-    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002, N802
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002
         return False
 
-    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+    def xDeviceCharacteristics(self) -> int:
         return 0
 
-    def xSectorSize(self) -> int:  # noqa: N802
+    def xSectorSize(self) -> int:
         return 4096
 
-    def xCheckReservedLock(self) -> bool:  # noqa: N802
+    def xCheckReservedLock(self) -> bool:
         return False
 
-    def xLock(self, level: int) -> None:  # noqa: N802
+    def xLock(self, level: int) -> None:
         """Nobody else has it."""
 
-    def xUnlock(self, level: int) -> None:  # noqa: N802
+    def xUnlock(self, level: int) -> None:
         """Nobody else has it."""
 
-    def xClose(self) -> None:  # noqa: N802
+    def xClose(self) -> None:
         """What takes the pages is closed by whoever opened it."""
 
 
@@ -169,7 +169,7 @@ def main() -> int:
             said = asdict(dump(Path(file), float(patience), into))
     except apsw.Error as error:
         said = {"error": str(error), "code": _code(error)}
-    except OutOfOrder as error:
+    except PageOrderError as error:
         said = {"error": str(error), "code": ""}
     except OSError as error:
         said = {"error": error.strerror or "", "code": "SQLITE_IOERR"}
