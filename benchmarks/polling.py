@@ -22,7 +22,7 @@ from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
-from abreast.platforms.interface import Move, Order, Platform
+from abreast.platforms.interface import Platform, StageRequest, TrafficMove
 from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, Render
@@ -115,12 +115,12 @@ async def _deployed(cloud: Cloud, url: str, folder: Path, count: int) -> list[fl
         artifact.mkdir()
         (artifact / "index.html").write_text(str(number))
         (artifact / "Dockerfile").write_text(f"FROM x\nCMD {json.dumps(COMMAND)}\n")
-        order = Order(f"v-{number}", service, _head(folder), artifact, "", None)
+        order = StageRequest(f"v-{number}", service, _head(folder), artifact, "", None)
         version = await platform.stage(order, _nothing)
         staged = time.monotonic()
-        if platform.abilities(service).candidates:
+        if platform.capabilities(service).has_candidates:
             return staged - cloud.due(number)
-        await platform.turn([Move(service, version)], _nothing)
+        await platform.switch_traffic([TrafficMove(service, version)], _nothing)
         return time.monotonic() - cloud.due(number)
 
     delays = await asyncio.gather(*map(one, range(count)))

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,21 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from abreast.core.model import Build, Health, Live, Service, Version
+from abreast.core.remarks import Remark
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
-from abreast.platforms.interface import Move, Named, Order, Platform
+from abreast.platforms.interface import (
+    Diagnoses,
+    Platform,
+    ReportsLiveVersion,
+    ReservesUrl,
+    RunsHere,
+    StageRequest,
+    TrafficMove,
+    VersionRef,
+)
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.platform import NetlifyPlatform
@@ -67,7 +77,7 @@ class Subject:
         """Where users reach the service."""
         raise NotImplementedError
 
-    def order(self, name: str) -> Order:
+    def order(self, name: str) -> StageRequest:
         """Return an order for the version ``name``, with a tree of its own."""
         raise NotImplementedError
 
@@ -90,7 +100,7 @@ class Subject:
         return self.run(lambda platform: platform.stage(order, self.tell))
 
     def turn(self, version: Version) -> None:
-        self.run(lambda platform: platform.turn([self.move(version)], self.tell))
+        self.run(lambda platform: platform.switch_traffic([self.move(version)], self.tell))
 
     def deploy(self, name: str) -> Version:
         version = self.stage(name)
@@ -98,13 +108,31 @@ class Subject:
         return version
 
     def retire(self, *ids: str) -> None:
-        self.run(lambda platform: platform.retire([Named(self.service, id_) for id_ in ids], 1))
+        self.run(lambda platform: platform.retire([VersionRef(self.service, id_) for id_ in ids], 1))
 
-    def present(self) -> Version | None:
-        return self.run(lambda platform: platform.present(self.service))
+    def present(self, token: str | None = None) -> Version | None:
+        async def ask(platform: Platform) -> Version | None:
+            assert isinstance(platform, ReportsLiveVersion)
+            return await platform.live_version(self.service)
 
-    def move(self, version: Version) -> Move:
-        return Move(self.service, version, {**ENV, "ABREAST_COMMIT": self.commit(version.id)}, frozenset())
+        return self.run(ask, token)
+
+    def diagnose(self) -> Sequence[Remark]:
+        async def ask(platform: Platform) -> Sequence[Remark]:
+            assert isinstance(platform, Diagnoses)
+            return await platform.diagnose(self.service)
+
+        return self.run(ask)
+
+    def stop_all(self) -> None:
+        async def stop(platform: Platform) -> None:
+            if isinstance(platform, RunsHere):
+                await platform.stop_all()
+
+        self.run(stop)
+
+    def move(self, version: Version) -> TrafficMove:
+        return TrafficMove(self.service, version, {**ENV, "ABREAST_COMMIT": self.commit(version.id)}, frozenset())
 
     def commit(self, name: str) -> str:
         return COMMIT_OF.get(name, "0" * 40)
@@ -170,8 +198,10 @@ class AtNetlify(Cloud):
     def address(self) -> str:
         return f"{self.url}/s/shop/"
 
-    def order(self, name: str) -> Order:
-        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+    def order(self, name: str) -> StageRequest:
+        return StageRequest(
+            name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None
+        )
 
 
 class OnABranch(AtNetlify):
@@ -226,8 +256,8 @@ class OnRender(Cloud):
     def address(self) -> str:
         return f"{self.url}/r/api/"
 
-    def order(self, name: str) -> Order:
-        return Order(name, self.service, self.commit(name), self.folder, name, None, ENV)
+    def order(self, name: str) -> StageRequest:
+        return StageRequest(name, self.service, self.commit(name), self.folder, name, None, ENV)
 
 
 class ByHook(OnRender):
@@ -277,9 +307,9 @@ class InASpace(Cloud):
     def address(self) -> str:
         return f"{self.url}/h/owner/api/"
 
-    def order(self, name: str) -> Order:
+    def order(self, name: str) -> StageRequest:
         tree = space_tree(self.folder / name, self.commit(name))
-        return Order(name, self.service, self.commit(name), tree, name, None)
+        return StageRequest(name, self.service, self.commit(name), tree, name, None)
 
 
 class InTwoSpaces(InASpace):
@@ -307,12 +337,17 @@ class InTwoSpaces(InASpace):
     def address(self) -> str:
         return f"{self._live.url}/" if self._live else f"{self.url}/nowhere"
 
-    def order(self, name: str) -> Order:
+    def order(self, name: str) -> StageRequest:
         order = super().order(name)
         live = Live("api", "huggingface", "v1", "", "", "", "", self._live, self.service) if self._live else None
         if name not in self._places:  # as a plan, which is made once
-            self._places[name] = self.run(lambda platform: platform.place(self.service, live))
-        return replace(order, previous=live, place=self._places[name])
+
+            async def reserve(platform: Platform) -> str:
+                assert isinstance(platform, ReservesUrl)
+                return await platform.reserve_url(self.service, live)
+
+            self._places[name] = self.run(reserve)
+        return replace(order, previous=live, reserved_url=self._places[name])
 
 
 class Here(Subject):
@@ -322,7 +357,7 @@ class Here(Subject):
         super().__init__(folder, cleanup)
         self._port = free_ports(1)[0]
         self.service = Service("web", "local", {"port": self._port})
-        cleanup.callback(lambda: self.run(lambda platform: platform.down()))
+        cleanup.callback(self.stop_all)
 
     def platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
         return LocalPlatform(self.folder / "home", self.folder / "logs", {}), _nothing
@@ -335,8 +370,10 @@ class Here(Subject):
     def address(self) -> str:
         return f"http://127.0.0.1:{self._port}/"
 
-    def order(self, name: str) -> Order:
-        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+    def order(self, name: str) -> StageRequest:
+        return StageRequest(
+            name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None
+        )
 
 
 class InAFolder(Subject):
@@ -366,8 +403,10 @@ class InAFolder(Subject):
     def address(self) -> str:
         return self._url
 
-    def order(self, name: str) -> Order:
-        return Order(name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None)
+    def order(self, name: str) -> StageRequest:
+        return StageRequest(
+            name, self.service, self.commit(name), _site(self.folder / name, self.commit(name)), name, None
+        )
 
 
 class OverSsh(InAFolder):

@@ -11,7 +11,7 @@ from abreast.config import reference
 from abreast.config.load import Project, load
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError, UsageError
-from abreast.wiring import PLATFORMS
+from abreast.wiring.workspace import PLUGIN_SETTINGS
 
 VALID = """project: shop
 services:
@@ -25,7 +25,7 @@ environments:
 def read(tmp_path: Path, content: str | bytes, **variables: str) -> Project:
     file = tmp_path / "abreast.yml"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(file, variables, PLATFORMS)
+    return load(file, variables, PLUGIN_SETTINGS)
 
 
 def faults(tmp_path: Path, content: str | bytes) -> list[str]:
@@ -209,7 +209,7 @@ def check_anything(tmp_path: Path, content: bytes) -> None:
 
 def test_the_reference_is_what_the_schema_says() -> None:
     page = Path(__file__).parents[2] / "docs" / "reference.md"
-    assert page.read_text() == reference.markdown(PLATFORMS), "make docs"
+    assert page.read_text() == reference.markdown(PLUGIN_SETTINGS.platforms), "make docs"
 
 
 @pytest.mark.parametrize("name", sorted(reference.examples()))
@@ -219,7 +219,7 @@ def test_every_example_of_the_reference_is_valid(tmp_path: Path, name: str) -> N
 
 
 def test_the_schema_knows_every_key_of_the_example() -> None:
-    schema = reference.json_schema(PLATFORMS)
+    schema = reference.json_schema(PLUGIN_SETTINGS.platforms)
     assert schema["$defs"]["InEnvironment"]["properties"]["local"] == {"$ref": "#/$defs/LocalSettings"}
     assert set(schema["properties"]) == {
         "project",

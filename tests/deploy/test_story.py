@@ -17,7 +17,7 @@ from abreast.deploy.story import Story
 from abreast.deploy.teller import carry_out
 from abreast.ledger.interface import Part
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.interface import Capabilities, Observation, Platform, StageRequest, Tell, TrafficMove, VersionRef
 from abreast.source.git import Git
 
 
@@ -32,28 +32,28 @@ class Scripted(Platform):
         self.broken: set[str] = set()
         self.turns = 0
 
-    def abilities(self, service: Service) -> Abilities:
-        return Abilities(candidates=True, together=True, notes=(service.name,))
+    def capabilities(self, service: Service) -> Capabilities:
+        return Capabilities(has_candidates=True, notes=(service.name,))
 
-    async def stage(self, order: Order, tell: Tell) -> Version:
-        self.up.add(order.version)
-        return Version(order.version, order.service.name, (), "")
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:
+        self.up.add(order.version_id)
+        return Version(order.version_id, order.service.name, (), "")
 
-    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
+    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:
         self.turns += 1
         if "back" in self.broken and self.turns > 1:
             raise PlatformError("the road is closed")
         for move in moves:
-            self.reached[move.service.name] = move.to.id if move.to else None
+            self.reached[move.service.name] = move.target.id if move.target else None
 
-    async def retire(self, versions: Sequence[Named], drain: float) -> None:
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         assert drain == 1
         self.up -= {version.id for version in versions}
 
-    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
-        return {version.id: Sighting(present=version.id in self.up) for version in versions}
+    async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
+        return {version.id: Observation(present=version.id in self.up) for version in versions}
 
-    async def down(self) -> None:
+    async def stop_all(self) -> None:
         self.up.clear()
 
 

@@ -10,7 +10,7 @@ import pytest
 from abreast.core.errors import AbreastError, PlatformError
 from abreast.core.model import Version
 from abreast.core.remarks import Level
-from abreast.platforms.interface import Named, Platform
+from abreast.platforms.interface import Platform, VersionRef
 from subjects import SUBJECTS, Cloud, Here, Subject
 
 CLOUDS = [name for name, kind in SUBJECTS.items() if issubclass(kind, Cloud) and kind.provider]
@@ -70,7 +70,7 @@ def _cut_off(subject: Subject, name: str, steps: int) -> bool:
     async def work(platform: Platform) -> bool:
         async def both() -> None:
             version = await platform.stage(order, subject.tell)
-            await platform.turn([subject.move(version)], subject.tell)
+            await platform.switch_traffic([subject.move(version)], subject.tell)
 
         doing = asyncio.ensure_future(both())
         for _ in range(steps):
@@ -99,8 +99,8 @@ def test_what_is_there_is_seen(subject: Subject) -> None:
 
 
 def _seen(subject: Subject, version: Version) -> bool:
-    named = Named(subject.service, version.id, version.handle)
-    return subject.run(lambda platform: platform.look([named]))[version.id].present
+    named = VersionRef(subject.service, version.id, version.handle)
+    return subject.run(lambda platform: platform.observe([named]))[version.id].present
 
 
 @pytest.mark.parametrize("cloud", SHOWING, indirect=True)
@@ -118,7 +118,7 @@ def test_what_users_reach_is_known_whoever_put_it_there(cloud: Subject) -> None:
 def test_a_wrong_or_missing_token_is_said_without_it(cloud: Subject, token: str) -> None:
     assert cloud.provider
     with pytest.raises(PlatformError, match="refused" if token else "missing") as raised:
-        cloud.run(lambda platform: platform.present(cloud.service), token)
+        cloud.present(token)
     assert cloud.provider.variable in str(raised.value)
     assert cloud.provider.scope in str(raised.value)
     assert "wrong" not in str(raised.value).replace("is wrong", "")
@@ -129,14 +129,14 @@ def test_the_doctor_looks_and_changes_nothing(subject: Subject) -> None:
         if deploy:
             subject.deploy("one")
         before = subject.made()
-        remarks = subject.run(lambda platform: platform.examine(subject.service))
+        remarks = subject.diagnose()
         assert {one.level for one in remarks} <= {Level.OK, Level.WARNING, Level.UNKNOWN}
         assert subject.made() == before
 
 
 def test_nothing_of_it_runs_here_after_down(subject: Subject) -> None:
     subject.deploy("one")
-    subject.run(lambda platform: platform.down())
+    subject.stop_all()
     assert subject.served() == ("" if isinstance(subject, Here) else subject.commit("one"))
 
 

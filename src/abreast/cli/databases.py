@@ -27,7 +27,7 @@ from abreast.deploy.backup import VERIFIED, copy_of, forget, room_of, take
 from abreast.deploy.course import owner_of
 from abreast.deploy.planning import Request, propose
 from abreast.deploy.ports import Ports
-from abreast.wiring import Place, utc_now
+from abreast.wiring.workspace import Place, utc_now
 
 BY_HAND = "backup"
 

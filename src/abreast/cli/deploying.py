@@ -29,7 +29,7 @@ from abreast.deploy.restore import loss
 from abreast.deploy.run import secrets_of
 from abreast.deploy.session import Desk
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.wiring import Place
+from abreast.wiring.workspace import Place
 
 
 def request(

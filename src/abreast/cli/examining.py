@@ -15,7 +15,7 @@ from abreast.core.errors import AbreastError, ConfigError
 from abreast.core.remarks import Level, Remark
 from abreast.deploy import examine
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.wiring import Place
+from abreast.wiring.workspace import Place
 
 PROJECT = "project"
 BAD = frozenset({Level.FAULT, Level.UNKNOWN})

@@ -9,7 +9,8 @@ import click
 
 from abreast.cli.choosing import choose_environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.wiring import Place, utc_now, who
+from abreast.platforms.interface import RunsHere
+from abreast.wiring.workspace import Place, utc_now, who
 
 
 def lock(here: Path, name: str | None, reason: str) -> int:
@@ -41,8 +42,15 @@ def down(here: Path, name: str | None, *, yes: bool) -> int:
     with place.ledger() as ledger, place.lock(environment).try_hold({"since": utc_now()}) as free:
         if not free:
             raise RefusedError(f"a deployment of {environment} is under way", next="abreast cancel")
-        for platform in place.platforms(environment).values():
-            asyncio.run(platform.down())
+        platforms = place.platforms(environment)
+        described = place.project().environment(environment).services
+        for used in {
+            *(one.platform for one in described),
+            *(one.platform for one in ledger.live(environment).values()),
+        }:
+            platform = platforms[used]
+            if isinstance(platform, RunsHere):
+                asyncio.run(platform.stop_all())
         ledger.clear(environment)
     print(f"{environment} is down; its data, logs and history stay. next: abreast deploy")
     return 0

@@ -13,7 +13,7 @@ from abreast.cli.screen import Screen
 from abreast.cli.tail import Tail
 from abreast.cli.views import past
 from abreast.config import reference
-from abreast.wiring import PLATFORMS, Place
+from abreast.wiring.workspace import PLUGIN_SETTINGS, Place
 
 
 def watch_status(look: Callable[[], int]) -> int:
@@ -91,13 +91,13 @@ def logs(
 
 def schema() -> int:
     """Print the JSON Schema of abreast.yml."""
-    print(json.dumps(reference.json_schema(PLATFORMS), indent=2))
+    print(json.dumps(reference.json_schema(PLUGIN_SETTINGS.platforms), indent=2))
     return 0
 
 
 def docs(section: str | None) -> int:
     """Print the reference."""
-    print(reference.markdown(PLATFORMS, section), end="")
+    print(reference.markdown(PLUGIN_SETTINGS.platforms, section), end="")
     return 0
 
 

@@ -8,7 +8,7 @@ from abreast.config import blueprint
 from abreast.config.guess import guessed
 from abreast.config.load import FILE
 from abreast.core.errors import UsageError
-from abreast.wiring import Place
+from abreast.wiring.workspace import Place
 
 
 def init(here: Path) -> int:

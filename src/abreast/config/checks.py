@@ -1,19 +1,21 @@
 """Faults that lie between the parts of abreast.yml."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
 
 from abreast.config import schema
 from abreast.config.gates import gates
 from abreast.config.variables import references
 from abreast.config.yaml import Document
 from abreast.core.errors import Fault
-from abreast.core.gates import names
+from abreast.core.gates import Scan, names
 from abreast.core.order import waves
 
 
-def crossed(document: Document, project: schema.Project) -> list[Fault]:
+def crossed(document: Document, project: schema.Project, gate_plugins: Mapping[str, BaseModel]) -> list[Fault]:
     """Return what is wrong although each part alone is right."""
-    return [*_services(document, project), *_needs(document, project), *_gates(document, project)]
+    return [*_services(document, project), *_needs(document, project), *_gates(document, project, gate_plugins)]
 
 
 def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
@@ -30,14 +32,20 @@ def _services(document: Document, project: schema.Project) -> Iterator[Fault]:
             yield document.fault((*path, "instances"), "a frontend is a folder and has no instances", at_key=True)
 
 
-def _gates(document: Document, project: schema.Project) -> Iterator[Fault]:
+def _gates(document: Document, project: schema.Project, plugins: Mapping[str, BaseModel]) -> Iterator[Fault]:
     tested = any(service.test for service in project.services.values())
     if project.gates.coverage and not tested:
         yield document.fault(("gates", "coverage"), "no service has a `test` that could report it", at_key=True)
     if "test" in (project.gates.model_extra or {}):
         yield document.fault(("gates", "test"), "tests are each service's own: services.….test", at_key=True)
+    scanned = (*Scan, *plugins)
+    for number, allowed in enumerate(project.allow):
+        if allowed.gate not in scanned:
+            yield document.fault(
+                ("allow", number, "gate"), f"no gate {allowed.gate!r} has findings; these have: {', '.join(scanned)}"
+            )
     for name, environment in project.environments.items():
-        known = names(gates(project, name))
+        known = names(gates(project, name, plugins))
         for number, gate in enumerate(environment.may_skip):
             if gate not in known:
                 there = ", ".join(known) or "none is asked for"

@@ -17,8 +17,15 @@ from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.model import Environment
 
 FILE = "abreast.yml"
-Platforms = Mapping[str, type[BaseModel]]
-"""The settings that each platform takes, by its name."""
+Settings = Mapping[str, type[BaseModel]]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """The settings that each platform and each gate takes, by its name."""
+
+    platforms: Settings
+    gates: Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ def find(start: Path) -> Path:
     raise ConfigError([Fault(FILE, 1, 1, f"not found in {start} or above")], next="abreast init")
 
 
-def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Project:
+def load(file: Path, variables: Mapping[str, str], plugins: PluginSettings) -> Project:
     """Read and check the whole file; raises ConfigError with every fault in it."""
     try:
         content = file.read_bytes()
@@ -61,7 +68,9 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
     document = read(file.name, content)
     if not isinstance(document.value, dict):
         raise ConfigError([document.fault((), "needed: project, services and environments")])
-    model, faults = _validated(document, schema.Project, document.value)
+    gate_plugins, faults = _plugin_gates(document, plugins.gates)
+    model, more = _validated(document, schema.Project, _without(document.value, gate_plugins))
+    faults += more
     if model is None:
         raise ConfigError(sorted(faults))
     assert isinstance(model, schema.Project)
@@ -80,19 +89,41 @@ def load(file: Path, variables: Mapping[str, str], platforms: Platforms) -> Proj
                     )
                 )
                 continue
-            found, more = _in_environment(document, path, said, platforms)
+            found, more = _in_environment(document, path, said, plugins.platforms)
             faults += more
             if found:
                 overrides[environment, service], settings[environment, service] = found
     _fill(model, settings, blueprints(file.parent))
-    faults += crossed(document, model)
+    faults += crossed(document, model, gate_plugins)
     if faults:
         raise ConfigError(sorted(set(faults)))
-    resolver = Resolver(document, model, overrides, settings, variables)
+    resolver = Resolver(document, model, overrides, settings, gate_plugins, variables)
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))
     return Project(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
+
+
+def _plugin_gates(document: Document, plugins: Settings) -> tuple[dict[str, BaseModel], list[Fault]]:
+    """Return the gates that packages provide, and what is wrong with them; a text or a ``run`` is a command's."""
+    asked = document.value.get("gates") if isinstance(document.value, dict) else None
+    gates: dict[str, BaseModel] = {}
+    faults: list[Fault] = []
+    for name, value in (asked if isinstance(asked, dict) else {}).items():
+        if name in schema.Gates.model_fields or isinstance(value, str) or (isinstance(value, dict) and "run" in value):
+            continue
+        if name in plugins:
+            settings, more = _validated(document, plugins[name], value or {}, ("gates", name))
+            gates |= {name: settings} if settings else {}
+            faults += more
+    return gates, faults
+
+
+def _without(value: dict[str, Any], gates: Mapping[str, object]) -> dict[str, Any]:
+    """Return the file's content without the gates that packages provide, whose settings are their own."""
+    if not gates:
+        return value
+    return {**value, "gates": {name: asked for name, asked in value["gates"].items() if name not in gates}}
 
 
 def _fill(
@@ -113,16 +144,16 @@ def _in_environment(
     document: Document,
     path: tuple[str, ...],
     said: Any,  # noqa: ANN401 (whatever the file holds)
-    platforms: Platforms,
+    platforms: Settings,
 ) -> tuple[tuple[schema.InEnvironment, tuple[str, BaseModel]] | None, list[Fault]]:
     if said is None:
         said = {}
     if not isinstance(said, dict):
         return None, [document.fault(path, f"needed: a platform ({', '.join(platforms)}) and its settings")]
-    named = [key for key in said if key in platforms]
+    named = [key for key in said if key not in schema.InEnvironment.model_fields and key in platforms]
     if len(named) > 1:
         return None, [document.fault((*path, named[1]), "a service runs on one platform", at_key=True)]
-    rest = {key: value for key, value in said.items() if key not in platforms}
+    rest = {key: value for key, value in said.items() if key not in named}
     common, faults = _validated(document, schema.InEnvironment, rest, path, also=platforms)
     platform = named[0] if named else next(iter(platforms))
     settings, more = _validated(document, platforms[platform], said.get(platform) or {}, (*path, platform))

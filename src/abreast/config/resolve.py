@@ -40,6 +40,7 @@ class Resolver:
     project: schema.Project
     overrides: Mapping[tuple[str, str], schema.InEnvironment]
     settings: Mapping[tuple[str, str], tuple[str, BaseModel]]
+    gate_plugins: Mapping[str, BaseModel]
     variables: Mapping[str, str]
 
     def environment(self, name: str) -> Environment:
@@ -55,7 +56,7 @@ class Resolver:
             described.settle,
             described.drain,
             OnFailure(described.on_failure or self.project.on_failure),
-            gates(self.project, name),
+            gates(self.project, name, self.gate_plugins),
             tuple(described.may_skip),
             self._rotations(name),
             described.tag,

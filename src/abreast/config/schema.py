@@ -243,9 +243,7 @@ class ImageScan(Scan):
 class Allowed(Part):
     """A finding that does not count for a while."""
 
-    gate: Literal["secrets", "dependencies", "code", "workflows", "dockerfiles", "images"] = Field(
-        description="Whose it is."
-    )
+    gate: str = Field(description="Whose it is, such as `dependencies`.")
     rule: str = Field(min_length=1, description="What the finding is called, such as `GHSA-…`, `B602` or `DL3008`.")
     path: Glob = Field("**", description="Where it is allowed, a glob.")
     owner: str = Field(min_length=1, description="Who answers for it.")

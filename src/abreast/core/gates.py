@@ -69,6 +69,9 @@ class Allowed:
 class Gate:
     """One thing that must hold; with ``run`` a command that must succeed, with ``scan`` something looked for.
 
+    ``runner`` names what evaluates it: ``command``, ``scan``, or the plug-in that a package registered, whose
+    ``settings`` are what abreast.yml says of it.
+
     ``service``: whose it is, None for the project's. ``reports`` and ``coverage`` are globs of what the command
     writes, where its usual places are not meant; ``threshold`` is asked of its coverage. ``block``: from which severity
     on a finding counts, but for what ``allow`` names; ``unknown``: whether it passes although nobody could look;
@@ -78,6 +81,8 @@ class Gate:
 
     name: str
     service: str | None = None
+    runner: str = "command"
+    settings: Mapping[str, object] = field(default_factory=dict)
     run: str | None = None
     timeout: float = 900.0
     env: Mapping[str, str] = field(default_factory=dict)
@@ -133,9 +138,9 @@ class Judgement:
 def wanted(gates: Sequence[Gate], built: Collection[str], skips: Collection[str], reason: str) -> tuple[Gate, ...]:
     """Return the gates of a deployment: of the services that are ``built``, those of all if any is.
 
-    Those in ``skips`` are marked with the reason; scans are asked of whatever goes out.
+    Those in ``skips`` are marked with the reason. Commands test what is built; all others look at whatever goes out.
     """
-    meant = [gate for gate in gates if gate.scan or (gate.service in built if gate.service else built)]
+    meant = [gate for gate in gates if gate.run is None or (gate.service in built if gate.service else built)]
     return tuple(_marked(gate, skips, reason) for gate in meant)
 
 

@@ -20,7 +20,7 @@ from abreast.core.errors import UsageError
 from abreast.demo.load import Load, Tally
 from abreast.demo.versions import write_version
 from abreast.ledger.durations import durations
-from abreast.wiring import Place
+from abreast.wiring.workspace import Place
 
 EXAMPLE = Path(__file__).parent / "storefront"
 

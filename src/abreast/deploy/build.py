@@ -58,7 +58,7 @@ async def _make(run: Run, part: ServicePlan) -> Part | Failure:
             output = await asyncio.to_thread(_image, part.service.build.image, room)
         except (ValueError, OSError, KeyError) as error:
             return Failure(Chapter.BUILD, f"the image {part.service.build.image}: {error}", part.name)
-    for name in run.ports.platforms[part.service.platform].abilities(part.service).along:
+    for name in run.ports.platforms[part.service.platform].capabilities(part.service).config_files:
         await asyncio.to_thread(_take_along, name, output, room)
     about = await asyncio.to_thread(_about, run, part, files, made_from)
     digest = await asyncio.to_thread(run.ports.artifacts.add, output, about)
@@ -70,7 +70,7 @@ async def _make(run: Run, part: ServicePlan) -> Part | Failure:
 def _inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
     """Return the digest of all that the build is made from; its commit is not, where what counts is the same."""
     secrets = {name: run.ports.fingerprint(secret) for name, secret in run.ports.reveal(part.service).items()}
-    along = run.ports.platforms[part.service.platform].abilities(part.service).along
+    along = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
     return inputs.digest(part.service, run.plan.environment, files, secrets, along, platform.machine())
 
 

@@ -10,6 +10,7 @@ from abreast.core.model import Environment, Service
 from abreast.core.remarks import Level, Remark
 from abreast.core.states import State
 from abreast.deploy.ports import Ports
+from abreast.platforms.interface import Diagnoses
 
 PASSING_ON = ("abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml")
 DAY = 86400.0
@@ -81,7 +82,8 @@ async def _service(ports: Ports, service: Service) -> list[Remark]:
     about = f"{service.name} ({service.platform})"
     remarks = [*_secrets(ports, service, about), *[one async for one in _programs(ports, service, about)]]
     try:
-        seen = await ports.platforms[service.platform].examine(service)
+        platform = ports.platforms[service.platform]
+        seen = await platform.diagnose(service) if isinstance(platform, Diagnoses) else ()
     except TransientError as error:
         return [*remarks, Remark.of(about, UnavailableError(error.what, need=error.need))]
     except PlatformError as error:

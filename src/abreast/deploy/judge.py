@@ -24,7 +24,7 @@ async def judge(run: Run, gate: Gate) -> Failure | None:
     else:
         place = run.ports.folders.work / run.plan.deployment / "gates" / gate.key
         await asyncio.to_thread(_fresh_checkout, run, place)
-        judged = await run.ports.gates[gate.scan or "run"](gate, _scene(run, gate, place))
+        judged = await run.ports.gates[gate.runner](gate, _scene(run, gate, place))
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
     if stopping := run.halt.stopping(Chapter.GATES, gate.service):
         return stopping
@@ -46,7 +46,7 @@ def _fresh_checkout(run: Run, place: Path) -> None:
 async def _tell(run: Run, gate: Gate, one: Judgement) -> None:
     text = f"{one.gate} {one.verdict}{': ' if one.why else ''}{one.why}"
     key = f"{gate.key}/{one.gate}/judged"
-    if gate.scan:
+    if gate.run is None:
         document = run.redactor.value(sarif.document(one.gate, one.findings))
         await asyncio.to_thread(_write_sarif, run, one.gate, document)
     await run.tell(key, What.JUDGED, text, service=gate.service, chapter=Chapter.GATES, data=dump(one))

@@ -13,7 +13,7 @@ from abreast.deploy.changes import changes
 from abreast.deploy.course import data_plan
 from abreast.deploy.ports import Ports
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import Abilities, Named
+from abreast.platforms.interface import Capabilities, ReportsLiveVersion, ReservesUrl, VersionRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _with_data(ports: Ports, environment: Environment, plan: Plan) -> Plan:
 
 def _of_database(ports: Ports, part: ServicePlan, data: DataPlan | None) -> ServicePlan:
     notes = part.notes
-    if data and data.forward and not _abilities(ports, part.service).candidates:
+    if data and data.forward and not _capabilities(ports, part.service).has_candidates:
         notes += (f"its health is not looked at on the rehearsed copy: {part.service.platform} has no candidates",)
     if data and data.stays:
         notes += (f"the schema stays as it is: {data.stays}",)
@@ -136,10 +136,12 @@ def _leads(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
 
     Raises UsageError for one to which nobody leads: its users would stay where they are.
     """
-    can = {part.name: _abilities(ports, _meant(part)) for part in parts if part.action is not Action.REMOVE}
+    can = {part.name: _capabilities(ports, _meant(part)) for part in parts if part.action is not Action.REMOVE}
     moving = {part.name for part in parts if part.action is Action.DEPLOY and _moves(ports, part)}
-    leads = {name: [other for other in one.leads_to if other in moving] for name, one in can.items()}
-    if alone := {name for name in can if can[name].moves}.difference(*(one.leads_to for one in can.values())):
+    leads = {name: [other for other in one.routes_to if other in moving] for name, one in can.items()}
+    if alone := {name for name in can if can[name].address_per_version}.difference(
+        *(one.routes_to for one in can.values())
+    ):
         raise UsageError(
             f"each version of {min(alone)} has an address of its own, and no service leads users there",
             need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(alone)}}}`",
@@ -157,15 +159,15 @@ def _moves(ports: Ports, part: ServicePlan) -> bool:
 
     Also where a version with an address of its own is left for one without, or for another place.
     """
-    if part.previous is None or _abilities(ports, part.service).moves:
+    if part.previous is None or _capabilities(ports, part.service).address_per_version:
         return True
     old, new = part.previous.definition, part.service
     elsewhere = (old.platform, dict(old.settings)) != (new.platform, dict(new.settings))
-    return elsewhere or _abilities(ports, old).moves
+    return elsewhere or _capabilities(ports, old).address_per_version
 
 
-def _abilities(ports: Ports, service: Service) -> Abilities:
-    return ports.platforms[service.platform].abilities(service)
+def _capabilities(ports: Ports, service: Service) -> Capabilities:
+    return ports.platforms[service.platform].capabilities(service)
 
 
 async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:
@@ -173,12 +175,14 @@ async def _with_present(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.KEEP:
         return part
     platform = ports.platforms[part.service.platform]
-    before = await platform.present(part.service)
-    notes = platform.abilities(part.service).notes if part.action is Action.DEPLOY else part.notes
-    place = await platform.place(part.service, part.previous) if part.action is Action.DEPLOY else ""
+    before = await platform.live_version(part.service) if isinstance(platform, ReportsLiveVersion) else None
+    notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
+    place = ""
+    if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
+        place = await platform.reserve_url(part.service, part.previous)
     if before and part.previous and not part.previous.version.handle.items() <= before.handle.items():
         notes += ("users reach what somebody else put there; the way back leads to that",)
-    if part.action is Action.REMOVE and not platform.abilities(part.service).empties:
+    if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot take users off it: it stays, and abreast lets go of it",)
     return replace(part, before=before, notes=notes, place=place)
 
@@ -272,17 +276,17 @@ async def _running(ports: Ports, live: Mapping[str, Live]) -> frozenset[str]:
     for platform in {one.platform for one in live.values()} & ports.platforms.keys():
         ids = {one.version.id: one.service for one in live.values() if one.platform == platform}
         named = [
-            Named(one.definition, one.version.id, one.version.handle)
+            VersionRef(one.definition, one.version.id, one.version.handle)
             for one in live.values()
             if one.platform == platform
         ]
-        sightings = await ports.platforms[platform].look(named)
+        sightings = await ports.platforms[platform].observe(named)
         seen |= {ids[version] for version, sighting in sightings.items() if sighting.present}
     return frozenset(seen)
 
 
 def _notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:
-    return {service.name: ports.platforms[service.platform].abilities(service).notes for service in services}
+    return {service.name: ports.platforms[service.platform].capabilities(service).notes for service in services}
 
 
 def _known(environment: Environment, names: Sequence[str]) -> None:

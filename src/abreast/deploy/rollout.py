@@ -16,7 +16,7 @@ from abreast.deploy.migrator import on_copy
 from abreast.deploy.run import Run
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Part
-from abreast.platforms.interface import Named, Order, Sighting
+from abreast.platforms.interface import Observation, StageRequest, VersionRef
 
 
 def version_id(part: ServicePlan, deployment: str) -> str:
@@ -48,7 +48,7 @@ async def rollout(run: Run, part: ServicePlan) -> Version | Failure:
 
 def comes_without_users(run: Run, part: ServicePlan) -> bool:
     """Whether the service's candidate can be checked before the turn; where it cannot, it is checked in the turn."""
-    return run.ports.platforms[part.service.platform].abilities(part.service).candidates
+    return run.ports.platforms[part.service.platform].capabilities(part.service).has_candidates
 
 
 async def _gates_and_others_first(run: Run, part: ServicePlan) -> None:
@@ -80,9 +80,9 @@ async def stage(run: Run, part: ServicePlan, made: Part) -> Version:
 
 async def _order(
     run: Run, part: ServicePlan, made: Part, version: str, env: Mapping[str, str], secrets: frozenset[str]
-) -> Order:
+) -> StageRequest:
     artifact = await asyncio.to_thread(run.ports.artifacts.take, made.artifact)
-    return Order(
+    return StageRequest(
         version,
         part.service,
         made.commit,
@@ -103,7 +103,7 @@ async def healthy_on(run: Run, part: ServicePlan, made: Part, copy: Database) ->
     platform = run.ports.platforms[part.service.platform]
     alone = replace(part, service=replace(part.service, instances=1))
     version = f"{version_id(part, run.plan.deployment)}-rehearsal"
-    going = [Named(alone.service, version)]
+    going = [VersionRef(alone.service, version)]
     await platform.retire(going, 0)
     try:
         env, secrets = on_copy(run, part, copy)
@@ -133,7 +133,7 @@ async def check(run: Run, part: ServicePlan, version: Version) -> Failure | None
         seen, look = await look_at(run, part, version)
         trial = trial.after(Look(clock() - begin, look.good, look.why, look.final))
         if trial.verdict is Verdict.FAILED:
-            return Failure(Chapter.CHECK, trial.why, part.name, seen.log)
+            return Failure(Chapter.CHECK, trial.why, part.name, seen.log_tail)
         if stopping := run.halt.stopping(Chapter.CHECK, part.name):
             return stopping
         if trial.verdict is Verdict.OPEN:
@@ -147,12 +147,14 @@ def with_users(version: Version) -> Version:
     return replace(version, probes=version.turned or version.probes)
 
 
-async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Sighting, Look]:
+async def look_at(run: Run, part: ServicePlan, version: Version) -> tuple[Observation, Look]:
     """Look once, at the platform and at the version itself."""
-    sightings = await run.ports.platforms[part.service.platform].look([Named(part.service, version.id, version.handle)])
+    sightings = await run.ports.platforms[part.service.platform].observe(
+        [VersionRef(part.service, version.id, version.handle)]
+    )
     seen = sightings[version.id]
     if seen.restarts or not seen.present:
-        return seen, Look(0, good=False, why=f"the process ended: {seen.exit or 'it is gone'}", final=True)
+        return seen, Look(0, good=False, why=f"the process ended: {seen.exit_reason or 'it is gone'}", final=True)
     if seen.waiting:
         return seen, Look(0, good=False, why=seen.waiting)
     found = await run.ports.check(version, part.service.health, run.commit_of(part))

@@ -12,7 +12,7 @@ from abreast.deploy.rollout import check, comes_without_users, version_id, with_
 from abreast.deploy.run import Run, only_failures
 from abreast.deploy.surroundings import surroundings
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import Move, Named
+from abreast.platforms.interface import TrafficMove, VersionRef
 
 
 async def turn(run: Run, versions: Mapping[str, Version]) -> Failure | None:
@@ -26,8 +26,8 @@ async def turn(run: Run, versions: Mapping[str, Version]) -> Failure | None:
     checked = await asyncio.gather(*(check(run, part, with_users(versions[part.name])) for part in waiting))
     if failures := only_failures(checked):
         return replace(failures[0], chapter=Chapter.TURN)
-    away = [Move(part.service, None) for part in run.plan.removals if _empties(run, part.service)]
-    await _move(run, [*(Move(part.service, versions[part.name]) for part in ready), *away])
+    away = [TrafficMove(part.service, None) for part in run.plan.removals if _empties(run, part.service)]
+    await _move(run, [*(TrafficMove(part.service, versions[part.name]) for part in ready), *away])
     await _record(run, versions)
     return None
 
@@ -62,7 +62,7 @@ async def turn_back(run: Run, names: Collection[str]) -> Failure | None:
     """Move users of the named services to what they had before, then record it; raises PlatformError."""
     parts = [part for part in run.plan.changes if part.name in names]
     moves = [_back(run, part) for part in parts]
-    lost = [move.service for move in moves if not move.to and not _empties(run, move.service)]
+    lost = [move.service for move in moves if not move.target and not _empties(run, move.service)]
     await _move(run, [move for move in moves if move.service not in lost], Chapter.TURN_BACK)
     if lost:
         what = f"users had nothing before, and {lost[0].platform} cannot take them off: {lost[0].name} stays as it is"
@@ -74,32 +74,32 @@ async def turn_back(run: Run, names: Collection[str]) -> Failure | None:
 
 
 def _empties(run: Run, service: Service) -> bool:
-    return run.ports.platforms[service.platform].abilities(service).empties
+    return run.ports.platforms[service.platform].capabilities(service).can_unpublish
 
 
-def _forth(run: Run, part: ServicePlan, version: Version) -> Move:
+def _forth(run: Run, part: ServicePlan, version: Version) -> TrafficMove:
     """Return the move of a service that starts in the turn, with what it asks for."""
     env, secrets = surroundings(run.ports, part.service, run.plan.environment, run.plan.release, run.commit_of(part))
-    return Move(part.service, version, env, secrets, part.before)
+    return TrafficMove(part.service, version, env, secrets, part.before)
 
 
-def _back(run: Run, part: ServicePlan) -> Move:
+def _back(run: Run, part: ServicePlan) -> TrafficMove:
     """Return the move to what users had; its variables go along where all their values are still at hand."""
     live = part.previous
     if live is None:
-        return Move(part.service, part.before)
-    move = Move(live.definition, part.before or live.version)
+        return TrafficMove(part.service, part.before)
+    move = TrafficMove(live.definition, part.before or live.version)
     with contextlib.suppress(UsageError):
         env, secrets = surroundings(run.ports, live.definition, run.plan.environment, live.release, live.commit)
         move = replace(move, env=env, secrets=secrets)
     return move
 
 
-async def _move(run: Run, moves: Sequence[Move], chapter: Chapter = Chapter.TURN) -> None:
+async def _move(run: Run, moves: Sequence[TrafficMove], chapter: Chapter = Chapter.TURN) -> None:
     ordered = sorted(moves, key=lambda move: move.service.platform)
     batches = groupby(ordered, key=lambda move: move.service.platform)
     tell = run.teller(chapter)
-    await asyncio.gather(*(run.ports.platforms[name].turn(list(batch), tell) for name, batch in batches))
+    await asyncio.gather(*(run.ports.platforms[name].switch_traffic(list(batch), tell) for name, batch in batches))
 
 
 async def retire(run: Run, names: Collection[str], drain: float, *, new: bool) -> None:
@@ -108,14 +108,14 @@ async def retire(run: Run, names: Collection[str], drain: float, *, new: bool) -
     ``drain`` seconds at most for what is in flight.
     """
     parts = [part for part in run.plan.changes if part.name in names]
-    going: dict[str, list[Named]] = {}
+    going: dict[str, list[VersionRef]] = {}
     for part in parts:
         if new:
             going.setdefault(part.service.platform, []).append(
-                Named(part.service, version_id(part, run.plan.deployment))
+                VersionRef(part.service, version_id(part, run.plan.deployment))
             )
         elif part.previous:
             going.setdefault(part.previous.platform, []).append(
-                Named(part.previous.definition, part.previous.version.id)
+                VersionRef(part.previous.definition, part.previous.version.id)
             )
     await asyncio.gather(*(run.ports.platforms[name].retire(versions, drain) for name, versions in going.items()))

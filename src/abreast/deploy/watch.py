@@ -35,7 +35,7 @@ async def _one(run: Run, part: ServicePlan, version: Version, over: asyncio.Even
         seen, look = await look_at(run, part, version)
         trial = trial.after(Look(0, look.good, look.why, look.final))
         if trial.verdict is Verdict.FAILED:
-            return Failure(Chapter.WATCH, trial.why, part.name, seen.log)
+            return Failure(Chapter.WATCH, trial.why, part.name, seen.log_tail)
         if last and look.good:
             return None
         with contextlib.suppress(TimeoutError):

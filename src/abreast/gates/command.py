@@ -10,7 +10,7 @@ from abreast.core import coverage, junit
 from abreast.core.coverage import Coverage
 from abreast.core.gates import COVERAGE, TEST, Gate, Judgement, Threshold, Verdict
 from abreast.core.watch import decide
-from abreast.gates.interface import Outcome, Scene
+from abreast.gates.interface import GatePlugin, Outcome, Scene
 
 NOT_LOOKED_AT = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
 LARGEST = 64 << 20
@@ -126,3 +126,6 @@ def _contents(room: Path, files: Sequence[str], patterns: Sequence[str]) -> Iter
     for file, _ in decide(patterns, files):
         if (room / file).stat().st_size <= LARGEST:
             yield (room / file).read_bytes()
+
+
+PLUGIN = GatePlugin(judge)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict
+
 from abreast.core.gates import Gate, Judgement
 
 
@@ -43,3 +45,20 @@ class Judge(Protocol):
     async def __call__(self, gate: Gate, scene: Scene) -> tuple[Judgement, ...]:
         """Return what the gate says; a command's coverage is judged beside it."""
         ...
+
+
+class NoSettings(BaseModel):
+    """The settings of a gate that has none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlugin:
+    """What a package registers under the entry point group ``abreast.gates``.
+
+    The entry point's name is the gate's key under ``gates`` in abreast.yml, and ``settings`` the model of its value.
+    """
+
+    evaluate: Judge
+    settings: type[BaseModel] = NoSettings

@@ -16,7 +16,7 @@ from abreast.core.gates import Finding, Gate, Judgement, Scan, Severity
 from abreast.core.image import FILE, read
 from abreast.core.watch import decide
 from abreast.core.workspaces import MANIFESTS, packages, unsettled
-from abreast.gates.interface import Scene
+from abreast.gates.interface import GatePlugin, Scene
 
 INSTALL = "pip install 'abreast[security]'"
 NOT_OURS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-packages/**")
@@ -246,3 +246,6 @@ def _below(room: Path) -> Iterator[str]:
     for base, folders, files in os.walk(room):
         folders[:] = [name for name in folders if not decide(NOT_OURS, [f"{name}/x"])]
         yield from ((Path(base) / name).relative_to(room).as_posix() for name in files)
+
+
+PLUGIN = GatePlugin(judge)

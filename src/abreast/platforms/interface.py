@@ -1,73 +1,81 @@
-"""The port that every platform fills: stage, turn, retire, look."""
+"""The port that every platform fills, and what some platforms can do beside it.
+
+Every platform has four verbs: ``stage``, ``switch_traffic``, ``observe``, ``retire``. What only some can do is a small
+protocol of its own; a platform has it by having the method. The deployment asks with ``isinstance``.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel
 
 from abreast.core.model import Live, Service, Version
 from abreast.core.remarks import Remark
+from abreast.core.secrets import Secret
 
 Tell = Callable[[str, str], Awaitable[None]]
-"""Records a line about a service, given by its name: how the platform gets on."""
+"""Records a line of progress about a service: ``await report(service.name, "queued")``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
-    """What a platform can do with a service; ``notes`` are printed in the plan.
+class Capabilities:
+    """What a platform can do with one service; ``notes`` are printed in the plan.
 
-    ``candidates``: a new version can be up without users. ``together``: all services move in one step.
-    ``empties``: users can be taken off a service, so that there is no version of it any more. ``moves``: each
-    version has an address of its own, which users are led to by the services that route there. ``leads_to``: the
-    services to which this one leads its users. ``along``: files beside a build's output that go along with it.
+    ``has_candidates``: a new version can be up without users. ``can_unpublish``: users can be taken off a service, so
+    that no version of it is live. ``address_per_version``: each version has its own address, and the services that
+    route there lead users to it. ``routes_to``: the services to which this one routes its users. ``config_files``:
+    files beside a build's output that the platform reads, such as ``netlify.toml``.
     """
 
-    candidates: bool
-    together: bool
-    empties: bool = True
-    moves: bool = False
-    leads_to: tuple[str, ...] = ()
-    along: tuple[str, ...] = ()
+    has_candidates: bool
+    can_unpublish: bool = True
+    address_per_version: bool = False
+    routes_to: tuple[str, ...] = ()
+    config_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to bring up, of ``commit``: ``env`` is what it asks for; ``secrets`` names what of it is never shown.
+class StageRequest:
+    """A version to bring up. ``env`` holds its variables; ``secrets`` names those that must never be shown.
 
-    ``addresses``: where other services answer once this version has users. ``place``: what ``place`` answered.
+    ``addresses``: where other services answer once this version has users. ``reserved_url``: what ``reserve_url``
+    returned for it.
     """
 
-    version: str
+    version_id: str
     service: Service
     commit: str
-    artifact: Path
-    digest: str
+    artifact_path: Path
+    artifact_digest: str
     previous: Live | None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
-    place: str = ""
+    reserved_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Users of ``service`` go to ``to``; None takes them off the service (it had no version before).
+class TrafficMove:
+    """Users of ``service`` move to ``target``; None takes them off the service, which had no version before.
 
-    ``env`` is what the version asks for, for a platform that starts it in the turn; ``secrets`` as in an Order.
-    ``before``: what users reached when the deployment was planned, where they go to something new.
+    ``env`` and ``secrets`` are as in a StageRequest, for a platform that starts the version in the switch.
+    ``before``: what users reached when the deployment was planned; set when they move to something new.
     """
 
     service: Service
-    to: Version | None
+    target: Version | None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     before: Version | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A version by its id; it may be half-way there, or gone. ``handle`` is its Version's, where there is one."""
+class VersionRef:
+    """A version by its id. It may be half staged, or gone. ``handle`` is its Version's, if it has one."""
 
     service: Service
     id: str
@@ -75,70 +83,116 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a version looks like from its platform: ``log`` holds the last lines it printed.
+class Observation:
+    """The state of a version as its platform reports it. ``log_tail`` holds the last lines that it printed.
 
-    ``restarts`` counts crashes since it came up; ``exit`` says how it last ended. ``waiting`` says what is
-    yet to come before it can be asked anything.
+    ``restarts`` counts crashes since it came up; ``exit_reason`` says how it last ended. ``waiting`` says what is
+    missing before it can answer.
     """
 
     present: bool
     waiting: str = ""
     restarts: int = 0
-    exit: str = ""
-    log: tuple[str, ...] = ()
+    exit_reason: str = ""
+    log_tail: tuple[str, ...] = ()
 
 
 class Platform(ABC):
-    """Every verb is safe to repeat: it looks before it creates, and a second call changes nothing.
+    """Where services run. Every verb is idempotent: it looks before it creates, and a second call changes nothing.
 
-    Raises PlatformError, or TransientError where a repeat a moment later may succeed.
+    Raises PlatformError, or TransientError when the same call may succeed a moment later.
     """
 
     name: str
 
     @abstractmethod
-    def abilities(self, service: Service) -> Abilities:
-        """Tell what can be done with ``service``; no I/O, but after ``present`` it may know more."""
-
-    async def present(self, service: Service) -> Version | None:  # noqa: ARG002 (for those that others can change)
-        """Return what users of the service reach now if others than abreast could have put it there.
-
-        Of a version that ``stage`` returned, its handle has at least what that one's has.
-        """
-        return None
-
-    async def place(self, service: Service, previous: Live | None) -> str:  # noqa: ARG002 (for those that have a choice)
-        """Settle where the service's next version will answer, where each has an address of its own; else ""."""
-        return ""
-
-    async def examine(self, service: Service) -> Sequence[Remark]:
-        """Tell how the service stands there, for a person; what would keep a deployment from it is a fault.
-
-        Asks for all that a deployment will, and changes nothing. Their ``about`` is for the caller to fill in.
-        """
-        await self.present(service)
-        return ()
+    def capabilities(self, service: Service) -> Capabilities:
+        """Return what can be done with ``service``. No I/O; the answer may be fuller after ``live_version``."""
 
     @abstractmethod
-    async def stage(self, order: Order, tell: Tell) -> Version:
+    async def stage(self, request: StageRequest, report: Tell) -> Version:
         """Bring the version up without users; it need not be healthy yet."""
 
     @abstractmethod
-    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
-        """Move users as told, all services in one step; turning back is the same verb."""
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Tell) -> None:
+        """Move users of all services in one step, if the platform can. Switching back is the same call."""
 
     @abstractmethod
-    async def retire(self, versions: Sequence[Named], drain: float) -> None:
-        """Let what is in flight finish (``drain`` seconds at most) and take the versions away.
+    async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
+        """Return the state of each version, by its id."""
 
-        Takes away what ``stage`` left, also half-way; unknown ids are fine.
+    @abstractmethod
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
+        """Let requests in flight finish (``drain`` seconds at most), then remove the versions.
+
+        Removes half-staged versions too. Unknown ids are fine.
         """
 
-    @abstractmethod
-    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
-        """Tell how each version stands, by its id."""
 
-    @abstractmethod
-    async def down(self) -> None:
-        """Stop everything that this platform runs for the environment; its data stays."""
+@runtime_checkable
+class ReportsLiveVersion(Protocol):
+    """A platform where others than abreast can publish: what they published is what a failure leads back to."""
+
+    async def live_version(self, service: Service) -> Version | None:
+        """Return what users of the service reach now, whoever published it; None if that cannot be known.
+
+        The handle of a version that ``stage`` returned is a subset of the handle returned here.
+        """
+        ...
+
+
+@runtime_checkable
+class ReservesUrl(Protocol):
+    """A platform where each version has its own address, which is settled with the plan."""
+
+    async def reserve_url(self, service: Service, previous: Live | None) -> str:
+        """Return where the service's next version will answer, "" if the service has one address for all."""
+        ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """A platform that ``abreast doctor`` can ask how a service stands."""
+
+    async def diagnose(self, service: Service) -> Sequence[Remark]:
+        """Return what would keep a deployment from succeeding, as faults. Asks all that a deployment asks; no changes.
+
+        The caller fills in ``about``.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsHere(Protocol):
+    """A platform whose versions run on this machine, so that ``abreast down`` can stop them."""
+
+    async def stop_all(self) -> None:
+        """Stop everything that runs for the environment; data and logs stay."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformContext:
+    """What a platform gets from the project it serves, for one environment.
+
+    ``state`` is a folder of the platform's own, which may not exist yet; ``logs`` is where services' output goes.
+    ``inherited`` are the variables that every process starts with. ``variable`` looks up a setting of the machine such
+    as ``NETLIFY_API_URL``; ``secret`` looks up a credential, None if it is not set.
+    """
+
+    state: Path
+    logs: Path
+    inherited: Mapping[str, str] = field(repr=False)
+    variable: Callable[[str], str | None] = field(repr=False)
+    secret: Callable[[str], Secret | None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPlugin:
+    """What a package registers under the entry point group ``abreast.platforms``.
+
+    The entry point's name is the platform's name. ``settings`` is the model of what abreast.yml may say under it.
+    """
+
+    settings: type[BaseModel]
+    create: Callable[[PlatformContext], Platform]

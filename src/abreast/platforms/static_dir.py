@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
-from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.interface import (
+    Capabilities,
+    Observation,
+    Platform,
+    PlatformPlugin,
+    StageRequest,
+    Tell,
+    TrafficMove,
+    VersionRef,
+)
 
 CURRENT, RELEASES = "current", "releases"
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
@@ -36,20 +45,20 @@ class StaticDirPlatform(Platform):
 
     name = "static-dir"
 
-    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every folder)
+    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every folder)
         """No candidate can be asked, since what is not linked has no address."""
         notes = ("is checked in the turn: a release has no address before it is linked",)
-        return Abilities(candidates=False, together=False, notes=notes)
+        return Capabilities(has_candidates=False, notes=notes)
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """Return the release that is linked, whoever linked it."""
         linked = (await _Folder(service).do("readlink {current} || true")).strip()
         release = linked.rpartition("/")[2]
         return _version(f"{service.name}-{release}", service, release) if release else None
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell whether the folder is there and can be written to, with the program that copies."""
-        await self.present(service)
+        await self.live_version(service)
         folder = _Folder(service)
         if not shutil.which("rsync"):
             return [Remark(Level.FAULT, "", "rsync is not here", "rsync, to copy a site")]
@@ -57,42 +66,39 @@ class StaticDirPlatform(Platform):
             return [Remark(Level.FAULT, "", f"{folder} is not there, or not to be written to", "a folder to write to")]
         return [Remark(Level.OK, "", f"{folder} can be written to")]
 
-    async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (one step)
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:  # noqa: ARG002 (one step)
         """Copy the artifact beside the releases that are there; what did not change is linked, not sent."""
         folder = _Folder(order.service)
         await folder.do("mkdir -p {releases}")
-        await folder.copy(str(order.artifact), order.version)
-        return _version(order.version, order.service, order.version)
+        await folder.copy(str(order.artifact_path), order.version_id)
+        return _version(order.version_id, order.service, order.version_id)
 
-    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:  # noqa: ARG002 (one step)
+    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:  # noqa: ARG002 (one step)
         """Link each release in one step; without one, take the link away."""
         await asyncio.gather(*(self._move(move) for move in moves))
 
-    async def retire(self, versions: Sequence[Named], drain: float) -> None:  # noqa: ARG002 (a server has it open)
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (a server has it open)
         """Delete the releases, but never the one that is linked."""
         for version in versions:
             script = 'test "$(readlink {current})" = {link} || rm -rf {release}'
             await _Folder(version.service).do(script, version.id)
 
-    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+    async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Tell of each release whether it is there."""
         return {version.id: await self._seen(version) for version in versions}
 
-    async def down(self) -> None:
-        """Leave all as it is: a web server serves it, not abreast."""
-
-    async def _move(self, move: Move) -> None:
+    async def _move(self, move: TrafficMove) -> None:
         folder = _Folder(move.service)
-        if move.to is None:
+        if move.target is None:
             await folder.do("rm -f {current}")
             return
         script = "test -d {release} && ln -sfn {link} {current}.next && mv -T {current}.next {current}"
-        await folder.do(script, move.to.handle["release"])
+        await folder.do(script, move.target.handle["release"])
 
-    async def _seen(self, version: Named) -> Sighting:
+    async def _seen(self, version: VersionRef) -> Observation:
         release = version.handle.get("release", version.id)
         there = (await _Folder(version.service).do("test -d {release} && echo yes || true", release)).strip()
-        return Sighting(present=there == "yes", exit="" if there else "somebody deleted it")
+        return Observation(present=there == "yes", exit_reason="" if there else "somebody deleted it")
 
 
 class _Folder:
@@ -146,3 +152,6 @@ class _Folder:
 def _version(id: str, service: Service, release: str) -> Version:
     url = str(service.settings["url"]).rstrip("/")
     return Version(id, service.name, probes=(), url=url, turned=(Address(url),), handle={"release": release})
+
+
+PLUGIN = PlatformPlugin(StaticDirSettings, lambda _: StaticDirPlatform())

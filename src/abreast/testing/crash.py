@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from abreast import wiring
 from abreast.cli.main import run
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring import workspace as wiring
 
 
 class CrashingLedger(SqliteLedger):

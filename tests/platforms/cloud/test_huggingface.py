@@ -16,7 +16,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Version
 from abreast.platforms.cloud.api import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE
-from abreast.platforms.interface import Move, Named, Platform
+from abreast.platforms.interface import Platform, TrafficMove, VersionRef
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.faults import Fault, Kind
 from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
@@ -49,9 +49,9 @@ def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: InASpace) -> N
 
 def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: InASpace) -> None:
     order = space.order("one")
-    (order.artifact / "old.txt").write_text("old")
-    (order.artifact / "README.md").write_text("# Not a card")
-    (order.artifact / "passwd").symlink_to("/etc/passwd")
+    (order.artifact_path / "old.txt").write_text("old")
+    (order.artifact_path / "README.md").write_text("# Not a card")
+    (order.artifact_path / "passwd").symlink_to("/etc/passwd")
     space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
     assert set(space.emulator.head("owner/api").tree) == {"Dockerfile", "README.md", "app.py", "old.txt", RELEASE}
     space.emulator.faults.seen.clear()
@@ -64,8 +64,8 @@ def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: In
 def test_large_files_go_apart_from_the_commit(space: InASpace) -> None:
     order = space.order("one")
     content = os.urandom(huggingface.LARGE)
-    (order.artifact / "model.bin").write_bytes(content)
-    (order.artifact / "copy.bin").write_bytes(content)
+    (order.artifact_path / "model.bin").write_bytes(content)
+    (order.artifact_path / "copy.bin").write_bytes(content)
     space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
     file = space.emulator.head("owner/api").tree["model.bin"]
     assert file.lfs
@@ -92,7 +92,7 @@ def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> No
     order = space.order("two")
     failing = "echo error: no such package: leftpad; exit 1"
     name, text = ("Dockerfile", f"FROM x\nRUN {failing}\n") if broken else ("app.py", "raise SystemExit('leftpad')")
-    (order.artifact / name).write_text(text)
+    (order.artifact_path / name).write_text(text)
     two = space.run(lambda platform: platform.stage(order, space.tell))
     with pytest.raises(PlatformError, match="BUILD_ERROR" if broken else "RUNTIME_ERROR") as raised:
         space.turn(two)
@@ -104,17 +104,19 @@ def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> No
 def test_a_commit_while_another_starts_has_an_end_of_its_own(space: InASpace) -> None:
     one = space.deploy("one")
     order = space.order("two")
-    (order.artifact / "app.py").write_text(f"import time\ntime.sleep(2)\n{(order.artifact / 'app.py').read_text()}")
+    (order.artifact_path / "app.py").write_text(
+        f"import time\ntime.sleep(2)\n{(order.artifact_path / 'app.py').read_text()}"
+    )
     two = space.run(lambda platform: platform.stage(order, space.tell))
     emulated = space.emulator.spaces["owner/api"]
 
     async def cut_off(platform: Platform) -> None:
-        turning = asyncio.create_task(platform.turn([space.move(two)], space.tell))
+        turning = asyncio.create_task(platform.switch_traffic([space.move(two)], space.tell))
         while not emulated.stage.endswith("STARTING"):  # noqa: ASYNC110 (another thread sets it)
             await asyncio.sleep(0.01)
         turning.cancel()
         await asyncio.gather(turning, return_exceptions=True)
-        await platform.turn([space.move(one)], space.tell)
+        await platform.switch_traffic([space.move(one)], space.tell)
 
     space.run(cut_off)
     assert (emulated.stage, space.served()) == ("RUNNING", space.commit("one"))
@@ -122,7 +124,7 @@ def test_a_commit_while_another_starts_has_an_end_of_its_own(space: InASpace) ->
 
 def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: InASpace) -> None:
     order = space.order("one")
-    (order.artifact / "Dockerfile").write_text("FROM x\nRUN exit 1\n")
+    (order.artifact_path / "Dockerfile").write_text("FROM x\nRUN exit 1\n")
     one = space.run(lambda platform: platform.stage(order, space.tell))
     space.emulator.faults.planned = [Fault("GET", "/logs/", Kind.STATUS, times=9, status=404)]
     with pytest.raises(PlatformError, match="BUILD_ERROR: no reason given"):
@@ -133,9 +135,9 @@ def test_a_space_that_sleeps_is_woken(space: InASpace) -> None:
     one = space.deploy("one")
     emulated = space.emulator.spaces["owner/api"]
     emulated.stage = "PAUSED"
-    named = Named(space.service, one.id, one.handle)
-    seen = space.run(lambda platform: platform.look([named]))[one.id]
-    assert (seen.present, seen.exit) == (False, "huggingface: PAUSED")
+    named = VersionRef(space.service, one.id, one.handle)
+    seen = space.run(lambda platform: platform.observe([named]))[one.id]
+    assert (seen.present, seen.exit_reason) == (False, "huggingface: PAUSED")
     space.turn(one)
     assert emulated.stage == "RUNNING"
 
@@ -145,10 +147,10 @@ def test_variables_secrets_and_hardware(space: InASpace) -> None:
     emulated.variables = {"THEIRS": "1", "SAME": "1"}
     space.service = replace(space.service, settings={**space.service.settings, "hardware": "cpu-upgrade"})
     one = space.stage("one")
-    move = Move(
+    move = TrafficMove(
         space.service, one, {"SAME": "1", "NEW": "2", "KEY": "s3cret", "ABREAST_COMMIT": "x"}, frozenset({"KEY"})
     )
-    space.run(lambda platform: platform.turn([move], space.tell))
+    space.run(lambda platform: platform.switch_traffic([move], space.tell))
     assert emulated.variables == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
     assert (emulated.secrets, emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
     assert not any("s3cret" in text for text in space.told)

@@ -14,7 +14,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, LostAnswerError
-from abreast.platforms.interface import Move, Named, Order
+from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
 from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.files import digests, listed
 from abreast.platforms.netlify.platform import NetlifyPlatform
@@ -50,19 +50,19 @@ class Stage:
         assert service == "web"
         self.told.append(text)
 
-    def order(self, version: str, **files: str) -> Order:
+    def order(self, version: str, **files: str) -> StageRequest:
         site = self.folder / version
         for name, text in {"index_html": version, **files}.items():
             path = site / name.replace("__", "/").replace("_", ".")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return Order(version, self.service, "0" * 40, site, "sha256:1", None, self.env, self.secrets)
+        return StageRequest(version, self.service, "0" * 40, site, "sha256:1", None, self.env, self.secrets)
 
     def stage(self, version: str, **files: str) -> Version:
         return self.run(lambda netlify: netlify.stage(self.order(version, **files), self.tell))
 
     def turn(self, version: Version) -> None:
-        self.run(lambda netlify: netlify.turn([Move(self.service, version)], self.tell))
+        self.run(lambda netlify: netlify.switch_traffic([TrafficMove(self.service, version)], self.tell))
 
     @property
     def served(self) -> str:
@@ -103,9 +103,9 @@ def test_what_is_there_is_found_again_and_not_made_twice(stage: Stage) -> None:
 
 
 def test_what_others_published_is_known_for_the_way_back(stage: Stage) -> None:
-    assert stage.run(lambda netlify: netlify.present(SERVICE)) is None
+    assert stage.run(lambda netlify: netlify.live_version(SERVICE)) is None
     stage.turn(stage.stage("by-hand"))
-    there = stage.run(lambda netlify: netlify.present(SERVICE))
+    there = stage.run(lambda netlify: netlify.live_version(SERVICE))
     assert there
     stage.turn(stage.stage("web-2"))
     stage.turn(there)
@@ -116,13 +116,15 @@ def test_drafts_go_and_what_users_had_stays(stage: Stage) -> None:
     live, draft = stage.stage("web-1"), stage.stage("web-2")
     stage.turn(live)
     stage.run(
-        lambda netlify: netlify.retire([Named(SERVICE, "web-1"), Named(SERVICE, "web-2"), Named(SERVICE, "x")], 1)
+        lambda netlify: netlify.retire(
+            [VersionRef(SERVICE, "web-1"), VersionRef(SERVICE, "web-2"), VersionRef(SERVICE, "x")], 1
+        )
     )
     assert set(stage.emulator.deploys) == {live.handle["deploy"]}
-    looks = [Named(SERVICE, one.id, one.handle) for one in (live, draft)]
-    seen = stage.run(lambda netlify: netlify.look(looks))
+    looks = [VersionRef(SERVICE, one.id, one.handle) for one in (live, draft)]
+    seen = stage.run(lambda netlify: netlify.observe(looks))
     assert (seen["web-1"].present, seen["web-2"].present) == (True, False)
-    assert "deleted" in seen["web-2"].exit
+    assert "deleted" in seen["web-2"].exit_reason
 
 
 def test_a_large_site_is_worked_through_after_the_answer(stage: Stage) -> None:
@@ -159,14 +161,14 @@ def test_a_deploy_that_ends_in_error_says_why(stage: Stage) -> None:
 @pytest.mark.parametrize(("token", "text"), [(None, "missing"), ("wrong", "refused")])
 def test_a_wrong_token_is_named_by_its_variable_only(stage: Stage, token: str | None, text: str) -> None:
     with pytest.raises(PlatformError, match=f"token is {text}") as raised:
-        stage.run(lambda netlify: netlify.present(SERVICE), token)
+        stage.run(lambda netlify: netlify.live_version(SERVICE), token)
     assert "NETLIFY_AUTH_TOKEN" in str(raised.value)
     assert "wrong" not in str(raised.value)
 
 
 def test_an_unknown_site_is_said(stage: Stage) -> None:
     with pytest.raises(PlatformError, match="GET /sites/shap: Not Found"):
-        stage.run(lambda netlify: netlify.present(replace(SERVICE, settings={"site": "shap"})))
+        stage.run(lambda netlify: netlify.live_version(replace(SERVICE, settings={"site": "shap"})))
 
 
 EVERY = (("GET", "/sites/shop$"), ("GET", "/deploys$"), ("PUT", "/files/"), ("GET", "/deploys/[0-9a-f]+$"))
@@ -241,8 +243,8 @@ def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
 def test_headers_redirects_and_the_toml_hold_for_the_site(stage: Stage) -> None:
     toml = '[[headers]]\nfor = "/*"\nvalues = {X-Toml = "1"}\n[[redirects]]\nfrom = "/old/*"\nto = "/:splat"\nstatus = 200\n'
     order = stage.order("web-1", news_html="news", netlify_toml=toml)
-    (order.artifact / "_headers").write_text("/news*\n  X-News: yes\n")
-    (order.artifact / "_redirects").write_text("# moved\n/feed /news.html 200\n/away https://example.org/ 302\n")
+    (order.artifact_path / "_headers").write_text("/news*\n  X-News: yes\n")
+    (order.artifact_path / "_redirects").write_text("# moved\n/feed /news.html 200\n/away https://example.org/ 302\n")
     stage.turn(stage.run(lambda netlify: netlify.stage(order, stage.tell)))
     answer = httpx2.get(f"{stage.url}/s/shop/news.html")
     assert (answer.headers["x-news"], answer.headers["x-toml"]) == ("yes", "1")
@@ -289,9 +291,9 @@ def test_a_branch_does_not_lead_back_to_what_is_not_known_here(stage: Stage) -> 
     stage.service = BRANCH
     one = stage.stage("web-1")
     stage.turn(one)
-    assert stage.run(lambda netlify: netlify.present(BRANCH)) == one
-    stage.run(lambda netlify: netlify.retire([Named(BRANCH, "web-1")], 0))
-    assert stage.run(lambda netlify: netlify.present(BRANCH)) is None
+    assert stage.run(lambda netlify: netlify.live_version(BRANCH)) == one
+    stage.run(lambda netlify: netlify.retire([VersionRef(BRANCH, "web-1")], 0))
+    assert stage.run(lambda netlify: netlify.live_version(BRANCH)) is None
     with pytest.raises(PlatformError, match="which files web-9 has is not known here"):
         stage.turn(replace(one, id="web-9"))
 

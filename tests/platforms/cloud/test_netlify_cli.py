@@ -58,7 +58,9 @@ def test_it_deploys(tmp_path: Path) -> None:
 def _present(url: str) -> str:
     async def story() -> str:
         api = Api(NETLIFY, f"{url}/api/v1", Secret("T", TOKEN))
-        live = await NetlifyPlatform(Netlify(api), Path("unused")).present(Service("web", "netlify", {"site": "shop"}))
+        live = await NetlifyPlatform(Netlify(api), Path("unused")).live_version(
+            Service("web", "netlify", {"site": "shop"})
+        )
         await api.close()
         return live.handle["deploy"] if live else ""
 

@@ -17,7 +17,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Build, Health, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api import Api, LostAnswerError
-from abreast.platforms.interface import Move, Named, Order
+from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, Render
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.testing.platforms.faults import Fault, Kind
@@ -55,17 +55,17 @@ class Stage:
         self.told.append(text)
 
     def stage(self, commit: str) -> Version:
-        order = Order(f"api-{commit}", self.on_render, commit, Path(), "", None, {"ABREAST_RELEASE": "v7"})
+        order = StageRequest(f"api-{commit}", self.on_render, commit, Path(), "", None, {"ABREAST_RELEASE": "v7"})
         return self.run(lambda render: render.stage(order, self.tell))
 
     def turn(self, version: Version) -> None:
-        self.run(lambda render: render.turn([Move(self.on_render, version)], self.tell))
+        self.run(lambda render: render.switch_traffic([TrafficMove(self.on_render, version)], self.tell))
 
     def set(self, **settings: str | int) -> None:
         self.on_render = replace(SERVICE, settings={"service": "srv-api", **settings})
 
     def present(self) -> Version:
-        found = self.run(lambda render: render.present(SERVICE))
+        found = self.run(lambda render: render.live_version(SERVICE))
         assert found
         return found
 
@@ -144,7 +144,7 @@ def test_what_is_cancelled_while_it_starts_does_not_go_live(stage: Stage) -> Non
     two = stage.stage(stage.project.commit(app_py=f"import time\ntime.sleep(2)\n{APP}"))
 
     async def cancelled(render: RenderPlatform) -> None:
-        turning = asyncio.create_task(render.turn([Move(SERVICE, two)], stage.tell))
+        turning = asyncio.create_task(render.switch_traffic([TrafficMove(SERVICE, two)], stage.tell))
         while stage.statuses[-1] != "update_in_progress":  # noqa: ASYNC110 (another thread sets it)
             await asyncio.sleep(0.01)
         api = Api(RENDER, f"{stage.url}/v1", Secret("T", TOKEN), pause=0.01)
@@ -165,7 +165,9 @@ def test_going_back_cancels_what_is_under_way(stage: Stage) -> None:
     stage.emulator.stuck = "build_in_progress"
     version = stage.stage(second)
     with pytest.raises(TimeoutError):
-        stage.run(lambda render: asyncio.wait_for(render.turn([Move(SERVICE, version)], stage.tell), 1))
+        stage.run(
+            lambda render: asyncio.wait_for(render.switch_traffic([TrafficMove(SERVICE, version)], stage.tell), 1)
+        )
     stage.turn(before)
     assert stage.statuses == ["live", "canceled"]
     assert first in stage.served
@@ -183,7 +185,9 @@ def test_one_that_is_under_way_is_found_again_and_not_made_twice(stage: Stage) -
     stage.emulator.stuck = "build_in_progress"
     version = stage.stage(commit)
     with pytest.raises(TimeoutError):
-        stage.run(lambda render: asyncio.wait_for(render.turn([Move(SERVICE, version)], stage.tell), 1))
+        stage.run(
+            lambda render: asyncio.wait_for(render.switch_traffic([TrafficMove(SERVICE, version)], stage.tell), 1)
+        )
     stage.emulator.stuck = None
     stage.turn(version)
     assert stage.statuses == ["live"]
@@ -208,15 +212,15 @@ def test_variables_alone_are_deployed_also_after_a_cut(stage: Stage) -> None:
     commit = stage.project.commit()
     stage.deploy(commit)
     before, version = stage.present(), stage.stage(commit)
-    move = Move(SERVICE, version, {"COLOUR": "blue"}, before=before)
+    move = TrafficMove(SERVICE, version, {"COLOUR": "blue"}, before=before)
     stage.emulator.faults.planned = [Fault("POST", "/deploys$", Kind.DROPPED)]
     with pytest.raises(LostAnswerError):
-        stage.run(lambda render: render.turn([move], stage.tell))
+        stage.run(lambda render: render.switch_traffic([move], stage.tell))
     for _ in range(2):
-        stage.run(lambda render: render.turn([move], stage.tell))
+        stage.run(lambda render: render.switch_traffic([move], stage.tell))
     assert stage.statuses == ["deactivated", "live"]
     for _ in range(2):
-        stage.run(lambda render: render.turn([Move(SERVICE, before, {"COLOUR": "red"})], stage.tell))
+        stage.run(lambda render: render.switch_traffic([TrafficMove(SERVICE, before, {"COLOUR": "red"})], stage.tell))
     assert [deploy.trigger for deploy in stage.service.deploys] == ["api", "api", "rollback"]
 
 
@@ -229,7 +233,7 @@ def test_a_rate_limit_is_waited_for(stage: Stage) -> None:
 
 def test_a_wrong_key_is_named_by_its_variable_only(stage: Stage) -> None:
     with pytest.raises(PlatformError, match="token is refused") as raised:
-        stage.run(lambda render: render.present(SERVICE), "wrong")
+        stage.run(lambda render: render.live_version(SERVICE), "wrong")
     assert "RENDER_API_KEY" in str(raised.value)
     assert "wrong" not in str(raised.value)
 
@@ -237,19 +241,19 @@ def test_a_wrong_key_is_named_by_its_variable_only(stage: Stage) -> None:
 def test_another_version_than_ours_is_seen(stage: Stage) -> None:
     first, second = stage.project.commit(), stage.project.commit()
     mine = stage.deploy(first)
-    named = Named(SERVICE, mine.id, mine.handle)
-    assert stage.run(lambda render: render.look([named]))[mine.id].present
+    named = VersionRef(SERVICE, mine.id, mine.handle)
+    assert stage.run(lambda render: render.observe([named]))[mine.id].present
     stage.deploy(second)
-    seen = stage.run(lambda render: render.look([named]))[mine.id]
-    assert (seen.present, second[:7] in seen.exit) == (False, True)
+    seen = stage.run(lambda render: render.observe([named]))[mine.id]
+    assert (seen.present, second[:7] in seen.exit_reason) == (False, True)
 
 
 def test_a_disk_is_told(stage: Stage) -> None:
     stage.service.disk = True
 
     async def known(render: RenderPlatform) -> tuple[str, ...]:
-        await render.present(SERVICE)
-        return render.abilities(SERVICE).notes
+        await render.live_version(SERVICE)
+        return render.capabilities(SERVICE).notes
 
     assert "with a disk: one instance" in stage.run(known)[-1]
 
@@ -284,11 +288,11 @@ def test_an_image_is_deployed_and_the_one_before_comes_back(stage: Stage) -> Non
     stage.service.images = {f"ghcr.io/acme/api:{commit}-v7": commit for commit in commits}
     one = stage.deploy(commits[0])
     assert commits[0] in stage.served
-    before = stage.run(lambda render: render.present(stage.on_render))
+    before = stage.run(lambda render: render.live_version(stage.on_render))
     assert before
     two = stage.deploy(commits[1])
     assert commits[1] in stage.served
-    assert stage.run(lambda render: render.look([Named(stage.on_render, two.id, two.handle)]))[two.id].present
+    assert stage.run(lambda render: render.observe([VersionRef(stage.on_render, two.id, two.handle)]))[two.id].present
     stage.turn(before)
     assert commits[0] in stage.served
     assert one.handle.items() <= before.handle.items()
@@ -361,12 +365,12 @@ def test_a_job_that_fails_says_why(stage: Stage) -> None:
 
 def test_a_suspended_service_is_resumed_and_suspended_again_on_the_way_back(stage: Stage) -> None:
     stage.service.suspenders = ["user"]
-    assert stage.run(lambda render: render.present(SERVICE)) is None
+    assert stage.run(lambda render: render.live_version(SERVICE)) is None
     first, _ = stage.project.commit(), stage.project.commit()
     stage.deploy(first)
     assert (first in stage.served, stage.service.suspenders) == (True, [])
     for _ in range(2):
-        stage.run(lambda render: render.turn([Move(SERVICE, None)], stage.tell))
+        stage.run(lambda render: render.switch_traffic([TrafficMove(SERVICE, None)], stage.tell))
     assert (stage.served, stage.service.suspenders) == ("nothing runs", ["user"])
     assert sum(path.endswith("/suspend") for _, path in stage.emulator.faults.seen) == 1
 
@@ -374,7 +378,7 @@ def test_a_suspended_service_is_resumed_and_suspended_again_on_the_way_back(stag
 def test_one_that_render_suspended_is_not_resumed(stage: Stage) -> None:
     stage.service.suspenders = ["billing"]
     with pytest.raises(PlatformError, match=r"suspended \(billing\)"):
-        stage.run(lambda render: render.present(SERVICE))
+        stage.run(lambda render: render.live_version(SERVICE))
 
 
 HOOKED = Service("api", "render", {"hook": "API_HOOK"}, run="x", health=Health("/health"), build=Build(timeout=1))
@@ -392,7 +396,7 @@ def test_a_hook_that_does_not_work_is_told_without_its_address(stage: Stage, ans
     version = Version("api-1", "api", (), "", handle={"commit": stage.project.commit()})
     platform = RenderPlatform(Render(Api(RENDER, stage.url, None)), _hooks(stage), pause=0.01)
     with pytest.raises(PlatformError, match=told) as raised:
-        asyncio.run(platform.turn([Move(service, version)], stage.tell))
+        asyncio.run(platform.switch_traffic([TrafficMove(service, version)], stage.tell))
     assert HOOK not in str(raised.value)
 
 
@@ -402,4 +406,4 @@ def _hooks(stage: Stage) -> Callable[[str], Secret | None]:
 
 def test_a_hook_that_is_not_set_is_said_before_anything_is_built(stage: Stage) -> None:
     with pytest.raises(PlatformError, match="API_HOOK is not set"):
-        stage.run(lambda render: render.present(HOOKED))
+        stage.run(lambda render: render.live_version(HOOKED))

@@ -18,6 +18,7 @@ from abreast.core.secrets import Secret
 from abreast.machine.tls import trust
 from abreast.platforms.cloud.limits import wait_for
 from abreast.platforms.cloud.wire import Wire
+from abreast.platforms.interface import PlatformContext
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class LostAnswerError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Whose API it is, at ``base`` and then ``path``.
+    """Whose API it is, at ``base`` and then ``path``; ``base_variable`` names one that is set in place of ``base``.
 
     ``variable`` holds the token, ``scope`` is what the token must be allowed.
     """
@@ -57,6 +58,7 @@ class Provider:
     path: str
     variable: str
     scope: str
+    base_variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,12 @@ class Api:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def connect(provider: Provider, context: PlatformContext) -> Api:
+    """Return a provider's API with this machine's credential, at the address that ``base_variable`` names, if set."""
+    base = context.variable(provider.base_variable) or provider.base
+    return Api(provider, base.rstrip("/") + provider.path, context.secret(provider.variable))
 
 
 def _short(error: Exception) -> str:

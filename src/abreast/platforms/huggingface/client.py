@@ -10,7 +10,12 @@ from pydantic import BaseModel, Field, ValidationError
 from abreast.platforms.cloud.api import Api, NotThereError, Provider, Request
 
 HUGGING_FACE = Provider(
-    "Hugging Face", "https://huggingface.co", "", "HF_TOKEN", "a token with write access to the Space"
+    "Hugging Face",
+    "https://huggingface.co",
+    "",
+    "HF_TOKEN",
+    "a token with write access to the Space",
+    base_variable="HF_ENDPOINT",
 )
 
 UNDER_WAY = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})

@@ -8,16 +8,15 @@ from abreast.platforms.cloud.api import ConflictError
 from abreast.platforms.huggingface.client import Hub, Space
 from abreast.platforms.huggingface.repository import publish, restore
 from abreast.platforms.huggingface.running import Running
-from abreast.platforms.interface import Abilities, Move, Named, Order, Sighting, Tell
+from abreast.platforms.interface import Capabilities, Observation, StageRequest, Tell, TrafficMove, VersionRef
 
 
 class OneSpace:
     """The verbs of a platform for a service with one Space, which has no candidate without users."""
 
-    abilities = Abilities(
-        candidates=False,
-        together=False,
-        empties=False,
+    capabilities = Capabilities(
+        has_candidates=False,
+        can_unpublish=False,
         notes=("goes live in the turn, once its Space has built it; a second one as `standby` would be a candidate",),
     )
 
@@ -25,7 +24,7 @@ class OneSpace:
         self._hub = hub
         self._running = running
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """Return the head of the main branch, whoever put it there, if it ever ran."""
         space = await self._running.space(_id(service))
         await self._running.refuse_reader(space.id)
@@ -35,27 +34,27 @@ class OneSpace:
         title = await self._running.title(space.id, space.sha)
         return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
 
-    async def place(self, service: Service, previous: Live | None) -> str:  # noqa: ARG002 (as for two Spaces)
+    async def reserve_url(self, service: Service, previous: Live | None) -> str:  # noqa: ARG002 (as for two Spaces)
         """Return nothing: it has one address."""
         return ""
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell how the Space gets on."""
-        await self.present(service)
-        return await self._running.examine(_id(service))
+        await self.live_version(service)
+        return await self._running.diagnose(_id(service))
 
-    async def stage(self, order: Order, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:
         """Put the tree on a branch of its own, which the Space does not build."""
         space = await self._running.space(_id(order.service))
         with contextlib.suppress(ConflictError):  # it was made before
-            await self._hub.branch(space.id, order.version, space.sha)
-        waiting = await self._hub.space(space.id, order.version)
-        if await self._running.title(space.id, waiting.sha) != order.version:
+            await self._hub.branch(space.id, order.version_id, space.sha)
+        waiting = await self._hub.space(space.id, order.version_id)
+        if await self._running.title(space.id, waiting.sha) != order.version_id:
             await tell(order.service.name, f"huggingface: sending what differs to {space.id}")
-            await publish(self._hub, waiting, order.version, order)
-        return _version(order.version, order.service, space, order.version)
+            await publish(self._hub, waiting, order.version_id, order)
+        return _version(order.version_id, order.service, space, order.version_id)
 
-    async def turn(self, move: Move, version: Version, tell: Tell) -> None:
+    async def switch_traffic(self, move: TrafficMove, version: Version, tell: Tell) -> None:
         """Give the main branch the tree of the version, and follow the Space until it runs that."""
         space = await self._running.space(_id(move.service))
         await self._running.set(space.id, move.service, move.env, move.secrets)
@@ -66,11 +65,11 @@ class OneSpace:
             await self._hub.restart(space.id, factory=True)
         await self._running.follow(move.service, space.model_copy(update={"sha": head}), tell)
 
-    async def retire(self, version: Named) -> None:
+    async def retire(self, version: VersionRef) -> None:
         """Take the version's branch away; what users have is on the main branch."""
         await self._hub.delete_branch(_id(version.service), version.id)
 
-    async def look(self, version: Named) -> Sighting:
+    async def observe(self, version: VersionRef) -> Observation:
         """Tell whether the version is what the Space has on the main branch, and runs."""
         return await self._running.seen(_id(version.service), version.handle.get("version", version.id))
 

@@ -8,16 +8,15 @@ from abreast.core.remarks import Remark
 from abreast.platforms.huggingface.client import ASLEEP, MAIN, Hub, Space
 from abreast.platforms.huggingface.repository import publish
 from abreast.platforms.huggingface.running import Running
-from abreast.platforms.interface import Abilities, Move, Named, Order, Sighting, Tell
+from abreast.platforms.interface import Capabilities, Observation, StageRequest, Tell, TrafficMove, VersionRef
 
 
 class TwoSpaces:
     """The verbs of a platform for a service with two Spaces; users follow by whoever leads them to its address."""
 
-    abilities = Abilities(
-        candidates=True,
-        together=False,
-        moves=True,
+    capabilities = Capabilities(
+        has_candidates=True,
+        address_per_version=True,
         notes=("comes up in that of its two Spaces which users are not led to",),
     )
 
@@ -25,14 +24,14 @@ class TwoSpaces:
         self._hub = hub
         self._running = running
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """See that both Spaces are there; what users are led to is not for a Space to know."""
         await self._spaces(service)
         for id_ in _ids(service):
             await self._running.refuse_reader(id_)
         return None
 
-    async def place(self, service: Service, previous: Live | None) -> str:
+    async def reserve_url(self, service: Service, previous: Live | None) -> str:
         """Return the address of the Space that users are not led to; raises PlatformError where that is not known."""
         spaces = await self._spaces(service)
         live = _space_of(previous)
@@ -45,15 +44,15 @@ class TwoSpaces:
             next=f"pause it at {spaces[1].address}, then: abreast deploy",
         )
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell how both Spaces get on."""
-        await self.present(service)
-        return [remark for id_ in _ids(service) for remark in await self._running.examine(id_)]
+        await self.live_version(service)
+        return [remark for id_ in _ids(service) for remark in await self._running.diagnose(id_)]
 
-    async def stage(self, order: Order, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:
         """Give the Space at the order's place the tree, and follow it until it runs that."""
-        space = next(space for space in await self._spaces(order.service) if space.address == order.place)
-        if await self._running.title(space.id, space.sha) != order.version:
+        space = next(space for space in await self._spaces(order.service) if space.address == order.reserved_url)
+        if await self._running.title(space.id, space.sha) != order.version_id:
             await self._running.set(space.id, order.service, order.env, order.secrets)
             await tell(order.service.name, f"huggingface: sending what differs to {space.id}")
             head = await publish(self._hub, space, MAIN, order)
@@ -61,11 +60,11 @@ class TwoSpaces:
             if order.service.settings.get("factory"):
                 await self._hub.restart(space.id, factory=True)
         await self._running.follow(order.service, space, tell)
-        handle = {"version": order.version, "space": space.id}
+        handle = {"version": order.version_id, "space": space.id}
         at = (Address(space.address),)
-        return Version(order.version, order.service.name, probes=at, url=space.address, handle=handle)
+        return Version(order.version_id, order.service.name, probes=at, url=space.address, handle=handle)
 
-    async def turn(self, move: Move, version: Version, tell: Tell) -> None:
+    async def switch_traffic(self, move: TrafficMove, version: Version, tell: Tell) -> None:
         """See that the version's Space still has it and runs; users are led there by others."""
         space = await self._running.space(version.handle["space"])
         title = await self._running.title(space.id, space.sha)
@@ -77,7 +76,7 @@ class TwoSpaces:
             )
         await self._running.follow(move.service, space, tell)
 
-    async def retire(self, version: Named) -> None:
+    async def retire(self, version: VersionRef) -> None:
         """Pause the Space that has the version, where one has."""
         for id_ in _ids(version.service):
             if await self._running.title(id_, MAIN) == version.id:
@@ -85,7 +84,7 @@ class TwoSpaces:
                 if runtime.stage not in ASLEEP:
                     await self._hub.pause(id_)
 
-    async def look(self, version: Named) -> Sighting:
+    async def observe(self, version: VersionRef) -> Observation:
         """Tell whether its Space has the version on the main branch, and runs."""
         return await self._running.seen(version.handle["space"], version.handle["version"])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abreast.platforms.huggingface.client import MAIN, Entry, Hub, Space
-from abreast.platforms.interface import Order
+from abreast.platforms.interface import StageRequest
 
 AT_ONCE = 256
 """Files that are asked about in one request, as the Hub's own client has it."""
@@ -23,20 +23,20 @@ RELEASE = "abreast-release.json"
 Line = dict[str, object]
 
 
-async def publish(hub: Hub, space: Space, branch: str, order: Order) -> str:
+async def publish(hub: Hub, space: Space, branch: str, order: StageRequest) -> str:
     """Make the tree of a branch, now at ``space.sha``, that of the order's artifact; return its commit.
 
     The Space's own card and attributes stay where the artifact has none; a file is added that says what it is, so
     that each version is a commit of its own.
     """
     told = {
-        "release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit, "version": order.version,
+        "release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit, "version": order.version_id,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as beside:
         release = Path(beside, RELEASE)
         release.write_text(json.dumps(told))
-        want = {**await asyncio.to_thread(listed, order.artifact), RELEASE: release}
-        return await _publish(hub, space, branch, order.version, want)
+        want = {**await asyncio.to_thread(listed, order.artifact_path), RELEASE: release}
+        return await _publish(hub, space, branch, order.version_id, want)
 
 
 async def _publish(hub: Hub, space: Space, branch: str, title: str, want: Mapping[str, Path]) -> str:

@@ -23,7 +23,7 @@ from abreast.platforms.huggingface.client import (
     Space,
     Token,
 )
-from abreast.platforms.interface import Sighting, Tell
+from abreast.platforms.interface import Observation, Tell
 
 FRESH = 10.0
 """Seconds for which a look at a Space serves others, too."""
@@ -67,7 +67,7 @@ class Running:
                 next=f"make one at https://huggingface.co/settings/tokens, then: export {HUGGING_FACE.variable}=…",
             )
 
-    async def examine(self, id: str) -> list[Remark]:
+    async def diagnose(self, id: str) -> list[Remark]:
         """Tell how a Space gets on, for a person."""
         runtime = await self._hub.runtime(id)
         level = Level.WARNING if runtime.stage in FAILED else Level.OK
@@ -99,7 +99,7 @@ class Running:
             build.close()
             self._looks.pop(space.id, None)
 
-    async def seen(self, id: str, title: str) -> Sighting:
+    async def seen(self, id: str, title: str) -> Observation:
         """Tell whether the Space has the version of this title on its main branch, and runs."""
         now = asyncio.get_running_loop().time()
         at, head, stage = self._looks.get(id, (-FRESH, Commit(id="", title=""), ""))
@@ -107,13 +107,13 @@ class Running:
             try:
                 commits, runtime = await asyncio.gather(self._hub.commits(id), self._hub.runtime(id))
             except NotThereError:
-                return Sighting(present=False, exit=f"there is no Space {id}")
+                return Observation(present=False, exit_reason=f"there is no Space {id}")
             head, stage = commits[0], runtime.stage
             self._looks[id] = now, head, stage
         if title != head.title:
-            return Sighting(present=False, exit=f"the Space has {head.title!r} ({head.id[:7]}) instead")
+            return Observation(present=False, exit_reason=f"the Space has {head.title!r} ({head.id[:7]}) instead")
         gone = stage in FAILED or stage in ASLEEP
-        return Sighting(present=not gone, exit=f"huggingface: {stage}" if gone else "")
+        return Observation(present=not gone, exit_reason=f"huggingface: {stage}" if gone else "")
 
     async def _until_running(self, service: Service, space: Space, build: "_BuildLog", tell: Tell) -> None:
         told, moved = "", False

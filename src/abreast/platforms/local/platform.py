@@ -10,10 +10,21 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
 from abreast.machine.threads import in_thread
-from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.interface import (
+    Capabilities,
+    Observation,
+    Platform,
+    PlatformContext,
+    PlatformPlugin,
+    StageRequest,
+    Tell,
+    TrafficMove,
+    VersionRef,
+)
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.site import lay_site
 from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
+from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
 
 ROUTER = "router"
@@ -44,11 +55,11 @@ class LocalPlatform(Platform):
         self._looked = 0.0
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
-    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
+    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
         """Candidates without users, and all services in one step."""
-        return Abilities(candidates=True, together=True)
+        return Capabilities(has_candidates=True)
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell whether the service's port can be had; while the environment runs, that its router has it."""
         port = _listener(service).port
         if self._supervisor.running():
@@ -58,7 +69,7 @@ class LocalPlatform(Platform):
             return [Remark(Level.FAULT, "", f"port {port} is taken by {owner}", need)]
         return [Remark(Level.OK, "", f"port {port} is free")]
 
-    async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (a matter of moments)
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:  # noqa: ARG002 (a matter of moments)
         """Start the instances, or lay out the folder, and make it known to the router without users."""
         await self._start()
         target = await (self._start_instances(order) if order.service.run else self._lay_out(order))
@@ -67,14 +78,14 @@ class LocalPlatform(Platform):
         await self._router.change(lambda table: _staged(table, service.name, listener, target))
         return self._version(order, listener, target)
 
-    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:  # noqa: ARG002 (a matter of moments)
+    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:  # noqa: ARG002 (a matter of moments)
         """Move users of all services in one moment."""
         await self._start()
-        aims = {move.service.name: move.to.id if move.to else None for move in moves}
-        places = {move.service.name: _listener(move.service) for move in moves if move.to}
+        aims = {move.service.name: move.target.id if move.target else None for move in moves}
+        places = {move.service.name: _listener(move.service) for move in moves if move.target}
         await self._router.change(lambda table: _turned(table, aims, places))
 
-    async def retire(self, versions: Sequence[Named], drain: float) -> None:
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Let requests in flight finish, take the versions from the router, end their processes."""
         ids = [version.id for version in versions]
         if self._supervisor.running():
@@ -85,14 +96,14 @@ class LocalPlatform(Platform):
         for version in ids:
             await in_thread(shutil.rmtree, self._folder(version), ignore_errors=True)
 
-    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+    async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Tell of each version whether all of it is up, and how often it crashed."""
         if not self._supervisor.running():
-            return {version.id: Sighting(present=False, exit="nothing runs here") for version in versions}
+            return {version.id: Observation(present=False, exit_reason="nothing runs here") for version in versions}
         instances = await self._instances()
         return {version.id: self._sighting(version.id, instances) for version in versions}
 
-    async def down(self) -> None:
+    async def stop_all(self) -> None:
         """Stop every process of the environment, the router and the supervisor; data and logs stay."""
         if not self._home.exists():
             return
@@ -124,41 +135,41 @@ class LocalPlatform(Platform):
             wants_port=False,
         )
 
-    async def _start_instances(self, order: Order) -> Upstream:
-        folder = self._folder(order.version)
+    async def _start_instances(self, order: StageRequest) -> Upstream:
+        folder = self._folder(order.version_id)
         if not folder.exists():
-            await in_thread(_copy, order.artifact, folder)
+            await in_thread(_copy, order.artifact_path, folder)
         specs = [self._spec(order, folder, number) for number in range(order.service.instances)]
         started = await asyncio.gather(*(in_thread(self._supervisor.ensure, spec) for spec in specs))
-        return Upstream(order.version, tuple(one.port for one in started if one.port))
+        return Upstream(order.version_id, tuple(one.port for one in started if one.port))
 
-    def _spec(self, order: Order, folder: Path, number: int) -> InstanceSpec:
+    def _spec(self, order: StageRequest, folder: Path, number: int) -> InstanceSpec:
         data = self._home / "data" / order.service.name
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         assert order.service.run
         return InstanceSpec(
-            id=f"{order.version}-{number}",
+            id=f"{order.version_id}-{number}",
             command=order.service.run,
             cwd=folder,
             env={**self._inherited, **order.env, "ABREAST_DATA": str(data)},
             secrets=order.secrets,
-            log=self._log(order.version),
+            log=self._log(order.version_id),
             wants_port=True,
         )
 
-    async def _lay_out(self, order: Order) -> Site:
-        folder = self._folder(order.version)
+    async def _lay_out(self, order: StageRequest) -> Site:
+        folder = self._folder(order.version_id)
         previous = self._folder(order.previous.version.id) if order.previous else None
-        await in_thread(lay_site, order.artifact, previous, folder)
-        return Site(order.version, folder, order.digest.removeprefix("sha256:")[:16])
+        await in_thread(lay_site, order.artifact_path, previous, folder)
+        return Site(order.version_id, folder, order.artifact_digest.removeprefix("sha256:")[:16])
 
-    def _version(self, order: Order, listener: Listener, target: Target) -> Version:
+    def _version(self, order: StageRequest, listener: Listener, target: Target) -> Version:
         url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
         if isinstance(target, Upstream):
             probes = tuple(Address(f"http://127.0.0.1:{port}") for port in target.endpoints)
         else:
             probes = (Address(f"http://{order.service.name}", str(self._router.candidate_socket)),)
-        return Version(order.version, order.service.name, probes, url)
+        return Version(order.version_id, order.service.name, probes, url)
 
     # ── what is there ──────────────────────────────────────────────────────────────────────────
 
@@ -174,18 +185,18 @@ class LocalPlatform(Platform):
         found = await in_thread(self._supervisor.instances)
         return {instance.id: instance for instance in found}
 
-    def _sighting(self, version: str, instances: Mapping[str, Instance]) -> Sighting:
+    def _sighting(self, version: str, instances: Mapping[str, Instance]) -> Observation:
         mine = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
         if not mine:
             served = self._folder(version).is_dir() and ROUTER in instances
-            return Sighting(present=served, exit="" if served else "it is not here")
+            return Observation(present=served, exit_reason="" if served else "it is not here")
         ended = next((one for one in mine if one.restarts or one.state is not InstanceState.RUNNING), None)
-        return Sighting(
+        return Observation(
             present=all(one.state is InstanceState.RUNNING for one in mine),
             restarts=sum(one.restarts for one in mine),
             waiting="" if all(one.listening for one in mine) else "it does not listen on $PORT of 127.0.0.1",
-            exit=ended.last_exit if ended else "",
-            log=_last_lines(self._log(version)) if ended else (),
+            exit_reason=ended.last_exit if ended else "",
+            log_tail=_last_lines(self._log(version)) if ended else (),
         )
 
     async def _end(self, versions: Sequence[str] | None) -> None:
@@ -243,3 +254,10 @@ def _last_lines(log: Path) -> tuple[str, ...]:
             return tuple(file.read().decode(errors="replace").splitlines()[-TAIL:])
     except OSError:
         return ()
+
+
+def _create(context: PlatformContext) -> LocalPlatform:
+    return LocalPlatform(context.state, context.logs, context.inherited)
+
+
+PLUGIN = PlatformPlugin(LocalSettings, _create)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from abreast.core.errors import PlatformError
-from abreast.platforms.interface import Order, Tell
+from abreast.platforms.interface import StageRequest, Tell
 from abreast.platforms.netlify.client import NETLIFY, Netlify, Site
 
 READERS = frozenset({"Reviewer", "Git Contributor", "Billing Admin", "Content Editor"})
@@ -32,7 +32,7 @@ class Accounts:
                 next=f"export {NETLIFY.variable}=…",
             )
 
-    async def certify(self, site: Site, order: Order, tell: Tell) -> None:
+    async def certify(self, site: Site, order: StageRequest, tell: Tell) -> None:
         """Ask for a certificate where a domain has none; that it cannot be had yet keeps nobody from deploying."""
         if not site.custom_domain or await self._netlify.certificate(site.id):
             return
@@ -43,7 +43,7 @@ class Accounts:
             told = f"there is no certificate for {site.custom_domain}: {error.what}"
         await tell(order.service.name, f"netlify: {told}")
 
-    async def set(self, site: Site, order: Order, context: Mapping[str, str]) -> None:
+    async def set(self, site: Site, order: StageRequest, context: Mapping[str, str]) -> None:
         """Set the variables that differ in one context (``context``, ``context_parameter``); all others stay.
 
         They hold from the next deploy on, so for the draft. A secret cannot be read back and is set each time.

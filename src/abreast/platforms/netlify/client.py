@@ -9,7 +9,12 @@ from pydantic import BaseModel, Field
 from abreast.platforms.cloud.api import Api, DeniedError, NotThereError, Provider, Request
 
 NETLIFY = Provider(
-    "Netlify", "https://api.netlify.com", "/api/v1", "NETLIFY_AUTH_TOKEN", "a personal access token that may deploy"
+    "Netlify",
+    "https://api.netlify.com",
+    "/api/v1",
+    "NETLIFY_AUTH_TOKEN",
+    "a personal access token that may deploy",
+    base_variable="NETLIFY_API_URL",
 )
 MANY_FILES = 500
 """From here on a deploy's files are worked through after the answer, as Netlify's own Go client has it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
 from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Order, Tell
+from abreast.platforms.interface import StageRequest, Tell
 from abreast.platforms.netlify.client import Deploy, Netlify, Site
 from abreast.platforms.netlify.files import digests, listed, redirects
 
@@ -30,14 +30,14 @@ class Drafts:
         self._netlify = netlify
         self._pace = pace
 
-    async def make(self, order: Order, site: Site, tell: Tell) -> tuple[Deploy, Mapping[str, str]]:
+    async def make(self, order: StageRequest, site: Site, tell: Tell) -> tuple[Deploy, Mapping[str, str]]:
         """Return the draft, ready, and the SHA-1 of each of its files by its path."""
         with tempfile.TemporaryDirectory() as beside:
             files = await asyncio.to_thread(_files, order, Path(beside))
             by_path = await asyncio.to_thread(digests, files)
-            deploy = await self._netlify.find(site.id, order.version)
+            deploy = await self._netlify.find(site.id, order.version_id)
             if deploy is None or deploy.state in BROKEN:
-                deploy = await self._netlify.create(site.id, order.version, by_path)
+                deploy = await self._netlify.create(site.id, order.version_id, by_path)
             deploy = await self.follow(order.service, deploy, WANTED, tell)
             by_digest = {digest: path for path, digest in by_path.items()}
             wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
@@ -88,9 +88,9 @@ def routes_of(service: Service) -> Mapping[str, str]:
     return routes if isinstance(routes, Mapping) else {}
 
 
-def _files(order: Order, beside: Path) -> dict[str, Path]:
+def _files(order: StageRequest, beside: Path) -> dict[str, Path]:
     """Return the site's files by their paths; where it passes something on, with a ``_redirects`` that says so."""
-    files = listed(order.artifact)
+    files = listed(order.artifact_path)
     if routes := routes_of(order.service):
         own = files[REDIRECTS].read_text() if REDIRECTS in files else ""
         files[REDIRECTS] = beside / REDIRECTS

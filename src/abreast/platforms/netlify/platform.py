@@ -12,14 +12,25 @@ from pathlib import Path
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
-from abreast.platforms.cloud.api import LostAnswerError, NotThereError
+from abreast.platforms.cloud.api import LostAnswerError, NotThereError, connect
 from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Abilities, Move, Named, Order, Platform, Sighting, Tell
+from abreast.platforms.interface import (
+    Capabilities,
+    Observation,
+    Platform,
+    PlatformContext,
+    PlatformPlugin,
+    StageRequest,
+    Tell,
+    TrafficMove,
+    VersionRef,
+)
 from abreast.platforms.netlify.account import Accounts
 from abreast.platforms.netlify.branch import Branches, address
-from abreast.platforms.netlify.client import Deploy, Netlify, Site
+from abreast.platforms.netlify.client import NETLIFY, Deploy, Netlify, Site
 from abreast.platforms.netlify.draft import Drafts, routes_of
 from abreast.platforms.netlify.https import of_certificate, of_redirect
+from abreast.platforms.netlify.settings import NetlifySettings
 
 ALONG = ("netlify.toml",)
 """What Netlify reads of a site beside the files that users get."""
@@ -44,14 +55,14 @@ class NetlifyPlatform(Platform):
         self._branches = Branches(netlify, self._drafts, home, self._pace)
         self._accounts = Accounts(netlify)
         self._sites: dict[str, Site] = {}
-        self._looks: dict[str, tuple[float, Sighting]] = {}
+        self._looks: dict[str, tuple[float, Observation]] = {}
 
-    def abilities(self, service: Service) -> Abilities:
+    def capabilities(self, service: Service) -> Capabilities:
         """Candidates are drafts; each site is published by a request of its own, and never emptied."""
         leads_to = tuple(dict.fromkeys(routes_of(service).values()))
-        return Abilities(candidates=True, together=False, empties=False, leads_to=leads_to, along=ALONG)
+        return Capabilities(has_candidates=True, can_unpublish=False, routes_to=leads_to, config_files=ALONG)
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """Return the deploy that is published, whoever made it."""
         site = await self._netlify.site(_site_of(service))
         await self._accounts.refuse_reader(site)
@@ -63,9 +74,9 @@ class NetlifyPlatform(Platform):
             live.title if branch and live.title else f"{service.name}-netlify-{live.id}", service, site, live
         )
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell of the site's certificate, its redirect to HTTPS, and a lock."""
-        await self.present(service)
+        await self.live_version(service)
         site = await self._netlify.site(_site_of(service))
         _refuse_locked(site)
         certificate = await self._netlify.certificate(site.id)
@@ -75,7 +86,7 @@ class NetlifyPlatform(Platform):
             await of_redirect(site),
         ]
 
-    async def stage(self, order: Order, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:
         """Make the draft, or find the one that was made; send what Netlify lacks; wait until it is ready."""
         site, branch = await self._netlify.site(_site_of(order.service)), _branch_of(order.service)
         if not branch:
@@ -85,14 +96,14 @@ class NetlifyPlatform(Platform):
         await self._accounts.set(site, order, context)
         deploy, files = await self._drafts.make(order, site, tell)
         if branch:
-            await asyncio.to_thread(self._branches.remember, order.version, files)
-        return _version(order.version, order.service, site, deploy)
+            await asyncio.to_thread(self._branches.remember, order.version_id, files)
+        return _version(order.version_id, order.service, site, deploy)
 
-    async def turn(self, moves: Sequence[Move], tell: Tell) -> None:
+    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:
         """Publish each deploy, and wait until its site says so; a branch is led to its files."""
-        await asyncio.gather(*(self._move(move.service, move.to, tell) for move in moves if move.to))
+        await asyncio.gather(*(self._move(move.service, move.target, tell) for move in moves if move.target))
 
-    async def retire(self, versions: Sequence[Named], drain: float) -> None:  # noqa: ARG002 (nothing is in flight)
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (nothing is in flight)
         """Delete drafts that were never published; what users had stays at Netlify, to be gone back to."""
         for version in versions:
             site = await self._site(version.service)
@@ -102,12 +113,9 @@ class NetlifyPlatform(Platform):
                     await self._netlify.delete(deploy.id)
             self._branches.forget(version.id)
 
-    async def look(self, versions: Sequence[Named]) -> Mapping[str, Sighting]:
+    async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Tell whether each deploy is there and ready."""
         return {version.id: await self._seen(version.handle.get("deploy", "")) for version in versions}
-
-    async def down(self) -> None:
-        """Leave all as it is: nothing of it runs on this machine."""
 
     # ── parts of the turn ───────────────────────────────────────────────────────────────────────
 
@@ -143,16 +151,18 @@ class NetlifyPlatform(Platform):
         _refuse_locked(site, besides=deploy)
         return site.published_deploy is not None and site.published_deploy.id == deploy
 
-    async def _seen(self, deploy: str) -> Sighting:
+    async def _seen(self, deploy: str) -> Observation:
         """Look at a deploy, or remember the look of a moment ago."""
         now = asyncio.get_running_loop().time()
-        at, seen = self._looks.get(deploy, (-FRESH, Sighting(present=False, exit="it was never made")))
+        at, seen = self._looks.get(deploy, (-FRESH, Observation(present=False, exit_reason="it was never made")))
         if deploy and now - at >= FRESH:
             try:
                 state = (await self._netlify.deploy(deploy)).state
-                seen = Sighting(present=state == "ready", exit="" if state == "ready" else f"netlify: {state}")
+                seen = Observation(
+                    present=state == "ready", exit_reason="" if state == "ready" else f"netlify: {state}"
+                )
             except NotThereError:
-                seen = Sighting(present=False, exit="somebody deleted it at Netlify")
+                seen = Observation(present=False, exit_reason="somebody deleted it at Netlify")
             self._looks[deploy] = now, seen
         return seen
 
@@ -192,3 +202,10 @@ def _refuse_locked(site: Site, besides: str = "") -> None:
             need="an unlocked site",
             next=f"unlock it at {site.admin_url or 'Netlify'}, then: abreast deploy",
         )
+
+
+def _create(context: PlatformContext) -> NetlifyPlatform:
+    return NetlifyPlatform(Netlify(connect(NETLIFY, context)), context.state)
+
+
+PLUGIN = PlatformPlugin(NetlifySettings, _create)

@@ -6,7 +6,14 @@ from pydantic import BaseModel, Field
 
 from abreast.platforms.cloud.api import Api, Provider, Request
 
-RENDER = Provider("Render", "https://api.render.com", "/v1", "RENDER_API_KEY", "an API key of the service's workspace")
+RENDER = Provider(
+    "Render",
+    "https://api.render.com",
+    "/v1",
+    "RENDER_API_KEY",
+    "an API key of the service's workspace",
+    base_variable="RENDER_API_URL",
+)
 
 UNDER_WAY = frozenset({"created", "queued", "build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
 FAILED = frozenset({"build_failed", "pre_deploy_failed", "update_failed", "canceled"})

@@ -8,7 +8,7 @@ from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Service, Version
 from abreast.platforms.cloud.api import LostAnswerError
 from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Move, Tell
+from abreast.platforms.interface import Tell, TrafficMove
 from abreast.platforms.render.client import FAILED, UNDER_WAY, Deploy, Render
 from abreast.platforms.render.client import Service as RenderService
 
@@ -24,7 +24,7 @@ class Deploys:
         self._render = render
         self._pace = pace
 
-    async def bring(self, move: Move, version: Version, tell: Tell) -> None:
+    async def bring(self, move: TrafficMove, version: Version, tell: Tell) -> None:
         """Deploy the version, or go back to the deploy that it names, and follow it until it is live."""
         service, id_, of = move.service, id_of(move.service), version.handle["of"]
         deploys = await self._render.deploys(id_)
@@ -120,7 +120,7 @@ def short(of: str) -> str:
     return of if "/" in of or ":" in of else of[:7]
 
 
-def _meant(deploy: Deploy, move: Move, version: Version) -> bool:
+def _meant(deploy: Deploy, move: TrafficMove, version: Version) -> bool:
     """Tell whether a deploy is what a move leads to: by name, by rolling back to it, or new and of its commit."""
     named = version.handle.get("deploy")
     if named:

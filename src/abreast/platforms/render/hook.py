@@ -12,7 +12,7 @@ from abreast.core.secrets import Secret
 from abreast.core.told import commit_told
 from abreast.machine.tls import trust
 from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Abilities, Move, Named, Order, Sighting, Tell
+from abreast.platforms.interface import Capabilities, Observation, StageRequest, Tell, TrafficMove, VersionRef
 
 PATIENCE = 10.0
 Hooks = Callable[[str], Secret | None]
@@ -26,20 +26,20 @@ class WithHook:
         self._hooks = hooks
         self._pace = pace
 
-    def abilities(self, service: Service) -> Abilities:  # noqa: ARG002 (the same for every service)
+    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
         """No candidates, no common moment, and always a version."""
         notes = (
             "goes live in the turn: Render has no candidate without users",
             "is followed at its own address, since a deploy hook tells nothing: its health must name the commit",
         )
-        return Abilities(candidates=False, together=False, empties=False, notes=notes)
+        return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """See that the hook's address is at hand; what others deployed cannot be told."""
         self._hook(service)
         return None
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell what the service answers."""
         self._hook(service)
         commit = await self._commit(service)
@@ -49,14 +49,14 @@ class WithHook:
             return [Remark(Level.FAULT, "", f"{_health(service)} names no commit", _COMMIT)]
         return [Remark(Level.OK, "", f"{service.settings['url']} runs {commit[:7]}")]
 
-    async def stage(self, order: Order, tell: Tell) -> Version:  # noqa: ARG002 (nothing to do before the turn)
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:  # noqa: ARG002 (nothing to do before the turn)
         """See that the hook's address is at hand."""
         self._hook(order.service)
         address = str(order.service.settings["url"]).rstrip("/")
         at = (Address(address),)
-        return Version(order.version, order.service.name, (), address, turned=at, handle={"commit": order.commit})
+        return Version(order.version_id, order.service.name, (), address, turned=at, handle={"commit": order.commit})
 
-    async def turn(self, move: Move, version: Version | None, tell: Tell) -> None:
+    async def switch_traffic(self, move: TrafficMove, version: Version | None, tell: Tell) -> None:
         """Ask for a deploy of the commit, and for the service until it answers with it."""
         service = move.service
         if version is None or await self._runs(service, version):
@@ -74,11 +74,11 @@ class WithHook:
             next="see it at https://dashboard.render.com",
         )
 
-    async def look(self, version: Named) -> Sighting:
+    async def observe(self, version: VersionRef) -> Observation:
         """Tell whether the service answers for another commit; whether it is healthy is for the check to say."""
         commit = await self._commit(version.service)
         other = commit and not version.handle.get("commit", "").startswith(commit)
-        return Sighting(present=not other, exit=f"it answers for {commit[:7]}" if commit and other else "")
+        return Observation(present=not other, exit_reason=f"it answers for {commit[:7]}" if commit and other else "")
 
     def _hook(self, service: Service) -> Secret:
         name = str(service.settings["hook"])

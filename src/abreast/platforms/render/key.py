@@ -11,7 +11,7 @@ from abreast.core.model import Address, Service, Version
 from abreast.core.remarks import Level, Remark
 from abreast.platforms.cloud.api import LostAnswerError, NotThereError
 from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Abilities, Move, Named, Order, Sighting, Tell
+from abreast.platforms.interface import Capabilities, Observation, StageRequest, Tell, TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, Deploy, Render
 from abreast.platforms.render.client import Service as RenderService
 from abreast.platforms.render.deploys import Deploys, id_of, short
@@ -35,13 +35,13 @@ class WithKey:
         self._with_disk: set[str] = set()
         self._looks: dict[str, tuple[float, Deploy | None]] = {}
 
-    def abilities(self, service: Service) -> Abilities:
+    def capabilities(self, service: Service) -> Capabilities:
         """No candidates and no common moment; what a disk means, once it is known."""
         notes = ("goes live in the turn: Render has no candidate without users", "its auto-deploy is turned off")
         with_disk = id_of(service) in self._with_disk or service.settings.get("disk")
-        return Abilities(candidates=False, together=False, notes=(*notes, WITH_DISK) if with_disk else notes)
+        return Capabilities(has_candidates=False, notes=(*notes, WITH_DISK) if with_disk else notes)
 
-    async def present(self, service: Service) -> Version | None:
+    async def live_version(self, service: Service) -> Version | None:
         """Return the deploy that is live, whoever made it; a service that a person suspended has none."""
         there = await self._there(service)
         if there.details.disk:
@@ -52,9 +52,9 @@ class WithKey:
         live = await self._deploys.live(there.id)
         return _version(f"{service.name}-render-{live.id}", service, there, live.of, live.id) if live else None
 
-    async def examine(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Remark]:
         """Tell what Render says of the service, and what a deployment will change about it."""
-        live = await self.present(service)
+        live = await self.live_version(service)
         there = await self._there(service)
         running = f"runs {short(live.handle['of'])}" if live else "has no deploy that users reach"
         remarks = [Remark(Level.OK, "", f"{there.name} {running}")]
@@ -70,16 +70,16 @@ class WithKey:
             remarks.append(Remark(Level.WARNING, "", "it has no health check path", "one, or a sick build goes live"))
         return remarks
 
-    async def stage(self, order: Order, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, tell: Tell) -> Version:
         """See that the service is there, and keep Render from deploying it by itself."""
         there = await self._there(order.service)
         if there.auto_deploy == "yes":
             with suppress(LostAnswerError):
                 await self._render.stop_auto_deploy(there.id)
             await tell(order.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
-        return _version(order.version, order.service, there, _image(order) or order.commit)
+        return _version(order.version_id, order.service, there, _image(order) or order.commit)
 
-    async def turn(self, move: Move, version: Version | None, tell: Tell) -> None:
+    async def switch_traffic(self, move: TrafficMove, version: Version | None, tell: Tell) -> None:
         """Deploy the version, or go back to the deploy that is named, until it is live; without one, suspend."""
         there = await self._there(move.service)
         if version is None:
@@ -101,7 +101,7 @@ class WithKey:
                     f"{why}{await self._deploys.log(there)}", need="a job that succeeds", next=there.dashboard
                 )
 
-    async def look(self, version: Named) -> Sighting:
+    async def observe(self, version: VersionRef) -> Observation:
         """Tell whether the version is what its service runs."""
         id_, now = id_of(version.service), asyncio.get_running_loop().time()
         at, live = self._looks.get(id_, (-FRESH, None))
@@ -109,8 +109,8 @@ class WithKey:
             live = await self._deploys.live(id_)
             self._looks[id_] = now, live
         if live and live.of == version.handle.get("of"):
-            return Sighting(present=True)
-        return Sighting(present=False, exit=f"Render runs {short(live.of) if live else 'nothing'} instead")
+            return Observation(present=True)
+        return Observation(present=False, exit_reason=f"Render runs {short(live.of) if live else 'nothing'} instead")
 
     async def _there(self, service: Service) -> RenderService:
         try:
@@ -124,7 +124,7 @@ class WithKey:
 
     # ── the turn ───────────────────────────────────────────────────────────────────────────────
 
-    async def _set_up(self, move: Move, there: RenderService, tell: Tell) -> None:
+    async def _set_up(self, move: TrafficMove, there: RenderService, tell: Tell) -> None:
         """Make the service what the version asks for: resumed, scaled, with its variables and pre-deploy command."""
         name, settings = move.service.name, move.service.settings
         if there.suspended != "not_suspended":
@@ -147,7 +147,7 @@ class WithKey:
                 await self._render.set_variable(id_, name, value)
 
 
-def _image(order: Order) -> str:
+def _image(order: StageRequest) -> str:
     """Return the image that the order is for, "" where it is for its commit."""
     image = str(order.service.settings.get("image") or "")
     told = {"ABREAST_COMMIT": order.commit, "ABREAST_RELEASE": order.env.get("ABREAST_RELEASE", "")}
@@ -156,10 +156,10 @@ def _image(order: Order) -> str:
     return Template(image).safe_substitute(told)
 
 
-def _built(order: Order) -> str:
+def _built(order: StageRequest) -> str:
     """Return the image that was built, by its digest; raises PlatformError where none was."""
     try:
-        return read((order.artifact / FILE).read_bytes()).pinned
+        return read((order.artifact_path / FILE).read_bytes()).pinned
     except (OSError, ValueError, KeyError) as error:
         raise PlatformError(
             f"no image was built of {order.service.name}, which $ABREAST_IMAGE stands for",

@@ -1,4 +1,4 @@
-"""The only place that names concrete classes: puts the parts of abreast together for one project."""
+"""A project on this machine, and the parts of abreast put together for it."""
 
 import getpass
 import hmac
@@ -11,18 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from abreast.artifacts.folder import FolderArtifacts
 from abreast.artifacts.interface import Artifacts
 from abreast.artifacts.remote import RemoteArtifacts
 from abreast.checks.http import HttpCheck
 from abreast.commands.shell import run as run_command
 from abreast.config import schema
-from abreast.config.load import Project, find, load
+from abreast.config.load import PluginSettings, Project, find, load
 from abreast.config.variables import filled, missing, resolve
 from abreast.core.errors import AbreastError, ConfigError, UsageError
-from abreast.core.gates import Scan
 from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, around
 from abreast.database.interface import Database, Vault
@@ -33,34 +30,18 @@ from abreast.database.vault import SealedVault
 from abreast.deploy.engine import Engine
 from abreast.deploy.ports import Folders, Ports, Retention
 from abreast.deploy.session import Desk
-from abreast.gates.command import judge as judge_command
-from abreast.gates.scan import judge as judge_scan
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.platforms.cloud.api import Api, Provider
-from abreast.platforms.huggingface.client import HUGGING_FACE, Hub
-from abreast.platforms.huggingface.platform import HuggingFacePlatform
-from abreast.platforms.huggingface.settings import HuggingFaceSettings
-from abreast.platforms.interface import Platform
-from abreast.platforms.local.platform import LocalPlatform
-from abreast.platforms.local.settings import LocalSettings
-from abreast.platforms.netlify.client import NETLIFY, Netlify
-from abreast.platforms.netlify.platform import NetlifyPlatform
-from abreast.platforms.netlify.settings import NetlifySettings
-from abreast.platforms.render.client import RENDER, Render
-from abreast.platforms.render.platform import RenderPlatform
-from abreast.platforms.render.settings import RenderSettings
-from abreast.platforms.static_dir import StaticDirPlatform, StaticDirSettings
+from abreast.platforms.interface import Platform, PlatformContext
 from abreast.source.git import Git
+from abreast.wiring.plugins import GATES, PLATFORMS
+from abreast.wiring.registry import LazyMapping
 
-PLATFORMS: Mapping[str, type[BaseModel]] = {
-    "local": LocalSettings,
-    "huggingface": HuggingFaceSettings,
-    "netlify": NetlifySettings,
-    "render": RenderSettings,
-    "static-dir": StaticDirSettings,
-}
-"""Every platform's name and the model of its settings in abreast.yml; the first where none is named."""
+PLUGIN_SETTINGS = PluginSettings(
+    platforms=LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].settings),
+    gates=LazyMapping(GATES, lambda name: GATES[name].settings),
+)
+"""What abreast.yml may say under the name of each platform and each gate."""
 
 LEDGER: type[SqliteLedger] = SqliteLedger
 """The ledger that commands open; a test may put one here that crashes."""
@@ -98,7 +79,7 @@ class Place:
 
     def project(self) -> Project:
         """Read abreast.yml; raises ConfigError with every fault."""
-        return load(self.root / "abreast.yml", self.variables, PLATFORMS)
+        return load(self.root / "abreast.yml", self.variables, PLUGIN_SETTINGS)
 
     def ledger(self) -> SqliteLedger:
         """Open the ledger; raises StateError."""
@@ -113,23 +94,18 @@ class Place:
         known = [one for service in environment.services for one in service.secrets.values()]
         return frozenset(filled(one, self.variables) for one in known if not missing(one, self.variables))
 
-    def platforms(self, environment: str) -> dict[str, Platform]:
-        """Return the platforms as they serve one environment."""
-        home = self.state / "local" / environment
-        return {
-            "local": LocalPlatform(home, self.state / "logs" / environment, self._inherited()),
-            "huggingface": HuggingFacePlatform(Hub(self._api(HUGGING_FACE, "HF_ENDPOINT"))),
-            "netlify": NetlifyPlatform(
-                Netlify(self._api(NETLIFY, "NETLIFY_API_URL")), self.state / "netlify" / environment
-            ),
-            "render": RenderPlatform(Render(self._api(RENDER, "RENDER_API_URL")), self._secret),
-            "static-dir": StaticDirPlatform(),
-        }
+    def platforms(self, environment: str) -> Mapping[str, Platform]:
+        """Return the platforms as they serve one environment; each is made when it is first used."""
+        return LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].create(self._context(name, environment)))
 
-    def _api(self, provider: Provider, variable: str) -> Api:
-        """Return a provider's API, or the one that ``variable`` names in its place."""
-        base = self.variables.get(variable, provider.base).rstrip("/")
-        return Api(provider, base + provider.path, self._secret(provider.variable))
+    def _context(self, platform: str, environment: str) -> PlatformContext:
+        return PlatformContext(
+            state=self.state / platform / environment,
+            logs=self.state / "logs" / environment,
+            inherited=self._inherited(),
+            variable=self.variables.get,
+            secret=self._secret,
+        )
 
     def _secret(self, name: str) -> Secret | None:
         value = self.variables.get(name)
@@ -144,7 +120,7 @@ class Place:
             platforms=self.platforms(environment),
             check=HttpCheck(),
             command=run_command,
-            gates={"run": judge_command, **dict.fromkeys(Scan, judge_scan)},
+            gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
             source=Git(self.root),
             artifacts=self._artifacts(kept.store),
             retention=Retention(kept.keep, kept.within),

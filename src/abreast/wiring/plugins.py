@@ -1,0 +1,28 @@
+"""Every platform and every gate. A new one is one file and one line here, or a package that registers it."""
+
+from abreast.gates.interface import GatePlugin
+from abreast.platforms.interface import PlatformPlugin
+from abreast.wiring.registry import Registry
+
+PLATFORMS = Registry(
+    "abreast.platforms",
+    PlatformPlugin,
+    {
+        "local": "abreast.platforms.local.platform:PLUGIN",
+        "huggingface": "abreast.platforms.huggingface.platform:PLUGIN",
+        "netlify": "abreast.platforms.netlify.platform:PLUGIN",
+        "render": "abreast.platforms.render.platform:PLUGIN",
+        "static-dir": "abreast.platforms.static_dir:PLUGIN",
+    },
+)
+"""Platforms by the name that abreast.yml uses. A service that names none runs on the first."""
+
+GATES = Registry(
+    "abreast.gates",
+    GatePlugin,
+    {
+        "command": "abreast.gates.command:PLUGIN",
+        "scan": "abreast.gates.scan:PLUGIN",
+    },
+)
+"""What evaluates a gate, by its ``runner``. A package's gate is a key of its name under ``gates`` in abreast.yml."""
