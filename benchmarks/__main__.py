@@ -12,44 +12,56 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import backups, changes, gates, overhead, parallel, polling, redaction, rollback, startup, turn, upload
+from benchmarks import (
+    backups,
+    changes,
+    gates,
+    overhead,
+    parallel,
+    polling,
+    redaction,
+    rollback,
+    startup,
+    traffic,
+    upload,
+)
 
-ALL = {
-    "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": turn.run,
+BENCHMARKS = {
+    "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": traffic.run,
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run,
 }  # fmt: skip
-HEAD = """# Benchmarks
+PAGE_HEADER = """# Benchmarks
 
 `make bench` runs all of them; each says when it was last run, and on what. The machine is shared, so compare
 figures within one table; absolute times differ from run to run."""
-PAGE = Path(__file__).parents[1] / "BENCHMARKS.md"
+PAGE_FILE = Path(__file__).parents[1] / "BENCHMARKS.md"
 
 
 def main(names: list[str]) -> int:
     """Run the benchmarks and put their sections into the page; those that did not run stay as they were."""
-    chosen = names or list(ALL)
-    if unknown := set(chosen) - set(ALL):
-        print(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(ALL)}", file=sys.stderr)
+    chosen = names or list(BENCHMARKS)
+    if unknown := set(chosen) - set(BENCHMARKS):
+        print(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     sections = _sections()
     for name in chosen:
         print(f"── {name}", flush=True)
-        title, _, body = ALL[name]().partition("\n")
-        sections[title] = f"{title}\n\n`python -m benchmarks {name}`, {_circumstances()}.\n{body}"
+        title, _, body = BENCHMARKS[name]().partition("\n")
+        sections[title] = f"{title}\n\n`python -m benchmarks {name}`, {_machine_description()}.\n{body}"
         print(sections[title], flush=True)
-        PAGE.write_text("\n\n".join([HEAD, *sections.values()]) + "\n")
+        PAGE_FILE.write_text("\n\n".join([PAGE_HEADER, *sections.values()]) + "\n")
     return 0
 
 
 def _sections() -> dict[str, str]:
     """Return the page's sections by their title."""
-    found = PAGE.read_text().split("\n\n## ")[1:] if PAGE.exists() else []
+    found = PAGE_FILE.read_text().split("\n\n## ")[1:] if PAGE_FILE.exists() else []
     return {f"## {text.splitlines()[0]}": f"## {text.strip()}" for text in found}
 
 
-def _circumstances() -> str:
+def _machine_description() -> str:
     cpu = next(
         (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
     )

@@ -17,22 +17,22 @@ from typing import Any
 import psycopg
 import yaml
 
-from abreast.core import migrations
-from abreast.core.compatibility import risks
-from abreast.core.scene import LARGE
-from abreast.core.tables import Column, Table
-from benchmarks.shop import Shop
+from abreast.core.schema import migration_files
+from abreast.core.schema.compatibility import find_risks
+from abreast.core.schema.context import LARGE_TABLE_ROWS
+from abreast.core.schema.tables import Column, Table
+from benchmarks.bench_project import BenchProject
 
 ROWS, RUNS = 4_600_000, 5
-TESTS = Path(__file__).parents[1] / "tests"
-OURS = """
+TESTS_FOLDER = Path(__file__).parents[1] / "tests"
+ABREAST_SCRIPT = """
 import json, resource, sys, time
 from pathlib import Path
 from abreast.core.backups import Backup
 from abreast.database.postgres.database import PostgresDatabase
-from abreast.database.sealing import Keys
+from abreast.database.backup_encryption import Keys
 from abreast.database.sqlite.database import SqliteDatabase
-from abreast.database.vault import SealedVault
+from abreast.database.backup_store import SealedVault
 url, home = sys.argv[1], Path(sys.argv[2])
 database = PostgresDatabase(url) if url.startswith("postgresql") else SqliteDatabase(url, home)
 vault = SealedVault(f"file://{home}/vault", Keys([], home / "key"), 5, 0)
@@ -51,20 +51,23 @@ print(json.dumps({"sealed": sealed, "all": time.perf_counter() - began, "memory"
 
 def run() -> str:
     """Return tables of both engines, of the drill, and of the corpus of migrations."""
-    sys.path.insert(0, str(TESTS))
-    import postgres  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own server)
+    sys.path.insert(0, str(TESTS_FOLDER))
+    import postgres_server  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own server)
 
     with tempfile.TemporaryDirectory(prefix="abreast-bench-") as name:
         home = Path(name)
         home.chmod(0o755)
         subprocess.run(["age-keygen", "-o", home / "key"], check=True, capture_output=True)
-        _fill(home / "shop.db")
+        _fill_sqlite(home / "shop.db")
         size = (home / "shop.db").stat().st_size
-        lite = _compared(home, f"sqlite:///{home}/shop.db", _sqlite_peer, size)
-        url = postgres.database()  # no server has work of its own while SQLite is measured
+        sqlite_table = _compare_with_tools(home, f"sqlite:///{home}/shop.db", _time_sqlite_tools, size)
+        url = postgres_server.create_database()  # no server has work of its own while SQLite is measured
         _fill_postgres(url)
-        other = _compared(home, url, _postgres_peer(postgres, url), size)
-        rto = _drill(home, f"sqlite:///{home}/shop.db", 13100), _drill(home, url, 13110)
+        postgres_table = _compare_with_tools(home, url, _postgres_tools_timer(postgres_server, url), size)
+        rto = (
+            _drill_recovery_seconds(home, f"sqlite:///{home}/shop.db", 13100),
+            _drill_recovery_seconds(home, url, 13110),
+        )
     return f"""## Backups
 
 A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as SQLite's file. Medians of {RUNS} runs in turn, after one that does not count; all on one disk and {os.cpu_count()}
@@ -72,29 +75,31 @@ cores, both with age to one recipient; the plain tools with zstd's usual level, 
 stores is in the table; memory is abreast's and that of its largest program). Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB. abreast uses all cores, of which others
 may take a part; the plain tools, one after the other, use one: in parentheses the least and the most of the ratios.
 
-{lite}
+{sqlite_table}
 
 The plain tools: `sqlite3 .backup`, `zstd -3`, `age`, one after the other; for the way back `age -d | zstd -d`, `PRAGMA
 integrity_check`, `count(*)`.
 
-{other}
+{postgres_table}
 
 The plain tools: `pg_dump -Fc -Z0 | zstd -3 | age`; for the way back `age -d | zstd -d`, `createdb`, `pg_restore -j`, `count(*)`.
 
 Recovery time that `abreast db drill` measures, with the release started on the copy and healthy: {rto[0]:.1f} s on SQLite,
 {rto[1]:.1f} s on PostgreSQL.
 
-{_corpus()}"""
+{_compatibility_report()}"""
 
 
-def _compared(home: Path, url: str, peer: Callable[[Path], dict[str, float]], size: int) -> str:
+def _compare_with_tools(home: Path, url: str, run_tools: Callable[[Path], dict[str, float]], size: int) -> str:
     found: dict[str, list[dict[str, float]]] = {"abreast": [], "plain tools": []}
     for _ in range(1 + RUNS):
         os.sync()  # neither begins with what the other left to be written
-        found["plain tools"].append(peer(home))
+        found["plain tools"].append(run_tools(home))
         shutil.rmtree(home / "vault", ignore_errors=True)
         os.sync()
-        done = subprocess.run([sys.executable, "-c", OURS, url, home], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", ABREAST_SCRIPT, url, home], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(done.stderr)
         found["abreast"].append(json.loads(done.stdout))
@@ -106,19 +111,19 @@ def _compared(home: Path, url: str, peer: Callable[[Path], dict[str, float]], si
         f"{one['memory']:,.0f} MB | {one['stored'] / 1e6:,.0f} MB |"
         for name, one in medians.items()
     ]
-    ratio = [_ratio(found["plain tools"][1:], found["abreast"][1:], key) for key in ("sealed", "all")]
+    ratio = [_format_ratio(found["plain tools"][1:], found["abreast"][1:], key) for key in ("sealed", "all")]
     engine = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
     head = f"| {engine} | backup, compress, encrypt | | and verify | peak memory | stored |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, f"| ratio | {ratio[0]} | | {ratio[1]} | | |"])
 
 
-def _ratio(plain: Sequence[dict[str, float]], ours: Sequence[dict[str, float]], key: str) -> str:
+def _format_ratio(plain: Sequence[dict[str, float]], ours: Sequence[dict[str, float]], key: str) -> str:
     """Return the median of the ratios of neighbours, and the least and the most: others use these cores too."""
     found = [one[key] / other[key] for one, other in zip(plain, ours, strict=True)]
     return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
-def _sqlite_peer(home: Path) -> dict[str, float]:
+def _time_sqlite_tools(home: Path) -> dict[str, float]:
     steps = [
         f"sqlite3 {home}/shop.db '.backup {home}/plain.db'",
         f"zstd -q -f -3 {home}/plain.db -o {home}/plain.zst",
@@ -128,11 +133,11 @@ def _sqlite_peer(home: Path) -> dict[str, float]:
         f"age -d -i {home}/key {home}/plain.age | zstd -q -f -d -o {home}/back.db",
         f"sqlite3 {home}/back.db 'PRAGMA integrity_check; SELECT count(*) FROM orders' | grep -q {ROWS}",
     ]
-    return _timed(home, steps, back)
+    return _time_steps(home, steps, back)
 
 
-def _postgres_peer(postgres: Any, url: str) -> Callable[[Path], dict[str, float]]:  # noqa: ANN401 (a module)
-    bin_, name = postgres.programs(), url.rpartition("/")[2]
+def _postgres_tools_timer(postgres: Any, url: str) -> Callable[[Path], dict[str, float]]:  # noqa: ANN401 (a module)
+    bin_, name = postgres.program_folder(), url.rpartition("/")[2]
     server = url.removesuffix(name)
 
     def peer(home: Path) -> dict[str, float]:
@@ -145,18 +150,18 @@ def _postgres_peer(postgres: Any, url: str) -> Callable[[Path], dict[str, float]
             f"{bin_}/pg_restore -j {os.cpu_count()} -d '{server}back' {home}/back.dump",
             f"{bin_}/psql -q -t -d '{server}back' -c 'SELECT count(*) FROM orders' | grep -q {ROWS}",
         ]
-        found = _timed(home, steps, back)
+        found = _time_steps(home, steps, back)
         subprocess.run([f"{bin_}/psql", "-q", "-d", f"{server}postgres", "-c", "DROP DATABASE back"], check=True)
         return found
 
     return peer
 
 
-def _timed(home: Path, steps: list[str], back: list[str]) -> dict[str, float]:
+def _time_steps(home: Path, steps: list[str], restore_steps: list[str]) -> dict[str, float]:
     began = time.perf_counter()
-    memory = [_peak(step) for step in steps]
+    memory = [_run_and_peak_memory(step) for step in steps]
     sealed = time.perf_counter() - began
-    memory += [_peak(step) for step in back]
+    memory += [_run_and_peak_memory(step) for step in restore_steps]
     took = time.perf_counter() - began
     stored = (home / "plain.age").stat().st_size
     for name in ("plain.db", "plain.zst", "plain.age", "back.db", "back.dump"):
@@ -164,7 +169,7 @@ def _timed(home: Path, steps: list[str], back: list[str]) -> dict[str, float]:
     return {"sealed": sealed, "all": took, "memory": max(memory), "stored": float(stored)}
 
 
-def _peak(step: str) -> float:
+def _run_and_peak_memory(step: str) -> float:
     """Run a command, and return the memory of the largest of its processes, in MB."""
     process = subprocess.Popen(["/bin/bash", "-o", "pipefail", "-c", step])
     _, status, used = os.wait4(process.pid, 0)
@@ -174,7 +179,7 @@ def _peak(step: str) -> float:
     return used.ru_maxrss / 1024
 
 
-def _fill(file: Path) -> None:
+def _fill_sqlite(file: Path) -> None:
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, product INTEGER, at TEXT, note TEXT, token BLOB)")
@@ -208,25 +213,25 @@ def _fill_postgres(url: str) -> None:
         db.execute("CHECKPOINT")
 
 
-def _drill(home: Path, url: str, port: int) -> float:
+def _drill_recovery_seconds(home: Path, url: str, port: int) -> float:
     os.environ["BENCH_DATABASE_URL"] = url
-    shop = Shop(home / f"drill{port}", 1, port, build=0, hold=0.1, settle=0.1)
+    shop = BenchProject(home / f"drill{port}", 1, port, build=0, hold=0.1, settle=0.1)
     config = yaml.safe_load((shop.folder / "abreast.yml").read_text())
     config["services"]["s000"]["database"] = {"url": "${BENCH_DATABASE_URL}"}
     (shop.folder / "abreast.yml").write_text(yaml.safe_dump(config))
     shop.commit()
-    shop.abreast("deploy", "--yes")
+    shop.timed_abreast("deploy", "--yes")
     try:
-        shop.abreast("db", "backup")
-        shop.abreast("db", "drill")
-        return float(next(one["data"]["rto"] for one in shop.events() if one["what"] == "measured"))
+        shop.timed_abreast("db", "backup")
+        shop.timed_abreast("db", "drill")
+        return float(next(one["data"]["rto"] for one in shop.events() if one["kind"] == "measured"))
     finally:
-        shop.abreast("down", "--yes")
+        shop.timed_abreast("down", "--yes")
 
 
-def _corpus() -> str:
+def _compatibility_report() -> str:
     """Return precision and recall of what is told of migrations, by engine."""
-    corpus = yaml.safe_load((TESTS / "core" / "compatibility.yaml").read_text())
+    corpus = yaml.safe_load((TESTS_FOLDER / "core" / "compatibility.yaml").read_text())
     kinds = {"id": "INTEGER", "name": "VARCHAR(20)", "email": "TEXT", "price": "NUMERIC(10,2)", "made": "TEXT"}
     tables = {"users": Table({name: Column(kind) for name, kind in kinds.items()})}
     large = {"n": "INTEGER", "at": "TEXT", "note": "TEXT", "user_id": "INTEGER"}
@@ -234,17 +239,17 @@ def _corpus() -> str:
     tables |= {name: Table({"id": Column("INTEGER")}) for name in ("teams", "active", "report", "measures", "old")}
     rows = []
     for engine, name in (("pg", "postgresql"), ("lite", "sqlite")):
-        told = [
-            (one["breaks"], bool(risks(migrations.read({"001_it.sql": one["sql"].encode()})[0], name, tables, {"large": 10 * LARGE})))
+        verdicts = [
+            (one["breaks"], bool(find_risks(migration_files.parse_migrations({"001_it.sql": one["sql"].encode()})[0], name, tables, {"large": 10 * LARGE_TABLE_ROWS})))
             for one in corpus[engine]
         ]  # fmt: skip
-        right = sum(breaks and said for breaks, said in told)
-        wrong, missed = (
-            sum(said and not breaks for breaks, said in told),
-            sum(breaks and not said for breaks, said in told),
+        true_positives = sum(breaks and said for breaks, said in verdicts)
+        false_positives, false_negatives = (
+            sum(said and not breaks for breaks, said in verdicts),
+            sum(breaks and not said for breaks, said in verdicts),
         )
         rows.append(
-            f"| {name} | {len(told)} | {right + missed} | {100 * right / (right + missed):.1f} % | {100 * right / (right + wrong):.1f} % |"
+            f"| {name} | {len(verdicts)} | {true_positives + false_negatives} | {100 * true_positives / (true_positives + false_negatives):.1f} % | {100 * true_positives / (true_positives + false_positives):.1f} % |"
         )
     return "\n".join([
         "What the running version could not live with, told of the migrations in `tests/core/compatibility.yaml`; goals: recall 100 %,",

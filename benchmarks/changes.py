@@ -8,16 +8,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from abreast.core import glob, watch
+from abreast.core.changes import glob, watch_patterns
 from abreast.core.model import Service
-from abreast.deploy.changes import changes
-from abreast.source.git import Git
+from abreast.source.changed_files import changed_files_by_service
+from abreast.source.git import GitRepository
 
 FILES, CHANGED, SERVICES, RUNS = 100_000, 2_000, 20, 7
 PICOMATCH = Path(sys.prefix) / "netlify-cli" / "node_modules" / "picomatch"
 """Where the tests install it."""
 
-PEER = """
+PICOMATCH_SCRIPT = """
 const picomatch = require(process.argv.at(-1));
 const {services, files} = JSON.parse(require('fs').readFileSync(0));
 const begin = process.hrtime.bigint();
@@ -41,23 +41,23 @@ def run() -> str:
         for number in range(SERVICES)
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        first, second = _repository(Path(folder))
-        source = Git(Path(folder))
-        files = list(source.changed(first, second) or ())
-        asked = json.dumps({"services": [[*one.watch, *one.uses] for one in services], "files": files})
-        ours, theirs, whole, counts = [], [], [], set()
+        first, second = _create_repository(Path(folder))
+        source = GitRepository(Path(folder))
+        files = list(source.changed_files(first, second) or ())
+        request = json.dumps({"services": [[*one.watch, *one.uses] for one in services], "files": files})
+        ours, theirs, total, counts = [], [], [], set()
         for _ in range(RUNS):
-            peer = _peer(asked)
-            theirs.append(peer["took"])
-            glob.compiled.cache_clear()
-            watch._glob.cache_clear()
+            result = _run_picomatch(request)
+            theirs.append(result["took"])
+            glob.compile_glob.cache_clear()
+            watch_patterns._cached_glob.cache_clear()
             began = time.perf_counter()
-            counts.add(sum(len(watch.decide(one.watch, files, one.uses)) for one in services))
+            counts.add(sum(len(watch_patterns.match_files(one.watch, files, one.uses)) for one in services))
             ours.append((time.perf_counter() - began) * 1000)
-            counts.add(int(peer["count"]))
+            counts.add(int(result["count"]))
             began = time.perf_counter()
-            changes(source, services, {one.name: first for one in services}, second)
-            whole.append((time.perf_counter() - began) * 1000)
+            changed_files_by_service(source, services, {one.name: first for one in services}, second)
+            total.append((time.perf_counter() - began) * 1000)
     assert len(files) == CHANGED
     assert len(counts) == 1, counts
     version = json.loads((PICOMATCH / "package.json").read_text())["version"]
@@ -72,17 +72,17 @@ Medians of {RUNS} runs in turn, both with nothing compiled before, Node's start 
 | picomatch {version} on Node, matching | {statistics.median(theirs):.1f} ms |
 | abreast, matching | {statistics.median(ours):.2f} ms |
 | ratio | {ratio:.1f} |
-| abreast, in all: git's difference, manifests, matching | {statistics.median(whole):.0f} ms |"""
+| abreast, in all: git's difference, manifests, matching | {statistics.median(total):.0f} ms |"""
 
 
-def _peer(asked: str) -> dict[str, float]:
+def _run_picomatch(asked: str) -> dict[str, float]:
     done = subprocess.run(
-        ["node", "-e", PEER, "--", str(PICOMATCH)], input=asked, capture_output=True, text=True, check=True
+        ["node", "-e", PICOMATCH_SCRIPT, "--", str(PICOMATCH)], input=asked, capture_output=True, text=True, check=True
     )
     return dict(json.loads(done.stdout))
 
 
-def _repository(folder: Path) -> tuple[str, str]:
+def _create_repository(folder: Path) -> tuple[str, str]:
     """Make a repository of many files, and a commit that changes some all over it."""
     kinds = ("services/s{0}/src/{1}.py", "services/s{0}/docs/{1}.md", "libs/lib-{0}/src/deep/{1}.ts", "shared/core/{0}/{1}.js",
              "docs/{0}/{1}.md", "tools/{0}/test/{1}.sh", "services/s{0}/test/{1}.py", "other/{0}/{1}.txt")  # fmt: skip

@@ -7,38 +7,40 @@ from datetime import datetime
 from pathlib import Path
 
 from abreast.ledger.sqlite import SqliteLedger
-from benchmarks.shop import Shop
+from benchmarks.bench_project import BenchProject
 
-RUNS, LONGEST = 3, 8.0
+RUNS, LONGEST_COMMAND = 3, 8.0
 
 
 def run() -> str:
     """Return how long gates and builds took together, against the longest command alone."""
     ratios, took = [], []
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", 2, 12900, build=LONGEST * 0.6, hold=0, settle=0.1)
+        shop = BenchProject(Path(folder) / "shop", 2, 12900, build=LONGEST_COMMAND * 0.6, hold=0, settle=0.1)
         for _ in range(RUNS):
-            shop.gates({"lint": "sleep 2", "types": f"sleep {LONGEST * 0.8}", "test": f"sleep {LONGEST}"})
+            shop.set_gates(
+                {"lint": "sleep 2", "types": f"sleep {LONGEST_COMMAND * 0.8}", "test": f"sleep {LONGEST_COMMAND}"}
+            )
             shop.commit()
             began = time.perf_counter()
-            shop.abreast("deploy", "--yes")
+            shop.timed_abreast("deploy", "--yes")
             _ = time.perf_counter() - began
-            took.append(_gates_and_builds(shop.folder / ".abreast"))
-            ratios.append(took[-1] / LONGEST)
-        shop.abreast("down", "--yes")
+            took.append(_gates_and_builds_seconds(shop.folder / ".abreast"))
+            ratios.append(took[-1] / LONGEST_COMMAND)
+        shop.timed_abreast("down", "--yes")
     return f"""## Gates and build
 
-Two services, each built for {LONGEST * 0.6:.1f} s and tested for {LONGEST:.0f} s; a linter of 2 s and a type checker of {LONGEST * 0.8:.1f} s. From the
+Two services, each built for {LONGEST_COMMAND * 0.6:.1f} s and tested for {LONGEST_COMMAND:.0f} s; a linter of 2 s and a type checker of {LONGEST_COMMAND * 0.8:.1f} s. From the
 first's begin to the last's end, medians of {RUNS}. Goal: ≤ 1.1 times the longest command.
 
 | | |
 |---|---|
 | gates and builds | {statistics.median(took):.2f} s |
-| the longest command | {LONGEST:.2f} s |
+| the longest command | {LONGEST_COMMAND:.2f} s |
 | ratio | {statistics.median(ratios):.3f} |"""
 
 
-def _gates_and_builds(state: Path) -> float:
+def _gates_and_builds_seconds(state: Path) -> float:
     with SqliteLedger.open(state) as ledger:
         events = ledger.events(ledger.deployments(limit=1)[0].id)
     moments = [datetime.fromisoformat(one.at) for one in events if one.chapter in {"gates", "build"} and not one.state]

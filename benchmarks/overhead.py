@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.shop import Shop
+from benchmarks.bench_project import BenchProject
 
 BUILD, HOLD, SETTLE = 60.0, 5.0, 30.0
 """Seconds: each service's build sleeps, its candidate is held, the release is watched."""
@@ -17,20 +17,20 @@ def run() -> str:
     rows = []
     for count in (2, 20, 200):
         with tempfile.TemporaryDirectory() as folder:
-            shop = Shop(Path(folder) / "shop", count, 12000, BUILD, HOLD, SETTLE)
-            bare = asyncio.run(_bare(shop, count))
-            wall = shop.abreast("deploy", "--yes")
-            shop.abreast("down", "--yes")
-        rows.append(f"| {count} | {bare:.1f} s | {wall:.1f} s | {wall / bare:.3f} |")
+            shop = BenchProject(Path(folder) / "shop", count, 12000, BUILD, HOLD, SETTLE)
+            baseline = asyncio.run(_baseline_seconds(shop, count))
+            wall = shop.timed_abreast("deploy", "--yes")
+            shop.timed_abreast("down", "--yes")
+        rows.append(f"| {count} | {baseline:.1f} s | {wall:.1f} s | {wall / baseline:.3f} |")
     return "\n".join([
         "## Overhead", "",
         f"Each service: a build of {BUILD:.0f} s, a start, {HOLD:.0f} s held healthy; then {SETTLE:.0f} s of watching. Bare: the same commands and",
         "probes, all services at once, by a few lines of Python that do nothing else. Goal ≤ 1.05.", "",
-        "| services | bare | abreast | ratio |", "|---|---|---|---|", *rows, "", _parallel(),
+        "| services | bare | abreast | ratio |", "|---|---|---|---|", *rows, "", _parallel_summary(),
     ])  # fmt: skip
 
 
-async def _bare(shop: Shop, count: int) -> float:
+async def _baseline_seconds(shop: BenchProject, count: int) -> float:
     """Return the seconds that the commands and probes of a deployment take by themselves."""
     began, servers = time.monotonic(), list[asyncio.subprocess.Process]()
 
@@ -39,10 +39,10 @@ async def _bare(shop: Shop, count: int) -> float:
         await build.wait()
         env = {**os.environ, "PORT": str(port)}
         servers.append(await asyncio.create_subprocess_shell(shop.command, cwd=shop.folder, env=env))
-        while not await _answers(port):
+        while not await _is_healthy(port):
             await asyncio.sleep(0.03)
         await asyncio.sleep(HOLD)
-        assert await _answers(port)
+        assert await _is_healthy(port)
 
     await asyncio.gather(*(service(13000 + number) for number in range(count)))
     await asyncio.sleep(SETTLE)
@@ -53,7 +53,7 @@ async def _bare(shop: Shop, count: int) -> float:
     return wall
 
 
-async def _answers(port: int) -> bool:
+async def _is_healthy(port: int) -> bool:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -64,14 +64,14 @@ async def _answers(port: int) -> bool:
     return b" 200 " in answer
 
 
-def _parallel() -> str:
+def _parallel_summary() -> str:
     count = 5
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1)
-        together = shop.abreast("deploy", "--yes")
+        shop = BenchProject(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1)
+        together = shop.timed_abreast("deploy", "--yes")
         shop.commit()
-        in_turn = sum(shop.abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))
-        shop.abreast("down", "--yes")
+        in_turn = sum(shop.timed_abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))
+        shop.timed_abreast("down", "--yes")
     return (
         f"{count} services with builds of 3 s: together {together:.1f} s, one after the other {in_turn:.1f} s, "
         f"{in_turn / together:.1f} times as long."

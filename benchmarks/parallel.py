@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 
 from abreast.testing.platforms import huggingface, netlify
-from abreast.testing.platforms.server import Served
-from benchmarks.polling import COMMAND
+from abreast.testing.platforms.threaded_server import ThreadedServer
+from benchmarks.polling import SERVER_COMMAND
 
-SITE, BACKEND = 60.0, 90.0
+SITE_SECONDS, BACKEND_SECONDS = 60.0, 90.0
 """Seconds that each platform works on its part."""
 
 CONFIG = {
@@ -39,31 +39,31 @@ def run() -> str:
         at_netlify.add_site("shop")
         for space in ("o/a", "o/b"):
             at_hub.add_space(space)
-        at_netlify.takes, at_hub.takes = _seconds(SITE), _seconds(BACKEND)
-        with Served(at_netlify.app) as one, Served(at_hub.app) as two:
-            took, whole = _deployed(Path(folder) / "shop", one.url, two.url)
+        at_netlify.work_seconds, at_hub.work_seconds = _constant(SITE_SECONDS), _constant(BACKEND_SECONDS)
+        with ThreadedServer(at_netlify.app) as one, ThreadedServer(at_hub.app) as two:
+            took, total = _deploy_timings(Path(folder) / "shop", one.url, two.url)
         at_hub.close()
     return "\n".join([
         "## Parallel", "",
-        f"One `abreast deploy`: Netlify works {SITE:g} s on the draft, Hugging Face {BACKEND:g} s on the Space. Goal: staged in ≤ 92 s.", "",
+        f"One `abreast deploy`: Netlify works {SITE_SECONDS:g} s on the draft, Hugging Face {BACKEND_SECONDS:g} s on the Space. Goal: staged in ≤ 92 s.", "",
         "| | |", "|---|---|",
         f"| from the first candidate's begin to the last one's end | {took:.1f} s |",
-        f"| the whole deployment | {whole:.1f} s |",
-        f"| one after the other, by the platforms' time alone | {SITE + BACKEND:.1f} s |",
+        f"| the whole deployment | {total:.1f} s |",
+        f"| one after the other, by the platforms' time alone | {SITE_SECONDS + BACKEND_SECONDS:.1f} s |",
     ])  # fmt: skip
 
 
-def _seconds(count: float) -> Callable[[], float]:
+def _constant(count: float) -> Callable[[], float]:
     return lambda: count
 
 
-def _deployed(project: Path, at_netlify: str, at_hub: str) -> tuple[float, float]:
-    (project / "site").mkdir(parents=True)
-    (project / "site" / "index.html").write_text("hello")
-    (project / "Dockerfile").write_text(f"FROM x\nCMD {json.dumps(COMMAND)}\n")
-    (project / "abreast.yml").write_text(yaml.safe_dump(CONFIG))
+def _deploy_timings(folder: Path, at_netlify: str, at_hub: str) -> tuple[float, float]:
+    (folder / "site").mkdir(parents=True)
+    (folder / "site" / "index.html").write_text("hello")
+    (folder / "Dockerfile").write_text(f"FROM x\nCMD {json.dumps(SERVER_COMMAND)}\n")
+    (folder / "abreast.yml").write_text(yaml.safe_dump(CONFIG))
     for command in ("init -q", "add -A", "-c user.name=b -c user.email=b@localhost commit -qm Start"):
-        subprocess.run(["git", *command.split()], cwd=project, check=True)
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
     variables = {
         "PATH": "/usr/bin:/bin",
         "NETLIFY_API_URL": at_netlify, "NETLIFY_AUTH_TOKEN": netlify.TOKEN,
@@ -71,12 +71,12 @@ def _deployed(project: Path, at_netlify: str, at_hub: str) -> tuple[float, float
     }  # fmt: skip
     abreast = [sys.executable, "-m", "abreast"]
     began = time.monotonic()
-    done = subprocess.run([*abreast, "deploy", "--yes"], cwd=project, env=variables, capture_output=True, text=True)  # noqa: PLW1510
-    whole = time.monotonic() - began
+    done = subprocess.run([*abreast, "deploy", "--yes"], cwd=folder, env=variables, capture_output=True, text=True)  # noqa: PLW1510
+    total = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
-    told = subprocess.run([*abreast, "show", "--json"], cwd=project, env=variables, capture_output=True, check=True)
+    output = subprocess.run([*abreast, "show", "--json"], cwd=folder, env=variables, capture_output=True, check=True)
     stages = [
-        datetime.fromisoformat(one["at"]) for one in json.loads(told.stdout)["events"] if one["chapter"] == "stage"
+        datetime.fromisoformat(one["at"]) for one in json.loads(output.stdout)["events"] if one["chapter"] == "stage"
     ]
-    return (max(stages) - min(stages)).total_seconds(), whole
+    return (max(stages) - min(stages)).total_seconds(), total

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from abreast.core import redactor as engine
-from abreast.core.leaks import LEAKS, pattern
-from abreast.core.redactor import Redactor
+from abreast.core.redaction import redactor as engine
+from abreast.core.redaction.redactor import Redactor
+from abreast.core.redaction.secret_patterns import SECRET_PATTERNS, compiled_pattern
 
-SIZE, SLOW, CHUNK, SECRETS, RUNS = 200 << 20, 8 << 20, 64 << 10, 50, 3
-CLI = Path(sys.prefix) / "netlify-cli" / "node_modules"
+LOG_SIZE, SLOW_LOG_SIZE, CHUNK_SIZE, SECRET_COUNT, RUNS = 200 << 20, 8 << 20, 64 << 10, 50, 3
+NODE_MODULES = Path(sys.prefix) / "netlify-cli" / "node_modules"
 """Where the tests install it."""
 
-LOOP = (re.compile(rb"(?i)bearer\s+\S+"), re.compile(rb"(?i)(?:password|token|secret)\s*[:=]\s*\S+"))
+LINE_PATTERNS = (re.compile(rb"(?i)bearer\s+\S+"), re.compile(rb"(?i)(?:password|token|secret)\s*[:=]\s*\S+"))
 
 
 def run() -> str:
@@ -29,27 +29,27 @@ def run() -> str:
     chance = random.Random(11)
     secrets = [
         "".join(chance.choices(string.ascii_letters + string.digits + "+/=&\"'$", k=chance.choice((16, 32, 40, 64))))
-        for _ in range(SECRETS)
+        for _ in range(SECRET_COUNT)
     ]
-    log = _log(chance, secrets)
+    log = _generate_log(chance, secrets)
     speeds: dict[str, list[float]] = {}
     for _ in range(RUNS):
-        for name, way, size in (
-            ("abreast", _ours(secrets, fast=True), SIZE),
-            ("abreast without the automaton", _ours(secrets, fast=False), SLOW),
-            ("three expressions, a line at a time", _loop(secrets), SLOW),
+        for name, redact, size in (
+            ("abreast", _redactor_pass(secrets, fast=True), LOG_SIZE),
+            ("abreast without the automaton", _redactor_pass(secrets, fast=False), SLOW_LOG_SIZE),
+            ("three expressions, a line at a time", _line_by_line_pass(secrets), SLOW_LOG_SIZE),
         ):
             text = (log * (size // len(log) + 1))[:size]
             began = time.perf_counter()
-            way(text)
+            redact(text)
             speeds.setdefault(name, []).append(size / 1e6 / (time.perf_counter() - began))
     rows = "\n".join(f"| {name} | {statistics.median(each):,.0f} MB/s |" for name, each in speeds.items())
     ours, slow, loop = (statistics.median(each) for each in speeds.values())
-    planted, missed = _recall()
+    planted, missed = _count_missed_leaks()
     return f"""## Redaction
 
-{SIZE >> 20} MB of a build's log ({SLOW >> 20} MB for the slower ways), {SECRETS} known secrets in every form in which they are looked
-for, {len(LEAKS)} patterns; one line in 2,000 has a secret. Medians of {RUNS} runs in turn, each from nothing compiled. Goal:
+{LOG_SIZE >> 20} MB of a build's log ({SLOW_LOG_SIZE >> 20} MB for the slower ways), {SECRET_COUNT} known secrets in every form in which they are looked
+for, {len(SECRET_PATTERNS)} patterns; one line in 2,000 has a secret. Medians of {RUNS} runs in turn, each from nothing compiled. Goal:
 ≥ 500 MB/s.
 
 | | |
@@ -59,12 +59,12 @@ for, {len(LEAKS)} patterns; one line in 2,000 has a secret. Medians of {RUNS} ru
 {ours / slow:.0f} times the same without the automaton, {ours / loop:.0f} times the three expressions (bearer, assignments, one of the known
 secrets as they are).
 
-Known secrets planted in a log in {_encodings()} encodings, the stream split at random: {planted - missed} of {planted} taken out.
+Known secrets planted in a log in {_encoding_count()} encodings, the stream split at random: {planted - missed} of {planted} taken out.
 
-{_false_positives()}"""
+{_false_positive_report()}"""
 
 
-def _log(chance: random.Random, secrets: list[str]) -> bytes:
+def _generate_log(chance: random.Random, secrets: list[str]) -> bytes:
     lines = []
     for number in range(200_000):
         word = "".join(chance.choices(string.ascii_lowercase, k=12))
@@ -76,33 +76,33 @@ def _log(chance: random.Random, secrets: list[str]) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def _ours(secrets: list[str], *, fast: bool) -> Callable[[bytes], None]:
-    def way(text: bytes) -> None:
-        engine.FAST = fast
-        engine._automaton.cache_clear()
+def _redactor_pass(secrets: list[str], *, fast: bool) -> Callable[[bytes], None]:
+    def redact(text: bytes) -> None:
+        engine.HAS_HYPERSCAN = fast
+        engine._candidate_search.cache_clear()
         redactor = Redactor(secrets)
-        for at in range(0, len(text), CHUNK):
-            redactor.feed(text[at : at + CHUNK])
+        for at in range(0, len(text), CHUNK_SIZE):
+            redactor.feed(text[at : at + CHUNK_SIZE])
         redactor.flush()
-        engine.FAST = True
-        engine._automaton.cache_clear()
+        engine.HAS_HYPERSCAN = True
+        engine._candidate_search.cache_clear()
 
-    return way
+    return redact
 
 
-def _loop(secrets: list[str]) -> Callable[[bytes], None]:
+def _line_by_line_pass(secrets: list[str]) -> Callable[[bytes], None]:
     known = re.compile(b"|".join(re.escape(secret.encode()) for secret in secrets))
 
-    def way(text: bytes) -> None:
+    def redact(text: bytes) -> None:
         for line in text.splitlines(keepends=True):
             shown = line
-            for one in (*LOOP, known):
+            for one in (*LINE_PATTERNS, known):
                 shown = one.sub(b"***", shown)
 
-    return way
+    return redact
 
 
-def _recall() -> tuple[int, int]:
+def _count_missed_leaks() -> tuple[int, int]:
     """Return how many leaks were planted, and how many of them came through."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "core"))
     import test_redactor as planting  # noqa: PLC0415
@@ -117,20 +117,20 @@ def _recall() -> tuple[int, int]:
     return planted, missed
 
 
-def _encodings() -> int:
+def _encoding_count() -> int:
     import test_redactor as planting  # noqa: PLC0415
 
     return len(planting.ENCODINGS)
 
 
-def _false_positives() -> str:
+def _false_positive_report() -> str:
     """Return what is taken for a secret in the logs of real builds, which hold none."""
     found: Counter[str] = Counter()
     size = 0
     for text in _real_logs():
         size += len(text)
-        for name in LEAKS:
-            found[name] += sum(1 for _ in pattern(name).finditer(text))
+        for name in SECRET_PATTERNS:
+            found[name] += sum(1 for _ in compiled_pattern(name).finditer(text))
     each = ", ".join(f"{name} {count}" for name, count in found.most_common() if count)
     return (
         f"In {size / 1e6:.0f} MB of logs of real builds (npm, pip, mypy, webpack, TypeScript, the interpreter, as talkative as they are), none of "
@@ -156,15 +156,15 @@ def _real_logs() -> Iterator[bytes]:
         ]  # fmt: skip
         for command in commands:
             if "--project" in command:
-                _describe(Path(folder))
+                _write_tsconfig(Path(folder))
             yield subprocess.run(
                 command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
             ).stdout
 
 
-def _describe(folder: Path) -> None:
+def _write_tsconfig(folder: Path) -> None:
     """Have the compiler read all declarations that there are, and say of each how it found it."""
-    found = [str(path) for root in (folder, CLI) for path in root.rglob("*.d.ts")]
+    found = [str(path) for root in (folder, NODE_MODULES) for path in root.rglob("*.d.ts")]
     options = {"noEmit": True, "skipLibCheck": True, "module": "esnext", "moduleResolution": "bundler", "types": [],
                "traceResolution": True, "listFiles": True}  # fmt: skip
     (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": found[:20_000]}))

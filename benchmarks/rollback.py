@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.shop import Shop
+from benchmarks.bench_project import BenchProject
 
 RUNS = 5
 
@@ -16,18 +16,18 @@ def run() -> str:
     """Return a table of medians; the request is the start of the command ``abreast rollback``."""
     cold = []
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1)
-        shop.abreast("deploy", "--yes")
+        shop = BenchProject(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1)
+        shop.timed_abreast("deploy", "--yes")
         for _ in range(RUNS):
             shop.commit()
-            shop.abreast("deploy", "--yes")
+            shop.timed_abreast("deploy", "--yes")
             began = time.time()
-            shop.abreast("rollback", "--yes", "--reason", "bench")
-            cold.append(_moment(shop, "turn") - began)
+            shop.timed_abreast("rollback", "--yes", "--reason", "bench")
+            cold.append(_finished_at(shop, "turn") - began)
         text = (shop.folder / "abreast.yml").read_text().replace("settle: 100ms", "settle: 60s")
         (shop.folder / "abreast.yml").write_text(text)
-        warm = [_warm(shop) for _ in range(RUNS)]
-        shop.abreast("down", "--yes")
+        warm = [_warm_rollback_seconds(shop) for _ in range(RUNS)]
+        shop.timed_abreast("down", "--yes")
     rows = [
         f"| {name} | {sorted(each)[len(each) // 2]:.2f} s | {min(each):.2f} to {max(each):.2f} s |"
         for name, each in (("warm: during the watch", warm), ("cold: the old version has to start", cold))
@@ -38,7 +38,7 @@ def run() -> str:
     ])  # fmt: skip
 
 
-def _warm(shop: Shop) -> float:
+def _warm_rollback_seconds(shop: BenchProject) -> float:
     shop.commit()
     with subprocess.Popen(
         [sys.executable, "-m", "abreast", "deploy", "--yes"], cwd=shop.folder, stdout=subprocess.PIPE, text=True
@@ -48,11 +48,11 @@ def _warm(shop: Shop) -> float:
             if not line:
                 raise RuntimeError("the deployment ended before its watch")
         began = time.time()
-        shop.abreast("rollback", "--yes", "--reason", "bench")
+        shop.timed_abreast("rollback", "--yes", "--reason", "bench")
         deploying.stdout.read()
-    return _moment(shop, "turn-back") - began
+    return _finished_at(shop, "turn-back") - began
 
 
-def _moment(shop: Shop, chapter: str) -> float:
-    ended = [event["at"] for event in shop.events() if event["chapter"] == chapter and event["what"] == "finished"]
+def _finished_at(shop: BenchProject, chapter: str) -> float:
+    ended = [event["at"] for event in shop.events() if event["chapter"] == chapter and event["kind"] == "finished"]
     return datetime.fromisoformat(ended[-1]).timestamp()

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.shop import Shop
+from benchmarks.bench_project import BenchProject
 
 RUNS = 25
 
@@ -16,8 +16,8 @@ def run() -> str:
     """Return a table of medians and ratios; status looks at two services that run."""
     abreast = str(Path(sys.executable).parent / "abreast")
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1)
-        shop.abreast("deploy", "--yes")
+        shop = BenchProject(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1)
+        shop.timed_abreast("deploy", "--yes")
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
             "abreast status": [abreast, "status"],
@@ -29,7 +29,7 @@ def run() -> str:
                 began = time.perf_counter()
                 subprocess.run(command, cwd=shop.folder, stdout=subprocess.DEVNULL, check=True)
                 times[name].append((time.perf_counter() - began) * 1000)
-        shop.abreast("down", "--yes")
+        shop.timed_abreast("down", "--yes")
     bare = times["python -c pass"]
     rows = [
         f"| `{name}` | {statistics.median(each):.1f} ms | {statistics.median(a / b for a, b in zip(each, bare, strict=True)):.2f} |"

@@ -13,18 +13,18 @@ from pathlib import Path
 
 from abreast.testing.platforms.netlify import TOKEN
 
-SIZES = (4, 600, 5000)
+FILE_COUNTS = (4, 600, 5000)
 RUNS = 3
-BYTES = 2000
-CLI = Path(sys.prefix) / "netlify-cli" / "node_modules" / ".bin" / "netlify"
+FILE_SIZE = 2000
+NETLIFY_CLI = Path(sys.prefix) / "netlify-cli" / "node_modules" / ".bin" / "netlify"
 """Where the tests install it."""
 
-OURS = """
+ABREAST_SCRIPT = """
 import asyncio, sys, time
 from pathlib import Path
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api import Api
+from abreast.platforms.cloud.api_client import Api
 from abreast.platforms.interface import Move, Order
 from abreast.platforms.netlify.client import NETLIFY, Netlify
 from abreast.platforms.netlify.platform import NetlifyPlatform
@@ -50,38 +50,43 @@ def run() -> str:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "ours.py"
-        program.write_text(OURS)
-        starts = {"abreast": _median([sys.executable, str(program)]), "netlify-cli": _median([str(CLI), "--version"])}
-        for size in SIZES:
+        program.write_text(ABREAST_SCRIPT)
+        starts = {
+            "abreast": _median_seconds([sys.executable, str(program)]),
+            "netlify-cli": _median_seconds([str(NETLIFY_CLI), "--version"]),
+        }
+        for size in FILE_COUNTS:
             took: dict[tuple[str, str], list[float]] = {}
             for number in range(RUNS):
-                for who in starts:
-                    with _emulator() as url:
-                        site = _site(Path(folder) / f"{who}-{size}-{number}", size)
-                        for what in ("first", "unchanged"):
-                            command = _command(who, program, url, site, what)
-                            took.setdefault((what, who), []).append(_timed(command, url))
-            for what in ("first", "unchanged"):
-                ours, theirs = (statistics.median(took[what, who]) for who in starts)
-                less = (theirs - starts["netlify-cli"]) / (ours - starts["abreast"])
-                rows.append(f"| {size} | {what} | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.1f} | {less:.1f} |")
+                for tool in starts:
+                    with _run_emulator() as url:
+                        site = _create_site(Path(folder) / f"{tool}-{size}-{number}", size)
+                        for scenario in ("first", "unchanged"):
+                            command = _command(tool, program, url, site, scenario)
+                            took.setdefault((scenario, tool), []).append(_time_command(command, url))
+            for scenario in ("first", "unchanged"):
+                ours, theirs = (statistics.median(took[scenario, who]) for who in starts)
+                without_startup = (theirs - starts["netlify-cli"]) / (ours - starts["abreast"])
+                rows.append(
+                    f"| {size} | {scenario} | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.1f} | {without_startup:.1f} |"
+                )
     return "\n".join([
         "## Netlify upload", "",
-        f"Medians of {RUNS} runs in turn, each against an emulator of its own in a process of its own; files of {BYTES} bytes.",
+        f"Medians of {RUNS} runs in turn, each against an emulator of its own in a process of its own; files of {FILE_SIZE} bytes.",
         "Both publish; abreast stages a draft before. Less start-up: without what each takes to begin",
         f"({starts['netlify-cli']:.2f} s `netlify --version`, {starts['abreast']:.2f} s a Python that has imported all). Goal: ≥ 5.",
         "", "| files | | netlify-cli | abreast | ratio | less start-up |", "|---|---|---|---|---|---|", *rows,
     ])  # fmt: skip
 
 
-def _command(who: str, program: Path, url: str, site: Path, version: str) -> list[str]:
-    if who == "abreast":
+def _command(tool: str, program: Path, url: str, site: Path, version: str) -> list[str]:
+    if tool == "abreast":
         return [sys.executable, str(program), url, TOKEN, str(site), version]
-    cli = [str(CLI), "deploy", "--dir", str(site), "--site", "shop", "--auth", TOKEN]
+    cli = [str(NETLIFY_CLI), "deploy", "--dir", str(site), "--site", "shop", "--auth", TOKEN]
     return [*cli, "--prod", "--no-build", "--json"]
 
 
-def _timed(command: list[str], url: str = "") -> float:
+def _time_command(command: list[str], url: str = "") -> float:
     began = time.perf_counter()
     variables = {**os.environ, "NETLIFY_API_URL": url, "CI": "1", "HOME": tempfile.gettempdir()}
     done = subprocess.run(command, env=variables, cwd=tempfile.gettempdir(), capture_output=True, check=False)
@@ -90,22 +95,22 @@ def _timed(command: list[str], url: str = "") -> float:
     return time.perf_counter() - began
 
 
-def _median(command: list[str]) -> float:
-    return statistics.median(_timed(command) for _ in range(5))
+def _median_seconds(command: list[str]) -> float:
+    return statistics.median(_time_command(command) for _ in range(5))
 
 
-def _site(folder: Path, size: int) -> Path:
+def _create_site(folder: Path, file_count: int) -> Path:
     folder.mkdir()
-    for number in range(size):
+    for number in range(file_count):
         part = folder / f"{number // 100}"
         part.mkdir(exist_ok=True)
-        (part / f"{number}.js").write_bytes(os.urandom(BYTES))
+        (part / f"{number}.js").write_bytes(os.urandom(FILE_SIZE))
     (folder / "index.html").write_text(json.dumps({"site": folder.name}))
     return folder
 
 
 @contextmanager
-def _emulator() -> Iterator[str]:
+def _run_emulator() -> Iterator[str]:
     command = [sys.executable, "-m", "abreast.testing.platforms", "--netlify", "12799", "--site", "shop"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout

@@ -4,20 +4,20 @@ import os
 import subprocess
 from pathlib import Path
 
-from npm import installed
+from npm import install_packages
 
 VERSION = "26.2.0"
 
 
-def netlify_cli() -> Path:
+def cli_program() -> Path:
     """Return the program; skips where it cannot be had."""
-    return installed("netlify-cli", f"netlify-cli@{VERSION}") / "netlify"
+    return install_packages("netlify-cli", f"netlify-cli@{VERSION}") / "netlify"
 
 
-def run_cli(url: str, token: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def deploy_with_cli(url: str, token: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Deploy a folder to the site ``shop`` of an emulator, without a build."""
     command = [
-        str(netlify_cli()),
+        str(cli_program()),
         "deploy",
         "--dir",
         str(folder),

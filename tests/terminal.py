@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pyte
 
-from project import Project
+from sample_project import SampleProject
 
 CTRL_C = "\x03"
 
@@ -20,21 +20,21 @@ CTRL_C = "\x03"
 class Terminal:
     """A command of abreast at a terminal of its own, and what its screen shows."""
 
-    def __init__(self, project: Project, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
-        self._ours, theirs = os.openpty()
+    def __init__(self, project: SampleProject, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+        self._master_fd, slave_fd = os.openpty()
         self._screen = pyte.Screen(100, 40)
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.process = subprocess.Popen(
-            project.command(*arguments), cwd=project.folder, stdin=theirs, stdout=theirs, stderr=theirs,
-            preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (it only makes the terminal the command's)
+            project.command_line(*arguments), cwd=project.folder, stdin=slave_fd, stdout=slave_fd, stderr=slave_fd,
+            preexec_fn=lambda: os.login_tty(slave_fd),  # noqa: PLW1509 (it only makes the terminal the command's)
             env={**os.environ, **(variables or {}), "TERM": "xterm-256color"},
         )  # fmt: skip
-        os.close(theirs)
-        self._reading = threading.Thread(target=self._read)
-        self._reading.start()
+        os.close(slave_fd)
+        self._reader_thread = threading.Thread(target=self._read)
+        self._reader_thread.start()
 
     def type(self, keys: str) -> None:
-        os.write(self._ours, keys.encode())
+        os.write(self._master_fd, keys.encode())
 
     @property
     def lines(self) -> list[str]:
@@ -46,18 +46,18 @@ class Terminal:
 
     def close(self) -> None:
         self.process.kill()
-        self._reading.join()
-        os.close(self._ours)
+        self._reader_thread.join()
+        os.close(self._master_fd)
 
     def _read(self) -> None:
         stream = pyte.ByteStream(self._screen)
         with suppress(OSError):  # the terminal's other end is closed
-            while chunk := os.read(self._ours, 65536):
+            while chunk := os.read(self._master_fd, 65536):
                 stream.feed(chunk)
 
 
 @contextmanager
-def told(terminal: Terminal) -> Iterator[None]:
+def print_screen_on_failure(terminal: Terminal) -> Iterator[None]:
     """Print the screen when what is expected of it does not come."""
     try:
         yield

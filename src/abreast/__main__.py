@@ -12,7 +12,7 @@ def main() -> int:
     ``status`` is asked for often and by scripts: it goes past the imports that the rest needs.
     """
     if sys.argv[1:2] == ["status"] and not {"--help", "--watch"}.intersection(sys.argv):
-        from abreast.cli.status import main as status  # noqa: PLC0415 (each way imports only what it needs)
+        from abreast.cli.commands.status import main as status  # noqa: PLC0415 (each way imports only what it needs)
 
         return status(sys.argv[2:])
     from abreast.cli.main import run  # noqa: PLC0415

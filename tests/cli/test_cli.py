@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from abreast.cli.main import abreast as commands
-from project import Project, eventually
+from sample_project import SampleProject, eventually
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    made = Project(tmp_path_factory.mktemp("cli") / "project")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleProject]:
+    made = SampleProject(tmp_path_factory.mktemp("cli") / "project")
     made.config["services"]["backend"]["run"] = f"echo ready; exec {sys.executable} -S app.py"
     made.config["services"]["backend"]["build"] = "echo made of oak"
     made.commit()
@@ -27,31 +27,31 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made.down()
 
 
-def test_status_on_one_screen(deployed: Project) -> None:
+def test_status_on_one_screen(deployed: SampleProject) -> None:
     told = deployed.run("status").stdout
     assert re.search(r"shop · local · v1", told)
-    assert re.search(rf"backend +healthy +v1 +[0-9a-f]{{7}} +local +http://127.0.0.1:{deployed.back}", told)
+    assert re.search(rf"backend +healthy +v1 +[0-9a-f]{{7}} +local +http://127.0.0.1:{deployed.backend_port}", told)
 
 
-def test_history_and_show(deployed: Project) -> None:
+def test_history_and_show(deployed: SampleProject) -> None:
     (only,) = json.loads(deployed.run("history", "--json").stdout)
     assert (only["state"], only["release"], only["environment"], only["kind"]) == ("succeeded", "v1", "local", "deploy")
     assert only["id"] in deployed.run("history").stdout
     shown = json.loads(deployed.run("show", only["id"][-6:], "--json").stdout)
-    assert [event["what"] for event in shown["events"]][:2] == ["planned", "state"]
+    assert [event["kind"] for event in shown["events"]][:2] == ["planned", "state"]
     assert {row["chapter"] for row in shown["durations"]} == {"build", "stage", "check", "turn", "watch", "settle"}
     text = deployed.run("show").stdout
     assert "backend      check     done" in text
 
 
-def test_logs_of_services_and_of_a_deployment(deployed: Project) -> None:
+def test_logs_of_services_and_of_a_deployment(deployed: SampleProject) -> None:
     eventually(lambda: "backend" in deployed.run("logs").stdout and "ready" in deployed.run("logs").stdout)
-    latest = deployed.latest()["id"]
+    latest = deployed.latest_deployment()["id"]
     assert re.search(r"backend build +\| made of oak", deployed.run("logs", latest).stdout)
     assert "ready" not in deployed.run("logs", "--service", "frontend").stdout
 
 
-def test_logs_follow_from_another_terminal(deployed: Project) -> None:
+def test_logs_follow_from_another_terminal(deployed: SampleProject) -> None:
     following = deployed.start("logs", "--follow", "--service", "backend")
     log = next((deployed.folder / ".abreast" / "logs" / "local").glob("backend-*.log"))
     assert following.stdout
@@ -63,7 +63,7 @@ def test_logs_follow_from_another_terminal(deployed: Project) -> None:
     following.communicate()
 
 
-def test_deploy_as_one_json_document(deployed: Project) -> None:
+def test_deploy_as_one_json_document(deployed: SampleProject) -> None:
     done = deployed.run("deploy", "--yes", "--json")
     assert json.loads(done.stdout) == {"state": None, "deployment": None}
     assert "nothing to do" in done.stderr
@@ -88,7 +88,7 @@ def test_deploy_as_one_json_document(deployed: Project) -> None:
         (["docs", "nonsense"], 2, "one of: project, service"),
     ],
 )
-def test_errors_say_what_is_needed(deployed: Project, arguments: list[str], code: int, text: str) -> None:
+def test_errors_say_what_is_needed(deployed: SampleProject, arguments: list[str], code: int, text: str) -> None:
     done = deployed.run(*arguments, code=code)
     assert text in done.stderr
     assert done.stdout == "" or arguments[0] == "deploy"
@@ -113,7 +113,7 @@ def test_outside_of_a_repository(tmp_path: Path) -> None:
     assert (done.returncode, "not in a git repository" in done.stderr) == (2, True)
 
 
-def test_files_that_cannot_be_used_are_told_and_stay(deployed: Project, tmp_path: Path) -> None:
+def test_files_that_cannot_be_used_are_told_and_stay(deployed: SampleProject, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     shutil.copy(deployed.folder / ".abreast" / "ledger.db", state)
@@ -131,7 +131,7 @@ def test_files_that_cannot_be_used_are_told_and_stay(deployed: Project, tmp_path
     assert (state / "ledger.db").read_bytes() == b"\x00garbage" * 1000
 
 
-def test_a_damaged_engine_file_is_told(project: Project) -> None:
+def test_a_damaged_engine_file_is_told(project: SampleProject) -> None:
     project.deploy()
     project.commit()
     engine = project.folder / ".abreast" / "engine" / "local.db"
@@ -157,7 +157,7 @@ def test_every_command_has_help_and_a_page() -> None:
 
 def test_status_imports_next_to_nothing() -> None:
     code = (
-        "import sys\nfrom abreast.cli import status\n"
+        "import sys\nfrom abreast.cli.commands import status\n"
         "heavy = {'click', 'rich', 'yaml', 'pydantic', 'dbos', 'asyncio', 'dataclasses', 'pathlib', 'typing', 'httpx2'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )

@@ -10,40 +10,40 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from abreast.testing.platforms import huggingface
-from abreast.testing.platforms.faults import Fault, Kind
-from clouds import Clouds, clouds
-from project import Project
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from multi_cloud import MultiCloudProject, multi_cloud_project
+from sample_project import SampleProject
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
-    project = Project(tmp_path_factory.mktemp("clouds") / "project")
-    with clouds(project, tmp_path_factory.mktemp("running")) as made:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MultiCloudProject]:
+    project = SampleProject(tmp_path_factory.mktemp("clouds") / "project")
+    with multi_cloud_project(project, tmp_path_factory.mktemp("running")) as made:
         yield made
 
 
-def examined(world: Clouds, code: int, **variables: str) -> str:
+def examined(world: MultiCloudProject, code: int, **variables: str) -> str:
     """Return what the doctor says, without its marks of what is right."""
     return world.project.run("doctor", code=code, variables={**world.variables, **variables}).stdout
 
 
-def test_nothing_is_wrong(project: Project) -> None:
+def test_nothing_is_wrong(project: SampleProject) -> None:
     told = project.run("doctor").stdout
     assert "ok       git" in told
-    assert f"port {project.back} is free" in told
+    assert f"port {project.backend_port} is free" in told
     assert told.endswith("nothing is wrong. next: abreast plan\n")
     project.deploy()
     assert "its environment runs" in project.run("doctor", "--env", "local").stdout
 
 
-def test_what_is_wrong_here(project: Project) -> None:
+def test_what_is_wrong_here(project: SampleProject) -> None:
     project.config["services"]["backend"]["build"] = "leftpad --now"
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
     project.commit()
     (project.folder / "new.txt").write_text("")
-    with socket.create_server(("127.0.0.1", project.front)):
+    with socket.create_server(("127.0.0.1", project.frontend_port)):
         told = project.run("doctor", code=1, variables={"API_TOKEN": "x"}).stdout
-        assert f"port {project.front} is taken by" in told
+        assert f"port {project.frontend_port} is taken by" in told
     assert "fault    backend (local)   `leftpad --now`: leftpad is not on this machine" in told
     assert "1 files differ from it or are new, new.txt for one" in told
     assert told.endswith("2 faults, 2 warnings\n")
@@ -55,13 +55,13 @@ def test_what_is_wrong_here(project: Project) -> None:
 @pytest.mark.parametrize(
     "command", ["umask 022; ls", "if true; then ls; fi", "./made/by/the/build", "A=1 ls", ". ./env"]
 )
-def test_what_the_shell_itself_knows_is_here(project: Project, command: str) -> None:
+def test_what_the_shell_itself_knows_is_here(project: SampleProject, command: str) -> None:
     project.config["services"]["backend"]["build"] = command
     project.commit()
     assert "not on this machine" not in project.run("doctor", code=None).stdout
 
 
-def test_a_file_that_is_wrong_is_told_whole(project: Project) -> None:
+def test_a_file_that_is_wrong_is_told_whole(project: SampleProject) -> None:
     project.config["services"]["backend"]["heath"] = "/"
     project.config["services"]["frontend"]["wacth"] = ["**"]
     project.commit()
@@ -70,7 +70,7 @@ def test_a_file_that_is_wrong_is_told_whole(project: Project) -> None:
     assert all(one["level"] == "fault" and "did you mean" in one["what"] for one in told["project"])
 
 
-def test_a_stuck_deployment_and_a_lock(project: Project) -> None:
+def test_a_stuck_deployment_and_a_lock(project: SampleProject) -> None:
     project.run("lock", "--env", "local", "--reason", "moving")
     told = project.run("doctor").stdout
     assert "warning  lock" in told
@@ -78,10 +78,10 @@ def test_a_stuck_deployment_and_a_lock(project: Project) -> None:
     assert "there is no environment 'x'" in project.run("doctor", "--env", "x", code=2).stderr
 
 
-def test_three_clouds(world: Clouds) -> None:
-    world.heal()
+def test_three_clouds(world: MultiCloudProject) -> None:
+    world.clear_faults()
     world.netlify.sites["site-shop"].domain = "shop.example.org"
-    world.netlify.sites["site-shop"].certified = datetime.now(UTC) + timedelta(days=3)
+    world.netlify.sites["site-shop"].certificate_expires_at = datetime.now(UTC) + timedelta(days=3)
     told = examined(world, 0)
     assert "warning  frontend (netlify)    the certificate of shop ends" in told
     assert "does not lead to HTTPS" in told
@@ -95,17 +95,17 @@ def test_three_clouds(world: Clouds) -> None:
     ("HF_TOKEN", huggingface.READ_TOKEN, "needed: HF_TOKEN with the role `write`, or with the scope `repo.write` for owner/worker"),
 ])  # fmt: skip
 def test_a_credential_that_lacks_something_is_found_before_the_build(
-    world: Clouds, variable: str, value: str, told: str
+    world: MultiCloudProject, variable: str, value: str, told: str
 ) -> None:
-    world.heal()
+    world.clear_faults()
     assert told in examined(world, 1, **{variable: value})
     deployed = world.project.run("deploy", "--yes", code=1, variables={**world.variables, variable: value})
     assert told in deployed.stderr
-    assert not world.project.builds.exists()
+    assert not world.project.build_log.exists()
 
 
-def test_a_member_who_may_only_look_is_found_before_the_build(world: Clouds) -> None:
-    world.heal()
+def test_a_member_who_may_only_look_is_found_before_the_build(world: MultiCloudProject) -> None:
+    world.clear_faults()
     world.netlify.role = "Reviewer"
     told = examined(world, 1)
     world.netlify.role = "Developer"
@@ -118,32 +118,32 @@ def test_a_member_who_may_only_look_is_found_before_the_build(world: Clouds) -> 
     ([{"entity": {"name": "owner/other"}, "permissions": ["repo.write"]}], 1),
     ([{"entity": {"name": "owner/worker"}, "permissions": ["repo.content.read"]}], 1),
 ])  # fmt: skip
-def test_a_fine_grained_token(world: Clouds, scope: list[dict[str, object]], code: int) -> None:
-    world.heal()
+def test_a_fine_grained_token(world: MultiCloudProject, scope: list[dict[str, object]], code: int) -> None:
+    world.clear_faults()
     token = {"role": "fineGrained", "fineGrained": {"global": [], "scoped": scope}}
     body = json.dumps({"auth": {"accessToken": token}})
-    world.huggingface.faults.planned = [Fault("GET", "whoami", Kind.STATUS, status=200, body=body)]
+    world.huggingface.faults.planned = [InjectedFault("GET", "whoami", FaultKind.STATUS, status=200, body=body)]
     assert ("the scope `repo.write` for owner/worker" in examined(world, code)) is bool(code)
 
 
-def test_a_service_of_another_workspace(world: Clouds) -> None:
-    world.heal()
-    world.render.faults.planned = [Fault("GET", "/services/", Kind.STATUS, times=9, status=404)]
+def test_a_service_of_another_workspace(world: MultiCloudProject) -> None:
+    world.clear_faults()
+    world.render.faults.planned = [InjectedFault("GET", "/services/", FaultKind.STATUS, times=9, status=404)]
     assert "the key sees no such service" in examined(world, 1)
 
 
-def test_what_could_not_be_asked_is_unknown(world: Clouds) -> None:
-    world.heal()
-    world.render.faults.planned = [Fault("GET", "/services/", Kind.STATUS, times=9, status=503)]
+def test_what_could_not_be_asked_is_unknown(world: MultiCloudProject) -> None:
+    world.clear_faults()
+    world.render.faults.planned = [InjectedFault("GET", "/services/", FaultKind.STATUS, times=9, status=503)]
     told = examined(world, 1)
     assert "unknown  backend (render)" in told
     assert "1 unknown" in told
 
 
-def test_secrets_that_nothing_reads_and_that_are_old(project: Project) -> None:
+def test_secrets_that_nothing_reads_and_that_are_old(project: SampleProject) -> None:
     variable = {"value": "${API_TOKEN}", "rotate_after": "90d"}
     project.config["services"]["backend"]["env"] = {"API_TOKEN": variable, "SPARE_TOKEN": "${SPARE_TOKEN}"}
-    project.commit(app_py=project.app("    os.environ.get('API_TOKEN')\n    return 200, {}\n"))
+    project.commit(app_py=project.app_source("    os.environ.get('API_TOKEN')\n    return 200, {}\n"))
     variables = {"API_TOKEN": "value-one-1", "SPARE_TOKEN": "value-two-2"}
     told = project.run("doctor", variables=variables).stdout
     assert "the secret SPARE_TOKEN stands in no file of the repository" in told
@@ -162,7 +162,7 @@ def test_secrets_that_nothing_reads_and_that_are_old(project: Project) -> None:
     assert "has had its value" not in project.run("doctor", variables=variables).stdout
 
 
-def test_a_variable_in_staging_and_not_in_production_is_told(project: Project) -> None:
+def test_a_variable_in_staging_and_not_in_production_is_told(project: SampleProject) -> None:
     environments = project.config["environments"]
     environments["staging"] = {"backend": {"env": {"FLAG": "1", "BOTH": "2"}}}
     environments["production"] = {"backend": {"env": {"BOTH": "3"}}, "frontend": {"env": {"SIZE": "4"}}}

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import forks
-from project import Project
+import fork_server
+from sample_project import SampleProject
 
 
 def init(folder: Path, *arguments: str, code: int = 0) -> str:
-    done = forks.run(folder, "init", *arguments)
+    done = fork_server.run_command(folder, "init", *arguments)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -26,8 +26,8 @@ def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> N
     assert "next: abreast doctor" in told
     for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@localhost commit -qm Start"):
         subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
-    assert forks.run(tmp_path, "doctor").returncode == 0
-    plan = json.loads(forks.run(tmp_path, "plan", "--json").stdout)
+    assert fork_server.run_command(tmp_path, "doctor").returncode == 0
+    plan = json.loads(fork_server.run_command(tmp_path, "plan", "--json").stdout)
     assert set(plan["services"]) == {"api", "pages"}
     assert "is there already" in init(tmp_path, code=2)
 
@@ -50,12 +50,12 @@ def test_nothing_that_looks_like_a_service(tmp_path: Path, content: str) -> None
     assert not (tmp_path / "abreast.yml").exists()
 
 
-def on_render(project: Project, **settings: object) -> None:
+def on_render(project: SampleProject, **settings: object) -> None:
     project.config["environments"]["local"]["backend"] = {"render": {"service": "srv-api", **settings}}
     project.commit()
 
 
-def test_a_blueprint_is_written_and_agrees(project: Project) -> None:
+def test_a_blueprint_is_written_and_agrees(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"COLOUR": "blue", "API_KEY": "${KEY}"}
     on_render(project, instances=3, pre_deploy="npm run migrate")
     done = project.run("init", "--render", variables={"KEY": "s3cret"})
@@ -71,7 +71,7 @@ def test_a_blueprint_is_written_and_agrees(project: Project) -> None:
     assert "(render.yaml)" not in told
 
 
-def test_a_service_with_a_disk_has_one_instance(project: Project) -> None:
+def test_a_service_with_a_disk_has_one_instance(project: SampleProject) -> None:
     on_render(project, disk="/data", image="ghcr.io/acme/api:$ABREAST_COMMIT")
     project.run("init", "--render")
     (service,) = yaml.safe_load((project.folder / "render.yaml").read_text())["services"]
@@ -80,11 +80,11 @@ def test_a_service_with_a_disk_has_one_instance(project: Project) -> None:
     assert "numInstances" not in service
 
 
-def test_where_nothing_is_on_render_none_is_written(project: Project) -> None:
+def test_where_nothing_is_on_render_none_is_written(project: SampleProject) -> None:
     assert "has no service on Render" in project.run("init", "--render", code=2).stderr
 
 
-def test_what_abreast_yml_leaves_open_is_taken_from_the_blueprint(project: Project) -> None:
+def test_what_abreast_yml_leaves_open_is_taken_from_the_blueprint(project: SampleProject) -> None:
     project.config["services"]["backend"] = {"watch": ["**"]}
     blueprint = {"services": [{"name": "backend", "startCommand": "python -m app", "healthCheckPath": "/healthz"}]}
     (project.folder / "render.yaml").write_text(yaml.safe_dump(blueprint))
@@ -96,7 +96,7 @@ def test_what_abreast_yml_leaves_open_is_taken_from_the_blueprint(project: Proje
     assert "warning  backend (render.yaml)" in told, "its auto-deploy is on"
 
 
-def test_what_does_not_agree_is_told(project: Project) -> None:
+def test_what_does_not_agree_is_told(project: SampleProject) -> None:
     said = {"name": "backend", "healthCheckPath": "/ping", "numInstances": 2, "disk": {"mountPath": "/data"}}
     (project.folder / "render.yaml").write_text(yaml.safe_dump({"services": [said, {"name": "other"}, "x"]}))
     on_render(project, instances=3)
@@ -108,7 +108,7 @@ def test_what_does_not_agree_is_told(project: Project) -> None:
     assert "render.yaml:1:" in project.run("plan", code=2).stderr
 
 
-def test_what_is_odd_in_a_blueprint_does_no_harm(project: Project) -> None:
+def test_what_is_odd_in_a_blueprint_does_no_harm(project: SampleProject) -> None:
     said = {"name": "backend", "healthCheckPath": "health", "autoDeployTrigger": ["commit"], "numInstances": "two"}
     odd = [{**said, "name": ["backend"]}, said, {"name": "other", "healthCheckPath": "not a path"}]
     (project.folder / "render.yaml").write_text(yaml.safe_dump({"services": odd}))

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from project import Project, eventually
-from terminal import CTRL_C, Terminal, told
+from sample_project import SampleProject, eventually
+from terminal import CTRL_C, Terminal, print_screen_on_failure
 
 
 @pytest.fixture
-def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
+def terminal(project: SampleProject) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def open_(*arguments: str) -> Terminal:
@@ -21,13 +21,13 @@ def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
-def test_the_board_shows_the_services_side_by_side(project: Project, terminal: Callable[..., Terminal]) -> None:
+def test_the_board_shows_the_services_side_by_side(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
     project.config["environments"]["local"]["settle"] = "2s"
     project.commit()
     project.deploy()
     project.commit()
     at = terminal("deploy", "--yes")
-    with told(at):
+    with print_screen_on_failure(at):
         eventually(lambda: at.shows("frontend", "✓") and at.shows("backend", "✓") and at.shows("watch …"))
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == 0
@@ -36,14 +36,14 @@ def test_the_board_shows_the_services_side_by_side(project: Project, terminal: C
 
 
 def test_the_board_shows_each_gate(
-    project: Project, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
+    project: SampleProject, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     go = tmp_path_factory.mktemp("gates") / "go"  # the first that fails ends the others
     project.config["services"]["backend"]["test"] = "test ! -e go && sleep 1"
     project.config["gates"] = {"licences": "true", "style": f"until [ -e {go} ]; do sleep 0.05; done; exit 3"}
     project.commit()
     at = terminal("deploy", "--yes")
-    with told(at):
+    with print_screen_on_failure(at):
         eventually(lambda: at.shows("licences ✓"))
         go.touch()
         eventually(lambda: at.process.poll() is not None)
@@ -51,9 +51,9 @@ def test_the_board_shows_each_gate(
         eventually(lambda: at.shows("gates", "licences ✓", "style ✗", "backend/test"))
 
 
-def test_it_asks_before_it_deploys_and_no_is_no(project: Project, terminal: Callable[..., Terminal]) -> None:
+def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
     at = terminal("deploy")
-    with told(at):
+    with print_screen_on_failure(at):
         eventually(lambda: at.shows("[y/N]"))
         at.type("n\n")
         eventually(lambda: at.process.poll() is not None)
@@ -64,22 +64,24 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: Project, terminal: Call
 @pytest.mark.parametrize(
     ("answer", "code", "release"), [("g", 0, "v2"), ("t", 1, "v1"), ("l", 4, "v2")], ids=["go on", "turn back", "leave"]
 )
-def test_ctrl_c_asks(project: Project, terminal: Callable[..., Terminal], answer: str, code: int, release: str) -> None:
+def test_ctrl_c_asks(
+    project: SampleProject, terminal: Callable[..., Terminal], answer: str, code: int, release: str
+) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "5s"
     new = project.commit()
     at = terminal("deploy", "--yes")
-    with told(at):
-        eventually(lambda: project.latest()["chapter"] == "watch")
+    with print_screen_on_failure(at):
+        eventually(lambda: project.latest_deployment()["chapter"] == "watch")
         at.type(CTRL_C)
         eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
         at.type(f"{answer}\n")
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == code
-    latest = project.latest()
+    latest = project.latest_deployment()
     if answer == "l":
         assert at.shows(f"abreast resume {latest['id']}")
         assert latest["state"] == "running"
         project.run("resume", latest["id"])
     assert project.status()["release"] == release
-    assert (project.served()["backend"] == new) is (release == "v2")
+    assert (project.served_commits()["backend"] == new) is (release == "v2")

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from abreast.commands.interface import Command, Ended
+from abreast.commands.interface import Command, CommandResult
 from abreast.commands.shell import run
-from abreast.machine.process import groups
-from project import eventually
+from abreast.machine.process import process_groups
+from sample_project import eventually
 
 
-def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | None = None, **env: str) -> Ended:
-    async def story() -> Ended:
+def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | None = None, **env: str) -> CommandResult:
+    async def story() -> CommandResult:
         async def halt() -> str:
             await asyncio.sleep(1000 if halt_after is None else halt_after)
             return "told to stop"
@@ -27,13 +27,13 @@ def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | No
 
 
 def test_the_end_is_told_with_the_last_lines(tmp_path: Path) -> None:
-    assert ended("echo one; echo two >&2", tmp_path) == Ended("", ("one", "two"), 0)
-    assert ended("seq 100; exit 3", tmp_path) == Ended("exit code 3", tuple(map(str, range(81, 101))), 3)
+    assert ended("echo one; echo two >&2", tmp_path) == CommandResult("", ("one", "two"), 0)
+    assert ended("seq 100; exit 3", tmp_path) == CommandResult("exit code 3", tuple(map(str, range(81, 101))), 3)
     assert ended("kill -SEGV $$", tmp_path).why == "ended by SIGSEGV"
 
 
 def test_time_passes_and_others_are_told(tmp_path: Path) -> None:
-    assert ended("echo a; sleep 1000", tmp_path, timeout=0.3) == Ended("no end after 0.3 s", ("a",))
+    assert ended("echo a; sleep 1000", tmp_path, timeout=0.3) == CommandResult("no end after 0.3 s", ("a",))
     assert ended("sleep 1000", tmp_path, halt_after=0.2).why == "told to stop"
 
 
@@ -45,7 +45,7 @@ def test_what_it_prints_is_logged_without_its_secrets(tmp_path: Path) -> None:
 
 def test_nothing_of_its_group_stays(tmp_path: Path) -> None:
     told = ended("sleep 1000 & echo $$; trap '' TERM; (trap '' TERM; sleep 1000) & wait", tmp_path, timeout=0.3)
-    eventually(lambda: int(told.tail[0]) not in groups())
+    eventually(lambda: int(told.tail[0]) not in process_groups())
 
 
 def test_one_that_a_killed_run_left_is_ended_first(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_one_that_a_killed_run_left_is_ended_first(tmp_path: Path) -> None:
         eventually(lambda: (tmp_path / "pid").read_text() and (tmp_path / "logs" / "x.pid").read_text())
         group = int((tmp_path / "pid").read_text())
         first.send_signal(signal.SIGKILL)
-    assert group in groups()
+    assert group in process_groups()
     assert ended("true", tmp_path).why == ""
-    assert group not in groups()
+    assert group not in process_groups()
     assert not (tmp_path / "logs" / "x.pid").exists()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abreast.config import reference
-from abreast.config.load import Project, load
+from abreast.config.load import ProjectConfig, load_config
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.wiring.workspace import PLUGIN_SETTINGS
@@ -22,10 +22,10 @@ environments:
 """
 
 
-def read(tmp_path: Path, content: str | bytes, **variables: str) -> Project:
+def read(tmp_path: Path, content: str | bytes, **variables: str) -> ProjectConfig:
     file = tmp_path / "abreast.yml"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(file, variables, PLUGIN_SETTINGS)
+    return load_config(file, variables, PLUGIN_SETTINGS)
 
 
 def faults(tmp_path: Path, content: str | bytes) -> list[str]:
@@ -235,4 +235,4 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
 
 def test_ports_of_instances_are_not_for_users(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, VALID.replace("local: {}", "local: {web: {local: {port: 20000}}}"))
-    assert fault.startswith("6:31: needed: a port outside of 20000 to 29999")
+    assert fault.startswith("6:31: needed: a port outside 20000-29999")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abreast.core.formats import FORMATS, wrong
-from project import Project
+from abreast.core.variable_formats import FORMATS, expected_format
+from sample_project import SampleProject
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ from project import Project
     ],
 )  # fmt: skip
 def test_formats(name: str, good: list[str], bad: list[str]) -> None:
-    assert not [value for value in good if wrong(value, name, None)]
-    assert not [value for value in bad if not wrong(value, name, None)]
+    assert not [value for value in good if expected_format(value, name, None)]
+    assert not [value for value in bad if not expected_format(value, name, None)]
 
 
 @given(st.sampled_from(sorted(FORMATS)), st.text(max_size=40))
 def test_a_value_is_never_told(name: str, value: str) -> None:
-    assert wrong(value, name, None) in {"", FORMATS[name][0]}
+    assert expected_format(value, name, None) in {"", FORMATS[name][0]}
 
 
-def test_all_that_is_wrong_is_told_at_once_and_no_value(project: Project) -> None:
+def test_all_that_is_wrong_is_told_at_once_and_no_value(project: SampleProject) -> None:
     env: dict[str, Any] = {
         "DATABASE_URL": {"required": True, "secret": True, "format": "url"},
         "REGION": {"value": "${REGION}", "pattern": "[a-z]{2}-[a-z]+-[0-9]"},
@@ -50,10 +50,10 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(project: Project) -> Non
         assert told in error
     assert error.count("abreast.yml:") == 5
     assert "xq7" not in error
-    assert not project.builds.exists()
+    assert not project.build_log.exists()
 
 
-def test_what_need_not_be_set_is_left_out(project: Project) -> None:
+def test_what_need_not_be_set_is_left_out(project: SampleProject) -> None:
     project.config["services"]["backend"] |= {
         "env": {"OPTIONAL": {"required": False}, "NAMED": {}},
         "build": "test -z ${OPTIONAL+set} && test $NAMED = here",
@@ -69,7 +69,7 @@ def test_what_need_not_be_set_is_left_out(project: Project) -> None:
         ({"value": "plain", "secret": True}, "a secret in clear"), ({"rotate_after": "soon"}, "needed: a duration"),
     ],
 )  # fmt: skip
-def test_faults(project: Project, variable: dict[str, Any], told: str) -> None:
+def test_faults(project: SampleProject, variable: dict[str, Any], told: str) -> None:
     project.config["services"]["backend"]["env"] = {"NAME": variable}
     project.commit()
     assert told in project.run("plan", code=2).stderr

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from abreast.core import migrations
-from abreast.core.compatibility import risks
-from abreast.core.scene import LARGE
-from abreast.core.tables import Column, Table
+from abreast.core.schema import migration_files
+from abreast.core.schema.compatibility import find_risks
+from abreast.core.schema.context import LARGE_TABLE_ROWS
+from abreast.core.schema.tables import Column, Table
 
 TABLES = {
     "users": Table(
@@ -28,9 +28,9 @@ CASES = [(ENGINES[engine], one["sql"], one["breaks"]) for engine, all_ in CORPUS
 
 
 def found(engine: str, sql: str) -> list[str]:
-    whole, faults = migrations.read({"001_it.sql": sql.encode()})
+    whole, faults = migration_files.parse_migrations({"001_it.sql": sql.encode()})
     assert faults == ()
-    return [str(one) for one in risks(whole, engine, TABLES, {"large": 10 * LARGE, "users": 50})]
+    return [str(one) for one in find_risks(whole, engine, TABLES, {"large": 10 * LARGE_TABLE_ROWS, "users": 50})]
 
 
 @pytest.mark.parametrize(("engine", "sql", "breaks"), CASES, ids=[f"{engine}-{sql[:60]}" for engine, sql, _ in CASES])

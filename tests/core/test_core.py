@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from abreast.core.changes.watch_patterns import match_files as matching
 from abreast.core.codec import dump, load
+from abreast.core.dependency_order import dependency_waves
 from abreast.core.errors import StateError
 from abreast.core.model import (
     Action,
@@ -16,21 +18,19 @@ from abreast.core.model import (
     Build,
     Chapter,
     Failure,
-    Health,
-    Live,
+    HealthSettings,
+    LiveService,
     OnFailure,
     Service,
     ServicePlan,
     Version,
 )
-from abreast.core.order import waves
-from abreast.core.planner import Facts, decide
-from abreast.core.redactor import Redactor
+from abreast.core.planner import ServiceFacts, plan_services
+from abreast.core.probes import FAILURE_THRESHOLD, ProbeResult, ProbeSeries, ProbeVerdict
+from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import MASK, Secret, looks_secret
-from abreast.core.states import State, advance
-from abreast.core.trial import PATIENCE, Look, Trial, Verdict
-from abreast.core.watch import decide as matching
-from abreast.core.wayback import way_back
+from abreast.core.states import DeploymentState, transition
+from abreast.core.turn_back import decide_turn_back
 
 NAMES = st.text("abcdefg", min_size=1, max_size=3)
 
@@ -41,7 +41,7 @@ NAMES = st.text("abcdefg", min_size=1, max_size=3)
 @given(st.dictionaries(NAMES, st.lists(NAMES, max_size=4), max_size=7))
 def test_each_comes_after_all_it_needs_or_the_circle_is_named(needs: dict[str, list[str]]) -> None:
     try:
-        groups = waves(needs)
+        groups = dependency_waves(needs)
     except ValueError as error:
         circle = str(error).split(" → ")
         assert circle[0] == circle[-1]
@@ -56,37 +56,37 @@ def test_each_comes_after_all_it_needs_or_the_circle_is_named(needs: dict[str, l
 # ── states ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(st.lists(st.sampled_from(State)))
-def test_a_final_state_is_never_left(steps: list[State]) -> None:
-    now, over = State.WAITING, False
+@given(st.lists(st.sampled_from(DeploymentState)))
+def test_a_final_state_is_never_left(steps: list[DeploymentState]) -> None:
+    now, over = DeploymentState.WAITING, False
     for step in steps:
         try:
-            now = advance(now, step)
+            now = transition(now, step)
         except StateError:
             assert step is not now
             continue
         assert not over or step is now
-        over = now.final
+        over = now.is_final
 
 
 def test_exit_codes_are_those_of_the_command_line() -> None:
-    assert {state.value: state.exit_code for state in State} == {
+    assert {state.value: state.exit_code for state in DeploymentState} == {
         "waiting": 4, "running": 4, "approving": 4, "turning-back": 4, "stuck": 4,
         "succeeded": 0, "turned-back": 1, "cancelled": 1,
     }  # fmt: skip
 
 
 def test_every_state_can_still_end() -> None:
-    ends = {state for state in State if state.final}
-    for _ in State:
-        for one in State:
+    ends = {state for state in DeploymentState if state.is_final}
+    for _ in DeploymentState:
+        for one in DeploymentState:
             for to in set(ends):
                 try:
-                    advance(one, to)
+                    transition(one, to)
                     ends.add(one)
                 except StateError:
                     pass
-    assert ends == set(State)
+    assert ends == set(DeploymentState)
 
 
 # ── the trial ──────────────────────────────────────────────────────────────────────────────────
@@ -98,25 +98,28 @@ LOOKS = st.lists(st.tuples(st.floats(0.01, 3), st.booleans()), max_size=60)
 def test_a_trial_passes_only_after_holding_and_a_verdict_stays(
     looks: list[tuple[float, bool]], hold: float, start: float
 ) -> None:
-    trial, now, good_for, bad_run = Trial(start, hold), 0.0, None, 0
+    trial, now, good_for, bad_run = ProbeSeries(start, hold), 0.0, None, 0
     for pause, good in looks:
         now += pause
-        before, trial = trial, trial.after(Look(now, good, "why"))
-        if before.verdict is not Verdict.OPEN:
+        before, trial = trial, trial.with_result(ProbeResult(now, good, "why"))
+        if before.verdict is not ProbeVerdict.OPEN:
             assert trial == before
             continue
         good_for = (now if good_for is None else good_for) if good else None
         bad_run = 0 if good else bad_run + 1
-        if trial.verdict is Verdict.PASSED:
+        if trial.verdict is ProbeVerdict.PASSED:
             assert good_for is not None
             assert now - good_for >= hold
-        if trial.verdict is Verdict.FAILED:
+        if trial.verdict is ProbeVerdict.FAILED:
             assert "why" in trial.why
-            assert bad_run >= PATIENCE or now >= start
+            assert bad_run >= FAILURE_THRESHOLD or now >= start
 
 
 def test_a_final_look_fails_at_once() -> None:
-    assert Trial(60, 1).after(Look(0, good=False, why="gone", final=True)).verdict is Verdict.FAILED
+    assert (
+        ProbeSeries(60, 1).with_result(ProbeResult(0, success=False, why="gone", final=True)).verdict
+        is ProbeVerdict.FAILED
+    )
 
 
 # ── the way back ───────────────────────────────────────────────────────────────────────────────
@@ -124,18 +127,18 @@ def test_a_final_look_fails_at_once() -> None:
 
 @given(st.lists(NAMES, unique=True, min_size=1), st.lists(st.none() | NAMES, min_size=1), st.sampled_from(OnFailure))
 def test_everybody_goes_back_or_stays(names: list[str], guilty: list[str | None], on_failure: OnFailure) -> None:
-    way = way_back(names, [Failure(Chapter.WATCH, "x", one) for one in guilty], on_failure)
-    assert sorted((*way.back, *way.stay)) == sorted(names)
+    way = decide_turn_back(names, [Failure(Chapter.WATCH, "x", one) for one in guilty], on_failure)
+    assert sorted((*way.turn_back, *way.stay_live)) == sorted(names)
     if on_failure is OnFailure.TOGETHER or None in guilty:
-        assert not way.stay
+        assert not way.stay_live
     else:
-        assert set(way.back) == set(names) & set(guilty)
+        assert set(way.turn_back) == set(names) & set(guilty)
 
 
 # ── the planner ────────────────────────────────────────────────────────────────────────────────
 
 SERVICE = Service("backend", "local", run="x")
-LIVE = Live(
+LIVE = LiveService(
     "backend", "local", "v1", "a" * 40, "sha256:1", "D", "2026", Version("backend-D", "backend", (), ""), SERVICE
 )
 
@@ -143,21 +146,21 @@ LIVE = Live(
 @pytest.mark.parametrize(
     ("service", "facts", "why"),
     [
-        (SERVICE, Facts(None, (), running=False), "never deployed here"),
-        (SERVICE, Facts(LIVE, (), running=True), None),
-        (SERVICE, Facts(LIVE, (("a.py", "**"),), running=True), "a.py changed (**)"),
-        (SERVICE, Facts(LIVE, (("a", "*"), ("b", "*")), running=True), "a changed (*) and 1 more"),
-        (SERVICE, Facts(LIVE, None, running=True), "what changed since aaaaaaa cannot be told"),
-        (SERVICE, Facts(LIVE, (), running=False), "v1 is not running"),
+        (SERVICE, ServiceFacts(None, (), is_running=False), "never deployed here"),
+        (SERVICE, ServiceFacts(LIVE, (), is_running=True), None),
+        (SERVICE, ServiceFacts(LIVE, (("a.py", "**"),), is_running=True), "a.py changed (**)"),
+        (SERVICE, ServiceFacts(LIVE, (("a", "*"), ("b", "*")), is_running=True), "a changed (*) and 1 more"),
+        (SERVICE, ServiceFacts(LIVE, None, is_running=True), "what changed since aaaaaaa cannot be told"),
+        (SERVICE, ServiceFacts(LIVE, (), is_running=False), "v1 is not running"),
         (
             Service("backend", "local", run="y"),
-            Facts(LIVE, (), running=True),
+            ServiceFacts(LIVE, (), is_running=True),
             "its definition in abreast.yml changed: run",
         ),
     ],
 )
-def test_the_plan_says_why(service: Service, facts: Facts, why: str | None) -> None:
-    (part,) = decide([service], {"backend": facts}, "b" * 40)
+def test_the_plan_says_why(service: Service, facts: ServiceFacts, why: str | None) -> None:
+    (part,) = plan_services([service], {"backend": facts}, "b" * 40)
     assert part.action is (Action.DEPLOY if why else Action.KEEP)
     assert part.why.startswith(why or "no change since v1 (aaaaaaa)")
     assert part.commit == ("b" * 40 if why else LIVE.commit)
@@ -166,18 +169,18 @@ def test_the_plan_says_why(service: Service, facts: Facts, why: str | None) -> N
 @given(st.sets(st.sampled_from(["a", "b", "c"])), st.sets(st.sampled_from(["a", "b", "c"])))
 def test_only_what_is_named_is_deployed(changed: set[str], only: set[str]) -> None:
     services = [Service(name, "local", run="x") for name in "abc"]
-    facts = {name: Facts(None, (), running=False) for name in "abc"}
-    parts = decide(services, facts, "c", sorted(only))
+    facts = {name: ServiceFacts(None, (), is_running=False) for name in "abc"}
+    parts = plan_services(services, facts, "c", sorted(only))
     assert {part.name for part in parts if part.action is Action.DEPLOY} == (only or set("abc"))
 
 
 def test_the_next_look_comes_when_the_trial_could_pass() -> None:
-    trial = Trial(start=10, hold=2)
-    assert trial.pause(0.5, usual=1.0) == 1.0
-    good = trial.after(Look(0.5, good=True))
-    assert good.pause(0.6, usual=1.0) == 1.0
-    assert good.pause(2.0, usual=1.0) == pytest.approx(0.5)
-    assert good.pause(3.0, usual=1.0) == 0.0
+    trial = ProbeSeries(start=10, hold=2)
+    assert trial.next_delay(0.5, interval=1.0) == 1.0
+    good = trial.with_result(ProbeResult(0.5, success=True))
+    assert good.next_delay(0.6, interval=1.0) == 1.0
+    assert good.next_delay(2.0, interval=1.0) == pytest.approx(0.5)
+    assert good.next_delay(3.0, interval=1.0) == 0.0
 
 
 # ── globs ──────────────────────────────────────────────────────────────────────────────────────
@@ -247,10 +250,20 @@ def test_other_names_are_not(name: str) -> None:
 
 def test_values_come_back_from_json_as_they_were() -> None:
     service = Service(
-        "a", "local", {"port": 1}, ("x",), ("u",), ("b",), Build("r", "o", 3), None, 1, Health("/", 1, 2, 3), {"A": "b"}
+        "a",
+        "local",
+        {"port": 1},
+        ("x",),
+        ("u",),
+        ("b",),
+        Build("r", "o", 3),
+        None,
+        1,
+        HealthSettings("/", 1, 2, 3),
+        {"A": "b"},
     )
     version = Version("a-1", "a", (Address("http://x", "s"),), "u")
-    live = Live("a", "local", "v1", "c", "d", "e", "f", version, service)
+    live = LiveService("a", "local", "v1", "c", "d", "e", "f", version, service)
     part = ServicePlan(service, Action.KEEP, "why", "c", None, live, ("n",))
     assert load(ServicePlan, dump(part)) == part
     assert load(Version | Failure, dump(Failure(Chapter.BUILD, "w", "s", ("l",)))) == Failure(

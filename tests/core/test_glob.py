@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abreast.core.glob import Glob
-from abreast.core.watch import check, decide
+from abreast.core.changes.glob import Glob
+from abreast.core.changes.watch_patterns import match_files, validate_pattern
 
 CORPUS = json.loads((Path(__file__).parent / "picomatch.json").read_text())
 PATHS = sorted(CORPUS["paths"])
@@ -27,7 +27,7 @@ def test_every_case_of_the_corpus_is_as_picomatch_has_it() -> None:
         plain, negated = pattern, False
         while plain.startswith("!") and not plain.startswith("!("):
             plain, negated = plain[1:], not negated
-        found = set(Glob(plain).among(PATHS))
+        found = set(Glob(plain).filter_sorted(PATHS))
         if (set(PATHS) - found if negated else found) != said(pattern):
             differ.append(pattern)
     assert not differ
@@ -39,27 +39,27 @@ def test_every_case_of_the_corpus_is_as_picomatch_has_it() -> None:
 )
 def test_one_path_or_many_is_the_same(pattern: str, paths: list[str]) -> None:
     glob = Glob(pattern)
-    assert list(glob.among(sorted(paths))) == [path for path in sorted(paths) if glob.matches(path)]
+    assert list(glob.filter_sorted(sorted(paths))) == [path for path in sorted(paths) if glob.matches(path)]
 
 
 @pytest.mark.parametrize("pattern", ["a{b", "a(b", "+(a*)", "*(+(a))", "[z-a]", "!!docs/**", "!", "{a..b,c}", "a)b"])
 def test_what_could_not_be_meant_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="not a glob"):
-        check(pattern)
+        validate_pattern(pattern)
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_glob_or_refused(text: str) -> None:
     try:
-        check(text)
+        validate_pattern(text)
     except ValueError:
         return
-    decide([text], ["a/b", "README.md"])
+    match_files([text], ["a/b", "README.md"])
 
 
 def test_the_first_pattern_that_matches_is_named() -> None:
     files = ["web/x.md", "web/a.js", "ui/b.js", "lock"]
-    assert decide(["web/**", "**/*.js", "!**/*.md"], files, ["lock"]) == (
+    assert match_files(["web/**", "**/*.js", "!**/*.md"], files, ["lock"]) == (
         ("lock", "lock"), ("ui/b.js", "**/*.js"), ("web/a.js", "web/**"),
     )  # fmt: skip
-    assert decide(["!**/*.md"], ["a.md", "lock"], ["lock"]) == (("lock", "**"),)
+    assert match_files(["!**/*.md"], ["a.md", "lock"], ["lock"]) == (("lock", "**"),)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abreast.core import redactor as engine
-from abreast.core.leaks import LEAKS, pattern
-from abreast.core.redactor import CONTEXT, LONGEST_KEY, LONGEST_LINE, Redactor
+from abreast.core.redaction import redactor as engine
+from abreast.core.redaction.redactor import CONTEXT_BYTES, MAX_KEY_BYTES, MAX_LINE_BYTES, Redactor
+from abreast.core.redaction.secret_patterns import SECRET_PATTERNS, compiled_pattern
 from abreast.core.secrets import MASK
 
 KEY = (
@@ -73,9 +73,9 @@ def cut(text: bytes, seed: int, longest: int = 40) -> list[bytes]:
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("seed", range(6))
 def test_known_secrets_do_not_pass_in_any_encoding(monkeypatch: pytest.MonkeyPatch, seed: int, fast: bool) -> None:
-    monkeypatch.setattr(engine, "FAST", fast)
-    monkeypatch.setattr(engine, "ENOUGH", 0 if seed % 2 else engine.ENOUGH)
-    engine._automaton.cache_clear()
+    monkeypatch.setattr(engine, "HAS_HYPERSCAN", fast)
+    monkeypatch.setattr(engine, "AUTOMATON_THRESHOLD", 0 if seed % 2 else engine.AUTOMATON_THRESHOLD)
+    engine._candidate_search.cache_clear()
     log, forms = planted(seed)
     assert len(forms) >= 200
     assert all(form in log for form in forms)
@@ -85,7 +85,7 @@ def test_known_secrets_do_not_pass_in_any_encoding(monkeypatch: pytest.MonkeyPat
     assert not [core for core in cores if core in shown]
     assert not [secret for secret in SECRETS if secret.strip() in shown]
     assert shown.count("\n") == log.count("\n"), "lines stay lines"
-    engine._automaton.cache_clear()
+    engine._candidate_search.cache_clear()
 
 
 @pytest.mark.parametrize("pause", [1, 7, 40])
@@ -102,7 +102,7 @@ def test_nor_where_the_stream_pauses(pause: int) -> None:
         for j in range(i + 1, len(secret) + 1)
         if secret[i:j].encode() in shown
     )
-    assert longest <= engine.TELLING
+    assert longest <= engine.MIN_PREFIX_LENGTH
     assert shown.startswith(b"before ")
     assert shown.endswith(b" after\n")
 
@@ -127,12 +127,12 @@ EXAMPLES = {
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("secret", sorted(EXAMPLES))
 def test_what_looks_like_a_secret_is_taken_for_one(monkeypatch: pytest.MonkeyPatch, secret: str, fast: bool) -> None:
-    monkeypatch.setattr(engine, "FAST", fast)
-    monkeypatch.setattr(engine, "ENOUGH", 0)
-    engine._automaton.cache_clear()
+    monkeypatch.setattr(engine, "HAS_HYPERSCAN", fast)
+    monkeypatch.setattr(engine, "AUTOMATON_THRESHOLD", 0)
+    engine._candidate_search.cache_clear()
     for text in (secret, f"a {secret} b", f'{{"k": "{secret}"}}', f"K={secret}\n"):
-        assert secret not in Redactor().text(text)
-    engine._automaton.cache_clear()
+        assert secret not in Redactor().redact_text(text)
+    engine._candidate_search.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_looks_like_a_secret_is_taken_for_one(monkeypatch: pytest.MonkeyPat
     ],
 )  # fmt: skip
 def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
-    shown = Redactor().text(text)
+    shown = Redactor().redact_text(text)
     assert secret not in shown
     assert MASK in shown
 
@@ -165,7 +165,7 @@ def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_none_stays(text: str) -> None:
-    assert Redactor().text(text) == text
+    assert Redactor().redact_text(text) == text
 
 
 @pytest.mark.parametrize("size", [7, 100, 5000])
@@ -182,7 +182,7 @@ def test_a_private_key_is_taken_out_over_its_lines(size: int) -> None:
 def test_a_private_key_without_end_does_not_take_all_that_follows() -> None:
     redactor = Redactor()
     shown = redactor.feed(b"-----BEGIN PRIVATE KEY-----\n")
-    for _ in range(LONGEST_KEY // 50 + 10):
+    for _ in range(MAX_KEY_BYTES // 50 + 10):
         shown += redactor.feed(b"x" * 49 + b"\n")
     assert shown.endswith(b"x" * 49 + b"\n")
     assert shown.count(b"x") < 1000
@@ -194,7 +194,7 @@ def test_memory_is_bounded_on_a_line_without_end_and_secrets_in_it_are_caught() 
     shown = b""
     for number in range(200):
         shown += redactor.feed(b"y" * (5000 + number) + secret.encode())
-        assert len(redactor._held) + len(redactor._context) <= LONGEST_LINE + CONTEXT + 6000
+        assert len(redactor._buffer) + len(redactor._context) <= MAX_LINE_BYTES + CONTEXT_BYTES + 6000
     shown += redactor.flush()
     assert secret.encode() not in shown
     assert shown.replace(MASK.encode(), b"") == b"y" * sum(5000 + number for number in range(200))
@@ -212,7 +212,7 @@ def test_a_stream_is_what_its_whole_would_be(noise: bytes, seed: int) -> None:
     redactor = Redactor(["known-secret-1"])
     text = noise + b" known-secret-1 " + noise[::-1]
     shown = b"".join([*map(redactor.feed, cut(text, seed)), redactor.flush()])
-    assert shown == Redactor(["known-secret-1"]).text(text.decode(errors="surrogateescape")).encode(
+    assert shown == Redactor(["known-secret-1"]).redact_text(text.decode(errors="surrogateescape")).encode(
         errors="surrogateescape"
     )
 
@@ -223,11 +223,11 @@ def test_a_stream_is_what_its_whole_would_be(noise: bytes, seed: int) -> None:
     )
 )
 def test_values_keep_their_shape(value: object) -> None:
-    assert Redactor(["no such secret"]).value(value) == value
+    assert Redactor(["no such secret"]).redact_value(value) == value
 
 
 def test_every_leak_has_a_mark_that_its_pattern_needs() -> None:
-    for name in LEAKS:
+    for name in SECRET_PATTERNS:
         for example in EXAMPLES:
-            if pattern(name).search(example.encode()):
-                assert any(mark in example.lower() for mark in LEAKS[name].marks.split()), (name, example)
+            if compiled_pattern(name).search(example.encode()):
+                assert any(mark in example.lower() for mark in SECRET_PATTERNS[name].markers.split()), (name, example)

@@ -6,7 +6,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from abreast.core import sbom
+from abreast.core.reports import sbom
 
 NPM = {
     "packages": {
@@ -36,4 +36,4 @@ def test_components(locks: dict[str, str], expected: list[str]) -> None:
     ("file", "is_one"), [("a/uv.lock", True), ("requirements-dev.txt", True), ("b/package.json", False)]
 )
 def test_files_that_settle_packages(file: str, is_one: bool) -> None:
-    assert sbom.is_lock(file) is is_one
+    assert sbom.is_lock_file(file) is is_one

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from abreast.core.workspaces import packages, reached, unsettled
+from abreast.core.changes.workspaces import dependency_patterns, parse_packages, unlocked_manifests
 
 NPM = {
     "package.json": json.dumps({"name": "root", "workspaces": ["packages/*", "!packages/old"]}),
@@ -51,8 +51,8 @@ UV = {
     ],
 )  # fmt: skip
 def test_what_reaches_a_service(files: dict[str, str], watch: list[str], expected: str) -> None:
-    known = packages({name: text.encode() for name, text in files.items()})
-    assert sorted(reached(watch, known, files)) == expected.split()
+    known = parse_packages({name: text.encode() for name, text in files.items()})
+    assert sorted(dependency_patterns(watch, known, files)) == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_what_reaches_a_service(files: dict[str, str], watch: list[str], expecte
     ],
 )  # fmt: skip
 def test_manifests_that_nothing_settles(files: dict[str, str], expected: str) -> None:
-    known = packages({name: text.encode() for name, text in files.items()})
-    assert " ".join(unsettled(known, files)) == expected
+    known = parse_packages({name: text.encode() for name, text in files.items()})
+    assert " ".join(unlocked_manifests(known, files)) == expected

@@ -15,17 +15,17 @@ from typing import Any
 import psycopg
 import pytest
 
-import postgres
-from abreast.core import migrations
+import postgres_server
 from abreast.core.errors import DatabaseError
-from abreast.core.migrations import Migration
-from abreast.database.engine import Engine
-from abreast.database.interface import Database, Limits
+from abreast.core.schema import migration_files
+from abreast.core.schema.migration_files import Migration
+from abreast.database.interface import Database, MigrationLimits
 from abreast.database.postgres.database import PostgresDatabase
+from abreast.database.sql_database import SqlDatabase
 from abreast.database.sqlite.database import SqliteDatabase
-from meanwhile import Once, killing
+from dump_hooks import FirstWriteHook, child_killer
 
-LIMITS = Limits(statement=20, lock=0.2, tries=3)
+LIMITS = MigrationLimits(statement_timeout=20, lock_timeout=0.2, max_attempts=3)
 
 
 class Subject:
@@ -49,13 +49,13 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
         file = tmp_path / "shop.db"
         yield Subject(SqliteDatabase("sqlite:///shop.db", tmp_path), lambda: sqlite3.connect(file, timeout=10))
     else:
-        url = postgres.database()
+        url = postgres_server.create_database()
         yield Subject(PostgresDatabase(url), lambda: psycopg.connect(url))
 
 
 def of(name: str, text: str, down: str | None = None) -> Migration:
     files = {name: text.encode()} | ({name.replace(".sql", ".down.sql"): down.encode()} if down else {})
-    (one,), faults = migrations.read(files)
+    (one,), faults = migration_files.parse_migrations(files)
     assert faults == ()
     return one
 
@@ -64,9 +64,9 @@ ORDERS = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY, prod
 
 
 def run(database: Database, *all_: Migration) -> None:
-    database.prepare(all_)
+    database.prepare_migration_table(all_)
     for one in all_:
-        database.run(one, LIMITS, lambda _: None)
+        database.apply_migration(one, LIMITS, lambda _: None)
 
 
 def dumped(database: Database, tmp_path: Path) -> tuple[Path, Any]:
@@ -78,11 +78,11 @@ def dumped(database: Database, tmp_path: Path) -> tuple[Path, Any]:
 
 def test_a_migration_runs_and_is_noted(subject: Subject) -> None:
     run(subject.database, ORDERS)
-    (ran,) = subject.database.applied()
+    (ran,) = subject.database.applied_migrations()
     assert (ran.name, ran.checksum) == ("001_orders.sql", ORDERS.checksum)
     assert subject.ask("SELECT id, filename FROM migrations") == [(1, "001_orders.sql")]
     assert list(subject.database.tables()) == ["orders"]
-    assert subject.database.tables()["orders"].columns["product"].needed
+    assert subject.database.tables()["orders"].columns["product"].required
 
 
 def test_all_of_a_file_or_nothing(subject: Subject) -> None:
@@ -91,7 +91,7 @@ def test_all_of_a_file_or_nothing(subject: Subject) -> None:
     with pytest.raises(DatabaseError, match=r"002_b\.sql:\d: .*(NOT NULL|not-null)"):
         run(subject.database, broken)
     assert list(subject.database.tables()) == ["orders"]
-    assert [one.name for one in subject.database.applied()] == ["001_orders.sql"]
+    assert [one.name for one in subject.database.applied_migrations()] == ["001_orders.sql"]
 
 
 def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> None:
@@ -101,17 +101,17 @@ def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> Non
     )
     subject.ask("INSERT INTO migrations (filename, executed_at) VALUES ('001_orders', '2020-01-01')")
     subject.ask("CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL)")
-    (known,) = subject.database.applied()
-    assert migrations.course([ORDERS], [known]).pending == ()
+    (known,) = subject.database.applied_migrations()
+    assert migration_files.plan_migrations([ORDERS], [known]).pending == ()
     assert known.checksum == ""
     price = of("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;")
-    subject.database.prepare([ORDERS, price])
-    subject.database.run(price, LIMITS, lambda _: None)
+    subject.database.prepare_migration_table([ORDERS, price])
+    subject.database.apply_migration(price, LIMITS, lambda _: None)
     edited = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY);\n")
-    ran = subject.database.applied()
+    ran = subject.database.applied_migrations()
     assert [(one.name, bool(one.at)) for one in ran] == [("001_orders", True), ("002_price.sql", True)]
-    assert migrations.course([ORDERS, price], ran).faults == ()
-    (fault,) = migrations.course([edited, price], ran).faults
+    assert migration_files.plan_migrations([ORDERS, price], ran).faults == ()
+    (fault,) = migration_files.plan_migrations([edited, price], ran).faults
     assert "001_orders.sql was edited after it ran" in fault
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_ends_its_transaction_itself_is_not_begun(subject: Subject, 
 def test_a_table_of_another_form_is_not_touched(subject: Subject) -> None:
     subject.ask("CREATE TABLE migrations (version text)")
     with pytest.raises(DatabaseError, match="of another form: version"):
-        subject.database.applied()
+        subject.database.applied_migrations()
     with pytest.raises(DatabaseError, match="of another form: version"):
         run(subject.database, ORDERS)
     assert list(subject.database.tables()) == []
@@ -145,9 +145,9 @@ def test_the_way_back_of_a_migration(subject: Subject) -> None:
         "-- safe\nALTER TABLE orders DROP COLUMN price;",
     )
     run(subject.database, ORDERS, price)
-    subject.database.take_back(price, LIMITS, lambda _: None)
+    subject.database.revert_migration(price, LIMITS, lambda _: None)
     assert "price" not in subject.database.tables()["orders"].columns
-    assert [one.name for one in subject.database.applied()] == ["001_orders.sql"]
+    assert [one.name for one in subject.database.applied_migrations()] == ["001_orders.sql"]
 
 
 def test_without_a_transaction_it_is_known_how_far_it_got(subject: Subject) -> None:
@@ -159,7 +159,7 @@ def test_without_a_transaction_it_is_known_how_far_it_got(subject: Subject) -> N
     with pytest.raises(DatabaseError, match=r"002_alone\.sql:3"):
         run(subject.database, alone)
     with pytest.raises(DatabaseError, match="was cut off: 1 of its statements are done"):
-        subject.database.applied()
+        subject.database.applied_migrations()
 
 
 def test_a_dump_is_of_one_moment_while_others_write(subject: Subject, tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_a_dump_is_of_one_moment_while_others_write(subject: Subject, tmp_path: 
         stop.set()
         for one in writers:
             one.join()
-    copy = subject.database.beside("copy")
+    copy = subject.database.sibling_copy("copy")
     copy.restore(file)
-    assert copy.check().rows == contents.rows
+    assert copy.check_integrity().rows == contents.rows
     assert contents.rows["orders"] == contents.rows["sums"], "both of a transaction or none"
     assert before - 4 <= contents.rows["orders"] <= after + 4
     copy.drop()
@@ -209,16 +209,16 @@ def test_a_copy_takes_the_place_of_what_is_there(subject: Subject, tmp_path: Pat
     with closing(subject.connect()) as open_:  # an application that has it open
         open_.execute("SELECT count(*) FROM migrations").fetchone()
         open_.rollback()
-        copy = subject.database.beside("restored", here=True)
+        copy = subject.database.sibling_copy("restored", swappable=True)
         copy.restore(file)
-        subject.database.replace_by(copy, "before", print)
+        subject.database.replace_with(copy, "before", print)
     assert subject.ask("SELECT * FROM orders ORDER BY id") == [(1, "tea"), (2, "cup")]
 
 
 def test_copies_are_made_of_copies(subject: Subject, tmp_path: Path) -> None:
     run(subject.database, ORDERS)
     file, _ = dumped(subject.database, tmp_path)
-    first, second = subject.database.beside("first"), subject.database.beside("second")
+    first, second = subject.database.sibling_copy("first"), subject.database.sibling_copy("second")
     first.restore(file)
     for _ in range(2):
         second.copy_from(first)
@@ -231,14 +231,14 @@ def test_copies_are_made_of_copies(subject: Subject, tmp_path: Path) -> None:
 
 
 def test_two_runs_cannot_meet(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "patience", 0.2)
+    monkeypatch.setattr(SqlDatabase, "wait_timeout", 0.2)
     with (
-        subject.database.alone(),
+        subject.database.migration_lock(),
         pytest.raises(DatabaseError, match=r"another migration of .* is under way"),
-        subject.database.alone(),
+        subject.database.migration_lock(),
     ):
         pass
-    with subject.database.alone():
+    with subject.database.migration_lock():
         pass
 
 
@@ -249,8 +249,8 @@ def test_a_lock_is_waited_for_and_tried_again(subject: Subject) -> None:
     with closing(subject.connect()) as db:
         db.execute("INSERT INTO orders (id, product) VALUES (1, 'x')")  # holds what the migration needs
         with pytest.raises(DatabaseError):
-            subject.database.run(price, LIMITS, told.append)
-        assert len(told) == LIMITS.tries - 1
+            subject.database.apply_migration(price, LIMITS, told.append)
+        assert len(told) == LIMITS.max_attempts - 1
         assert "price" not in subject.database.tables()["orders"].columns or isinstance(
             subject.database, SqliteDatabase
         )
@@ -260,7 +260,7 @@ def test_a_lock_is_waited_for_and_tried_again(subject: Subject) -> None:
         if isinstance(subject.database, SqliteDatabase):  # a connection belongs to its thread
             db.rollback()
         letting_go.start()
-        subject.database.run(price, Limits(lock=0.2, tries=10), told.append)
+        subject.database.apply_migration(price, MigrationLimits(lock_timeout=0.2, max_attempts=10), told.append)
         letting_go.join()
     assert "price" in subject.database.tables()["orders"].columns
 
@@ -271,8 +271,10 @@ def test_a_statement_that_takes_too_long_is_ended(subject: Subject) -> None:
         "postgresql": "SELECT pg_sleep(60);",
     }[subject.database.engine]
     with pytest.raises(DatabaseError, match=r"001_slow\.sql:1: (no end after 0\.2 s|canceling statement)"):
-        subject.database.run(of("001_slow.sql", slow), Limits(statement=0.2), lambda _: None)
-    assert subject.database.applied() == ()
+        subject.database.apply_migration(
+            of("001_slow.sql", slow), MigrationLimits(statement_timeout=0.2), lambda _: None
+        )
+    assert subject.database.applied_migrations() == ()
 
 
 def test_whose_it_is_stands_in_it(subject: Subject) -> None:
@@ -281,23 +283,23 @@ def test_whose_it_is_stands_in_it(subject: Subject) -> None:
     subject.database.claim("shop/staging/backend")
     subject.database.claim("shop/staging/backend")
     assert subject.database.owner() == "shop/staging/backend"
-    assert subject.database.restored() == ""
+    assert subject.database.restored_by() == ""
     subject.database.claim("shop/staging/backend", "01M")
-    assert subject.database.restored() == "01M"
+    assert subject.database.restored_by() == "01M"
     assert list(subject.database.tables()) == ["orders"], "what is abreast's own is no part of what it looks like"
 
 
 def test_what_is_no_database_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "shop.db").write_bytes(b"no database at all, but something else" * 100)
     with pytest.raises(DatabaseError, match="file is not a database"):
-        SqliteDatabase("sqlite:///shop.db", tmp_path).version()
-    url = postgres.database()
+        SqliteDatabase("sqlite:///shop.db", tmp_path).engine_version()
+    url = postgres_server.create_database()
     for wrong in (
-        url.replace(postgres.QUOTED, "wrong-password"), url.replace("127.0.0.1:", "127.0.0.1:1"), f"{url}_not_there",
+        url.replace(postgres_server.QUOTED_PASSWORD, "wrong-password"), url.replace("127.0.0.1:", "127.0.0.1:1"), f"{url}_not_there",
     ):  # fmt: skip
         with pytest.raises(DatabaseError) as found:
-            PostgresDatabase(wrong).version()
-        assert postgres.PASSWORD not in str(found.value)
+            PostgresDatabase(wrong).engine_version()
+        assert postgres_server.PASSWORD not in str(found.value)
         assert "wrong-password" not in str(found.value)
     assert not PostgresDatabase(f"{url}_not_there").exists()
 
@@ -307,9 +309,9 @@ def test_a_damaged_file_is_put_aside_when_a_copy_takes_its_place(tmp_path: Path)
     run(database, ORDERS)
     file, _ = dumped(database, tmp_path)
     (tmp_path / "shop.db").write_bytes(b"damaged" * 1000)
-    copy = database.beside("restored")
+    copy = database.sibling_copy("restored")
     copy.restore(file)
-    kept = database.replace_by(copy, "before", print)
+    kept = database.replace_with(copy, "before", print)
     assert Path(kept).read_bytes() == b"damaged" * 1000
     assert list(database.tables()) == ["orders"]
 
@@ -322,7 +324,7 @@ def test_nobody_reads_a_password_in_the_list_of_processes(tmp_path: Path, monkey
         began.append(" ".join(map(str, arguments)))
         return real(arguments, **more)
 
-    database = PostgresDatabase(postgres.database())
+    database = PostgresDatabase(postgres_server.create_database())
     run(database, ORDERS)
     monkeypatch.setattr(subprocess, "Popen", watched)
     database.dump(io.BytesIO())
@@ -331,25 +333,25 @@ def test_nobody_reads_a_password_in_the_list_of_processes(tmp_path: Path, monkey
 
 
 def test_a_password_may_come_from_a_file_as_for_all_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = postgres.database()
-    user, _, host = url.removeprefix("postgresql://").partition(f":{postgres.QUOTED}@")
+    url = postgres_server.create_database()
+    user, _, host = url.removeprefix("postgresql://").partition(f":{postgres_server.QUOTED_PASSWORD}@")
     known = tmp_path / "pgpass"
-    known.write_text(f"*:*:*:{user}:{postgres.PASSWORD.replace(':', chr(92) + ':')}\n")
+    known.write_text(f"*:*:*:{user}:{postgres_server.PASSWORD.replace(':', chr(92) + ':')}\n")
     known.chmod(0o600)
     database = PostgresDatabase(f"postgresql://{user}@{host}")
     with pytest.raises(DatabaseError, match="no password supplied"):
-        database.contents()
+        database.stats()
     monkeypatch.setenv("PGPASSFILE", str(known))
     run(database, ORDERS)
     file, contents = dumped(database, tmp_path)
-    copy = database.beside("copy")
+    copy = database.sibling_copy("copy")
     copy.restore(file)
-    assert copy.check().rows == contents.rows
+    assert copy.check_integrity().rows == contents.rows
     copy.drop()
 
 
 def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
-    database = PostgresDatabase(postgres.database())
+    database = PostgresDatabase(postgres_server.create_database())
     run(
         database,
         ORDERS,
@@ -357,11 +359,11 @@ def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
     )
 
     with pytest.raises(DatabaseError, match=r"pg_dump: it ended by signal 9"):
-        database.dump(Once(killing("pg_dump")))  # type: ignore[arg-type]
+        database.dump(FirstWriteHook(child_killer("pg_dump")))  # type: ignore[arg-type]
 
 
 def test_programs_that_are_older_than_the_server_are_said() -> None:
-    database = PostgresDatabase(postgres.database(at=postgres.newer()))
+    database = PostgresDatabase(postgres_server.create_database(server=postgres_server.newer_server_url()))
     run(database, ORDERS)
     assert list(database.tables()) == ["orders"]
     with pytest.raises(DatabaseError, match=r"(?s)server version mismatch.*needed: a client as new as the server"):
@@ -369,35 +371,37 @@ def test_programs_that_are_older_than_the_server_are_said() -> None:
 
 
 def test_a_role_that_may_make_no_databases_needs_a_place_for_copies(tmp_path: Path) -> None:
-    url = postgres.database(postgres.role())
+    url = postgres_server.create_database(postgres_server.create_role())
     database = PostgresDatabase(url)
     run(database, ORDERS)
     file, contents = dumped(database, tmp_path)
     with pytest.raises(DatabaseError, match="permission denied to create database"):
-        database.beside("copy").restore(file)
-    copy = PostgresDatabase(url, scratch=postgres.server()).beside("copy")
+        database.sibling_copy("copy").restore(file)
+    copy = PostgresDatabase(url, scratch=postgres_server.server_url()).sibling_copy("copy")
     copy.restore(file)
-    assert copy.check().rows == contents.rows
+    assert copy.check_integrity().rows == contents.rows
     copy.drop()
 
 
 def test_a_server_for_copies_needs_none_of_the_roles(tmp_path: Path) -> None:
-    database = PostgresDatabase(postgres.database(postgres.role()), scratch=postgres.newer())
-    reader = postgres.role()
+    database = PostgresDatabase(
+        postgres_server.create_database(postgres_server.create_role()), scratch=postgres_server.newer_server_url()
+    )
+    reader = postgres_server.create_role()
     run(database, ORDERS, of("002_right.sql", f"GRANT SELECT ON orders TO {reader};"))
     file, contents = dumped(database, tmp_path)
-    copy = database.beside("copy")
-    assert copy.address().startswith(postgres.newer().removesuffix("/postgres"))
+    copy = database.sibling_copy("copy")
+    assert copy.connection_url().startswith(postgres_server.newer_server_url().removesuffix("/postgres"))
     copy.restore(file)
-    assert copy.check().rows == contents.rows
+    assert copy.check_integrity().rows == contents.rows
     copy.drop()
 
 
 def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path: Path) -> None:
-    owner, reader = postgres.role(), postgres.role()
-    url = postgres.database(owner, more="TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'")
+    owner, reader = postgres_server.create_role(), postgres_server.create_role()
+    url = postgres_server.create_database(owner, options="TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'")
     name = url.rpartition("/")[2]
-    database = PostgresDatabase(postgres.server().rpartition("/")[0] + f"/{name}")
+    database = PostgresDatabase(postgres_server.server_url().rpartition("/")[0] + f"/{name}")
     said = [
         f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
         f"GRANT CONNECT ON DATABASE {name} TO {reader} WITH GRANT OPTION",
@@ -408,7 +412,7 @@ def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path
     ]
 
     def looks() -> list[Any]:
-        with psycopg.connect(postgres.server(), autocommit=True) as db:
+        with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
             return db.execute(
                 "SELECT pg_get_userbyid(datdba), datlocprovider, daticulocale, datconnlimit, array(SELECT unnest(datacl)::text ORDER BY 1),"
                 " array(SELECT setrole::regrole::text || setconfig::text FROM pg_db_role_setting"
@@ -416,17 +420,17 @@ def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path
                 (name,),
             ).fetchall()
 
-    with psycopg.connect(postgres.server(), autocommit=True) as db:
+    with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
         for text in said:
             db.execute(text.encode())
     run(database, ORDERS)
     before = looks()
     assert before[0][:4] == (owner, "i", "de-AT", 7)
     file, _ = dumped(database, tmp_path)
-    copy = database.beside("restored", here=True)
+    copy = database.sibling_copy("restored", swappable=True)
     copy.restore(file)
     told: list[str] = []
-    kept = database.replace_by(copy, "before", told.append)
+    kept = database.replace_with(copy, "before", told.append)
     assert looks() == before
     assert told == []
     assert kept == f"{name}_before"
@@ -434,17 +438,17 @@ def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path
 
 
 def test_data_come_back_also_where_a_setting_needs_another_role(tmp_path: Path) -> None:
-    owner, reader = postgres.role("CREATEDB"), postgres.role()
-    database = PostgresDatabase(postgres.database(owner))
-    name = database.address().rpartition("/")[2]
-    with psycopg.connect(postgres.server(), autocommit=True) as db:
+    owner, reader = postgres_server.create_role("CREATEDB"), postgres_server.create_role()
+    database = PostgresDatabase(postgres_server.create_database(owner))
+    name = database.connection_url().rpartition("/")[2]
+    with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
         db.execute(f"ALTER ROLE {reader} IN DATABASE {name} SET app.token TO 'xq7-sentinel'".encode())
     run(database, ORDERS)
     file, _ = dumped(database, tmp_path)
-    copy = database.beside("restored", here=True)
+    copy = database.sibling_copy("restored", swappable=True)
     copy.restore(file)
     told: list[str] = []
-    database.replace_by(copy, "before", told.append)
+    database.replace_with(copy, "before", told.append)
     (line,) = told
     assert line.startswith("permission denied")
     assert line.endswith(f'ALTER ROLE "{reader}" IN DATABASE "{name}" SET "app.token" TO …'), "a value may be a secret"
@@ -454,21 +458,21 @@ def test_data_come_back_also_where_a_setting_needs_another_role(tmp_path: Path) 
 def test_a_database_that_is_locked_for_long_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Engine, "patience", 0.3)
+    monkeypatch.setattr(SqlDatabase, "wait_timeout", 0.3)
     database = SqliteDatabase("sqlite:///shop.db", tmp_path)
     run(database, ORDERS)
     file, _ = dumped(database, tmp_path)
-    copy = database.beside("restored", here=True)
+    copy = database.sibling_copy("restored", swappable=True)
     copy.restore(file)
     with closing(sqlite3.connect(tmp_path / "shop.db")) as held:
         held.execute("INSERT INTO orders VALUES (1, 'tea')")
         with pytest.raises(DatabaseError, match="the database is locked"):
-            database.replace_by(copy, "before", print)
+            database.replace_with(copy, "before", print)
         held.commit()
-    assert database.contents().rows["orders"] == 1
-    kept = database.replace_by(copy, "before", print)
-    assert database.contents().rows["orders"] == 0
-    assert SqliteDatabase(f"sqlite:///{kept}", tmp_path).contents().rows["orders"] == 1, "what was is kept"
+    assert database.stats().rows["orders"] == 1
+    kept = database.replace_with(copy, "before", print)
+    assert database.stats().rows["orders"] == 0
+    assert SqliteDatabase(f"sqlite:///{kept}", tmp_path).stats().rows["orders"] == 1, "what was is kept"
 
 
 def test_a_virtual_table_whose_module_is_missing_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -487,12 +491,17 @@ def test_a_virtual_table_whose_module_is_missing_is_in_nobodys_way(tmp_path: Pat
 
 def test_a_database_that_is_not_there_yet_holds_nothing_and_is_not_made(tmp_path: Path) -> None:
     database = SqliteDatabase("sqlite:///data/shop.db", tmp_path)
-    assert (database.contents().rows, database.tables(), database.applied(), database.owner()) == ({}, {}, (), "")
+    assert (database.stats().rows, database.tables(), database.applied_migrations(), database.owner()) == (
+        {},
+        {},
+        (),
+        "",
+    )
     file, contents = dumped(database, tmp_path)
     assert not database.exists()
-    copy = database.beside("copy")
+    copy = database.sibling_copy("copy")
     copy.restore(file)
-    assert copy.check().rows == contents.rows == {}
+    assert copy.check_integrity().rows == contents.rows == {}
 
 
 def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> None:
@@ -515,5 +524,5 @@ def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> No
     )  # fmt: skip
     assert "TOLD 002_many.sql:2: " in done.stdout, done.stderr
     assert list(database.tables()) == ["orders"]
-    assert [one.name for one in database.applied()] == ["001_orders.sql"]
-    assert database.check().rows["orders"] == 0
+    assert [one.name for one in database.applied_migrations()] == ["001_orders.sql"]
+    assert database.check_integrity().rows["orders"] == 0

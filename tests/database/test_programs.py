@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from project import eventually
+from sample_project import eventually
 
 DUMPING = """
 import io, signal
-from abreast.database.programs import program
+from abreast.database.dump_process import run_program
 signal.signal(signal.SIGINT, lambda *_: None)  # as a deployment, which ends its chapter first
 into = io.BytesIO()
-code, said = program(["/bin/sh", "-c", "touch begun; until [ -e go ]; do sleep 0.02; done; echo whole"], into=into)
+code, said = run_program(["/bin/sh", "-c", "touch begun; until [ -e go ]; do sleep 0.02; done; echo whole"], into=into)
 print(code, into.getvalue(), said)
 """
 

@@ -12,8 +12,8 @@ import pytest
 
 from abreast.core.errors import DatabaseError
 from abreast.database.sqlite.database import SqliteDatabase
-from abreast.database.sqlite.dumping import _InOrder, _Pages
-from meanwhile import Once, killing
+from abreast.database.sqlite.streaming_dump import _PageFile, _SequentialWriter
+from dump_hooks import FirstWriteHook, child_killer
 
 WORDS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) INSERT INTO words SELECT i, hex(randomblob(60)) FROM n"
 
@@ -48,7 +48,7 @@ def test_a_dump_is_the_file_of_the_moment(tmp_path: Path, page: int, mode: str, 
 def written(database: SqliteDatabase) -> bytes:
     target = io.BytesIO()
     contents = database.dump(target)
-    assert contents == database.contents()
+    assert contents == database.stats()
     return target.getvalue()
 
 
@@ -106,8 +106,8 @@ def test_writers_do_not_wait_for_who_takes_the_dump(tmp_path: Path, mode: str) -
             db.execute("INSERT INTO words (word) VALUES ('while the store is slow')")
             db.commit()
 
-    database.dump(Once(write))  # type: ignore[arg-type]
-    assert database.contents().rows["words"] > 30_000
+    database.dump(FirstWriteHook(write))  # type: ignore[arg-type]
+    assert database.stats().rows["words"] > 30_000
 
 
 def test_a_dump_of_a_database_in_use_leaves_others_locks_alone(tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_a_dump_of_a_database_in_use_leaves_others_locks_alone(tmp_path: Path) -
 def test_a_dump_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     database = filled(tmp_path / "shop.db", 40_000, mode="delete")
     with pytest.raises(DatabaseError, match="the dump ended by signal 9"):
-        database.dump(Once(killing("dumping")))  # type: ignore[arg-type]
+        database.dump(FirstWriteHook(child_killer("streaming_dump")))  # type: ignore[arg-type]
     assert [one.name for one in tmp_path.iterdir()] == ["shop.db"]
     written(database)
 
 
 def test_a_dump_of_a_locked_database_says_so(tmp_path: Path) -> None:
     database = filled(tmp_path / "shop.db", 10, mode="delete")
-    database.patience = 0.2
+    database.wait_timeout = 0.2
     with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as held:
         held.execute("BEGIN EXCLUSIVE")
         with pytest.raises(DatabaseError, match=r"(?s)database is locked.*lets go of its lock in time"):
@@ -155,19 +155,19 @@ def test_a_dump_of_pages_that_are_damaged_is_a_dump_and_no_more(tmp_path: Path) 
 
     def there_and_back() -> None:
         (tmp_path / "copy.db").write_bytes(written(SqliteDatabase("sqlite:///shop.db", tmp_path)))
-        SqliteDatabase("sqlite:///copy.db", tmp_path).check()
+        SqliteDatabase("sqlite:///copy.db", tmp_path).check_integrity()
 
     with pytest.raises(DatabaseError, match=r"malformed|is damaged"):
         there_and_back()
 
 
 def test_pages_that_do_not_come_in_order_are_no_dump() -> None:
-    pages = _InOrder(io.BytesIO(), b"first")
-    pages.take(b"other", 5)
+    pages = _SequentialWriter(io.BytesIO(), b"first")
+    pages.handle_page(b"other", 5)
     for page, offset in [(b"again", 5), (b"later", 15), (b"FIRST", 0)]:
         with pytest.raises(Exception, match=f"page at {offset} instead of 10"):
-            pages.take(page, offset)
-    file = _Pages(pages.take)
+            pages.handle_page(page, offset)
+    file = _PageFile(pages.handle_page)
     assert file.xRead(100, 0) == b""
     file.xWrite(b"third", 10)
     with pytest.raises(Exception, match="4096 bytes at 0 were asked for"):

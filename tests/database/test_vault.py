@@ -14,13 +14,13 @@ from typing import IO, ClassVar
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from abreast.core.backups import Backup, going, name
+from abreast.core.backups import Backup, backup_name, expired
 from abreast.core.errors import DatabaseError, UsageError
 from abreast.core.secrets import Secret
-from abreast.database.interface import Contents
-from abreast.database.sealing import Keys
-from abreast.database.vault import SealedVault
-from project import needs
+from abreast.database.backup_encryption import BackupKeys
+from abreast.database.backup_store import EncryptedBackupStore
+from abreast.database.interface import DatabaseStats
+from sample_project import require_programs
 
 pytestmark = pytest.mark.timeout(600)  # the first of them installs Azurite
 
@@ -30,14 +30,14 @@ AT = "2026-11-21T01:02:03.456Z"
 
 def backup(at: str = AT, release: str = "v4", *, verified: bool = False) -> Backup:
     return Backup(
-        name("production", "backend", at, release), "shop", "production", "backend", release, at, "sqlite", "3",
+        backup_name("production", "backend", at, release), "shop", "production", "backend", release, at, "sqlite", "3",
         verified=at if verified else "",
     )  # fmt: skip
 
 
-def write(into: IO[bytes]) -> Contents:
+def write(into: IO[bytes]) -> DatabaseStats:
     into.write(CONTENT)
-    return Contents({"orders": 7}, len(CONTENT))
+    return DatabaseStats({"orders": 7}, len(CONTENT))
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "backup.key"
 
 
-def vault(url: str, key: Path) -> SealedVault:
-    return SealedVault(url, Keys([], key, make=True), 5, 30 * 86400.0)
+def vault(url: str, key: Path) -> EncryptedBackupStore:
+    return EncryptedBackupStore(url, BackupKeys([], key, create=True), 5, 30 * 86400.0)
 
 
 @pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
@@ -55,20 +55,22 @@ def test_what_is_put_there_comes_back(store: str, request: pytest.FixtureRequest
     saved, _ = there.save(backup(), write, {"variables": {"backend": {"TOKEN": "xq7-sentinel"}}})
     assert (saved.rows, saved.size) == ({"orders": 7}, len(CONTENT))
     again = vault(there._objects.url, key)
-    assert again.list("production") == [saved]
-    assert again.list("production", "back") == again.list("staging") == []
+    assert again.list_backups("production") == [saved]
+    assert again.list_backups("production", "back") == again.list_backups("staging") == []
     around = again.fetch(saved, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == CONTENT
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
     assert around["variables"] == {"backend": {"TOKEN": "xq7-sentinel"}}
     newer, _ = again.save(backup("2027-02-21T01:02:03Z", "v5"), write, {})
-    again.note(newer.proven("2027-02-21T01:02:04Z"))
-    assert [one.release for one in again.list("production", "backend")] == ["v5", "v4"]
+    again.write_metadata(newer.as_verified("2027-02-21T01:02:04Z"))
+    assert [one.release for one in again.list_backups("production", "backend")] == ["v5", "v4"]
 
 
 def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path) -> None:
     there = vault(file, key)
-    there.save(backup(), lambda into: (into.write(b"xq7-sentinel" * 1000), Contents())[1], {"token": "xq7-sentinel"})
+    there.save(
+        backup(), lambda into: (into.write(b"xq7-sentinel" * 1000), DatabaseStats())[1], {"token": "xq7-sentinel"}
+    )
     found = subprocess.run(
         ["grep", "-rlF", "xq7-sentinel", tmp_path / "store"], capture_output=True, text=True, check=False
     )
@@ -77,7 +79,7 @@ def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path)
 
 
 def test_plain_tools_open_it(file: str, tmp_path: Path, key: Path) -> None:
-    needs("age", "zstd")
+    require_programs("age", "zstd")
     saved, _ = vault(file, key).save(backup(), write, {})
     sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
     opened = subprocess.run(["age", "--decrypt", "-i", key, sealed], capture_output=True, check=True).stdout
@@ -87,40 +89,44 @@ def test_plain_tools_open_it(file: str, tmp_path: Path, key: Path) -> None:
 def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, tmp_path: Path) -> None:
     theirs = pyrage.x25519.Identity.generate()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "ssh"], check=True)
-    keys = Keys([str(theirs.to_public()), (tmp_path / "ssh.pub").read_text()], None)
-    there = SealedVault(file, keys, 5, 0)
+    keys = BackupKeys([str(theirs.to_public()), (tmp_path / "ssh.pub").read_text()], None)
+    there = EncryptedBackupStore(file, keys, 5, 0)
     saved, opener = there.save(backup(), write, {})
     there.fetch(saved, tmp_path / "out", opener)
     assert (tmp_path / "out").read_bytes() == CONTENT
     with pytest.raises(DatabaseError, match="there is no key here that could open a backup"):
-        SealedVault(file, keys, 5, 0).fetch(saved, tmp_path / "again")
+        EncryptedBackupStore(file, keys, 5, 0).fetch(saved, tmp_path / "again")
     (tmp_path / "their.key").write_text(str(theirs))
-    SealedVault(file, Keys([], tmp_path / "their.key"), 5, 0).fetch(saved, tmp_path / "again")
+    EncryptedBackupStore(file, BackupKeys([], tmp_path / "their.key"), 5, 0).fetch(saved, tmp_path / "again")
     if shutil.which("age"):
         sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
         subprocess.run(["age", "--decrypt", "-i", tmp_path / "ssh", sealed], capture_output=True, check=True)
 
 
 def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
-    there = SealedVault(file, Keys([], None, lambda: Secret("p", "correct horse")), 5, 0)
+    there = EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), 5, 0)
     saved, _ = there.save(backup(), write, {})
-    SealedVault(file, Keys([], None, lambda: Secret("p", "correct horse")), 5, 0).fetch(saved, tmp_path / "out")
+    EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), 5, 0).fetch(
+        saved, tmp_path / "out"
+    )
     assert (tmp_path / "out").read_bytes() == CONTENT
     with pytest.raises(DatabaseError, match="the passphrase does not open this backup"):
-        SealedVault(file, Keys([], None, lambda: Secret("p", "wrong")), 5, 0).fetch(saved, tmp_path / "out")
+        EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "wrong")), 5, 0).fetch(
+            saved, tmp_path / "out"
+        )
 
 
 def test_a_wrong_key_is_said(file: str, tmp_path: Path, key: Path) -> None:
     saved, _ = vault(file, key).save(backup(), write, {})
-    wrong = SealedVault(file, Keys([], tmp_path / "other.key", make=True), 5, 0)
+    wrong = EncryptedBackupStore(file, BackupKeys([], tmp_path / "other.key", create=True), 5, 0)
     wrong.save(backup("2027-01-01T00:00:00Z"), write, {})
     with pytest.raises(DatabaseError, match="the key does not open production/backend/"):
         wrong.fetch(saved, tmp_path / "out")
     (tmp_path / "none.key").write_text("AGE-SECRET-KEY-nonsense")
     with pytest.raises(DatabaseError, match="is no key of age"):
-        SealedVault(file, Keys([], tmp_path / "none.key"), 5, 0).fetch(saved, tmp_path / "out")
+        EncryptedBackupStore(file, BackupKeys([], tmp_path / "none.key"), 5, 0).fetch(saved, tmp_path / "out")
     with pytest.raises(DatabaseError, match="is no recipient of age"):
-        SealedVault(file, Keys(["age1nonsense"], None), 5, 0).save(backup(), write, {})
+        EncryptedBackupStore(file, BackupKeys(["age1nonsense"], None), 5, 0).save(backup(), write, {})
 
 
 @pytest.mark.parametrize("harm", ["truncated", "a byte", "another's", "gone", "the note", "the label"])
@@ -142,7 +148,7 @@ def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm:
     elif harm == "the note":
         note = tmp_path / "store" / f"{saved.name}.json"
         note.write_text(json.dumps({**json.loads(note.read_text()), "rows": {"orders": 8}}))
-        (saved,) = (one for one in there.list("production") if one.name == saved.name)
+        (saved,) = (one for one in there.list_backups("production") if one.name == saved.name)
     else:
         shutil.copy(tmp_path / "store" / f"{other.name}.about.age", tmp_path / "store" / f"{saved.name}.about.age")
     with pytest.raises(DatabaseError, match=r"was cut off or changed|is not what|is gone"):
@@ -150,14 +156,14 @@ def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm:
 
 
 def test_what_fails_half_way_leaves_no_backup(file: str, tmp_path: Path, key: Path) -> None:
-    def fail(into: IO[bytes]) -> Contents:
+    def fail(into: IO[bytes]) -> DatabaseStats:
         into.write(CONTENT)
         raise DatabaseError("pg_dump: it ended by signal 9")
 
     there = vault(file, key)
     with pytest.raises(DatabaseError, match="it ended by signal 9"):
         there.save(backup(), fail, {})
-    assert there.list("production") == []
+    assert there.list_backups("production") == []
     assert not list((tmp_path / "store").rglob("*.json"))
     assert [one for one in (tmp_path / "store").rglob("*.age") if one.is_file()] == []
 
@@ -178,7 +184,7 @@ def test_a_store_without_room_is_said(tmp_path: Path, key: Path) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert "TOLD the store of backups file://" in done.stdout, done.stderr
-    assert vault(f"file://{tmp_path}/full", key).list("production") == []
+    assert vault(f"file://{tmp_path}/full", key).list_backups("production") == []
 
 
 def test_memory_is_bounded(file: str, tmp_path: Path, key: Path) -> None:
@@ -189,7 +195,7 @@ def test_memory_is_bounded(file: str, tmp_path: Path, key: Path) -> None:
         "import sqlglot\n"
         "def much(into):\n"
         "    for _ in range(300): into.write(os.urandom(1 << 20))\n"
-        "    return Contents()\n"
+        "    return DatabaseStats()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "there = vault(sys.argv[1], pathlib.Path(sys.argv[3]) / 'key')\n"
         "saved, _ = there.save(backup(), much, {})\n"
@@ -214,27 +220,27 @@ def days(number: int, **more: bool) -> Backup:
 def test_the_last_ones_and_the_young_ones_stay() -> None:
     all_ = [days(number, verified=True) for number in range(100)]
     now = "2026-04-16T00:00:00Z"
-    assert [one.release for one in going(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
-    young = {one.release for one in all_} - {one.release for one in going(all_, 5, 30 * 86400.0, now)}
+    assert [one.release for one in expired(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
+    young = {one.release for one in all_} - {one.release for one in expired(all_, 5, 30 * 86400.0, now)}
     assert young == {f"v{number}" for number in range(72, 100)}
 
 
 def test_the_only_good_one_stays_whatever_its_age() -> None:
     all_ = [days(1, verified=True), days(50), days(51), days(52)]
-    assert [one.release for one in going(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
-    assert going([days(1), days(2)], 1, 0, "2027-01-01T00:00:00Z") == ()
+    assert [one.release for one in expired(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
+    assert expired([days(1), days(2)], 1, 0, "2027-01-01T00:00:00Z") == ()
 
 
 def test_what_a_live_release_could_need_stays() -> None:
     all_ = [days(number, verified=True) for number in range(10)]
-    gone = {one.release for one in going(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
+    gone = {one.release for one in expired(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
     assert gone == {f"v{number}" for number in (0, 1, 2, 4, 5, 6, 7)}
 
 
 def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, key: Path) -> None:
     there = vault(file, key)
     saved, _ = there.save(backup(), write, {})
-    there.note(saved.proven(AT))
+    there.write_metadata(saved.as_verified(AT))
     store = tmp_path / "store" / "production" / "backend"
     old, young = ("20260101T000000000Z-v1", "20261120T000000000Z-v2")
     for name_, at in ((old, 1767225600), (young, 1795219200)):
@@ -245,21 +251,21 @@ def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, 
     (store / "README").write_text("not ours")
     os.utime(store / "README", (1767225600, 1767225600))
     before = sorted(path.name for path in store.iterdir())
-    assert there.tidy("production", "backend", set(), "2026-11-21T12:00:00Z") == 0
+    assert there.prune("production", "backend", set(), "2026-11-21T12:00:00Z") == 0
     assert sorted(path.name for path in store.iterdir()) == [one for one in before if not one.startswith(old)]
     there.fetch(saved, tmp_path / "out")
 
 
 @pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
 def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequest, key: Path) -> None:
-    there = SealedVault(request.getfixturevalue(store), Keys([], key, make=True), 1, 0)
+    there = EncryptedBackupStore(request.getfixturevalue(store), BackupKeys([], key, create=True), 1, 0)
     for at, release in (("2026-11-20T01:02:03Z", "v1"), ("2026-11-21T01:02:03Z", "v2")):
         saved, _ = there.save(backup(at, release), write, {})
-        there.note(saved.proven(at))
-    assert there.tidy("production", "backend", set(), "2026-11-22T01:02:03Z") == 1
-    assert [one.release for one in there.list("production")] == ["v2"]
-    assert {path.rpartition("-")[2].partition(".")[0] for path in there._there("production")} == {"v2"}
-    assert there.tidy("production", "backend", set(), "2026-11-22T01:02:03Z") == 0
+        there.write_metadata(saved.as_verified(at))
+    assert there.prune("production", "backend", set(), "2026-11-22T01:02:03Z") == 1
+    assert [one.release for one in there.list_backups("production")] == ["v2"]
+    assert {path.rpartition("-")[2].partition(".")[0] for path in there._stored_objects("production")} == {"v2"}
+    assert there.prune("production", "backend", set(), "2026-11-22T01:02:03Z") == 0
 
 
 def test_what_cannot_be_taken_away_is_said(file: str, tmp_path: Path, key: Path) -> None:
@@ -269,7 +275,7 @@ def test_what_cannot_be_taken_away_is_said(file: str, tmp_path: Path, key: Path)
     left.mkdir()
     os.utime(left, (1767225600, 1767225600))
     with pytest.raises(DatabaseError, match=r"the store of backups file:.* could not be used"):
-        there.tidy("production", "backend", set(), "2026-11-21T12:00:00Z")
+        there.prune("production", "backend", set(), "2026-11-21T12:00:00Z")
 
 
 @pytest.fixture
@@ -330,10 +336,10 @@ def test_the_one_that_is_meant(file: str, key: Path) -> None:
     there = vault(file, key)
     first, _ = there.save(backup(), write, {})
     with pytest.raises(UsageError, match="there is no verified backup of backend in production"):
-        there.one("production", "backend")
-    there.note(first.proven(AT))
+        there.find_backup("production", "backend")
+    there.write_metadata(first.as_verified(AT))
     second, _ = there.save(backup("2027-01-01T00:00:00Z", "v5"), write, {})
-    assert there.one("production", "backend").release == "v4", "the newest that is known to be good"
-    assert there.one("production", "backend", second.name.rpartition("/")[2]) == second
+    assert there.find_backup("production", "backend").release == "v4", "the newest that is known to be good"
+    assert there.find_backup("production", "backend", second.name.rpartition("/")[2]) == second
     with pytest.raises(UsageError, match="there is no backup 'v9'"):
-        there.one("production", "backend", "v9")
+        there.find_backup("production", "backend", "v9")

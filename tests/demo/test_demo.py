@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-import forks
-from abreast.demo.load import Load
-from abreast.demo.versions import STEPS, write_version
-from project import free_ports
+import fork_server
+from abreast.demo.load_generator import LoadGenerator
+from abreast.demo.versions import VERSION_COMMITS, write_version
+from sample_project import free_ports
 
 
 @pytest.mark.timeout(400)
@@ -37,7 +37,7 @@ def test_the_whole_story_under_load(tmp_path: Path) -> None:
 def test_each_version_is_an_edit_of_the_one_before(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "storefront"
     subprocess.run(["cp", "-r", str(example), str(tmp_path / "shop")], check=True)
-    subjects = [write_version(tmp_path / "shop", number) for number in STEPS]
+    subjects = [write_version(tmp_path / "shop", number) for number in VERSION_COMMITS]
     assert len(set(subjects)) == 6
     compile((tmp_path / "shop" / "backend" / "app.py").read_text(), "app.py", "exec")
 
@@ -60,14 +60,14 @@ def test_the_load_counts_honestly(answers: str, failed: int) -> None:
                     reader.read(2)
                     answer = todo.pop(0)
                     if not todo:
-                        load._over.set()  # the last one is in flight: after it nothing more is sent
+                        load._stop_event.set()  # the last one is in flight: after it nothing more is sent
                     if answer == "cut":
                         break
                     connection.sendall(f"HTTP/1.1 {answer} x\r\nContent-Length: 2\r\nX-Release: v1\r\n\r\nok".encode())
                 if not todo:
                     over.set()
 
-    load = Load(server.getsockname()[1], "/", b"{}", connections=1, rate=200)
+    load = LoadGenerator(server.getsockname()[1], "/", b"{}", connections=1, rate=200)
     thread = threading.Thread(target=serve)
     thread.start()
     load.start()
@@ -76,7 +76,7 @@ def test_the_load_counts_honestly(answers: str, failed: int) -> None:
     thread.join()
     server.close()
     assert (tally.sent, tally.failed) == (len(answers.split()), failed)
-    assert sum(tally.by_release.values()) == answers.count("201") + answers.count("500")
+    assert sum(tally.responses_by_release.values()) == answers.count("201") + answers.count("500")
 
 
 def test_a_migration_that_fails_on_real_data_only_is_stopped_at_the_rehearsal(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ class Example:
         self.git("commit", "-qm", subject)
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        done = forks.run(self.folder, *arguments)
+        done = fork_server.run_command(self.folder, *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return str(done.stdout)
 

@@ -9,25 +9,25 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from project import APP, NEVER_HEALTHY, Project
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject
 
 
-def notes(project: Project) -> dict[str, dict[str, Any]]:
+def notes(project: SampleProject) -> dict[str, dict[str, Any]]:
     """What is known of each service's latest artifact."""
     found = [json.loads(file.read_text()) for file in (project.folder / ".abreast" / "artifacts").glob("*.json")]
     return {one["service"]: one for one in sorted(found, key=lambda one: str(one["built"]))}
 
 
-def folder(project: Project, digest: str) -> Path:
+def folder(project: SampleProject, digest: str) -> Path:
     return project.folder / ".abreast" / "artifacts" / digest.removeprefix("sha256:")
 
 
-def test_an_artifact_with_one_byte_changed_is_refused(project: Project) -> None:
+def test_an_artifact_with_one_byte_changed_is_refused(project: SampleProject) -> None:
     project.commit()
     project.deploy()
     project.commit()
     project.deploy()
-    before = project.served()
+    before = project.served_commits()
     release = project.run("history", "--json").stdout
     first = json.loads(release)[-1]["release"]
     for note in (project.folder / ".abreast" / "artifacts").glob("*.json"):
@@ -37,10 +37,10 @@ def test_an_artifact_with_one_byte_changed_is_refused(project: Project) -> None:
             page.write_bytes(page.read_bytes()[:-1] + b" ")
     done = project.run("rollback", "--yes", "--reason", "x", "--to", first, code=1)
     assert "is not what was built" in done.stdout
-    assert project.served() == before
+    assert project.served_commits() == before
 
 
-def test_what_is_known_of_an_artifact(project: Project) -> None:
+def test_what_is_known_of_an_artifact(project: SampleProject) -> None:
     project.config["gates"] = {"lint": "true"}
     (project.folder / "requirements.txt").write_text("Shop_Lib==1.2\n")
     commit = project.commit()
@@ -53,48 +53,48 @@ def test_what_is_known_of_an_artifact(project: Project) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(known["sbom"])) is None
 
 
-def test_what_was_built_of_a_commit_that_was_rewritten_is_built_again(project: Project) -> None:
+def test_what_was_built_of_a_commit_that_was_rewritten_is_built_again(project: SampleProject) -> None:
     project.config["services"]["frontend"]["watch"] = ["page/**"]
     project.config["services"]["backend"]["health"] = {"path": "/health", "start": "1s", "hold": "0s"}
-    first = project.commit(app_py=project.app(NEVER_HEALTHY))
+    first = project.commit(app_py=project.app_source(NEVER_HEALTHY))
     project.deploy(code=1)
-    (project.folder / "app.py").write_text(APP)
+    (project.folder / "app.py").write_text(APP_SOURCE)
     project.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qa", "--amend", "-m", "Written anew")
     second = project.git("rev-parse", "HEAD").strip()
     assert second != first
     project.deploy()
-    assert project.served() == {"frontend": second, "backend": second}
-    assert sorted(project.built(second)) == ["backend", "frontend"]
+    assert project.served_commits() == {"frontend": second, "backend": second}
+    assert sorted(project.built_services(second)) == ["backend", "frontend"]
 
 
-def test_what_is_the_same_is_not_built_again_after_a_failure(project: Project) -> None:
+def test_what_is_the_same_is_not_built_again_after_a_failure(project: SampleProject) -> None:
     project.config["services"]["frontend"]["watch"] = ["page/**"]
     project.config["services"]["backend"] |= {
         "watch": ["app.py"],
         "health": {"path": "/health", "start": "1s", "hold": "0s"},
     }
-    first = project.commit(app_py=project.app(NEVER_HEALTHY))
+    first = project.commit(app_py=project.app_source(NEVER_HEALTHY))
     project.deploy(code=1)
-    second = project.commit("Mend", app_py=APP)
+    second = project.commit("Mend", app_py=APP_SOURCE)
     told = project.deploy().stdout
     assert "frontend     build     " in told
     assert f"the same as was built for v1 ({first[:7]})" in told
-    assert project.built(second) == ["backend"]
-    assert project.served() == {"frontend": first, "backend": second}
+    assert project.built_services(second) == ["backend"]
+    assert project.served_commits() == {"frontend": first, "backend": second}
     assert {name: one["commit"] for name, one in project.status()["services"].items()} == {
         "frontend": first,
         "backend": second,
     }
     project.deploy("--force", "--service", "frontend")
-    assert project.built(second) == ["backend", "frontend"]
+    assert project.built_services(second) == ["backend", "frontend"]
 
 
 @pytest.mark.parametrize("change", ["file", "command", "variable", "secret"])
-def test_what_differs_is_built_again(project: Project, change: str) -> None:
+def test_what_differs_is_built_again(project: SampleProject, change: str) -> None:
     frontend = project.config["services"]["frontend"]
     frontend |= {"watch": ["page/**"], "env": {"COLOUR": "red", "API_TOKEN": "${API_TOKEN}"}}
     project.config["services"]["backend"] |= {"health": {"path": "/health", "start": "500ms", "hold": "0s"}}
-    project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.commit(app_py=project.app_source(NEVER_HEALTHY))
     project.deploy(code=1, variables={"API_TOKEN": "value-one"})
     if change == "file":
         (project.folder / "page").mkdir()
@@ -105,10 +105,10 @@ def test_what_differs_is_built_again(project: Project, change: str) -> None:
         frontend["env"]["COLOUR"] = "blue"
     commit = project.commit()
     project.deploy(code=1, variables={"API_TOKEN": "value-two" if change == "secret" else "value-one"})
-    assert "frontend" in project.built(commit)
+    assert "frontend" in project.built_services(commit)
 
 
-def test_old_artifacts_go_and_what_is_live_stays(project: Project) -> None:
+def test_old_artifacts_go_and_what_is_live_stays(project: SampleProject) -> None:
     project.config["artifacts"] = {"keep": 2, "within": "0s"}
     project.config["services"]["frontend"]["watch"] = ["page/**"]
     first = project.commit()
@@ -121,14 +121,16 @@ def test_old_artifacts_go_and_what_is_live_stays(project: Project) -> None:
         json.loads(file.read_text())["release"] for file in (project.folder / ".abreast" / "artifacts").glob("*.json")
     }
     assert kept == {"v1", "v3", "v4"}, "the frontend is of v1 still"
-    assert project.served()["frontend"] == first
+    assert project.served_commits()["frontend"] == first
     second = json.loads(project.run("history", "--json").stdout)[-2]
     told = project.run("rollback", "--yes", "--reason", "x", "--to", "v2").stdout
     assert "the same as" not in told
-    assert project.built(second["commit"]) == ["backend", "backend"], "what is gone is built again of its commit"
+    assert project.built_services(second["commit"]) == ["backend", "backend"], (
+        "what is gone is built again of its commit"
+    )
 
 
-def test_a_store_beside_the_folder(project: Project) -> None:
+def test_a_store_beside_the_folder(project: SampleProject) -> None:
     store = project.folder.parent / "store"
     store.mkdir()
     project.config["artifacts"] = {"store": f"file://{store}"}
@@ -141,10 +143,10 @@ def test_a_store_beside_the_folder(project: Project) -> None:
         if place.is_dir() and len(place.name) == 64:
             place.rename(project.folder.parent / place.name)
     project.run("rollback", "--yes", "--reason", "x")
-    assert project.served()["backend"] != second
+    assert project.served_commits()["backend"] != second
 
 
-def test_a_release_is_tagged_where_that_is_asked_for(project: Project) -> None:
+def test_a_release_is_tagged_where_that_is_asked_for(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     assert project.git("tag") == ""

@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-import forks
+import fork_server
 from abreast.ledger.sqlite import SqliteLedger
-from project import SICK_AFTER_USERS, Project, get
+from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
 
 DEPLOY = ("deploy", "--yes")
 GROUPS = 8
@@ -27,7 +27,7 @@ MOST = 60
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, group: int, moment: str) -> None:
+def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject, group: int, moment: str) -> None:
     if moment == "after":  # one that waits for another, both behind a gate
         project.config["services"]["frontend"]["needs"] = ["backend"]
         project.config["gates"] = {"lint": "true"}
@@ -35,7 +35,7 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, grou
     project.deploy()
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
-        old = project.served()
+        old = project.served_commits()
         commit = project.commit()
         if crash(project, number, moment) == 0:
             assert number > 20
@@ -44,7 +44,7 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, grou
         recorded = _built(project)
         if project.run("resume", code=None).returncode != 0:
             project.deploy()  # nothing had begun before the kill, or all was over
-        assert project.served() == {"frontend": commit, "backend": commit} != old
+        assert project.served_commits() == {"frontend": commit, "backend": commit} != old
         _nothing_twice(project, commit, recorded)
     else:
         pytest.fail("the deployment never ended by itself")
@@ -53,13 +53,13 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: Project, grou
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(4))
-def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, group: int) -> None:
+def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: SampleProject, group: int) -> None:
     good = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "20s"
     killed = 0
     for number in range(FIRST_WITH_USERS + group, MOST, 4):
-        project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+        project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
         moment = "before" if number // 4 % 2 else "after"
         with _Users(project):
             code = crash(project, number, moment)
@@ -67,17 +67,17 @@ def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: Project, 
             break
         assert code == -signal.SIGKILL
         killed += 1
-        if project.latest()["finished"] is None:
+        if project.latest_deployment()["finished"] is None:
             with _Users(project):
                 project.run("resume", code=1)
-        assert project.served() == {"frontend": good, "backend": good}
-        assert project.latest()["state"] == "turned-back"
+        assert project.served_commits() == {"frontend": good, "backend": good}
+        assert project.latest_deployment()["state"] == "turned-back"
     else:
         pytest.fail("the deployment never ended by itself")
     assert killed
 
 
-def test_deploy_again_finishes_what_was_cut_off(project: Project) -> None:
+def test_deploy_again_finishes_what_was_cut_off(project: SampleProject) -> None:
     project.deploy()
     commit = project.commit()
     assert crash(project, 15, "after") == -signal.SIGKILL
@@ -85,32 +85,32 @@ def test_deploy_again_finishes_what_was_cut_off(project: Project) -> None:
     assert interrupted["interrupted"] is True
     again = project.deploy()
     assert "finishing it first" in again.stdout
-    assert project.served() == {"frontend": commit, "backend": commit}
-    assert project.latest()["id"] == interrupted["id"]
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
+    assert project.latest_deployment()["id"] == interrupted["id"]
 
 
-def test_cancel_of_one_that_was_cut_off_turns_it_back(project: Project) -> None:
+def test_cancel_of_one_that_was_cut_off_turns_it_back(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     project.commit()
     assert crash(project, 21, "after") == -signal.SIGKILL
     project.run("cancel", "--reason", "no")
-    assert project.latest()["state"] == "cancelled"
-    assert project.served() == {"frontend": first, "backend": first}
+    assert project.latest_deployment()["state"] == "cancelled"
+    assert project.served_commits() == {"frontend": first, "backend": first}
 
 
-def crash(project: Project, number: int, moment: str) -> int:
-    return forks.run(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
+def crash(project: SampleProject, number: int, moment: str) -> int:
+    return fork_server.run_command(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
 
 
 class _Users:
     """Somebody uses the backend, so that a version that fails with users does."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: SampleProject) -> None:
         code = (
             "import time, urllib.request\n"
             "while True:\n"
-            f"    try: urllib.request.urlopen('http://127.0.0.1:{project.back}/', timeout=5).read()\n"
+            f"    try: urllib.request.urlopen('http://127.0.0.1:{project.backend_port}/', timeout=5).read()\n"
             "    except OSError: pass\n"
             "    time.sleep(0.02)\n"
         )
@@ -124,25 +124,25 @@ class _Users:
         self._process.wait()
 
 
-def _built(project: Project) -> set[str]:
+def _built(project: SampleProject) -> set[str]:
     """Return the services whose build was recorded as done when the process was killed."""
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
         latest = ledger.deployments(limit=1)[0]
         return set(ledger.release(latest.release).parts)
 
 
-def _nothing_twice(project: Project, commit: str, recorded: set[str]) -> None:
-    counts = Counter(project.built(commit))
+def _nothing_twice(project: SampleProject, commit: str, recorded: set[str]) -> None:
+    counts = Counter(project.built_services(commit))
     assert set(counts) == {"frontend", "backend"}
     for name in recorded & set(counts):
         assert counts[name] == 1, f"{name} was built {counts[name]} times"
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
-        assert ledger.verify() is None
-        live = {one.version.id for one in ledger.live("local").values()}
+        assert ledger.verify_audit_trail() is None
+        live = {one.version.id for one in ledger.live_services("local").values()}
     home = project.folder / ".abreast" / "local" / "local"
     running = {record.stem.rpartition("-")[0] for record in (home / "instances").glob("backend-*.json")}
     assert running == {version for version in live if version.startswith("backend")}
     assert {folder.name for folder in (home / "versions").iterdir()} == live
     work = project.folder / ".abreast" / "work"
     assert not work.exists() or not any(os.scandir(work)), "a checkout was left behind"
-    assert get(project.back)
+    assert get_json(project.backend_port)

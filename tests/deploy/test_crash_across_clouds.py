@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import forks
-from clouds import Clouds, clouds
-from project import Project
+import fork_server
+from multi_cloud import MultiCloudProject, multi_cloud_project
+from sample_project import SampleProject
 
 GROUPS = 4
 MOST = 120
@@ -15,36 +15,38 @@ MOST = 120
 
 
 @pytest.fixture
-def world(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+def world(project: SampleProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MultiCloudProject]:
     for service in project.config["services"].values():
         service["health"] = {"path": "/", "hold": "0s", "start": "20s"}
-    with clouds(project, tmp_path_factory.mktemp("running")) as made:
+    with multi_cloud_project(project, tmp_path_factory.mktemp("running")) as made:
         yield made
 
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_it_goes_on(world: Clouds, group: int) -> None:
+def test_killed_at_every_write_it_goes_on(world: MultiCloudProject, group: int) -> None:
     world.deploy()
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
         moment = "before" if number // GROUPS % 2 else "after"
         commit = world.project.commit()
-        done = forks.run(world.project.folder, "deploy", "--yes", variables=world.variables, killed_at=(number, moment))
+        done = fork_server.run_command(
+            world.project.folder, "deploy", "--yes", variables=world.variables, killed_at=(number, moment)
+        )
         if done.returncode == 0:
             assert number > 30
             break
         killed += 1
         if world.project.run("resume", code=None, variables=world.variables).returncode != 0:
             world.deploy()  # nothing had begun before the kill, or all was over
-        assert world.served == world.all_of(commit)
+        assert world.served_commits == world.all_at_commit(commit)
         _nothing_twice(world, commit)
     else:
         pytest.fail("the deployment never ended by itself")
     assert killed
 
 
-def _nothing_twice(world: Clouds, commit: str) -> None:
+def _nothing_twice(world: MultiCloudProject, commit: str) -> None:
     drafts = Counter(deploy.title for deploy in world.netlify.deploys.values())
     assert set(drafts.values()) == {1}
     deploys = Counter(deploy.commit for deploy in world.render.services["srv-api"].deploys)

@@ -9,42 +9,42 @@ from pathlib import Path
 
 import pytest
 
-from project import APP, HEALTHY, Project, free_ports
-from shop import Shop, app
+from database_project import DatabaseProject, app_source
+from sample_project import APP_SOURCE, HEALTHY, SampleProject, free_ports
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
-    return Shop(project, request.param)
+def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProject:
+    return DatabaseProject(project, request.param)
 
 
-def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(shop: Shop) -> None:
+def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(shop: DatabaseProject) -> None:
     told = shop.deploy()
     assert [line.split()[2] for line in told.splitlines() if "backend" in line and line.endswith("done")] == [
         "build", "backup", "rehearse", "migrate", "stage", "check",
     ]  # fmt: skip
-    assert shop.ask("SELECT id, filename FROM migrations") == [(1, "001_orders.sql")]
-    shop.fill()
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL DEFAULT 0;\n")
-    new = shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    assert shop.query("SELECT id, filename FROM migrations") == [(1, "001_orders.sql")]
+    shop.insert_orders()
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL DEFAULT 0;\n")
+    new = shop.project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     assert "002_price.sql is run, after a backup and a rehearsal" in shop.run("plan").stdout
     told = shop.deploy()
     assert "rehearse  note + column orders.price: integer" in told.lower()
-    assert shop.project.served()["backend"] == new
+    assert shop.project.served_commits()["backend"] == new
     newest = shop.backups()[0]
     assert newest["rows"]["orders"] == 100
     assert newest["release"] == "v1"
     assert newest["verified"]
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
     shop.project.commit()
     assert "migrate" not in shop.deploy(), "there is nothing to run"
 
 
-def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: Shop) -> None:
+def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
-    before, rows, served = shop.schema(), shop.fingerprint(), shop.project.served()
-    shop.migration(
+    shop.insert_orders()
+    before, rows, served = shop.schema(), shop.orders_digest(), shop.project.served_commits()
+    shop.write_migration(
         "002_note_needed.sql",
         "CREATE TABLE better (id INTEGER PRIMARY KEY, product TEXT NOT NULL, note TEXT NOT NULL);\n"
         "INSERT INTO better SELECT * FROM orders;\nDROP TABLE orders;\nALTER TABLE better RENAME TO orders;\n",
@@ -52,44 +52,44 @@ def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: Shop) -> None
     shop.project.commit()
     told = shop.deploy(code=1)
     assert "backend      rehearse  FAILED 002_note_needed.sql:" in told
-    assert (shop.schema(), shop.fingerprint(), shop.project.served()) == (before, rows, served)
-    assert shop.leftovers() == []
+    assert (shop.schema(), shop.orders_digest(), shop.project.served_commits()) == (before, rows, served)
+    assert shop.leftover_copies() == []
 
 
-def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: Shop) -> None:
+def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
+    shop.insert_orders()
     shop.project.config["services"]["backend"]["health"]["start"] = "1s"
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN prize INTEGER;\n")
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN prize INTEGER;\n")
     before = shop.schema()
-    shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     told = shop.deploy(code=1)
     assert "rehearse  FAILED on the migrated copy: " in told
     assert shop.schema() == before
 
 
-def test_restore_brings_back_every_row(shop: Shop) -> None:
+def test_restore_brings_back_every_row(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
-    before = shop.fingerprint()
+    shop.insert_orders()
+    before = shop.orders_digest()
     shop.run("db", "backup")
-    shop.ask("DROP TABLE orders")
+    shop.query("DROP TABLE orders")
     told = shop.run("db", "restore", "--yes").stdout
     assert "orders: not there now, 100 rows then" in told
-    assert shop.fingerprint() == before
-    assert shop.leftovers() == []
-    assert shop.project.served()["backend"] == shop.project.status()["services"]["backend"]["commit"]
+    assert shop.orders_digest() == before
+    assert shop.leftover_copies() == []
+    assert shop.project.served_commits()["backend"] == shop.project.status()["services"]["backend"]["commit"]
 
 
-def test_the_drill_recovers_on_a_copy_and_measures(shop: Shop) -> None:
+def test_the_drill_recovers_on_a_copy_and_measures(shop: DatabaseProject) -> None:
     shop.project.config["environments"]["local"]["objectives"] = {"rto": "5m", "rpo": "1h"}
     shop.project.commit()
     shop.deploy()
-    shop.fill()
+    shop.insert_orders()
     shop.run("db", "backup")
     told = shop.run("db", "drill").stdout
     assert "recovery time" in told
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
     shop.project.config["environments"]["local"]["objectives"] = {"rto": "1ms"}
     shop.project.commit()
     assert "the recovery time is" in shop.run("db", "drill", code=1).stdout
@@ -110,23 +110,23 @@ def test_the_drill_recovers_on_a_copy_and_measures(shop: Shop) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_the_files_is_an_error_before_anything_runs(
-    project: Project, files: dict[str, str], told: str
+    project: SampleProject, files: dict[str, str], told: str
 ) -> None:
-    shop = Shop(project)
+    shop = DatabaseProject(project)
     shop.deploy()
-    before = shop.schema(), len(shop.backups()), project.served()
+    before = shop.schema(), len(shop.backups()), project.served_commits()
     for name, text in files.items():
-        shop.migration(name, text)
+        shop.write_migration(name, text)
     project.commit()
     assert told in shop.deploy(code=2)
     assert told in shop.run("plan", code=2).stderr
-    assert (shop.schema(), len(shop.backups()), project.served()) == before
+    assert (shop.schema(), len(shop.backups()), project.served_commits()) == before
 
 
-def test_what_the_running_version_could_not_live_with_is_refused(shop: Shop) -> None:
+def test_what_the_running_version_could_not_live_with_is_refused(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.project.config["environments"]["local"]["breaking"] = "block"
-    shop.migration("002_note.sql", "ALTER TABLE orders DROP COLUMN note;\n-- irreversible: notes are gone\n")
+    shop.write_migration("002_note.sql", "ALTER TABLE orders DROP COLUMN note;\n-- irreversible: notes are gone\n")
     before = shop.schema()
     shop.project.commit()
     assert (
@@ -140,28 +140,28 @@ def test_what_the_running_version_could_not_live_with_is_refused(shop: Shop) -> 
     assert shop.schema() != before
 
 
-def test_a_contract_is_said_in_the_file(project: Project) -> None:
-    shop = Shop(project)
+def test_a_contract_is_said_in_the_file(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
     project.config["environments"]["local"]["breaking"] = "block"
     text = "-- contract: no version reads notes since v1\n-- irreversible: they are gone\nALTER TABLE orders DROP COLUMN note;\n"
-    shop.migration("002_note.sql", text)
+    shop.write_migration("002_note.sql", text)
     project.commit()
     assert "BREAKING" not in shop.deploy()
 
 
-def test_where_breaking_blocks_each_migration_needs_its_way_back(project: Project) -> None:
-    shop = Shop(project)
+def test_where_breaking_blocks_each_migration_needs_its_way_back(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     project.config["environments"]["local"]["breaking"] = "block"
     project.commit()
     assert "migrations/001_orders.sql has no down step: write 001_orders.down.sql" in shop.deploy(code=2)
-    shop.migration("001_orders.down.sql", "DROP TABLE orders;\n")
+    shop.write_migration("001_orders.down.sql", "DROP TABLE orders;\n")
     project.commit()
     shop.deploy()
 
 
-def test_the_database_of_another_environment_is_refused(project: Project, tmp_path: Path) -> None:
-    shop = Shop(project)
+def test_the_database_of_another_environment_is_refused(project: SampleProject, tmp_path: Path) -> None:
+    shop = DatabaseProject(project)
     shop.variables["SHOP_DATABASE_URL"] = f"sqlite:///{tmp_path}/one.db"
     local = project.config["environments"]["local"]
     front, back = free_ports(2)
@@ -175,16 +175,16 @@ def test_the_database_of_another_environment_is_refused(project: Project, tmp_pa
     shop.run("down", "--env", "staging", "--yes")
 
 
-def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: Shop) -> None:
+def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
+    shop.insert_orders()
     shop.run("db", "backup")
     if shop.engine == "sqlite":
-        shop.file.unlink()
+        shop.sqlite_file.unlink()
     else:
         for table in ("orders", "migrations", "migrations_begun", "abreast_owner"):
-            shop.ask(f"DROP TABLE {table}")
-    shop.migration("002_more.sql", "CREATE TABLE more (id integer);")
+            shop.query(f"DROP TABLE {table}")
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);")
     shop.project.commit()
     told = shop.deploy(code=1)
     assert "the database of backend is empty, and was not when it was backed up last" in told
@@ -194,24 +194,24 @@ def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: Shop) -> Non
 # ── the way back ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: Shop) -> None:
+def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
-    first, before = shop.project.served(), shop.schema()
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
-    shop.project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.insert_orders()
+    first, before = shop.project.served_commits(), shop.schema()
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.write_migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    shop.project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     shop.deploy()
     count = len(shop.backups())
     told = shop.run("rollback", "--reason", "no", "--yes").stdout
     assert "002_price.sql is taken back when no user is on it any more" in told
-    assert shop.project.served() == first
+    assert shop.project.served_commits() == first
     assert [one for one in shop.schema() if "migrations" not in one[0]] == [
         one for one in before if "migrations" not in one[0]
     ]
-    assert shop.ask("SELECT filename FROM migrations") == [("001_orders.sql",)]
+    assert shop.query("SELECT filename FROM migrations") == [("001_orders.sql",)]
     assert len(shop.backups()) == count + 1, "after a fresh backup"
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
 
 
 @pytest.mark.parametrize(
@@ -219,56 +219,56 @@ def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: Shop) 
     [(None, "002_price.sql has no down step"),
      ("ALTER TABLE orders DROP COLUMN price;", "the down step of 002_price.sql is not declared safe")],
 )  # fmt: skip
-def test_rollback_says_where_the_schema_stays(project: Project, down: str | None, why: str) -> None:
-    shop = Shop(project)
+def test_rollback_says_where_the_schema_stays(project: SampleProject, down: str | None, why: str) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    first = project.served()
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    first = project.served_commits()
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
     if down:
-        shop.migration("002_price.down.sql", down)
+        shop.write_migration("002_price.down.sql", down)
     project.commit()
     shop.deploy()
     migrated = shop.schema()
     assert f"the schema stays as it is: {why}" in shop.run("rollback", "--reason", "no", "--yes").stdout
-    assert (project.served(), shop.schema()) == (first, migrated)
-    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    assert (project.served_commits(), shop.schema()) == (first, migrated)
+    project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     shop.deploy()
 
 
-def test_rollback_restores_the_data_where_that_is_asked_for(shop: Shop) -> None:
+def test_rollback_restores_the_data_where_that_is_asked_for(shop: DatabaseProject) -> None:
     shop.deploy()
-    shop.fill()
-    first, before = shop.project.served(), shop.fingerprint()
-    shop.migration(
+    shop.insert_orders()
+    first, before = shop.project.served_commits(), shop.orders_digest()
+    shop.write_migration(
         "002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\nUPDATE orders SET product = 'lost';\n"
     )
     shop.project.commit()
     shop.deploy()
-    shop.fill(7)
+    shop.insert_orders(7)
     told = shop.run("rollback", "--restore-data", "--reason", "no", "--yes").stdout
     assert "orders: 107 rows now, 100 rows then" in told
     assert "seconds since would be lost" in told
-    assert shop.project.served() == first
-    assert shop.fingerprint() == before
+    assert shop.project.served_commits() == first
+    assert shop.orders_digest() == before
     newest = shop.backups()[0]
     assert (newest["rows"]["orders"], newest["verified"] != "") == (107, True), "a backup of the present state"
     shop.run("db", "restore", newest["name"].rpartition("/")[2], "--yes")
-    assert shop.ask("SELECT count(*) FROM orders") == [(107,)]
+    assert shop.query("SELECT count(*) FROM orders") == [(107,)]
 
 
-def test_nobody_is_asked_where_nobody_is(project: Project) -> None:
-    shop = Shop(project)
+def test_nobody_is_asked_where_nobody_is(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
     shop.run("db", "backup")
     assert "nobody is here to ask" in shop.run("db", "restore", code=2).stderr
 
 
 @contextmanager
-def falling_sick(project: Project, commit: str, sick: Path) -> Iterator[None]:
+def falling_sick(project: SampleProject, commit: str, sick: Path) -> Iterator[None]:
     """Make a file, at which services fall sick, as soon as users are on a commit."""
 
     def fall() -> None:
-        while project.served()["backend"] != commit:
+        while project.served_commits()["backend"] != commit:
             time.sleep(0.05)
         sick.touch()
 
@@ -278,25 +278,27 @@ def falling_sick(project: Project, commit: str, sick: Path) -> Iterator[None]:
     falling.join()
 
 
-def test_a_failure_after_the_turn_takes_the_migration_back(shop: Shop, tmp_path: Path) -> None:
+def test_a_failure_after_the_turn_takes_the_migration_back(shop: DatabaseProject, tmp_path: Path) -> None:
     shop.deploy()
-    shop.fill()
-    first, rows = shop.project.served(), shop.fingerprint()
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    shop.insert_orders()
+    first, rows = shop.project.served_commits(), shop.orders_digest()
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.write_migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
     shop.project.config["environments"]["local"]["settle"] = "20s"
-    commit = shop.project.commit(app_py=app(f'assert not os.path.exists("{tmp_path}/sick")'))
+    commit = shop.project.commit(app_py=app_source(f'assert not os.path.exists("{tmp_path}/sick")'))
     with falling_sick(shop.project, commit, tmp_path / "sick"):
         shop.deploy(code=1)
-    assert shop.project.served() == first
+    assert shop.project.served_commits() == first
     assert "price" not in str(shop.schema())
-    assert shop.fingerprint() == rows
-    assert shop.leftovers() == []
+    assert shop.orders_digest() == rows
+    assert shop.leftover_copies() == []
 
 
-def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(shop: Shop, tmp_path: Path) -> None:
+def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(
+    shop: DatabaseProject, tmp_path: Path
+) -> None:
     project, sick = shop.project, tmp_path / "sick"
-    mail = APP.replace(HEALTHY, f'    return (503, {{}}) if os.path.exists("{sick}") else (200, {{}})\n')
+    mail = APP_SOURCE.replace(HEALTHY, f'    return (503, {{}}) if os.path.exists("{sick}") else (200, {{}})\n')
     project.config["services"]["mail"] = {
         "run": f"exec {sys.executable} -S mail.py", "health": {"path": "/health", "hold": "0s"},
     }  # fmt: skip
@@ -305,35 +307,35 @@ def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(shop:
     project.commit(mail_py=mail)
     shop.deploy()
     project.config["environments"]["local"]["settle"] = "10s"
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-    shop.migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
-    commit = project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.write_migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    commit = project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     with falling_sick(project, commit, sick):
         shop.deploy(code=1)
-    assert project.served()["backend"] == commit
+    assert project.served_commits()["backend"] == commit
     assert project.status()["services"]["mail"]["commit"] != commit
     assert "price" in str(shop.schema())
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
 
 
 @pytest.mark.parametrize(("down", "stays"), [("-- safe\nALTER TABLE orders DROP COLUMN price;", False), (None, True)])
 def test_a_failure_after_the_migration_takes_it_back_or_says_that_it_stays(
-    shop: Shop, down: str | None, *, stays: bool
+    shop: DatabaseProject, down: str | None, *, stays: bool
 ) -> None:
     shop.deploy()
-    shop.fill()
-    before, first, rows = shop.schema(), shop.project.served(), shop.fingerprint()
-    shop.migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.insert_orders()
+    before, first, rows = shop.schema(), shop.project.served_commits(), shop.orders_digest()
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
     if down:
-        shop.migration("002_price.down.sql", down)
+        shop.write_migration("002_price.down.sql", down)
     shop.project.config["services"]["backend"]["health"]["start"] = "1s"
-    shop.project.commit(app_py=app('assert "rehearsal" in url'))  # healthy on the copy only
+    shop.project.commit(app_py=app_source('assert "rehearsal" in url'))  # healthy on the copy only
     told = shop.deploy(code=1)
-    assert shop.project.served() == first
+    assert shop.project.served_commits() == first
     assert ("price" in str(shop.schema())) == stays
     if stays:
         assert "the schema stays as 002_price.sql left it: 002_price.sql has no down step" in told
     else:
         assert [one for one in shop.schema() if "migr" not in one[0]] == [one for one in before if "migr" not in one[0]]
-        assert shop.fingerprint() == rows
-    assert shop.leftovers() == []
+        assert shop.orders_digest() == rows
+    assert shop.leftover_copies() == []

@@ -8,8 +8,8 @@ from typing import Self
 
 import pytest
 
-from project import Project
-from shop import FIRST, Shop, app
+from database_project import FIRST_MIGRATION, DatabaseProject, app_source
+from sample_project import SampleProject
 
 ROWS = 20_000
 WRITES = 'db.execute("INSERT INTO hits (one) VALUES (1)"); db.commit()'
@@ -45,27 +45,27 @@ class Users:
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_no_request_fails_while_it_migrates(project: Project, engine: str) -> None:
-    shop = Shop(project, engine)
-    shop.migration("001_orders.sql", FIRST + "CREATE TABLE hits (one integer NOT NULL);\n")
-    first = project.commit(app_py=app(WRITES))
+def test_no_request_fails_while_it_migrates(project: SampleProject, engine: str) -> None:
+    shop = DatabaseProject(project, engine)
+    shop.write_migration("001_orders.sql", FIRST_MIGRATION + "CREATE TABLE hits (one integer NOT NULL);\n")
+    first = project.commit(app_py=app_source(WRITES))
     shop.deploy()
     if engine == "sqlite":
-        shop.ask("PRAGMA journal_mode=WAL")
-    shop.fill(ROWS)
-    shop.migration(
+        shop.query("PRAGMA journal_mode=WAL")
+    shop.insert_orders(ROWS)
+    shop.write_migration(
         "002_price.sql",
         "ALTER TABLE orders ADD COLUMN price integer;\nUPDATE orders SET price = id;\n"
         "CREATE INDEX by_price ON orders (price);\nALTER TABLE hits ADD COLUMN two integer NOT NULL DEFAULT 2;\n",
     )
-    second = project.commit(app_py=app(f"{WRITES}; db.execute('SELECT two FROM hits LIMIT 1')"))
-    with Users(project.back) as users:
+    second = project.commit(app_py=app_source(f"{WRITES}; db.execute('SELECT two FROM hits LIMIT 1')"))
+    with Users(project.backend_port) as users:
         while users.done < 20:
             time.sleep(0.01)
         told = shop.deploy(code=None)
         served = users.done
     assert users.bad == [], (users.bad[:3], told)
     assert served > 100
-    assert project.served()["backend"] == second != first
-    assert shop.ask("SELECT count(*) FROM orders WHERE price = id") == [(ROWS,)]
-    assert shop.ask("SELECT count(*) FROM hits")[0][0] > served, "each answer is a row"
+    assert project.served_commits()["backend"] == second != first
+    assert shop.query("SELECT count(*) FROM orders WHERE price = id") == [(ROWS,)]
+    assert shop.query("SELECT count(*) FROM hits")[0][0] > served, "each answer is a row"

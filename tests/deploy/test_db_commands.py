@@ -9,9 +9,9 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from project import Project, eventually
-from shop import Shop, app
-from terminal import CTRL_C, Terminal, told
+from database_project import DatabaseProject, app_source
+from sample_project import SampleProject, eventually
+from terminal import CTRL_C, Terminal, print_screen_on_failure
 
 TEN_MEGABYTES = (
     "INSERT INTO orders (product) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
@@ -19,11 +19,11 @@ TEN_MEGABYTES = (
 )
 
 
-def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(project: Project) -> None:
-    shop = Shop(project)
+def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    shop.fill(3)
-    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\nALTER TABLE orders DROP COLUMN note;\n")
+    shop.insert_orders(3)
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);\nALTER TABLE orders DROP COLUMN note;\n")
     project.commit()
     told = shop.run("db", "status").stdout
     assert "backend: sqlite 3." in told
@@ -38,11 +38,11 @@ def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(p
     assert "FAULT: the newest good backup is" in shop.run("db", "status", code=1).stdout
 
 
-def test_migrate_without_a_deployment(project: Project) -> None:
-    shop = Shop(project)
+def test_migrate_without_a_deployment(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    served = project.served()
-    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    served = project.served_commits()
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);\n")
     project.commit()
     told = shop.run("db", "rehearse").stdout
     assert "+ table more (id)" in told
@@ -50,36 +50,38 @@ def test_migrate_without_a_deployment(project: Project) -> None:
     told = shop.run("db", "migrate", "--yes").stdout
     assert "migrate   done" in told
     assert "more" in str(shop.schema())
-    assert project.served() == served
+    assert project.served_commits() == served
     assert "nothing to do" in shop.run("db", "migrate", "--yes").stdout
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
     kinds = [one["kind"] for one in json.loads(shop.run("history", "--json").stdout)]
     assert kinds == ["migrate", "rehearse", "deploy"]
     assert json.loads(shop.run("status", "--json").stdout)["environments"]["local"]["release"] == "v1"
 
 
-def test_a_rehearsal_that_fails_touches_nothing(project: Project) -> None:
-    shop = Shop(project)
+def test_a_rehearsal_that_fails_touches_nothing(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    shop.fill(3)
-    shop.migration("002_once.sql", "CREATE UNIQUE INDEX once ON orders (note);\nUPDATE orders SET note = 'same';\n")
+    shop.insert_orders(3)
+    shop.write_migration(
+        "002_once.sql", "CREATE UNIQUE INDEX once ON orders (note);\nUPDATE orders SET note = 'same';\n"
+    )
     project.commit()
     before = shop.schema()
     assert "002_once.sql:2: UNIQUE constraint failed" in shop.run("db", "rehearse", code=1).stdout
     assert shop.schema() == before
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
 
 
 @pytest.mark.parametrize("arguments", [("backup",), ("list",), ("status",), ("drill",), ("migrate", "--yes")])
-def test_without_a_database_it_is_said(project: Project, arguments: tuple[str, ...]) -> None:
+def test_without_a_database_it_is_said(project: SampleProject, arguments: tuple[str, ...]) -> None:
     assert "no service has a database" in project.run("db", *arguments, code=2).stderr
-    shop = Shop(project)
+    shop = DatabaseProject(project)
     told = shop.run("db", *arguments, "--service", "frontend", code=2).stderr
     assert "frontend has no database" in told
 
 
-def test_what_must_not_be_restored_is_not(project: Project) -> None:
-    shop = Shop(project)
+def test_what_must_not_be_restored_is_not(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
     assert "there is no backup 'v7' of backend in local" in shop.run("db", "restore", "v7", "--yes", code=2).stderr
     name = shop.backups()[0]["name"]
@@ -90,13 +92,13 @@ def test_what_must_not_be_restored_is_not(project: Project) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut off", "no room"])
-def test_a_restore_that_fails_leaves_what_was(project: Project, harm: str) -> None:
-    shop = Shop(project)
+def test_a_restore_that_fails_leaves_what_was(project: SampleProject, harm: str) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    shop.ask(TEN_MEGABYTES)
+    shop.query(TEN_MEGABYTES)
     shop.run("db", "backup")
-    shop.fill(10)
-    before = shop.fingerprint()
+    shop.insert_orders(10)
+    before = shop.orders_digest()
     name = shop.backups()[0]["name"]
     sealed = project.folder / ".abreast" / "backups" / f"{name}.dump.zst.age"
     if harm == "cut off":
@@ -106,27 +108,27 @@ def test_a_restore_that_fails_leaves_what_was(project: Project, harm: str) -> No
     else:
         told = limited(shop, 3000, "db", "restore", name.rpartition("/")[2], "--yes")
         assert "room on the disk" in told
-    assert shop.fingerprint() == before
-    assert shop.leftovers() == []
+    assert shop.orders_digest() == before
+    assert shop.leftover_copies() == []
 
 
-def test_without_room_for_the_copy_nothing_is_migrated(project: Project) -> None:
-    shop = Shop(project)
+def test_without_room_for_the_copy_nothing_is_migrated(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
-    shop.ask(TEN_MEGABYTES)
+    shop.query(TEN_MEGABYTES)
     before = shop.schema()
-    shop.migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);\n")
     project.commit()
     assert "backup    FAILED" in limited(shop, 3000, "deploy", "--yes")
     assert shop.schema() == before
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
     shop.deploy()
 
 
-def limited(shop: Shop, blocks: int, *arguments: str) -> str:
+def limited(shop: DatabaseProject, blocks: int, *arguments: str) -> str:
     """Run a command that may write no file larger than so many kB, and that fails; returns what it told."""
     done = subprocess.run(
-        ["/bin/bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *shop.project.command(*arguments)],
+        ["/bin/bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *shop.project.command_line(*arguments)],
         cwd=shop.project.folder, env={**os.environ, **shop.variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
@@ -134,8 +136,8 @@ def limited(shop: Shop, blocks: int, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: Project) -> None:
-    shop = Shop(project)
+def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
     shop.variables["API_TOKEN"] = "xq7-sentinel-of-a-backup"
     project.commit()
@@ -153,8 +155,8 @@ def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: 
 
 
 @pytest.mark.timeout(200)
-def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: Path) -> None:
-    shop = Shop(project)
+def test_on_a_schedule_and_an_alert_where_it_fails(project: SampleProject, tmp_path: Path) -> None:
+    shop = DatabaseProject(project)
     project.config["backups"] = {
         "schedule": "* * * * *",
         "drill": "* * * * *",
@@ -167,7 +169,7 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: P
     variables = {**os.environ, **shop.variables}
     running = [
         subprocess.Popen(
-            project.command("db", verb, "--scheduled"), cwd=project.folder, env=variables,
+            project.command_line("db", verb, "--scheduled"), cwd=project.folder, env=variables,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         for verb in ("backup", "drill")
@@ -184,26 +186,26 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: Project, tmp_path: P
 
 
 @pytest.fixture
-def waiting(project: Project, tmp_path: Path) -> Shop:
+def waiting(project: SampleProject, tmp_path: Path) -> DatabaseProject:
     """A shop whose drill waits for a release that is healthy."""
-    shop = Shop(project)
+    shop = DatabaseProject(project)
     project.config["backups"] = {"drill": "* * * * *"}
     project.config["services"]["backend"]["health"]["start"] = "90s"
-    project.commit(app_py=app(f'assert not os.path.exists("{tmp_path}/sick")'))
+    project.commit(app_py=app_source(f'assert not os.path.exists("{tmp_path}/sick")'))
     shop.deploy()
     shop.run("db", "backup")
     (tmp_path / "sick").touch()
     return shop
 
 
-def at_check(project: Project) -> bool:
-    return (project.latest()["kind"], project.latest()["chapter"]) == ("drill", "check")
+def at_check(project: SampleProject) -> bool:
+    return (project.latest_deployment()["kind"], project.latest_deployment()["chapter"]) == ("drill", "check")
 
 
 @pytest.mark.timeout(200)
-def test_a_schedule_ends_when_its_drill_is_ended(project: Project, waiting: Shop) -> None:
+def test_a_schedule_ends_when_its_drill_is_ended(project: SampleProject, waiting: DatabaseProject) -> None:
     running = subprocess.Popen(
-        project.command("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **waiting.variables},
+        project.command_line("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **waiting.variables},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -212,14 +214,16 @@ def test_a_schedule_ends_when_its_drill_is_ended(project: Project, waiting: Shop
         assert running.wait(60) == 1
     finally:
         running.kill()
-    assert project.latest()["state"] == "cancelled"
+    assert project.latest_deployment()["state"] == "cancelled"
 
 
 @pytest.mark.timeout(200)
-def test_a_schedule_ends_when_its_drill_is_turned_back_at_the_terminal(project: Project, waiting: Shop) -> None:
+def test_a_schedule_ends_when_its_drill_is_turned_back_at_the_terminal(
+    project: SampleProject, waiting: DatabaseProject
+) -> None:
     at = Terminal(project, "db", "drill", "--scheduled", variables=waiting.variables)
     try:
-        with told(at):
+        with print_screen_on_failure(at):
             eventually(lambda: at_check(project), 120)
             at.type(CTRL_C)
             eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
@@ -227,14 +231,14 @@ def test_a_schedule_ends_when_its_drill_is_turned_back_at_the_terminal(project: 
             assert at.process.wait(60) == 1
     finally:
         at.close()
-    assert project.latest()["state"] == "cancelled"
+    assert project.latest_deployment()["state"] == "cancelled"
 
 
-def test_the_password_of_a_database_appears_nowhere(project: Project) -> None:
-    shop = Shop(project, "postgresql")
+def test_the_password_of_a_database_appears_nowhere(project: SampleProject) -> None:
+    shop = DatabaseProject(project, "postgresql")
     said = [shop.deploy()]
-    shop.fill(3)
-    shop.migration("002_bad.sql", "ALTER TABLE orders ADD COLUMN price integer;\nSELECT 1 / 0;\n")
+    shop.insert_orders(3)
+    shop.write_migration("002_bad.sql", "ALTER TABLE orders ADD COLUMN price integer;\nSELECT 1 / 0;\n")
     project.commit()
     said.append(shop.deploy(code=1))
     for arguments in (
@@ -257,11 +261,11 @@ def test_the_password_of_a_database_appears_nowhere(project: Project) -> None:
         assert found.stdout == ""
 
 
-def test_the_doctor_looks_at_databases(project: Project) -> None:
-    shop = Shop(project)
+def test_the_doctor_looks_at_databases(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     shop.deploy()
     told = shop.run("doctor").stdout
     assert "backend (database)  sqlite 3." in told
     assert "its newest verified backup is 0.0 hours old" in told
-    shop.file.write_bytes(b"no database " * 1000)
+    shop.sqlite_file.write_bytes(b"no database " * 1000)
     assert "file is not a database" in shop.run("doctor", code=1).stdout

@@ -14,18 +14,27 @@ from itertools import groupby
 
 import pytest
 
-from project import HEALTHY, NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, finished, free_ports, get
+from sample_project import (
+    HEALTHY,
+    NEVER_HEALTHY,
+    UNHEALTHY_AFTER_REQUESTS,
+    SampleProject,
+    eventually,
+    free_ports,
+    get_json,
+    wait_for_exit,
+)
 
 
-def test_a_release_goes_out_and_the_same_again_does_nothing(project: Project) -> None:
+def test_a_release_goes_out_and_the_same_again_does_nothing(project: SampleProject) -> None:
     commit = project.commit()
     project.deploy("--env", "local")
-    assert project.served() == {"frontend": commit, "backend": commit}
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
     status = project.status()
     assert status["release"] == "v1"
     assert status["deployment"]["state"] == "succeeded"
     assert status["lock"] is None
-    for name, port in (("frontend", project.front), ("backend", project.back)):
+    for name, port in (("frontend", project.frontend_port), ("backend", project.backend_port)):
         service = status["services"][name]
         assert service["commit"] == commit
         assert service["health"] == "healthy"
@@ -37,23 +46,23 @@ def test_a_release_goes_out_and_the_same_again_does_nothing(project: Project) ->
     assert project.status()["deployment"]["id"] == status["deployment"]["id"]
 
 
-def test_an_unhealthy_candidate_never_gets_users_and_both_services_stay(project: Project) -> None:
+def test_an_unhealthy_candidate_never_gets_users_and_both_services_stay(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()
     project.config["services"]["backend"]["health"]["start"] = "2s"
-    project.commit("Break it", app_py=project.app(NEVER_HEALTHY))
+    project.commit("Break it", app_py=project.app_source(NEVER_HEALTHY))
     failed = project.deploy(code=1)
     assert "status 503" in failed.stdout
-    assert project.served() == {"frontend": good, "backend": good}
-    assert project.latest()["state"] == "turned-back"
+    assert project.served_commits() == {"frontend": good, "backend": good}
+    assert project.latest_deployment()["state"] == "turned-back"
     assert len(_instances(project)) == 2  # the router and the old backend: the candidate is gone
 
 
-def test_a_version_that_fails_with_users_turns_all_services_back(project: Project) -> None:
+def test_a_version_that_fails_with_users_turns_all_services_back(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "20s"
-    project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+    project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
     over = threading.Event()
     users = threading.Thread(target=_use, args=(project, over))
     users.start()
@@ -61,42 +70,42 @@ def test_a_version_that_fails_with_users_turns_all_services_back(project: Projec
     over.set()
     users.join()
     assert "status 503" in failed.stdout
-    assert project.served() == {"frontend": good, "backend": good}
-    told = project.latest()
+    assert project.served_commits() == {"frontend": good, "backend": good}
+    told = project.latest_deployment()
     assert told["state"] == "turned-back"
     assert any(event["chapter"] == "turn-back" for event in told["events"])
 
 
-def test_alone_turns_only_the_failing_service_back(project: Project) -> None:
+def test_alone_turns_only_the_failing_service_back(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()
     project.config["on_failure"] = "alone"
     project.config["environments"]["local"]["settle"] = "4s"
-    bad = project.commit("Leak", app_py=project.app(SICK_AFTER_USERS))
+    bad = project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
     over = threading.Event()
     users = threading.Thread(target=_use, args=(project, over))
     users.start()
     project.deploy(code=1)
     over.set()
     users.join()
-    assert project.served() == {"frontend": bad, "backend": good}
+    assert project.served_commits() == {"frontend": bad, "backend": good}
     assert {name: one["health"] for name, one in project.status()["services"].items()} == {
         "frontend": "healthy",
         "backend": "healthy",
     }
 
 
-def test_the_first_release_that_fails_leaves_nothing(project: Project) -> None:
+def test_the_first_release_that_fails_leaves_nothing(project: SampleProject) -> None:
     project.config["services"]["backend"]["health"]["start"] = "1s"
-    project.commit(app_py=project.app(NEVER_HEALTHY))
+    project.commit(app_py=project.app_source(NEVER_HEALTHY))
     project.deploy(code=1)
     assert project.status()["services"] == {}
     with pytest.raises(urllib.error.URLError):
-        get(project.front)
+        get_json(project.frontend_port)
     assert len(_instances(project)) == 1
 
 
-def test_a_failing_build_shows_its_last_lines_and_the_others_are_told(project: Project) -> None:
+def test_a_failing_build_shows_its_last_lines_and_the_others_are_told(project: SampleProject) -> None:
     project.config["services"]["frontend"]["build"]["run"] = "echo the disk is made of cheese; exit 7"
     project.config["services"]["backend"]["build"] = "sleep 60"
     project.commit()
@@ -106,7 +115,7 @@ def test_a_failing_build_shows_its_last_lines_and_the_others_are_told(project: P
     assert "stopped, since frontend failed" in failed.stdout
 
 
-def test_a_hanging_build_is_ended(project: Project) -> None:
+def test_a_hanging_build_is_ended(project: SampleProject) -> None:
     project.config["services"]["frontend"]["build"] |= {"run": "echo begun; sleep 600", "timeout": "1s"}
     project.commit()
     failed = project.deploy(code=1)
@@ -114,7 +123,7 @@ def test_a_hanging_build_is_ended(project: Project) -> None:
     assert "│ begun" in failed.stdout
 
 
-def test_a_command_that_is_not_there_is_a_clear_error(project: Project) -> None:
+def test_a_command_that_is_not_there_is_a_clear_error(project: SampleProject) -> None:
     project.config["services"]["backend"]["run"] = "exec no-such-program --port $PORT"
     project.commit()
     failed = project.deploy(code=1)
@@ -122,7 +131,7 @@ def test_a_command_that_is_not_there_is_a_clear_error(project: Project) -> None:
     assert "no-such-program" in failed.stdout
 
 
-def test_a_program_that_listens_elsewhere_is_not_taken_for_healthy(project: Project) -> None:
+def test_a_program_that_listens_elsewhere_is_not_taken_for_healthy(project: SampleProject) -> None:
     project.config["services"]["backend"]["health"]["start"] = "1s"
     project.config["services"]["backend"]["run"] = "exec sleep 1000"
     project.commit()
@@ -130,22 +139,22 @@ def test_a_program_that_listens_elsewhere_is_not_taken_for_healthy(project: Proj
     assert "$PORT" in failed.stdout
 
 
-def test_a_port_that_is_taken_is_told_with_its_owner(project: Project) -> None:
-    with socket.create_server(("127.0.0.1", project.back)):
+def test_a_port_that_is_taken_is_told_with_its_owner(project: SampleProject) -> None:
+    with socket.create_server(("127.0.0.1", project.backend_port)):
         failed = project.deploy(code=1)
-    assert f"port {project.back}" in failed.stdout
+    assert f"port {project.backend_port}" in failed.stdout
     assert "is taken by" in failed.stdout
     project.deploy()
 
 
-def test_a_version_of_another_commit_is_not_healthy(project: Project) -> None:
-    stale = project.app('    return 200, {"commit": "0123456789abcdef0123456789abcdef01234567"}\n')
+def test_a_version_of_another_commit_is_not_healthy(project: SampleProject) -> None:
+    stale = project.app_source('    return 200, {"commit": "0123456789abcdef0123456789abcdef01234567"}\n')
     project.commit(app_py=stale)
     failed = project.deploy(code=1)
     assert "answers for commit 0123456" in failed.stdout
 
 
-def test_a_service_that_is_not_in_the_file_any_more_goes(project: Project) -> None:
+def test_a_service_that_is_not_in_the_file_any_more_goes(project: SampleProject) -> None:
     project.deploy()
     backend = project.config["services"].pop("backend")
     placed = project.config["environments"]["local"].pop("backend")
@@ -155,25 +164,25 @@ def test_a_service_that_is_not_in_the_file_any_more_goes(project: Project) -> No
     assert set(project.status()["services"]) == {"frontend"}
     assert [name for name in _instances(project) if name.startswith("backend")] == []
     with pytest.raises(urllib.error.URLError):
-        get(project.back)
+        get_json(project.backend_port)
     project.run("rollback", "--yes", "--reason", "the telephone is out of order")
-    assert get(project.back)["release"] == "v1"
+    assert get_json(project.backend_port)["release"] == "v1"
     project.config["services"]["backend"], project.config["environments"]["local"]["backend"] = backend, placed
     project.commit()
     project.deploy()
     assert set(project.status()["services"]) == {"frontend", "backend"}
 
 
-def test_needs_orders_the_candidates(project: Project) -> None:
+def test_needs_orders_the_candidates(project: SampleProject) -> None:
     project.config["services"]["frontend"]["needs"] = ["backend"]
     project.commit()
     assert "backend → frontend" in project.run("plan").stdout
     project.deploy()
-    told = [(event["service"], event["chapter"], event["what"]) for event in project.latest()["events"]]
+    told = [(event["service"], event["chapter"], event["kind"]) for event in project.latest_deployment()["events"]]
     assert told.index(("backend", "check", "finished")) < told.index(("frontend", "stage", "started"))
 
 
-def test_the_steps_of_a_deployment_have_a_fixed_order(project: Project) -> None:
+def test_the_steps_of_a_deployment_have_a_fixed_order(project: SampleProject) -> None:
     """A step is known by its position, so that one that is resumed must take them in the order of before."""
     for number in range(6):
         project.config["services"][f"more-{number}"] = dict(project.config["services"]["frontend"])
@@ -181,7 +190,7 @@ def test_the_steps_of_a_deployment_have_a_fixed_order(project: Project) -> None:
     project.deploy()
     with closing(sqlite3.connect(project.folder / ".abreast" / "engine" / "local.db")) as database:
         query = "SELECT function_name FROM operation_outputs WHERE workflow_uuid = ? ORDER BY function_id"
-        steps = [name for (name,) in database.execute(query, [project.latest()["id"]])]
+        steps = [name for (name,) in database.execute(query, [project.latest_deployment()["id"]])]
     assert [name for name, _ in groupby(step.split("/")[0] for step in steps)] == [
         "rollout",
         "DBOS.getResult",
@@ -192,12 +201,12 @@ def test_the_steps_of_a_deployment_have_a_fixed_order(project: Project) -> None:
     assert Counter(steps)["rollout"] == Counter(steps)["DBOS.getResult"] == 8
 
 
-def test_only_what_changed_is_deployed_and_the_plan_says_why(project: Project) -> None:
+def test_only_what_changed_is_deployed_and_the_plan_says_why(project: SampleProject) -> None:
     project.config["services"]["frontend"]["watch"] = ["page/**"]
     project.config["services"]["backend"]["watch"] = ["app.py"]
     first = project.commit()
     project.deploy()
-    second = project.commit(app_py=project.app(HEALTHY) + "\n# changed\n")
+    second = project.commit(app_py=project.app_source(HEALTHY) + "\n# changed\n")
     plan = json.loads(project.run("plan", "--json").stdout)
     assert plan["services"]["frontend"]["action"] == "keep"
     assert plan["services"]["backend"] == {
@@ -205,75 +214,75 @@ def test_only_what_changed_is_deployed_and_the_plan_says_why(project: Project) -
         "changed": [{"file": "app.py", "pattern": "app.py"}],
     }  # fmt: skip
     project.deploy()
-    assert project.served() == {"frontend": first, "backend": second}
+    assert project.served_commits() == {"frontend": first, "backend": second}
 
 
-def test_what_is_deployed_is_what_was_committed(project: Project) -> None:
+def test_what_is_deployed_is_what_was_committed(project: SampleProject) -> None:
     commit = project.commit()
     (project.folder / "app.py").write_text("this is no program")
     refused = project.deploy(code=2)
     assert "not committed: app.py" in refused.stderr
     allowed = project.deploy("--allow-dirty")
     assert "not committed, so not deployed: app.py" in allowed.stdout
-    assert project.served()["backend"] == commit
+    assert project.served_commits()["backend"] == commit
 
 
-def test_rollback_brings_the_release_before_back(project: Project) -> None:
+def test_rollback_brings_the_release_before_back(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     second = project.commit()
     project.deploy()
     project.run("rollback", "--yes", "--reason", "test")
-    assert project.served() == {"frontend": first, "backend": first}
-    assert sorted(project.built(first)) == ["backend", "frontend"]  # not built again
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert sorted(project.built_services(first)) == ["backend", "frontend"]  # not built again
     project.run("rollback", "--yes", "--reason", "test", "--to", "v2", "--service", "backend")
-    assert project.served() == {"frontend": first, "backend": second}
+    assert project.served_commits() == {"frontend": first, "backend": second}
 
 
-def test_rollback_during_the_watch_turns_back(project: Project) -> None:
+def test_rollback_during_the_watch_turns_back(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
     deploying = project.start("deploy", "--yes")
-    eventually(lambda: project.latest()["chapter"] == "watch")
+    eventually(lambda: project.latest_deployment()["chapter"] == "watch")
     project.run("rollback", "--yes", "--reason", "users complain")
     output, _ = deploying.communicate(timeout=60)
     assert deploying.returncode == 1
     assert "users complain" in output
-    assert project.latest()["state"] == "cancelled"
-    assert project.served() == {"frontend": first, "backend": first}
+    assert project.latest_deployment()["state"] == "cancelled"
+    assert project.served_commits() == {"frontend": first, "backend": first}
 
 
-def test_cancel_during_a_build_touches_nothing(project: Project) -> None:
+def test_cancel_during_a_build_touches_nothing(project: SampleProject) -> None:
     project.config["services"]["frontend"]["build"]["run"] = "sleep 60"
     project.commit()
     deploying = project.start("deploy", "--yes")
-    eventually(lambda: any(event["chapter"] == "build" for event in project.latest()["events"]))
+    eventually(lambda: any(event["chapter"] == "build" for event in project.latest_deployment()["events"]))
     project.run("cancel", "--reason", "changed my mind")
-    assert finished(deploying) == 1
-    assert project.latest()["state"] == "cancelled"
+    assert wait_for_exit(deploying) == 1
+    assert project.latest_deployment()["state"] == "cancelled"
 
 
-def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: Project) -> None:
+def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
     deploying = project.start("deploy", "--yes")
-    eventually(lambda: project.latest()["chapter"] == "watch", 90)
+    eventually(lambda: project.latest_deployment()["chapter"] == "watch", 90)
     deploying.send_signal(signal.SIGINT)
     output, _ = deploying.communicate(timeout=60)
     assert deploying.returncode == 1, output
-    assert project.served() == {"frontend": first, "backend": first}
+    assert project.served_commits() == {"frontend": first, "backend": first}
 
 
-def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: Project) -> None:
+def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: SampleProject) -> None:
     go = project.folder.parent / "go"
     project.config["services"]["backend"]["build"] = f"until [ -e {go} ]; do sleep 0.05; done"
     project.commit()
     running = project.start("deploy", "--yes")
-    eventually(lambda: project.latest()["state"] == "running")
+    eventually(lambda: project.latest_deployment()["state"] == "running")
     second = project.commit()
     older = project.start("deploy", "--yes")
     assert older.stdout
@@ -284,12 +293,12 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: Project)
     assert older.returncode == 3
     assert "took this one's place" in output
     go.touch()
-    assert finished(running) == 0
-    assert finished(newer) == 0
-    assert project.served() == {"frontend": second, "backend": second}
+    assert wait_for_exit(running) == 0
+    assert wait_for_exit(newer) == 0
+    assert project.served_commits() == {"frontend": second, "backend": second}
 
 
-def test_an_operators_lock_keeps_deployments_out(project: Project) -> None:
+def test_an_operators_lock_keeps_deployments_out(project: SampleProject) -> None:
     project.run("lock", "--reason", "moving house")
     refused = project.deploy(code=3)
     assert "moving house" in refused.stderr
@@ -298,7 +307,7 @@ def test_an_operators_lock_keeps_deployments_out(project: Project) -> None:
     project.deploy()
 
 
-def test_a_service_that_crashes_later_is_started_again(project: Project) -> None:
+def test_a_service_that_crashes_later_is_started_again(project: SampleProject) -> None:
     project.deploy()
     before = _instances(project)
     backend = next(name for name in before if name.startswith("backend"))
@@ -307,24 +316,24 @@ def test_a_service_that_crashes_later_is_started_again(project: Project) -> None
     eventually(lambda: project.status()["services"]["backend"]["health"] == "healthy")
 
 
-def test_two_environments_side_by_side(project: Project) -> None:
+def test_two_environments_side_by_side(project: SampleProject) -> None:
     front, back = free_ports(2)
     project.config["environments"]["development"] = {
         "settle": "300ms", "frontend": {"local": {"port": front}}, "backend": {"local": {"port": back}}
     }  # fmt: skip
     commit = project.commit()
     running = [project.start("deploy", "--yes", "--env", name) for name in ("local", "development")]
-    assert [finished(each) for each in running] == [0, 0]
-    assert get(back)["commit"] == get(project.back)["commit"] == commit
+    assert [wait_for_exit(each) for each in running] == [0, 0]
+    assert get_json(back)["commit"] == get_json(project.backend_port)["commit"] == commit
     project.run("down", "--env", "development", "--yes")
 
 
-def _use(project: Project, over: threading.Event) -> None:
+def _use(project: SampleProject, over: threading.Event) -> None:
     while not over.is_set():
-        get(project.back)
+        get_json(project.backend_port)
         over.wait(0.05)
 
 
-def _instances(project: Project) -> dict[str, int]:
+def _instances(project: SampleProject) -> dict[str, int]:
     records = (project.folder / ".abreast" / "local" / "local" / "instances").glob("*.json")
     return {record.stem: json.loads(record.read_text())["identity"]["pid"] for record in records}

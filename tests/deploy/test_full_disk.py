@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-from project import Project
+from sample_project import SampleProject
 
 
-def test_a_deployment_that_cannot_be_recorded_stands_and_is_resumed(project: Project) -> None:
+def test_a_deployment_that_cannot_be_recorded_stands_and_is_resumed(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     commit = project.commit()
@@ -23,6 +23,6 @@ def test_a_deployment_that_cannot_be_recorded_stands_and_is_resumed(project: Pro
     assert "Traceback" not in done.stderr + done.stdout
     assert done.returncode == 4, done.stdout + done.stderr
     assert "abreast resume" in done.stderr
-    assert project.served()["backend"] in {first, commit}
+    assert project.served_commits()["backend"] in {first, commit}
     project.run("resume")
-    assert project.served() == {"frontend": commit, "backend": commit}
+    assert project.served_commits() == {"frontend": commit, "backend": commit}

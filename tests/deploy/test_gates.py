@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from project import Project, finished
+from sample_project import SampleProject, wait_for_exit
 
 FAILING = """<testsuites><testsuite name="api" tests="2" failures="1"><testcase classname="api.test_orders" name="test_total">
 <failure message="assert 3 == 4">Traceback</failure></testcase><testcase classname="api" name="ok"/></testsuite></testsuites>"""
@@ -23,14 +23,14 @@ def writes(name: str, text: str) -> str:
     return f"printf '{text}' > {name}"
 
 
-def judged(project: Project) -> dict[tuple[str, str | None], tuple[str, str]]:
+def judged(project: SampleProject) -> dict[tuple[str, str | None], tuple[str, str]]:
     """What each gate of the latest deployment said, by its name and service."""
-    events: list[dict[str, Any]] = project.latest()["events"]
-    told = [event for event in events if event["what"] == "judged"]
+    events: list[dict[str, Any]] = project.latest_deployment()["events"]
+    told = [event for event in events if event["kind"] == "judged"]
     return {(one["data"]["gate"], one["service"]): (one["data"]["verdict"], one["data"]["why"]) for one in told}
 
 
-def test_gates_pass_beside_the_build(project: Project) -> None:
+def test_gates_pass_beside_the_build(project: SampleProject) -> None:
     services = project.config["services"]
     services["backend"]["test"] = (
         f"{writes('junit.xml', '<testsuite><testcase/></testsuite>')}; {writes('lcov.info', lcov(700))}"
@@ -50,7 +50,7 @@ def test_gates_pass_beside_the_build(project: Project) -> None:
         ("coverage", "frontend"): ("passed", "100.0 % of lines (1000 of 1000; needed: 70 %)"),
         ("lint", None): ("passed", ""),
     }  # fmt: skip
-    assert project.served() == {"frontend": commit, "backend": commit}
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
     assert not list((project.folder / ".abreast" / "work").iterdir())
 
 
@@ -67,9 +67,9 @@ def test_gates_pass_beside_the_build(project: Project) -> None:
         ("sleep 60", "no end after 1 s"),
     ],
 )  # fmt: skip
-def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: Project, test: str, told: str) -> None:
+def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: SampleProject, test: str, told: str) -> None:
     project.deploy()
-    before = project.served()
+    before = project.served_commits()
     project.config["services"]["backend"]["test"] = {"run": test, "timeout": "1s" if "sleep" in test else "1m"}
     project.config["gates"] = {"coverage": "70%"}
     if "stale" in test:
@@ -78,8 +78,8 @@ def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: Project, t
     project.commit()
     done = project.deploy(code=3)
     assert told in done.stdout
-    assert project.served() == before
-    latest = project.latest()
+    assert project.served_commits() == before
+    latest = project.latest_deployment()
     assert (latest["state"], latest["chapter"]) == ("turned-back", "gates")
     assert not [event for event in latest["events"] if event["chapter"] == "stage"]
     if "failure" in test:
@@ -88,8 +88,8 @@ def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: Project, t
     assert "mend it, commit" in done.stdout
 
 
-def test_only_the_changed_lines_can_be_asked_for(project: Project) -> None:
-    app = project.app("    return 200, {}\n")
+def test_only_the_changed_lines_can_be_asked_for(project: SampleProject) -> None:
+    app = project.app_source("    return 200, {}\n")
     project.commit(app_py=app)
     report = f"import json; n = {len(app.splitlines()) + 1}; print('SF:' + __import__('os').getcwd() + '/app.py');"
     report += "[print(f'DA:{i},{int(i < n - HIT)}') for i in range(1, n + 1)]; print('end_of_record')"
@@ -112,7 +112,7 @@ def test_only_the_changed_lines_can_be_asked_for(project: Project) -> None:
     assert "100.0 % of changed lines (1 of 1" in judged(project)["coverage", "backend"][1]
 
 
-def test_a_gate_is_skipped_only_where_it_may_be_and_with_a_reason(project: Project) -> None:
+def test_a_gate_is_skipped_only_where_it_may_be_and_with_a_reason(project: SampleProject) -> None:
     project.config["services"]["backend"]["test"] = writes("lcov.info", lcov(699))
     project.config["gates"] = {"coverage": "70%", "lint": "false"}
     project.commit()
@@ -128,10 +128,10 @@ def test_a_gate_is_skipped_only_where_it_may_be_and_with_a_reason(project: Proje
     assert judged(project)["coverage", "backend"][0] == judged(project)["lint", None][0] == "skipped"
     assert "hotfix for 4711" in judged(project)["coverage", "backend"][1]
     assert "hotfix for 4711" in project.run("show").stdout
-    assert project.served()["backend"] == commit
+    assert project.served_commits()["backend"] == commit
 
 
-def test_coverage_is_unknown_where_the_tests_were_skipped(project: Project) -> None:
+def test_coverage_is_unknown_where_the_tests_were_skipped(project: SampleProject) -> None:
     project.config["services"]["backend"]["test"] = "true"
     project.config["gates"] = {"coverage": True}
     project.config["environments"]["local"]["may_skip"] = ["test"]
@@ -140,7 +140,7 @@ def test_coverage_is_unknown_where_the_tests_were_skipped(project: Project) -> N
     assert "coverage: unknown: test was skipped" in told
 
 
-def test_a_failed_gate_stops_the_build(project: Project) -> None:
+def test_a_failed_gate_stops_the_build(project: SampleProject) -> None:
     started = project.folder.parent / "started"
     project.config["services"]["backend"]["build"] = f"touch {started}; sleep 60"
     project.config["gates"] = {"lint": f"while [ ! -e {started} ]; do sleep 0.05; done; echo bad line 7; exit 1"}
@@ -151,7 +151,7 @@ def test_a_failed_gate_stops_the_build(project: Project) -> None:
 
 
 @pytest.mark.parametrize("gate", ["lint", "secrets"])
-def test_a_build_that_fails_ends_the_gates_too(project: Project, gate: str) -> None:
+def test_a_build_that_fails_ends_the_gates_too(project: SampleProject, gate: str) -> None:
     project.config["gates"] = {"secrets": "block"} if gate == "secrets" else {"lint": "sleep 80"}
     project.config["environments"]["local"]["gates"] = "full"  # what is built is looked at too
     project.config["services"]["backend"]["build"] = "exit 3"
@@ -159,7 +159,7 @@ def test_a_build_that_fails_ends_the_gates_too(project: Project, gate: str) -> N
     assert "`exit 3`: exit code 3" in project.deploy(code=1).stdout
 
 
-def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: Project) -> None:
+def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: SampleProject) -> None:
     count = project.folder.parent / "count"
     project.config["gates"] = {"lint": f"echo x >> {count}"}
     first = project.commit()
@@ -167,12 +167,12 @@ def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate
     project.commit()
     project.deploy()
     project.run("rollback", "--yes", "--reason", "no")
-    assert project.served()["backend"] == first
+    assert project.served_commits()["backend"] == first
     project.deploy("--release", "v2")
     assert count.read_text() == "x\nx\n"
 
 
-def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: Project) -> None:
+def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: SampleProject) -> None:
     count, second = project.folder.parent / "count", project.folder.parent / "second"
     project.config["gates"] = {
         "lint": f"echo x >> {count}",
@@ -181,11 +181,11 @@ def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: Project) ->
     }
     commit = project.commit()
     killed = project.start("deploy", "--yes")
-    finished(killed)
+    wait_for_exit(killed)
     assert second.exists()
     project.run("resume")
     assert count.read_text() == "x\n"
-    assert project.served()["backend"] == commit
+    assert project.served_commits()["backend"] == commit
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: Project) ->
         ({"environments": {"local": {"may_skip": ["lint"]}}}, "there is no gate 'lint'; there are: none is asked for"),
     ],
 )  # fmt: skip
-def test_faults_have_their_place(project: Project, change: dict[str, Any], told: str) -> None:
+def test_faults_have_their_place(project: SampleProject, change: dict[str, Any], told: str) -> None:
     project.config |= change
     project.commit()
     error = project.run("plan", code=2).stderr

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from abreast.core import image, scans
+from abreast.core import container_image
 from abreast.core.gates import Finding, Severity
-from clouds import Clouds, clouds
-from docker import Registry, docker
-from project import NEVER_HEALTHY, Project
+from abreast.core.reports import scan_results
+from docker_engine import Registry, docker_engine
+from multi_cloud import MultiCloudProject, multi_cloud_project
+from sample_project import NEVER_HEALTHY, SampleProject
 
 DOCKERFILE = (
     'FROM scratch\nCOPY busybox /busybox\nCOPY app.py /app.py\nRUN ["/busybox", "true"]\nENTRYPOINT ["/busybox"]\n'
@@ -34,21 +35,21 @@ class Known(dict[str, str]):
     def get(self, image: str, default: str | None = None) -> str | None:  # type: ignore[override]
         place, _, rest = image.partition("/")
         name, _, digest = rest.partition("@")
-        if place != self.registry.place or not digest.startswith("sha256:"):
+        if place != self.registry.address or not digest.startswith("sha256:"):
             return default
         return self.registry.labels(name, digest)["org.opencontainers.image.revision"]
 
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
-    with docker() as registry:
+    with docker_engine() as registry:
         yield registry
 
 
 @pytest.fixture
-def world(project: Project, registry: Registry) -> Iterator[Clouds]:
-    with clouds(project, project.folder.parent) as world:
-        name = f"{registry.place}/shop/{project.folder.parent.name.lower().replace('_', '-').strip('-')}"
+def world(project: SampleProject, registry: Registry) -> Iterator[MultiCloudProject]:
+    with multi_cloud_project(project, project.folder.parent) as world:
+        name = f"{registry.address}/shop/{project.folder.parent.name.lower().replace('_', '-').strip('-')}"
         project.config["services"]["backend"]["build"] = {"image": name, "dockerfile": "api.Dockerfile"}
         project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
         shutil.copy(str(shutil.which("busybox")), project.folder / "busybox")
@@ -57,16 +58,18 @@ def world(project: Project, registry: Registry) -> Iterator[Clouds]:
         yield world
 
 
-def kept(project: Project) -> image.Image:
+def kept(project: SampleProject) -> container_image.ContainerImage:
     """The image of the backend that is live."""
     live = project.status()["services"]["backend"]["artifact"].removeprefix("sha256:")
-    return image.read((project.folder / ".abreast" / "artifacts" / live / image.FILE).read_bytes())
+    return container_image.parse_record(
+        (project.folder / ".abreast" / "artifacts" / live / container_image.RECORD_FILE).read_bytes()
+    )
 
 
-def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: Clouds, registry: Registry) -> None:
+def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: MultiCloudProject, registry: Registry) -> None:
     first = world.project.commit()
     world.deploy()
-    assert world.served["backend"] == first
+    assert world.served_commits["backend"] == first
     found = kept(world.project)
     name = found.pinned.partition("@")[0]
     assert set(found.tags) == {f"{name}:v1", f"{name}:{first}"}
@@ -77,10 +80,10 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: Clouds, regi
     world.deploy()
     assert kept(world.project).pinned != found.pinned
     world.project.run("rollback", "--yes", "--reason", "no", variables=world.variables)
-    assert (kept(world.project), world.served["backend"]) == (found, first)
+    assert (kept(world.project), world.served_commits["backend"]) == (found, first)
 
 
-def test_a_command_migrates_with_the_image_that_was_built(world: Clouds, tmp_path: Path) -> None:
+def test_a_command_migrates_with_the_image_that_was_built(world: MultiCloudProject, tmp_path: Path) -> None:
     make = "import os, sqlite3; sqlite3.connect(os.environ['DATABASE_URL'][10:]).execute('CREATE TABLE orders (id)')"
     world.project.config["services"]["backend"]["database"] = {
         "url": f"sqlite:///{tmp_path}/shop.db",
@@ -92,16 +95,16 @@ def test_a_command_migrates_with_the_image_that_was_built(world: Clouds, tmp_pat
         assert db.execute("SELECT count(*) FROM orders").fetchall() == [(0,)]
 
 
-def test_what_cannot_be_built_stops_it(world: Clouds) -> None:
+def test_what_cannot_be_built_stops_it(world: MultiCloudProject) -> None:
     first = world.project.commit()
     world.deploy()
     world.project.commit(api_Dockerfile=DOCKERFILE.replace('"true"', '"false"'))
     _, told = world.deploy(code=1)
     assert "`docker build --file api.Dockerfile" in told
-    assert world.served == world.all_of(first)
+    assert world.served_commits == world.all_at_commit(first)
 
 
-def test_an_image_that_is_too_large_is_refused(world: Clouds) -> None:
+def test_an_image_that_is_too_large_is_refused(world: MultiCloudProject) -> None:
     world.project.config["gates"] = {"images": {"size": "1MB", "unknown": "allow"}}
     world.project.config["environments"]["local"]["gates"] = "full"
     world.project.commit()
@@ -114,10 +117,10 @@ def test_an_image_that_is_too_large_is_refused(world: Clouds) -> None:
     assert "images unknown: trivy is not installed: https://trivy.dev, or grype" in told
 
 
-def test_without_an_image_there_is_none_to_deploy(project: Project) -> None:
-    with clouds(project, project.folder.parent) as world:
+def test_without_an_image_there_is_none_to_deploy(project: SampleProject) -> None:
+    with multi_cloud_project(project, project.folder.parent) as world:
         project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
-        project.commit(app_py=project.app(NEVER_HEALTHY))
+        project.commit(app_py=project.app_source(NEVER_HEALTHY))
         _, told = world.deploy(code=1)
         assert "no image was built of backend, which $ABREAST_IMAGE stands for" in told
 
@@ -133,12 +136,12 @@ GRYPE = {
 
 
 def test_reports_of_scanners() -> None:
-    assert scans.trivy(json.dumps(TRIVY).encode()) == [
+    assert scan_results.trivy(json.dumps(TRIVY).encode()) == [
         Finding("CVE-2026-1", "libc6 2.36; mended in 2.37", Severity.CRITICAL, "app (debian 12.1)"),
         Finding("CVE-2026-2", "zlib 1", Severity.HIGH, "app (debian 12.1)"),
     ]
-    assert scans.grype(json.dumps(GRYPE).encode()) == [Finding("CVE-2026-3", "bash 5", Severity.LOW)]
-    for read in (scans.trivy, scans.grype):
+    assert scan_results.grype(json.dumps(GRYPE).encode()) == [Finding("CVE-2026-3", "bash 5", Severity.LOW)]
+    for read in (scan_results.trivy, scan_results.grype):
         with pytest.raises(ValueError, match=r".+"):
             read(b"{}")
 
@@ -146,10 +149,10 @@ def test_reports_of_scanners() -> None:
 @pytest.mark.parametrize("content", ["[]", "[{}]", '[{"RepoDigests": [], "Id": "x", "Size": 1}]', "nothing"])
 def test_an_image_without_a_digest_is_none(content: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        image.inspected("127.0.0.1:1/shop", content.encode())
+        container_image.parse_inspect_output("127.0.0.1:1/shop", content.encode())
 
 
 def test_names_are_quoted_for_the_shell() -> None:
-    text = image.commands("r/x", "my dir/Dockerfile", "my dir", "v1", "c" * 40)
+    text = container_image.build_and_push_commands("r/x", "my dir/Dockerfile", "my dir", "v1", "c" * 40)
     assert "--file 'my dir/Dockerfile'" in text
     assert text.count("docker push --quiet r/x:") == 2

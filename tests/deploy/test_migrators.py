@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from npm import installed
-from project import Project
-from shop import Shop, app, step
+from database_project import DatabaseProject, app_source, migrator_source
+from npm import install_packages
+from sample_project import SampleProject
 
 ALEMBIC_ENV = """
 import os
@@ -30,7 +30,7 @@ def downgrade():
 """
 
 
-def write(project: Project, **files: str) -> None:
+def write(project: SampleProject, **files: str) -> None:
     for name, text in files.items():
         file = project.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -38,15 +38,15 @@ def write(project: Project, **files: str) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def shop(request: pytest.FixtureRequest, project: Project) -> Shop:
-    made = Shop(project, request.param)
+def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProject:
+    made = DatabaseProject(project, request.param)
     del project.config["services"]["backend"]["database"]["migrations"]
     return made
 
 
-def with_a_command(project: Project, down: str) -> Shop:
+def with_a_command(project: SampleProject, down: str) -> DatabaseProject:
     """Return a shop whose second release brings a column by a command."""
-    shop = Shop(project)
+    shop = DatabaseProject(project)
     backend = project.config["services"]["backend"]
     backend["health"]["start"] = "1s"
     backend["database"] = {
@@ -54,22 +54,25 @@ def with_a_command(project: Project, down: str) -> Shop:
         "command": f"{sys.executable} step.py up",
         "down": f"{sys.executable} step.py down",
     }
-    project.commit(step_py=step(price=False, down=down))
+    project.commit(step_py=migrator_source(price=False, down=down))
     shop.deploy()
-    project.commit(step_py=step(price=True, down=down), app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    project.commit(
+        step_py=migrator_source(price=True, down=down),
+        app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'),
+    )
     shop.deploy()
     assert "price" in str(shop.schema())
     return shop
 
 
-def test_a_way_back_by_a_command_is_no_break(project: Project) -> None:
+def test_a_way_back_by_a_command_is_no_break(project: SampleProject) -> None:
     project.config["environments"]["local"]["breaking"] = "block"
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
     shop.run("rollback", "--reason", "no", "--yes")
     assert "price" not in str(shop.schema())
 
 
-def test_an_older_backup_is_brought_up_to_what_is_live(project: Project) -> None:
+def test_an_older_backup_is_brought_up_to_what_is_live(project: SampleProject) -> None:
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
     project.commit(step_py="raise SystemExit('not this one: it is not live')")
     assert "recovery time" in shop.run("db", "drill").stdout
@@ -80,8 +83,8 @@ def test_an_older_backup_is_brought_up_to_what_is_live(project: Project) -> None
     assert "price" in str(shop.schema())
 
 
-def test_a_command_needs_what_was_built(project: Project) -> None:
-    shop = Shop(project)
+def test_a_command_needs_what_was_built(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     backend = project.config["services"]["backend"]
     backend["database"] = {"url": "${SHOP_DATABASE_URL}", "command": "true"}
     project.commit()
@@ -89,23 +92,23 @@ def test_a_command_needs_what_was_built(project: Project) -> None:
     assert "`true` runs in what is built, and nothing is live yet" in done.stdout + done.stderr
 
 
-def test_what_an_earlier_release_brought_stays_when_a_later_one_fails(project: Project) -> None:
+def test_what_an_earlier_release_brought_stays_when_a_later_one_fails(project: SampleProject) -> None:
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
-    project.commit(app_py=app('assert "rehearsal" in url'))
+    project.commit(app_py=app_source('assert "rehearsal" in url'))
     shop.deploy(code=1)
-    assert project.latest()["state"] == "turned-back"
+    assert project.latest_deployment()["state"] == "turned-back"
     assert "price" in str(shop.schema()), "the release that is live needs it"
 
 
-def test_a_way_back_that_changes_no_table_is_run_too(project: Project) -> None:
+def test_a_way_back_that_changes_no_table_is_run_too(project: SampleProject) -> None:
     shop = with_a_command(project, "UPDATE orders SET note = 'back'")
-    shop.fill(3)
+    shop.insert_orders(3)
     shop.run("rollback", "--reason", "no", "--yes")
-    assert shop.ask("SELECT DISTINCT note FROM orders") == [("back",)]
+    assert shop.query("SELECT DISTINCT note FROM orders") == [("back",)]
 
 
 @pytest.mark.timeout(280)
-def test_alembic(shop: Shop) -> None:
+def test_alembic(shop: DatabaseProject) -> None:
     project = shop.project
     alembic = f"{Path(sys.executable).parent}/alembic"
     project.config["services"]["backend"]["database"] |= {
@@ -127,7 +130,7 @@ def test_alembic(shop: Shop) -> None:
     project.commit()
     assert "upgrade head`" in shop.run("plan").stdout
     shop.deploy()
-    shop.fill(5)
+    shop.insert_orders(5)
     first = project.status()["release"]
     project.commit()
     assert "current --check-heads`: there is nothing to do" in shop.deploy()
@@ -136,12 +139,12 @@ def test_alembic(shop: Shop) -> None:
         down='op.drop_column("orders", "price")',
     )  # fmt: skip
     write(project, **{"steps/versions/2.py": second})
-    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     assert "rehearse  note + column orders.price: integer" in shop.deploy().lower()
     assert "price" in str(shop.schema())
     shop.run("rollback", "--reason", "no", "--yes")
     assert "price" not in str(shop.schema())
-    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     shop.deploy()
     project.commit()
     shop.deploy()
@@ -153,7 +156,7 @@ def test_alembic(shop: Shop) -> None:
     assert shop.schema() == before
 
 
-def test_what_a_migrator_breaks_is_seen_in_the_rehearsal(shop: Shop) -> None:
+def test_what_a_migrator_breaks_is_seen_in_the_rehearsal(shop: DatabaseProject) -> None:
     project = shop.project
     program = "import os, sys; sys.path.insert(0, '.'); import step"
     connect = "import os, sqlite3\nurl = os.environ['DATABASE_URL']\n" + (
@@ -166,7 +169,7 @@ def test_what_a_migrator_breaks_is_seen_in_the_rehearsal(shop: Shop) -> None:
     create = "CREATE TABLE IF NOT EXISTS orders (id integer PRIMARY KEY, product text, note text)"
     project.commit(step_py=connect + text.format(create))
     shop.deploy()
-    shop.fill(3)
+    shop.insert_orders(3)
     before = shop.schema()
     project.config["environments"]["local"]["breaking"] = "block"
     project.commit(step_py=connect + text.format("ALTER TABLE orders DROP COLUMN note"))
@@ -176,8 +179,8 @@ def test_what_a_migrator_breaks_is_seen_in_the_rehearsal(shop: Shop) -> None:
     assert shop.schema() == before
 
 
-def test_a_migrator_that_could_not_be_led_to_a_copy_is_not_run(project: Project) -> None:
-    shop = Shop(project)
+def test_a_migrator_that_could_not_be_led_to_a_copy_is_not_run(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
     backend = project.config["services"]["backend"]
     backend["database"] = {"url": "${SHOP_DATABASE_URL}", "command": "exit 7"}
     backend["env"] = {"DATABASE_URL": "${ELSE_URL}"}
@@ -190,9 +193,9 @@ def test_a_migrator_that_could_not_be_led_to_a_copy_is_not_run(project: Project)
     assert "rehearse  FAILED `exit 7`: exit code 7" in shop.deploy(code=1)
 
 
-def test_knex(project: Project) -> None:
-    bin_ = installed("knex", "knex@3.1.0", "pg@8.16.3")
-    shop = Shop(project, "postgresql")
+def test_knex(project: SampleProject) -> None:
+    bin_ = install_packages("knex", "knex@3.1.0", "pg@8.16.3")
+    shop = DatabaseProject(project, "postgresql")
     project.config["services"]["backend"]["database"] = {
         "url": "${SHOP_DATABASE_URL}",
         "command": "node_modules/.bin/knex migrate:latest",
@@ -209,7 +212,7 @@ def test_knex(project: Project) -> None:
     )
     project.commit()
     shop.deploy()
-    shop.fill(5)
+    shop.insert_orders(5)
     write(
         project,
         **{
@@ -217,16 +220,16 @@ def test_knex(project: Project) -> None:
             "exports.down = k => k.schema.alterTable('orders', t => t.dropColumn('price'));\n"
         },
     )
-    project.commit(app_py=app('db.execute("SELECT price FROM orders LIMIT 1")'))
+    project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     assert "+ column orders.price: integer" in shop.deploy()
     shop.run("rollback", "--reason", "no", "--yes")
     assert "price" not in str(shop.schema())
-    assert shop.leftovers() == []
+    assert shop.leftover_copies() == []
 
 
-def test_dbmate(project: Project) -> None:
-    bin_ = installed("dbmate", "dbmate@2.28.0")
-    shop = Shop(project)
+def test_dbmate(project: SampleProject) -> None:
+    bin_ = install_packages("dbmate", "dbmate@2.28.0")
+    shop = DatabaseProject(project)
     mate = f"{bin_}/dbmate --no-dump-schema --migrations-dir steps"
     project.config["services"]["backend"]["database"] = {
         "url": "${SHOP_DATABASE_URL}",
@@ -239,7 +242,7 @@ def test_dbmate(project: Project) -> None:
     )
     project.commit()
     shop.deploy()
-    shop.fill(5)
+    shop.insert_orders(5)
     project.commit()
     assert "status --exit-code`: there is nothing to do" in shop.deploy()
     write(project, **{"steps/002_price.sql": file.format("ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL;")})

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from abreast.testing.platforms import huggingface, netlify
-from abreast.testing.platforms.faults import Fault, Kind
-from abreast.testing.platforms.server import Served
-from clouds import DOCKERFILE
-from described import held
-from project import APP, Project, eventually, finished, get_text
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from abreast.testing.platforms.threaded_server import ThreadedServer
+from multi_cloud import DOCKERFILE
+from openapi_validator import validate_emulator
+from sample_project import APP_SOURCE, SampleProject, eventually, get_text, wait_for_exit
 
 BOTH = ("owner/api", "owner/api-b")
 
@@ -20,7 +20,7 @@ BOTH = ("owner/api", "owner/api-b")
 class Shop:
     """The project: its site, and the two Spaces behind the site's ``/api``."""
 
-    project: Project
+    project: SampleProject
     netlify: netlify.NetlifyEmulator
     hub: huggingface.HuggingFaceEmulator
     urls: tuple[str, str]
@@ -51,7 +51,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(project: Project) -> Iterator[Shop]:
+def shop(project: SampleProject) -> Iterator[Shop]:
     at_netlify, at_hub = netlify.NetlifyEmulator(), huggingface.HuggingFaceEmulator(project.folder.parent)
     at_netlify.add_site("shop")
     for id_ in BOTH:
@@ -61,7 +61,11 @@ def shop(project: Project) -> Iterator[Shop]:
     here["frontend"] = {"netlify": {"site": "shop", "routes": {"/api/*": "backend"}}}
     here["backend"] = {"huggingface": {"space": BOTH[0], "standby": BOTH[1]}}
     project.commit("Two Spaces", Dockerfile=DOCKERFILE)
-    with held(at_netlify, "netlify"), Served(at_netlify.app) as one, Served(at_hub.app) as two:
+    with (
+        validate_emulator(at_netlify, "netlify"),
+        ThreadedServer(at_netlify.app) as one,
+        ThreadedServer(at_hub.app) as two,
+    ):
         yield Shop(project, at_netlify, at_hub, (one.url, two.url))
     at_hub.close()
 
@@ -83,12 +87,12 @@ def test_users_see_nothing_of_a_candidate(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()
     shop.project.commit()
-    shop.hub.stuck = "APP_STARTING"
+    shop.hub.stuck_state = "APP_STARTING"
     deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
     eventually(lambda: shop.stages == ("RUNNING", "APP_STARTING"))
     assert shop.served == (first, first)
     shop.run("cancel", "--reason", "no")
-    assert finished(deploying) == 1
+    assert wait_for_exit(deploying) == 1
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
 
 
@@ -108,7 +112,7 @@ def test_one_that_does_not_start_is_never_reached(shop: Shop) -> None:
     shop.project.commit("Break", app_py="raise SystemExit('no database')")
     assert "no database" in shop.deploy(code=1)
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
-    second = shop.project.commit("Mend", app_py=APP)
+    second = shop.project.commit("Mend", app_py=APP_SOURCE)
     shop.deploy()
     assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
 
@@ -120,7 +124,7 @@ def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Sho
     told = shop.deploy("--service", "backend")
     assert "as it is, since it leads users to the new address of backend" in told
     assert shop.served == (first, second)
-    assert shop.project.built(second) == ["backend"]
+    assert shop.project.built_services(second) == ["backend"]
     live = shop.project.status()["services"]
     assert (live["frontend"]["commit"], live["backend"]["commit"]) == (first, second)
     shop.run("rollback", "--yes", "--service", "backend", "--to", "v1", "--reason", "no")
@@ -166,7 +170,7 @@ def test_both_come_back_where_one_fails_with_users(shop: Shop, on_failure: str) 
     shop.deploy()
     shop.project.config["on_failure"] = on_failure
     shop.project.commit()
-    shop.netlify.faults.planned = [Fault("GET", "^/s/shop/$", Kind.STATUS, times=1000)]
+    shop.netlify.faults.planned = [InjectedFault("GET", "^/s/shop/$", FaultKind.STATUS, times=1000)]
     assert "status 500" in shop.deploy(code=1)
     shop.netlify.faults.planned = []
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))

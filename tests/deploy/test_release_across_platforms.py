@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
-from abreast.testing.platforms.server import Served
-from described import held
-from project import NEVER_HEALTHY, SICK_AFTER_USERS, Project, eventually, get, get_text
+from abreast.testing.platforms.threaded_server import ThreadedServer
+from openapi_validator import validate_emulator
+from sample_project import NEVER_HEALTHY, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, get_text
 
 
 @dataclass
 class Shop:
     """The project with its frontend at Netlify."""
 
-    project: Project
+    project: SampleProject
     emulator: NetlifyEmulator
     url: str
 
@@ -32,7 +32,7 @@ class Shop:
 
     @property
     def served(self) -> dict[str, str]:
-        return {"frontend": self.front, "backend": str(get(self.project.back)["commit"])}
+        return {"frontend": self.front, "backend": str(get_json(self.project.backend_port)["commit"])}
 
     @property
     def front(self) -> str:
@@ -41,12 +41,12 @@ class Shop:
 
 
 @pytest.fixture
-def shop(project: Project) -> Iterator[Shop]:
+def shop(project: SampleProject) -> Iterator[Shop]:
     emulator = NetlifyEmulator()
     emulator.add_site("shop")
     project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
     project.commit()
-    with held(emulator, "netlify"), Served(emulator.app) as served:
+    with validate_emulator(emulator, "netlify"), ThreadedServer(emulator.app) as served:
         yield Shop(project, emulator, served.url)
 
 
@@ -76,7 +76,7 @@ def test_a_backend_that_never_gets_healthy_leaves_no_draft(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()
     shop.project.config["services"]["backend"]["health"]["start"] = "1s"
-    shop.project.commit("Break", app_py=shop.project.app(NEVER_HEALTHY))
+    shop.project.commit("Break", app_py=shop.project.app_source(NEVER_HEALTHY))
     shop.deploy(code=1)
     assert shop.served == {"frontend": first, "backend": first}
     assert len(shop.emulator.deploys) == 1
@@ -86,10 +86,10 @@ def test_a_backend_that_fails_with_users_turns_the_frontend_back(shop: Shop) -> 
     first = shop.project.commit()
     shop.deploy()
     shop.project.config["environments"]["local"]["settle"] = "60s"
-    new = shop.project.commit("Leak", app_py=shop.project.app(SICK_AFTER_USERS))
+    new = shop.project.commit("Leak", app_py=shop.project.app_source(UNHEALTHY_AFTER_REQUESTS))
     deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
     eventually(lambda: shop.front == new)
-    eventually(lambda: get(shop.project.back)["commit"] == first and deploying.poll() is not None)
+    eventually(lambda: get_json(shop.project.backend_port)["commit"] == first and deploying.poll() is not None)
     assert deploying.returncode == 1
     assert shop.served == {"frontend": first, "backend": first}
 
@@ -97,7 +97,7 @@ def test_a_backend_that_fails_with_users_turns_the_frontend_back(shop: Shop) -> 
 def test_a_draft_that_fails_leaves_the_backend(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()
-    shop.emulator.broken = "the site is too large"
+    shop.emulator.build_error = "the site is too large"
     shop.project.commit()
     assert "the site is too large" in shop.deploy(code=1)
     assert shop.served == {"frontend": first, "backend": first}
@@ -106,13 +106,13 @@ def test_a_draft_that_fails_leaves_the_backend(shop: Shop) -> None:
 def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
     """The first release of an empty site: there is nothing that users could go back to."""
     shop.project.config["environments"]["local"]["settle"] = "60s"
-    shop.project.commit("Leak", app_py=shop.project.app(SICK_AFTER_USERS))
+    shop.project.commit("Leak", app_py=shop.project.app_source(UNHEALTHY_AFTER_REQUESTS))
     deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
     eventually(lambda: shop.front != "Not Found")
 
     def used() -> bool:
         if deploying.poll() is None:
-            get(shop.project.back)
+            get_json(shop.project.backend_port)
         return deploying.poll() is not None
 
     eventually(used)
@@ -125,21 +125,21 @@ def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
 def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -> None:
     shop.deploy()
     (mine,) = shop.emulator.deploys.values()
-    hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published="x")
+    hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published_at="x")
     shop.emulator.deploys["hand"] = hand
-    shop.emulator.sites[mine.site_id].live = "hand"
+    shop.emulator.sites[mine.site_id].live_deploy_id = "hand"
     shop.project.commit()
-    shop.emulator.faults.planned = [Fault("POST", "/restore$", Kind.STATUS, times=1, status=422)]
+    shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
     told = shop.deploy(code=1)
     assert "users reach what somebody else put there" in told
-    assert shop.emulator.sites[mine.site_id].live == "hand"
+    assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
 
 
 def test_a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
     commit = shop.project.commit()
     done = shop.project.deploy(code=1, variables={"NETLIFY_API_URL": shop.url, "NETLIFY_AUTH_TOKEN": ""})
     assert "needed: NETLIFY_AUTH_TOKEN" in done.stderr
-    assert shop.project.built(commit) == []
+    assert shop.project.built_services(commit) == []
 
 
 def test_only_the_backend_goes_back(shop: Shop) -> None:

@@ -8,15 +8,15 @@ from typing import Any, cast
 import pytest
 
 from abreast.core.errors import PlatformError, TransientError
-from abreast.core.events import What
-from abreast.core.model import Cause, Chapter, Failure, Kind, OnFailure, Plan
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, DeploymentKind, Failure, FailureCause, OnFailure, Plan
 from abreast.core.secrets import MASK
-from abreast.deploy.engine import Engine
-from abreast.deploy.ports import Ports
-from abreast.deploy.run import Run
+from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.run import Run
 from abreast.ledger.sqlite import SqliteLedger
 
-PLAN = Plan("D1", Kind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER)
+PLAN = Plan("D1", DeploymentKind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER)
 
 
 class Inline:
@@ -50,12 +50,12 @@ def outcome(
 
     async def story() -> tuple[object, list[str]]:
         with SqliteLedger.open(tmp_path) as ledger:
-            ledger.plan(PLAN)
-            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(Engine, Inline()))
+            ledger.record_plan(PLAN)
+            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline()))
             if halted:
                 run.halt.set(halted)
-            found = await run.chapter(chapter, work, str, "web")
-            return found, [event.what.value for event in ledger.events("D1")[1:]]
+            found = await run.run_chapter(chapter, work, str, "web")
+            return found, [event.kind.value for event in ledger.events("D1")[1:]]
 
     found, told = asyncio.run(story())
     return found, told, attempts
@@ -75,7 +75,7 @@ def test_what_may_pass_is_tried_three_times(tmp_path: Path) -> None:
 def test_and_not_more_often(tmp_path: Path) -> None:
     found, told, attempts = outcome(tmp_path, [TransientError("busy")] * 9)
     assert (found, attempts) == (Failure(Chapter.STAGE, "busy", "web"), 3)
-    assert told[-1] == What.FAILED
+    assert told[-1] == EventKind.FAILED
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None
     found, told, attempts = outcome(tmp_path / "a", [], halted=failed)
     assert (found.what, found.cause, told, attempts) == (
         "stopped, since api failed",
-        Cause.STOPPED,
+        FailureCause.STOPPED,
         [],
         0,
     )

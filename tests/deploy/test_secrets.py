@@ -5,8 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from abreast.platforms.local.supervisor.client import Supervisor
-from project import Project, eventually, get
+from abreast.platforms.local.supervisor.client import SupervisorClient
+from sample_project import SampleProject, eventually, get_json
 
 SENTINEL = "xq7-sentinel-value-41c9"
 PRINTS = (
@@ -18,18 +18,18 @@ PRINTS = (
 )
 
 
-def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: Project) -> None:
+def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: SampleProject) -> None:
     backend = project.config["services"]["backend"]
     backend["env"] = {"API_TOKEN": "${API_TOKEN}", "PLAIN": {"value": "${HIDDEN}", "secret": True}}
     backend["build"] = "printenv API_TOKEN; env"
-    project.commit(app_py=project.app(PRINTS))
+    project.commit(app_py=project.app_source(PRINTS))
     variables = {"API_TOKEN": SENTINEL, "HIDDEN": SENTINEL}
     said = [project.deploy(variables=variables)]
-    assert get(project.back, "/health")["secret"] is True
+    assert get_json(project.backend_port, "/health")["secret"] is True
     processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert SENTINEL not in processes
 
-    project.commit("Print and fail", app_py=project.app(PRINTS.replace("return 200", "return 503")))
+    project.commit("Print and fail", app_py=project.app_source(PRINTS.replace("return 200", "return 503")))
     backend["health"]["start"] = "1s"
     project.commit("Impatient")
     said.append(project.deploy(code=1, variables=variables))
@@ -47,21 +47,25 @@ def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: P
     assert "whole ••••" in project.run("logs").stdout
 
 
-def test_a_restarted_service_still_has_its_secret_after_its_keeper_was_killed(project: Project) -> None:
+def test_a_restarted_service_still_has_its_secret_after_its_keeper_was_killed(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
-    project.commit(app_py=project.app("    import os\n    return 200, {'length': len(os.environ['API_TOKEN'])}\n"))
+    project.commit(
+        app_py=project.app_source("    import os\n    return 200, {'length': len(os.environ['API_TOKEN'])}\n")
+    )
     project.deploy(variables={"API_TOKEN": SENTINEL})
     home = project.folder / ".abreast" / "local" / "local"
-    keeper = subprocess.run(["pgrep", "-f", f"supervisor.keeper {home} "], capture_output=True, text=True, check=True)
+    keeper = subprocess.run(
+        ["pgrep", "-f", f"supervisor.process_manager {home} "], capture_output=True, text=True, check=True
+    )
     os.kill(int(keeper.stdout), 9)
-    assert Supervisor(home).instances()  # the next keeper has taken them up
+    assert SupervisorClient(home).instances()  # the next keeper has taken them up
     record = next((home / "instances").glob("backend-*.json"))
     os.kill(json.loads(record.read_text())["identity"]["pid"], 9)
-    eventually(lambda: get(project.back, "/health")["length"] == len(SENTINEL))
+    eventually(lambda: get_json(project.backend_port, "/health")["length"] == len(SENTINEL))
     assert _files_with(home, SENTINEL) == []
 
 
-def test_a_missing_secret_is_told_before_anything_is_touched(project: Project) -> None:
+def test_a_missing_secret_is_told_before_anything_is_touched(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${ABSENT_TOKEN}"}
     project.commit()
     refused = project.deploy(code=2)
@@ -69,7 +73,7 @@ def test_a_missing_secret_is_told_before_anything_is_touched(project: Project) -
     assert "abreast.yml:" in refused.stderr
 
 
-def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: Project) -> None:
+def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: SampleProject) -> None:
     project.config["services"]["backend"]["build"] = "printf 'Continue? '; sleep 30"
     project.commit()
     deploying = project.start("deploy", "--yes")
@@ -79,7 +83,7 @@ def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: Projec
     deploying.communicate()
 
 
-def test_in_github_actions_the_runner_is_told_each_secret(project: Project) -> None:
+def test_in_github_actions_the_runner_is_told_each_secret(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
     project.commit()
     done = project.deploy(variables={"API_TOKEN": f"{SENTINEL}\n100% more", "GITHUB_ACTIONS": "true"})
@@ -89,12 +93,12 @@ def test_in_github_actions_the_runner_is_told_each_secret(project: Project) -> N
     assert "::add-mask::" not in project.deploy("--force", variables={"API_TOKEN": "other-value"}).stderr
 
 
-def test_errors_are_told_without_what_is_secret_around(project: Project) -> None:
+def test_errors_are_told_without_what_is_secret_around(project: SampleProject) -> None:
     done = project.run("rollback", "--yes", "--reason", "x", "--to", SENTINEL, code=2, variables={"MY_TOKEN": SENTINEL})
     assert "there is no release '••••'" in done.stderr
 
 
-def test_what_a_platform_says_before_anything_begins_is_told_without_secrets(project: Project) -> None:
+def test_what_a_platform_says_before_anything_begins_is_told_without_secrets(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"PLAIN": {"value": "${HIDDEN}", "secret": True}}
     project.config["environments"]["local"]["backend"] = {"render": {"service": "srv-xq7sentinel41c9"}}
     project.commit()

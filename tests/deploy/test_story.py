@@ -5,20 +5,38 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abreast.artifacts.interface import About, Artifacts
-from abreast.checks.interface import Finding
+from abreast.artifacts.interface import ArtifactMetadata, ArtifactStore
+from abreast.checks.interface import CheckResult
 from abreast.commands.shell import run as run_command
 from abreast.core.errors import PlatformError
-from abreast.core.model import Action, Health, Kind, Live, OnFailure, Plan, Service, ServicePlan, Version
-from abreast.core.states import State
-from abreast.deploy.engine import Engine
-from abreast.deploy.ports import Folders, Ports, Retention
-from abreast.deploy.story import Story
-from abreast.deploy.teller import carry_out
-from abreast.ledger.interface import Part
+from abreast.core.model import (
+    Action,
+    DeploymentKind,
+    HealthSettings,
+    LiveService,
+    OnFailure,
+    Plan,
+    Service,
+    ServicePlan,
+    Version,
+)
+from abreast.core.states import DeploymentState
+from abreast.deploy.executor import execute_plan
+from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
+from abreast.deploy.workflow import DeploymentWorkflow
+from abreast.ledger.interface import ReleasePart
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.platforms.interface import Capabilities, Observation, Platform, StageRequest, Tell, TrafficMove, VersionRef
-from abreast.source.git import Git
+from abreast.platforms.interface import (
+    Capabilities,
+    Observation,
+    Platform,
+    Reporter,
+    StageRequest,
+    TrafficMove,
+    VersionRef,
+)
+from abreast.source.git import GitRepository
 
 
 class Scripted(Platform):
@@ -35,11 +53,11 @@ class Scripted(Platform):
     def capabilities(self, service: Service) -> Capabilities:
         return Capabilities(has_candidates=True, notes=(service.name,))
 
-    async def stage(self, order: StageRequest, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, report: Reporter) -> Version:
         self.up.add(order.version_id)
         return Version(order.version_id, order.service.name, (), "")
 
-    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         self.turns += 1
         if "back" in self.broken and self.turns > 1:
             raise PlatformError("the road is closed")
@@ -57,75 +75,77 @@ class Scripted(Platform):
         self.up.clear()
 
 
-class Anything(Artifacts):
+class Anything(ArtifactStore):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, folder: Path, about: About) -> str:
+    def add(self, folder: Path, metadata: ArtifactMetadata) -> str:
         raise AssertionError(folder)
 
     def has(self, digest: str) -> bool:
         return bool(digest)
 
-    def take(self, digest: str) -> Path:
+    def fetch(self, digest: str) -> Path:
         return self.folder
 
-    def about(self, digest: str, service: str) -> About:
+    def metadata(self, digest: str, service: str) -> ArtifactMetadata:
         return {}
 
-    def note(self, digest: str, service: str, **more: object) -> None:
+    def annotate(self, digest: str, service: str, **more: object) -> None:
         raise AssertionError(digest)
 
-    def made_from(self, inputs: str) -> str | None:
+    def find_by_inputs(self, inputs: str) -> str | None:
         return None
 
-    def forget(self, but: Collection[str], age: float = 0) -> int:
+    def prune(self, keep: Collection[str], min_age: float = 0) -> int:
         return 0
 
 
 def service(name: str) -> Service:
-    return Service(name, "local", run="x", health=Health(hold=0))
+    return Service(name, "local", run="x", health=HealthSettings(hold=0))
 
 
 def plan(on_failure: OnFailure) -> Plan:
     parts = tuple(
         ServicePlan(
             service(name), Action.DEPLOY, "test", "c" * 40, "sha256:1",
-            Live(name, "local", "v0", "b" * 40, "sha256:0", "D0", "t", Version(f"{name}-old", name, (), ""), service(name)),
+            LiveService(name, "local", "v0", "b" * 40, "sha256:0", "D0", "t", Version(f"{name}-old", name, (), ""), service(name)),
         )
         for name in ("web", "api")
     )  # fmt: skip
-    return Plan("D1", Kind.DEPLOY, "shop", "local", "v1", "c" * 40, parts, 2.0, 1, on_failure)
+    return Plan("D1", DeploymentKind.DEPLOY, "shop", "local", "v1", "c" * 40, parts, 2.0, 1, on_failure)
 
 
-def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailure = OnFailure.TOGETHER) -> list[State]:
+def told(
+    tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailure = OnFailure.TOGETHER
+) -> list[DeploymentState]:
     """Carry the plan out; while it ends stuck, mend the platform and go on. Returns the states it came to."""
 
-    async def check(version: Version, health: Health, commit: str) -> Finding:
+    async def check(version: Version, health: HealthSettings, commit: str) -> CheckResult:
         assert health.hold == 0
         assert commit == "c" * 40
         has_users = platform.reached[version.service] == version.id
-        return Finding(good=not (has_users and version.service == sick), why="sick")
+        return CheckResult(success=not (has_users and version.service == sick), why="sick")
 
     nothing: Any = None
 
-    async def story() -> list[State]:
-        found: list[State] = []
+    async def story() -> list[DeploymentState]:
+        found: list[DeploymentState] = []
         with SqliteLedger.open(tmp_path) as ledger:
-            ledger.reserve("shop", "c")
+            ledger.reserve_version("shop", "c")
             for name in ("web", "api"):
-                ledger.built("v1", Part(name, "c" * 40, "sha256:1", service(name)))
+                ledger.add_release_part("v1", ReleasePart(name, "c" * 40, "sha256:1", service(name)))
             ports = Ports(
-                ledger, {"local": platform}, check, run_command, {}, Git(tmp_path), Anything(tmp_path),
-                Retention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
+                ledger, {"local": platform}, check, run_command, {}, GitRepository(tmp_path), Anything(tmp_path),
+                ArtifactRetention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
                 nothing, nothing, dict,
             )  # fmt: skip
-            ledger.plan(plan(on_failure))
-            while not found or found[-1] is State.STUCK:
-                engine = Engine(tmp_path / "engine.db", "test")
-                story = Story(ports, engine)
+            ledger.record_plan(plan(on_failure))
+            while not found or found[-1] is DeploymentState.STUCK:
+                engine = WorkflowEngine(tmp_path / "engine.db", "test")
+                story = DeploymentWorkflow(ports, engine)
                 await engine.launch()
-                found.append(await carry_out(plan(on_failure), story))
+                found.append(await execute_plan(plan(on_failure), story))
                 await engine.close()
                 platform.broken.clear()
         return found
@@ -135,7 +155,7 @@ def told(tmp_path: Path, platform: Scripted, sick: str = "", on_failure: OnFailu
 
 def test_all_goes_well(tmp_path: Path) -> None:
     platform = Scripted()
-    assert told(tmp_path, platform) == [State.SUCCEEDED]
+    assert told(tmp_path, platform) == [DeploymentState.SUCCEEDED]
     assert platform.reached == {"web": "web-D1", "api": "api-D1"}
     assert platform.up == {"web-D1", "api-D1"}
 
@@ -143,7 +163,7 @@ def test_all_goes_well(tmp_path: Path) -> None:
 def test_a_turn_back_that_fails_is_stuck_and_is_finished_by_resume(tmp_path: Path) -> None:
     platform = Scripted()
     platform.broken = {"back"}
-    assert told(tmp_path, platform, sick="api") == [State.STUCK, State.TURNED_BACK]
+    assert told(tmp_path, platform, sick="api") == [DeploymentState.STUCK, DeploymentState.TURNED_BACK]
     assert platform.reached == {"web": "web-old", "api": "api-old"}
     assert platform.up == {"web-old", "api-old"}
 
@@ -151,6 +171,9 @@ def test_a_turn_back_that_fails_is_stuck_and_is_finished_by_resume(tmp_path: Pat
 def test_alone_and_stuck_the_others_settle_in_the_end(tmp_path: Path) -> None:
     platform = Scripted()
     platform.broken = {"back"}
-    assert told(tmp_path, platform, sick="api", on_failure=OnFailure.ALONE) == [State.STUCK, State.TURNED_BACK]
+    assert told(tmp_path, platform, sick="api", on_failure=OnFailure.ALONE) == [
+        DeploymentState.STUCK,
+        DeploymentState.TURNED_BACK,
+    ]
     assert platform.reached == {"web": "web-D1", "api": "api-old"}
     assert platform.up == {"web-D1", "api-old"}

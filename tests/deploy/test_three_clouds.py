@@ -7,73 +7,73 @@ from email.utils import formatdate
 
 import pytest
 
-from abreast.testing.platforms.faults import Fault, Kind
-from clouds import DOCKERFILE, Clouds, clouds
-from project import APP, Project, eventually, finished
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from multi_cloud import DOCKERFILE, MultiCloudProject, multi_cloud_project
+from sample_project import APP_SOURCE, SampleProject, eventually, wait_for_exit
 
 NETLIFY, RENDER, HUB = "netlify", "render", "huggingface"
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MultiCloudProject]:
     """Three clouds for all tests of this process: each goes on from what the one before it left."""
-    project = Project(tmp_path_factory.mktemp("clouds") / "project")
+    project = SampleProject(tmp_path_factory.mktemp("clouds") / "project")
     for service in project.config["services"].values():
         service["health"] = {"path": "/", "hold": "0s", "start": "3s"}
         service["build"] = {**(service["build"] if isinstance(service.get("build"), dict) else {}), "timeout": "6s"}
-    with clouds(project, tmp_path_factory.mktemp("running")) as made:
+    with multi_cloud_project(project, tmp_path_factory.mktemp("running")) as made:
         yield made
     project.down()
 
 
 @pytest.fixture
-def good(world: Clouds) -> str:
+def good(world: MultiCloudProject) -> str:
     """The commit that all services are on before the test."""
-    world.heal()
-    if len(set(world.served.values())) != 1 or "Not Found" in world.served.values():
-        world.project.commit(app_py=APP)
+    world.clear_faults()
+    if len(set(world.served_commits.values())) != 1 or "Not Found" in world.served_commits.values():
+        world.project.commit(app_py=APP_SOURCE)
         world.deploy()
-    (commit,) = set(world.served.values())
+    (commit,) = set(world.served_commits.values())
     return commit
 
 
 # ── what goes well ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_all_get_there_and_back(world: Clouds, good: str) -> None:
+def test_all_get_there_and_back(world: MultiCloudProject, good: str) -> None:
     new = world.project.commit()
     _, told = world.deploy()
     assert "goes live in the turn" in told
     assert "netlify: 1 of 1 files to send" in told
     assert "render: dep-" in told
     assert "huggingface: RUNNING_BUILDING" in told
-    assert world.served == world.all_of(new)
+    assert world.served_commits == world.all_at_commit(new)
     assert "nothing to do" in world.deploy()[1]
     world.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=world.variables)
-    assert world.served == {**world.all_of(new), "backend": good}
+    assert world.served_commits == {**world.all_at_commit(new), "backend": good}
     world.deploy("--service", "backend")
-    assert world.served == world.all_of(new)
+    assert world.served_commits == world.all_at_commit(new)
     world.project.run("rollback", "--yes", "--to", "v1", "--reason", "no", variables=world.variables)
-    assert len(set(world.served.values())) == 1
-    assert world.served != world.all_of(new)
+    assert len(set(world.served_commits.values())) == 1
+    assert world.served_commits != world.all_at_commit(new)
 
 
-def test_a_status_change_reaches_the_ledger_while_it_goes_on(world: Clouds, good: str) -> None:
-    world.render.stuck = "build_in_progress"
-    before = world.project.latest()["id"]
+def test_a_status_change_reaches_the_ledger_while_it_goes_on(world: MultiCloudProject, good: str) -> None:
+    world.render.stuck_state = "build_in_progress"
+    before = world.project.latest_deployment()["id"]
     world.project.commit()
     deploying = world.project.start("deploy", "--yes", variables=world.variables)
 
     def told() -> bool:
-        latest = world.project.latest()
-        return latest["id"] != before and any("build_in_progress" in event["text"] for event in latest["events"])
+        latest = world.project.latest_deployment()
+        return latest["id"] != before and any("build_in_progress" in event["message"] for event in latest["events"])
 
     eventually(told)
     assert deploying.poll() is None
     world.project.run("cancel", "--reason", "no", variables=world.variables)
-    assert finished(deploying) == 1
-    world.heal()
-    assert world.served == world.all_of(good)
+    assert wait_for_exit(deploying) == 1
+    world.clear_faults()
+    assert world.served_commits == world.all_at_commit(good)
 
 
 # ── what goes wrong ────────────────────────────────────────────────────────────────────────────
@@ -85,19 +85,21 @@ class Case:
 
     name: str
     at: str
-    fault: Fault | None = None
+    fault: InjectedFault | None = None
     end: str = "new"
     more: Mapping[str, object] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     told: str = ""
 
 
-def status(method: str, path: str, code: int, times: int = 1, skip: int = 0, body: str = "", **headers: str) -> Fault:
+def status(
+    method: str, path: str, code: int, times: int = 1, skip: int = 0, body: str = "", **headers: str
+) -> InjectedFault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Fault(method, path, Kind.STATUS, times, skip, code, named, body)
+    return InjectedFault(method, path, FaultKind.STATUS, times, skip, code, named, body)
 
 
-def always(method: str, path: str, code: int = 503) -> Fault:
+def always(method: str, path: str, code: int = 503) -> InjectedFault:
     return status(method, path, code, times=10_000)
 
 
@@ -117,24 +119,24 @@ CASES = [
     Case("a limit until a date", NETLIFY, status("POST", CREATE, 429, Retry_After=formatdate(usegmt=True))),
     Case("a limit until a moment", NETLIFY, status("POST", CREATE, 429, X_RateLimit_Reset=str(int(time.time())))),
     Case("a create that fails once", NETLIFY, status("POST", CREATE, 500)),
-    Case("a create whose answer is lost", NETLIFY, Fault("POST", CREATE, Kind.LOST)),
-    Case("a create that is cut off", NETLIFY, Fault("POST", CREATE, Kind.DROPPED)),
+    Case("a create whose answer is lost", NETLIFY, InjectedFault("POST", CREATE, FaultKind.RESPONSE_LOST)),
+    Case("a create that is cut off", NETLIFY, InjectedFault("POST", CREATE, FaultKind.REQUEST_DROPPED)),
     Case("a create answered by a web page", NETLIFY, status("POST", CREATE, 200, body="<html>Sorry</html>")),
     Case("a create answered by nothing", NETLIFY, status("POST", CREATE, 200)),
     Case("a create that is refused", NETLIFY, status("POST", CREATE, 422, body='{"message": "too many files"}'), "old", told="too many files"),
     Case("a create that never works", NETLIFY, always("POST", CREATE), "old", told="Netlify: POST /sites/site-shop/deploys: status 503"),
     Case("an upload that fails once", NETLIFY, status("PUT", UPLOAD, 502)),
-    Case("an upload that is cut off", NETLIFY, Fault("PUT", UPLOAD, Kind.DROPPED)),
-    Case("an upload whose answer is lost", NETLIFY, Fault("PUT", UPLOAD, Kind.LOST)),
-    Case("an upload that is slow", NETLIFY, Fault("PUT", UPLOAD, Kind.SLOW, delay=1)),
+    Case("an upload that is cut off", NETLIFY, InjectedFault("PUT", UPLOAD, FaultKind.REQUEST_DROPPED)),
+    Case("an upload whose answer is lost", NETLIFY, InjectedFault("PUT", UPLOAD, FaultKind.RESPONSE_LOST)),
+    Case("an upload that is slow", NETLIFY, InjectedFault("PUT", UPLOAD, FaultKind.SLOW, delay=1)),
     Case("an upload that never works", NETLIFY, always("PUT", UPLOAD, 500), "old", told="/files/index.html: status 500 (3 times)"),
-    Case("a draft that ends in an error", NETLIFY, None, "old", {"broken": "the site is too large"}, told="the site is too large"),
-    Case("a draft that never gets ready", NETLIFY, None, "old", {"stuck": "processing"}, told="for 6 s"),
+    Case("a draft that ends in an error", NETLIFY, None, "old", {"build_error": "the site is too large"}, told="the site is too large"),
+    Case("a draft that never gets ready", NETLIFY, None, "old", {"stuck_state": "processing"}, told="for 6 s"),
     # the stage, in a Space
-    Case("a branch that is made but not said so", HUB, Fault("POST", BRANCH, Kind.LOST)),
+    Case("a branch that is made but not said so", HUB, InjectedFault("POST", BRANCH, FaultKind.RESPONSE_LOST)),
     Case("a branch that fails once", HUB, status("POST", BRANCH, 500)),
-    Case("a push whose answer is lost", HUB, Fault("POST", PUSH, Kind.LOST)),
-    Case("a push that is cut off", HUB, Fault("POST", PUSH, Kind.DROPPED)),
+    Case("a push whose answer is lost", HUB, InjectedFault("POST", PUSH, FaultKind.RESPONSE_LOST)),
+    Case("a push that is cut off", HUB, InjectedFault("POST", PUSH, FaultKind.REQUEST_DROPPED)),
     Case("a limit in the draft's form", HUB, status("POST", r"/preupload/", 429, RateLimit='"api";r=0;t=0')),
     Case("a tree answered by a web page", HUB, status("GET", r"/tree/", 200, body="<html>Sorry</html>")),
     Case("a push that is refused", HUB, status("POST", PUSH, 400, body='{"error": "bad file"}'), "old", told="bad file"),
@@ -144,34 +146,34 @@ CASES = [
     Case("a draft that answers late", NETLIFY, status("GET", r"^/d/", 404, times=2)),
     # the turn, on Render
     Case("a variable that fails once", RENDER, status("PUT", ENV, 500)),
-    Case("a deploy whose answer is lost", RENDER, Fault("POST", BEGIN, Kind.LOST)),
-    Case("a deploy that is cut off", RENDER, Fault("POST", BEGIN, Kind.DROPPED)),
+    Case("a deploy whose answer is lost", RENDER, InjectedFault("POST", BEGIN, FaultKind.RESPONSE_LOST)),
+    Case("a deploy that is cut off", RENDER, InjectedFault("POST", BEGIN, FaultKind.REQUEST_DROPPED)),
     Case("a deploy that fails once", RENDER, status("POST", BEGIN, 500)),
     Case("a limit in seconds from now", RENDER, status("POST", BEGIN, 429, Ratelimit_Reset="0")),
-    Case("a deploy that is queued", RENDER, None, "new", {"queued": True}),
+    Case("a deploy that is queued", RENDER, None, "new", {"queues_deploys": True}),
     Case("a look that fails once", RENDER, status("GET", r"/deploys/dep-", 502)),
     Case("a deploy that cannot begin", RENDER, always("POST", BEGIN), "old", told="Render: POST"),
-    Case("a build that fails", RENDER, None, "old", {"broken": "no such package: leftpad"}, told="leftpad"),
-    Case("a deploy that hangs", RENDER, None, "old", {"stuck": "build_in_progress"}, told="for 6 s"),
+    Case("a build that fails", RENDER, None, "old", {"build_error": "no such package: leftpad"}, told="leftpad"),
+    Case("a deploy that hangs", RENDER, None, "old", {"stuck_state": "build_in_progress"}, told="for 6 s"),
     Case("a version that is never healthy", RENDER, None, "old", files=SICK, told="no database"),
     # the turn, in a Space
-    Case("a merge whose answer is lost", HUB, Fault("POST", MAIN, Kind.LOST)),
-    Case("a merge that is cut off", HUB, Fault("POST", MAIN, Kind.DROPPED)),
+    Case("a merge whose answer is lost", HUB, InjectedFault("POST", MAIN, FaultKind.RESPONSE_LOST)),
+    Case("a merge that is cut off", HUB, InjectedFault("POST", MAIN, FaultKind.REQUEST_DROPPED)),
     Case("somebody else was faster", HUB, status("POST", MAIN, 412), "old", told="status 412"),
     Case("a look at the Space that fails once", HUB, status("GET", r"/runtime$", 500)),
     Case("a log that cannot be read", HUB, always("GET", r"/logs/", 500)),
     Case("a Space that cannot build", HUB, None, "old", files={"Dockerfile": "FROM x\nRUN echo leftpad; exit 1\n"}, told="leftpad"),
-    Case("a Space that hangs", HUB, None, "person", {"stuck": "RUNNING_BUILDING"}, told="stays RUNNING_BUILDING"),
+    Case("a Space that hangs", HUB, None, "person", {"stuck_state": "RUNNING_BUILDING"}, told="still RUNNING_BUILDING"),
     # the turn, at Netlify
-    Case("a publish whose answer is lost", NETLIFY, Fault("POST", RESTORE, Kind.LOST)),
-    Case("a publish that is cut off", NETLIFY, Fault("POST", RESTORE, Kind.DROPPED)),
+    Case("a publish whose answer is lost", NETLIFY, InjectedFault("POST", RESTORE, FaultKind.RESPONSE_LOST)),
+    Case("a publish that is cut off", NETLIFY, InjectedFault("POST", RESTORE, FaultKind.REQUEST_DROPPED)),
     Case("a publish that is refused", NETLIFY, status("POST", RESTORE, 422), "old", told="status 422"),
     Case("a publish that fails once", NETLIFY, status("POST", RESTORE, 503)),
     # with users
     Case("a site that fails with users", NETLIFY, always("GET", r"^/s/shop/", 500), "old", told="status 500"),
     # the way back
     Case("a way back that fails once", RENDER, status("POST", ROLLBACK, 500), "old", files=SICK),
-    Case("a way back that is cut off", HUB, Fault("POST", MAIN, Kind.DROPPED, skip=1), "old", files=SICK),
+    Case("a way back that is cut off", HUB, InjectedFault("POST", MAIN, FaultKind.REQUEST_DROPPED, skip=1), "old", files=SICK),
     Case("a Space that cannot be given its old tree", HUB, status("POST", MAIN, 503, times=99, skip=1), "person", files=SICK),
     # afterwards
     Case("a branch that cannot be taken away", HUB, always("DELETE", BRANCH, 500)),
@@ -180,26 +182,26 @@ CASES = [
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_all_new_or_all_as_they_were(world: Clouds, good: str, case: Case) -> None:
-    new = world.project.commit(case.name, **{"app_py": APP, "Dockerfile": DOCKERFILE, **case.files})
+def test_all_new_or_all_as_they_were(world: MultiCloudProject, good: str, case: Case) -> None:
+    new = world.project.commit(case.name, **{"app_py": APP_SOURCE, "Dockerfile": DOCKERFILE, **case.files})
     emulator = getattr(world, case.at)
     emulator.faults.planned = [replace(case.fault)] if case.fault else []
     for name, value in case.more.items():
         setattr(emulator, name, value)
     code, told = world.deploy(code=None)
     assert (code, case.told in told) == ({"new": 0, "old": 1, "person": 4}[case.end], True), told
-    world.heal()
+    world.clear_faults()
     if case.end == "person":
         assert "abreast resume" in told
         world.project.run("resume", code=1, variables=world.variables)
-    assert world.served == world.all_of(new if case.end == "new" else good)
+    assert world.served_commits == world.all_at_commit(new if case.end == "new" else good)
     if case.end == "new":
         _once(world, new)
 
 
-def _once(world: Clouds, commit: str) -> None:
+def _once(world: MultiCloudProject, commit: str) -> None:
     """Nothing was made twice."""
-    version = world.project.latest()["id"]
+    version = world.project.latest_deployment()["id"]
     assert [deploy.title for deploy in world.netlify.deploys.values()].count(f"frontend-{version}") == 1
     assert [deploy.commit for deploy in world.render.services["srv-api"].deploys].count(commit) == 1
     main = world.huggingface.spaces["owner/worker"].branches["main"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abreast.core import coverage, junit
-from abreast.core.coverage import Coverage
+from abreast.core.reports import coverage, junit
+from abreast.core.reports.coverage import Coverage
 
 COBERTURA = """<?xml version="1.0"?><coverage line-rate="0.5" lines-valid="4" lines-covered="2"><packages><package><classes>
 <class filename="app.py"><methods><method><lines><line number="1" hits="3"/></lines></method></methods>
@@ -29,7 +29,7 @@ ISTANBUL = json.dumps({"total": {"lines": {"total": 200, "covered": 139, "pct": 
     ],
 )  # fmt: skip
 def test_each_form_is_read(report: str, covered: int, valid: int) -> None:
-    found = coverage.read(report.encode())
+    found = coverage.parse_report(report.encode())
     assert (found.covered, found.valid) == (covered, valid)
 
 
@@ -38,27 +38,27 @@ def test_each_form_is_read(report: str, covered: int, valid: int) -> None:
 )
 def test_what_is_no_report_is_said(report: str) -> None:
     with pytest.raises(ValueError, match=r"not a coverage report|Expecting"):
-        coverage.read(report.encode())
+        coverage.parse_report(report.encode())
 
 
 @given(st.integers(1, 10_000), st.integers(0, 10_000), st.floats(0, 100))
 def test_enough_is_never_said_of_less(valid: int, covered: int, needed: float) -> None:
     found = Coverage(min(covered, valid), valid)
-    assert found.reaches(needed) == (100 * found.covered / valid >= needed)
+    assert found.is_at_least(needed) == (100 * found.covered / valid >= needed)
     assert found.percent <= 100 * found.covered / valid
 
 
 def test_several_reports_are_one() -> None:
-    one = coverage.read(b"SF:a\nDA:1,1\nDA:2,0\nend_of_record")
-    other = coverage.read(b"SF:a\nDA:2,4\nDA:3,0\nend_of_record")
-    assert coverage.merged([one, other]) == Coverage(2, 3, {"a": {1: True, 2: True, 3: False}})
-    assert coverage.merged([coverage.read(ISTANBUL.encode())] * 2) == Coverage(278, 400)
+    one = coverage.parse_report(b"SF:a\nDA:1,1\nDA:2,0\nend_of_record")
+    other = coverage.parse_report(b"SF:a\nDA:2,4\nDA:3,0\nend_of_record")
+    assert coverage.merge_reports([one, other]) == Coverage(2, 3, {"a": {1: True, 2: True, 3: False}})
+    assert coverage.merge_reports([coverage.parse_report(ISTANBUL.encode())] * 2) == Coverage(278, 400)
 
 
 @pytest.mark.parametrize("name", ["shop/cart.py", "cart.py", "/work/room/shop/cart.py"])
 def test_changed_lines_are_found_however_the_report_calls_the_file(name: str) -> None:
-    whole = coverage.of_lines({name: {1: True, 2: False, 3: True}, "other.py": {1: False}})
-    changed = whole.of({"shop/cart.py": {2, 3, 50}, "README.md": {1}, "new.py": {1}})
+    whole = coverage.coverage_of_lines({name: {1: True, 2: False, 3: True}, "other.py": {1: False}})
+    changed = whole.for_lines({"shop/cart.py": {2, 3, 50}, "README.md": {1}, "new.py": {1}})
     assert (changed.covered, changed.valid) == (1, 2)
 
 
@@ -66,19 +66,19 @@ def test_failures_are_a_table() -> None:
     report = """<testsuites><testsuite><testcase classname="shop.test_cart" name="test_total"><failure message="3 != 4"/></testcase>
     <testcase name="test_tax"><error type="KeyError">KeyError: 'vat'
     at line 3</error></testcase><testcase name="ok"/><testcase name="later"><skipped/></testcase></testsuite></testsuites>"""
-    found = junit.read([report.encode(), b"<project/>", b"not xml"])
+    found = junit.parse_reports([report.encode(), b"<project/>", b"not xml"])
     assert found is not None
     assert str(found) == "4 tests, 2 failed, 1 skipped"
-    assert list(junit.table(found)) == [
+    assert list(junit.failure_lines(found)) == [
         "shop.test_cart test_total  3 != 4",
         "test_tax                   KeyError: 'vat'",
     ]
-    assert junit.read([b"<project/>"]) is None
+    assert junit.parse_reports([b"<project/>"]) is None
 
 
 def test_a_long_table_is_cut() -> None:
     cases = "".join(f'<testcase name="t{number}"><failure>no</failure></testcase>' for number in range(100))
-    found = junit.read([f"<testsuite>{cases}</testsuite>".encode()])
+    found = junit.parse_reports([f"<testsuite>{cases}</testsuite>".encode()])
     assert found is not None
-    assert len(lines := list(junit.table(found))) == junit.SHOWN + 1
+    assert len(lines := list(junit.failure_lines(found))) == junit.MAX_SHOWN + 1
     assert lines[-1] == "and 80 more"

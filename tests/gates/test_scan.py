@@ -18,11 +18,11 @@ import pytest
 
 from abreast.commands.interface import Command
 from abreast.commands.shell import run
-from abreast.core import sarif, scans
-from abreast.core.gates import Allowed, Finding, Gate, Judgement, Scan, Severity, Verdict
-from abreast.gates import scan
-from abreast.gates.interface import Outcome, Scene
-from project import Project, needs
+from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVerdict, ScanKind, Severity
+from abreast.core.reports import sarif, scan_results
+from abreast.gates import scan_gate
+from abreast.gates.interface import CommandOutcome, GateContext
+from sample_project import SampleProject, require_programs
 
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
 """Looks like one of AWS, with the secret below."""
@@ -38,7 +38,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> None:
         "PATH",
         f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:{Path(shutil.which('npm') or '/x/npm').parent}",
     )
-    needs("kingfisher", "bandit", "zizmor", "hadolint", "pip-audit", "check-jsonschema", "npm")
+    require_programs("kingfisher", "bandit", "zizmor", "hadolint", "pip-audit", "check-jsonschema", "npm")
 
 
 class Database:
@@ -112,35 +112,40 @@ def database() -> Iterator[tuple[Database, dict[str, str]]]:
         yield known, env
 
 
-def add(project: Project, **files: str) -> None:
+def add(project: SampleProject, **files: str) -> None:
     for name, text in files.items():
         file = project.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
 
-def judged(project: Project, gate: str) -> dict[str, Any]:
-    events: list[dict[str, Any]] = project.latest()["events"]
-    return next(dict(event["data"]) for event in events if event["what"] == "judged" and event["data"]["gate"] == gate)
+def judged(project: SampleProject, gate: str) -> dict[str, Any]:
+    events: list[dict[str, Any]] = project.latest_deployment()["events"]
+    return next(dict(event["data"]) for event in events if event["kind"] == "judged" and event["data"]["gate"] == gate)
 
 
 # ── secrets ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: Project) -> None:
+def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: SampleProject) -> None:
     project.config["gates"] = {"secrets": "block"}
     project.commit()
     project.deploy()
     assert judged(project, "secrets")["verdict"] == "passed"
-    before = project.served()
+    before = project.served_commits()
     add(project, **{"config/keys.py": LEAK})
     project.commit("Add keys")
     (project.folder / "config" / "keys.py").unlink()
     project.commit("Take them away again: they are in the history that goes out")
     done = project.deploy(code=3)
     assert "config/keys.py:1  aws-access-token" in done.stdout
-    assert project.served() == before
-    shown = project.run("show").stdout + project.run("logs", project.latest()["id"]).stdout + done.stdout + done.stderr
+    assert project.served_commits() == before
+    shown = (
+        project.run("show").stdout
+        + project.run("logs", project.latest_deployment()["id"]).stdout
+        + done.stdout
+        + done.stderr
+    )
     for secret in (KEY, SECRET):
         assert secret not in shown
         found = subprocess.run(
@@ -149,7 +154,7 @@ def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: Project) ->
         assert found.stdout == ""
 
 
-def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: Project) -> None:
+def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: SampleProject) -> None:
     project.config["gates"] = {"secrets": "block"}
     project.config["allow"] = [
         {
@@ -172,7 +177,7 @@ def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: Projec
     assert ["a/keys.py:1" in told, "b/keys.py:1" in told, "tests/keys.py" in told] == [True, True, False]
 
 
-def test_in_full_what_was_built_is_looked_at_too(project: Project) -> None:
+def test_in_full_what_was_built_is_looked_at_too(project: SampleProject) -> None:
     build = project.config["services"]["frontend"]["build"]
     parts = " ".join((KEY[:9], KEY[9:], SECRET[:20], SECRET[20:]))
     build["run"] += f'; printf \'AWS = "%s%s"\\nSECRET = "%s%s"\\n\' {parts} > dist/app.js'
@@ -200,14 +205,14 @@ def test_in_full_what_was_built_is_looked_at_too(project: Project) -> None:
 def test_weak_places(tmp_path: Path, gate: str, file: str, text: str, rule: str) -> None:
     (tmp_path / "room" / file).parent.mkdir(parents=True)
     (tmp_path / "room" / file).write_text(text)
-    found = look(Gate(gate, scan=Scan(gate), block=Severity.HIGH), tmp_path / "room")
-    assert found.verdict is Verdict.FAILED
+    found = look(Gate(gate, scan=ScanKind(gate), min_severity=Severity.HIGH), tmp_path / "room")
+    assert found.verdict is GateVerdict.FAILED
     (one,) = [one for one in found.findings if one.rule == rule]
     assert (one.file, one.severity) == (file, Severity.HIGH)
     assert str(one) in found.lines
 
 
-def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: Project) -> None:
+def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: SampleProject) -> None:
     project.config["gates"] = {"code": True}
     add(project, **{"weak.py": WEAK})
     project.commit()
@@ -226,7 +231,7 @@ def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: Proje
 @pytest.mark.parametrize("gate", ["code", "workflows", "dockerfiles", "dependencies"])
 def test_where_there_is_nothing_to_look_at_it_passes(tmp_path: Path, gate: str) -> None:
     (tmp_path / "room").mkdir()
-    assert look(Gate(gate, scan=Scan(gate)), tmp_path / "room").verdict is Verdict.PASSED
+    assert look(Gate(gate, scan=ScanKind(gate)), tmp_path / "room").verdict is GateVerdict.PASSED
 
 
 # ── dependencies ───────────────────────────────────────────────────────────────────────────────
@@ -238,18 +243,20 @@ LOCK = {
 }  # fmt: skip
 
 
-def look(gate: Gate, room: Path, today: str = "2026-11-21") -> Judgement:
+def look(gate: Gate, room: Path, today: str = "2026-11-21") -> GateResult:
     """Ask a gate about a folder as it stands, with the real tools."""
     scratch = room.parent / "scratch"
     scratch.mkdir(exist_ok=True)
 
-    async def command(name: str, text: str, env: Mapping[str, str], timeout: float) -> Outcome:
+    async def command(name: str, text: str, env: Mapping[str, str], timeout: float) -> CommandOutcome:
         asked = Command(text, room, scratch / f"{name}.log", timeout, {**os.environ, **env})
         ended = await run(asked, asyncio.Event().wait())  # type: ignore[arg-type]
-        return Outcome(ended.why, ended.tail, ended.code)
+        return CommandOutcome(ended.why, ended.tail, ended.exit_code)
 
     nothing: Any = None
-    (found,) = asyncio.run(scan.judge(gate, Scene(room, scratch, today, command, nothing, nothing, nothing)))
+    (found,) = asyncio.run(
+        scan_gate.evaluate(gate, GateContext(room, scratch, today, command, nothing, nothing, nothing))
+    )
     return found
 
 
@@ -260,8 +267,8 @@ def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[
     (room / "web" / "package-lock.json").write_text(json.dumps(LOCK))
     (room / "web" / "package.json").write_text(json.dumps(LOCK["packages"][""]))  # type: ignore[index]
     (room / "uv.lock").write_text('[[package]]\nname = "deep"\nversion = "4"\n')
-    gate = Gate("dependencies", scan=Scan.DEPENDENCIES, block=Severity.HIGH, env=env)
-    assert look(gate, room).verdict is Verdict.PASSED
+    gate = Gate("dependencies", scan=ScanKind.DEPENDENCIES, min_severity=Severity.HIGH, env=env)
+    assert look(gate, room).verdict is GateVerdict.PASSED
     assert len(known.asked) == 2
     known.npm["left"] = {
         "id": 1,
@@ -272,7 +279,7 @@ def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[
     }
     known.python |= {"deep": ["PYSEC-2026-1"]}
     found = look(gate, room)
-    assert found.verdict is Verdict.FAILED
+    assert found.verdict is GateVerdict.FAILED
     assert sorted(found.lines) == [
         "high  uv.lock  PYSEC-2026-1: deep 4; mended in 9.9", "high  web/package-lock.json  GHSA-aaaa: left <2: Bad",
     ]  # fmt: skip
@@ -283,13 +290,15 @@ def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Datab
     known.status = 500
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / "requirements.txt").write_text("shop-lib==1.2\n")
-    gate = Gate("dependencies", scan=Scan.DEPENDENCIES, env=env)
+    gate = Gate("dependencies", scan=ScanKind.DEPENDENCIES, env=env)
     found = look(gate, tmp_path / "room")
-    assert found.verdict is Verdict.UNKNOWN
+    assert found.verdict is GateVerdict.UNKNOWN
     assert found.why.startswith("requirements.txt: pip-audit: exit code 1")
 
 
-def test_unknown_stops_it_unless_that_is_allowed(project: Project, database: tuple[Database, dict[str, str]]) -> None:
+def test_unknown_stops_it_unless_that_is_allowed(
+    project: SampleProject, database: tuple[Database, dict[str, str]]
+) -> None:
     known, env = database
     known.status = 500
     project.config["gates"] = {"dependencies": {"env": {**env, "npm_config_fetch_retries": "0"}}}
@@ -304,12 +313,12 @@ def test_unknown_stops_it_unless_that_is_allowed(project: Project, database: tup
 
 
 def test_a_tool_that_is_not_there_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "_found", lambda program: None)
+    monkeypatch.setattr(scan_gate, "_find_program", lambda program: None)
     (tmp_path / "Dockerfile").write_text("FROM scratch")
     nothing: Any = None
-    scene = Scene(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing)
-    (found,) = asyncio.run(scan.judge(Gate("dockerfiles", scan=Scan.DOCKERFILES), scene))
-    assert found.verdict is Verdict.UNKNOWN
+    scene = GateContext(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing)
+    (found,) = asyncio.run(scan_gate.evaluate(Gate("dockerfiles", scan=ScanKind.DOCKERFILES), scene))
+    assert found.verdict is GateVerdict.UNKNOWN
     assert found.why == "hadolint is not installed: pip install 'abreast[security]'"
 
 
@@ -321,39 +330,51 @@ FOUND = [Finding("R1", "bad", Severity.MEDIUM, "a.py", 3), Finding("R2", "worse"
 @pytest.mark.parametrize(
     ("block", "unknown", "verdict", "why"),
     [
-        (Severity.LOW, [], Verdict.FAILED, "1 critical, 1 medium"), (Severity.HIGH, ["x"], Verdict.FAILED, "1 critical"),
-        (Severity.CRITICAL, [], Verdict.FAILED, "1 critical"),
+        (Severity.LOW, [], GateVerdict.FAILED, "1 critical, 1 medium"), (Severity.HIGH, ["x"], GateVerdict.FAILED, "1 critical"),
+        (Severity.CRITICAL, [], GateVerdict.FAILED, "1 critical"),
     ],
 )  # fmt: skip
-def test_thresholds(block: Severity, unknown: list[str], verdict: Verdict, why: str) -> None:
-    found = scans.judged(Gate("code", scan=Scan.CODE, block=block), FOUND, unknown, "2026-01-01")
+def test_thresholds(block: Severity, unknown: list[str], verdict: GateVerdict, why: str) -> None:
+    found = scan_results.evaluate_findings(
+        Gate("code", scan=ScanKind.CODE, min_severity=block), FOUND, unknown, "2026-01-01"
+    )
     assert (found.verdict, found.why) == (verdict, why)
 
 
 def test_what_is_allowed_ends_on_its_day() -> None:
-    allow = Allowed("code", "R2", "b/**", "ada", "soon", "2026-11-21")
-    gate = Gate("code", scan=Scan.CODE, block=Severity.HIGH, allow=(allow,))
-    assert scans.judged(gate, FOUND, [], "2026-11-21").why == "1 below high, 1 allowed"
-    assert scans.judged(gate, FOUND, ["nobody was there"], "2026-11-21").verdict is Verdict.UNKNOWN
-    late = scans.judged(gate, FOUND, [], "2026-11-22")
-    assert late.verdict is Verdict.FAILED
+    allow = AllowlistEntry("code", "R2", "b/**", "ada", "soon", "2026-11-21")
+    gate = Gate("code", scan=ScanKind.CODE, min_severity=Severity.HIGH, allowlist=(allow,))
+    assert scan_results.evaluate_findings(gate, FOUND, [], "2026-11-21").why == "1 below high, 1 allowed"
+    assert (
+        scan_results.evaluate_findings(gate, FOUND, ["nobody was there"], "2026-11-21").verdict is GateVerdict.UNKNOWN
+    )
+    late = scan_results.evaluate_findings(gate, FOUND, [], "2026-11-22")
+    assert late.verdict is GateVerdict.FAILED
     assert late.lines == ("critical  b/c.py  R2: worse", "  allowed by ada until 2026-11-21, which has passed: soon")
 
 
 @pytest.mark.parametrize("missed", ["scan_partial", "scan_failed", "pending"])
 def test_what_was_not_scanned_whole_is_never_clean(missed: str) -> None:
     summary = {"discovered": 2, "scan_partial": 0, "scan_failed": 0, "pending": 0}
-    assert scans.kingfisher(json.dumps({"findings": [], "audit": {"summary": summary}}).encode()) == []
+    assert scan_results.kingfisher(json.dumps({"findings": [], "audit": {"summary": summary}}).encode()) == []
     report = {"findings": [], "audit": {"summary": {**summary, missed: 1}}}
     with pytest.raises(ValueError, match="1 of 2 folders"):
-        scans.kingfisher(json.dumps(report).encode())
+        scan_results.kingfisher(json.dumps(report).encode())
 
 
 @pytest.mark.parametrize(
-    "read", [scans.kingfisher, scans.bandit, scans.zizmor, scans.hadolint, scans.pip_audit, scans.npm_audit]
+    "read",
+    [
+        scan_results.kingfisher,
+        scan_results.bandit,
+        scan_results.zizmor,
+        scan_results.hadolint,
+        scan_results.pip_audit,
+        scan_results.npm_audit,
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"nothing", b'{"error": {"summary": "no"}}', b"[3]", b'"x"', b"null"])
-def test_what_is_no_report_is_never_clean(read: scans.Read, content: bytes) -> None:
+def test_what_is_no_report_is_never_clean(read: scan_results.ReportParser, content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read(content)
 
@@ -368,7 +389,7 @@ def test_what_is_no_report_is_never_clean(read: scans.Read, content: bytes) -> N
     ],
 )  # fmt: skip
 def test_what_a_file_settles(name: str, content: str, settled: str | None) -> None:
-    found = scans.pinned(name, content.encode())
+    found = scan_results.pinned_requirements(name, content.encode())
     assert (found and [line.split() for line in found.splitlines()]) == (
         settled and [line.split() for line in settled.splitlines()]
     )

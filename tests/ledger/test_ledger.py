@@ -14,17 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abreast.core.errors import StateError, UsageError
-from abreast.core.events import Event, What
-from abreast.core.model import Chapter, Kind, Live, OnFailure, Plan, Service, Version
-from abreast.core.states import State
-from abreast.ledger.interface import Part
-from abreast.ledger.sqlite import FILE, SqliteLedger
+from abreast.core.events import Event, EventKind
+from abreast.core.model import Chapter, DeploymentKind, LiveService, OnFailure, Plan, Service, Version
+from abreast.core.states import DeploymentState
+from abreast.ledger.interface import ReleasePart
+from abreast.ledger.sqlite import LEDGER_FILE, SqliteLedger
 
 SERVICE = Service("web", "local", run="x")
 
 
 def plan(id: str, environment: str = "local") -> Plan:
-    return Plan(id, Kind.DEPLOY, "shop", environment, "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER, "", "me")
+    return Plan(id, DeploymentKind.DEPLOY, "shop", environment, "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER, "", "me")
 
 
 @pytest.fixture
@@ -34,61 +34,65 @@ def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
 
 
 def test_an_event_is_kept_once_by_its_key(ledger: SqliteLedger) -> None:
-    ledger.plan(plan("D1"))
-    ledger.record(Event("D1", "k", What.NOTE, "one"), Event("D1", "k", What.NOTE, "two"))
-    ledger.record(Event("D1", "k", What.NOTE, "three"))
+    ledger.record_plan(plan("D1"))
+    ledger.append_events(Event("D1", "k", EventKind.NOTE, "one"), Event("D1", "k", EventKind.NOTE, "two"))
+    ledger.append_events(Event("D1", "k", EventKind.NOTE, "three"))
     (first,) = [event for event in ledger.events("D1") if event.key == "k"]
-    assert (first.text, first.at) == ("one", "2026-11-21T01:02:03.004Z")
+    assert (first.message, first.at) == ("one", "2026-11-21T01:02:03.004Z")
     assert ledger.events("D1", after=first.seq) == ()
 
 
 def test_events_that_come_together_are_kept_all_or_none(ledger: SqliteLedger) -> None:
-    ledger.plan(plan("D1"))
+    ledger.record_plan(plan("D1"))
     with pytest.raises(StateError):
-        ledger.record(Event("D1", "k", What.NOTE), Event("D1", "s", What.STATE, state=State.SUCCEEDED))
+        ledger.append_events(
+            Event("D1", "k", EventKind.NOTE), Event("D1", "s", EventKind.STATE, state=DeploymentState.SUCCEEDED)
+        )
     assert [event.key for event in ledger.events("D1")] == ["planned"]
 
 
 def test_a_newer_deployment_replaces_those_that_wait(ledger: SqliteLedger) -> None:
     for name in ("D1", "D2"):
-        ledger.plan(plan(name))
-    ledger.plan(plan("D3", "staging"))
+        ledger.record_plan(plan(name))
+    ledger.record_plan(plan("D3", "staging"))
     assert {one.id: one.state for one in ledger.deployments()} == {
-        "D1": State.CANCELLED, "D2": State.WAITING, "D3": State.WAITING,
+        "D1": DeploymentState.CANCELLED, "D2": DeploymentState.WAITING, "D3": DeploymentState.WAITING,
     }  # fmt: skip
-    assert "replaced by D2" in ledger.events("D1")[-1].text
+    assert "replaced by D2" in ledger.events("D1")[-1].message
 
 
 def test_states_move_by_the_rules_only(ledger: SqliteLedger) -> None:
-    ledger.plan(plan("D1"))
+    ledger.record_plan(plan("D1"))
     with pytest.raises(StateError, match="waiting cannot become succeeded"):
-        ledger.record(Event("D1", "s", What.STATE, state=State.SUCCEEDED))
-    assert ledger.deployment("D1").state is State.WAITING
-    assert ledger.events("D1")[-1].what is What.PLANNED
+        ledger.append_events(Event("D1", "s", EventKind.STATE, state=DeploymentState.SUCCEEDED))
+    assert ledger.deployment("D1").state is DeploymentState.WAITING
+    assert ledger.events("D1")[-1].kind is EventKind.PLANNED
 
 
 def test_releases_are_numbered_and_their_parts_never_change(ledger: SqliteLedger) -> None:
-    assert [ledger.reserve("shop", "c"), ledger.reserve("shop", "c")] == ["v1", "v2"]
-    ledger.built("v2", Part("web", "c", "sha256:1", SERVICE))
-    ledger.built("v2", Part("web", "c", "sha256:2", SERVICE))
-    assert ledger.release("v2").parts["web"] == Part("web", "c", "sha256:1", SERVICE)
+    assert [ledger.reserve_version("shop", "c"), ledger.reserve_version("shop", "c")] == ["v1", "v2"]
+    ledger.add_release_part("v2", ReleasePart("web", "c", "sha256:1", SERVICE))
+    ledger.add_release_part("v2", ReleasePart("web", "c", "sha256:2", SERVICE))
+    assert ledger.release("v2").parts["web"] == ReleasePart("web", "c", "sha256:1", SERVICE)
     for wrong in ("v9", "latest", "v", "v99999999999999999999"):
         with pytest.raises(UsageError, match="there is no release"):
             ledger.release(wrong)
 
 
 def test_what_is_live_comes_and_goes(ledger: SqliteLedger) -> None:
-    ledger.plan(plan("D1"))
-    live = Live("web", "local", "v1", "c", "sha256:1", "D1", "t", Version("web-D1", "web", (), "http://x"), SERVICE)
-    ledger.went_live("D1", [live])
-    assert ledger.live("local") == {"web": live}
-    ledger.went_live("D1", [], ["web"])
-    assert ledger.live("local") == {}
+    ledger.record_plan(plan("D1"))
+    live = LiveService(
+        "web", "local", "v1", "c", "sha256:1", "D1", "t", Version("web-D1", "web", (), "http://x"), SERVICE
+    )
+    ledger.record_live_services("D1", [live])
+    assert ledger.live_services("local") == {"web": live}
+    ledger.record_live_services("D1", [], ["web"])
+    assert ledger.live_services("local") == {}
 
 
 def test_a_deployment_is_found_by_enough_of_its_id(ledger: SqliteLedger) -> None:
     for name in ("01AAAA", "01AABB"):
-        ledger.plan(plan(name))
+        ledger.record_plan(plan(name))
     assert ledger.deployment("bb").id == ledger.deployment("01AAB").id == "01AABB"
     for wrong in ("01", "zz", "", "%"):
         with pytest.raises(UsageError, match="01AABB, 01AAAA"):
@@ -96,36 +100,37 @@ def test_a_deployment_is_found_by_enough_of_its_id(ledger: SqliteLedger) -> None
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["D1", "D2"]), st.sampled_from("abc"), st.none() | st.sampled_from(State)), max_size=15
+    st.tuples(st.sampled_from(["D1", "D2"]), st.sampled_from("abc"), st.none() | st.sampled_from(DeploymentState)),
+    max_size=15,
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(STEPS)
 def test_any_sequence_leaves_a_whole_chain_and_a_state_it_was_told(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, State | None]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, DeploymentState | None]]
 ) -> None:
     with SqliteLedger.open(tmp_path_factory.mktemp("ledger")) as ledger:
-        ledger.plan(plan("D1", "one"))
-        ledger.plan(plan("D2", "two"))
+        ledger.record_plan(plan("D1", "one"))
+        ledger.record_plan(plan("D2", "two"))
         for deployment, key, state in steps * 2:
             try:
-                ledger.record(Event(deployment, key, What.STATE, chapter=Chapter.BUILD, state=state))
+                ledger.append_events(Event(deployment, key, EventKind.STATE, chapter=Chapter.BUILD, state=state))
             except StateError:
                 continue
-        assert ledger.verify() is None
+        assert ledger.verify_audit_trail() is None
         for deployment in ("D1", "D2"):
             keys = [event.key for event in ledger.events(deployment)]
             assert len(keys) == len(set(keys))
             told = [event.state for event in ledger.events(deployment) if event.state]
-            assert ledger.deployment(deployment).state is (told[-1] if told else State.WAITING)
+            assert ledger.deployment(deployment).state is (told[-1] if told else DeploymentState.WAITING)
 
 
 def test_a_changed_event_breaks_the_chain_and_changing_is_refused(ledger: SqliteLedger, tmp_path: Path) -> None:
-    ledger.plan(plan("D1"))
+    ledger.record_plan(plan("D1"))
     for key in "abc":
-        ledger.record(Event("D1", key, What.NOTE, key))
-    database = sqlite3.connect(tmp_path / FILE)
+        ledger.append_events(Event("D1", key, EventKind.NOTE, key))
+    database = sqlite3.connect(tmp_path / LEDGER_FILE)
     for statement in ("UPDATE events SET event = '{}'", "DELETE FROM events"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             database.execute(statement)
@@ -133,7 +138,7 @@ def test_a_changed_event_breaks_the_chain_and_changing_is_refused(ledger: Sqlite
     database.execute("UPDATE events SET event = replace(event, '\"b\"', '\"B\"') WHERE seq = 3")
     database.commit()
     database.close()
-    broken = ledger.verify()
+    broken = ledger.verify_audit_trail()
     assert broken
     assert broken.seq == 3
 
@@ -143,7 +148,7 @@ def test_a_changed_event_breaks_the_chain_and_changing_is_refused(ledger: Sqlite
 
 def test_a_file_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     SqliteLedger.open(tmp_path).close()
-    database = sqlite3.connect(tmp_path / FILE)
+    database = sqlite3.connect(tmp_path / LEDGER_FILE)
     database.execute("PRAGMA user_version = 7")
     database.close()
     with pytest.raises(StateError, match="newer abreast") as caught:
@@ -156,14 +161,14 @@ def test_a_file_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     "content", [b"this is not a database at all, but long enough to be read as one" * 20, b"\0" * 4096]
 )
 def test_a_damaged_file_is_told_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
+    (tmp_path / LEDGER_FILE).write_bytes(content)
     with pytest.raises(StateError, match=r"ledger\.db"):
         SqliteLedger.open(tmp_path)
-    assert (tmp_path / FILE).read_bytes() == content
+    assert (tmp_path / LEDGER_FILE).read_bytes() == content
 
 
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
-    database = sqlite3.connect(tmp_path / FILE)
+    database = sqlite3.connect(tmp_path / LEDGER_FILE)
     database.execute("CREATE TABLE theirs (x)")
     database.close()
     with pytest.raises(StateError, match="not a ledger of abreast"):
@@ -172,16 +177,16 @@ def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     ledger = SqliteLedger.open(tmp_path)
-    ledger.plan(plan("D1"))
-    ledger.record(Event("D1", "before", What.NOTE))
+    ledger.record_plan(plan("D1"))
+    ledger.append_events(Event("D1", "before", EventKind.NOTE))
     (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
     ledger._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StateError, match="full"):
-        ledger.record(Event("D1", "large", What.NOTE, "x" * 100_000))
+        ledger.append_events(Event("D1", "large", EventKind.NOTE, "x" * 100_000))
     ledger._db.execute("PRAGMA max_page_count = 100000")
-    ledger.record(Event("D1", "after", What.NOTE))
+    ledger.append_events(Event("D1", "after", EventKind.NOTE))
     assert [event.key for event in ledger.events("D1")] == ["planned", "before", "after"]
-    assert ledger.verify() is None
+    assert ledger.verify_audit_trail() is None
     ledger.close()
 
 
@@ -190,7 +195,7 @@ def test_a_file_that_may_not_grow_is_told(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\nfrom abreast.ledger.sqlite import SqliteLedger\n"
         "from abreast.core.errors import StateError\n"
-        "try:\n    ledger = SqliteLedger.open(Path('.'))\n    [ledger.reserve('shop', 'c' * 4000) for _ in range(100)]\n"
+        "try:\n    ledger = SqliteLedger.open(Path('.'))\n    [ledger.reserve_version('shop', 'c' * 4000) for _ in range(100)]\n"
         "except StateError as error:\n    print(error)\n"
     )
     done = subprocess.run(
@@ -200,11 +205,11 @@ def test_a_file_that_may_not_grow_is_told(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "ledger.db cannot be used" in done.stdout, done.stderr
     with SqliteLedger.open(tmp_path) as ledger:
-        assert ledger.verify() is None
+        assert ledger.verify_audit_trail() is None
 
 
 def _schema(folder: Path) -> int:
-    database = sqlite3.connect(folder / FILE)
+    database = sqlite3.connect(folder / LEDGER_FILE)
     (version,) = database.execute("PRAGMA user_version").fetchone()
     database.close()
     return int(version)

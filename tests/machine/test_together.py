@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from abreast.machine.together import Together
+from abreast.machine.batching import Batcher
 
 
 class Worker:
@@ -24,11 +24,11 @@ class Worker:
 def test_what_waits_is_done_in_one_go_and_each_hears_of_its_own() -> None:
     async def story() -> None:
         worker = Worker()
-        together = Together(worker.work)
-        tasks = [asyncio.ensure_future(together.do(number)) for number in (1, 2, -3)]
+        together = Batcher(worker.work)
+        tasks = [asyncio.ensure_future(together.submit(number)) for number in (1, 2, -3)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        tasks += [asyncio.ensure_future(together.do(number)) for number in (4, -5, 6)]
+        tasks += [asyncio.ensure_future(together.submit(number)) for number in (4, -5, 6)]
         await asyncio.sleep(0)
         worker.go.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -43,10 +43,10 @@ def test_what_goes_wrong_as_a_whole_everyone_hears_and_the_next_goes_on() -> Non
     async def story() -> None:
         worker = Worker()
         worker.go.set()
-        together = Together(worker.work)
-        outcomes = await asyncio.gather(together.do(99), together.do(1), return_exceptions=True)
+        together = Batcher(worker.work)
+        outcomes = await asyncio.gather(together.submit(99), together.submit(1), return_exceptions=True)
         assert [str(outcome) for outcome in outcomes] == ["all of it", "all of it"]
-        await together.do(2)
+        await together.submit(2)
 
     asyncio.run(story())
 
@@ -54,8 +54,8 @@ def test_what_goes_wrong_as_a_whole_everyone_hears_and_the_next_goes_on() -> Non
 def test_a_cancelled_caller_does_not_take_the_work_with_it() -> None:
     async def story() -> None:
         worker = Worker()
-        together = Together(worker.work)
-        first, second = (asyncio.ensure_future(together.do(number)) for number in (1, 2))
+        together = Batcher(worker.work)
+        first, second = (asyncio.ensure_future(together.submit(number)) for number in (1, 2))
         await asyncio.sleep(0.01)
         first.cancel()
         worker.go.set()

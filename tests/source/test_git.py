@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import UsageError
-from abreast.source.git import Git
+from abreast.source.git import GitRepository
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def commit(folder: Path) -> str:
 def test_a_checkout_is_what_was_committed(top: Path, tmp_path: Path, below: str) -> None:
     (top / "shop" / "app.py").write_text("not committed")
     (top / "shop" / "new").write_text("not committed")
-    source = Git(top / below)
+    source = GitRepository(top / below)
     before = git(top, "status", "--porcelain")
-    source.checkout(source.commit(), tmp_path / "room" / "out")
+    source.checkout(source.resolve_commit(), tmp_path / "room" / "out")
     shop = tmp_path / "room" / "out" / ("" if below else "shop")
     assert (shop / "app.py").read_text() == "one"
     assert os.access(shop / "bin" / "run", os.X_OK)
@@ -58,38 +58,38 @@ def test_a_checkout_is_what_was_committed(top: Path, tmp_path: Path, below: str)
 
 
 def test_what_changed_is_net_and_below_the_project(top: Path) -> None:
-    source = Git(top / "shop")
-    first = source.commit()
+    source = GitRepository(top / "shop")
+    first = source.resolve_commit()
     (top / "shop" / "app.py").write_text("two")
     (top / "README").write_text("two")
     git(top, "mv", "shop/bin/run", "shop/bin/go")
     second = commit(top)
-    assert source.changed(first, second) == ("app.py", "bin/go", "bin/run")
+    assert source.changed_files(first, second) == ("app.py", "bin/go", "bin/run")
     (top / "shop" / "app.py").write_text("one")
-    assert source.changed(first, commit(top)) == ("bin/go", "bin/run")
-    assert source.changed("0" * 40, second) is None
+    assert source.changed_files(first, commit(top)) == ("bin/go", "bin/run")
+    assert source.changed_files("0" * 40, second) is None
 
 
 def test_uncommitted_files_are_told(top: Path) -> None:
-    source = Git(top / "shop")
-    assert source.uncommitted() == ()
+    source = GitRepository(top / "shop")
+    assert source.uncommitted_files() == ()
     (top / "shop" / "app.py").write_text("x")
     (top / "shop" / "new file").write_text("x")
     git(top, "mv", "shop/link", "shop/other")
-    assert set(source.uncommitted()) == {"shop/app.py", "shop/other", "shop/new file"}
+    assert set(source.uncommitted_files()) == {"shop/app.py", "shop/other", "shop/new file"}
 
 
 def test_errors_say_what_to_do(top: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no commit nowhere"):
-        Git(top).commit("nowhere")
+        GitRepository(top).resolve_commit("nowhere")
     git(tmp_path, "init", "-q", "empty")
     with pytest.raises(UsageError, match="there is no commit HEAD"):
-        Git(tmp_path / "empty").commit()
+        GitRepository(tmp_path / "empty").resolve_commit()
 
 
-def clone(of: Path, into: Path, *arguments: str) -> Git:
+def clone(of: Path, into: Path, *arguments: str) -> GitRepository:
     git(of.parent, "-c", "protocol.file.allow=always", "clone", "-q", *arguments, f"file://{of}", str(into))
-    return Git(into)
+    return GitRepository(into)
 
 
 def test_a_shallow_clone_fetches_the_commit_that_it_lacks(top: Path, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_a_shallow_clone_fetches_the_commit_that_it_lacks(top: Path, tmp_path: P
         commit(top)
     last = git(top, "rev-parse", "HEAD").strip()
     shallow = clone(top, tmp_path / "shallow", "--depth=1")
-    assert shallow.changed(first, last) == ("new-0", "new-1", "new-2")
-    assert clone(top, tmp_path / "other", "--depth=1").changed("f" * 40, last) is None
+    assert shallow.changed_files(first, last) == ("new-0", "new-1", "new-2")
+    assert clone(top, tmp_path / "other", "--depth=1").changed_files("f" * 40, last) is None
 
 
 def test_a_merge_is_its_net_difference(top: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_merge_is_its_net_difference(top: Path) -> None:
     (top / "README").write_text("main")
     commit(top)
     git(top, "merge", "-q", "--no-ff", "-m", "Merge", "side")
-    assert set(Git(top).changed(first, "HEAD") or ()) == {"README", "shop/side.py"}
+    assert set(GitRepository(top).changed_files(first, "HEAD") or ()) == {"README", "shop/side.py"}
 
 
 def test_after_a_force_push_what_was_live_is_still_known(top: Path) -> None:
@@ -120,7 +120,7 @@ def test_after_a_force_push_what_was_live_is_still_known(top: Path) -> None:
     live = commit(top)
     git(top, "reset", "-q", "--hard", "HEAD^")
     (top / "instead").write_text("")
-    assert set(Git(top).changed(live, commit(top)) or ()) == {"gone", "instead"}
+    assert set(GitRepository(top).changed_files(live, commit(top)) or ()) == {"gone", "instead"}
 
 
 def test_a_submodule_tells_its_files_and_is_checked_out(top: Path, tmp_path: Path) -> None:
@@ -132,26 +132,26 @@ def test_a_submodule_tells_its_files_and_is_checked_out(top: Path, tmp_path: Pat
     before = git(top, "rev-parse", "HEAD").strip()
     git(top, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "shop/lib")
     first = commit(top)
-    source = Git(top)
-    assert set(source.changed(before, first) or ()) == {".gitmodules", "shop/lib", "shop/lib/src/a.py"}
+    source = GitRepository(top)
+    assert set(source.changed_files(before, first) or ()) == {".gitmodules", "shop/lib", "shop/lib/src/a.py"}
     (top / "shop" / "lib" / "src" / "b.py").write_text("two")
     commit(top / "shop" / "lib")
     second = commit(top)
-    assert source.changed(first, second) == ("shop/lib", "shop/lib/src/b.py")
-    assert Git(top / "shop").changed(first, second) == ("lib", "lib/src/b.py")
-    Git(top / "shop").checkout(first, tmp_path / "out")
+    assert source.changed_files(first, second) == ("shop/lib", "shop/lib/src/b.py")
+    assert GitRepository(top / "shop").changed_files(first, second) == ("lib", "lib/src/b.py")
+    GitRepository(top / "shop").checkout(first, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "lib" / "src").iterdir()] == ["a.py"]
     bare = clone(top, tmp_path / "without")
-    assert bare.changed(first, second) is None, "its commits are not here"
+    assert bare.changed_files(first, second) is None, "its commits are not here"
     with pytest.raises(UsageError, match="submodule shop/lib is not here"):
         bare.checkout(first, tmp_path / "nothing")
 
 
 def test_files_are_listed_and_read_as_committed(top: Path) -> None:
-    source = Git(top / "shop")
-    assert set(source.files("HEAD")) == {"app.py", "bin/run", "link", "ä b.txt"}
-    assert source.read("HEAD", ["app.py", "none", "ä b.txt", "bin"]) == {"app.py": b"one", "ä b.txt": b"x"}
-    assert source.read("HEAD", []) == {}
+    source = GitRepository(top / "shop")
+    assert set(source.list_files("HEAD")) == {"app.py", "bin/run", "link", "ä b.txt"}
+    assert source.read_files("HEAD", ["app.py", "none", "ä b.txt", "bin"]) == {"app.py": b"one", "ä b.txt": b"x"}
+    assert source.read_files("HEAD", []) == {}
 
 
 def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_pat
     (top / "shop" / "keys.txt").unlink()
     (top / "shop" / "app.py").write_text("two")
     second = commit(top)
-    source = Git(top / "shop")
-    source.outgoing([live, "f" * 40], second, tmp_path / "out")
+    source = GitRepository(top / "shop")
+    source.export_outgoing([live, "f" * 40], second, tmp_path / "out")
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {f"{first[:7]}/keys.txt", f"{second[:7]}/app.py"}
-    source.outgoing([], second, tmp_path / "all")
+    source.export_outgoing([], second, tmp_path / "all")
     assert (tmp_path / "all" / second[:7] / "bin" / "run").exists()
     assert not (tmp_path / "all" / second[:7] / "keys.txt").exists()
-    source.outgoing([second], second, tmp_path / "none")
+    source.export_outgoing([second], second, tmp_path / "none")
     assert not list((tmp_path / "none").iterdir())
 
 
@@ -178,13 +178,13 @@ def test_changed_lines_are_those_that_are_new_or_other(top: Path) -> None:
     (top / "shop" / "app.py").write_text("zero\none\ntwo\n")
     (top / "shop" / "ä b.txt").write_text("y\nz")
     (top / "README").unlink()
-    found = Git(top / "shop").changed_lines(first, commit(top))
+    found = GitRepository(top / "shop").changed_lines(first, commit(top))
     assert found == {"app.py": frozenset({1, 2, 3}), "ä b.txt": frozenset({1, 2})}
-    assert Git(top).changed_lines("f" * 40, first) is None
+    assert GitRepository(top).changed_lines("f" * 40, first) is None
 
 
 def test_a_tag_is_made_once_and_never_moved(top: Path) -> None:
-    first, source = git(top, "rev-parse", "HEAD").strip(), Git(top)
+    first, source = git(top, "rev-parse", "HEAD").strip(), GitRepository(top)
     source.tag("v1", first, "shop v1")
     source.tag("v1", first, "shop v1")
     assert git(top, "tag", "--list", "-n1").split() == ["v1", "shop", "v1"]

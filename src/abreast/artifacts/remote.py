@@ -8,98 +8,100 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from abreast.artifacts.folder import FolderArtifacts, digest_of, note_name
-from abreast.artifacts.interface import AGE, About, Artifacts
+from abreast.artifacts.folder import FolderArtifactStore, metadata_file_name, tree_digest
+from abreast.artifacts.interface import MIN_AGE, ArtifactMetadata, ArtifactStore
 from abreast.core.errors import ArtifactError
-from abreast.machine.objects import Objects
+from abreast.storage.object_store import ObjectStore
 
 _ARCHIVE = ".tar.zst"
 
 
-class RemoteArtifacts(Artifacts):
+class RemoteArtifactStore(ArtifactStore):
     """Puts each artifact into the store at ``url`` as a compressed archive."""
 
-    def __init__(self, local: FolderArtifacts, url: str) -> None:
+    def __init__(self, local: FolderArtifactStore, url: str) -> None:
         self._local = local
-        self._objects = Objects(url, "artifact store", ArtifactError)
+        self._objects = ObjectStore(url, "artifact store", ArtifactError)
 
-    def add(self, folder: Path, about: About) -> str:
+    def add(self, folder: Path, metadata: ArtifactMetadata) -> str:
         """Take the folder in, here and there, and return its digest ``sha256:…``; the folder is gone then."""
-        digest = self._local.add(folder, about)
-        if not self._objects.has(_archive(digest)):
+        digest = self._local.add(folder, metadata)
+        if not self._objects.has(_archive_path(digest)):
             with tempfile.TemporaryFile() as archive:
                 from abreast.artifacts.archive import pack  # noqa: PLC0415 (only a store needs it)
 
-                pack(self._local.take(digest), archive)
+                pack(self._local.fetch(digest), archive)
                 archive.seek(0)
-                self._objects.ask(lambda store: store.put(_archive(digest), archive))
-        self._write_note(digest, about)
+                self._objects.call(lambda store: store.put(_archive_path(digest), archive))
+        self._write_metadata(digest, metadata)
         return digest
 
     def has(self, digest: str) -> bool:
         """Tell whether the artifact can be had, here or there."""
-        return self._local.has(digest) or self._objects.has(_archive(digest))
+        return self._local.has(digest) or self._objects.has(_archive_path(digest))
 
-    def take(self, digest: str) -> Path:
+    def fetch(self, digest: str) -> Path:
         """Return where the artifact lies here, fetched if it was not, each byte compared with the digest."""
         with suppress(FileNotFoundError):  # it is gone there too, which the folder says
             if not self._local.has(digest):
-                self._fetch(digest)
-        return self._local.take(digest)
+                self._download(digest)
+        return self._local.fetch(digest)
 
-    def about(self, digest: str, service: str) -> About:
+    def metadata(self, digest: str, service: str) -> ArtifactMetadata:
         """Return what is known of the artifact as the service's, nothing where that is not there."""
-        found = self._objects.read(_note(digest, service))
-        return json.loads(found) if found else self._local.about(digest, service)
+        found = self._objects.read(_metadata_path(digest, service))
+        return json.loads(found) if found else self._local.metadata(digest, service)
 
-    def note(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+    def annotate(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
         """Add to what is known of the artifact as the service's."""
-        about = {"service": service, **self.about(digest, service), **more}
-        self._local.describe(digest, about)
-        self._write_note(digest, about)
+        metadata = {"service": service, **self.metadata(digest, service), **more}
+        self._local.write_metadata(digest, metadata)
+        self._write_metadata(digest, metadata)
 
-    def made_from(self, inputs: str) -> str | None:
+    def find_by_inputs(self, inputs: str) -> str | None:
         """Return the artifact last made from these inputs, None where there is none."""
-        if found := self._local.made_from(inputs):
+        if found := self._local.find_by_inputs(inputs):
             return found
-        there = self._objects.read(f"inputs/{inputs}")
-        digest = there.decode() if there else ""
+        stored = self._objects.read(f"inputs/{inputs}")
+        digest = stored.decode() if stored else ""
         return digest if digest and self.has(digest) else None
 
-    def forget(self, but: Collection[str], age: float = AGE) -> int:
+    def prune(self, keep: Collection[str], min_age: float = MIN_AGE) -> int:
         """Take away all artifacts but those, and young ones, here and there; returns how many went there."""
-        self._local.forget(but, age)
-        keep = {digest.removeprefix("sha256:") for digest in but}
-        before = datetime.now(UTC) - timedelta(seconds=age)
-        listed = self._objects.ask(lambda store: [one for page in store.list() for one in page])
-        keep |= {_named(one["path"]) for one in listed if one["last_modified"] > before}
+        self._local.prune(keep, min_age)
+        kept_digests = {digest.removeprefix("sha256:") for digest in keep}
+        before = datetime.now(UTC) - timedelta(seconds=min_age)
+        listed = self._objects.call(lambda store: [one for page in store.list() for one in page])
+        kept_digests |= {_digest_in_name(one["path"]) for one in listed if one["last_modified"] > before}
         paths = [one["path"] for one in listed if one["last_modified"] <= before]
-        going = [path for path in paths if path.startswith("artifacts/") and _named(path) not in keep]
+        expired = [
+            path for path in paths if path.startswith("artifacts/") and _digest_in_name(path) not in kept_digests
+        ]
         stale = [
             path
             for path in paths
-            if path.startswith("inputs/") and (self._objects.read(path) or b"").decode() not in but
+            if path.startswith("inputs/") and (self._objects.read(path) or b"").decode() not in keep
         ]
-        if all_ := [*going, *stale]:
-            self._objects.ask(lambda store: store.delete(all_))
-        return sum(path.endswith(_ARCHIVE) for path in going)
+        if all_ := [*expired, *stale]:
+            self._objects.call(lambda store: store.delete(all_))
+        return sum(path.endswith(_ARCHIVE) for path in expired)
 
-    def _fetch(self, digest: str) -> None:
+    def _download(self, digest: str) -> None:
         """Bring the artifact here; what is not its digest's content never gets a place of its own."""
-        place = self._local.place(digest)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._local.path_of(digest)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(dir=place.parent, prefix="fetched-") as room,
+            tempfile.TemporaryDirectory(dir=path.parent, prefix="fetched-") as workdir,
             tempfile.TemporaryFile() as archive,
         ):
-            self._objects.ask(lambda store: _copy(store, _archive(digest), archive))
+            self._objects.call(lambda store: _download_into(store, _archive_path(digest), archive))
             archive.seek(0)
             from abreast.artifacts.archive import unpack  # noqa: PLC0415 (only a store needs it)
 
-            content = Path(room) / "content"
-            with _whole(digest):
+            content = Path(workdir) / "content"
+            with _unpack_errors(digest):
                 unpack(archive, content)
-            if (found := digest_of(content)) != digest:
+            if (found := tree_digest(content)) != digest:
                 raise ArtifactError(
                     f"the artifact {digest[:19]}… in {self._objects.url} is not what was built, but {found[:19]}…",
                     need="every byte as it was tested",
@@ -107,34 +109,36 @@ class RemoteArtifacts(Artifacts):
                 )
             self._local.put(content, digest)
 
-    def _write_note(self, digest: str, about: About) -> None:
-        self._objects.ask(
-            lambda store: store.put(_note(digest, about["service"]), json.dumps({"digest": digest, **about}).encode())
+    def _write_metadata(self, digest: str, metadata: ArtifactMetadata) -> None:
+        self._objects.call(
+            lambda store: store.put(
+                _metadata_path(digest, metadata["service"]), json.dumps({"digest": digest, **metadata}).encode()
+            )
         )
-        if inputs := about.get("inputs"):
-            self._objects.ask(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
+        if inputs := metadata.get("inputs"):
+            self._objects.call(lambda store: store.put(f"inputs/{inputs}", digest.encode()))
 
 
-def _copy(store: Any, path: str, into: IO[bytes]) -> None:  # noqa: ANN401 (one of the library's stores)
+def _download_into(store: Any, path: str, into: IO[bytes]) -> None:  # noqa: ANN401 (one of the library's stores)
     for chunk in store.get(path).stream():
         into.write(chunk)
 
 
-def _archive(digest: str) -> str:
+def _archive_path(digest: str) -> str:
     return f"artifacts/{digest.removeprefix('sha256:')}{_ARCHIVE}"
 
 
-def _note(digest: str, service: str) -> str:
-    return f"artifacts/{note_name(digest, service)}"
+def _metadata_path(digest: str, service: str) -> str:
+    return f"artifacts/{metadata_file_name(digest, service)}"
 
 
-def _named(path: str) -> str:
+def _digest_in_name(path: str) -> str:
     """Return the digest's letters in the name of what is kept of an artifact."""
     return Path(path).name.partition(".")[0]
 
 
 @contextmanager
-def _whole(digest: str) -> Iterator[None]:
+def _unpack_errors(digest: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

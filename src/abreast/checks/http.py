@@ -7,16 +7,16 @@ from pathlib import Path
 
 import httpx2
 
-from abreast.checks.interface import Finding
-from abreast.core.model import Address, Health, Version
-from abreast.core.told import commit_told
-from abreast.machine.sockets import short_socket
-from abreast.machine.tls import trust
+from abreast.checks.interface import CheckResult
+from abreast.core.model import Address, HealthSettings, Version
+from abreast.core.reported_commit import reported_commit
+from abreast.machine.tls import ssl_context
+from abreast.machine.unix_sockets import short_socket_path
 
-ENOUGH = 65536
+MAX_BODY_SIZE = 65536
 """Bytes of an answer that are read for the commit it names."""
 
-AT_ONCE = 32
+MAX_CONCURRENT_REQUESTS = 32
 """Requests under way at once; more only wait for each other, and those under test for them."""
 
 
@@ -28,60 +28,60 @@ class HttpCheck:
 
     def __init__(self) -> None:
         self._clients: dict[str | None, httpx2.AsyncClient] = {}
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
-    async def __call__(self, version: Version, health: Health, commit: str) -> Finding:
+    async def __call__(self, version: Version, health: HealthSettings, commit: str) -> CheckResult:
         """Tell whether all instances answer well now; the first that does not is named."""
-        findings = await asyncio.gather(*(self._ask(place, health, commit) for place in version.probes))
-        return next((finding for finding in findings if not finding.good), Finding(good=True))
+        findings = await asyncio.gather(*(self._check_instance(place, health, commit) for place in version.probes))
+        return next((finding for finding in findings if not finding.success), CheckResult(success=True))
 
     async def close(self) -> None:
         """Let go of the connections."""
         for client in self._clients.values():
             await client.aclose()
 
-    async def _ask(self, place: Address, health: Health, commit: str) -> Finding:
-        where = f"GET {place.url.rstrip('/')}{health.path}"
+    async def _check_instance(self, address: Address, health: HealthSettings, commit: str) -> CheckResult:
+        request_line = f"GET {address.url.rstrip('/')}{health.path}"
         try:
-            async with self._room, asyncio.timeout(health.within), self._stream(place, health) as answer:
-                body = await _beginning(answer)
+            async with self._semaphore, asyncio.timeout(health.within), self._stream(address, health) as answer:
+                body = await _read_prefix(answer)
         except TimeoutError:
-            return Finding(good=False, why=f"{where}: no answer within {health.within:g} s")
+            return CheckResult(success=False, why=f"{request_line}: no answer within {health.within:g} s")
         except httpx2.HTTPError as error:
-            return Finding(good=False, why=f"{where}: {str(error) or type(error).__name__}")
+            return CheckResult(success=False, why=f"{request_line}: {str(error) or type(error).__name__}")
         if not answer.is_success and not answer.is_redirect:
-            return Finding(good=False, why=f"{where}: status {answer.status_code}")
-        return _version_of(where, answer, body, commit)
+            return CheckResult(success=False, why=f"{request_line}: status {answer.status_code}")
+        return _check_commit(request_line, answer, body, commit)
 
     @asynccontextmanager
-    async def _stream(self, place: Address, health: Health) -> AsyncIterator[httpx2.Response]:
-        client = self._clients.get(place.socket) or self._client(place.socket)
+    async def _stream(self, address: Address, health: HealthSettings) -> AsyncIterator[httpx2.Response]:
+        client = self._clients.get(address.socket) or self._new_client(address.socket)
         headers = {"User-Agent": "abreast", "Accept": "*/*"}
-        async with client.stream("GET", place.url.rstrip("/") + health.path, headers=headers) as answer:
+        async with client.stream("GET", address.url.rstrip("/") + health.path, headers=headers) as answer:
             yield answer
 
-    def _client(self, socket: str | None) -> httpx2.AsyncClient:
+    def _new_client(self, socket: str | None) -> httpx2.AsyncClient:
         # No connection is kept: a reused one could belong to the version that is going.
         limits = httpx2.Limits(max_keepalive_connections=0)
         transport = httpx2.AsyncHTTPTransport(
-            verify=trust(), uds=short_socket(Path(socket)) if socket else None, limits=limits
+            verify=ssl_context(), uds=short_socket_path(Path(socket)) if socket else None, limits=limits
         )
         self._clients[socket] = httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
         return self._clients[socket]
 
 
-async def _beginning(answer: httpx2.Response) -> bytes:
+async def _read_prefix(answer: httpx2.Response) -> bytes:
     body = b""
     async for chunk in answer.aiter_bytes():
         body += chunk
-        if len(body) >= ENOUGH:
+        if len(body) >= MAX_BODY_SIZE:
             break
     return body
 
 
-def _version_of(where: str, answer: httpx2.Response, body: bytes, commit: str) -> Finding:
-    told = commit_told(answer.headers, body)
-    if told and not commit.startswith(told) and not told.startswith(commit):
-        why = f"{where}: answers for commit {told[:7]}, not for {commit[:7]}"
-        return Finding(good=False, why=why, final=True)
-    return Finding(good=True)
+def _check_commit(request_line: str, answer: httpx2.Response, body: bytes, commit: str) -> CheckResult:
+    reported = reported_commit(answer.headers, body)
+    if reported and not commit.startswith(reported) and not reported.startswith(commit):
+        why = f"{request_line}: answers for commit {reported[:7]}, not for {commit[:7]}"
+        return CheckResult(success=False, why=why, final=True)
+    return CheckResult(success=True)

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from abreast.core.model import Health, Version
+from abreast.core.model import HealthSettings, Version
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one look found; ``why`` says what was wrong, in words for a person.
 
     ``final``: looking again cannot help (a wrong version answers, say).
     """
 
-    good: bool
+    success: bool
     why: str = ""
     final: bool = False
 
@@ -21,6 +21,6 @@ class Finding:
 class Check(Protocol):
     """Looks once; never raises for what it finds."""
 
-    async def __call__(self, version: Version, health: Health, commit: str) -> Finding:
+    async def __call__(self, version: Version, health: HealthSettings, commit: str) -> CheckResult:
         """Tell whether ``version`` is in order and, where it names its commit, is ``commit``."""
         ...

@@ -10,14 +10,14 @@ from abreast import __version__
 from abreast.core.errors import AbreastError, UsageError
 
 
-class _Group(click.Group):
+class _OrderedGroup(click.Group):
     """Commands in the order of a deployment's life; a near miss is told."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(self.commands)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="abreast")
 def abreast() -> None:
     """Deploy a project's services side by side, as one release: all get there, or none does."""
@@ -37,9 +37,13 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 @env_option
 def init(environment: str | None, *, for_render: bool) -> int:
     """Write abreast.yml for the repository at hand."""
-    from abreast.cli import starting  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+    from abreast.cli.commands import init  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
 
-    return starting.init_render(_here(), environment) if for_render else starting.init(_here())
+    return (
+        init.write_render_blueprint(_working_directory(), environment)
+        if for_render
+        else init.write_config(_working_directory())
+    )
 
 
 @abreast.command()
@@ -47,9 +51,9 @@ def init(environment: str | None, *, for_render: bool) -> int:
 @json_option
 def doctor(environment: str | None, *, as_json: bool) -> int:
     """Say what is wrong with the project, its credentials and its platforms, and how to mend it."""
-    from abreast.cli import examining  # noqa: PLC0415
+    from abreast.cli.commands import doctor  # noqa: PLC0415
 
-    return examining.doctor(_here(), environment, as_json=as_json)
+    return doctor.run_checks(_working_directory(), environment, as_json=as_json)
 
 
 @abreast.command()
@@ -60,10 +64,10 @@ def doctor(environment: str | None, *, as_json: bool) -> int:
 @json_option
 def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
     """Say what would be deployed, in which order, and why (or why not)."""
-    from abreast.cli import deploying  # noqa: PLC0415
+    from abreast.cli.commands import deployments  # noqa: PLC0415
 
-    request = deploying.request(services=services, since=since, force=force)
-    return deploying.plan(_here(), environment, request, as_json=as_json)
+    request = deployments.request_from_options(services=services, since=since, force=force)
+    return deployments.plan(_working_directory(), environment, request, as_json=as_json)
 
 
 @abreast.command()
@@ -82,10 +86,14 @@ def deploy(
     skip: tuple[str, ...], reason: str, *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Deploy what changed, all services together, and turn back together if one fails."""
-    from abreast.cli import deploying  # noqa: PLC0415
+    from abreast.cli.commands import deployments  # noqa: PLC0415
 
-    request = deploying.request(services=services, since=since, release=release, force=force, skip=skip, reason=reason)
-    return deploying.deploy(_here(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json)
+    request = deployments.request_from_options(
+        services=services, since=since, release=release, force=force, skipped_gates=skip, reason=reason
+    )
+    return deployments.deploy(
+        _working_directory(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json
+    )
 
 
 @abreast.command()
@@ -101,10 +109,12 @@ def rollback(
     *, restore_data: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Put users back on an earlier release, all services together."""
-    from abreast.cli import deploying  # noqa: PLC0415
+    from abreast.cli.commands import deployments  # noqa: PLC0415
 
-    request = deploying.request(services=services, release=release, reason=reason, back=True)
-    return deploying.rollback(_here(), environment, request, restore_data=restore_data, yes=yes, as_json=as_json)
+    request = deployments.request_from_options(services=services, release=release, reason=reason, is_rollback=True)
+    return deployments.rollback(
+        _working_directory(), environment, request, restore_data=restore_data, yes=yes, as_json=as_json
+    )
 
 
 @abreast.command()
@@ -112,9 +122,9 @@ def rollback(
 @json_option
 def resume(deployment: str | None, *, as_json: bool) -> int:
     """Go on with a deployment that was cut off, from its last recorded step."""
-    from abreast.cli import deploying  # noqa: PLC0415
+    from abreast.cli.commands import deployments  # noqa: PLC0415
 
-    return deploying.resume(_here(), deployment, as_json=as_json)
+    return deployments.resume(_working_directory(), deployment, as_json=as_json)
 
 
 @abreast.command()
@@ -123,9 +133,9 @@ def resume(deployment: str | None, *, as_json: bool) -> int:
 @json_option
 def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
     """Stop a deployment and put everything back as it was."""
-    from abreast.cli import deploying  # noqa: PLC0415
+    from abreast.cli.commands import deployments  # noqa: PLC0415
 
-    return deploying.cancel(_here(), deployment, reason, as_json=as_json)
+    return deployments.cancel(_working_directory(), deployment, reason, as_json=as_json)
 
 
 @abreast.command(add_help_option=True)
@@ -134,12 +144,12 @@ def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 def status(environment: str | None, *, as_json: bool, watch: bool) -> int:
     """Show what is live, and how it is, on one screen."""
-    from abreast.cli.status import main  # noqa: PLC0415
+    from abreast.cli.commands.status import main  # noqa: PLC0415
 
     arguments = [*(["--env", environment] if environment else []), *(["--json"] if as_json else [])]
     if not watch:
         return main(arguments)
-    from abreast.cli.reading import watch_status  # noqa: PLC0415
+    from abreast.cli.commands.history import watch_status  # noqa: PLC0415
 
     return watch_status(lambda: main(arguments))
 
@@ -150,9 +160,9 @@ def status(environment: str | None, *, as_json: bool, watch: bool) -> int:
 @json_option
 def history(environment: str | None, limit: int, *, as_json: bool) -> int:
     """List deployments, newest first."""
-    from abreast.cli import reading  # noqa: PLC0415
+    from abreast.cli.commands import history  # noqa: PLC0415
 
-    return reading.history(_here(), environment, limit, as_json=as_json)
+    return history.history(_working_directory(), environment, limit, as_json=as_json)
 
 
 @abreast.command()
@@ -161,9 +171,9 @@ def history(environment: str | None, limit: int, *, as_json: bool) -> int:
 @json_option
 def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
     """Show one deployment in full: its chapters, how long each took, and why it failed."""
-    from abreast.cli import reading  # noqa: PLC0415
+    from abreast.cli.commands import history  # noqa: PLC0415
 
-    return reading.show(_here(), deployment, watch=watch, as_json=as_json)
+    return history.show(_working_directory(), deployment, watch=watch, as_json=as_json)
 
 
 @abreast.command()
@@ -176,9 +186,9 @@ def logs(
     deployment: str | None, environment: str | None, services: tuple[str, ...], count: int, *, follow: bool
 ) -> int:
     """Show what the services print, or what the commands of one DEPLOYMENT printed."""
-    from abreast.cli import reading  # noqa: PLC0415
+    from abreast.cli.commands import history  # noqa: PLC0415
 
-    return reading.logs(_here(), deployment, environment, services, count, follow=follow)
+    return history.logs(_working_directory(), deployment, environment, services, count, follow=follow)
 
 
 @abreast.command()
@@ -186,18 +196,18 @@ def logs(
 @click.option("--reason", required=True, metavar="R", help="Why; whoever wants to deploy is told.")
 def lock(environment: str | None, reason: str) -> int:
     """Keep every deployment out of an environment."""
-    from abreast.cli import operating  # noqa: PLC0415
+    from abreast.cli.commands import environments  # noqa: PLC0415
 
-    return operating.lock(_here(), environment, reason)
+    return environments.lock(_working_directory(), environment, reason)
 
 
 @abreast.command()
 @env_option
 def unlock(environment: str | None) -> int:
     """Let deployments in again."""
-    from abreast.cli import operating  # noqa: PLC0415
+    from abreast.cli.commands import environments  # noqa: PLC0415
 
-    return operating.unlock(_here(), environment)
+    return environments.unlock(_working_directory(), environment)
 
 
 @abreast.command()
@@ -205,9 +215,9 @@ def unlock(environment: str | None) -> int:
 @yes_option
 def down(environment: str | None, *, yes: bool) -> int:
     """Stop what runs locally; data, logs and the ledger stay."""
-    from abreast.cli import operating  # noqa: PLC0415
+    from abreast.cli.commands import environments  # noqa: PLC0415
 
-    return operating.down(_here(), environment, yes=yes)
+    return environments.down(_working_directory(), environment, yes=yes)
 
 
 @abreast.command()
@@ -215,9 +225,9 @@ def down(environment: str | None, *, yes: bool) -> int:
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to put it; a temporary folder.")
 def demo(folder: Path | None, *, keep: bool) -> int:
     """Tell the whole story on this machine, under load, in a minute."""
-    from abreast.demo.story import tell  # noqa: PLC0415
+    from abreast.demo.runner import run_demo  # noqa: PLC0415
 
-    return tell(folder, keep=keep)
+    return run_demo(folder, keep=keep)
 
 
 @abreast.group()
@@ -232,9 +242,9 @@ def db() -> None:
 @json_option
 def db_backup(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
     """Back databases up, and restore what was backed up into a copy to see that it can be."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.backup(_here(), environment, services, scheduled=scheduled, as_json=as_json)
+    return databases.backup(_working_directory(), environment, services, scheduled=scheduled, as_json=as_json)
 
 
 @db.command(name="list")
@@ -243,9 +253,9 @@ def db_backup(environment: str | None, services: tuple[str, ...], *, scheduled: 
 @json_option
 def db_list(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
     """List backups, newest first."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.list_(_here(), environment, services, as_json=as_json)
+    return databases.list_backups(_working_directory(), environment, services, as_json=as_json)
 
 
 @db.command(name="restore")
@@ -259,9 +269,9 @@ def db_restore(
     backup: str, environment: str | None, services: tuple[str, ...], reason: str, *, yes: bool, as_json: bool
 ) -> int:
     """Put a BACKUP in a database's place: the newest good one, or by its name or release. Says first what is lost."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.restore(_here(), backup, environment, services, reason, yes=yes, as_json=as_json)
+    return databases.restore(_working_directory(), backup, environment, services, reason, yes=yes, as_json=as_json)
 
 
 @db.command(name="status")
@@ -270,9 +280,9 @@ def db_restore(
 @json_option
 def db_status(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
     """Say what ran in each database, what is pending, and how old its newest backup is."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.status(_here(), environment, services, as_json=as_json)
+    return databases.status(_working_directory(), environment, services, as_json=as_json)
 
 
 @db.command(name="migrate")
@@ -282,9 +292,9 @@ def db_status(environment: str | None, services: tuple[str, ...], *, as_json: bo
 @json_option
 def db_migrate(environment: str | None, services: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
     """Bring databases up to date with the commit, without deploying: backup, rehearsal, migration."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.migrate(_here(), environment, services, yes=yes, as_json=as_json)
+    return databases.migrate(_working_directory(), environment, services, yes=yes, as_json=as_json)
 
 
 @db.command(name="rehearse")
@@ -293,9 +303,9 @@ def db_migrate(environment: str | None, services: tuple[str, ...], *, yes: bool,
 @json_option
 def db_rehearse(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
     """Run what is pending on a restored copy only: time, locks, what differs."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.rehearse(_here(), environment, services, as_json=as_json)
+    return databases.rehearse(_working_directory(), environment, services, as_json=as_json)
 
 
 @db.command(name="drill")
@@ -305,26 +315,26 @@ def db_rehearse(environment: str | None, services: tuple[str, ...], *, as_json: 
 @json_option
 def db_drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
     """Do the disaster on a copy: restore, migrate, start, check; say how long it took and what would be lost."""
-    from abreast.cli import databases  # noqa: PLC0415
+    from abreast.cli.commands import databases  # noqa: PLC0415
 
-    return databases.drill(_here(), environment, services, scheduled=scheduled, as_json=as_json)
+    return databases.drill(_working_directory(), environment, services, scheduled=scheduled, as_json=as_json)
 
 
 @abreast.command()
 def schema() -> int:
     """Print the JSON Schema of abreast.yml, for editors."""
-    from abreast.cli import reading  # noqa: PLC0415
+    from abreast.cli.commands import history  # noqa: PLC0415
 
-    return reading.schema()
+    return history.schema()
 
 
 @abreast.command()
 @click.argument("section", required=False)
 def docs(section: str | None) -> int:
     """Print the reference of abreast.yml, or one SECTION of it."""
-    from abreast.cli import reading  # noqa: PLC0415
+    from abreast.cli.commands import history  # noqa: PLC0415
 
-    return reading.docs(section)
+    return history.docs(section)
 
 
 def run(arguments: list[str]) -> int:
@@ -340,16 +350,16 @@ def run(arguments: list[str]) -> int:
         print("stopped", file=sys.stderr)
         return 1
     except AbreastError as error:
-        print(f"abreast: {_shown(str(error))}", file=sys.stderr)
+        print(f"abreast: {_redacted(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 (a person sees words, not a traceback)
-        return _unexpected(error)
+        return _report_internal_error(error)
 
 
-def _unexpected(error: Exception) -> int:
+def _report_internal_error(error: Exception) -> int:
     """Say that abreast itself is at fault, and where; what was begun can be resumed."""
     trace = error.__traceback__
     while trace and trace.tb_next:
@@ -360,21 +370,21 @@ def _unexpected(error: Exception) -> int:
         need="this reported; what was recorded is safe",
         next="abreast status",
     )
-    print(f"abreast: {_shown(str(fault))}", file=sys.stderr)
+    print(f"abreast: {_redacted(str(fault))}", file=sys.stderr)
     return 4
 
 
-def _shown(text: str) -> str:
-    from abreast.cli.hiding import hide  # noqa: PLC0415
+def _redacted(text: str) -> str:
+    from abreast.cli.redaction import redact  # noqa: PLC0415
 
-    return hide(text)
+    return redact(text)
 
 
 def _exit_code(answer: object) -> int:
     return answer if isinstance(answer, int) else 0
 
 
-def _here() -> Path:
+def _working_directory() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:

@@ -19,17 +19,17 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
 
     why: str
     tail: tuple[str, ...]
-    code: int | None = None
+    exit_code: int | None = None
 
 
-class Runner(Protocol):
+class CommandRunner(Protocol):
     """Runs a command to its end; nothing of it stays behind."""
 
-    async def __call__(self, command: Command, halt: Awaitable[str]) -> Ended:
+    async def __call__(self, command: Command, halt: Awaitable[str]) -> CommandResult:
         """Run until it ends, its timeout passes, or ``halt`` says why it should stop."""
         ...

@@ -11,22 +11,22 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from abreast.commands.interface import Command, Ended
-from abreast.core.redactor import PAUSE, Redactor
-from abreast.machine.process import Identity, signal_group
+from abreast.commands.interface import Command, CommandResult
+from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
+from abreast.machine.process import ProcessIdentity, signal_group
 
-TAIL = 20
+TAIL_LINES = 20
 """How many of the last lines a failure shows."""
 
 
-async def run(command: Command, halt: Awaitable[str]) -> Ended:
+async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
     """Run the command until it ends, its timeout passes, or ``halt`` says why it should stop.
 
     The whole process group ends with it, and one that an earlier, killed run of the same command left.
     """
-    note = command.log.with_suffix(".pid")
-    await asyncio.to_thread(_end_orphan, note)
-    output = _Output(command)
+    pid_file = command.log.with_suffix(".pid")
+    await asyncio.to_thread(_kill_orphan, pid_file)
+    output = _RedactedOutput(command)
     process = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", command.text,
         cwd=command.cwd,
@@ -38,39 +38,39 @@ async def run(command: Command, halt: Awaitable[str]) -> Ended:
     )  # fmt: skip
     assert process.stdout is not None
     with suppress(ProcessLookupError):  # it may have ended already
-        note.write_text(json.dumps(asdict(Identity.of(process.pid))))
+        pid_file.write_text(json.dumps(asdict(ProcessIdentity.from_pid(process.pid))))
     copying = asyncio.ensure_future(output.copy(process.stdout))
     halted = asyncio.ensure_future(halt)
     ending = asyncio.ensure_future(process.wait())
     try:
         await asyncio.wait({ending, halted}, timeout=command.timeout, return_when=asyncio.FIRST_COMPLETED)
-        code = None
+        exit_code = None
         if ending.done():
-            code = ending.result()
-            why = _ending(code)
+            exit_code = ending.result()
+            why = _failure_reason(exit_code)
         else:
             why = halted.result() if halted.done() else f"no end after {command.timeout:g} s"
     finally:
-        await _end(process)
+        await _terminate(process)
         halted.cancel()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(copying, 1)
         output.close()
-        note.unlink(missing_ok=True)
-    return Ended(why, tuple(output.tail), code)
+        pid_file.unlink(missing_ok=True)
+    return CommandResult(why, tuple(output.tail), exit_code)
 
 
-def _end_orphan(note: Path) -> None:
+def _kill_orphan(pid_file: Path) -> None:
     with suppress(OSError, ValueError, TypeError):
-        identity = Identity(**json.loads(note.read_text()))
-        while identity.alive:
+        identity = ProcessIdentity(**json.loads(pid_file.read_text()))
+        while identity.is_alive:
             signal_group(identity.pid, signal.SIGKILL)
             time.sleep(0.01)
 
 
-class _Output:
+class _RedactedOutput:
     def __init__(self, command: Command) -> None:
-        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._redactor = Redactor(command.env[name] for name in command.secrets)
         command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = command.log.open("ab", buffering=0)
@@ -79,7 +79,7 @@ class _Output:
     async def copy(self, stream: asyncio.StreamReader) -> None:
         while True:
             try:
-                async with asyncio.timeout(PAUSE if self._redactor.holds else None):
+                async with asyncio.timeout(FLUSH_DELAY if self._redactor.has_buffered else None):
                     chunk = await stream.read(65536)
             except TimeoutError:
                 self._write(self._redactor.flush())
@@ -100,13 +100,13 @@ class _Output:
         self._line = self._line[-4096:]
 
 
-def _ending(code: int) -> str:
+def _failure_reason(code: int) -> str:
     if code == 0:
         return ""
     return f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _terminate(process: asyncio.subprocess.Process) -> None:
     for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, sign)

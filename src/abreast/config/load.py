@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from abreast.config import schema
-from abreast.config.blueprint import Blueprint, blueprints
-from abreast.config.checks import crossed
-from abreast.config.resolve import Resolver
-from abreast.config.yaml import Document, read
+from abreast.config.consistency import consistency_faults
+from abreast.config.environment_resolver import EnvironmentResolver
+from abreast.config.render_blueprint import BlueprintService, read_blueprint
+from abreast.config.yaml_document import Document, parse_document
 from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.model import Environment
 
-FILE = "abreast.yml"
+CONFIG_FILE = "abreast.yml"
 Settings = Mapping[str, type[BaseModel]]
 
 
@@ -29,12 +29,12 @@ class PluginSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectConfig:
     """A project as its file describes it."""
 
     name: str
     environments: tuple[str, ...]
-    resolver: Resolver
+    resolver: EnvironmentResolver
     artifacts: schema.Artifacts
     backups: schema.Backups
 
@@ -45,63 +45,63 @@ class Project:
         """
         if name not in self.environments:
             raise UsageError(
-                f"there is no environment {name!r}{_meant(name, self.environments)}",
+                f"there is no environment {name!r}{_suggestion(name, self.environments)}",
                 need=f"one of: {', '.join(self.environments)}",
             )
         return self.resolver.environment(name)
 
 
-def find(start: Path) -> Path:
+def find_config_file(start: Path) -> Path:
     """Return the abreast.yml of ``start`` or of the nearest folder above; raises ConfigError if there is none."""
     for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-    raise ConfigError([Fault(FILE, 1, 1, f"not found in {start} or above")], next="abreast init")
+        if (folder / CONFIG_FILE).is_file():
+            return folder / CONFIG_FILE
+    raise ConfigError([Fault(CONFIG_FILE, 1, 1, f"not found in {start} or above")], next="abreast init")
 
 
-def load(file: Path, variables: Mapping[str, str], plugins: PluginSettings) -> Project:
+def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSettings) -> ProjectConfig:
     """Read and check the whole file; raises ConfigError with every fault in it."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigError([Fault(file.name, 1, 1, f"cannot be read: {error.strerror}")]) from error
-    document = read(file.name, content)
+    document = parse_document(file.name, content)
     if not isinstance(document.value, dict):
         raise ConfigError([document.fault((), "needed: project, services and environments")])
     gate_plugins, faults = _plugin_gates(document, plugins.gates)
-    model, more = _validated(document, schema.Project, _without(document.value, gate_plugins))
-    faults += more
+    model, new_faults = _validate(document, schema.Project, _without(document.value, gate_plugins))
+    faults += new_faults
     if model is None:
         raise ConfigError(sorted(faults))
     assert isinstance(model, schema.Project)
     settings: dict[tuple[str, str], tuple[str, BaseModel]] = {}
-    overrides: dict[tuple[str, str], schema.InEnvironment] = {}
+    overrides: dict[tuple[str, str], schema.ServiceOverride] = {}
     for environment, described in model.environments.items():
-        for service, said in (described.model_extra or {}).items():
+        for service, override in (described.model_extra or {}).items():
             path = ("environments", environment, service)
             if service not in model.services:
                 known = (*model.services, *schema.Environment.model_fields)
                 faults.append(
                     document.fault(
                         path,
-                        f"{service!r} is neither a setting nor a service{_meant(service, known)}",
+                        f"{service!r} is neither a setting nor a service{_suggestion(service, known)}",
                         at_key=True,
                     )
                 )
                 continue
-            found, more = _in_environment(document, path, said, plugins.platforms)
-            faults += more
-            if found:
-                overrides[environment, service], settings[environment, service] = found
-    _fill(model, settings, blueprints(file.parent))
-    faults += crossed(document, model, gate_plugins)
+            validated, new_faults = _validate_override(document, path, override, plugins.platforms)
+            faults += new_faults
+            if validated:
+                overrides[environment, service], settings[environment, service] = validated
+    _apply_blueprint(model, settings, read_blueprint(file.parent))
+    faults += consistency_faults(document, model, gate_plugins)
     if faults:
         raise ConfigError(sorted(set(faults)))
-    resolver = Resolver(document, model, overrides, settings, gate_plugins, variables)
+    resolver = EnvironmentResolver(document, model, overrides, settings, gate_plugins, variables)
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))
-    return Project(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
+    return ProjectConfig(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
 
 
 def _plugin_gates(document: Document, plugins: Settings) -> tuple[dict[str, BaseModel], list[Fault]]:
@@ -113,7 +113,7 @@ def _plugin_gates(document: Document, plugins: Settings) -> tuple[dict[str, Base
         if name in schema.Gates.model_fields or isinstance(value, str) or (isinstance(value, dict) and "run" in value):
             continue
         if name in plugins:
-            settings, more = _validated(document, plugins[name], value or {}, ("gates", name))
+            settings, more = _validate(document, plugins[name], value or {}, ("gates", name))
             gates |= {name: settings} if settings else {}
             faults += more
     return gates, faults
@@ -126,79 +126,81 @@ def _without(value: dict[str, Any], gates: Mapping[str, object]) -> dict[str, An
     return {**value, "gates": {name: asked for name, asked in value["gates"].items() if name not in gates}}
 
 
-def _fill(
+def _apply_blueprint(
     model: schema.Project,
     settings: Mapping[tuple[str, str], tuple[str, BaseModel]],
-    found: Mapping[str, Blueprint],
+    blueprint_services: Mapping[str, BlueprintService],
 ) -> None:
     """Take what abreast.yml leaves open for services on Render from ``render.yaml``."""
     on_render = {service for (_, service), (platform, _) in settings.items() if platform == "render"}
-    for name in on_render & found.keys():
-        service, said = model.services[name], found[name]
-        service.run = service.run or said.start
-        if said.health and "health" not in service.model_fields_set:
-            service.health = schema.Health(path=said.health)
+    for name in on_render & blueprint_services.keys():
+        service, blueprint = model.services[name], blueprint_services[name]
+        service.run = service.run or blueprint.start_command
+        if blueprint.health_path and "health" not in service.model_fields_set:
+            service.health = schema.Health(path=blueprint.health_path)
 
 
-def _in_environment(
+def _validate_override(
     document: Document,
     path: tuple[str, ...],
-    said: Any,  # noqa: ANN401 (whatever the file holds)
+    override: Any,  # noqa: ANN401 (whatever the file holds)
     platforms: Settings,
-) -> tuple[tuple[schema.InEnvironment, tuple[str, BaseModel]] | None, list[Fault]]:
-    if said is None:
-        said = {}
-    if not isinstance(said, dict):
+) -> tuple[tuple[schema.ServiceOverride, tuple[str, BaseModel]] | None, list[Fault]]:
+    if override is None:
+        override = {}
+    if not isinstance(override, dict):
         return None, [document.fault(path, f"needed: a platform ({', '.join(platforms)}) and its settings")]
-    named = [key for key in said if key not in schema.InEnvironment.model_fields and key in platforms]
-    if len(named) > 1:
-        return None, [document.fault((*path, named[1]), "a service runs on one platform", at_key=True)]
-    rest = {key: value for key, value in said.items() if key not in named}
-    common, faults = _validated(document, schema.InEnvironment, rest, path, also=platforms)
-    platform = named[0] if named else next(iter(platforms))
-    settings, more = _validated(document, platforms[platform], said.get(platform) or {}, (*path, platform))
-    if isinstance(common, schema.InEnvironment) and settings is not None:
-        return (common, (platform, settings)), faults + more
-    return None, faults + more
+    platform_names = [key for key in override if key not in schema.ServiceOverride.model_fields and key in platforms]
+    if len(platform_names) > 1:
+        return None, [document.fault((*path, platform_names[1]), "a service runs on one platform", at_key=True)]
+    rest = {key: value for key, value in override.items() if key not in platform_names}
+    common, faults = _validate(document, schema.ServiceOverride, rest, path, extra_keys=platforms)
+    platform = platform_names[0] if platform_names else next(iter(platforms))
+    settings, settings_faults = _validate(
+        document, platforms[platform], override.get(platform) or {}, (*path, platform)
+    )
+    if isinstance(common, schema.ServiceOverride) and settings is not None:
+        return (common, (platform, settings)), faults + settings_faults
+    return None, faults + settings_faults
 
 
-def _validated(
+def _validate(
     document: Document,
-    kind: type[BaseModel],
+    model: type[BaseModel],
     value: object,
     path: tuple[str, ...] = (),
-    also: Iterable[str] = (),
+    extra_keys: Iterable[str] = (),
 ) -> tuple[BaseModel | None, list[Fault]]:
     try:
-        return kind.model_validate(value), []
+        return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_fault(document, kind, path, dict(one), also) for one in error.errors()]
+        return None, [_fault_from_error(document, model, path, dict(one), extra_keys) for one in error.errors()]
 
 
-def _fault(
+def _fault_from_error(
     document: Document,
-    kind: type[BaseModel],
+    model: type[BaseModel],
     path: tuple[str, ...],
     error: dict[str, Any],
-    also: Iterable[str],
+    extra_keys: Iterable[str],
 ) -> Fault:
-    where = path + tuple(part for part in error["loc"] if not _is_branch(part))
+    where = path + tuple(part for part in error["loc"] if not _is_union_branch(part))
     if error["type"] == "extra_forbidden":
-        known = (*_fields(kind, error["loc"][:-1]), *also)
+        known = (*_known_keys(model, error["loc"][:-1]), *extra_keys)
         name = str(error["loc"][-1])
-        where = (*path, *(part for part in error["loc"][:-1] if not _is_branch(part)), name)
-        message = f"unknown key {name!r}{_meant(name, known)}; known: {', '.join(known)}"
+        where = (*path, *(part for part in error["loc"][:-1] if not _is_union_branch(part)), name)
+        message = f"unknown key {name!r}{_suggestion(name, known)}; known: {', '.join(known)}"
         return document.fault(where, message, at_key=True)
     at_key = error["loc"][-1:] == ("[key]",)
-    return document.fault(where, _WORDS.get(error["type"], _plain)(error), at_key=at_key)
+    return document.fault(where, _MESSAGES.get(error["type"], _plain_message)(error), at_key=at_key)
 
 
-def _is_branch(part: object) -> bool:
+def _is_union_branch(part: object) -> bool:
     """Whether pydantic means one of several shapes by this part of a place, not a part of the file."""
     return isinstance(part, str) and (part in {"[key]", "str", "Variable"} or "[" in part)
 
 
-def _fields(kind: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
+def _known_keys(kind: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
     """Return the keys known at a place, by following the models' annotations."""
     model: Any = kind
     for part in loc:
@@ -207,24 +209,24 @@ def _fields(kind: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
             if hasattr(model, "model_fields") and part in model.model_fields
             else None
         )
-        model = next(iter(_models(annotation)), model)
+        model = next(iter(_nested_models(annotation)), model)
     return tuple(model.model_fields)
 
 
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 (a type form)
+def _nested_models(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 (a type form)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in (*getattr(annotation, "__args__", ()), getattr(annotation, "__origin__", None)):
         if inner is not None and inner is not annotation:
-            yield from _models(inner)
+            yield from _nested_models(inner)
 
 
-def _plain(error: dict[str, Any]) -> str:
+def _plain_message(error: dict[str, Any]) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     return text[0].lower() + text[1:]
 
 
-_WORDS: dict[str, Any] = {
+_MESSAGES: dict[str, Any] = {
     "missing": lambda error: f"{error['loc'][-1]!r} is missing",
     "string_type": lambda _: "needed: a text",
     "int_type": lambda _: "needed: a whole number",
@@ -242,6 +244,6 @@ _WORDS: dict[str, Any] = {
 }
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

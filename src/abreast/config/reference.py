@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from abreast.config import schema
 from abreast.core.errors import UsageError
 
-Platforms = Mapping[str, type[BaseModel]]
+PlatformSettingsModels = Mapping[str, type[BaseModel]]
 
 _EXAMPLES: dict[str, str] = {
     "Project": """project: storefront
@@ -78,17 +78,17 @@ environments:
 }
 
 
-def json_schema(platforms: Platforms) -> dict[str, Any]:
+def json_schema(platforms: PlatformSettingsModels) -> dict[str, Any]:
     """Return the JSON Schema of abreast.yml, with each platform's settings under an environment's services."""
-    whole = schema.Project.model_json_schema()
-    definitions = whole["$defs"]
-    definitions["InEnvironment"] = schema.InEnvironment.model_json_schema(ref_template="#/$defs/{model}")
+    project_schema = schema.Project.model_json_schema()
+    definitions = project_schema["$defs"]
+    definitions["InEnvironment"] = schema.ServiceOverride.model_json_schema(ref_template="#/$defs/{model}")
     definitions["InEnvironment"].pop("$defs", None)
     for name, settings in platforms.items():
         definitions[settings.__name__] = settings.model_json_schema()
         definitions["InEnvironment"]["properties"][name] = {"$ref": f"#/$defs/{settings.__name__}"}
     definitions["Environment"]["additionalProperties"] = {"$ref": "#/$defs/InEnvironment"}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "abreast.yml", **whole}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "abreast.yml", **project_schema}
 
 
 def examples() -> Mapping[str, str]:
@@ -96,16 +96,16 @@ def examples() -> Mapping[str, str]:
     return _EXAMPLES
 
 
-def markdown(platforms: Platforms, section: str | None = None) -> str:
+def markdown(platforms: PlatformSettingsModels, section: str | None = None) -> str:
     """Return the reference as Markdown, or one section of it; raises UsageError that lists the sections."""
     parts = {**_SECTIONS, **{f"platform {name}": model for name, model in platforms.items()}}
     if section is not None and section not in (*parts, "reference"):
         raise UsageError(f"there is no section {section!r}", need=f"one of: {', '.join(parts)}")
     if section in parts:
-        return "\n".join(_section(str(section), parts[str(section)])) + "\n"
+        return "\n".join(_section_lines(str(section), parts[str(section)])) + "\n"
     lines = ["# abreast.yml: the reference", "", "Generated from the schema: `abreast docs reference`.", ""]
     for name, model in parts.items():
-        lines += [*_section(name, model), ""]
+        lines += [*_section_lines(name, model), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -121,16 +121,16 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "coverage": schema.Coverage,
     "gate": schema.GateCommand,
     "scan": schema.Scan,
-    "allow": schema.Allowed,
+    "allow": schema.AllowedFinding,
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,
     "objectives": schema.Objectives,
     "environment": schema.Environment,
-    "service in an environment": schema.InEnvironment,
+    "service in an environment": schema.ServiceOverride,
 }
 
 
-def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
+def _section_lines(name: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## {name}"
     yield ""
     yield inspect.getdoc(model) or ""
@@ -138,14 +138,14 @@ def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
     yield "| key | default | what |"
     yield "|---|---|---|"
     for key, field in model.model_fields.items():
-        default = "" if field.is_required() else f"`{_text(field.get_default(call_default_factory=True))}`"
+        default = "" if field.is_required() else f"`{_default_text(field.get_default(call_default_factory=True))}`"
         yield f"| `{key}` | {default} | {field.description or ''} |"
     if example := _EXAMPLES.get(model.__name__):
         yield ""
         yield f"```yaml\n{example}```"
 
 
-def _text(default: Any) -> str:  # noqa: ANN401 (a field's default)
+def _default_text(default: Any) -> str:  # noqa: ANN401 (a field's default)
     if isinstance(default, BaseModel):
         return "{}"
     return "none" if default is None else str(default)

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from abreast.core.watch import check as as_glob
+from abreast.core.changes.watch_patterns import validate_pattern as as_glob
 
-NAME = r"^[a-z][a-z0-9-]{0,39}$"
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
 
-def seconds(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
+def parse_duration(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
     """Return a duration (``500ms``, ``2s``, ``5m``, ``1h30m``, ``90d``, or a number of seconds) in seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
@@ -24,13 +24,13 @@ def seconds(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
     return days * 86400 + hours * 3600 + minutes * 60 + whole + thousandths / 1000
 
 
-def _inside(value: str) -> str:
+def _check_relative_folder(value: str) -> str:
     if value.startswith("/") or ".." in value.split("/") or not value.strip():
         raise ValueError("needed: a folder inside the project, such as frontend/dist")
     return value.rstrip("/")
 
 
-def _rooted(value: str) -> str:
+def _check_url_path(value: str) -> str:
     if not re.fullmatch(r"/[!-~]*", value):
         raise ValueError("needed: a path such as /api/health")
     return value
@@ -43,21 +43,21 @@ def _shorthand(field: str) -> BeforeValidator:
 
 Duration = Annotated[
     float,
-    BeforeValidator(seconds),
+    BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "2s", "5m", "1h30m"]}),
 ]
-Folder = Annotated[str, AfterValidator(_inside)]
-UrlPath = Annotated[str, AfterValidator(_rooted)]
+Folder = Annotated[str, AfterValidator(_check_relative_folder)]
+UrlPath = Annotated[str, AfterValidator(_check_url_path)]
 Command = Annotated[str, Field(min_length=1)]
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     """A part of abreast.yml; a key it does not know is a fault."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Build(Part):
+class Build(StrictModel):
     """How a service's artifact is made, in a clean checkout of the commit."""
 
     run: Command | None = Field(None, description="The command that builds; the shell's.")
@@ -75,7 +75,7 @@ class Build(Part):
     )
 
 
-class Health(Part):
+class Health(StrictModel):
     """What must hold of every instance before users come, and while it is watched.
 
     An answer that names a commit (`commit` in JSON, or the header `X-Commit`) must name the one deployed.
@@ -87,13 +87,13 @@ class Health(Part):
     hold: Duration = Field(1.0, description="How long answers stay healthy before users come.")
 
 
-def _text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+def _scalar_to_text(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
 
 
-def _as_pattern(value: str) -> str:
+def _check_regex(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
@@ -101,12 +101,12 @@ def _as_pattern(value: str) -> str:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_scalar_to_text)]
 Format = Literal["url", "email", "integer", "number", "boolean", "port", "json", "base64", "uuid", "host"]
-Pattern = Annotated[str, AfterValidator(_as_pattern)]
+Pattern = Annotated[str, AfterValidator(_check_regex)]
 
 
-class Variable(Part):
+class Variable(StrictModel):
     """A variable, said in full."""
 
     value: Text | None = Field(
@@ -125,7 +125,7 @@ class Variable(Part):
     )
 
 
-def _percent(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+def _parse_percent(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
     number = float(found[1]) if found else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 100:
@@ -133,13 +133,13 @@ def _percent(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return float(number)
 
 
-def _coverage(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+def _expand_coverage(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     if value is True:
         return {}
     return {"total": value} if isinstance(value, str | int | float) else value
 
 
-def _scan(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
+def _expand_scan(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     if value in ("block", True):
         return {}
     if value in ("off", False):
@@ -147,14 +147,14 @@ def _scan(value: Any) -> Any:  # noqa: ANN401 (whatever the file holds)
     return {"block": value} if isinstance(value, str) else value
 
 
-def _size(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
+def _parse_size(value: Any) -> float:  # noqa: ANN401 (whatever the file holds)
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMG]?)B", value) if isinstance(value, str) else None
     if not found:
         raise ValueError("needed: a size such as 500MB or 2GB")
     return float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
-def _day(value: str) -> str:
+def _check_date(value: str) -> str:
     try:
         return date.fromisoformat(value).isoformat()
     except ValueError:
@@ -162,11 +162,11 @@ def _day(value: str) -> str:
 
 
 Size = Annotated[
-    float, BeforeValidator(_size), WithJsonSchema({"type": ["string", "number"], "examples": ["500MB", "2GB"]})
+    float, BeforeValidator(_parse_size), WithJsonSchema({"type": ["string", "number"], "examples": ["500MB", "2GB"]})
 ]
 
 
-def _cron(value: str) -> str:
+def _check_cron(value: str) -> str:
     try:
         CronSim(value, datetime.now())  # noqa: DTZ005 (only whether it is one)
     except CronSimError as error:
@@ -174,11 +174,11 @@ def _cron(value: str) -> str:
     return value
 
 
-Cron = Annotated[str, AfterValidator(_cron)]
-Day = Annotated[str, AfterValidator(_day)]
+CronExpression = Annotated[str, AfterValidator(_check_cron)]
+IsoDate = Annotated[str, AfterValidator(_check_date)]
 Severity = Literal["low", "medium", "high", "critical"]
 Percent = Annotated[
-    float, BeforeValidator(_percent), WithJsonSchema({"type": ["string", "number"], "examples": ["70%", 70]})
+    float, BeforeValidator(_parse_percent), WithJsonSchema({"type": ["string", "number"], "examples": ["70%", 70]})
 ]
 Glob = Annotated[str, Field(min_length=1), AfterValidator(as_glob)]
 Globs = Annotated[
@@ -190,7 +190,7 @@ Variables = Annotated[
 ]
 
 
-class Test(Part):
+class Test(StrictModel):
     """A service's tests: a command that runs in a clean checkout, beside the build.
 
     It has what abreast's own environment has of `PATH` and the like, `CI=true`, and what `env` names: none of the
@@ -207,14 +207,14 @@ class Test(Part):
     env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")
 
 
-class Coverage(Part):
+class Coverage(StrictModel):
     """How much of the lines tests must reach, in percent; a report that is missing, stale or empty fails."""
 
     total: Percent = Field(70.0, description="Of all lines that the report knows.")
     changed: Percent | None = Field(None, description="Of the lines that changed since what is live.")
 
 
-class GateCommand(Part):
+class GateCommand(StrictModel):
     """A command that must succeed, such as a linter or a type checker; it runs in a clean checkout."""
 
     run: Command = Field(description="The command; it fails where it ends with another code than 0.")
@@ -222,7 +222,7 @@ class GateCommand(Part):
     env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")
 
 
-class Scan(Part):
+class Scan(StrictModel):
     """What is looked for, and from which severity on a finding stops a deployment.
 
     A tool that is missing, or that could not ask its database, says *unknown*, which stops it too.
@@ -240,7 +240,7 @@ class ImageScan(Scan):
     size: Size = Field(2e9, description="How large an image may be, such as 2GB.")
 
 
-class Allowed(Part):
+class AllowedFinding(StrictModel):
     """A finding that does not count for a while."""
 
     gate: str = Field(description="Whose it is, such as `dependencies`.")
@@ -248,10 +248,10 @@ class Allowed(Part):
     path: Glob = Field("**", description="Where it is allowed, a glob.")
     owner: str = Field(min_length=1, description="Who answers for it.")
     reason: str = Field(min_length=1, description="Why.")
-    expires: Day = Field(description="The last day on which it is allowed, as 2026-12-31.")
+    expires: IsoDate = Field(description="The last day on which it is allowed, as 2026-12-31.")
 
 
-ScanGate = Annotated[Scan | None, BeforeValidator(_scan)]
+ScanGate = Annotated[Scan | None, BeforeValidator(_expand_scan)]
 
 
 class Gates(BaseModel):
@@ -261,9 +261,9 @@ class Gates(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
-    __pydantic_extra__: dict[Annotated[str, Field(pattern=NAME)], Annotated[GateCommand, _shorthand("run")]]
+    __pydantic_extra__: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Annotated[GateCommand, _shorthand("run")]]
 
-    coverage: Annotated[Coverage, BeforeValidator(_coverage)] | None = Field(
+    coverage: Annotated[Coverage, BeforeValidator(_expand_coverage)] | None = Field(
         None, description="What the tests' coverage must be; a percentage is its `total`, `true` asks for 70%."
     )
     secrets: ScanGate = Field(
@@ -273,12 +273,12 @@ class Gates(BaseModel):
     code: ScanGate = Field(None, description="Weak places in the code (Python); from high on.")
     workflows: ScanGate = Field(None, description="Weak places in GitHub workflows; from high on.")
     dockerfiles: ScanGate = Field(None, description="Weak places in Dockerfiles; from high on.")
-    images: Annotated[ImageScan | None, BeforeValidator(_scan)] = Field(
+    images: Annotated[ImageScan | None, BeforeValidator(_expand_scan)] = Field(
         None, description="Known holes in the images that were built, and their size; from high on."
     )
 
 
-class Database(Part):
+class Database(StrictModel):
     """A service's database, SQLite or PostgreSQL, and how it is brought up to date before a new version starts."""
 
     url: Text = Field(
@@ -305,7 +305,7 @@ class Database(Part):
     )
 
 
-class Backups(Part):
+class Backups(StrictModel):
     """Backups of every database: before each migration, and on a schedule; verified, compressed, encrypted."""
 
     store: Annotated[str, Field(pattern=r"^(s3|gs|az|file)://.+")] | None = Field(
@@ -324,23 +324,25 @@ class Backups(Part):
     )
     keep: int = Field(5, ge=1, description="The last so many stay.")
     within: Duration = Field(30 * 86400.0, description="Those younger than this stay too.")
-    schedule: Cron | None = Field(
+    schedule: CronExpression | None = Field(
         None, description="When `abreast db backup --scheduled` makes one, such as `0 3 * * *`."
     )
-    drill: Cron | None = Field(None, description="When `abreast db drill --scheduled` does the disaster on a copy.")
+    drill: CronExpression | None = Field(
+        None, description="When `abreast db drill --scheduled` does the disaster on a copy."
+    )
     alert: Command | None = Field(
         None, description="What is run when a scheduled one fails; `$ABREAST_ALERT` says why."
     )
 
 
-class Objectives(Part):
+class Objectives(StrictModel):
     """What a recovery may take and cost."""
 
     rto: Duration | None = Field(None, description="Recovery time: how long it may take from the disaster on.")
     rpo: Duration | None = Field(None, description="Recovery point: how old the newest good backup may be.")
 
 
-class Service(Part):
+class Service(StrictModel):
     """One deployable part: with `run` a backend, without it a frontend, which is a folder."""
 
     watch: list[Glob] = Field(
@@ -364,7 +366,7 @@ class Service(Part):
     )
 
 
-class InEnvironment(Part):
+class ServiceOverride(StrictModel):
     """What differs for one service in one environment."""
 
     instances: int | None = Field(None, ge=1, le=64, description="How many processes of it run side by side.")
@@ -374,7 +376,7 @@ class InEnvironment(Part):
     )
 
 
-class Artifacts(Part):
+class Artifacts(StrictModel):
     """Where what was built is kept, and how long. What is live anywhere, or needed by a deployment, always stays."""
 
     store: Annotated[str, Field(pattern=r"^(s3|gs|az|file)://.+")] | None = Field(
@@ -414,19 +416,19 @@ class Environment(BaseModel):
     )
 
 
-class Project(Part):
+class Project(StrictModel):
     """The whole of abreast.yml."""
 
-    project: Annotated[str, Field(pattern=NAME)] = Field(description="The project's name.")
-    services: dict[Annotated[str, Field(pattern=NAME)], Service] = Field(
+    project: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(description="The project's name.")
+    services: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Service] = Field(
         min_length=1, description="The services, by name."
     )
     environments: dict[
-        Annotated[str, Field(pattern=NAME)],
+        Annotated[str, Field(pattern=NAME_PATTERN)],
         Annotated[Environment, BeforeValidator(lambda value: {} if value is None else value)],
     ] = Field(min_length=1, description="The environments, by name.")
     on_failure: OnFailure = Field("together", description="Who turns back when a service fails after the turn.")
     gates: Gates = Field(default_factory=Gates, description="What must hold before anything is brought up.")
     artifacts: Artifacts = Field(Artifacts(), description="Where what was built is kept, and how long.")
     backups: Backups = Field(default_factory=Backups, description="Where backups of databases are kept, and how long.")
-    allow: list[Allowed] = Field(default_factory=list, description="Findings that do not count for a while.")
+    allow: list[AllowedFinding] = Field(default_factory=list, description="Findings that do not count for a while.")

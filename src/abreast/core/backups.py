@@ -28,18 +28,18 @@ class Backup:
     sealed: str = ""
     verified: str = ""
 
-    def proven(self, at: str) -> "Backup":
+    def as_verified(self, at: str) -> "Backup":
         """Return the backup as one that was restored and found whole."""
         return replace(self, verified=at)
 
 
-def name(environment: str, service: str, at: str, release: str) -> str:
+def backup_name(environment: str, service: str, at: str, release: str) -> str:
     """Return a backup's name, which sorts by time: ``production/backend/20261121T010203456Z-v42``."""
     moment = "".join(letter for letter in at if letter not in "-:.")
     return f"{environment}/{service}/{moment}-{release or 'v0'}"
 
 
-def going(
+def expired(
     backups: Sequence[Backup], keep: int, within: float, now: str, needed: Collection[str] = ()
 ) -> tuple[Backup, ...]:
     """Return the backups of one database that nobody needs any more.
@@ -58,9 +58,10 @@ def going(
     return tuple(
         one
         for one in ordered
-        if one.name not in stay and moment - datetime.fromisoformat(one.at) > timedelta(seconds=_stays(one, within))
+        if one.name not in stay
+        and moment - datetime.fromisoformat(one.at) > timedelta(seconds=_retention_seconds(one, within))
     )
 
 
-def _stays(one: Backup, within: float) -> float:
-    return within if one.verified else min(within, 86400.0)
+def _retention_seconds(backup: Backup, within: float) -> float:
+    return within if backup.verified else min(within, 86400.0)

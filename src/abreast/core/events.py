@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from abreast.core.model import Chapter
-from abreast.core.states import State
+from abreast.core.states import DeploymentState
 
 
-class What(StrEnum):
+class EventKind(StrEnum):
     """Kinds of events."""
 
     PLANNED = "planned"
@@ -33,11 +33,11 @@ class Event:
 
     deployment: str
     key: str
-    what: What
-    text: str = ""
+    kind: EventKind
+    message: str = ""
     service: str | None = None
     chapter: Chapter | None = None
-    state: State | None = None
+    state: DeploymentState | None = None
     data: Mapping[str, object] = field(default_factory=dict)
     seq: int = 0
     at: str = ""

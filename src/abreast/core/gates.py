@@ -21,7 +21,7 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     """What a gate says; ``unknown``: it could not look, so that it may be either."""
 
     PASSED = "passed"
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-class Scan(StrEnum):
+class ScanKind(StrEnum):
     """What is looked for in a security gate."""
 
     SECRETS = "secrets"
@@ -42,7 +42,7 @@ class Scan(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class CoverageThreshold:
     """Parts of a hundred of the lines that tests must reach: of all, and of those that changed since what is live.
 
     ``skipped``: who does not ask for it, and why.
@@ -54,7 +54,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowlistEntry:
     """A finding that does not count for a while: its rule, below ``path`` (a glob); ``expires`` is an ISO date."""
 
     gate: str
@@ -88,13 +88,13 @@ class Gate:
     env: Mapping[str, str] = field(default_factory=dict)
     reports: tuple[str, ...] = ()
     coverage: tuple[str, ...] = ()
-    threshold: Threshold | None = None
-    scan: Scan | None = None
-    block: Severity = Severity.LOW
-    unknown: bool = False
-    thorough: bool = False
-    largest: int = 2_000_000_000
-    allow: tuple[Allowed, ...] = ()
+    threshold: CoverageThreshold | None = None
+    scan: ScanKind | None = None
+    min_severity: Severity = Severity.LOW
+    pass_if_unknown: bool = False
+    include_artifacts: bool = False
+    max_image_bytes: int = 2_000_000_000
+    allowlist: tuple[AllowlistEntry, ...] = ()
     skipped: str | None = None
 
     @property
@@ -119,49 +119,51 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GateResult:
     """What a gate said, and ``why``; ``lines`` show what was found, for a person; ``figures`` what was measured."""
 
     gate: str
-    verdict: Verdict
+    verdict: GateVerdict
     why: str = ""
     lines: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def blocks(self) -> bool:
+    def is_blocking(self) -> bool:
         """Whether the deployment stops here."""
-        return self.verdict in {Verdict.FAILED, Verdict.UNKNOWN}
+        return self.verdict in {GateVerdict.FAILED, GateVerdict.UNKNOWN}
 
 
-def wanted(gates: Sequence[Gate], built: Collection[str], skips: Collection[str], reason: str) -> tuple[Gate, ...]:
+def select_gates(
+    gates: Sequence[Gate], built: Collection[str], skips: Collection[str], reason: str
+) -> tuple[Gate, ...]:
     """Return the gates of a deployment: of the services that are ``built``, those of all if any is.
 
     Those in ``skips`` are marked with the reason. Commands test what is built; all others look at whatever goes out.
     """
-    meant = [gate for gate in gates if gate.run is None or (gate.service in built if gate.service else built)]
-    return tuple(_marked(gate, skips, reason) for gate in meant)
+    selected = [gate for gate in gates if gate.run is None or (gate.service in built if gate.service else built)]
+    return tuple(_with_skips(gate, skips, reason) for gate in selected)
 
 
-def _marked(gate: Gate, skips: Collection[str], reason: str) -> Gate:
+def _with_skips(gate: Gate, skips: Collection[str], reason: str) -> Gate:
     """Return the gate with what is skipped of it; the coverage that a test command reports is a gate of its own."""
     if COVERAGE in skips and gate.threshold:
         gate = replace(gate, threshold=replace(gate.threshold, skipped=reason))
     return replace(gate, skipped=reason) if gate.name in skips else gate
 
 
-def unasked(gate: Gate) -> tuple[Judgement, ...]:
+def skipped_results(gate: Gate) -> tuple[GateResult, ...]:
     """Return what stands in the record of a gate that is skipped; coverage is not known without its tests."""
-    judged = [Judgement(gate.name, Verdict.SKIPPED, gate.skipped or "")]
+    results = [GateResult(gate.name, GateVerdict.SKIPPED, gate.skipped or "")]
     if gate.threshold and gate.threshold.skipped is None:
-        judged.append(Judgement(COVERAGE, Verdict.UNKNOWN, f"{gate.name} was skipped, which would have told it"))
+        results.append(GateResult(COVERAGE, GateVerdict.UNKNOWN, f"{gate.name} was skipped, which would have told it"))
     elif gate.threshold:
-        judged.append(Judgement(COVERAGE, Verdict.SKIPPED, gate.threshold.skipped or ""))
-    return tuple(judged)
+        results.append(GateResult(COVERAGE, GateVerdict.SKIPPED, gate.threshold.skipped or ""))
+    return tuple(results)
 
 
-def names(gates: Sequence[Gate]) -> tuple[str, ...]:
+def skippable_names(gates: Sequence[Gate]) -> tuple[str, ...]:
     """Return the names by which gates are skipped."""
     found = [name for gate in gates for name in (gate.name, *([COVERAGE] if gate.threshold else []))]
     return tuple(dict.fromkeys(found))

@@ -26,7 +26,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthSettings:
     """What must hold of a running version: ``path`` answers 2xx or 3xx ``within`` seconds.
 
     ``start``: until the first good answer; ``hold``: how long answers stay good before users come.
@@ -38,7 +38,7 @@ class Health:
     hold: float = 1.0
 
 
-class Breaking(StrEnum):
+class BreakingChangePolicy(StrEnum):
     """What happens to a migration that the running version could not live with."""
 
     BLOCK = "block"
@@ -66,7 +66,7 @@ class DatabaseSettings:
     lock_timeout: float = 2.0
 
     @property
-    def migrates(self) -> bool:
+    def has_migrations(self) -> bool:
         """Whether abreast brings it up to date."""
         return bool(self.migrations or self.command)
 
@@ -88,7 +88,7 @@ class Service:
     build: Build = Build()
     run: str | None = None
     instances: int = 2
-    health: Health = Health()
+    health: HealthSettings = HealthSettings()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     database: DatabaseSettings | None = None
@@ -120,7 +120,7 @@ class Environment:
     may_skip: tuple[str, ...] = ()
     rotate_after: Mapping[str, float] = field(default_factory=dict)
     tag: bool = False
-    breaking: Breaking = Breaking.WARN
+    breaking: BreakingChangePolicy = BreakingChangePolicy.WARN
     rto: float | None = None
     rpo: float | None = None
 
@@ -145,12 +145,12 @@ class Version:
     service: str
     probes: tuple[Address, ...]
     url: str
-    turned: tuple[Address, ...] = ()
+    live_probes: tuple[Address, ...] = ()
     handle: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveService:
     """What users of one service reach now."""
 
     service: str
@@ -173,7 +173,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DataPlan:
+class DatabasePlan:
     """What a deployment does with a service's database, after a verified backup.
 
     ``up``: files that are run before the new version starts; with a ``command`` they are not known. ``down``: files
@@ -182,24 +182,24 @@ class DataPlan:
     ``risks``: what the running version could not live with. ``rto`` and ``rpo``: objectives of a drill, in seconds.
     """
 
-    breaking: Breaking
+    breaking: BreakingChangePolicy
     up: tuple[str, ...] = ()
     command: bool = False
     down: tuple[str, ...] = ()
     since: str = ""
-    stays: str = ""
+    kept_reason: str = ""
     restore: str = ""
     risks: tuple[str, ...] = ()
     rto: float | None = None
     rpo: float | None = None
 
     @property
-    def forward(self) -> bool:
+    def is_forward(self) -> bool:
         """Whether something is run before the new version starts."""
         return bool(self.up or (self.command and not self.since))
 
     @property
-    def backward(self) -> bool:
+    def is_backward(self) -> bool:
         """Whether something is taken back when no user is on the version that needs it."""
         return bool(self.down or (self.command and self.since))
 
@@ -219,13 +219,13 @@ class ServicePlan:
     why: str
     commit: str
     artifact: str | None = None
-    previous: Live | None = None
+    previous: LiveService | None = None
     notes: tuple[str, ...] = ()
-    before: Version | None = None
-    leads_to: tuple[str, ...] = ()
-    place: str = ""
-    changed: tuple[tuple[str, str], ...] = ()
-    data: DataPlan | None = None
+    version_before: Version | None = None
+    routes_to: tuple[str, ...] = ()
+    reserved_url: str = ""
+    changed_files: tuple[tuple[str, str], ...] = ()
+    database_plan: DatabasePlan | None = None
 
     @property
     def name(self) -> str:
@@ -233,7 +233,7 @@ class ServicePlan:
         return self.service.name
 
 
-class Kind(StrEnum):
+class DeploymentKind(StrEnum):
     """Why a deployment was made."""
 
     DEPLOY = "deploy"
@@ -252,7 +252,7 @@ class Plan:
     """
 
     deployment: str
-    kind: Kind
+    kind: DeploymentKind
     project: str
     environment: str
     release: str
@@ -264,7 +264,7 @@ class Plan:
     reason: str = ""
     author: str = ""
     gates: tuple[Gate, ...] = ()
-    anew: bool = False
+    force_rebuild: bool = False
     tag: bool = False
 
     @property
@@ -278,12 +278,12 @@ class Plan:
         return tuple(part for part in self.services if part.action is Action.REMOVE)
 
     @property
-    def data(self) -> tuple[ServicePlan, ...]:
+    def database_changes(self) -> tuple[ServicePlan, ...]:
         """The services whose database this deployment touches."""
-        return tuple(part for part in self.services if part.data)
+        return tuple(part for part in self.services if part.database_plan)
 
     @property
-    def changes(self) -> tuple[ServicePlan, ...]:
+    def traffic_changes(self) -> tuple[ServicePlan, ...]:
         """The services whose users this deployment moves."""
         return self.rollouts + self.removals
 
@@ -306,7 +306,7 @@ class Chapter(StrEnum):
     TURN_BACK = "turn-back"
 
 
-class Cause(StrEnum):
+class FailureCause(StrEnum):
     """What a failure came from: the thing itself, a gate that said no, another's failure, or a person's request."""
 
     FAULT = "fault"
@@ -320,7 +320,7 @@ class Failure:
     """Why a service, or the whole deployment, did not get there; ``log``: the last lines of what it printed."""
 
     chapter: Chapter
-    what: str
+    message: str
     service: str | None = None
     log: tuple[str, ...] = ()
-    cause: Cause = Cause.FAULT
+    cause: FailureCause = FailureCause.FAULT

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 MASK = "••••"
 
-SHORTEST = 8
+MIN_SECRET_LENGTH = 8
 """Letters of a value that is taken for a secret by its variable's name alone."""
 
 _SECRET_NAME = re.compile(
@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(
     r"|^DATABASE_URL$|_DATABASE_URL$|WEBHOOK_URL$",
     re.IGNORECASE,
 )
-_NONE = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
+_NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
 _CREDENTIALS_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -52,12 +52,12 @@ class Secret:
 
 def looks_secret(name: str, value: str = "") -> bool:
     """Tell whether a variable of this name, or with this value, should be treated as a secret."""
-    if name in _NONE:
+    if name in _NOT_SECRET:
         return False
     return bool(_SECRET_NAME.search(name) or _CREDENTIALS_IN_URL.match(value))
 
 
-def credentials(url: str) -> frozenset[str]:
+def url_credentials(url: str) -> frozenset[str]:
     """Return what must not be shown of a URL: all of it and its password, if it has one."""
     if not _CREDENTIALS_IN_URL.match(url):
         return frozenset()
@@ -65,6 +65,8 @@ def credentials(url: str) -> frozenset[str]:
     return frozenset({url, password, unquote(password)})
 
 
-def around(variables: Mapping[str, str]) -> frozenset[str]:
+def secret_values(variables: Mapping[str, str]) -> frozenset[str]:
     """Return the values of variables that look secret: of platforms, of databases; short ones could be any word."""
-    return frozenset(value for name, value in variables.items() if len(value) >= SHORTEST and looks_secret(name, value))
+    return frozenset(
+        value for name, value in variables.items() if len(value) >= MIN_SECRET_LENGTH and looks_secret(name, value)
+    )

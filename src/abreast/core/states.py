@@ -5,7 +5,7 @@ from enum import StrEnum
 from abreast.core.errors import StateError
 
 
-class State(StrEnum):
+class DeploymentState(StrEnum):
     """Where a deployment stands."""
 
     WAITING = "waiting"
@@ -18,32 +18,36 @@ class State(StrEnum):
     STUCK = "stuck"
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether the deployment is over; a stuck one is not, since it can be resumed."""
-        return self in {State.SUCCEEDED, State.TURNED_BACK, State.CANCELLED}
+        return self in {DeploymentState.SUCCEEDED, DeploymentState.TURNED_BACK, DeploymentState.CANCELLED}
 
     @property
     def exit_code(self) -> int:
         """What a command that followed the deployment to this state exits with."""
-        if self is State.SUCCEEDED:
+        if self is DeploymentState.SUCCEEDED:
             return 0
-        return 1 if self in {State.TURNED_BACK, State.CANCELLED} else 4
+        return 1 if self in {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED} else 4
 
 
-_ALLOWED: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.RUNNING, State.CANCELLED}),
-    State.RUNNING: frozenset({State.APPROVING, State.TURNING_BACK, State.SUCCEEDED}),
-    State.APPROVING: frozenset({State.RUNNING, State.TURNING_BACK}),
-    State.TURNING_BACK: frozenset({State.TURNED_BACK, State.CANCELLED, State.STUCK}),
-    State.STUCK: frozenset({State.TURNING_BACK}),
-    State.SUCCEEDED: frozenset(),
-    State.TURNED_BACK: frozenset(),
-    State.CANCELLED: frozenset(),
+_TRANSITIONS: dict[DeploymentState, frozenset[DeploymentState]] = {
+    DeploymentState.WAITING: frozenset({DeploymentState.RUNNING, DeploymentState.CANCELLED}),
+    DeploymentState.RUNNING: frozenset(
+        {DeploymentState.APPROVING, DeploymentState.TURNING_BACK, DeploymentState.SUCCEEDED}
+    ),
+    DeploymentState.APPROVING: frozenset({DeploymentState.RUNNING, DeploymentState.TURNING_BACK}),
+    DeploymentState.TURNING_BACK: frozenset(
+        {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED, DeploymentState.STUCK}
+    ),
+    DeploymentState.STUCK: frozenset({DeploymentState.TURNING_BACK}),
+    DeploymentState.SUCCEEDED: frozenset(),
+    DeploymentState.TURNED_BACK: frozenset(),
+    DeploymentState.CANCELLED: frozenset(),
 }
 
 
-def advance(now: State, to: State) -> State:
+def transition(current: DeploymentState, target: DeploymentState) -> DeploymentState:
     """Return ``to`` where the move is allowed (staying is); raise StateError otherwise."""
-    if to is not now and to not in _ALLOWED[now]:
-        raise StateError(f"a deployment that is {now} cannot become {to}", next="abreast history")
-    return to
+    if target is not current and target not in _TRANSITIONS[current]:
+        raise StateError(f"a deployment that is {current} cannot become {target}", next="abreast history")
+    return target

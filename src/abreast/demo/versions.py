@@ -5,20 +5,22 @@ from pathlib import Path
 
 APP = "backend/app.py"
 PAGE = "frontend/src/index.html"
-SECOND = "backend/migrations/002_order_note.sql"
-THIRD = "backend/migrations/003_once.sql"
-HEALTHY = 'return 200, {"status": "ok", "release": RELEASE, "commit": COMMIT}'
-SICK_AFTER_START = (
+SECOND_MIGRATION = "backend/migrations/002_order_note.sql"
+THIRD_MIGRATION = "backend/migrations/003_once.sql"
+HEALTHY_RESPONSE = 'return 200, {"status": "ok", "release": RELEASE, "commit": COMMIT}'
+UNHEALTHY_AFTER_START = (
     "import time\n"
     "        if time.perf_counter() - START > 1:\n"
     '            return 503, {"status": "no connection to the payment service"}\n'
-    f"        {HEALTHY}"
+    f"        {HEALTHY_RESPONSE}"
 )
-SICK_WITH_USERS = (
-    f'if self.database.total_changes > 200:\n            return 503, {{"status": "out of memory"}}\n        {HEALTHY}'
+UNHEALTHY_WITH_USERS = (
+    "if self.database.total_changes > 200:\n"
+    '            return 503, {"status": "out of memory"}\n'
+    f"        {HEALTHY_RESPONSE}"
 )
-ORDER = '"INSERT INTO orders (product, at) VALUES (?, datetime(\'now\'))", (int(wanted["product"]),)'
-ORDER_WITH_NOTE = (
+INSERT_ORDER = '"INSERT INTO orders (product, at) VALUES (?, datetime(\'now\'))", (int(wanted["product"]),)'
+INSERT_ORDER_WITH_NOTE = (
     "\"INSERT INTO orders (product, at, note) VALUES (?, datetime('now'), ?)\",\n"
     '                (int(wanted["product"]), str(wanted.get("note", ""))),'
 )
@@ -34,43 +36,47 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class VersionCommit:
     """A commit: its subject and its edits; ``without``: files that it takes away."""
 
     subject: str
     edits: tuple[Edit, ...] = ()
-    without: tuple[str, ...] = ()
+    removed_files: tuple[str, ...] = ()
 
 
-START = Edit(APP, "DATABASE = ", "START = __import__('time').perf_counter()\nDATABASE = ")
+ADD_START_TIME = Edit(APP, "DATABASE = ", "START = __import__('time').perf_counter()\nDATABASE = ")
 
-STEPS = {
-    1: Step("Open the shop", without=(SECOND,)),
-    2: Step(
+VERSION_COMMITS = {
+    1: VersionCommit("Open the shop", removed_files=(SECOND_MIGRATION,)),
+    2: VersionCommit(
         "Take a note with each order",
         (
-            Edit(SECOND, "", "ALTER TABLE orders ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"),
-            Edit(APP, ORDER, ORDER_WITH_NOTE),
+            Edit(SECOND_MIGRATION, "", "ALTER TABLE orders ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"),
+            Edit(APP, INSERT_ORDER, INSERT_ORDER_WITH_NOTE),
             Edit(PAGE, "<h1>Storefront</h1>", "<h1>Storefront</h1><em>now with notes</em>"),
         ),
     ),
-    3: Step(
+    3: VersionCommit(
         "Sell each thing once (it was sold more often)",
         (
-            Edit(THIRD, "", "CREATE UNIQUE INDEX once ON orders (product);\n"),
+            Edit(THIRD_MIGRATION, "", "CREATE UNIQUE INDEX once ON orders (product);\n"),
             Edit(PAGE, "now with notes", "one of each"),
         ),
     ),
-    4: Step(
+    4: VersionCommit(
         "Pay by a new service (its address is wrong)",
-        (START, Edit(APP, HEALTHY, SICK_AFTER_START), Edit(PAGE, "one of each", "pay as you like")),
-        without=(THIRD,),
+        (
+            ADD_START_TIME,
+            Edit(APP, HEALTHY_RESPONSE, UNHEALTHY_AFTER_START),
+            Edit(PAGE, "one of each", "pay as you like"),
+        ),
+        removed_files=(THIRD_MIGRATION,),
     ),
-    5: Step(
+    5: VersionCommit(
         "Pay by a new service (it leaks)",
-        (Edit(APP, SICK_AFTER_START, SICK_WITH_USERS), Edit(PAGE, "pay as you like", "pay as you wish")),
+        (Edit(APP, UNHEALTHY_AFTER_START, UNHEALTHY_WITH_USERS), Edit(PAGE, "pay as you like", "pay as you wish")),
     ),
-    6: Step("Mend the leak", (Edit(APP, SICK_WITH_USERS, HEALTHY),)),
+    6: VersionCommit("Mend the leak", (Edit(APP, UNHEALTHY_WITH_USERS, HEALTHY_RESPONSE),)),
 }
 
 
@@ -79,15 +85,15 @@ def write_version(folder: Path, number: int) -> str:
 
     Raises ValueError when a text to be replaced does not stand there exactly once.
     """
-    step = STEPS[number]
-    for edit in step.edits:
-        _apply(folder / edit.path, edit)
-    for name in step.without:
+    commit = VERSION_COMMITS[number]
+    for edit in commit.edits:
+        _apply_edit(folder / edit.path, edit)
+    for name in commit.removed_files:
         (folder / name).unlink()
-    return step.subject
+    return commit.subject
 
 
-def _apply(file: Path, edit: Edit) -> None:
+def _apply_edit(file: Path, edit: Edit) -> None:
     if not edit.old:
         file.write_text(edit.new)
         return

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from abreast.core.gates import Gate, Judgement
+from abreast.core.gates import Gate, GateResult
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
 
     why: str
@@ -20,7 +20,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class GateContext:
     """What a gate looks at: ``room``, a clean checkout of the commit that is this gate's own.
 
     ``command`` runs a text there (named, so that several can run at once), with variables beside the usual ones, and
@@ -30,19 +30,19 @@ class Scene:
     commit's name. ``artifacts`` waits for what is built, and returns it by service. ``today`` is an ISO date.
     """
 
-    room: Path
-    scratch: Path
+    workdir: Path
+    scratch_dir: Path
     today: str
-    command: Callable[[str, str, Mapping[str, str], float], Awaitable[Outcome]] = field(repr=False)
-    changed: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
-    outgoing: Callable[[Path], Awaitable[None]] = field(repr=False)
-    artifacts: Callable[[], Awaitable[Mapping[str, Path]]] = field(repr=False)
+    run_command: Callable[[str, str, Mapping[str, str], float], Awaitable[CommandOutcome]] = field(repr=False)
+    changed_lines: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
+    export_outgoing: Callable[[Path], Awaitable[None]] = field(repr=False)
+    await_artifacts: Callable[[], Awaitable[Mapping[str, Path]]] = field(repr=False)
 
 
-class Judge(Protocol):
+class GateRunner(Protocol):
     """Looks once; never raises for what it finds."""
 
-    async def __call__(self, gate: Gate, scene: Scene) -> tuple[Judgement, ...]:
+    async def __call__(self, gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
         """Return what the gate says; a command's coverage is judged beside it."""
         ...
 
@@ -60,5 +60,5 @@ class GatePlugin:
     The entry point's name is the gate's key under ``gates`` in abreast.yml, and ``settings`` the model of its value.
     """
 
-    evaluate: Judge
+    evaluate: GateRunner
     settings: type[BaseModel] = NoSettings

@@ -5,31 +5,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 
-from abreast.core.events import Event, What
+from abreast.core.events import Event, EventKind
 
-Chapters = Mapping[tuple[str | None, str], float]
+ChapterDurations = Mapping[tuple[str | None, str], float]
 """Seconds, by service (None: of all together) and chapter."""
 
 
-def durations(events: Iterable[Event]) -> Chapters:
+def chapter_durations(events: Iterable[Event]) -> ChapterDurations:
     """Return how long each chapter of one deployment took that began and ended."""
-    began: dict[tuple[str | None, str], datetime] = {}
+    started: dict[tuple[str | None, str], datetime] = {}
     took: dict[tuple[str | None, str], float] = {}
     for event in events:
         if event.chapter is None:
             continue
-        place = (event.service, event.chapter.value)
-        if event.what is What.STARTED:
-            began.setdefault(place, datetime.fromisoformat(event.at))
-        elif event.what in {What.FINISHED, What.FAILED, What.STOPPED} and place in began:
-            took[place] = (datetime.fromisoformat(event.at) - began[place]).total_seconds()
+        key = (event.service, event.chapter.value)
+        if event.kind is EventKind.STARTED:
+            started.setdefault(key, datetime.fromisoformat(event.at))
+        elif event.kind in {EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED} and key in started:
+            took[key] = (datetime.fromisoformat(event.at) - started[key]).total_seconds()
     return took
 
 
-def medians(deployments: Sequence[Sequence[Event]]) -> Chapters:
+def median_durations(deployments: Sequence[Sequence[Event]]) -> ChapterDurations:
     """Return the median of each chapter's durations over several deployments."""
-    found: dict[tuple[str | None, str], list[float]] = defaultdict(list)
+    samples: dict[tuple[str | None, str], list[float]] = defaultdict(list)
     for events in deployments:
-        for place, seconds in durations(events).items():
-            found[place].append(seconds)
-    return {place: median(each) for place, each in found.items()}
+        for place, seconds in chapter_durations(events).items():
+            samples[place].append(seconds)
+    return {key: median(each) for key, each in samples.items()}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
-from abreast.core.model import Chapter, Kind, Live, Plan, Service
-from abreast.core.states import State
+from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan, Service
+from abreast.core.states import DeploymentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,10 @@ class Deployment:
     id: str
     project: str
     environment: str
-    kind: Kind
+    kind: DeploymentKind
     release: str
     commit: str
-    state: State
+    state: DeploymentState
     chapter: Chapter
     started: str
     finished: str | None
@@ -30,12 +30,12 @@ class Deployment:
     @property
     def exit_code(self) -> int:
         """What a command that followed the deployment here exits with: 3 where a gate said no."""
-        refused = self.state is State.TURNED_BACK and self.chapter is Chapter.GATES
+        refused = self.state is DeploymentState.TURNED_BACK and self.chapter is Chapter.GATES
         return RefusedError.exit_code if refused else self.state.exit_code
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReleasePart:
     """One service of a release: what was built, from which commit, and how it was meant to run."""
 
     service: str
@@ -52,7 +52,7 @@ class Release:
     project: str
     commit: str
     created: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ReleasePart]
 
 
 class Ledger(ABC):
@@ -62,39 +62,41 @@ class Ledger(ABC):
     """
 
     @abstractmethod
-    def reserve(self, project: str, commit: str) -> str:
+    def reserve_version(self, project: str, commit: str) -> str:
         """Return the next version (``v1``, ``v2``, …) of the project's releases, now taken."""
 
     @abstractmethod
-    def plan(self, plan: Plan) -> None:
+    def record_plan(self, plan: Plan) -> None:
         """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
 
     @abstractmethod
-    def record(self, *events: Event) -> None:
+    def append_events(self, *events: Event) -> None:
         """Append events, each once by its key, all or none; one with a state moves its deployment there."""
 
     @abstractmethod
-    def built(self, release: str, part: Part) -> None:
+    def add_release_part(self, release: str, part: ReleasePart) -> None:
         """Add a service's part to a release; a part is never changed."""
 
     @abstractmethod
-    def went_live(self, deployment: str, lives: Sequence[Live], gone: Sequence[str] = ()) -> None:
+    def record_live_services(
+        self, deployment: str, live_services: Sequence[LiveService], removed: Sequence[str] = ()
+    ) -> None:
         """Record what users of each service reach since the turn; ``gone`` names services without users now."""
 
     @abstractmethod
-    def ask(self, deployment: str, request: str, reason: str) -> None:
+    def request(self, deployment: str, request: str, reason: str) -> None:
         """Leave a request (``cancel``) for the process that carries the deployment out."""
 
     @abstractmethod
-    def asked(self, deployment: str) -> tuple[str, str] | None:
+    def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the request and reason left for a deployment, if any."""
 
     @abstractmethod
-    def seen(self, environment: str, fingerprints: Mapping[str, str]) -> None:
+    def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
         """Note since when secrets have their values; ``fingerprints``, by ``service/NAME``, tell values apart."""
 
     @abstractmethod
-    def secrets(self, environment: str) -> Mapping[str, str]:
+    def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return since when secrets have the values that they have, by ``service/NAME``."""
 
     @abstractmethod
@@ -114,11 +116,11 @@ class Ledger(ABC):
         """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
 
     @abstractmethod
-    def live(self, environment: str) -> Mapping[str, Live]:
+    def live_services(self, environment: str) -> Mapping[str, LiveService]:
         """Return what users of each service reach, by service."""
 
     @abstractmethod
-    def used(self) -> frozenset[str]:
+    def artifacts_in_use(self) -> frozenset[str]:
         """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
 
     @abstractmethod
@@ -130,9 +132,9 @@ class Ledger(ABC):
         """Return releases, newest first."""
 
     @abstractmethod
-    def expected(self, environment: str) -> Mapping[tuple[str | None, str], float]:
+    def expected_durations(self, environment: str) -> Mapping[tuple[str | None, str], float]:
         """Return how long each chapter of each service took of late, in seconds."""
 
     @abstractmethod
-    def clear(self, environment: str) -> None:
+    def clear_live_services(self, environment: str) -> None:
         """Record that nothing runs in the environment any more."""

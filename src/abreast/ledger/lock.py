@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import StateError
-from abreast.machine.process import Identity
+from abreast.machine.process import ProcessIdentity
 
 
 class EnvironmentLock:
@@ -25,61 +25,61 @@ class EnvironmentLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"{folder} cannot be made: {error.strerror}") from error
-        self._flock = folder / f"{environment}.lock"
-        self._holder = folder / f"{environment}.json"
-        self._operator = folder / f"{environment}.operator.json"
-        self._ticket = folder / f"{environment}.ticket"
+        self._lock_file = folder / f"{environment}.lock"
+        self._holder_file = folder / f"{environment}.json"
+        self._operator_file = folder / f"{environment}.operator.json"
+        self._ticket_file = folder / f"{environment}.ticket"
 
     @contextmanager
-    def try_hold(self, holder: Mapping[str, Any]) -> Iterator[bool]:
+    def try_acquire(self, holder: Mapping[str, Any]) -> Iterator[bool]:
         """Hold the lock for the block if it is free, and say whether it is held; ``holder`` is told to others."""
-        with self._flock.open("a") as file:
+        with self._lock_file.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
                 return
-            write_whole(self._holder, {**holder, **asdict(Identity.of(os.getpid()))})
+            write_json_atomically(self._holder_file, {**holder, **asdict(ProcessIdentity.from_pid(os.getpid()))})
             try:
                 yield True
             finally:
-                self._holder.unlink(missing_ok=True)
+                self._holder_file.unlink(missing_ok=True)
 
     def holder(self) -> dict[str, Any] | None:
         """Return what is told of the one who holds the lock, None if nothing is."""
-        return _read(self._holder)
+        return _read_json(self._holder_file)
 
-    def operator(self) -> dict[str, Any] | None:
+    def operator_lock(self) -> dict[str, Any] | None:
         """Return the operator's lock with its ``reason``, ``by`` and ``since``, None if there is none."""
-        return _read(self._operator)
+        return _read_json(self._operator_file)
 
     def lock(self, operator: Mapping[str, Any]) -> None:
         """Keep every deployment out until ``unlock``."""
-        write_whole(self._operator, {**operator, "operator": True})
+        write_json_atomically(self._operator_file, {**operator, "operator": True})
 
     def unlock(self) -> bool:
         """Let deployments in again; tells whether the environment was locked."""
-        was = self._operator.exists()
-        self._operator.unlink(missing_ok=True)
+        was = self._operator_file.exists()
+        self._operator_file.unlink(missing_ok=True)
         return was
 
-    def queue(self, ticket: str) -> None:
+    def join_queue(self, ticket: str) -> None:
         """Wait as ``ticket``, a text that sorts by time; replaces an older one that waits."""
-        if self.replaced_by(ticket) is None:
-            write_whole(self._ticket, {"ticket": ticket})
+        if self.newer_ticket(ticket) is None:
+            write_json_atomically(self._ticket_file, {"ticket": ticket})
 
-    def served(self, ticket: str) -> None:
+    def leave_queue(self, ticket: str) -> None:
         """Wait no longer; leaves a newer ticket where it is."""
-        if (_read(self._ticket) or {}).get("ticket") == ticket:
-            self._ticket.unlink(missing_ok=True)
+        if (_read_json(self._ticket_file) or {}).get("ticket") == ticket:
+            self._ticket_file.unlink(missing_ok=True)
 
-    def replaced_by(self, ticket: str) -> str | None:
+    def newer_ticket(self, ticket: str) -> str | None:
         """Return the newer ticket that waits instead of ``ticket``, None if there is none."""
-        waiting = (_read(self._ticket) or {}).get("ticket", "")
+        waiting = (_read_json(self._ticket_file) or {}).get("ticket", "")
         return waiting if waiting > ticket else None
 
 
-def write_whole(file: Path, value: Mapping[str, Any]) -> None:
+def write_json_atomically(file: Path, value: Mapping[str, Any]) -> None:
     """Write a small JSON file so that a reader sees the old one or the new one, never a part."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -91,7 +91,7 @@ def write_whole(file: Path, value: Mapping[str, Any]) -> None:
         raise StateError(f"{file} cannot be written: {error.strerror}", need="room and rights there") from error
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read_json(file: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -13,16 +13,16 @@ from typing import Any, Self
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import StateError, UsageError
-from abreast.core.events import Event, What
-from abreast.core.model import Chapter, Kind, Live, Plan
-from abreast.core.states import State, advance
-from abreast.ledger import words
-from abreast.ledger.chain import FIRST, Broken, linked, walk
-from abreast.ledger.durations import medians
-from abreast.ledger.interface import Deployment, Ledger, Part, Release
-from abreast.ledger.tables import TABLES
+from abreast.core.events import Event, EventKind
+from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
+from abreast.core.states import DeploymentState, transition
+from abreast.ledger import file_errors
+from abreast.ledger.durations import median_durations
+from abreast.ledger.hash_chain import GENESIS_HASH, ChainBreak, find_break, link_hash
+from abreast.ledger.interface import Deployment, Ledger, Release, ReleasePart
+from abreast.ledger.table_definitions import CREATE_STATEMENTS
 
-FILE = "ledger.db"
+LEDGER_FILE = "ledger.db"
 
 
 class SqliteLedger(Ledger):
@@ -32,23 +32,23 @@ class SqliteLedger(Ledger):
         self._file = file
         self._clock = clock
         self._lock = threading.RLock()
-        with self._told():
+        with self._translate_errors():
             self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
         """Open the ledger in ``folder``, made if it is not there; raises StateError and leaves the file as it is."""
-        file = folder / FILE
+        file = folder / LEDGER_FILE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (folder / ".gitignore").exists():
                 (folder / ".gitignore").write_text("*\n")
             file.touch(mode=0o600)
         except OSError as error:
-            raise _state_error(words.damaged(str(file), error.strerror or str(error))) from error
+            raise _state_error(file_errors.damaged_file_error(str(file), error.strerror or str(error))) from error
         ledger = cls(file, clock)
         try:
-            ledger._prepare()
+            ledger._prepare_file()
         except BaseException:
             ledger.close()
             raise
@@ -66,43 +66,46 @@ class SqliteLedger(Ledger):
 
     # ── writing ────────────────────────────────────────────────────────────────────────────────
 
-    def reserve(self, project: str, commit: str) -> str:
+    def reserve_version(self, project: str, commit: str) -> str:
         """Return the next version (``v1``, ``v2``, …) of the project's releases, now taken."""
-        with self._writing() as db:
+        with self._transaction() as db:
             (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM releases").fetchone()
             db.execute("INSERT INTO releases VALUES (?, ?, ?, ?)", (number, project, commit, self._now()))
             return f"v{number}"
 
-    def plan(self, plan: Plan) -> None:
+    def record_plan(self, plan: Plan) -> None:
         """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
-        with self._writing() as db:
+        with self._transaction() as db:
             older = db.execute(
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 (plan.environment, plan.deployment),
             ).fetchall()
             row = (
                 plan.deployment, plan.project, plan.environment, plan.kind, plan.release, plan.commit,
-                State.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason, json.dumps(dump(plan)),
+                DeploymentState.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason,
+                json.dumps(dump(plan)),
             )  # fmt: skip
             db.execute(f"INSERT OR IGNORE INTO deployments VALUES ({', '.join('?' * len(row))})", row)
-            self._append(Event(plan.deployment, "planned", What.PLANNED, f"{plan.release} to {plan.environment}"))
+            self._append_event(
+                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
+            )
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it began"
-                self._append(Event(id_, "replaced", What.STATE, text, state=State.CANCELLED))
+                self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
 
-    def record(self, *events: Event) -> None:
+    def append_events(self, *events: Event) -> None:
         """Append events, each once by its key, all or none; one with a state moves its deployment there."""
-        with self._writing():
+        with self._transaction():
             for event in events:
-                self._append(event)
+                self._append_event(event)
 
-    def built(self, release: str, part: Part) -> None:
+    def add_release_part(self, release: str, part: ReleasePart) -> None:
         """Add a service's part to a release; a part is never changed."""
-        with self._writing() as db:
+        with self._transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
                 (
-                    _number(release),
+                    _release_number(release),
                     part.service,
                     part.commit,
                     part.artifact,
@@ -110,11 +113,13 @@ class SqliteLedger(Ledger):
                 ),
             )
 
-    def went_live(self, deployment: str, lives: Sequence[Live], gone: Sequence[str] = ()) -> None:
+    def record_live_services(
+        self, deployment: str, live_services: Sequence[LiveService], removed: Sequence[str] = ()
+    ) -> None:
         """Record what users of each service reach since the turn; ``gone`` names services without users now."""
-        with self._writing() as db:
+        with self._transaction() as db:
             (environment,) = db.execute("SELECT environment FROM deployments WHERE id = ?", (deployment,)).fetchone()
-            for live in lives:
+            for live in live_services:
                 row = (
                     environment,
                     live.service,
@@ -124,20 +129,20 @@ class SqliteLedger(Ledger):
                     json.dumps(dump(live)),
                 )
                 db.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?, ?, ?, ?)", row)
-            for service in gone:
+            for service in removed:
                 db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
 
-    def ask(self, deployment: str, request: str, reason: str) -> None:
+    def request(self, deployment: str, request: str, reason: str) -> None:
         """Leave a request (``cancel``) for the process that carries the deployment out."""
-        with self._writing() as db:
+        with self._transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)",
                 (deployment, request, reason, self._now()),
             )
 
-    def seen(self, environment: str, fingerprints: Mapping[str, str]) -> None:
+    def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
         """Note since when secrets have the values that they have."""
-        with self._writing() as db:
+        with self._transaction() as db:
             for name, fingerprint in fingerprints.items():
                 db.execute(
                     "INSERT INTO secrets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -146,150 +151,156 @@ class SqliteLedger(Ledger):
                     (environment, name, fingerprint, self._now()),
                 )
 
-    def clear(self, environment: str) -> None:
+    def clear_live_services(self, environment: str) -> None:
         """Record that nothing runs in the environment any more."""
-        with self._writing() as db:
+        with self._transaction() as db:
             db.execute("DELETE FROM live WHERE environment = ?", (environment,))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
-    def asked(self, deployment: str) -> tuple[str, str] | None:
+    def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the request and reason left for a deployment, if any."""
-        rows = self._rows("SELECT request, reason FROM requests WHERE deployment = ?", deployment)
+        rows = self._query("SELECT request, reason FROM requests WHERE deployment = ?", deployment)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id or a unique beginning or end of it."""
         text = id.upper()
-        fits = "? IN (id, substr(id, 1, ?), substr(id, -?))"
+        condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
         rows = (
-            self._rows(f"SELECT {_DEPLOYMENT} FROM deployments WHERE {fits}", text, len(text), len(text))
+            self._query(f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}", text, len(text), len(text))
             if text
             else []
         )
         if len(rows) == 1:
-            return _deployment(rows[0])
+            return _deployment_from_row(rows[0])
         latest = ", ".join(one.id for one in self.deployments(limit=3)) or "none yet"
-        which = f"{len(rows)} deployments fit {id!r}" if rows else f"there is no deployment {id!r}"
-        raise UsageError(which, need=f"an id, or enough of it; the latest: {latest}", next="abreast history")
+        problem = f"{len(rows)} deployments fit {id!r}" if rows else f"there is no deployment {id!r}"
+        raise UsageError(problem, need=f"an id, or enough of it; the latest: {latest}", next="abreast history")
 
     def stored_plan(self, id: str) -> Plan:
         """Return the plan that a deployment was made with."""
-        rows = self._rows("SELECT plan FROM deployments WHERE id = ?", id)
+        rows = self._query("SELECT plan FROM deployments WHERE id = ?", id)
         return load(Plan, json.loads(rows[0][0]))
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
-        found = self._rows(
-            f"SELECT {_DEPLOYMENT} FROM deployments WHERE environment = coalesce(?, environment)"
+        found = self._query(
+            f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY id DESC LIMIT ?",
             environment,
             limit,
         )
-        return tuple(map(_deployment, found))
+        return tuple(map(_deployment_from_row, found))
 
-    def secrets(self, environment: str) -> Mapping[str, str]:
+    def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return since when secrets have the values that they have, by ``service/NAME``."""
-        return dict(self._rows("SELECT name, since FROM secrets WHERE environment = ?", environment))
+        return dict(self._query("SELECT name, since FROM secrets WHERE environment = ?", environment))
 
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
         """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
-        found = self._rows(
+        found = self._query(
             "SELECT seq, event FROM events WHERE deployment = ? AND seq > ? ORDER BY seq", deployment, after
         )
         return tuple(replace(load(Event, json.loads(text)), seq=seq) for seq, text in found)
 
-    def live(self, environment: str) -> Mapping[str, Live]:
+    def live_services(self, environment: str) -> Mapping[str, LiveService]:
         """Return what users of each service reach, by service."""
-        found = self._rows("SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment)
-        return {service: load(Live, json.loads(text)) for service, text in found}
+        found = self._query("SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment)
+        return {service: load(LiveService, json.loads(text)) for service, text in found}
 
-    def used(self) -> frozenset[str]:
+    def artifacts_in_use(self) -> frozenset[str]:
         """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
-        live = [load(Live, json.loads(text)).artifact for (text,) in self._rows("SELECT live FROM live")]
-        begun = [one for one in self.deployments(limit=1000) if not one.state.final]
-        planned = [part.artifact for one in begun for part in self.stored_plan(one.id).services if part.artifact]
-        before = [
-            part.previous.artifact for one in begun for part in self.stored_plan(one.id).services if part.previous
+        live = [load(LiveService, json.loads(text)).artifact for (text,) in self._query("SELECT live FROM live")]
+        unfinished = [one for one in self.deployments(limit=1000) if not one.state.is_final]
+        planned = [part.artifact for one in unfinished for part in self.stored_plan(one.id).services if part.artifact]
+        previous = [
+            part.previous.artifact for one in unfinished for part in self.stored_plan(one.id).services if part.previous
         ]
-        return frozenset((*live, *planned, *before))
+        return frozenset((*live, *planned, *previous))
 
     def release(self, version: str) -> Release:
         """Return a release; UsageError that lists the last ones if there is none of that name."""
-        rows = self._rows("SELECT number, project, commit_id, created FROM releases WHERE number = ?", _number(version))
+        rows = self._query(
+            "SELECT number, project, commit_id, created FROM releases WHERE number = ?", _release_number(version)
+        )
         if not rows:
             latest = ", ".join(one.version for one in self.releases(5)) or "none yet"
             raise UsageError(f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history")
-        return self._release(rows[0])
+        return self._load_release(rows[0])
 
     def releases(self, limit: int = 20) -> tuple[Release, ...]:
         """Return releases, newest first."""
-        rows = self._rows(
+        rows = self._query(
             "SELECT number, project, commit_id, created FROM releases ORDER BY number DESC LIMIT ?", limit
         )
-        return tuple(map(self._release, rows))
+        return tuple(map(self._load_release, rows))
 
-    def expected(self, environment: str) -> Mapping[tuple[str | None, str], float]:
+    def expected_durations(self, environment: str) -> Mapping[tuple[str | None, str], float]:
         """Return how long each chapter of each service took, in seconds: the median of the last ten that succeeded."""
-        good = [one for one in self.deployments(environment, 50) if one.state is State.SUCCEEDED][:10]
-        return medians([self.events(one.id) for one in good])
+        succeeded = [one for one in self.deployments(environment, 50) if one.state is DeploymentState.SUCCEEDED][:10]
+        return median_durations([self.events(one.id) for one in succeeded])
 
-    def verify(self) -> Broken | None:
+    def verify_audit_trail(self) -> ChainBreak | None:
         """Walk the audit trail and return where it is broken, None if it is whole."""
-        return walk(self._rows("SELECT seq, event, hash FROM events ORDER BY seq"))
+        return find_break(self._query("SELECT seq, event, hash FROM events ORDER BY seq"))
 
     # ── the file ───────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self) -> None:
-        with self._told():
+    def _prepare_file(self) -> None:
+        with self._translate_errors():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+            (application_id,) = self._db.execute("PRAGMA application_id").fetchone()
             (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if tables and owner != words.APPLICATION_ID:
-                raise _state_error(words.foreign(str(self._file)))
-            if version > words.SCHEMA:
-                raise _state_error(words.newer(str(self._file), version))
+            if tables and application_id != file_errors.APPLICATION_ID:
+                raise _state_error(file_errors.foreign_file_error(str(self._file)))
+            if version > file_errors.SCHEMA_VERSION:
+                raise _state_error(file_errors.newer_schema_error(str(self._file), version))
+            if tables and version < file_errors.SCHEMA_VERSION:
+                raise _state_error(file_errors.older_schema_error(str(self._file), version))
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-        if version < words.SCHEMA:
-            self._create()
+        if not tables:
+            self._create_tables()
 
-    def _create(self) -> None:
-        with self._writing() as db:
-            for statement in TABLES:
+    def _create_tables(self) -> None:
+        with self._transaction() as db:
+            for statement in CREATE_STATEMENTS:
                 db.execute(statement)
-            db.execute(f"PRAGMA application_id = {words.APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {words.SCHEMA}")
+            db.execute(f"PRAGMA application_id = {file_errors.APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {file_errors.SCHEMA_VERSION}")
 
-    def _append(self, event: Event) -> None:
+    def _append_event(self, event: Event) -> None:
         """Append within the transaction under way; the deployment moves with it, by the rules."""
-        known = "SELECT 1 FROM events WHERE deployment = ? AND key = ?"
-        if self._db.execute(known, (event.deployment, event.key)).fetchone():
+        exists_query = "SELECT 1 FROM events WHERE deployment = ? AND key = ?"
+        if self._db.execute(exists_query, (event.deployment, event.key)).fetchone():
             return
-        kept = replace(event, at=self._now(), seq=0)
+        stored = replace(event, at=self._now(), seq=0)
         last = self._db.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-        text = json.dumps(dump(kept), sort_keys=True, ensure_ascii=False)
-        row = (event.deployment, event.key, text, linked(last[0] if last else FIRST, text))
+        text = json.dumps(dump(stored), sort_keys=True, ensure_ascii=False)
+        row = (event.deployment, event.key, text, link_hash(last[0] if last else GENESIS_HASH, text))
         self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row)
-        self._move(kept)
+        self._update_deployment(stored)
 
-    def _move(self, event: Event) -> None:
+    def _update_deployment(self, event: Event) -> None:
         if event.chapter:
             self._db.execute("UPDATE deployments SET chapter = ? WHERE id = ?", (event.chapter, event.deployment))
         if event.state:
-            (now,) = self._db.execute("SELECT state FROM deployments WHERE id = ?", (event.deployment,)).fetchone()
-            state = advance(State(now), event.state)
-            finished = event.at if state.final or state is State.STUCK else None
+            (current,) = self._db.execute("SELECT state FROM deployments WHERE id = ?", (event.deployment,)).fetchone()
+            state = transition(DeploymentState(current), event.state)
+            finished = event.at if state.is_final or state is DeploymentState.STUCK else None
             self._db.execute(
                 "UPDATE deployments SET state = ?, finished = ? WHERE id = ?",
                 (state, finished, event.deployment),
             )
 
-    def _release(self, row: tuple[Any, ...]) -> Release:
+    def _load_release(self, row: tuple[Any, ...]) -> Release:
         number, project, commit, created = row
-        parts = self._rows("SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number)
+        parts = self._query("SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number)
         found = {
-            name: load(Part, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)})
+            name: load(
+                ReleasePart, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)}
+            )
             for name, its, artifact, text in parts
         }
         return Release(f"v{number}", project, commit, created, found)
@@ -297,13 +308,13 @@ class SqliteLedger(Ledger):
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
+    def _query(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._translate_errors():
             return self._db.execute(query, arguments).fetchall()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._told():
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translate_errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -314,30 +325,32 @@ class SqliteLedger(Ledger):
                 raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Say in our words what SQLite could not do."""
         try:
             yield
         except sqlite3.Error as error:
-            raise _state_error(words.damaged(str(self._file), str(error))) from error
+            raise _state_error(file_errors.damaged_file_error(str(self._file), str(error))) from error
 
 
-_DEPLOYMENT = "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
+_DEPLOYMENT_COLUMNS = (
+    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
+)
 
 
-def _deployment(row: tuple[Any, ...]) -> Deployment:
+def _deployment_from_row(row: tuple[Any, ...]) -> Deployment:
     id_, project, environment, kind, release, commit, state, chapter, started, finished, author, reason = row
     return Deployment(
-        id_, project, environment, Kind(kind), release, commit, State(state), Chapter(chapter),
+        id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
         started, finished, author, reason,
     )  # fmt: skip
 
 
-def _number(version: str) -> int:
+def _release_number(version: str) -> int:
     text = version.removeprefix("v")
     return int(text) if text.isdecimal() and len(text) < 10 else -1
 
 
-def _state_error(said: tuple[str, str, str]) -> StateError:
-    what, need, then = said
+def _state_error(texts: tuple[str, str, str]) -> StateError:
+    what, need, then = texts
     return StateError(what, need=need, next=then)

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-_LISTEN = "0A"
+_TCP_LISTEN = "0A"
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProcessIdentity:
     """A process that no later one can be taken for: its number, its start in ticks, and the boot."""
 
     pid: int
@@ -22,15 +22,15 @@ class Identity:
     boot: str
 
     @classmethod
-    def of(cls, pid: int) -> "Identity":
+    def from_pid(cls, pid: int) -> "ProcessIdentity":
         """Return who ``pid`` is now; raises ProcessLookupError if there is no such process."""
-        return cls(pid, int(_stat(pid)[19]), boot_id())
+        return cls(pid, int(_stat_fields(pid)[19]), boot_id())
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether that very process still runs (a zombie does not)."""
         try:
-            return _stat(self.pid)[0] != "Z" and Identity.of(self.pid) == self
+            return _stat_fields(self.pid)[0] != "Z" and ProcessIdentity.from_pid(self.pid) == self
         except ProcessLookupError:
             return False
 
@@ -47,7 +47,7 @@ def signal_group(group: int, sign: signal.Signals) -> None:
         os.killpg(group, sign)
 
 
-def group_is_empty(group: int) -> bool:
+def is_group_empty(group: int) -> bool:
     """Whether no process of the group runs any more; zombies do not count."""
     try:
         os.killpg(group, 0)
@@ -55,21 +55,21 @@ def group_is_empty(group: int) -> bool:
         return True
     except PermissionError:
         return True
-    return group not in groups()
+    return group not in process_groups()
 
 
-def groups() -> dict[int, list[int]]:
+def process_groups() -> dict[int, list[int]]:
     """Return the running processes of the machine by their group, in one look."""
     found: dict[int, list[int]] = {}
     for pid in _pids():
         with suppress(ProcessLookupError):
-            stat = _stat(pid)
+            stat = _stat_fields(pid)
             if stat[0] != "Z":
                 found.setdefault(int(stat[2]), []).append(pid)
     return found
 
 
-def detached(argv: list[str], out: IO[bytes] | None = None) -> None:
+def start_detached(argv: list[str], out: IO[bytes] | None = None) -> None:
     """Start a program that is nobody's child: it outlives this process, and leaves it no zombie."""
     subprocess.run(
         ["/bin/sh", "-c", '"$@" &', "sh", *argv],
@@ -77,7 +77,7 @@ def detached(argv: list[str], out: IO[bytes] | None = None) -> None:
     )  # fmt: skip
 
 
-def environment_of(pid: int) -> dict[str, str]:
+def process_environment(pid: int) -> dict[str, str]:
     """Return the environment that a process was started with."""
     with suppress(OSError):
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -85,19 +85,19 @@ def environment_of(pid: int) -> dict[str, str]:
     return {}
 
 
-def listeners() -> dict[int, set[str]]:
+def listening_sockets() -> dict[int, set[str]]:
     """Return the inodes of the sockets that listen, by TCP port, in one look."""
     found: dict[int, set[str]] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN:
+                if fields[3] == _TCP_LISTEN:
                     found.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(fields[9])
     return found
 
 
-def owns_one(pids: list[int], inodes: set[str]) -> bool:
+def owns_any_socket(pids: list[int], inodes: set[str]) -> bool:
     """Whether one of the processes has one of the sockets open."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     return any(link in wanted for pid in pids for link in _open_files(pid))
@@ -115,7 +115,7 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
 
 
-def _stat(pid: int) -> list[str]:
+def _stat_fields(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat from the third, the state, on (proc(5))."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

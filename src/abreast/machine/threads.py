@@ -8,7 +8,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do it in a thread and return what it returns; one that is cancelled meanwhile ends when the thread has.
 
     A pool of threads that ends drops what still waits in it; that has not begun, and is given to the next pool.

@@ -12,11 +12,11 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from abreast.core.model import Live, Service, Version
-from abreast.core.remarks import Remark
+from abreast.core.diagnostics import Diagnostic
+from abreast.core.model import LiveService, Service, Version
 from abreast.core.secrets import Secret
 
-Tell = Callable[[str, str], Awaitable[None]]
+Reporter = Callable[[str, str], Awaitable[None]]
 """Records a line of progress about a service: ``await report(service.name, "queued")``."""
 
 
@@ -51,7 +51,7 @@ class StageRequest:
     commit: str
     artifact_path: Path
     artifact_digest: str
-    previous: Live | None
+    previous: LiveService | None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     addresses: Mapping[str, str] = field(default_factory=dict)
@@ -110,11 +110,11 @@ class Platform(ABC):
         """Return what can be done with ``service``. No I/O; the answer may be fuller after ``live_version``."""
 
     @abstractmethod
-    async def stage(self, request: StageRequest, report: Tell) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Bring the version up without users; it need not be healthy yet."""
 
     @abstractmethod
-    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Tell) -> None:
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Move users of all services in one step, if the platform can. Switching back is the same call."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class ReportsLiveVersion(Protocol):
 class ReservesUrl(Protocol):
     """A platform where each version has its own address, which is settled with the plan."""
 
-    async def reserve_url(self, service: Service, previous: Live | None) -> str:
+    async def reserve_url(self, service: Service, previous: LiveService | None) -> str:
         """Return where the service's next version will answer, "" if the service has one address for all."""
         ...
 
@@ -154,7 +154,7 @@ class ReservesUrl(Protocol):
 class Diagnoses(Protocol):
     """A platform that ``abreast doctor`` can ask how a service stands."""
 
-    async def diagnose(self, service: Service) -> Sequence[Remark]:
+    async def diagnose(self, service: Service) -> Sequence[Diagnostic]:
         """Return what would keep a deployment from succeeding, as faults. Asks all that a deployment asks; no changes.
 
         The caller fills in ``about``.

@@ -12,15 +12,15 @@ class Source(ABC):
     """
 
     @abstractmethod
-    def commit(self, ref: str = "HEAD") -> str:
+    def resolve_commit(self, ref: str = "HEAD") -> str:
         """Return the full id of the commit that ``ref`` names."""
 
     @abstractmethod
-    def uncommitted(self) -> tuple[str, ...]:
+    def uncommitted_files(self) -> tuple[str, ...]:
         """Return the files that differ from HEAD or that git does not know and does not ignore."""
 
     @abstractmethod
-    def changed(self, since: str, commit: str) -> Sequence[str] | None:
+    def changed_files(self, since: str, commit: str) -> Sequence[str] | None:
         """Return the files in which two commits differ, net; None when one of them is not to be had.
 
         A submodule that differs is named itself, and with the files in it that do.
@@ -34,7 +34,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
+    def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
         """Put every version of a file that ``commit`` and those before it brought below ``into``/COMMIT/.
 
         But for those that ``since`` names or that came before them; where none of these is to be had, the commit's
@@ -42,23 +42,23 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def contains(self, commit: str, earlier: str) -> bool:
+    def has_ancestor(self, commit: str, ancestor: str) -> bool:
         """Tell whether ``earlier`` is the commit, or one of those that it came from."""
 
     @abstractmethod
-    def files(self, commit: str) -> Sequence[str]:
+    def list_files(self, commit: str) -> Sequence[str]:
         """Return the project's files as committed."""
 
     @abstractmethod
-    def contents(self, commit: str) -> Mapping[str, str]:
+    def content_ids(self, commit: str) -> Mapping[str, str]:
         """Return by file of the project an id of its content as committed."""
 
     @abstractmethod
-    def read(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
+    def read_files(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the content of those of the project's files that the commit has."""
 
     @abstractmethod
-    def mentioned(self, commit: str, names: Collection[str], but: Collection[str] = ()) -> frozenset[str]:
+    def find_mentions(self, commit: str, names: Collection[str], excluding: Collection[str] = ()) -> frozenset[str]:
         """Return which of the names stand in the commit's files as whole words; ``but`` names files not looked at."""
 
     @abstractmethod

@@ -22,15 +22,15 @@ from abreast.wiring import workspace as wiring
 class CrashingLedger(SqliteLedger):
     """A ledger whose process does not survive write number ``at``."""
 
-    at = 0
+    crash_at_write = 0
     moment = "after"
-    writes = 0
+    write_count = 0
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        CrashingLedger.writes += 1
-        last = CrashingLedger.writes == self.at
-        with super()._writing() as database:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        CrashingLedger.write_count += 1
+        last = CrashingLedger.write_count == self.crash_at_write
+        with super()._transaction() as database:
             yield database
             if last and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -40,8 +40,8 @@ class CrashingLedger(SqliteLedger):
 
 def main(arguments: list[str]) -> int:
     """Run the command line after the number and the moment."""
-    CrashingLedger.at, CrashingLedger.moment = int(arguments[0]), arguments[1]
-    wiring.LEDGER = CrashingLedger
+    CrashingLedger.crash_at_write, CrashingLedger.moment = int(arguments[0]), arguments[1]
+    wiring.LEDGER_CLASS = CrashingLedger
     return run(arguments[2:])
 
 

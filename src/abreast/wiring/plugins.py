@@ -21,8 +21,8 @@ GATES = Registry(
     "abreast.gates",
     GatePlugin,
     {
-        "command": "abreast.gates.command:PLUGIN",
-        "scan": "abreast.gates.scan:PLUGIN",
+        "command": "abreast.gates.command_gate:PLUGIN",
+        "scan": "abreast.gates.scan_gate:PLUGIN",
     },
 )
 """What evaluates a gate, by its ``runner``. A package's gate is a key of its name under ``gates`` in abreast.yml."""

@@ -11,29 +11,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from abreast.artifacts.folder import FolderArtifacts
-from abreast.artifacts.interface import Artifacts
-from abreast.artifacts.remote import RemoteArtifacts
+from abreast.artifacts.folder import FolderArtifactStore
+from abreast.artifacts.interface import ArtifactStore
+from abreast.artifacts.remote import RemoteArtifactStore
 from abreast.checks.http import HttpCheck
 from abreast.commands.shell import run as run_command
 from abreast.config import schema
-from abreast.config.load import PluginSettings, Project, find, load
-from abreast.config.variables import filled, missing, resolve
+from abreast.config.load import PluginSettings, ProjectConfig, find_config_file, load_config
+from abreast.config.variables import interpolate, resolve_secrets, unset_references
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.model import Environment, Plan, Service
-from abreast.core.secrets import Secret, around
-from abreast.database.interface import Database, Vault
-from abreast.database.postgres.database import SCHEMES, PostgresDatabase
-from abreast.database.sealing import Keys
+from abreast.core.secrets import Secret, secret_values
+from abreast.database.backup_encryption import BackupKeys
+from abreast.database.backup_store import EncryptedBackupStore
+from abreast.database.interface import BackupStore, Database
+from abreast.database.postgres.database import URL_SCHEMES, PostgresDatabase
 from abreast.database.sqlite.database import SqliteDatabase
-from abreast.database.vault import SealedVault
-from abreast.deploy.engine import Engine
-from abreast.deploy.ports import Folders, Ports, Retention
-from abreast.deploy.session import Desk
+from abreast.deploy.operations import DeployContext
+from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import Platform, PlatformContext
-from abreast.source.git import Git
+from abreast.source.git import GitRepository
 from abreast.wiring.plugins import GATES, PLATFORMS
 from abreast.wiring.registry import LazyMapping
 
@@ -43,10 +43,10 @@ PLUGIN_SETTINGS = PluginSettings(
 )
 """What abreast.yml may say under the name of each platform and each gate."""
 
-LEDGER: type[SqliteLedger] = SqliteLedger
+LEDGER_CLASS: type[SqliteLedger] = SqliteLedger
 """The ledger that commands open; a test may put one here that crashes."""
 
-INHERITED = (
+INHERITED_VARIABLES = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
     "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_BUILDKIT",
@@ -56,7 +56,7 @@ INHERITED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RetentionSettings:
     """What abreast.yml says of what is kept."""
 
     artifacts: schema.Artifacts = field(default_factory=schema.Artifacts)
@@ -64,7 +64,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workspace:
     """A project on this machine: the folder of its abreast.yml, and where abreast keeps its state."""
 
     root: Path
@@ -72,27 +72,27 @@ class Place:
     variables: Mapping[str, str]
 
     @classmethod
-    def at(cls, start: Path, variables: Mapping[str, str]) -> "Place":
+    def locate(cls, start: Path, variables: Mapping[str, str]) -> "Workspace":
         """Return the project that ``start`` is in; raises ConfigError if there is none."""
-        root = find(start).parent
+        root = find_config_file(start).parent
         return cls(root, state_folder(root, variables), variables)
 
-    def project(self) -> Project:
+    def load_project(self) -> ProjectConfig:
         """Read abreast.yml; raises ConfigError with every fault."""
-        return load(self.root / "abreast.yml", self.variables, PLUGIN_SETTINGS)
+        return load_config(self.root / "abreast.yml", self.variables, PLUGIN_SETTINGS)
 
-    def ledger(self) -> SqliteLedger:
+    def open_ledger(self) -> SqliteLedger:
         """Open the ledger; raises StateError."""
-        return LEDGER.open(self.state)
+        return LEDGER_CLASS.open(self.state)
 
-    def lock(self, environment: str) -> EnvironmentLock:
+    def environment_lock(self, environment: str) -> EnvironmentLock:
         """Return the lock of an environment."""
         return EnvironmentLock(self.state / "locks", environment)
 
-    def secrets(self, environment: Environment) -> frozenset[str]:
+    def secret_values(self, environment: Environment) -> frozenset[str]:
         """Return the values of an environment's secrets that are at hand."""
         known = [one for service in environment.services for one in service.secrets.values()]
-        return frozenset(filled(one, self.variables) for one in known if not missing(one, self.variables))
+        return frozenset(interpolate(one, self.variables) for one in known if not unset_references(one, self.variables))
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
         """Return the platforms as they serve one environment; each is made when it is first used."""
@@ -102,7 +102,7 @@ class Place:
         return PlatformContext(
             state=self.state / platform / environment,
             logs=self.state / "logs" / environment,
-            inherited=self._inherited(),
+            inherited=self._inherited_environment(),
             variable=self.variables.get,
             secret=self._secret,
         )
@@ -113,85 +113,87 @@ class Place:
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the seams that a deployment in ``environment`` uses."""
-        said = self._said()
-        kept = said.artifacts
+        settings = self._retention_settings()
+        artifacts = settings.artifacts
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
             check=HttpCheck(),
-            command=run_command,
+            run_command=run_command,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
-            source=Git(self.root),
-            artifacts=self._artifacts(kept.store),
-            retention=Retention(kept.keep, kept.within),
+            source=GitRepository(self.root),
+            artifacts=self._artifact_store(artifacts.store),
+            retention=ArtifactRetention(artifacts.keep, artifacts.within),
             folders=Folders(work=self.state / "work", logs=self.state / "logs" / "deployments"),
-            reveal=self._reveal,
-            known=around(self.variables),
-            fingerprint=self._fingerprint,
-            inherited=self._inherited(),
+            reveal_secrets=self._reveal_secrets,
+            known_secrets=secret_values(self.variables),
+            fingerprint=self._fingerprint_secret,
+            inherited_environment=self._inherited_environment(),
             now=utc_now,
-            database=lambda service: self.database(environment, service),
-            vault=self._vault(said.backups),
-            around=lambda: self._around(environment),
+            open_database=lambda service: self.open_database(environment, service),
+            vault=self._build_vault(settings.backups),
+            backup_context=lambda: self._backup_context(environment),
         )
 
-    def database(self, environment: str, service: Service) -> Database:
+    def open_database(self, environment: str, service: Service) -> Database:
         """Return a service's database; raises UsageError where it has none or its URL is not set."""
         used = service.database
         if used is None:
             raise UsageError(f"{service.name} has no database", need="services: …: database: in abreast.yml")
         named = {"url": used.url, **({"scratch": used.scratch} if used.scratch else {})}
-        found = {name: secret.reveal() for name, secret in resolve(named, self.variables).items()}
+        found = {name: secret.reveal() for name, secret in resolve_secrets(named, self.variables).items()}
         if found["url"].startswith("sqlite:///"):
             return SqliteDatabase(found["url"], self.state / "local" / environment / "data" / service.name)
-        if found["url"].startswith(SCHEMES):
+        if found["url"].startswith(URL_SCHEMES):
             return PostgresDatabase(found["url"], found.get("scratch"))
         raise UsageError(f"the database of {service.name} is none that is known", need="sqlite:///… or postgresql://…")
 
-    def vault(self) -> Vault:
+    def open_vault(self) -> BackupStore:
         """Return where backups are kept."""
-        return self._vault(self._said().backups)
+        return self._build_vault(self._retention_settings().backups)
 
-    def _vault(self, said: schema.Backups) -> Vault:
-        url = said.store or f"file://{self.state / 'backups'}"
-        asked = {"passphrase": said.passphrase} if said.passphrase else {}
-        passphrase = (lambda: resolve(asked, self.variables)["passphrase"]) if asked else None
-        own = not (said.recipients or asked or said.key)
-        file = self.state / "backup.key" if own else self.root / said.key if said.key else None
-        return SealedVault(url, Keys(said.recipients, file, passphrase, make=own), said.keep, said.within)
+    def _build_vault(self, settings: schema.Backups) -> BackupStore:
+        url = settings.store or f"file://{self.state / 'backups'}"
+        asked = {"passphrase": settings.passphrase} if settings.passphrase else {}
+        passphrase = (lambda: resolve_secrets(asked, self.variables)["passphrase"]) if asked else None
+        own = not (settings.recipients or asked or settings.key)
+        file = self.state / "backup.key" if own else self.root / settings.key if settings.key else None
+        return EncryptedBackupStore(
+            url, BackupKeys(settings.recipients, file, passphrase, create=own), settings.keep, settings.within
+        )
 
-    def _around(self, environment: str) -> dict[str, object]:
+    def _backup_context(self, environment: str) -> dict[str, object]:
         """Return what belongs to a backup beside the data: the configuration, and the variables that it names."""
         with suppress(OSError, AbreastError):
-            described = self.project().environment(environment)
+            described = self.load_project().environment(environment)
             known = {
                 service.name: {
                     **service.env,
-                    **{name: one.reveal() for name, one in self._reveal(service).items()},
+                    **{name: one.reveal() for name, one in self._reveal_secrets(service).items()},
                 }
                 for service in described.services
             }
             return {"abreast.yml": (self.root / "abreast.yml").read_text(), "variables": known}
         return {}
 
-    def desk(
+    def deploy_context(
         self,
         environment: str,
         ledger: SqliteLedger,
-        say: Callable[[str], None],
-        begin: Callable[[Plan], None],
-    ) -> Desk:
+        report: Callable[[str], None],
+        on_start: Callable[[Plan], None],
+    ) -> DeployContext:
         """Return what a deploying command works with."""
-        return Desk(
+        return DeployContext(
             ports=self.ports(environment, ledger),
-            lock=self.lock(environment),
-            engine=lambda: Engine(self.state / "engine" / f"{environment}.db", environment),
+            lock=self.environment_lock(environment),
+            engine_factory=lambda: WorkflowEngine(self.state / "engine" / f"{environment}.db", environment),
             new_id=new_id,
-            say=say,
-            begin=begin,
+            report=report,
+            on_start=on_start,
         )
 
-    def _fingerprint(self, secret: Secret) -> str:
+    def _fingerprint_secret(self, secret: Secret) -> str:
         """Return a few bytes that tell a new value from the old, and from which no value can be guessed."""
         file = self.state / "fingerprint.key"
         if not file.exists():
@@ -203,38 +205,42 @@ class Place:
             made.unlink()
         return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
 
-    def _said(self) -> Said:
+    def _retention_settings(self) -> RetentionSettings:
         """Return what abreast.yml says of artifacts and backups; what was begun goes on without it too."""
         try:
-            project = self.project()
+            project = self.load_project()
         except ConfigError:
-            return Said()
-        return Said(project.artifacts, project.backups)
+            return RetentionSettings()
+        return RetentionSettings(project.artifacts, project.backups)
 
-    def _artifacts(self, store: str | None) -> Artifacts:
-        here = FolderArtifacts(self.state / "artifacts")
-        return RemoteArtifacts(here, store) if store else here
+    def _artifact_store(self, store: str | None) -> ArtifactStore:
+        here = FolderArtifactStore(self.state / "artifacts")
+        return RemoteArtifactStore(here, store) if store else here
 
-    def _reveal(self, service: Service) -> Mapping[str, Secret]:
-        return resolve(service.secrets, self.variables)
+    def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
+        return resolve_secrets(service.secrets, self.variables)
 
-    def _inherited(self) -> dict[str, str]:
-        return {name: value for name, value in self.variables.items() if name in INHERITED or name.startswith("LC_")}
+    def _inherited_environment(self) -> dict[str, str]:
+        return {
+            name: value
+            for name, value in self.variables.items()
+            if name in INHERITED_VARIABLES or name.startswith("LC_")
+        }
 
 
 def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
     """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db``, or a folder), else ``.abreast``."""
-    told = variables.get("ABREAST_STATE", "")
-    if not told:
+    location = variables.get("ABREAST_STATE", "")
+    if not location:
         return root / ".abreast"
-    if told.startswith("sqlite:///"):
-        return Path(told.removeprefix("sqlite:///")).absolute().parent
-    if "://" in told:
+    if location.startswith("sqlite:///"):
+        return Path(location.removeprefix("sqlite:///")).absolute().parent
+    if "://" in location:
         raise UsageError(
-            f"ABREAST_STATE={told.split('://', 1)[0]}://… is not a place that this version can use",
+            f"ABREAST_STATE={location.split('://', 1)[0]}://… is not a place that this version can use",
             need="sqlite:///PATH/ledger.db or a folder",
         )
-    return Path(told).absolute()
+    return Path(location).absolute()
 
 
 def utc_now() -> str:
@@ -242,7 +248,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def who() -> str:
+def current_user() -> str:
     """Return the name of the person at this terminal."""
     try:
         return getpass.getuser()

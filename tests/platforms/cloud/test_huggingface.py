@@ -14,70 +14,70 @@ import pytest
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Version
-from abreast.platforms.cloud.api import ConflictError
-from abreast.platforms.huggingface.repository import RELEASE
+from abreast.platforms.cloud.api_client import ConflictError
+from abreast.platforms.huggingface.repository import RELEASE_FILE
 from abreast.platforms.interface import Platform, TrafficMove, VersionRef
 from abreast.testing.platforms import huggingface
-from abreast.testing.platforms.faults import Fault, Kind
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
-from subjects import InASpace, space_tree
+from platform_harness import SpaceHarness, space_tree
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> Iterator[InASpace]:
+def space(tmp_path: Path) -> Iterator[SpaceHarness]:
     with ExitStack() as cleanup:
-        yield InASpace(tmp_path, cleanup)
+        yield SpaceHarness(tmp_path, cleanup)
 
 
-def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: InASpace) -> None:
+def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: SpaceHarness) -> None:
     emulated = space.emulator.spaces["owner/api"]
     version = space.stage("one")
     assert set(emulated.branches) == {"main", "one"}
-    assert (emulated.starts, space.emulator.head("owner/api").title) == (0, "initial commit")
-    space.turn(version)
+    assert (emulated.start_count, space.emulator.head("owner/api").title) == (0, "initial commit")
+    space.switch_traffic(version)
     head = space.emulator.head("owner/api")
-    assert (head.title, emulated.sha, emulated.starts) == ("one", head.id, 1)
-    assert json.loads(space.emulator.blobs[head.tree[RELEASE].oid]) == {
+    assert (head.title, emulated.sha, emulated.start_count) == ("one", head.id, 1)
+    assert json.loads(space.emulator.blobs[head.tree[RELEASE_FILE].oid]) == {
         "release": "", "commit": space.commit("one"), "version": "one",
     }  # fmt: skip
-    assert [text for text in space.told if text.startswith("huggingface: ")] == [
+    assert [text for text in space.reports if text.startswith("huggingface: ")] == [
         "huggingface: sending what differs to owner/api",
         *(f"huggingface: {stage}" for stage in ("NO_APP_FILE", "BUILDING", "APP_STARTING", "RUNNING")),
     ]
-    assert any("COPY . ." in text for text in space.told), "the build's log is told"
+    assert any("COPY . ." in text for text in space.reports), "the build's log is told"
 
 
-def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: InASpace) -> None:
+def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: SpaceHarness) -> None:
     order = space.order("one")
     (order.artifact_path / "old.txt").write_text("old")
     (order.artifact_path / "README.md").write_text("# Not a card")
     (order.artifact_path / "passwd").symlink_to("/etc/passwd")
-    space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
-    assert set(space.emulator.head("owner/api").tree) == {"Dockerfile", "README.md", "app.py", "old.txt", RELEASE}
-    space.emulator.faults.seen.clear()
+    space.switch_traffic(space.run(lambda platform: platform.stage(order, space.report)))
+    assert set(space.emulator.head("owner/api").tree) == {"Dockerfile", "README.md", "app.py", "old.txt", RELEASE_FILE}
+    space.emulator.faults.requests.clear()
     space.deploy("two")
     tree = space.emulator.head("owner/api").tree
-    assert set(tree) == {"Dockerfile", "README.md", "app.py", RELEASE}
+    assert set(tree) == {"Dockerfile", "README.md", "app.py", RELEASE_FILE}
     assert space.emulator.blobs[tree["README.md"].oid].startswith(b"---\ntitle: Emulated")
 
 
-def test_large_files_go_apart_from_the_commit(space: InASpace) -> None:
+def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
     order = space.order("one")
-    content = os.urandom(huggingface.LARGE)
+    content = os.urandom(huggingface.LFS_THRESHOLD)
     (order.artifact_path / "model.bin").write_bytes(content)
     (order.artifact_path / "copy.bin").write_bytes(content)
-    space.turn(space.run(lambda platform: platform.stage(order, space.tell)))
+    space.switch_traffic(space.run(lambda platform: platform.stage(order, space.report)))
     file = space.emulator.head("owner/api").tree["model.bin"]
     assert file.lfs
     assert space.emulator.blobs[file.lfs] == content
-    assert sum(method == "PUT" for method, _ in space.emulator.faults.seen) == 1
+    assert sum(method == "PUT" for method, _ in space.emulator.faults.requests) == 1
     space.deploy("two")
     there = {"version": "back", "revision": file_commit(space)}
-    space.turn(Version("back", "api", (), "", handle=there))
+    space.switch_traffic(Version("back", "api", (), "", handle=there))
     assert space.emulator.head("owner/api").tree["model.bin"] == file
 
 
-def file_commit(space: InASpace) -> str:
+def file_commit(space: SpaceHarness) -> str:
     """Return the commit of the main branch that was live first."""
     return next(
         id_
@@ -87,62 +87,62 @@ def file_commit(space: InASpace) -> str:
 
 
 @pytest.mark.parametrize("broken", [True, False])
-def test_one_that_does_not_come_up_says_why(space: InASpace, broken: bool) -> None:
+def test_one_that_does_not_come_up_says_why(space: SpaceHarness, broken: bool) -> None:
     one = space.deploy("one")
     order = space.order("two")
     failing = "echo error: no such package: leftpad; exit 1"
     name, text = ("Dockerfile", f"FROM x\nRUN {failing}\n") if broken else ("app.py", "raise SystemExit('leftpad')")
     (order.artifact_path / name).write_text(text)
-    two = space.run(lambda platform: platform.stage(order, space.tell))
+    two = space.run(lambda platform: platform.stage(order, space.report))
     with pytest.raises(PlatformError, match="BUILD_ERROR" if broken else "RUNTIME_ERROR") as raised:
-        space.turn(two)
+        space.switch_traffic(two)
     assert "leftpad" in str(raised.value)
-    space.turn(one)
-    assert space.served() == space.commit("one")
+    space.switch_traffic(one)
+    assert space.served_commit() == space.commit("one")
 
 
-def test_a_commit_while_another_starts_has_an_end_of_its_own(space: InASpace) -> None:
+def test_a_commit_while_another_starts_has_an_end_of_its_own(space: SpaceHarness) -> None:
     one = space.deploy("one")
     order = space.order("two")
     (order.artifact_path / "app.py").write_text(
         f"import time\ntime.sleep(2)\n{(order.artifact_path / 'app.py').read_text()}"
     )
-    two = space.run(lambda platform: platform.stage(order, space.tell))
+    two = space.run(lambda platform: platform.stage(order, space.report))
     emulated = space.emulator.spaces["owner/api"]
 
     async def cut_off(platform: Platform) -> None:
-        turning = asyncio.create_task(platform.switch_traffic([space.move(two)], space.tell))
+        turning = asyncio.create_task(platform.switch_traffic([space.move(two)], space.report))
         while not emulated.stage.endswith("STARTING"):  # noqa: ASYNC110 (another thread sets it)
             await asyncio.sleep(0.01)
         turning.cancel()
         await asyncio.gather(turning, return_exceptions=True)
-        await platform.switch_traffic([space.move(one)], space.tell)
+        await platform.switch_traffic([space.move(one)], space.report)
 
     space.run(cut_off)
-    assert (emulated.stage, space.served()) == ("RUNNING", space.commit("one"))
+    assert (emulated.stage, space.served_commit()) == ("RUNNING", space.commit("one"))
 
 
-def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: InASpace) -> None:
+def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: SpaceHarness) -> None:
     order = space.order("one")
     (order.artifact_path / "Dockerfile").write_text("FROM x\nRUN exit 1\n")
-    one = space.run(lambda platform: platform.stage(order, space.tell))
-    space.emulator.faults.planned = [Fault("GET", "/logs/", Kind.STATUS, times=9, status=404)]
+    one = space.run(lambda platform: platform.stage(order, space.report))
+    space.emulator.faults.planned = [InjectedFault("GET", "/logs/", FaultKind.STATUS, times=9, status=404)]
     with pytest.raises(PlatformError, match="BUILD_ERROR: no reason given"):
-        space.turn(one)
+        space.switch_traffic(one)
 
 
-def test_a_space_that_sleeps_is_woken(space: InASpace) -> None:
+def test_a_space_that_sleeps_is_woken(space: SpaceHarness) -> None:
     one = space.deploy("one")
     emulated = space.emulator.spaces["owner/api"]
     emulated.stage = "PAUSED"
     named = VersionRef(space.service, one.id, one.handle)
     seen = space.run(lambda platform: platform.observe([named]))[one.id]
     assert (seen.present, seen.exit_reason) == (False, "huggingface: PAUSED")
-    space.turn(one)
+    space.switch_traffic(one)
     assert emulated.stage == "RUNNING"
 
 
-def test_variables_secrets_and_hardware(space: InASpace) -> None:
+def test_variables_secrets_and_hardware(space: SpaceHarness) -> None:
     emulated = space.emulator.spaces["owner/api"]
     emulated.variables = {"THEIRS": "1", "SAME": "1"}
     space.service = replace(space.service, settings={**space.service.settings, "hardware": "cpu-upgrade"})
@@ -150,37 +150,39 @@ def test_variables_secrets_and_hardware(space: InASpace) -> None:
     move = TrafficMove(
         space.service, one, {"SAME": "1", "NEW": "2", "KEY": "s3cret", "ABREAST_COMMIT": "x"}, frozenset({"KEY"})
     )
-    space.run(lambda platform: platform.switch_traffic([move], space.tell))
+    space.run(lambda platform: platform.switch_traffic([move], space.report))
     assert emulated.variables == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
     assert (emulated.secrets, emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
-    assert not any("s3cret" in text for text in space.told)
+    assert not any("s3cret" in text for text in space.reports)
 
 
-def test_a_build_without_a_cache(space: InASpace) -> None:
+def test_a_build_without_a_cache(space: SpaceHarness) -> None:
     space.service = replace(space.service, settings={**space.service.settings, "factory": True})
     space.deploy("one")
-    assert space.emulator.spaces["owner/api"].factory
+    assert space.emulator.spaces["owner/api"].factory_rebuild
 
 
-def test_somebody_else_was_faster(space: InASpace) -> None:
+def test_somebody_else_was_faster(space: SpaceHarness) -> None:
     one = space.stage("one")
-    space.emulator.faults.planned = [Fault("POST", "/commit/main$", Kind.STATUS, status=412, body='{"error": "moved"}')]
+    space.emulator.faults.planned = [
+        InjectedFault("POST", "/commit/main$", FaultKind.STATUS, status=412, body='{"error": "moved"}')
+    ]
     with pytest.raises(ConflictError, match="commit/main: status 412 moved"):
-        space.turn(one)
+        space.switch_traffic(one)
 
 
 @pytest.mark.parametrize(("change", "need"), [({"sdk": "gradio"}, "Docker Space"), ({"private": True}, "public Space")])
-def test_a_space_of_another_kind_is_refused(space: InASpace, change: dict[str, object], need: str) -> None:
+def test_a_space_of_another_kind_is_refused(space: SpaceHarness, change: dict[str, object], need: str) -> None:
     for name, value in change.items():
         setattr(space.emulator.spaces["owner/api"], name, value)
     with pytest.raises(PlatformError, match=need):
-        space.present()
+        space.live_version()
 
 
-def test_a_token_that_may_only_read_is_said(space: InASpace) -> None:
+def test_a_token_that_may_only_read_is_said(space: SpaceHarness) -> None:
     order = space.order("one")
     with pytest.raises(PlatformError, match=r"the token may not do this") as raised:
-        space.run(lambda platform: platform.stage(order, space.tell), READ_TOKEN)
+        space.run(lambda platform: platform.stage(order, space.report), READ_TOKEN)
     assert "HF_TOKEN with a token with write access to the Space" in str(raised.value)
 
 
@@ -213,9 +215,9 @@ assert api.get_space_runtime("owner/hers").stage == "PAUSED"
 """
 
 
-def test_the_client_that_others_wrote_works_against_the_emulator(space: InASpace, tmp_path: Path) -> None:
+def test_the_client_that_others_wrote_works_against_the_emulator(space: SpaceHarness, tmp_path: Path) -> None:
     tree = space_tree(tmp_path / "hers", "1" * 40)
-    (tree / "large.bin").write_bytes(os.urandom(huggingface.LARGE))
+    (tree / "large.bin").write_bytes(os.urandom(huggingface.LFS_THRESHOLD))
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, TOKEN, str(tree)], capture_output=True, text=True, check=False,
         env={**os.environ, "HF_ENDPOINT": space.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")},

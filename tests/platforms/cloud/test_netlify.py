@@ -13,16 +13,16 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api import Api, LostAnswerError
+from abreast.platforms.cloud.api_client import ApiClient, UnknownOutcomeError
 from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
-from abreast.platforms.netlify.client import NETLIFY, Netlify
-from abreast.platforms.netlify.files import digests, listed
+from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
-from abreast.testing.platforms.faults import Fault, Kind
+from abreast.platforms.netlify.site_files import file_digests, list_files
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
-from abreast.testing.platforms.server import Served
-from described import held
-from project import get_text
+from abreast.testing.platforms.threaded_server import ThreadedServer
+from openapi_validator import validate_emulator
+from sample_project import get_text
 
 T = TypeVar("T")
 SERVICE = Service("web", "netlify", {"site": "shop"})
@@ -38,9 +38,9 @@ class Stage:
 
     def run(self, work: Callable[[NetlifyPlatform], Awaitable[T]], token: str | None = TOKEN) -> T:
         async def story() -> T:
-            api = Api(NETLIFY, f"{self.url}/api/v1", Secret("T", token) if token else None, pause=0.01)
+            api = ApiClient(NETLIFY, f"{self.url}/api/v1", Secret("T", token) if token else None, retry_delay=0.01)
             try:
-                return await work(NetlifyPlatform(Netlify(api), self.folder / "home", pause=0.01))
+                return await work(NetlifyPlatform(NetlifyClient(api), self.folder / "home", poll_interval=0.01))
             finally:
                 await api.close()
 
@@ -73,9 +73,9 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     emulator = NetlifyEmulator()
     emulator.add_site("shop")
-    with held(emulator, "netlify") as described, Served(emulator.app) as served:
+    with validate_emulator(emulator, "netlify") as described, ThreadedServer(emulator.app) as served:
         yield Stage(emulator, served.url, tmp_path)
-    assert described.checked or not emulator.deploys
+    assert described.checked_count or not emulator.deploys
 
 
 def test_a_draft_is_published_in_the_turn_and_the_one_before_restored(stage: Stage) -> None:
@@ -91,7 +91,7 @@ def test_a_draft_is_published_in_the_turn_and_the_one_before_restored(stage: Sta
     assert stage.served == "web-2"
     stage.turn(first)
     assert stage.served == "web-1"
-    uploads = [path for method, path in stage.emulator.faults.seen if method == "PUT" and "/files/" in path]
+    uploads = [path for method, path in stage.emulator.faults.requests if method == "PUT" and "/files/" in path]
     assert len(uploads) == 3, "each content is sent once"
     assert "netlify: 1 of 3 files to send" in stage.told
 
@@ -153,7 +153,7 @@ def test_a_site_that_is_locked_in_between_is_not_published(stage: Stage) -> None
 
 
 def test_a_deploy_that_ends_in_error_says_why(stage: Stage) -> None:
-    stage.emulator.broken = "the site is too large"
+    stage.emulator.build_error = "the site is too large"
     with pytest.raises(PlatformError, match="the site is too large"):
         stage.stage("web-1")
 
@@ -173,20 +173,20 @@ def test_an_unknown_site_is_said(stage: Stage) -> None:
 
 EVERY = (("GET", "/sites/shop$"), ("GET", "/deploys$"), ("PUT", "/files/"), ("GET", "/deploys/[0-9a-f]+$"))
 PASSING = [
-    Fault(method, path, kind, times=times, status=status, headers=headers, body=body, delay=0.05)
+    InjectedFault(method, path, kind, times=times, status=status, headers=headers, body=body, delay=0.05)
     for method, path in EVERY
     for kind, times, status, headers, body in (
-        (Kind.STATUS, 2, 500, {}, "boom"), (Kind.STATUS, 1, 502, {}, "<html>bad gateway</html>"),
-        (Kind.STATUS, 1, 200, {"content-type": "text/html"}, "<html>login</html>"), (Kind.STATUS, 1, 200, {}, ""),
-        (Kind.STATUS, 1, 429, {"Retry-After": "0"}, ""), (Kind.STATUS, 5, 429, {"X-RateLimit-Reset": "0.01"}, ""),
-        (Kind.LOST, 2, 0, {}, ""), (Kind.DROPPED, 2, 0, {}, ""), (Kind.SLOW, 1, 0, {}, ""),
+        (FaultKind.STATUS, 2, 500, {}, "boom"), (FaultKind.STATUS, 1, 502, {}, "<html>bad gateway</html>"),
+        (FaultKind.STATUS, 1, 200, {"content-type": "text/html"}, "<html>login</html>"), (FaultKind.STATUS, 1, 200, {}, ""),
+        (FaultKind.STATUS, 1, 429, {"Retry-After": "0"}, ""), (FaultKind.STATUS, 5, 429, {"X-RateLimit-Reset": "0.01"}, ""),
+        (FaultKind.RESPONSE_LOST, 2, 0, {}, ""), (FaultKind.REQUEST_DROPPED, 2, 0, {}, ""), (FaultKind.SLOW, 1, 0, {}, ""),
     )
     if (method, status) != ("PUT", 200)  # nothing is read of an upload's answer
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault.method}{fault.path}-{fault.kind}-{fault.status}")
-def test_what_passes_is_repeated(stage: Stage, fault: Fault) -> None:
+def test_what_passes_is_repeated(stage: Stage, fault: InjectedFault) -> None:
     planned = replace(fault)
     stage.emulator.faults.planned = [planned]
     stage.turn(stage.stage("web-1"))
@@ -195,10 +195,10 @@ def test_what_passes_is_repeated(stage: Stage, fault: Fault) -> None:
     assert len(stage.emulator.deploys) == 1
 
 
-@pytest.mark.parametrize("kind", [Kind.LOST, Kind.DROPPED])
-def test_a_create_whose_fate_is_unknown_is_looked_for(stage: Stage, kind: Kind) -> None:
-    stage.emulator.faults.planned = [Fault("POST", "/deploys$", kind)]
-    with pytest.raises(LostAnswerError, match="Netlify: POST /sites/site-shop/deploys"):
+@pytest.mark.parametrize("kind", [FaultKind.RESPONSE_LOST, FaultKind.REQUEST_DROPPED])
+def test_a_create_whose_fate_is_unknown_is_looked_for(stage: Stage, kind: FaultKind) -> None:
+    stage.emulator.faults.planned = [InjectedFault("POST", "/deploys$", kind)]
+    with pytest.raises(UnknownOutcomeError, match="Netlify: POST /sites/site-shop/deploys"):
         stage.stage("web-1")
     stage.stage("web-1")
     assert len(stage.emulator.deploys) == 1
@@ -206,26 +206,26 @@ def test_a_create_whose_fate_is_unknown_is_looked_for(stage: Stage, kind: Kind) 
 
 def test_a_publish_whose_answer_is_lost_is_seen_to_be_done(stage: Stage) -> None:
     first = stage.stage("web-1")
-    stage.emulator.faults.planned = [Fault("POST", "/restore$", Kind.LOST)]
+    stage.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.RESPONSE_LOST)]
     stage.turn(first)
     assert stage.served == "web-1"
 
 
 def test_a_publish_that_did_not_arrive_is_sent_again(stage: Stage) -> None:
     first = stage.stage("web-1")
-    stage.emulator.faults.planned = [Fault("POST", "/restore$", Kind.DROPPED)]
-    with pytest.raises(LostAnswerError, match="restore"):
+    stage.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.REQUEST_DROPPED)]
+    with pytest.raises(UnknownOutcomeError, match="restore"):
         stage.turn(first)
     stage.turn(first)
     assert stage.served == "web-1"
 
 
 def test_a_provider_that_is_down_is_named(stage: Stage) -> None:
-    stage.emulator.faults.planned = [Fault(".*", ".*", Kind.STATUS, times=100, status=503)]
+    stage.emulator.faults.planned = [InjectedFault(".*", ".*", FaultKind.STATUS, times=100, status=503)]
     with pytest.raises(PlatformError, match=r"Netlify: GET /sites/shop: status 503 \(3 times\)") as raised:
         stage.stage("web-1")
     assert TOKEN not in str(raised.value)
-    assert len(stage.emulator.faults.seen) == 3
+    assert len(stage.emulator.faults.requests) == 3
 
 
 def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
@@ -234,10 +234,12 @@ def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
         (tmp_path / name).write_text("hello")
     (tmp_path / "passwd").symlink_to("/etc/passwd")
     digest = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
-    assert digests(listed(tmp_path)) == dict.fromkeys((".well-known/x", "_headers", "a/b.txt", "index.html"), digest)
+    assert file_digests(list_files(tmp_path)) == dict.fromkeys(
+        (".well-known/x", "_headers", "a/b.txt", "index.html"), digest
+    )
     (tmp_path / "what?").write_text("")
     with pytest.raises(PlatformError, match=r"cannot serve what\?"):
-        digests(listed(tmp_path))
+        file_digests(list_files(tmp_path))
 
 
 def test_headers_redirects_and_the_toml_hold_for_the_site(stage: Stage) -> None:
@@ -272,15 +274,15 @@ def test_a_branch_is_led_to_a_release_and_the_site_stays(stage: Stage) -> None:
     stage.turn(two)
     assert (get_text(two.url), stage.served) == ("web-2", "web-1")
     assert [deploy.branch for deploy in stage.emulator.deploys.values()].count("staging") == 3
-    assert sum("/files/" in path for _, path in stage.emulator.faults.seen) == 3, "each content is sent once"
+    assert sum("/files/" in path for _, path in stage.emulator.faults.requests) == 3, "each content is sent once"
 
 
-@pytest.mark.parametrize("kind", [Kind.LOST, Kind.DROPPED])
-def test_a_branch_whose_deploy_is_not_answered(stage: Stage, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.RESPONSE_LOST, FaultKind.REQUEST_DROPPED])
+def test_a_branch_whose_deploy_is_not_answered(stage: Stage, kind: FaultKind) -> None:
     stage.service = BRANCH
     one = stage.stage("web-1")
-    stage.emulator.faults.planned = [Fault("POST", "/deploys$", kind)]
-    with suppress(LostAnswerError):
+    stage.emulator.faults.planned = [InjectedFault("POST", "/deploys$", kind)]
+    with suppress(UnknownOutcomeError):
         stage.turn(one)
     stage.turn(one)
     assert get_text(one.url) == "web-1"
@@ -312,7 +314,7 @@ def test_variables_are_set_in_the_context_that_is_meant(stage: Stage) -> None:
         {"context": "branch", "context_parameter": "staging", "value": "red"},
     ]
     assert (env["COLOUR"]["is_secret"], env["KEY"]["is_secret"]) == (False, True)
-    assert sum(method == "PATCH" for method, _ in stage.emulator.faults.seen) == 1
+    assert sum(method == "PATCH" for method, _ in stage.emulator.faults.requests) == 1
     stage.service, stage.env = SERVICE, {"KEY": "n3w"}
     stage.stage("web-4")
     assert env["KEY"]["values"] == [{"context": "production", "value": "n3w"}]
@@ -323,11 +325,11 @@ def test_a_domain_without_a_certificate_gets_one(stage: Stage) -> None:
     sites = stage.emulator.sites
     sites["site-shop"].domain = "shop.example.org"
     stage.emulator.faults.planned = [
-        Fault("POST", "/ssl$", Kind.STATUS, status=422, body='{"message": "DNS does not lead here"}')
+        InjectedFault("POST", "/ssl$", FaultKind.STATUS, status=422, body='{"message": "DNS does not lead here"}')
     ]
     stage.stage("web-1")
-    assert [site.certified for site in sites.values()] == [None]
+    assert [site.certificate_expires_at for site in sites.values()] == [None]
     assert any("DNS does not lead here" in text for text in stage.told)
     stage.stage("web-2")
-    assert sites["site-shop"].certified
+    assert sites["site-shop"].certificate_expires_at
     assert "netlify: a certificate for shop.example.org is asked for" in stage.told

@@ -5,11 +5,11 @@ from itertools import islice
 
 import pytest
 
-from abreast.platforms.cloud.polling import Pace
+from abreast.platforms.cloud.polling import PollBudget
 
 
 def test_one_who_waits_looks_soon_and_then_seldom() -> None:
-    with Pace(1.0, 6).waiting(60) as pauses:
+    with PollBudget(1.0, 6).schedule(60) as pauses:
         told = list(pauses)
     assert told[0] < 0.1
     assert told == sorted(told)
@@ -18,9 +18,9 @@ def test_one_who_waits_looks_soon_and_then_seldom() -> None:
 
 @pytest.mark.parametrize("count", [1, 6, 15, 50, 300])
 def test_all_who_wait_stay_within_what_is_allowed(count: int) -> None:
-    pace, looks = Pace(3.0, 15), 0
+    pace, looks = PollBudget(3.0, 15), 0
     with ExitStack() as waiting:
-        all_ = [waiting.enter_context(pace.waiting(float("inf"))) for _ in range(count)]
+        all_ = [waiting.enter_context(pace.schedule(float("inf"))) for _ in range(count)]
         for pauses in all_:
             after = 0.0
             for pause in islice(pauses, 1000):
@@ -32,8 +32,8 @@ def test_all_who_wait_stay_within_what_is_allowed(count: int) -> None:
 
 
 def test_who_is_done_leaves_room_for_the_others() -> None:
-    pace = Pace(1.0, 1)
-    with pace.waiting(1000) as pauses:
-        with pace.waiting(1000):
+    pace = PollBudget(1.0, 1)
+    with pace.schedule(1000) as pauses:
+        with pace.schedule(1000):
             assert list(islice(pauses, 20))[-1] == 2.0
         assert next(pauses) == 1.0

@@ -14,18 +14,18 @@ from render.public_api.api.deploys import cancel_deploy, create_deploy, list_dep
 from render.public_api.models import CreateDeployBody, Deploy, RollbackDeployBody
 
 from abreast.core.errors import PlatformError
-from abreast.core.model import Build, Health, Service, Version
+from abreast.core.model import Build, HealthSettings, Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api import Api, LostAnswerError
+from abreast.platforms.cloud.api_client import ApiClient, UnknownOutcomeError
 from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
-from abreast.platforms.render.client import RENDER, Render
+from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
-from abreast.testing.platforms.faults import Fault, Kind
-from abreast.testing.platforms.render import HOOK, TOKEN, RenderEmulator
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from abreast.testing.platforms.render import HOOK_KEY, TOKEN, RenderEmulator
 from abreast.testing.platforms.render import Service as Emulated
-from abreast.testing.platforms.server import Served
-from described import held
-from project import APP, NEVER_HEALTHY, Project, get_text
+from abreast.testing.platforms.threaded_server import ThreadedServer
+from openapi_validator import validate_emulator
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, get_text
 
 T = TypeVar("T")
 SERVICE = Service("api", "render", {"service": "srv-api"})
@@ -35,16 +35,16 @@ COMMAND = f"ABREAST_RELEASE=- ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.execut
 class Stage:
     """An emulator with one service, and a platform that talks to it."""
 
-    def __init__(self, emulator: RenderEmulator, service: Emulated, url: str, project: Project) -> None:
+    def __init__(self, emulator: RenderEmulator, service: Emulated, url: str, project: SampleProject) -> None:
         self.emulator, self.service, self.url, self.project = emulator, service, url, project
         self.told: list[str] = []
         self.on_render = SERVICE
 
     def run(self, work: Callable[[RenderPlatform], Awaitable[T]], token: str = TOKEN) -> T:
         async def story() -> T:
-            api = Api(RENDER, f"{self.url}/v1", Secret("T", token), pause=0.01)
+            api = ApiClient(RENDER, f"{self.url}/v1", Secret("T", token), retry_delay=0.01)
             try:
-                return await work(RenderPlatform(Render(api), lambda _: None, pause=0.01))
+                return await work(RenderPlatform(RenderClient(api), lambda _: None, poll_interval=0.01))
             finally:
                 await api.close()
 
@@ -84,10 +84,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage(project: Project, tmp_path: Path) -> Iterator[Stage]:
+def stage(project: SampleProject, tmp_path: Path) -> Iterator[Stage]:
     emulator = RenderEmulator(tmp_path)
     service = emulator.add_service("api", project.folder, COMMAND, "/health")
-    with held(emulator, "render"), Served(emulator.app) as served:
+    with validate_emulator(emulator, "render"), ThreadedServer(emulator.app) as served:
         yield Stage(emulator, service, served.url, project)
     emulator.close()
 
@@ -114,7 +114,7 @@ def test_a_build_that_is_gone_is_made_again(stage: Stage) -> None:
     stage.deploy(first)
     before = stage.present()
     stage.deploy(second)
-    stage.emulator.forgotten = True
+    stage.emulator.builds_expired = True
     stage.turn(before)
     assert first in stage.served
     assert [deploy.trigger for deploy in stage.service.deploys] == ["api", "api", "api"]
@@ -123,7 +123,7 @@ def test_a_build_that_is_gone_is_made_again(stage: Stage) -> None:
 def test_a_build_that_fails_says_why_and_users_stay(stage: Stage) -> None:
     first, second = stage.project.commit(), stage.project.commit()
     stage.deploy(first)
-    stage.emulator.broken = "error: no such package: leftpad"
+    stage.emulator.build_error = "error: no such package: leftpad"
     with pytest.raises(PlatformError, match="build_failed") as raised:
         stage.deploy(second)
     assert "leftpad" in str(raised.value)
@@ -134,21 +134,21 @@ def test_one_that_never_gets_healthy_does_not_go_live(stage: Stage) -> None:
     first = stage.project.commit()
     stage.deploy(first)
     with pytest.raises(PlatformError, match="update_failed"):
-        stage.deploy(stage.project.commit("Break", app_py=APP.replace("    return 200, {}\n", NEVER_HEALTHY)))
+        stage.deploy(stage.project.commit("Break", app_py=APP_SOURCE.replace("    return 200, {}\n", NEVER_HEALTHY)))
     assert first in stage.served
 
 
 def test_what_is_cancelled_while_it_starts_does_not_go_live(stage: Stage) -> None:
     first = stage.project.commit()
     stage.deploy(first)
-    two = stage.stage(stage.project.commit(app_py=f"import time\ntime.sleep(2)\n{APP}"))
+    two = stage.stage(stage.project.commit(app_py=f"import time\ntime.sleep(2)\n{APP_SOURCE}"))
 
     async def cancelled(render: RenderPlatform) -> None:
         turning = asyncio.create_task(render.switch_traffic([TrafficMove(SERVICE, two)], stage.tell))
         while stage.statuses[-1] != "update_in_progress":  # noqa: ASYNC110 (another thread sets it)
             await asyncio.sleep(0.01)
-        api = Api(RENDER, f"{stage.url}/v1", Secret("T", TOKEN), pause=0.01)
-        await Render(api).cancel("srv-api", stage.service.deploys[-1].id)
+        api = ApiClient(RENDER, f"{stage.url}/v1", Secret("T", TOKEN), retry_delay=0.01)
+        await RenderClient(api).cancel_deploy("srv-api", stage.service.deploys[-1].id)
         await api.close()
         with pytest.raises(PlatformError, match="canceled"):
             await turning
@@ -162,7 +162,7 @@ def test_going_back_cancels_what_is_under_way(stage: Stage) -> None:
     first, second = stage.project.commit(), stage.project.commit()
     stage.deploy(first)
     before = stage.present()
-    stage.emulator.stuck = "build_in_progress"
+    stage.emulator.stuck_state = "build_in_progress"
     version = stage.stage(second)
     with pytest.raises(TimeoutError):
         stage.run(
@@ -174,7 +174,7 @@ def test_going_back_cancels_what_is_under_way(stage: Stage) -> None:
 
 
 def test_an_answer_that_names_nothing_is_found_by_listing(stage: Stage) -> None:
-    stage.emulator.queued = True
+    stage.emulator.queues_deploys = True
     commit = stage.project.commit()
     stage.deploy(commit)
     assert commit in stage.served
@@ -182,27 +182,27 @@ def test_an_answer_that_names_nothing_is_found_by_listing(stage: Stage) -> None:
 
 def test_one_that_is_under_way_is_found_again_and_not_made_twice(stage: Stage) -> None:
     commit = stage.project.commit()
-    stage.emulator.stuck = "build_in_progress"
+    stage.emulator.stuck_state = "build_in_progress"
     version = stage.stage(commit)
     with pytest.raises(TimeoutError):
         stage.run(
             lambda render: asyncio.wait_for(render.switch_traffic([TrafficMove(SERVICE, version)], stage.tell), 1)
         )
-    stage.emulator.stuck = None
+    stage.emulator.stuck_state = None
     stage.turn(version)
     assert stage.statuses == ["live"]
 
 
 def test_a_create_whose_answer_is_lost_is_found(stage: Stage) -> None:
-    stage.emulator.faults.planned = [Fault("POST", "/deploys$", Kind.LOST)]
+    stage.emulator.faults.planned = [InjectedFault("POST", "/deploys$", FaultKind.RESPONSE_LOST)]
     stage.deploy(stage.project.commit())
     assert stage.statuses == ["live"]
 
 
 def test_a_create_that_did_not_arrive_is_sent_again_by_whoever_repeats(stage: Stage) -> None:
-    stage.emulator.faults.planned = [Fault("POST", "/deploys$", Kind.DROPPED)]
+    stage.emulator.faults.planned = [InjectedFault("POST", "/deploys$", FaultKind.REQUEST_DROPPED)]
     version = stage.stage(stage.project.commit())
-    with pytest.raises(LostAnswerError, match="Render: POST /services/srv-api/deploys"):
+    with pytest.raises(UnknownOutcomeError, match="Render: POST /services/srv-api/deploys"):
         stage.turn(version)
     stage.turn(version)
     assert stage.statuses == ["live"]
@@ -213,8 +213,8 @@ def test_variables_alone_are_deployed_also_after_a_cut(stage: Stage) -> None:
     stage.deploy(commit)
     before, version = stage.present(), stage.stage(commit)
     move = TrafficMove(SERVICE, version, {"COLOUR": "blue"}, before=before)
-    stage.emulator.faults.planned = [Fault("POST", "/deploys$", Kind.DROPPED)]
-    with pytest.raises(LostAnswerError):
+    stage.emulator.faults.planned = [InjectedFault("POST", "/deploys$", FaultKind.REQUEST_DROPPED)]
+    with pytest.raises(UnknownOutcomeError):
         stage.run(lambda render: render.switch_traffic([move], stage.tell))
     for _ in range(2):
         stage.run(lambda render: render.switch_traffic([move], stage.tell))
@@ -225,7 +225,7 @@ def test_variables_alone_are_deployed_also_after_a_cut(stage: Stage) -> None:
 
 
 def test_a_rate_limit_is_waited_for(stage: Stage) -> None:
-    limited = Fault(".*", ".*", Kind.STATUS, times=4, status=429, headers={"Ratelimit-Reset": "0"})
+    limited = InjectedFault(".*", ".*", FaultKind.STATUS, times=4, status=429, headers={"Ratelimit-Reset": "0"})
     stage.emulator.faults.planned = [limited]
     stage.deploy(stage.project.commit())
     assert limited.times == 0
@@ -249,7 +249,7 @@ def test_another_version_than_ours_is_seen(stage: Stage) -> None:
 
 
 def test_a_disk_is_told(stage: Stage) -> None:
-    stage.service.disk = True
+    stage.service.has_disk = True
 
     async def known(render: RenderPlatform) -> tuple[str, ...]:
         await render.live_version(SERVICE)
@@ -318,7 +318,7 @@ def test_it_is_scaled_in_the_turn_and_again_on_the_way_back(stage: Stage) -> Non
     stage.set(instances=2)
     stage.turn(before)
     assert stage.service.instances == 2
-    scales = [path for _, path in stage.emulator.faults.seen if path.endswith("/scale")]
+    scales = [path for _, path in stage.emulator.faults.requests if path.endswith("/scale")]
     assert len(scales) == 3
 
 
@@ -336,13 +336,20 @@ def test_what_runs_before_a_deploy(stage: Stage) -> None:
     assert (second in stage.served, stage.service.log[-1]) == (True, "migrated")
 
 
-@pytest.mark.parametrize("fault", [None, Fault("POST", "/jobs$", Kind.LOST), Fault("POST", "/jobs$", Kind.DROPPED)])
-def test_a_job_runs_once_in_the_new_build(stage: Stage, fault: Fault | None) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        InjectedFault("POST", "/jobs$", FaultKind.RESPONSE_LOST),
+        InjectedFault("POST", "/jobs$", FaultKind.REQUEST_DROPPED),
+    ],
+)
+def test_a_job_runs_once_in_the_new_build(stage: Stage, fault: InjectedFault | None) -> None:
     stage.set(job="echo at $RENDER_GIT_COMMIT")
     stage.emulator.faults.planned = [replace(fault)] if fault else []
     commit = stage.project.commit()
     version = stage.stage(commit)
-    with suppress(LostAnswerError):
+    with suppress(UnknownOutcomeError):
         stage.turn(version)
     stage.turn(version)
     assert [job.status for job in stage.service.jobs] == ["succeeded"]
@@ -372,7 +379,7 @@ def test_a_suspended_service_is_resumed_and_suspended_again_on_the_way_back(stag
     for _ in range(2):
         stage.run(lambda render: render.switch_traffic([TrafficMove(SERVICE, None)], stage.tell))
     assert (stage.served, stage.service.suspenders) == ("nothing runs", ["user"])
-    assert sum(path.endswith("/suspend") for _, path in stage.emulator.faults.seen) == 1
+    assert sum(path.endswith("/suspend") for _, path in stage.emulator.faults.requests) == 1
 
 
 def test_one_that_render_suspended_is_not_resumed(stage: Stage) -> None:
@@ -381,27 +388,29 @@ def test_one_that_render_suspended_is_not_resumed(stage: Stage) -> None:
         stage.run(lambda render: render.live_version(SERVICE))
 
 
-HOOKED = Service("api", "render", {"hook": "API_HOOK"}, run="x", health=Health("/health"), build=Build(timeout=1))
+HOOKED = Service(
+    "api", "render", {"hook": "API_HOOK"}, run="x", health=HealthSettings("/health"), build=Build(timeout=1)
+)
 
 
 @pytest.mark.parametrize(("answer", "told"), [
-    (Fault("GET", "^/r/", Kind.STATUS, times=999, status=200, body="{}"), "names no commit"),
-    (Fault("GET", "^/r/", Kind.STATUS, times=999, status=502), "does not answer for"),
-    (Fault("POST", "^/deploy/", Kind.STATUS, times=9, status=404), "the deploy hook of api: status 404"),
-    (Fault("POST", "^/deploy/", Kind.DROPPED, times=9), "the deploy hook of api: RemoteProtocolError"),
+    (InjectedFault("GET", "^/r/", FaultKind.STATUS, times=999, status=200, body="{}"), "names no commit"),
+    (InjectedFault("GET", "^/r/", FaultKind.STATUS, times=999, status=502), "does not answer for"),
+    (InjectedFault("POST", "^/deploy/", FaultKind.STATUS, times=9, status=404), "the deploy hook of api: status 404"),
+    (InjectedFault("POST", "^/deploy/", FaultKind.REQUEST_DROPPED, times=9), "the deploy hook of api: RemoteProtocolError"),
 ])  # fmt: skip
-def test_a_hook_that_does_not_work_is_told_without_its_address(stage: Stage, answer: Fault, told: str) -> None:
+def test_a_hook_that_does_not_work_is_told_without_its_address(stage: Stage, answer: InjectedFault, told: str) -> None:
     stage.emulator.faults.planned = [replace(answer)]
     service = replace(HOOKED, settings={"hook": "API_HOOK", "url": f"{stage.url}/r/api"})
     version = Version("api-1", "api", (), "", handle={"commit": stage.project.commit()})
-    platform = RenderPlatform(Render(Api(RENDER, stage.url, None)), _hooks(stage), pause=0.01)
+    platform = RenderPlatform(RenderClient(ApiClient(RENDER, stage.url, None)), _hooks(stage), poll_interval=0.01)
     with pytest.raises(PlatformError, match=told) as raised:
         asyncio.run(platform.switch_traffic([TrafficMove(service, version)], stage.tell))
-    assert HOOK not in str(raised.value)
+    assert HOOK_KEY not in str(raised.value)
 
 
 def _hooks(stage: Stage) -> Callable[[str], Secret | None]:
-    return {"API_HOOK": Secret("API_HOOK", f"{stage.url}/deploy/srv-api?key={HOOK}")}.get
+    return {"API_HOOK": Secret("API_HOOK", f"{stage.url}/deploy/srv-api?key={HOOK_KEY}")}.get
 
 
 def test_a_hook_that_is_not_set_is_said_before_anything_is_built(stage: Stage) -> None:

@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abreast.core.errors import PlatformError
-from abreast.demo.load import Load
-from abreast.machine.sockets import short_socket
-from abreast.platforms.local.router.resources import live_routes, turns
+from abreast.demo.load_generator import LoadGenerator
+from abreast.machine.unix_sockets import short_socket_path
+from abreast.platforms.local.router.envoy_resources import live_routes, runtime_overrides
 from abreast.platforms.local.router.router import Router
-from abreast.platforms.local.router.site import is_hashed, lay_site
-from abreast.platforms.local.router.table import Listener, Site, Table, Target, Upstream
-from project import free_ports
+from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
+from abreast.platforms.local.router.static_site import install_site, is_hashed
+from sample_project import free_ports
 
 BACKEND = """
 import asyncio, sys, signal
@@ -84,7 +84,7 @@ async def envoy(home: Path) -> AsyncIterator[tuple[Router, subprocess.Popen[byte
     argv = router.argv()
     with started(argv, home) as process:
         try:
-            await router.ready()
+            await router.wait_until_ready()
             yield router, process
         finally:
             process.kill()
@@ -98,16 +98,16 @@ def drive(home: Path, story: Callable[[Router, subprocess.Popen[bytes]], Awaitab
     asyncio.run(run())
 
 
-def staged(service: str, listener: Listener, target: Target) -> Callable[[Table], Table]:
+def staged(service: str, listener: Listener, target: Target) -> Callable[[RoutingTable], RoutingTable]:
     return lambda table: table.with_listener(service, listener).with_candidate(service, target)
 
 
-def turned(service: str, target: str) -> Callable[[Table], Table]:
-    return lambda table: table.turned({service: target})
+def turned(service: str, target: str) -> Callable[[RoutingTable], RoutingTable]:
+    return lambda table: table.with_live({service: target})
 
 
-def without(target: str) -> Callable[[Table], Table]:
-    return lambda table: table.without([target])
+def without(target: str) -> Callable[[RoutingTable], RoutingTable]:
+    return lambda table: table.without_targets([target])
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home: Path) -> None:
     front, *ports = free_ports(9)
-    load = Load(front, "/", b"x" * 100, connections=16, rate=1500)
+    load = LoadGenerator(front, "/", b"x" * 100, connections=16, rate=1500)
 
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
         with contextlib.ExitStack() as processes:
@@ -132,16 +132,16 @@ def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home:
                     load.start()
                 else:
                     gone = old[0]
-                    assert sum((await router.drained([gone], 10)).values()) == 0
+                    assert sum((await router.drain([gone], 10)).values()) == 0
                     await router.change(without(gone))
                     old[1].kill()
                 await asyncio.sleep(0.2)
                 old = (target.id, new)
             tally = await asyncio.to_thread(load.stop)
-        assert tally.failures == []
+        assert tally.failure_samples == []
         assert tally.failed == 0
         assert tally.sent > 500
-        assert len(tally.by_release) == len(ports)
+        assert len(tally.responses_by_release) == len(ports)
 
     drive(home, story)
 
@@ -154,7 +154,7 @@ def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
             await router.change(
                 lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("web-1", (one,)))
             )
-            await router.change(lambda t: t.turned({"web": "web-1"}))
+            await router.change(lambda t: t.with_live({"web": "web-1"}))
             reader, writer = await asyncio.open_connection("127.0.0.1", front)
             writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
             assert b"101 Switching" in await reader.readuntil(b"\r\n\r\n")
@@ -164,14 +164,14 @@ def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
                     text = await anext(parts)
                     await router.change(staged("web", Listener(front), Upstream("web-2", (two,))))
                     await router.change(turned("web", "web-2"))
-                    assert (await router.drained(["web-1"], 0.1))["web-1"] >= 1
+                    assert (await router.drain(["web-1"], 0.1))["web-1"] >= 1
                     assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v2")
                     text += "".join([part async for part in parts])
                 assert text == "v1" * 30
             writer.write(b"still there?")
             assert await reader.read(100) == b"v1:still there?"
             writer.close()
-            assert (await router.drained(["web-1"], 10))["web-1"] == 0
+            assert (await router.drain(["web-1"], 10))["web-1"] == 0
 
     drive(home, story)
 
@@ -201,12 +201,14 @@ def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
             )
             async with httpx2.AsyncClient() as client:
                 # As a writer leaves it that was killed after the turn and before anything was written.
-                await router._admin.set(turns(router.table(), router.table().turned({"web": "w-1"})))
+                await router._admin.modify_runtime(
+                    runtime_overrides(router.table(), router.table().with_live({"web": "w-1"}))
+                )
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
                 await Router(home).change(lambda t: t)
                 assert (await client.get(f"http://127.0.0.1:{front}/")).status_code == 503
                 # As one that was killed after the resources and before the table.
-                router._write("live", live_routes(router.table().turned({"web": "w-1"})))
+                router._write("live", live_routes(router.table().with_live({"web": "w-1"})))
                 await Router(home).change(turned("web", "w-1"))
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
             process.send_signal(signal.SIGKILL)
@@ -225,7 +227,7 @@ def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -
             await router.change(
                 lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
             )
-            await router.change(lambda t: t.turned({"web": "w-1"}))
+            await router.change(lambda t: t.with_live({"web": "w-1"}))
             with pytest.raises(PlatformError, match="Envoy refused"):
                 await router.change(lambda t: t.with_candidate("web", Upstream("w-2", (99999,))))
             async with httpx2.AsyncClient() as client:
@@ -251,7 +253,7 @@ def test_many_services_hosts_and_headers(home: Path) -> None:
                 ),
             )
             names = [*(f"s{n}" for n in range(len(ports))), "shop"]
-            await router.change(lambda t: t.turned({name: f"{name}-1" for name in names}))
+            await router.change(lambda t: t.with_live({name: f"{name}-1" for name in names}))
             async with httpx2.AsyncClient() as client:
                 answers = [(await client.get(f"http://127.0.0.1:{port}/")).text for port in ports]
                 assert all(re.fullmatch(r"v1 x-forwarded-for: [0-9.]+", text.lower()) for text in answers)
@@ -287,20 +289,20 @@ def artifact(tmp_path: Path) -> Path:
 
 def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Path, tmp_path: Path) -> None:
     (front,) = free_ports(1)
-    lay_site(artifact, None, tmp_path / "site")
+    install_site(artifact, None, tmp_path / "site")
     immutable, check = "public, max-age=31536000, immutable", "no-cache"
 
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
         site = Site("web-1", tmp_path / "site", "0123abcd")
         await router.change(lambda t: t.with_listener("web", Listener(front)).with_candidate("web", site))
-        transport = httpx2.AsyncHTTPTransport(uds=short_socket(router.candidate_socket))
+        transport = httpx2.AsyncHTTPTransport(uds=short_socket_path(router.candidate_socket))
         async with httpx2.AsyncClient(transport=transport) as checks:
             assert (await checks.get("http://web/version.json")).status_code == 200
         async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{front}", headers={"Accept-Encoding": "identity"}
         ) as client:
             assert (await client.get("/")).status_code == 503
-            await router.change(lambda t: t.turned({"web": "web-1"}))
+            await router.change(lambda t: t.with_live({"web": "web-1"}))
             for path, status, body, kind, control in (
                 ("/", 200, "first page", "text/html; charset=utf-8", check),
                 ("/?query=1", 200, "first page", "text/html; charset=utf-8", check),
@@ -352,10 +354,10 @@ def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Pa
 
 
 def test_pages_that_are_open_keep_their_assets(artifact: Path, tmp_path: Path) -> None:
-    lay_site(artifact, None, tmp_path / "one")
+    install_site(artifact, None, tmp_path / "one")
     (artifact / "assets/app.3f2a9c1b.js").rename(artifact / "assets/app.99999999.js")
-    lay_site(artifact, tmp_path / "one", tmp_path / "two")
-    lay_site(artifact, tmp_path / "one", tmp_path / "two")
+    install_site(artifact, tmp_path / "one", tmp_path / "two")
+    install_site(artifact, tmp_path / "one", tmp_path / "two")
     names = {path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*") if path.is_file()}
     assert {"plain/assets/app.3f2a9c1b.js", "plain/assets/app.99999999.js", "gzip/assets/app.3f2a9c1b.js"} <= names
     assert not any("passwd" in name or ".env" in name for name in names)
@@ -390,18 +392,18 @@ MOVES = st.lists(
 
 @given(MOVES)
 def test_users_and_checks_only_reach_what_is_there(moves: list[tuple[str, str]]) -> None:
-    table = Table()
+    table = RoutingTable()
     for move, name in moves:
         service = name[0]
         if move == "candidate":
             table = table.with_listener(service, Listener(ord(service))).with_candidate(service, Upstream(name, (1,)))
         elif move == "turn" and name not in table.targets:
             with pytest.raises(KeyError):
-                table.turned({service: name})
+                table.with_live({service: name})
         elif move in {"turn", "off"}:
             placed = table.with_listener(service, Listener(ord(service))) if move == "turn" else table
-            table = placed.turned({service: name if move == "turn" else None})
+            table = placed.with_live({service: name if move == "turn" else None})
         else:
-            table = table.without([name])
+            table = table.without_targets([name])
         assert set(table.live.values()) | set(table.candidates.values()) <= set(table.targets)
         assert set(table.live) | set(table.candidates) <= set(table.listeners)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.machine.process import Identity, groups
-from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, Supervisor
-from project import eventually
+from abreast.machine.process import ProcessIdentity, process_groups
+from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, SupervisorClient
+from sample_project import eventually
 
 SLEEP = "exec sleep 1000"
 LISTEN = f"exec {sys.executable} -S -c \"import os, socket, time; s = socket.create_server(('127.0.0.1', int(os.environ['PORT']))); time.sleep(1000)\""
@@ -26,8 +26,8 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def supervisor(home: Path) -> Iterator[Supervisor]:
-    made = Supervisor(home)
+def supervisor(home: Path) -> Iterator[SupervisorClient]:
+    made = SupervisorClient(home)
     made.start()
     yield made
     made.start()
@@ -41,7 +41,7 @@ def spec(home: Path, command: str | tuple[str, ...] = SLEEP, name: str = "web-0"
     return InstanceSpec(id=name, command=command, **{**usual, **more})  # type: ignore[arg-type]
 
 
-def only(supervisor: Supervisor) -> Instance:
+def only(supervisor: SupervisorClient) -> Instance:
     (instance,) = supervisor.instances()
     return instance
 
@@ -51,7 +51,7 @@ def processes(role: str, home: Path) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
-def test_ensure_and_stop_are_safe_to_repeat(supervisor: Supervisor, home: Path) -> None:
+def test_ensure_and_stop_are_safe_to_repeat(supervisor: SupervisorClient, home: Path) -> None:
     first = supervisor.ensure(spec(home))
     assert supervisor.ensure(spec(home)) == first == only(supervisor)
     for _ in range(2):
@@ -64,20 +64,20 @@ def test_ensure_and_stop_are_safe_to_repeat(supervisor: Supervisor, home: Path) 
 def test_instances_outlive_whoever_asked_for_them(home: Path) -> None:
     code = (
         "import os, signal\nfrom pathlib import Path\n"
-        "from abreast.platforms.local.supervisor.client import InstanceSpec, Supervisor\n"
-        f"home = Path({str(home)!r})\ns = Supervisor(home)\ns.start()\n"
+        "from abreast.platforms.local.supervisor.client import InstanceSpec, SupervisorClient\n"
+        f"home = Path({str(home)!r})\ns = SupervisorClient(home)\ns.start()\n"
         "s.ensure(InstanceSpec('web-0', 'exec sleep 1000', home, home / 'log', False, {'PATH': os.environ['PATH']}))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    supervisor = Supervisor(home)
+    supervisor = SupervisorClient(home)
     assert only(supervisor).state is InstanceState.RUNNING
     supervisor.stop(["web-0"], 0)
     eventually(lambda: not supervisor.instances())
     supervisor.shutdown()
 
 
-def test_a_crashed_instance_is_started_again_later_and_later(supervisor: Supervisor, home: Path) -> None:
+def test_a_crashed_instance_is_started_again_later_and_later(supervisor: SupervisorClient, home: Path) -> None:
     supervisor.ensure(spec(home, "date +%s.%N; exit 7"))
     eventually(lambda: only(supervisor).restarts >= 3)
     assert only(supervisor).last_exit == "exit code 7"
@@ -86,13 +86,13 @@ def test_a_crashed_instance_is_started_again_later_and_later(supervisor: Supervi
     assert 0.4 < moments[1] - moments[0] < moments[2] - moments[1]
 
 
-def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: Supervisor, home: Path) -> None:
+def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: SupervisorClient, home: Path) -> None:
     env = {"PATH": os.environ["PATH"], "TOKEN": "sentinel-77"}
     command = "echo $TOKEN; while :; do sleep 0.05; echo tick; done"
     before = supervisor.ensure(spec(home, command, env=env, secrets=frozenset({"TOKEN"})))
-    (keeper,) = processes("keeper", home)
+    (keeper,) = processes("process_manager", home)
     os.kill(keeper, signal.SIGKILL)
-    eventually(lambda: processes("keeper", home) not in ([], [keeper]))
+    eventually(lambda: processes("process_manager", home) not in ([], [keeper]))
     assert only(supervisor).pid == before.pid
     size = (home / "web.log").stat().st_size
     eventually(lambda: (home / "web.log").stat().st_size > size)
@@ -101,37 +101,37 @@ def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: Supervi
     assert not any(b"sentinel-77" in file.read_bytes() for file in home.rglob("*") if file.is_file())
 
 
-def test_a_killed_guard_is_replaced(supervisor: Supervisor, home: Path) -> None:
+def test_a_killed_guard_is_replaced(supervisor: SupervisorClient, home: Path) -> None:
     before = supervisor.ensure(spec(home))
-    (guard,) = processes("guard", home)
+    (guard,) = processes("watchdog", home)
     os.kill(guard, signal.SIGKILL)
-    eventually(lambda: processes("guard", home) not in ([], [guard]))
+    eventually(lambda: processes("watchdog", home) not in ([], [guard]))
     assert only(supervisor).pid == before.pid
 
 
-def test_both_killed_are_started_by_the_next_command(supervisor: Supervisor, home: Path) -> None:
+def test_both_killed_are_started_by_the_next_command(supervisor: SupervisorClient, home: Path) -> None:
     before = supervisor.ensure(spec(home))
-    (guard,), (keeper,) = processes("guard", home), processes("keeper", home)
+    (guard,), (keeper,) = processes("watchdog", home), processes("process_manager", home)
     os.kill(keeper, signal.SIGSTOP)  # so that neither sees the other's end
     for pid in (guard, keeper):
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not supervisor.running())
+    eventually(lambda: not supervisor.is_running())
     with pytest.raises(PlatformError, match="does not answer"):
         supervisor.instances()
     supervisor.start()
     assert only(supervisor).pid == before.pid
 
 
-def test_stop_empties_the_whole_group(supervisor: Supervisor, home: Path) -> None:
+def test_stop_empties_the_whole_group(supervisor: SupervisorClient, home: Path) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 1000) & (setsid sleep 0 &) ; sleep 1000"
     group = supervisor.ensure(spec(home, stubborn)).pid
-    eventually(lambda: len(groups().get(group, [])) >= 2)
+    eventually(lambda: len(process_groups().get(group, [])) >= 2)
     supervisor.stop(["web-0"], grace=0.3)
     eventually(lambda: not supervisor.instances())
-    assert group not in groups()
+    assert group not in process_groups()
 
 
-def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: Supervisor, home: Path) -> None:
+def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: SupervisorClient, home: Path) -> None:
     listening = supervisor.ensure(spec(home, LISTEN, wants_port=True))
     silent = supervisor.ensure(spec(home, SLEEP, name="web-1", wants_port=True))
     assert listening.port
@@ -144,8 +144,8 @@ def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: S
     assert {one.id: one.port for one in supervisor.instances()}["web-0"] == listening.port
 
 
-def test_two_supervisors_never_give_the_same_port(supervisor: Supervisor, home: Path, tmp_path: Path) -> None:
-    other = Supervisor(tmp_path / "other")
+def test_two_supervisors_never_give_the_same_port(supervisor: SupervisorClient, home: Path, tmp_path: Path) -> None:
+    other = SupervisorClient(tmp_path / "other")
     other.start()
     for number in range(10):
         for each, folder in ((supervisor, home), (other, tmp_path / "other")):
@@ -158,28 +158,28 @@ def test_two_supervisors_never_give_the_same_port(supervisor: Supervisor, home: 
 
 
 def test_two_that_start_it_at_once_share_it(home: Path) -> None:
-    starters = [threading.Thread(target=Supervisor(home).start) for _ in range(4)]
+    starters = [threading.Thread(target=SupervisorClient(home).start) for _ in range(4)]
     for each in starters:
         each.start()
     for each in starters:
         each.join()
-    eventually(lambda: len(processes("guard", home)) == 1)
-    assert len(processes("keeper", home)) == 1
-    Supervisor(home).shutdown()
+    eventually(lambda: len(processes("watchdog", home)) == 1)
+    assert len(processes("process_manager", home)) == 1
+    SupervisorClient(home).shutdown()
 
 
-def test_a_program_that_is_not_there_is_told(supervisor: Supervisor, home: Path) -> None:
+def test_a_program_that_is_not_there_is_told(supervisor: SupervisorClient, home: Path) -> None:
     with pytest.raises(PlatformError, match="no-such-program cannot be started: No such file"):
         supervisor.ensure(spec(home, ("no-such-program",)))
     assert supervisor.instances() == ()
 
 
-def test_a_recorded_process_whose_number_another_has_is_not_touched(supervisor: Supervisor, home: Path) -> None:
+def test_a_recorded_process_whose_number_another_has_is_not_touched(supervisor: SupervisorClient, home: Path) -> None:
     supervisor.ensure(spec(home))
     supervisor.shutdown()
     record = home / "instances" / "web-0.json"
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
-        mine = Identity.of(only_pid(record))
+        mine = ProcessIdentity.from_pid(only_pid(record))
         text = record.read_text().replace(f'"pid": {mine.pid}', f'"pid": {stranger.pid}')
         record.write_text(text)
         supervisor.start()
@@ -194,6 +194,6 @@ def only_pid(record: Path) -> int:
     return int(record.read_text().split('"pid": ')[1].split(",")[0])
 
 
-def test_a_log_that_grew_large_is_put_aside(supervisor: Supervisor, home: Path) -> None:
+def test_a_log_that_grew_large_is_put_aside(supervisor: SupervisorClient, home: Path) -> None:
     supervisor.ensure(spec(home, "head -c 12000000 /dev/zero | tr '\\0' x; echo end; sleep 1000"))
     eventually(lambda: (home / "web.log.1").exists() and (home / "web.log").read_text().endswith("end\n"))

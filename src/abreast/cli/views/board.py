@@ -8,25 +8,25 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from abreast.cli.views.lines import log_of
-from abreast.core.events import Event, What
+from abreast.cli.views.event_lines import log_lines
+from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Plan
-from abreast.core.states import State
+from abreast.core.states import DeploymentState
 
-OWN = (Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.STAGE, Chapter.CHECK)
-COMMON = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
-_MOVES = frozenset({What.STARTED, What.RETRY, What.FINISHED, What.FAILED, What.STOPPED})
-_SIGNS = {What.STARTED: "…", What.FINISHED: "✓", What.FAILED: "✗", What.STOPPED: "-"}
-_STYLES = {What.STARTED: "yellow", What.FINISHED: "green", What.FAILED: "red", What.STOPPED: "dim"}
+SERVICE_CHAPTERS = (Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.STAGE, Chapter.CHECK)
+SHARED_CHAPTERS = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
+_TRANSITIONS = frozenset({EventKind.STARTED, EventKind.RETRY, EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED})
+_SYMBOLS = {EventKind.STARTED: "…", EventKind.FINISHED: "✓", EventKind.FAILED: "✗", EventKind.STOPPED: "-"}
+_STYLES = {EventKind.STARTED: "yellow", EventKind.FINISHED: "green", EventKind.FAILED: "red", EventKind.STOPPED: "dim"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """A chapter of one service (or of all), or a gate, so far; moments in seconds since the epoch."""
 
-    what: What
-    began: float
-    ended: float | None = None
+    kind: EventKind
+    started: float
+    finished: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,82 +36,85 @@ class Board:
     title: str
     services: tuple[str, ...]
     steps: Mapping[tuple[str | None, Chapter], Step]
-    state: State = State.WAITING
+    state: DeploymentState = DeploymentState.WAITING
     failures: tuple[Event, ...] = ()
-    because: str = ""
+    reason: str = ""
 
 
-def fold(plan: Plan, events: Sequence[Event]) -> Board:
+def build_board(plan: Plan, events: Sequence[Event]) -> Board:
     """Return the board after these events."""
     title = f"{plan.project} → {plan.environment}  {plan.release}  {plan.commit[:7]}  {plan.deployment}"
     board = Board(title, tuple(part.name for part in plan.rollouts), {})
     for event in events:
-        board = _after(board, event)
+        board = _apply_event(board, event)
     return board
 
 
-def _after(board: Board, event: Event) -> Board:
+def _apply_event(board: Board, event: Event) -> Board:
     if event.state:
-        return replace(board, state=event.state, because=event.text or board.because)
-    if event.chapter is None or event.what not in _MOVES:
+        return replace(board, state=event.state, reason=event.message or board.reason)
+    if event.chapter is None or event.kind not in _TRANSITIONS:
         return board
-    place = (_whose(event, event.chapter), event.chapter)
+    key = (_row_key(event, event.chapter), event.chapter)
     at = datetime.fromisoformat(event.at).timestamp()
-    before = board.steps.get(place)
-    if event.what in {What.STARTED, What.RETRY}:
-        step = Step(What.STARTED, before.began if before and before.ended is None else at)
+    before = board.steps.get(key)
+    if event.kind in {EventKind.STARTED, EventKind.RETRY}:
+        step = Step(EventKind.STARTED, before.started if before and before.finished is None else at)
     else:
-        step = Step(event.what, before.began if before else at, at)
-    failures = (*board.failures, event) if event.what is What.FAILED else board.failures
-    return replace(board, steps={**board.steps, place: step}, failures=failures)
+        step = Step(event.kind, before.started if before else at, at)
+    failures = (*board.failures, event) if event.kind is EventKind.FAILED else board.failures
+    return replace(board, steps={**board.steps, key: step}, failures=failures)
 
 
-def _whose(event: Event, chapter: Chapter) -> str | None:
+def _row_key(event: Event, chapter: Chapter) -> str | None:
     """Return the service whose row the event belongs to, or its gate's name; None for what is common to all."""
     if chapter is Chapter.GATES:
         name = event.key.partition(f"{Chapter.GATES}/")[2].partition("/")[0]
         return f"{event.service}/{name}" if event.service else name
-    return event.service if chapter in OWN else None
+    return event.service if chapter in SERVICE_CHAPTERS else None
 
 
-def draw(board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None) -> RenderableType:
+def render_board(
+    board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None
+) -> RenderableType:
     """Draw the board as it stands at ``now``."""
-    moment = datetime.now(UTC).timestamp() if now is None else now
+    drawn_at = datetime.now(UTC).timestamp() if now is None else now
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("")
-    for chapter in OWN:
+    for chapter in SERVICE_CHAPTERS:
         table.add_column(chapter.value)
     for service in board.services:
         cells = [
-            _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), moment) for chapter in OWN
+            _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), drawn_at)
+            for chapter in SERVICE_CHAPTERS
         ]
         table.add_row(Text(service, "bold"), *cells)
     gates = [(whose, step) for (whose, chapter), step in board.steps.items() if chapter is Chapter.GATES]
-    asked = Text("  gates " if gates else "")
-    for whose, step in gates:
-        asked += Text(f" {whose} ") + _cell(step, None, moment) + Text("  ")
-    common = Text("  ")
-    for chapter in COMMON:
+    gate_line = Text("  gates " if gates else "")
+    for row, step in gates:
+        gate_line += Text(f" {row} ") + _cell(step, None, drawn_at) + Text("  ")
+    shared_line = Text("  ")
+    for chapter in SHARED_CHAPTERS:
         if chapter is not Chapter.TURN_BACK or (None, chapter) in board.steps:
-            common += Text(f"{chapter} ") + _cell(
-                board.steps.get((None, chapter)), expected.get((None, chapter)), moment
+            shared_line += Text(f"{chapter} ") + _cell(
+                board.steps.get((None, chapter)), expected.get((None, chapter)), drawn_at
             )
-            common += Text("   ")
-    return Group(Text(board.title, "bold"), *([asked] if gates else []), table, common, *_ending(board))
+            shared_line += Text("   ")
+    return Group(Text(board.title, "bold"), *([gate_line] if gates else []), table, shared_line, *_footer(board))
 
 
 def _cell(step: Step | None, expected: float | None, now: float) -> Text:
     if step is None:
         return Text("·", "dim")
-    took = (step.ended or now) - step.began
-    usual = f" of ~{expected:.1f}" if step.ended is None and expected else ""
-    return Text(f"{_SIGNS.get(step.what, '·')} {took:.1f}{usual} s", _STYLES.get(step.what, ""))
+    took = (step.finished or now) - step.started
+    usual = f" of ~{expected:.1f}" if step.finished is None and expected else ""
+    return Text(f"{_SYMBOLS.get(step.kind, '·')} {took:.1f}{usual} s", _STYLES.get(step.kind, ""))
 
 
-def _ending(board: Board) -> list[Text]:
-    told = []
+def _footer(board: Board) -> list[Text]:
+    lines = []
     for event in board.failures:
-        told.append(Text(f"{event.service or 'all'} {event.chapter}: {event.text}", "red"))
-        told += [Text(f"  │ {line}", "dim") for line in log_of(event)]
-    style = {State.SUCCEEDED: "bold green", State.RUNNING: "yellow"}.get(board.state, "bold red")
-    return [*told, Text(f"{board.state}{': ' if board.because else ''}{board.because}", style)]
+        lines.append(Text(f"{event.service or 'all'} {event.chapter}: {event.message}", "red"))
+        lines += [Text(f"  │ {line}", "dim") for line in log_lines(event)]
+    style = {DeploymentState.SUCCEEDED: "bold green", DeploymentState.RUNNING: "yellow"}.get(board.state, "bold red")
+    return [*lines, Text(f"{board.state}{': ' if board.reason else ''}{board.reason}", style)]

@@ -4,24 +4,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from abreast.core.codec import dump
-from abreast.core.model import Action, Breaking, Plan, ServicePlan
-from abreast.core.planner import order
+from abreast.core.model import Action, BreakingChangePolicy, Plan, ServicePlan
+from abreast.core.planner import rollout_waves
 
-_SIGNS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
+_SYMBOLS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
 
 
-def lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield what would happen to each service, and why."""
     what = f"{plan.project} → {plan.environment}"
     release = f", release {plan.release}" if plan.release else ""
     yield f"{what}: commit {plan.commit[:7]}{release}"
     wide = max(len(part.name) for part in plan.services)
     for part in plan.services:
-        sign = _SIGNS[part.action]
+        sign = _SYMBOLS[part.action]
         yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
-        yield from _of_data(part)
+        yield from _database_lines(part)
     if plan.gates:
         yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
         for gate in plan.gates:
@@ -29,14 +29,14 @@ def lines(plan: Plan) -> Iterator[str]:
                 yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
             elif gate.threshold and gate.threshold.skipped is not None:
                 yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
-    waves = order(plan.rollouts)
+    waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
 
 
-def _of_data(part: ServicePlan) -> Iterator[str]:
+def _database_lines(part: ServicePlan) -> Iterator[str]:
     """Yield what would happen to the service's database."""
-    data = part.data
+    data = part.database_plan
     if data is None:
         return
     if data.command and part.service.database:
@@ -47,12 +47,12 @@ def _of_data(part: ServicePlan) -> Iterator[str]:
         yield f"      database: {name} is taken back when no user is on it any more, after a backup"
     if data.restore:
         yield f"      database: {data.restore} is put in its place"
-    blocks = " (it would be refused)" if data.breaking is Breaking.BLOCK else ""
+    blocks = " (it would be refused)" if data.breaking is BreakingChangePolicy.BLOCK else ""
     for risk in data.risks:
         yield f"      BREAKING{blocks}: {risk}"
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as JSON-able values."""
     return {
         "project": plan.project,
@@ -64,9 +64,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "action": part.action.value,
                 "why": part.why,
                 "commit": part.commit,
-                "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed],
+                "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed_files],
                 "notes": list(part.notes),
-                "database": dump(part.data) if part.data else None,
+                "database": dump(part.database_plan) if part.database_plan else None,
             }
             for part in plan.services
         },
@@ -80,5 +80,5 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for gate in plan.gates
         ],
-        "order": dump(order(plan.rollouts), tuple[tuple[str, ...], ...]),
+        "order": dump(rollout_waves(plan.rollouts), tuple[tuple[str, ...], ...]),
     }

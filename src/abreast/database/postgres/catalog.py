@@ -3,64 +3,64 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from abreast.core.tables import Column, Table, Tables
-from abreast.database.interface import Contents
-from abreast.database.notes import OWN
-from abreast.database.postgres.server import one, quoted, sql
+from abreast.core.schema.tables import Column, Table, Tables
+from abreast.database.interface import DatabaseStats
+from abreast.database.metadata_tables import METADATA_TABLES
+from abreast.database.postgres.client import encode_sql, fetch_value, quote_identifier
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_MINE = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
-_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
-_SIZES = (
-    f"SELECT {_NAME}, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    f" WHERE c.relkind = 'r' AND {_MINE}"
+_USER_SCHEMAS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
+_TABLE_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_ROW_ESTIMATES_SQL = (
+    f"SELECT {_TABLE_NAME}, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    f" WHERE c.relkind = 'r' AND {_USER_SCHEMAS}"
 )
-_COLUMNS = (
-    f"SELECT {_NAME}, a.attname, format_type(a.atttypid, a.atttypmod),"
+_COLUMNS_SQL = (
+    f"SELECT {_TABLE_NAME}, a.attname, format_type(a.atttypid, a.atttypmod),"
     " a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND c.relkind IN ('r', 'p')"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-    f" WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {_MINE} ORDER BY 1, a.attnum"
+    f" WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {_USER_SCHEMAS} ORDER BY 1, a.attnum"
 )
-_RULES = (
-    f"SELECT {_NAME}, 'index ' || i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
+_RULES_SQL = (
+    f"SELECT {_TABLE_NAME}, 'index ' || i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
     " JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
-    f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_MINE}"
-    f" UNION ALL SELECT {_NAME}, 'constraint ' || k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k"
-    f" JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_MINE}"
-    f" UNION ALL SELECT {_NAME}, 'trigger ' || t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t"
+    f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'constraint ' || k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k"
+    f" JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'trigger ' || t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t"
     f" JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-    f" WHERE NOT t.tgisinternal AND {_MINE}"
+    f" WHERE NOT t.tgisinternal AND {_USER_SCHEMAS}"
 )
 
 
-def contents(db: "Connection[Any]") -> Contents:
+def read_stats(db: "Connection[Any]") -> DatabaseStats:
     """Count the rows of each table, and all bytes."""
-    names = sorted(name for name, _ in db.execute(sql(_SIZES)).fetchall())
-    size = int(one(db, "SELECT pg_database_size(current_database())"))
-    return Contents({name: _rows(db, name) for name in names}, size)
+    names = sorted(name for name, _ in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall())
+    size = int(fetch_value(db, "SELECT pg_database_size(current_database())"))
+    return DatabaseStats({name: _count_rows(db, name) for name in names}, size)
 
 
-def sizes(db: "Connection[Any]") -> Mapping[str, int]:
+def estimate_row_counts(db: "Connection[Any]") -> Mapping[str, int]:
     """Return about how many rows each table has, as the planner thinks; what it does not know is counted."""
-    found = {name: int(rows) for name, rows in db.execute(sql(_SIZES)).fetchall()}
-    return {name: rows if rows >= 0 else _rows(db, name) for name, rows in found.items()}
+    found = {name: int(rows) for name, rows in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall()}
+    return {name: rows if rows >= 0 else _count_rows(db, name) for name, rows in found.items()}
 
 
-def tables(db: "Connection[Any]") -> Tables:
+def read_tables(db: "Connection[Any]") -> Tables:
     """Return the tables and views, but for abreast's own."""
     columns: dict[str, dict[str, Column]] = {}
-    for table, column, kind, needed in db.execute(sql(_COLUMNS)).fetchall():
+    for table, column, kind, needed in db.execute(encode_sql(_COLUMNS_SQL)).fetchall():
         columns.setdefault(table, {})
         if column:
             columns[table][column] = Column(kind, needed)
     rules: dict[str, dict[str, str]] = {}
-    for table, name, text in db.execute(sql(_RULES)).fetchall():
+    for table, name, text in db.execute(encode_sql(_RULES_SQL)).fetchall():
         rules.setdefault(table, {})[name] = text
-    return {name: Table(found, rules.get(name, {})) for name, found in columns.items() if name not in OWN}
+    return {name: Table(found, rules.get(name, {})) for name, found in columns.items() if name not in METADATA_TABLES}
 
 
-def _rows(db: "Connection[Any]", name: str) -> int:
-    return int(one(db, f"SELECT count(*) FROM {'.'.join(map(quoted, name.split('.', 1)))}"))
+def _count_rows(db: "Connection[Any]", name: str) -> int:
+    return int(fetch_value(db, f"SELECT count(*) FROM {'.'.join(map(quote_identifier, name.split('.', 1)))}"))

@@ -9,26 +9,35 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from abreast.core.errors import DatabaseError
-from abreast.core.migrations import Migration, Step
-from abreast.core.tables import Tables
-from abreast.database.engine import Engine, Note
-from abreast.database.interface import Contents, Database, Limits, Tell
-from abreast.database.notes import Dialect, Notes
-from abreast.database.postgres import catalog, steps, whole
-from abreast.database.postgres.server import connected, named, one, program, quoted, sql
+from abreast.core.schema.migration_files import Migration, MigrationStep
+from abreast.core.schema.tables import Tables
+from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
+from abreast.database.metadata_tables import Dialect, MetadataTables
+from abreast.database.postgres import catalog, database_admin, migration_steps
+from abreast.database.postgres.client import (
+    connect,
+    database_url,
+    encode_sql,
+    fetch_value,
+    quote_identifier,
+    run_client_program,
+)
+from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-SCHEMES = ("postgresql://", "postgres://")
-LONGEST = 63
+URL_SCHEMES = ("postgresql://", "postgres://")
+MAX_NAME_LENGTH = 63
 """Letters of a name, at most (NAMEDATALEN)."""
-OLDEST = 130000
-_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-_LOCK = "hashtextextended('abreast migrations', 0)"
+MIN_SERVER_VERSION = 130000
+_COLUMN_NAMES_SQL = (
+    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+)
+_LOCK_KEY = "hashtextextended('abreast migrations', 0)"
 
 
-class PostgresDatabase(Engine):
+class PostgresDatabase(SqlDatabase):
     """One database of a server; copies are made at ``scratch``, the URL of a server, or beside it.
 
     ``like``: the database that this one is a copy of, "" for one that is none. ``abroad``: that is another server's,
@@ -36,32 +45,34 @@ class PostgresDatabase(Engine):
     """
 
     engine = "postgresql"
-    dialect = Dialect("%s", "serial", "timestamptz", _COLUMNS)
+    dialect = Dialect("%s", "serial", "timestamptz", _COLUMN_NAMES_SQL)
 
-    def __init__(self, url: str, scratch: str | None = None, *, like: str = "", abroad: bool = False) -> None:
+    def __init__(
+        self, url: str, scratch: str | None = None, *, copy_of: str = "", foreign_server: bool = False
+    ) -> None:
         self._url = url
         self._scratch = scratch
-        self._like = like
-        self._abroad = abroad
+        self._copy_of = copy_of
+        self._foreign_server = foreign_server
         self._name = urlsplit(url).path.removeprefix("/")
 
-    def address(self) -> str:
+    def connection_url(self) -> str:
         """Return the URL by which an application reaches it."""
         return self._url
 
-    def version(self) -> str:
+    def engine_version(self) -> str:
         """Return the server's version; raises DatabaseError where it cannot be reached or is too old."""
-        with self._open() as db:
-            if db.info.server_version < OLDEST:
+        with self._connect() as db:
+            if db.info.server_version < MIN_SERVER_VERSION:
                 raise DatabaseError(f"PostgreSQL {db.info.server_version // 10000} is too old", need="13 or newer")
-            return str(one(db, "SHOW server_version")).split(" ")[0]
+            return str(fetch_value(db, "SHOW server_version")).split(" ")[0]
 
     def exists(self) -> bool:
         """Tell whether it is there."""
         import psycopg  # noqa: PLC0415 (slow, and only databases need it)
 
         try:
-            with self._open():
+            with self._connect():
                 return True
         except DatabaseError as error:
             # A connection that fails has no SQLSTATE, but its words (libpq gives no more).
@@ -69,107 +80,119 @@ class PostgresDatabase(Engine):
                 return False
             raise
 
-    def contents(self) -> Contents:
+    def stats(self) -> DatabaseStats:
         """Return what it holds, by counting."""
-        with self._open() as db:
-            return catalog.contents(db)
+        with self._connect() as db:
+            return catalog.read_stats(db)
 
-    def sizes(self) -> Mapping[str, int]:
+    def estimate_row_counts(self) -> Mapping[str, int]:
         """Return about how many rows each table has."""
-        with self._open() as db:
-            return catalog.sizes(db)
+        with self._connect() as db:
+            return catalog.estimate_row_counts(db)
 
     def tables(self) -> Tables:
         """Return what it looks like."""
-        with self._open() as db:
-            return catalog.tables(db)
+        with self._connect() as db:
+            return catalog.read_tables(db)
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
-    def dump(self, into: IO[bytes]) -> Contents:
+    def dump(self, into: IO[bytes]) -> DatabaseStats:
         """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
-        with self._open() as db:
+        with self._connect() as db:
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            snapshot = f"--snapshot={one(db, 'SELECT pg_export_snapshot()')}"
-            with ThreadPoolExecutor(1) as beside:
-                counting = beside.submit(catalog.contents, db)
-                program(self._url, "pg_dump", "--no-password", "--format=custom", "--compress=0", snapshot, into=into)
-                return counting.result()
+            snapshot = f"--snapshot={fetch_value(db, 'SELECT pg_export_snapshot()')}"
+            with ThreadPoolExecutor(1) as executor:
+                pending_stats = executor.submit(catalog.read_stats, db)
+                run_client_program(
+                    self._url, "pg_dump", "--no-password", "--format=custom", "--compress=0", snapshot, into=into
+                )
+                return pending_stats.result()
 
     def restore(self, dump: Path) -> None:
         """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""
         self.drop()
-        with self._server() as db:
-            whole.make(db, self._name, self._like)
+        with self._connect_to_server() as db:
+            database_admin.create_like(db, self._name, self._copy_of)
         options = ["--exit-on-error", "--no-password", f"--jobs={os.cpu_count() or 1}", f"--dbname={self._name}"]
-        if self._abroad:
+        if self._foreign_server:
             options += ["--no-owner", "--no-acl"]
-        program(self._url, "pg_restore", *options, str(dump))
+        run_client_program(self._url, "pg_restore", *options, str(dump))
         dump.unlink()
 
-    def check(self) -> Contents:
+    def check_integrity(self) -> DatabaseStats:
         """Return what it holds: that each constraint and index could be made of it shows that it is whole."""
-        return self.contents()
+        return self.stats()
 
-    def beside(self, name: str, *, here: bool = False) -> "PostgresDatabase":
+    def sibling_copy(self, name: str, *, swappable: bool = False) -> "PostgresDatabase":
         """Return the copy of that name: at the scratch server, or ``here``, where it can take this one's place."""
-        abroad = bool(self._scratch) and not here
-        server = self._scratch if self._scratch and not here else self._url
-        room = LONGEST - len(name) - 1
-        return PostgresDatabase(named(server, f"{self._name[:room]}_{name}"), like=self._name, abroad=abroad)
+        foreign_server = bool(self._scratch) and not swappable
+        server = self._scratch if self._scratch and not swappable else self._url
+        max_length = MAX_NAME_LENGTH - len(name) - 1
+        return PostgresDatabase(
+            database_url(server, f"{self._name[:max_length]}_{name}"), copy_of=self._name, foreign_server=foreign_server
+        )
 
     def copy_from(self, other: Database) -> None:
         """Make this copy anew from another one that nobody uses."""
         assert isinstance(other, PostgresDatabase)
         self.drop()
-        with self._server() as db:
-            db.execute(sql(f"CREATE DATABASE {quoted(self._name)} TEMPLATE {quoted(other._name)}"))
+        with self._connect_to_server() as db:
+            db.execute(
+                encode_sql(f"CREATE DATABASE {quote_identifier(self._name)} TEMPLATE {quote_identifier(other._name)}")
+            )
 
     def drop(self) -> None:
         """Take this copy away; fine where there is none."""
-        assert self._like, "only copies are dropped"
-        with self._server() as db:
-            db.execute(sql(f"DROP DATABASE IF EXISTS {quoted(self._name)} WITH (FORCE)"))
+        assert self._copy_of, "only copies are dropped"
+        with self._connect_to_server() as db:
+            db.execute(encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(self._name)} WITH (FORCE)"))
 
-    def replace_by(self, copy: Database, kept: str, tell: Tell) -> str:
+    def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:
         """Let a copy take this database's name, owner, rights and settings, when the sessions of both were ended.
 
         Data come first: where this role may not give the copy one of these, ``tell`` hears what is to be done by hand.
         """
         assert isinstance(copy, PostgresDatabase)
-        aside = f"{self._name[: LONGEST - len(kept) - 1]}_{kept}"
-        there = self.exists()
-        with self._server() as db:
-            whole.dress(db, copy._name, self._name, tell)
-            whole.swap(db, self._name, copy._name, aside, there=there)
-        return aside if there else ""
+        archive = f"{self._name[: MAX_NAME_LENGTH - len(archive_name) - 1]}_{archive_name}"
+        existed = self.exists()
+        with self._connect_to_server() as db:
+            database_admin.copy_database_properties(db, copy._name, self._name, report)
+            database_admin.swap(db, self._name, copy._name, archive, original_exists=existed)
+        return archive if existed else ""
 
     # ── what an engine does ────────────────────────────────────────────────────────────────────
 
-    def _open(self) -> "AbstractContextManager[Connection[Any]]":
-        return connected(self._url, self.patience)
+    def _connect(self) -> "AbstractContextManager[Connection[Any]]":
+        return connect(self._url, self.wait_timeout)
 
     @contextmanager
     def _transaction(self) -> "Iterator[Connection[Any]]":
-        with self._open() as db, db.transaction():
-            db.execute(sql(f"SET LOCAL lock_timeout = {int(self.patience * 1000)}"))
+        with self._connect() as db, db.transaction():
+            db.execute(encode_sql(f"SET LOCAL lock_timeout = {int(self.wait_timeout * 1000)}"))
             yield db
 
     @contextmanager
-    def _locking(self) -> Iterator[Callable[[], bool]]:
-        with self._open() as db:
-            yield lambda: bool(one(db, f"SELECT pg_try_advisory_lock({_LOCK})"))
+    def _lock_acquirer(self) -> Iterator[Callable[[], bool]]:
+        with self._connect() as db:
+            yield lambda: bool(fetch_value(db, f"SELECT pg_try_advisory_lock({_LOCK_KEY})"))
 
-    def _perform(self, migration: Migration, step: Step, note: Note, limits: Limits) -> tuple[str, ...]:
-        with self._open() as db:
-            db.execute(sql(f"SET lock_timeout = {int(limits.lock * 1000)}"))
-            db.execute(sql(f"SET statement_timeout = {int(limits.statement * 1000)}"))
-            perform = steps.whole if step.transaction else steps.one_by_one
-            return perform(db, Notes(db, self.dialect), migration, step, note)
+    def _run_step(
+        self, migration: Migration, step: MigrationStep, record: MigrationRecorder, limits: MigrationLimits
+    ) -> tuple[str, ...]:
+        with self._connect() as db:
+            db.execute(encode_sql(f"SET lock_timeout = {int(limits.lock_timeout * 1000)}"))
+            db.execute(encode_sql(f"SET statement_timeout = {int(limits.statement_timeout * 1000)}"))
+            perform = (
+                migration_steps.run_in_transaction
+                if step.in_transaction
+                else migration_steps.run_statement_by_statement
+            )
+            return perform(db, MetadataTables(db, self.dialect), migration, step, record)
 
-    def _waited(self, error: DatabaseError) -> bool:
-        return getattr(error.__cause__, "sqlstate", None) in steps.LOCKED
+    def _is_lock_timeout(self, error: DatabaseError) -> bool:
+        return getattr(error.__cause__, "sqlstate", None) in migration_steps.LOCK_SQLSTATES
 
-    def _server(self) -> "AbstractContextManager[Connection[Any]]":
+    def _connect_to_server(self) -> "AbstractContextManager[Connection[Any]]":
         """Connect to the server for what is done with whole databases."""
-        return connected(named(self._url, "postgres"), self.patience)
+        return connect(database_url(self._url, "postgres"), self.wait_timeout)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from abreast.core.tables import Column, Table, Tables
-from abreast.database.interface import Contents
-from abreast.database.notes import OWN
+from abreast.core.schema.tables import Column, Table, Tables
+from abreast.database.interface import DatabaseStats
+from abreast.database.metadata_tables import METADATA_TABLES
 
 
-class Rows(Protocol):
+class Cursor(Protocol):
     """What a query gave."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -21,25 +21,26 @@ class Rows(Protocol):
 class Connection(Protocol):
     """A connection of ``sqlite3``, or one of ``apsw``."""
 
-    def execute(self, sql: str, values: Any = ..., /) -> Rows:  # noqa: ANN401 (each has a type of its own)
+    def execute(self, sql: str, values: Any = ..., /) -> Cursor:  # noqa: ANN401 (each has a type of its own)
         """Ask."""
 
 
-def contents(db: Connection) -> Contents:
+def read_stats(db: Connection) -> DatabaseStats:
     """Count the rows of each table, and all bytes."""
     rows = {
-        name: int(db.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]) for name in _names(db, "table")
+        name: int(db.execute(f"SELECT count(*) FROM {_quote_identifier(name)}").fetchone()[0])
+        for name in _table_names(db, "table")
     }
     (pages,), (size,) = db.execute("PRAGMA page_count").fetchone(), db.execute("PRAGMA page_size").fetchone()
-    return Contents(rows, pages * size)
+    return DatabaseStats(rows, pages * size)
 
 
-def tables(db: Connection) -> Tables:
+def read_tables(db: Connection) -> Tables:
     """Return the tables and views, but for abreast's own."""
-    return {name: _table(db, name) for name in _names(db, "table", "view") if name not in OWN}
+    return {name: _read_table(db, name) for name in _table_names(db, "table", "view") if name not in METADATA_TABLES}
 
 
-def _names(db: Connection, *kinds: str) -> list[str]:
+def _table_names(db: Connection, *kinds: str) -> list[str]:
     """Return names; none of virtual tables, whose module may be missing here (what they keep is in tables)."""
     rows = db.execute(
         "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'"
@@ -48,10 +49,10 @@ def _names(db: Connection, *kinds: str) -> list[str]:
     return [name for name, kind in rows if kind in kinds]
 
 
-def _table(db: Connection, name: str) -> Table:
+def _read_table(db: Connection, name: str) -> Table:
     columns = {
         column: Column(kind, bool(needed) and default is None and not key)
-        for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({_quoted(name)})")
+        for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({_quote_identifier(name)})")
     }
     rules = db.execute(
         "SELECT type || ' ' || name, sql FROM sqlite_master"
@@ -61,5 +62,5 @@ def _table(db: Connection, name: str) -> Table:
     return Table(columns, dict(rules))
 
 
-def _quoted(name: str) -> str:
+def _quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

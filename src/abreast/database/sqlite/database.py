@@ -13,35 +13,44 @@ from typing import IO
 from urllib.parse import unquote
 
 from abreast.core.errors import DatabaseError
-from abreast.core.migrations import Migration, Step
-from abreast.core.tables import Tables
-from abreast.database.engine import Engine, Note
-from abreast.database.interface import Contents, Database, Limits, Tell
-from abreast.database.notes import Dialect, Notes
-from abreast.database.programs import program
-from abreast.database.sqlite import catalog, steps
-from abreast.database.sqlite.file import LET_GO, SUFFIXES, busy, failed, reading, removed, told, writing
+from abreast.core.schema.migration_files import Migration, MigrationStep
+from abreast.core.schema.tables import Tables
+from abreast.database.dump_process import run_program
+from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
+from abreast.database.metadata_tables import Dialect, MetadataTables
+from abreast.database.sql_database import MigrationRecorder, SqlDatabase
+from abreast.database.sqlite import catalog, migration_steps
+from abreast.database.sqlite.database_file import (
+    FILE_SUFFIXES,
+    NEED_LOCK_RELEASED,
+    is_lock_error,
+    open_for_reading,
+    open_for_writing,
+    remove_files,
+    sqlite_error,
+    translate_errors,
+)
 
-PREFIX = "sqlite:///"
-_DUMP = [sys.executable, "-P", "-m", "abreast.database.sqlite.dumping"]
+URL_PREFIX = "sqlite:///"
+_DUMP_COMMAND = [sys.executable, "-P", "-m", "abreast.database.sqlite.streaming_dump"]
 
 
-class SqliteDatabase(Engine):
+class SqliteDatabase(SqlDatabase):
     """One file; ``url`` is ``sqlite:///relative`` to ``folder``, or ``sqlite:////absolute``."""
 
     engine = "sqlite"
     dialect = Dialect("?", "INTEGER", "TEXT", "SELECT name FROM pragma_table_info(?)")
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._file = folder / unquote(url.removeprefix(PREFIX))
+        self._file = folder / unquote(url.removeprefix(URL_PREFIX))
 
-    def address(self) -> str:
+    def connection_url(self) -> str:
         """Return the URL by which an application reaches it."""
-        return f"{PREFIX}{self._file}"
+        return f"{URL_PREFIX}{self._file}"
 
-    def version(self) -> str:
+    def engine_version(self) -> str:
         """Return the engine's version; raises DatabaseError where the file is none of its databases."""
-        with self._open() as db:
+        with self._connect() as db:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return sqlite3.sqlite_version
 
@@ -49,136 +58,147 @@ class SqliteDatabase(Engine):
         """Tell whether it is there."""
         return self._file.exists()
 
-    def contents(self) -> Contents:
+    def stats(self) -> DatabaseStats:
         """Return what it holds; nothing where it is not there yet."""
-        with self._open() as db:
+        with self._connect() as db:
             db.execute("BEGIN")
-            return catalog.contents(db)
+            return catalog.read_stats(db)
 
-    def sizes(self) -> Mapping[str, int]:
+    def estimate_row_counts(self) -> Mapping[str, int]:
         """Return how many rows each table has."""
-        return self.contents().rows
+        return self.stats().rows
 
     def tables(self) -> Tables:
         """Return what it looks like."""
-        with self._open() as db:
-            return catalog.tables(db)
+        with self._connect() as db:
+            return catalog.read_tables(db)
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
-    def dump(self, into: IO[bytes]) -> Contents:
+    def dump(self, into: IO[bytes]) -> DatabaseStats:
         """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
-        code, said = program([*_DUMP, str(self._file), str(self.patience)], into=into)
+        code, error_output = run_program([*_DUMP_COMMAND, str(self._file), str(self.wait_timeout)], into=into)
         try:
-            found = json.loads(said.rpartition("\n")[2])
+            answer = json.loads(error_output.rpartition("\n")[2])
         except ValueError:
-            raise failed(self._file, f"the dump ended by signal {-code}" if code < 0 else said, "") from None
-        if "error" in found:
-            raise failed(self._file, found["error"], found["code"])
-        return Contents(**found)
+            raise sqlite_error(
+                self._file, f"the dump ended by signal {-code}" if code < 0 else error_output, ""
+            ) from None
+        if "error" in answer:
+            raise sqlite_error(self._file, answer["error"], answer["code"])
+        return DatabaseStats(**answer)
 
     def restore(self, dump: Path) -> None:
         """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""
         self.drop()
-        with told(self._file):
+        with translate_errors(self._file):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(dump, self._file)
 
-    def check(self) -> Contents:
+    def check_integrity(self) -> DatabaseStats:
         """Look whether it is whole, and return what it holds."""
-        with self._open() as db:
-            found = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
-            if found != ["ok"]:
-                raise DatabaseError(f"{self._file} is damaged: {'; '.join(found)}")
-            return catalog.contents(db)
+        with self._connect() as db:
+            problems = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
+            if problems != ["ok"]:
+                raise DatabaseError(f"{self._file} is damaged: {'; '.join(problems)}")
+            return catalog.read_stats(db)
 
-    def beside(self, name: str, *, here: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (there is no other place)
+    def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (there is no other place)
         """Return the copy of that name beside this one, be it there or not."""
-        return SqliteDatabase(f"{PREFIX}{self._sibling(name)}", Path("/"))
+        return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"))
 
     def copy_from(self, other: Database) -> None:
         """Make this copy anew from another one that nobody uses."""
         assert isinstance(other, SqliteDatabase)
         self.drop()
-        with told(self._file):
+        with translate_errors(self._file):
             shutil.copyfile(other._file, self._file)
 
     def drop(self) -> None:
         """Take this copy away; fine where there is none."""
-        removed(self._file)
+        remove_files(self._file)
 
-    def replace_by(self, copy: Database, kept: str, tell: Tell) -> str:  # noqa: ARG002 (all of it is in the file)
+    def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:  # noqa: ARG002 (all of it is in the file)
         """Put a copy in this database's place, in one transaction, under the applications that have it open.
 
         What was, with all that was written until then, is kept beside it, also where it is no database any more.
         """
         assert isinstance(copy, SqliteDatabase)
-        aside, there = self._sibling(kept), self.exists()
+        archive, existed = self._sibling_path(archive_name), self.exists()
         try:
-            with copy._open() as source, writing(self._file, self.patience, transaction=False) as target:
-                if there:
-                    removed(aside)
-                    with told(aside), closing(sqlite3.connect(aside)) as before:
-                        target.backup(before)
-                source.backup(target, progress=_patient(self._file, self.patience))
+            with (
+                copy._connect() as source,
+                open_for_writing(self._file, self.wait_timeout, transaction=False) as target,
+            ):
+                if existed:
+                    remove_files(archive)
+                    with translate_errors(archive), closing(sqlite3.connect(archive)) as archive_db:
+                        target.backup(archive_db)
+                source.backup(target, progress=_lock_timeout_callback(self._file, self.wait_timeout))
         except DatabaseError as error:
-            if not _is_none(error):
+            if not _is_not_a_database(error):
                 raise
-            removed(aside)
-            for suffix in SUFFIXES:
+            remove_files(archive)
+            for suffix in FILE_SUFFIXES:
                 with suppress(FileNotFoundError):
-                    self._file.with_name(self._file.name + suffix).rename(aside.with_name(aside.name + suffix))
+                    self._file.with_name(self._file.name + suffix).rename(archive.with_name(archive.name + suffix))
             copy._file.rename(self._file)
-        return str(aside) if there else ""
+        return str(archive) if existed else ""
 
     # ── what an engine does ────────────────────────────────────────────────────────────────────
 
-    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
-        return reading(self._file, self.patience)
+    def _connect(self) -> AbstractContextManager[sqlite3.Connection]:
+        return open_for_reading(self._file, self.wait_timeout)
 
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        return writing(self._file, self.patience)
+        return open_for_writing(self._file, self.wait_timeout)
 
     @contextmanager
-    def _locking(self) -> Iterator[Callable[[], bool]]:
-        lock = self._sibling("migrations.lock")
+    def _lock_acquirer(self) -> Iterator[Callable[[], bool]]:
+        lock = self._sibling_path("migrations.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
 
-            def taken() -> bool:
+            def try_acquire() -> bool:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return False
                 return True
 
-            yield taken
+            yield try_acquire
 
-    def _perform(self, migration: Migration, step: Step, note: Note, limits: Limits) -> tuple[str, ...]:
-        with writing(self._file, limits.lock, transaction=step.transaction) as db:
-            perform = steps.whole if step.transaction else steps.one_by_one
-            perform(db, Notes(db, self.dialect), migration, step, note, limits.statement)
+    def _run_step(
+        self, migration: Migration, step: MigrationStep, record: MigrationRecorder, limits: MigrationLimits
+    ) -> tuple[str, ...]:
+        with open_for_writing(self._file, limits.lock_timeout, transaction=step.in_transaction) as db:
+            perform = (
+                migration_steps.run_in_transaction
+                if step.in_transaction
+                else migration_steps.run_statement_by_statement
+            )
+            perform(db, MetadataTables(db, self.dialect), migration, step, record, limits.statement_timeout)
         return ("the database, for writing",)
 
-    def _waited(self, error: DatabaseError) -> bool:
-        return busy(error.__cause__)
+    def _is_lock_timeout(self, error: DatabaseError) -> bool:
+        return is_lock_error(error.__cause__)
 
-    def _sibling(self, name: str) -> Path:
+    def _sibling_path(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
 
 
-def _is_none(error: DatabaseError) -> bool:
+def _is_not_a_database(error: DatabaseError) -> bool:
     """Tell whether a file turned out to be no database any more."""
     why = error.__cause__
     return isinstance(why, sqlite3.DatabaseError) and not isinstance(why, sqlite3.OperationalError)
 
 
-def _patient(file: Path, seconds: float) -> Callable[[int, int, int], None]:
+def _lock_timeout_callback(file: Path, timeout: float) -> Callable[[int, int, int], None]:
     """Return what ends a copy that waits for others' locks too long; by itself it would wait for ever."""
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout
 
-    def look(status: int, _: int, __: int) -> None:
-        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > until:
-            raise DatabaseError(f"{file}: the database is locked", need=LET_GO, next="try again")
+    def check_deadline(status: int, _: int, __: int) -> None:
+        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > deadline:
+            raise DatabaseError(f"{file}: the database is locked", need=NEED_LOCK_RELEASED, next="try again")
 
-    return look
+    return check_deadline

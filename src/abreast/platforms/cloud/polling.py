@@ -3,36 +3,36 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-GROWTH = 1.5
-FIRST = 1 / 32
+BACKOFF_FACTOR = 1.5
+INITIAL_FRACTION = 1 / 32
 """The first pause, as a part of the longest: much is over soon. Where many wait, it is the longest at once."""
 
 
-class Pace:
+class PollBudget:
     """Divides the looks that a provider allows among all who wait for it.
 
     ``longest``: seconds between two looks, at last, while at most ``room`` wait; more wait longer each.
     """
 
-    def __init__(self, longest: float, room: int) -> None:
-        self.longest = longest
-        self._room = room
-        self._waiting = 0
+    def __init__(self, max_interval: float, capacity: int) -> None:
+        self.max_interval = max_interval
+        self._capacity = capacity
+        self._waiters = 0
 
     @contextmanager
-    def waiting(self, within: float) -> Iterator[Iterator[float]]:
+    def schedule(self, timeout: float) -> Iterator[Iterator[float]]:
         """Give the seconds between the looks of one who waits; they end when they make up ``within`` seconds."""
-        self._waiting += 1
+        self._waiters += 1
         try:
-            yield self._pauses(within)
+            yield self._intervals(timeout)
         finally:
-            self._waiting -= 1
+            self._waiters -= 1
 
-    def _pauses(self, within: float) -> Iterator[float]:
-        crowd = self._waiting / self._room
-        part, waited = min(1.0, max(FIRST, crowd / 4)), 0.0
-        while waited < within:
-            pause = self.longest * max(1.0, self._waiting / self._room) * part
+    def _intervals(self, timeout: float) -> Iterator[float]:
+        load = self._waiters / self._capacity
+        fraction, waited = min(1.0, max(INITIAL_FRACTION, load / 4)), 0.0
+        while waited < timeout:
+            pause = self.max_interval * max(1.0, self._waiters / self._capacity) * fraction
             yield pause
             waited += pause
-            part = min(1.0, part * GROWTH)
+            fraction = min(1.0, fraction * BACKOFF_FACTOR)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
-from abreast.platforms.cloud.api import Api, NotThereError, Provider, Request
+from abreast.platforms.cloud.api_client import ApiClient, NotFoundError, Provider, Request
 
 HUGGING_FACE = Provider(
     "Hugging Face",
@@ -18,13 +18,13 @@ HUGGING_FACE = Provider(
     base_variable="HF_ENDPOINT",
 )
 
-UNDER_WAY = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})
+IN_PROGRESS = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})
 FAILED = frozenset({"NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
 ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
-WRITE = "repo.write"
+WRITE_SCOPE = "repo.write"
 """The scope of a fine-grained token that lets it change a repository."""
 
-MAIN = "main"
+MAIN_BRANCH = "main"
 """The branch that a Space builds; it builds no other."""
 
 
@@ -66,23 +66,23 @@ class Commit(BaseModel):
     title: str
 
 
-class Lfs(BaseModel):
+class LfsPointer(BaseModel):
     """Where a large file's content is: by its SHA-256, given as ``oid``."""
 
     oid: str
     size: int
 
 
-class Entry(BaseModel):
+class TreeEntry(BaseModel):
     """A file or folder of a tree; ``oid`` is git's."""
 
     type: str
     path: str
     oid: str = ""
-    lfs: Lfs | None = None
+    lfs: LfsPointer | None = None
 
 
-class Mode(BaseModel):
+class UploadMode(BaseModel):
     """How the Hub wants a file: ``regular`` in the commit, or ``lfs``, uploaded before it."""
 
     path: str
@@ -109,25 +109,25 @@ class Token(BaseModel):
     role: str = ""
     scopes: _Scopes | None = Field(None, alias="fineGrained")
 
-    def may_write(self, space: str) -> bool:
+    def can_write(self, space: str) -> bool:
         """Tell whether it may change a Space."""
         if self.role != "fineGrained":
             return self.role != "read"
         known = {space, space.partition("/")[0]}
         scopes = self.scopes.scoped if self.scopes else []
-        return any(one.entity.name in known and WRITE in one.permissions for one in scopes)
+        return any(one.entity.name in known and WRITE_SCOPE in one.permissions for one in scopes)
 
 
 class _Auth(BaseModel):
     token: Token = Field(default_factory=lambda: Token.model_validate({}), alias="accessToken")
 
 
-class _Me(BaseModel):
+class _Identity(BaseModel):
     auth: _Auth = Field(default_factory=lambda: _Auth.model_validate({}))
 
 
-class _Modes(BaseModel):
-    files: list[Mode]
+class _UploadModes(BaseModel):
+    files: list[UploadMode]
 
 
 class _Action(BaseModel):
@@ -146,11 +146,11 @@ class _Batch(BaseModel):
     objects: list[Upload]
 
 
-class _Made(BaseModel):
+class _CreatedCommit(BaseModel):
     oid: str = Field(alias="commitOid")
 
 
-class _Line(BaseModel):
+class _LogLine(BaseModel):
     data: str
 
 
@@ -158,108 +158,114 @@ class _Variable(BaseModel):
     value: str | None = None
 
 
-class Hub:
+class HubClient:
     """The calls, one method each; errors are the Api's."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: ApiClient) -> None:
         self._api = api
 
-    async def token(self) -> Token:
+    async def get_token(self) -> Token:
         """Return what the token may do."""
-        return (await self._api.ask(_Me, Request("GET", "/api/whoami-v2"))).auth.token
+        return (await self._api.fetch(_Identity, Request("GET", "/api/whoami-v2"))).auth.token
 
     # ── the repository ─────────────────────────────────────────────────────────────────────────
 
-    async def space(self, id: str, revision: str = MAIN) -> Space:
+    async def get_space(self, id: str, revision: str = MAIN_BRANCH) -> Space:
         """Return a Space as a branch or commit has it."""
-        return await self._api.ask(Space, Request("GET", f"/api/spaces/{id}/revision/{quote(revision, safe='')}"))
+        return await self._api.fetch(Space, Request("GET", f"/api/spaces/{id}/revision/{quote(revision, safe='')}"))
 
-    async def commits(self, id: str, revision: str = MAIN) -> list[Commit]:
+    async def list_commits(self, id: str, revision: str = MAIN_BRANCH) -> list[Commit]:
         """Return a branch's latest commits, newest first."""
-        return await self._api.ask(list[Commit], Request("GET", f"/api/spaces/{id}/commits/{quote(revision, safe='')}"))
+        return await self._api.fetch(
+            list[Commit], Request("GET", f"/api/spaces/{id}/commits/{quote(revision, safe='')}")
+        )
 
-    async def tree(self, id: str, revision: str) -> dict[str, Entry]:
+    async def get_tree(self, id: str, revision: str) -> dict[str, TreeEntry]:
         """Return every file of a tree by its path."""
         request = Request("GET", f"/api/spaces/{id}/tree/{revision}", query={"recursive": True, "expand": False})
-        return {entry.path: entry for entry in await self._api.pages(list[Entry], request) if entry.type == "file"}
+        return {
+            entry.path: entry for entry in await self._api.fetch_pages(list[TreeEntry], request) if entry.type == "file"
+        }
 
-    async def content(self, id: str, revision: str, path: str) -> bytes:
+    async def get_file(self, id: str, revision: str, path: str) -> bytes:
         """Return the content of a file that is not a large one."""
-        return await self._api.content(Request("GET", f"/spaces/{id}/resolve/{revision}/{quote(path)}"))
+        return await self._api.fetch_bytes(Request("GET", f"/spaces/{id}/resolve/{revision}/{quote(path)}"))
 
-    async def branch(self, id: str, name: str, start: str) -> None:
+    async def create_branch(self, id: str, name: str, start: str) -> None:
         """Make a branch that begins at a commit."""
-        await self._api.tell(
+        await self._api.send(
             Request("POST", f"/api/spaces/{id}/branch/{quote(name, safe='')}", {"startingPoint": start})
         )
 
     async def delete_branch(self, id: str, name: str) -> None:
         """Take a branch away; that there is none is fine."""
         try:
-            await self._api.tell(Request("DELETE", f"/api/spaces/{id}/branch/{quote(name, safe='')}"))
-        except NotThereError:
+            await self._api.send(Request("DELETE", f"/api/spaces/{id}/branch/{quote(name, safe='')}"))
+        except NotFoundError:
             return
 
-    async def modes(self, id: str, revision: str, files: list[dict[str, object]]) -> list[Mode]:
+    async def get_upload_modes(self, id: str, revision: str, files: list[dict[str, object]]) -> list[UploadMode]:
         """Ask how the Hub wants these files (``path``, ``sample``, ``size``)."""
         request = Request("POST", f"/api/spaces/{id}/preupload/{quote(revision, safe='')}", {"files": files})
-        return (await self._api.ask(_Modes, request)).files
+        return (await self._api.fetch(_UploadModes, request)).files
 
-    async def uploads(self, id: str, objects: list[dict[str, object]]) -> list[Upload]:
+    async def request_uploads(self, id: str, objects: list[dict[str, object]]) -> list[Upload]:
         """Ask where large files (``oid``, ``size``) go."""
         body = {"operation": "upload", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256"}
-        return (await self._api.ask(_Batch, Request("POST", f"/spaces/{id}.git/info/lfs/objects/batch", body))).objects
+        return (
+            await self._api.fetch(_Batch, Request("POST", f"/spaces/{id}.git/info/lfs/objects/batch", body))
+        ).objects
 
-    async def upload(self, upload: Upload, file: Path) -> None:
+    async def upload_file(self, upload: Upload, file: Path) -> None:
         """Send a large file to where it goes."""
         if "upload" in upload.actions:
-            await self._api.tell(Request("PUT", upload.actions["upload"].href, file=file))
+            await self._api.send(Request("PUT", upload.actions["upload"].href, file=file))
         if "verify" in upload.actions:
             body = {"oid": upload.oid, "size": file.stat().st_size}
-            await self._api.tell(Request("POST", upload.actions["verify"].href, body))
+            await self._api.send(Request("POST", upload.actions["verify"].href, body))
 
-    async def commit(self, id: str, branch: str, lines: Path) -> str:
+    async def create_commit(self, id: str, branch: str, lines: Path) -> str:
         """Commit what the lines say (NDJSON: a header, then each change) to a branch; return the commit."""
         request = Request(
-            "POST", f"/api/spaces/{id}/commit/{quote(branch, safe='')}", file=lines, kind="application/x-ndjson"
+            "POST", f"/api/spaces/{id}/commit/{quote(branch, safe='')}", file=lines, content_type="application/x-ndjson"
         )
-        return (await self._api.ask(_Made, request)).oid
+        return (await self._api.fetch(_CreatedCommit, request)).oid
 
     # ── what runs ──────────────────────────────────────────────────────────────────────────────
 
-    async def runtime(self, id: str) -> Runtime:
+    async def get_runtime(self, id: str) -> Runtime:
         """Return how a Space gets on."""
-        return await self._api.ask(Runtime, Request("GET", f"/api/spaces/{id}/runtime"))
+        return await self._api.fetch(Runtime, Request("GET", f"/api/spaces/{id}/runtime"))
 
     async def restart(self, id: str, *, factory: bool = False) -> None:
         """Start a Space again; ``factory``: build it anew, without a cache."""
         query = {"factory": True} if factory else {}
-        await self._api.tell(Request("POST", f"/api/spaces/{id}/restart", query=query))
+        await self._api.send(Request("POST", f"/api/spaces/{id}/restart", query=query))
 
     async def pause(self, id: str) -> None:
         """Stop a Space until it is started again."""
-        await self._api.tell(Request("POST", f"/api/spaces/{id}/pause"))
+        await self._api.send(Request("POST", f"/api/spaces/{id}/pause"))
 
-    async def hardware(self, id: str, flavor: str) -> None:
+    async def request_hardware(self, id: str, flavor: str) -> None:
         """Ask for other hardware."""
-        await self._api.tell(Request("POST", f"/api/spaces/{id}/hardware", {"flavor": flavor}))
+        await self._api.send(Request("POST", f"/api/spaces/{id}/hardware", {"flavor": flavor}))
 
-    async def variables(self, id: str) -> dict[str, str]:
+    async def get_variables(self, id: str) -> dict[str, str]:
         """Return a Space's variables that are not secret."""
-        found = await self._api.ask(dict[str, _Variable], Request("GET", f"/api/spaces/{id}/variables"))
+        found = await self._api.fetch(dict[str, _Variable], Request("GET", f"/api/spaces/{id}/variables"))
         return {name: one.value or "" for name, one in found.items()}
 
     async def set_variable(self, id: str, name: str, value: str, *, secret: bool) -> None:
         """Set one variable."""
         kind = "secrets" if secret else "variables"
-        await self._api.tell(Request("POST", f"/api/spaces/{id}/{kind}", {"key": name, "value": value}))
+        await self._api.send(Request("POST", f"/api/spaces/{id}/{kind}", {"key": name, "value": value}))
 
-    async def log(self, id: str, kind: str, patience: float) -> AsyncIterator[str]:
+    async def stream_log(self, id: str, kind: str, idle_timeout: float) -> AsyncIterator[str]:
         """Yield the lines of the ``build`` or ``run`` log from its beginning, as they come."""
-        async for line in self._api.lines(Request("GET", f"/api/spaces/{id}/logs/{kind}"), patience):
+        async for line in self._api.stream_lines(Request("GET", f"/api/spaces/{id}/logs/{kind}"), idle_timeout):
             if line.startswith("data: {"):
                 try:
-                    told = _Line.model_validate(json.loads(line.removeprefix("data: "))).data
+                    text = _LogLine.model_validate(json.loads(line.removeprefix("data: "))).data
                 except (ValueError, ValidationError):
                     continue
-                yield told.rstrip("\n")
+                yield text.rstrip("\n")

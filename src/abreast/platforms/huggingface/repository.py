@@ -9,83 +9,90 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from abreast.platforms.huggingface.client import MAIN, Entry, Hub, Space
+from abreast.platforms.huggingface.client import MAIN_BRANCH, HubClient, Space, TreeEntry
 from abreast.platforms.interface import StageRequest
 
-AT_ONCE = 256
+PREUPLOAD_BATCH_SIZE = 256
 """Files that are asked about in one request, as the Hub's own client has it."""
 
-SAMPLE = 512
-CARD, ATTRIBUTES = "README.md", ".gitattributes"
-RELEASE = "abreast-release.json"
+SAMPLE_SIZE = 512
+CARD_FILE, ATTRIBUTES_FILE = "README.md", ".gitattributes"
+RELEASE_FILE = "abreast-release.json"
 """Where the version that runs can read what it is."""
 
-Line = dict[str, object]
+CommitLine = dict[str, object]
 
 
-async def publish(hub: Hub, space: Space, branch: str, order: StageRequest) -> str:
+async def publish(hub: HubClient, space: Space, branch: str, order: StageRequest) -> str:
     """Make the tree of a branch, now at ``space.sha``, that of the order's artifact; return its commit.
 
     The Space's own card and attributes stay where the artifact has none; a file is added that says what it is, so
     that each version is a commit of its own.
     """
-    told = {
+    release_info = {
         "release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit, "version": order.version_id,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as beside:
-        release = Path(beside, RELEASE)
-        release.write_text(json.dumps(told))
-        want = {**await asyncio.to_thread(listed, order.artifact_path), RELEASE: release}
-        return await _publish(hub, space, branch, order.version_id, want)
+        release = Path(beside, RELEASE_FILE)
+        release.write_text(json.dumps(release_info))
+        want = {**await asyncio.to_thread(list_files, order.artifact_path), RELEASE_FILE: release}
+        return await _commit_files(hub, space, branch, order.version_id, want)
 
 
-async def _publish(hub: Hub, space: Space, branch: str, title: str, want: Mapping[str, Path]) -> str:
-    have = await hub.tree(space.id, space.sha)
+async def _commit_files(hub: HubClient, space: Space, branch: str, title: str, want: Mapping[str, Path]) -> str:
+    have = await hub.get_tree(space.id, space.sha)
     changed = await asyncio.to_thread(lambda: {path: file for path, file in want.items() if _differs(have, path, file)})
-    gone = [path for path in have if path not in want and path not in {CARD, ATTRIBUTES}]
-    large = await _upload(hub, space.id, branch, changed)
-    lines = [*(_large(path, *large[path]) for path in large), *_deletions(gone)]
-    small = (_small(path, file.read_bytes()) for path, file in changed.items() if path not in large)
+    gone = [path for path in have if path not in want and path not in {CARD_FILE, ATTRIBUTES_FILE}]
+    large = await _upload_large_files(hub, space.id, branch, changed)
+    lines = [*(_lfs_file_line(path, *large[path]) for path in large), *_deletion_lines(gone)]
+    small = (_regular_file_line(path, file.read_bytes()) for path, file in changed.items() if path not in large)
     return await _commit(hub, space, branch, title, small, lines)
 
 
-async def restore(hub: Hub, space: Space, revision: str, title: str) -> str:
+async def restore(hub: HubClient, space: Space, revision: str, title: str) -> str:
     """Make the tree of the main branch, now at ``space.sha``, that of a commit of its past; return its commit."""
-    have, want = await asyncio.gather(hub.tree(space.id, space.sha), hub.tree(space.id, revision))
+    have, want = await asyncio.gather(hub.get_tree(space.id, space.sha), hub.get_tree(space.id, revision))
     changed = [entry for path, entry in want.items() if path not in have or have[path].oid != entry.oid]
-    contents = {entry.path: await hub.content(space.id, revision, entry.path) for entry in changed if not entry.lfs}
-    lines = [_large(entry.path, entry.lfs.oid, entry.lfs.size) for entry in changed if entry.lfs]
-    lines += _deletions(path for path in have if path not in want)
-    small = (_small(path, content) for path, content in contents.items())
-    return await _commit(hub, space, MAIN, title, small, lines)
+    contents = {entry.path: await hub.get_file(space.id, revision, entry.path) for entry in changed if not entry.lfs}
+    lines = [_lfs_file_line(entry.path, entry.lfs.oid, entry.lfs.size) for entry in changed if entry.lfs]
+    lines += _deletion_lines(path for path in have if path not in want)
+    small = (_regular_file_line(path, content) for path, content in contents.items())
+    return await _commit(hub, space, MAIN_BRANCH, title, small, lines)
 
 
-async def _upload(hub: Hub, id: str, branch: str, files: Mapping[str, Path]) -> dict[str, tuple[str, int]]:
+async def _upload_large_files(
+    hub: HubClient, id: str, branch: str, files: Mapping[str, Path]
+) -> dict[str, tuple[str, int]]:
     """Send those files that the Hub wants apart from the commit; return their SHA-256 and size."""
     large: dict[str, tuple[str, int]] = {}
     paths = list(files)
-    for start in range(0, len(paths), AT_ONCE):
-        asked = [_sample(path, files[path]) for path in paths[start : start + AT_ONCE]]
-        for mode in await hub.modes(id, branch, asked):
+    for start in range(0, len(paths), PREUPLOAD_BATCH_SIZE):
+        samples = [_preupload_sample(path, files[path]) for path in paths[start : start + PREUPLOAD_BATCH_SIZE]]
+        for mode in await hub.get_upload_modes(id, branch, samples):
             if mode.upload == "lfs":
                 large[mode.path] = await asyncio.to_thread(_sha256, files[mode.path]), files[mode.path].stat().st_size
     if large:
         by_oid = {oid: files[path] for path, (oid, _) in large.items()}
-        for upload in await hub.uploads(id, [{"oid": oid, "size": size} for oid, size in set(large.values())]):
-            await hub.upload(upload, by_oid[upload.oid])
+        for upload in await hub.request_uploads(id, [{"oid": oid, "size": size} for oid, size in set(large.values())]):
+            await hub.upload_file(upload, by_oid[upload.oid])
     return large
 
 
-async def _commit(hub: Hub, space: Space, branch: str, title: str, small: Iterable[Line], lines: Iterable[Line]) -> str:
+async def _commit(
+    hub: HubClient, space: Space, branch: str, title: str, small: Iterable[CommitLine], lines: Iterable[CommitLine]
+) -> str:
     """Commit on top of ``space.sha``, refused if somebody else was faster; where nothing differs there is none."""
-    header: Line = {"summary": title, "description": "", "parentCommit": space.sha}
+    header: CommitLine = {"summary": title, "description": "", "parentCommit": space.sha}
     with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as written:
-        count = await asyncio.to_thread(_write, written, header, small, lines)
-        return await hub.commit(space.id, branch, Path(written.name)) if count else space.sha
+        count = await asyncio.to_thread(_write_commit, written, header, small, lines)
+        return await hub.create_commit(space.id, branch, Path(written.name)) if count else space.sha
 
 
-def _write(
-    to: "tempfile._TemporaryFileWrapper[str]", header: Line, small: Iterable[Line], lines: Iterable[Line]
+def _write_commit(
+    to: "tempfile._TemporaryFileWrapper[str]",
+    header: CommitLine,
+    small: Iterable[CommitLine],
+    lines: Iterable[CommitLine],
 ) -> int:
     to.write(json.dumps({"key": "header", "value": header}) + "\n")
     count = 0
@@ -100,31 +107,31 @@ def _write(
 # ── lines of a commit ──────────────────────────────────────────────────────────────────────────
 
 
-def _small(path: str, content: bytes) -> Line:
+def _regular_file_line(path: str, content: bytes) -> CommitLine:
     value = {"path": path, "content": base64.b64encode(content).decode(), "encoding": "base64"}
     return {"key": "file", "value": value}
 
 
-def _large(path: str, oid: str, size: int) -> Line:
+def _lfs_file_line(path: str, oid: str, size: int) -> CommitLine:
     return {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": oid, "size": size}}
 
 
-def _deletions(paths: Iterable[str]) -> list[Line]:
+def _deletion_lines(paths: Iterable[str]) -> list[CommitLine]:
     return [{"key": "deletedFile", "value": {"path": path}} for path in paths]
 
 
 # ── files of this machine ──────────────────────────────────────────────────────────────────────
 
 
-def listed(folder: Path) -> dict[str, Path]:
+def list_files(folder: Path) -> dict[str, Path]:
     """Return the files to be sent by their paths, without links that lead outside and a README that is no card."""
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(_files(folder))}
-    if CARD in found and not found[CARD].read_bytes().startswith(b"---"):
-        del found[CARD]
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(_walk_files(folder))}
+    if CARD_FILE in found and not found[CARD_FILE].read_bytes().startswith(b"---"):
+        del found[CARD_FILE]
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _walk_files(folder: Path) -> Iterator[Path]:
     inside = folder.resolve()
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != ".git"]
@@ -133,7 +140,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield file
 
 
-def _differs(have: Mapping[str, Entry], path: str, file: Path) -> bool:
+def _differs(have: Mapping[str, TreeEntry], path: str, file: Path) -> bool:
     entry = have.get(path)
     if entry is None:
         return True
@@ -151,7 +158,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _sample(path: str, file: Path) -> Line:
+def _preupload_sample(path: str, file: Path) -> CommitLine:
     with file.open("rb") as opened:
-        sample = base64.b64encode(opened.read(SAMPLE)).decode()
+        sample = base64.b64encode(opened.read(SAMPLE_SIZE)).decode()
     return {"path": path, "sample": sample, "size": file.stat().st_size}

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-INSTANCES = range(20000, 30000)
+INSTANCE_PORTS = range(20000, 30000)
 """The ports that processes behind the router are given."""
 
 
-def _not_an_instances(port: int) -> int:
-    if port in INSTANCES:
+def _reject_instance_port(port: int) -> int:
+    if port in INSTANCE_PORTS:
         raise ValueError(
-            f"needed: a port outside of {INSTANCES[0]} to {INSTANCES[-1]}, which services' processes are given"
+            f"needed: a port outside {INSTANCE_PORTS[0]}-{INSTANCE_PORTS[-1]}, which are reserved for instances"
         )
     return port
 
@@ -21,7 +21,7 @@ class LocalSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    port: Annotated[int, Field(ge=1024, le=65535), AfterValidator(_not_an_instances)] | None = Field(
+    port: Annotated[int, Field(ge=1024, le=65535), AfterValidator(_reject_instance_port)] | None = Field(
         None, description="The port that users reach, but none of 20000 to 29999; from 8080 up where none is given."
     )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(

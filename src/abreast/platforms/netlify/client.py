@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from abreast.platforms.cloud.api import Api, DeniedError, NotThereError, Provider, Request
+from abreast.platforms.cloud.api_client import AccessDeniedError, ApiClient, NotFoundError, Provider, Request
 
 NETLIFY = Provider(
     "Netlify",
@@ -16,10 +16,10 @@ NETLIFY = Provider(
     "a personal access token that may deploy",
     base_variable="NETLIFY_API_URL",
 )
-MANY_FILES = 500
+ASYNC_FILE_THRESHOLD = 500
 """From here on a deploy's files are worked through after the answer, as Netlify's own Go client has it."""
 
-PAGES, PER_PAGE = 3, 100
+MAX_PAGES, PER_PAGE = 3, 100
 
 
 class Deploy(BaseModel):
@@ -88,72 +88,72 @@ class Variable(BaseModel):
         return next((one.value for one in self.values if (one.context, one.context_parameter) == wanted), None)
 
 
-class _Person(BaseModel):
+class _Member(BaseModel):
     id: str = ""
     email: str = ""
     role: str = ""
 
 
-class Netlify:
+class NetlifyClient:
     """The calls, one method each; errors are the Api's."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: ApiClient) -> None:
         self._api = api
 
-    async def site(self, name: str) -> Site:
+    async def get_site(self, name: str) -> Site:
         """Return a site by its name, domain or id."""
-        return await self._api.ask(Site, Request("GET", f"/sites/{quote(name)}"))
+        return await self._api.fetch(Site, Request("GET", f"/sites/{quote(name)}"))
 
-    async def role(self, account: str) -> str | None:
+    async def get_role(self, account: str) -> str | None:
         """Return the role in an account of whoever the token is of, None where the account does not tell."""
         try:
-            me = await self._api.ask(_Person, Request("GET", "/user"))
-            members = await self._api.ask(list[_Person], Request("GET", f"/{quote(account)}/members"))
-        except (DeniedError, NotThereError):
+            me = await self._api.fetch(_Member, Request("GET", "/user"))
+            members = await self._api.fetch(list[_Member], Request("GET", f"/{quote(account)}/members"))
+        except (AccessDeniedError, NotFoundError):
             return None
         return next((one.role for one in members if one.id == me.id or one.email == me.email), None)
 
-    async def certificate(self, site: str) -> Certificate | None:
+    async def get_certificate(self, site: str) -> Certificate | None:
         """Return the state of a site's certificate, None where it has none."""
         try:
-            return await self._api.ask(Certificate, Request("GET", f"/sites/{site}/ssl"))
-        except NotThereError:
+            return await self._api.fetch(Certificate, Request("GET", f"/sites/{site}/ssl"))
+        except NotFoundError:
             return None
 
-    async def provision(self, site: str) -> Certificate:
+    async def provision_certificate(self, site: str) -> Certificate:
         """Ask for a certificate of Let's Encrypt; one that is there stays."""
-        return await self._api.ask(Certificate, Request("POST", f"/sites/{site}/ssl"))
+        return await self._api.fetch(Certificate, Request("POST", f"/sites/{site}/ssl"))
 
-    async def branches(self, site: str) -> list[Branch]:
+    async def list_branches(self, site: str) -> list[Branch]:
         """Return a site's branches that have deploys of their own."""
-        return await self._api.ask(list[Branch], Request("GET", f"/sites/{site}/deployed-branches"))
+        return await self._api.fetch(list[Branch], Request("GET", f"/sites/{site}/deployed-branches"))
 
-    async def variables(self, account: str, site: str) -> dict[str, Variable]:
+    async def get_variables(self, account: str, site: str) -> dict[str, Variable]:
         """Return a site's own variables by name."""
         request = Request("GET", f"/accounts/{account}/env", query={"site_id": site})
-        return {one.key: one for one in await self._api.ask(list[Variable], request)}
+        return {one.key: one for one in await self._api.fetch(list[Variable], request)}
 
     async def add_variable(self, account: str, site: str, name: str, value: Mapping[str, str], *, secret: bool) -> None:
         """Add a variable with its value in one context."""
         body = [{"key": name, "values": [value], "is_secret": secret}]
-        await self._api.tell(Request("POST", f"/accounts/{account}/env", body, {"site_id": site}))
+        await self._api.send(Request("POST", f"/accounts/{account}/env", body, {"site_id": site}))
 
     async def set_variable(self, account: str, site: str, name: str, value: Mapping[str, str]) -> None:
         """Set a variable's value in one context; in all others it stays."""
         path = f"/accounts/{account}/env/{quote(name, safe='')}"
-        await self._api.tell(Request("PATCH", path, value, {"site_id": site}))
+        await self._api.send(Request("PATCH", path, value, {"site_id": site}))
 
-    async def create(self, site: str, title: str, files: Mapping[str, str], branch: str | None = None) -> Deploy:
+    async def create_deploy(self, site: str, title: str, files: Mapping[str, str], branch: str | None = None) -> Deploy:
         """Begin a deploy of a branch, or without one a draft, which only its permalink reaches."""
-        body: dict[str, object] = {"files": files, "async": len(files) > MANY_FILES}
+        body: dict[str, object] = {"files": files, "async": len(files) > ASYNC_FILE_THRESHOLD}
         body |= {"branch": branch, "draft": False} if branch else {"draft": True}
-        return await self._api.ask(Deploy, Request("POST", f"/sites/{site}/deploys", body, {"title": title}))
+        return await self._api.fetch(Deploy, Request("POST", f"/sites/{site}/deploys", body, {"title": title}))
 
-    async def find(self, site: str, title: str) -> Deploy | None:
+    async def find_deploy(self, site: str, title: str) -> Deploy | None:
         """Return the newest deploy with this title, if it is among the last few hundred."""
-        for page in range(1, PAGES + 1):
+        for page in range(1, MAX_PAGES + 1):
             query = {"page": page, "per_page": PER_PAGE}
-            deploys = await self._api.ask(list[Deploy], Request("GET", f"/sites/{site}/deploys", query=query))
+            deploys = await self._api.fetch(list[Deploy], Request("GET", f"/sites/{site}/deploys", query=query))
             for deploy in deploys:
                 if deploy.title == title:
                     return deploy
@@ -161,22 +161,22 @@ class Netlify:
                 break
         return None
 
-    async def deploy(self, id: str) -> Deploy:
+    async def get_deploy(self, id: str) -> Deploy:
         """Return a deploy as it stands."""
-        return await self._api.ask(Deploy, Request("GET", f"/deploys/{id}"))
+        return await self._api.fetch(Deploy, Request("GET", f"/deploys/{id}"))
 
-    async def upload(self, deploy: str, path: str, file: Path) -> None:
+    async def upload_file(self, deploy: str, path: str, file: Path) -> None:
         """Send the content of one file."""
-        await self._api.tell(Request("PUT", f"/deploys/{deploy}/files/{quote(path)}", file=file))
+        await self._api.send(Request("PUT", f"/deploys/{deploy}/files/{quote(path)}", file=file))
 
-    async def publish(self, site: str, deploy: str) -> None:
+    async def publish_deploy(self, site: str, deploy: str) -> None:
         """Let users reach a deploy that is ready; the same for one that they reached before."""
-        await self._api.tell(Request("POST", f"/sites/{site}/deploys/{deploy}/restore"))
+        await self._api.send(Request("POST", f"/sites/{site}/deploys/{deploy}/restore"))
 
-    async def cancel(self, deploy: str) -> None:
+    async def cancel_deploy(self, deploy: str) -> None:
         """Stop a deploy that is not ready yet."""
-        await self._api.tell(Request("POST", f"/deploys/{deploy}/cancel"))
+        await self._api.send(Request("POST", f"/deploys/{deploy}/cancel"))
 
-    async def delete(self, deploy: str) -> None:
+    async def delete_deploy(self, deploy: str) -> None:
         """Take a deploy away that users do not reach."""
-        await self._api.tell(Request("DELETE", f"/deploys/{deploy}"))
+        await self._api.send(Request("DELETE", f"/deploys/{deploy}"))

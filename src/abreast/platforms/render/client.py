@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from abreast.platforms.cloud.api import Api, Provider, Request
+from abreast.platforms.cloud.api_client import ApiClient, Provider, Request
 
 RENDER = Provider(
     "Render",
@@ -15,7 +15,7 @@ RENDER = Provider(
     base_variable="RENDER_API_URL",
 )
 
-UNDER_WAY = frozenset({"created", "queued", "build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
+IN_PROGRESS = frozenset({"created", "queued", "build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
 FAILED = frozenset({"build_failed", "pre_deploy_failed", "update_failed", "canceled"})
 
 
@@ -42,7 +42,7 @@ class Deploy(BaseModel):
     createdAt: str | None = None  # noqa: N815 (Render's name)
 
     @property
-    def of(self) -> str:
+    def source(self) -> str:
         """The image or the commit that it was made of."""
         return (self.image.ref if self.image else None) or (self.commit.id if self.commit else None) or ""
 
@@ -53,27 +53,27 @@ class Disk(BaseModel):
     name: str = ""
 
 
-class Details(BaseModel):
+class ServiceDetails(BaseModel):
     """What differs by a service's kind."""
 
     url: str | None = None
     disk: Disk | None = None
     instances: int | None = Field(None, alias="numInstances")
     pre_deploy: str | None = Field(None, alias="preDeployCommand")
-    health: str | None = Field(None, alias="healthCheckPath")
+    health_check_path: str | None = Field(None, alias="healthCheckPath")
 
 
-class Service(BaseModel):
+class RenderService(BaseModel):
     """A service."""
 
     id: str
     name: str
-    owner: str = Field("", alias="ownerId")
+    owner_id: str = Field("", alias="ownerId")
     auto_deploy: str = Field("no", alias="autoDeploy")
     suspended: str = "not_suspended"
     suspenders: list[str] = Field(default_factory=list)
-    dashboard: str = Field("", alias="dashboardUrl")
-    details: Details = Field(default_factory=Details, alias="serviceDetails")
+    dashboard_url: str = Field("", alias="dashboardUrl")
+    details: ServiceDetails = Field(default_factory=ServiceDetails, alias="serviceDetails")
 
 
 class Job(BaseModel):
@@ -82,14 +82,14 @@ class Job(BaseModel):
     id: str
     command: str = Field("", alias="startCommand")
     status: str = "pending"
-    created: str = Field("", alias="createdAt")
+    created_at: str = Field("", alias="createdAt")
 
 
 class _ListedJob(BaseModel):
     job: Job
 
 
-class _Listed(BaseModel):
+class _ListedDeploy(BaseModel):
     deploy: Deploy
 
 
@@ -102,91 +102,93 @@ class _ListedVariable(BaseModel):
     variable: _Variable = Field(alias="envVar")
 
 
-class _Line(BaseModel):
+class _LogLine(BaseModel):
     message: str = ""
 
 
 class _Logs(BaseModel):
-    logs: list[_Line] = Field(default_factory=list)
+    logs: list[_LogLine] = Field(default_factory=list)
 
 
-class Render:
+class RenderClient:
     """The calls, one method each; errors are the Api's."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: ApiClient) -> None:
         self._api = api
 
-    async def service(self, id: str) -> Service:
+    async def get_service(self, id: str) -> RenderService:
         """Return a service."""
-        return await self._api.ask(Service, Request("GET", f"/services/{id}"))
+        return await self._api.fetch(RenderService, Request("GET", f"/services/{id}"))
 
-    async def stop_auto_deploy(self, id: str) -> None:
+    async def disable_auto_deploy(self, id: str) -> None:
         """Keep Render from deploying a service by itself."""
-        await self._api.tell(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
+        await self._api.send(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
 
-    async def deploys(self, id: str) -> list[Deploy]:
+    async def list_deploys(self, id: str) -> list[Deploy]:
         """Return a service's latest deploys, newest first."""
-        listed = await self._api.ask(list[_Listed], Request("GET", f"/services/{id}/deploys", query={"limit": 100}))
+        listed = await self._api.fetch(
+            list[_ListedDeploy], Request("GET", f"/services/{id}/deploys", query={"limit": 100})
+        )
         return [one.deploy for one in listed]
 
-    async def deploy(self, id: str, deploy: str) -> Deploy:
+    async def get_deploy(self, id: str, deploy: str) -> Deploy:
         """Return a deploy as it stands."""
-        return await self._api.ask(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
+        return await self._api.fetch(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
 
-    async def begin(self, id: str, commit: str, image: str = "") -> None:
+    async def create_deploy(self, id: str, commit: str, image: str = "") -> None:
         """Begin a deploy of a commit, or of an image; it is found by listing, since Render may not name it."""
         body = {"imageUrl": image} if image else {"commitId": commit}
-        await self._api.tell(Request("POST", f"/services/{id}/deploys", body))
+        await self._api.send(Request("POST", f"/services/{id}/deploys", body))
 
     async def suspend(self, id: str) -> None:
         """Take a service off its users."""
-        await self._api.tell(Request("POST", f"/services/{id}/suspend"))
+        await self._api.send(Request("POST", f"/services/{id}/suspend"))
 
     async def resume(self, id: str) -> None:
         """Let a suspended service run again."""
-        await self._api.tell(Request("POST", f"/services/{id}/resume"))
+        await self._api.send(Request("POST", f"/services/{id}/resume"))
 
     async def scale(self, id: str, instances: int) -> None:
         """Run a service in so many instances."""
-        await self._api.tell(Request("POST", f"/services/{id}/scale", {"numInstances": instances}))
+        await self._api.send(Request("POST", f"/services/{id}/scale", {"numInstances": instances}))
 
-    async def set_pre_deploy(self, id: str, command: str) -> None:
+    async def set_pre_deploy_command(self, id: str, command: str) -> None:
         """Set what runs in each new build before it goes live."""
-        await self._api.tell(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
 
-    async def jobs(self, id: str) -> list[Job]:
+    async def list_jobs(self, id: str) -> list[Job]:
         """Return a service's latest jobs, newest first."""
-        listed = await self._api.ask(list[_ListedJob], Request("GET", f"/services/{id}/jobs", query={"limit": 20}))
+        listed = await self._api.fetch(list[_ListedJob], Request("GET", f"/services/{id}/jobs", query={"limit": 20}))
         return [one.job for one in listed]
 
-    async def job(self, id: str, job: str) -> Job:
+    async def get_job(self, id: str, job: str) -> Job:
         """Return a job as it stands."""
-        return await self._api.ask(Job, Request("GET", f"/services/{id}/jobs/{job}"))
+        return await self._api.fetch(Job, Request("GET", f"/services/{id}/jobs/{job}"))
 
     async def run_job(self, id: str, command: str) -> Job:
         """Run a command once, in the build that is live."""
-        return await self._api.ask(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
+        return await self._api.fetch(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
 
     async def roll_back(self, id: str, deploy: str) -> None:
         """Begin a deploy of what an earlier one built."""
-        await self._api.tell(Request("POST", f"/services/{id}/rollback", {"deployId": deploy}))
+        await self._api.send(Request("POST", f"/services/{id}/rollback", {"deployId": deploy}))
 
-    async def cancel(self, id: str, deploy: str) -> None:
+    async def cancel_deploy(self, id: str, deploy: str) -> None:
         """Stop a deploy that is under way; what users reach stays."""
-        await self._api.tell(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
+        await self._api.send(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
 
-    async def variables(self, id: str) -> dict[str, str]:
+    async def get_variables(self, id: str) -> dict[str, str]:
         """Return a service's own environment variables."""
         query = {"limit": 100}
-        listed = await self._api.ask(list[_ListedVariable], Request("GET", f"/services/{id}/env-vars", query=query))
+        listed = await self._api.fetch(list[_ListedVariable], Request("GET", f"/services/{id}/env-vars", query=query))
         return {one.variable.key: one.variable.value for one in listed}
 
     async def set_variable(self, id: str, name: str, value: str) -> None:
         """Set one variable, all others stay; it holds from the next deploy on."""
-        await self._api.tell(Request("PUT", f"/services/{id}/env-vars/{quote(name, safe='')}", {"value": value}))
+        await self._api.send(Request("PUT", f"/services/{id}/env-vars/{quote(name, safe='')}", {"value": value}))
 
-    async def logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
+    async def get_logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
         """Return the last lines that a service and its builds printed, oldest first."""
         query = {"ownerId": owner, "resource": id, "limit": count, "direction": "backward"}
-        found = await self._api.ask(_Logs, Request("GET", "/logs", query=query))
+        found = await self._api.fetch(_Logs, Request("GET", "/logs", query=query))
         return tuple(line.message for line in reversed(found.logs))

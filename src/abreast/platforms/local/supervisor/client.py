@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import PlatformError
-from abreast.machine.process import detached
+from abreast.machine.process import start_detached
 
 PROTOCOL = 1
-SOCKET = "supervisor.sock"
-LOCK = "supervisor.lock"
-LOG = "supervisor.log"
-PATIENCE = 20.0
+SOCKET_FILE = "supervisor.sock"
+LOCK_FILE = "supervisor.lock"
+LOG_FILE = "supervisor.log"
+REPLY_TIMEOUT = 20.0
 """Seconds until a supervisor that does not answer is given up."""
 
-MOMENT = 2.0
+HANDOVER_TIMEOUT = 2.0
 """Seconds in which nobody holds the folder while a killed guard is replaced, at most."""
 
 
@@ -65,7 +65,7 @@ class Instance:
     listening: bool
 
 
-class Supervisor:
+class SupervisorClient:
     """The supervisor of ``home``; every call is short and safe to repeat."""
 
     def __init__(self, home: Path) -> None:
@@ -74,62 +74,62 @@ class Supervisor:
     def start(self) -> None:
         """Start it if it does not run; raises PlatformError if it does not come up."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._protocol() == PROTOCOL:
+        if self._protocol_version() == PROTOCOL:
             return
-        if self.running():
+        if self.is_running():
             self.shutdown()
-        with (self._home / LOG).open("ab") as log:
-            detached([sys.executable, "-m", "abreast.platforms.local.supervisor.guard", str(self._home)], log)
-        self._await(lambda: self._protocol() == PROTOCOL, "did not start")
+        with (self._home / LOG_FILE).open("ab") as log:
+            start_detached([sys.executable, "-m", "abreast.platforms.local.supervisor.watchdog", str(self._home)], log)
+        self._wait_until(lambda: self._protocol_version() == PROTOCOL, "did not start")
 
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether a supervisor holds ``home``, or is about to."""
         try:
-            with (self._home / LOCK).open("r") as lock:
+            with (self._home / LOCK_FILE).open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except FileNotFoundError:
             return False
-        return self._protocol() is not None
+        return self._protocol_version() is not None
 
     def ensure(self, spec: InstanceSpec) -> Instance:
         """Return the instance, started now unless it is there; raises PlatformError if it cannot be."""
         wire = {**asdict(spec), "cwd": str(spec.cwd), "log": str(spec.log), "secrets": sorted(spec.secrets)}
-        return _instance(self._ask({"verb": "ensure", "spec": wire}))
+        return _instance(self._request({"verb": "ensure", "spec": wire}))
 
     def stop(self, ids: Iterable[str], grace: float) -> None:
         """Begin to end the instances: SIGTERM, after ``grace`` seconds SIGKILL, to each whole group.
 
         Returns at once; an instance is gone when ``instances`` does not list it. Unknown ids are fine.
         """
-        self._ask({"verb": "stop", "ids": list(ids), "grace": grace})
+        self._request({"verb": "stop", "ids": list(ids), "grace": grace})
 
     def instances(self) -> tuple[Instance, ...]:
         """Return every instance there is."""
-        return tuple(map(_instance, self._ask({"verb": "instances"})))
+        return tuple(map(_instance, self._request({"verb": "instances"})))
 
     def shutdown(self) -> None:
         """End the supervisor and wait until it is gone; its instances go on and the next one takes them up."""
-        self._ask({"verb": "shutdown"})
-        self._await(lambda: not self.running(), "did not end")
+        self._request({"verb": "shutdown"})
+        self._wait_until(lambda: not self.is_running(), "did not end")
 
-    def _protocol(self) -> int | None:
+    def _protocol_version(self) -> int | None:
         try:
-            answer = self._exchange({"verb": "hello"}, timeout=2.0)
+            answer = self._request_once({"verb": "hello"}, timeout=2.0)
         except (OSError, ValueError):
             return None
         return int(answer["protocol"])
 
-    def _ask(self, request: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
+    def _request(self, request: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
         """Ask, also across a moment in which a killed supervisor is being replaced."""
         began = time.monotonic()
         answer: dict[str, Any] | None = None
         while answer is None:
             try:
-                answer = self._exchange(request, timeout=PATIENCE)
+                answer = self._request_once(request, timeout=REPLY_TIMEOUT)
             except (OSError, ValueError) as error:
-                if time.monotonic() - began > (PATIENCE if self.running() else MOMENT):
+                if time.monotonic() - began > (REPLY_TIMEOUT if self.is_running() else HANDOVER_TIMEOUT):
                     raise PlatformError(
                         f"the supervisor of {self._home} does not answer: {error}",
                         need="the process that keeps the local services running",
@@ -140,24 +140,24 @@ class Supervisor:
             raise PlatformError(answer["error"])
         return answer["ok"]
 
-    def _exchange(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def _request_once(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         # The path of a Unix socket is limited to 107 bytes; through the folder's descriptor it is short.
         folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(timeout)
-                connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+                connection.connect(f"/proc/self/fd/{folder}/{SOCKET_FILE}")
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("rb") as answer:
                     return dict(json.loads(answer.readline()))
         finally:
             os.close(folder)
 
-    def _await(self, condition: Any, complaint: str) -> None:  # noqa: ANN401 (a plain callable)
-        deadline = time.monotonic() + PATIENCE
+    def _wait_until(self, condition: Any, complaint: str) -> None:  # noqa: ANN401 (a plain callable)
+        deadline = time.monotonic() + REPLY_TIMEOUT
         while not condition():
             if time.monotonic() > deadline:
-                raise PlatformError(f"the supervisor of {self._home} {complaint}", next=f"cat {self._home / LOG}")
+                raise PlatformError(f"the supervisor of {self._home} {complaint}", next=f"cat {self._home / LOG_FILE}")
             time.sleep(0.02)
 
 

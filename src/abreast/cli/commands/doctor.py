@@ -1,0 +1,118 @@
+"""The doctor: looks at all that a deployment needs, and changes nothing."""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from abreast.cli.redaction import redact
+from abreast.cli.views.diagnostics import diagnostic_lines
+from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
+from abreast.core.codec import dump
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.errors import AbreastError, ConfigError
+from abreast.deploy import doctor
+from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.workspace import Workspace
+
+PROJECT = "project"
+FAILING_SEVERITIES = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
+
+Findings = dict[str, list[Diagnostic]]
+"""Remarks by the environment that they are of, or PROJECT."""
+
+
+def run_checks(cwd: Path, environment_name: str | None, *, as_json: bool) -> int:
+    """Print what was found; exits 1 where something is wrong or could not be looked at."""
+    workspace = Workspace.locate(cwd, os.environ)
+    findings = _collect_findings(workspace, environment_name)
+    if as_json:
+        document = {where: [dump(one, Diagnostic) for one in remarks] for where, remarks in findings.items()}
+        print(redact(json.dumps(document, indent=2)))
+    else:
+        for line in _report_lines(findings):
+            print(redact(line))
+    return 1 if any(one.level in FAILING_SEVERITIES for remarks in findings.values() for one in remarks) else 0
+
+
+def _collect_findings(workspace: Workspace, environment_name: str | None) -> Findings:
+    try:
+        project = workspace.load_project()
+    except ConfigError as error:
+        return {PROJECT: _config_diagnostics(error)}
+    if environment_name is not None and environment_name not in project.environments:
+        project.environment(environment_name)
+    known = f"{len(project.environments)} environments: {', '.join(project.environments)}"
+    drift = [
+        Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", one, "the same in both")
+        for one in project.resolver.variable_drift()
+    ]
+    findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", known), *drift]}
+    try:
+        ledger = workspace.open_ledger()
+    except AbreastError as error:
+        findings[PROJECT].append(Diagnostic.from_error("record", error))
+        return findings
+    with ledger:
+        findings[PROJECT].append(_check_audit_trail(ledger))
+        asyncio.run(
+            _check_environments(
+                workspace, ledger, [environment_name] if environment_name else project.environments, findings
+            )
+        )
+    return findings
+
+
+def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
+    broken = ledger.verify_audit_trail()
+    if broken:
+        return Diagnostic(
+            DiagnosticSeverity.FAULT,
+            "record",
+            f"the audit trail is broken at event {broken.seq}",
+            "a trail that is whole",
+        )
+    return Diagnostic(DiagnosticSeverity.OK, "record", "the audit trail is whole")
+
+
+async def _check_environments(
+    workspace: Workspace, ledger: SqliteLedger, names: Sequence[str], findings: Findings
+) -> None:
+    project = workspace.load_project()
+    findings[PROJECT] += await doctor.diagnose_repository(workspace.ports(names[0], ledger))
+    for name in names:
+        try:
+            environment = project.environment(name)
+        except ConfigError as error:
+            findings[name] = _config_diagnostics(error)
+            continue
+        findings[name] = [
+            *_lock_diagnostics(workspace, name),
+            *diagnose_blueprint(environment, read_blueprint(workspace.root)),
+        ]
+        findings[name] += await doctor.diagnose_environment(workspace.ports(name, ledger), environment)
+
+
+def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
+    if operator := workspace.environment_lock(name).operator_lock():
+        what = f"locked by {operator.get('by') or '?'} since {operator.get('since')}: {operator.get('reason')}"
+        yield Diagnostic(DiagnosticSeverity.WARNING, "lock", what, next=f"abreast unlock --env {name}")
+
+
+def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:
+    return [Diagnostic(DiagnosticSeverity.FAULT, "abreast.yml", str(fault), next=error.next) for fault in error.faults]
+
+
+def _report_lines(findings: Mapping[str, Sequence[Diagnostic]]) -> Iterator[str]:
+    for where, remarks in findings.items():
+        yield where
+        yield from diagnostic_lines(remarks)
+    count = Counter(
+        one.level for remarks in findings.values() for one in remarks if one.level is not DiagnosticSeverity.OK
+    )
+    if not count:
+        yield "nothing is wrong. next: abreast plan"
+        return
+    yield ", ".join(f"{number} {level}{'s' if number > 1 else ''}" for level, number in sorted(count.items()))

@@ -1,0 +1,315 @@
+"""``abreast status``: asked often, by people and by scripts, so it imports next to nothing.
+
+It reads the ledger with SQL of its own, looks at each service once, and never starts the engine.
+"""
+
+import os
+import select
+import socket
+import sqlite3
+import sys
+import time
+
+from abreast.ledger import file_errors
+
+PROBE_TIMEOUT = 2.0
+"""Seconds for all looks together."""
+
+FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
+_LIVE_QUERY = """
+    SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
+        json_extract(live, '$.commit'), json_extract(live, '$.version.url'), json_extract(live, '$.since'),
+        json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path')
+    FROM live WHERE environment = ? ORDER BY service
+"""
+"""By SQLite itself, since it is there; a module that reads JSON takes its time to come."""
+
+USAGE = "usage: abreast status [--env E] [--json] [--watch]"
+
+
+class _ExitMessage(Exception):  # noqa: N818 (ends the command with a text)
+    """What is wrong, what was needed, the next command, and the exit code."""
+
+
+class _LiveService:
+    """What users of a service reach."""
+
+    def __init__(self, *row: str) -> None:
+        (
+            self.service,
+            self.platform,
+            self.release,
+            self.commit,
+            self.url,
+            self.since,
+            self.artifact,
+            self.health_path,
+        ) = row
+
+
+def main(arguments: list[str]) -> int:
+    """Show what is live; returns the exit code."""
+    try:
+        environment, as_json = _parse_arguments(arguments)
+        document = _read_status(_state_folder(), environment)
+    except _ExitMessage as told:
+        what, need, then, code = told.args
+        print(
+            f"abreast: {what}",
+            *([f"  needed: {need}"] if need else []),
+            *([f"  next:   {then}"] if then else []),
+            sep="\n",
+            file=sys.stderr,
+        )
+        return int(code)
+    if as_json:
+        import json  # noqa: PLC0415 (not for those who want no JSON)
+
+        print(json.dumps(document, indent=2))
+    else:
+        _print_status(document)
+    return 0
+
+
+def _parse_arguments(arguments: list[str]) -> tuple[str | None, bool]:
+    environment, as_json, remaining = None, False, list(arguments)
+    while remaining:
+        word = remaining.pop(0)
+        if word == "--json":
+            as_json = True
+        elif word == "--env" and remaining:
+            environment = remaining.pop(0)
+        elif word.startswith("--env="):
+            environment = word.removeprefix("--env=")
+        else:
+            raise _ExitMessage(f"status does not know {word!r}", USAGE, "abreast status --help", 2)
+    return environment, as_json
+
+
+def _state_folder() -> str:
+    configured = os.environ.get("ABREAST_STATE", "")
+    if configured:
+        file = configured.removeprefix("sqlite:///")
+        return os.path.dirname(file) if file != configured else configured  # noqa: PTH120 (pathlib is slow to import)
+    folder = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
+    while not os.path.isfile(os.path.join(folder, "abreast.yml")):  # noqa: PTH113, PTH118
+        parent = os.path.dirname(folder)  # noqa: PTH120
+        if parent == folder:
+            raise _ExitMessage("there is no abreast.yml here or above", "a project", "cd to it", 2)
+        folder = parent
+    return os.path.join(folder, ".abreast")  # noqa: PTH118
+
+
+def _read_status(folder: str, only: str | None) -> dict[str, object]:
+    file = f"{folder}/ledger.db"
+    if not os.path.exists(file):  # noqa: PTH110
+        raise _ExitMessage("nothing was deployed yet", "", "abreast deploy", 0)
+    try:
+        database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
+        try:
+            return _query_ledger(database, file, only)
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise _ExitMessage(*file_errors.damaged_file_error(file, str(error)), 1) from error
+
+
+def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> dict[str, object]:
+    (owner,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if owner != file_errors.APPLICATION_ID:
+        raise _ExitMessage(*file_errors.foreign_file_error(file), 1)
+    if version > file_errors.SCHEMA_VERSION:
+        raise _ExitMessage(*file_errors.newer_schema_error(file, version), 1)
+    latest = database.execute(
+        "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
+        " WHERE id IN (SELECT max(id) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
+        " ORDER BY environment"
+    ).fetchall()
+    known = [row[0] for row in latest]
+    if only is not None and only not in known:
+        raise _ExitMessage(
+            f"nothing was deployed to {only!r} yet",
+            f"one of: {', '.join(known)}" if known else "a deployment",
+            f"abreast deploy --env {only}",
+            2,
+        )
+    environments = {}
+    for row in latest:
+        if only in {None, row[0]}:
+            environments[row[0]] = _environment_status(database, os.path.dirname(file), row)  # noqa: PTH120
+    return {"project": latest[0][2] if latest else None, "environments": environments}
+
+
+def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
+    name, id_, _, state, chapter, started, finished, _ = row
+    rows = database.execute(_LIVE_QUERY, (name,)).fetchall()
+    live_services = [_LiveService(*row) for row in rows]
+    last_success = database.execute(
+        "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1",
+        (name,),
+    ).fetchone()
+    lock = _read_lock(folder, name)
+    deployment: dict[str, object] = {
+        "id": id_,
+        "state": state,
+        "chapter": chapter,
+        "started": started,
+        "finished": finished,
+    }
+    if state not in FINISHED_STATES and state != "stuck" and not (lock and "pid" in lock):
+        deployment["interrupted"] = True
+    health = _probe_health(live_services)
+    services = {
+        live.service: {
+            "platform": live.platform,
+            "release": live.release,
+            "commit": live.commit,
+            "url": live.url,
+            "health": health[live.service],
+            "since": live.since,
+            "artifact": live.artifact,
+        }
+        for live in live_services
+    }
+    return {
+        "release": last_success[0] if last_success and live_services else None,
+        "deployment": deployment,
+        "lock": lock,
+        "services": services,
+    }
+
+
+def _read_lock(folder: str, environment: str) -> dict[str, object] | None:
+    operator = _read_json(f"{folder}/locks/{environment}.operator.json")
+    if operator:
+        return {
+            "holder": operator.get("by"),
+            "reason": operator.get("reason"),
+            "since": operator.get("since"),
+        }
+    holder = _read_json(f"{folder}/locks/{environment}.json")
+    if holder and _is_process_alive(holder.get("pid"), holder.get("start_ticks")):
+        return {
+            "holder": "a running command",
+            "reason": "",
+            "since": holder.get("since"),
+            "pid": holder["pid"],
+        }
+    return None
+
+
+def _is_process_alive(pid: object, ticks: object) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return int(file.read().rpartition(")")[2].split()[19]) == ticks
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _read_json(file: str) -> dict[str, object] | None:
+    if not os.path.exists(file):  # noqa: PTH110
+        return None
+    import json  # noqa: PLC0415 (mostly there is none)
+
+    try:
+        with open(file) as opened:  # noqa: PTH123
+            value = json.load(opened)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
+    """Ask every service at its health path, all at once; what cannot be asked is unknown."""
+    health = {live.service: "unhealthy" if live.platform == "local" else "unknown" for live in services}
+    pending: dict[int, tuple[socket.socket, str]] = {}
+    poll = select.poll()
+    for live in services:
+        connection = _send_probe(live)
+        if connection:
+            pending[connection.fileno()] = (connection, live.service)
+            poll.register(connection, select.POLLIN)
+    deadline = time.monotonic() + PROBE_TIMEOUT
+    while pending and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(remaining * 1000):
+            connection, service = pending.pop(descriptor)
+            poll.unregister(descriptor)
+            health[service] = _read_probe_result(connection)
+    for connection, _ in pending.values():
+        connection.close()
+    return health
+
+
+def _send_probe(live: "_LiveService") -> socket.socket | None:
+    """Return a connection on which the service was asked for its health; None where nobody listens."""
+    scheme, _, rest = live.url.partition("://")
+    authority, _, base = rest.partition("/")
+    host, _, port = authority.partition(":")
+    path = "/".join(filter(None, ("", base.strip("/")))) + live.health_path
+    # HTTP/1.0, so that the answer is not in chunks and its end is the connection's.
+    request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast\r\n\r\n"
+    try:
+        if live.platform == "local":
+            connection = socket.socket()
+            connection.settimeout(PROBE_TIMEOUT)
+            connection.connect(("127.0.0.1", int(port or 80)))
+        else:
+            default = 443 if scheme == "https" else 80
+            connection = socket.create_connection((host, int(port or default)), timeout=PROBE_TIMEOUT)
+        if scheme == "https":
+            import ssl  # noqa: PLC0415 (slow, and not for what runs here)
+
+            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+        connection.sendall(request.encode())
+    except OSError:
+        return None
+    return connection
+
+
+def _read_probe_result(connection: socket.socket) -> str:
+    try:
+        line = connection.recv(64).split(b" ")
+        return "healthy" if len(line) > 1 and line[1][:1] in {b"2", b"3"} else "unhealthy"
+    except OSError:
+        return "unhealthy"
+    finally:
+        connection.close()
+
+
+def _print_status(document: dict[str, object]) -> None:
+    environments = document["environments"]
+    assert isinstance(environments, dict)
+    for name, one in environments.items():
+        deployment, lock = one["deployment"], one["lock"]
+        print(f"{document['project']} · {name} · {one['release'] or 'nothing is live'}")
+        state = f"{deployment['state']} ({deployment['chapter']})"
+        print(f"  deployment {deployment['id']}  {state}  begun {_format_age(deployment['started'])}")
+        if deployment.get("interrupted"):
+            print(f"  interrupted: abreast resume {deployment['id']}")
+        if deployment["state"] == "stuck":
+            print(f"  stuck half-way back: abreast resume {deployment['id']}")
+        if lock and "pid" not in lock:
+            print(f"  locked by {lock['holder']}: {lock['reason']}. abreast unlock --env {name}")
+        for service, live in one["services"].items():
+            print(
+                f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
+                f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
+            )
+
+
+def _format_age(moment: str) -> str:
+    seconds = int(time.time() - _to_epoch(moment))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{max(seconds, 0)} s ago"
+
+
+def _to_epoch(moment: str) -> float:
+    """Seconds since the epoch of an ISO 8601 text in UTC."""
+    database = sqlite3.connect(":memory:")
+    try:
+        return float(database.execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])
+    finally:
+        database.close()

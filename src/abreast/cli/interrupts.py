@@ -1,0 +1,79 @@
+"""Ctrl-C while a deployment runs: turn back, or leave it to be resumed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from abreast.cli.progress import ProgressDisplay
+from abreast.core.model import Plan
+from abreast.ledger.interface import Ledger
+
+EXIT_UNFINISHED = 4
+"""The exit code of a command that left a deployment where it stood."""
+
+
+class InterruptHandler:
+    """While it is entered, an interrupt asks; where nobody can answer, it turns back, and a second one leaves."""
+
+    def __init__(self, display: ProgressDisplay, ledger: Ledger, active_plan: Callable[[], Plan | None]) -> None:
+        self._display = display
+        self._ledger = ledger
+        self._active_plan = active_plan
+        self._interrupt_count = 0
+        self.turned_back = False
+        """Whether somebody wanted that."""
+
+    def __enter__(self) -> Self:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(sign, self._on_interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(sign)
+
+    def _on_interrupt(self) -> None:
+        self._interrupt_count += 1
+        plan = self._active_plan()
+        if plan is None:
+            self._display.print_line("stopped; nothing was touched")
+            _exit_now(1)
+        elif self._interrupt_count > 1:
+            self._leave_unfinished(plan)
+        elif sys.stdin.isatty():
+            self._display.pause()
+            self._question = asyncio.ensure_future(self._prompt(plan))
+        else:
+            self._turn_back(plan)
+
+    async def _prompt(self, plan: Plan) -> None:
+        question = "\n[t]urn back, [l]eave it to be resumed, or [g]o on? "
+        answer = (await asyncio.to_thread(input, question)).strip().lower()[:1]
+        self._interrupt_count = 0
+        if answer == "t":
+            self._turn_back(plan)
+        elif answer == "l":
+            self._leave_unfinished(plan)
+        self._display.resume()
+
+    def _turn_back(self, plan: Plan) -> None:
+        self.turned_back = True
+        self._display.print_line("turning back; once more to leave it as it stands")
+        self._ledger.request(plan.deployment, "cancel", "interrupted at the terminal")
+
+    def _leave_unfinished(self, plan: Plan) -> None:
+        self._display.print_line(f"left as it stands. next: abreast resume {plan.deployment}")
+        _exit_now(EXIT_UNFINISHED)
+
+
+def _exit_now(code: int) -> None:
+    """End as a kill would: nothing more is recorded, so that all of it can be resumed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,72 @@
+"""Deployments that were: the list, and one in full."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from abreast.cli.views.event_lines import event_lines
+from abreast.core.codec import dump
+from abreast.core.events import Event
+from abreast.core.states import DeploymentState
+from abreast.ledger.durations import chapter_durations
+from abreast.ledger.interface import Deployment
+
+
+def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
+    """Yield one line a deployment, newest first."""
+    for one in deployments:
+        yield (
+            f"{one.id}  {_local_time(one.started)}  {one.environment:<12} {one.kind:<8} {one.release:<5} "
+            f"{one.commit[:7]}  {one.state:<12} {_duration(one):>7}  {one.author}"
+            + (f"  ({one.reason})" if one.reason else "")
+        )
+
+
+def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterator[str]:
+    """Yield a deployment in full: what it was, each event, how long each chapter took, what to type next."""
+    release = f"{deployment.release} ({deployment.commit[:7]})"
+    yield f"{deployment.kind} {deployment.id}: {deployment.project} {release} → {deployment.environment}"
+    started = f"started {_local_time(deployment.started)} by {deployment.author or '?'}"
+    yield f"{deployment.state} in chapter {deployment.chapter}, {started}, took {_duration(deployment)}"
+    if deployment.reason:
+        yield f"reason: {deployment.reason}"
+    yield ""
+    for event in events:
+        yield from event_lines(event)
+    yield ""
+    for (service, chapter), seconds in chapter_durations(events).items():
+        yield f"  {service or 'all':<12} {chapter:<9} {seconds:7.2f} s"
+    if hint := next_command(deployment):
+        yield f"next: {hint}"
+
+
+def next_command(deployment: Deployment) -> str:
+    """Return what a person would type next, "" when all is well."""
+    if deployment.state is DeploymentState.STUCK or not deployment.state.is_final:
+        return f"abreast resume {deployment.id}"
+    if deployment.state is DeploymentState.TURNED_BACK:
+        return f"mend it, commit, and: abreast deploy --env {deployment.environment}"
+    return ""
+
+
+def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dict[str, Any]:
+    """Return a deployment, with its events if given, as JSON-able values."""
+    document: dict[str, Any] = dump(deployment)
+    if events:
+        document["events"] = [dump(event) for event in events]
+        document["durations"] = [
+            {"service": service, "chapter": chapter, "seconds": seconds}
+            for (service, chapter), seconds in chapter_durations(events).items()
+        ]
+    return document
+
+
+def _local_time(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _duration(deployment: Deployment) -> str:
+    if deployment.finished is None:
+        return "…"
+    seconds = (datetime.fromisoformat(deployment.finished) - datetime.fromisoformat(deployment.started)).total_seconds()
+    return f"{seconds:.1f} s"

@@ -1,0 +1,243 @@
+"""One environment's services: what is common, what differs there, and its variables."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from abreast.config import schema
+from abreast.config.consistency import shell_variables
+from abreast.config.gates import build_gates
+from abreast.config.variables import interpolate, is_secret, references, unset_references
+from abreast.config.yaml_document import Document, KeyPath
+from abreast.core.errors import ConfigError, Fault
+from abreast.core.model import (
+    BreakingChangePolicy,
+    Build,
+    DatabaseSettings,
+    Environment,
+    HealthSettings,
+    OnFailure,
+    Service,
+)
+from abreast.core.variable_formats import expected_format
+
+FIRST_PORT = 8080
+DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredVariable:
+    """A variable as the file says it, and where."""
+
+    name: str
+    variable: schema.Variable
+    path: KeyPath
+
+    @property
+    def template(self) -> str:
+        """What its value is looked up by."""
+        return f"${{{self.name}}}" if self.variable.value is None else self.variable.value
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentResolver:
+    """A checked file, ready to be made into environments."""
+
+    document: Document
+    project: schema.Project
+    overrides: Mapping[tuple[str, str], schema.ServiceOverride]
+    platform_settings: Mapping[tuple[str, str], tuple[str, BaseModel]]
+    gate_plugins: Mapping[str, BaseModel]
+    variables: Mapping[str, str]
+
+    def environment(self, name: str) -> Environment:
+        """Return an environment; raises ConfigError for variables that are not set."""
+        faults = [fault for service in self.project.services for fault in self._value_faults(name, service)]
+        if faults:
+            raise ConfigError(sorted(set(faults)), next="export them, or give a default: ${NAME:-value}")
+        config = self.project.environments[name]
+        ports = self._settings_with_ports(name)
+        return Environment(
+            name,
+            tuple(self._resolve_service(name, service, ports[service]) for service in self.project.services),
+            config.settle,
+            config.drain,
+            OnFailure(config.on_failure or self.project.on_failure),
+            build_gates(self.project, name, self.gate_plugins),
+            tuple(config.may_skip),
+            self._rotations(name),
+            config.tag,
+            BreakingChangePolicy(config.breaking or ("block" if name == "production" else "warn")),
+            config.objectives.rto,
+            config.objectives.rpo,
+        )
+
+    def _rotations(self, environment: str) -> dict[str, float]:
+        """Return how old secrets may get, in seconds, by ``service/NAME``."""
+        return {
+            f"{service}/{one.name}": one.variable.rotate_after
+            for service in self.project.services
+            for one in self.declared_variables(environment, service)
+            if one.variable.rotate_after and self._is_secret(one)
+        }
+
+    def variable_drift(self) -> Iterator[str]:
+        """Yield variables that a service has in staging and not in production, or the other way round."""
+        pair = ("staging", "production")
+        if not set(pair) <= set(self.project.environments):
+            return
+        for service in self.project.services:
+            first, second = ({one.name for one in self.declared_variables(name, service)} for name in pair)
+            for names, here, there in ((first - second, *pair), (second - first, *reversed(pair))):
+                for name in sorted(names):
+                    yield f"{service} has {name} in {here}, and not in {there}"
+
+    def faults(self) -> list[Fault]:
+        """Return what is wrong with variables and ports in any environment."""
+        return [
+            fault
+            for name in self.project.environments
+            for service in self.project.services
+            for fault in (
+                *self._variable_faults(name, service),
+                *self._port_faults(name, service),
+                *self._database_faults(name, service),
+                *self._route_faults(name, service),
+            )
+        ]
+
+    def _resolve_service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
+        config = self.project.services[name]
+        override = self.overrides.get((environment, name), schema.ServiceOverride(env={}))
+        declared = [one for one in self.declared_variables(environment, name) if not self._is_omitted(one)]
+        secret_names = {one.name for one in declared if self._is_secret(one)}
+        variables = {one.name: one.template for one in declared}
+        return Service(
+            name=name,
+            platform=self.platform_settings.get((environment, name), ("local", None))[0],
+            settings=settings,
+            watch=tuple(config.watch),
+            uses=tuple(config.uses),
+            needs=tuple(config.needs),
+            build=Build(
+                config.build.run, config.build.output, config.build.timeout, config.build.image, config.build.dockerfile
+            ),
+            run=config.run,
+            instances=override.instances or config.instances,
+            health=HealthSettings(config.health.path, config.health.within, config.health.start, config.health.hold),
+            env={one: interpolate(text, self.variables) for one, text in variables.items() if one not in secret_names},
+            secrets={one: text for one, text in variables.items() if one in secret_names},
+            database=self._resolve_database(environment, name),
+        )
+
+    def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
+        _, config = self._declared_database(environment, service)
+        return DatabaseSettings(**config.model_dump()) if config else None
+
+    def _declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
+        override = self.overrides.get((environment, service))
+        if override and override.database:
+            return ("environments", environment, service, "database"), override.database
+        return ("services", service, "database"), self.project.services[service].database
+
+    def _database_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        path, config = self._declared_database(environment, service)
+        if config is None:
+            return
+        if config.migrations and config.command:
+            yield self.document.fault((*path, "command"), "either a folder of migrations, or a command", at_key=True)
+        for key in ("status", "down"):
+            if getattr(config, key) and not config.command:
+                yield self.document.fault(
+                    (*path, key), "it belongs to a `command`; files say it themselves", at_key=True
+                )
+        for key, template in (("url", config.url), ("scratch", config.scratch)):
+            if template and not references(template) and is_secret("", template, self.variables):
+                yield self.document.fault(
+                    (*path, key), "a secret in clear: write ${NAME} and set it where abreast runs"
+                )
+        if not unset_references(config.url, self.variables) and not interpolate(config.url, self.variables).startswith(
+            DATABASE_SCHEMES
+        ):
+            yield self.document.fault((*path, "url"), "needed: sqlite:///… or postgresql://…")
+
+    def declared_variables(self, environment: str, service: str) -> Iterator[DeclaredVariable]:
+        """Yield a service's variables; the environment's own instead of the common."""
+        common = (("services", service, "env"), self.project.services[service].env)
+        override = self.overrides.get((environment, service))
+        own = (("environments", environment, service, "env"), override.env if override else {})
+        for path, values in (common, own):
+            for name, value in values.items():
+                if values is not common[1] or name not in own[1]:
+                    variable = value if isinstance(value, schema.Variable) else schema.Variable(value=value)
+                    yield DeclaredVariable(name, variable, (*path, name))
+
+    def _is_secret(self, declared: DeclaredVariable) -> bool:
+        marked = declared.variable.secret
+        return is_secret(declared.name, declared.template, self.variables) if marked is None else marked
+
+    def _is_omitted(self, declared: DeclaredVariable) -> bool:
+        return not declared.variable.required and bool(unset_references(declared.template, self.variables))
+
+    def _value_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        """Yield what is not set, or not as it must be; never what it is."""
+        for one in self.declared_variables(environment, service):
+            unset = unset_references(one.template, self.variables)
+            if unset and one.variable.required:
+                yield from (self.document.fault(one.path, f"${{{name}}} is not set") for name in unset)
+            elif not unset:
+                needed = expected_format(
+                    interpolate(one.template, self.variables), one.variable.format, one.variable.pattern
+                )
+                if needed:
+                    yield self.document.fault(one.path, f"the value of {one.name} is not {needed}")
+
+    def _variable_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        config = self.project.services[service]
+        for one in self.declared_variables(environment, service):
+            name = one.name
+            if name == "PORT" or name.startswith("ABREAST_"):
+                yield self.document.fault(one.path, f"{name} is set by abreast", at_key=True)
+            if not self._is_secret(one):
+                continue
+            if not references(one.template):
+                text = f"a secret in clear: write ${{{name}}} and set it where abreast runs"
+                yield self.document.fault(one.path, text)
+            for where, command in ((("run",), config.run), (("build", "run"), config.build.run)):
+                if command and name in shell_variables(command):
+                    text = f"${name} would stand in the list of processes: let the program read it from its environment"
+                    yield self.document.fault(("services", service, *where), text)
+
+    def _port_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        own = self._settings_with_ports(environment)[service]
+        for other, theirs in self._settings_with_ports(environment).items():
+            if other == service or own["port"] != theirs["port"]:
+                continue
+            if not (own.get("host") and theirs.get("host")) or own["host"] == theirs["host"]:
+                path = ("environments", environment, service, "local", "port")
+                yield self.document.fault(
+                    path, f"port {own['port']} is {other}'s too: give each a host, or another port"
+                )
+
+    def _route_faults(self, environment: str, service: str) -> Iterator[Fault]:
+        """Yield routes that lead to no other service."""
+        platform, settings = self.platform_settings.get((environment, service), ("", None))
+        for path, target in getattr(settings, "routes", {}).items():
+            if target == service or target not in self.project.services:
+                others = ", ".join(name for name in self.project.services if name != service)
+                where = ("environments", environment, service, platform, "routes", path)
+                yield self.document.fault(where, f"{target!r} is not another service; there are: {others}")
+
+    def _settings_with_ports(self, environment: str) -> dict[str, dict[str, str | int]]:
+        """Return each service's settings, with a port of its own from 8080 on where none is given."""
+        settings_by_service: dict[str, dict[str, str | int]] = {}
+        for service in self.project.services:
+            configured = self.platform_settings.get((environment, service))
+            settings_by_service[service] = configured[1].model_dump(exclude_none=True) if configured else {}
+        taken = {settings["port"] for settings in settings_by_service.values() if "port" in settings}
+        free = (port for port in range(FIRST_PORT, 65536) if port not in taken)
+        for settings in settings_by_service.values():
+            if "port" not in settings:
+                settings["port"] = next(free)
+        return settings_by_service

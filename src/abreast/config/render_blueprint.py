@@ -1,0 +1,150 @@
+"""``render.yaml``, which Render calls a blueprint: read for what abreast.yml leaves open, held against it, written.
+
+https://render.com/docs/blueprint-spec
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from abreast.config.yaml_document import YamlValue, parse_document
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.errors import ConfigError, Fault
+from abreast.core.model import Environment, Service
+
+BLUEPRINT_FILE = "render.yaml"
+MAX_SHUTDOWN_DELAY = 300
+"""Seconds that Render lets a service take to end, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlueprintService:
+    """What the file says of one service; None where it says nothing."""
+
+    start_command: str | None = None
+    health_path: str | None = None
+    instances: int | None = None
+    pre_deploy: str | None = None
+    disk_path: str | None = None
+    auto_deploys: bool = False
+
+
+def read_blueprint(root: Path) -> dict[str, BlueprintService]:
+    """Return the services of the folder's ``render.yaml`` by name, none without one; raises ConfigError."""
+    file = root / BLUEPRINT_FILE
+    if not file.is_file():
+        return {}
+    try:
+        value = parse_document(BLUEPRINT_FILE, file.read_bytes()).value
+    except OSError as error:
+        raise ConfigError([Fault(BLUEPRINT_FILE, 1, 1, f"cannot be read: {error.strerror}")]) from error
+    services = value.get("services") if isinstance(value, dict) else None
+    known = [one for one in services if isinstance(one, dict)] if isinstance(services, list) else []
+    return {str(one.get("name")): _parse_service(one) for one in known}
+
+
+def _parse_service(service: dict[str, YamlValue]) -> BlueprintService:
+    disk = service.get("disk")
+    auto = service.get("autoDeploy", True)
+    trigger = service.get("autoDeployTrigger", "commit" if auto not in (False, "no") else "off")
+    instances = service.get("numInstances")
+    return BlueprintService(
+        start_command=_text_or_none(service.get("startCommand") or service.get("dockerCommand")),
+        health_path=_health_path(service.get("healthCheckPath")),
+        instances=instances if isinstance(instances, int) else None,
+        pre_deploy=_text_or_none(service.get("preDeployCommand")),
+        disk_path=_text_or_none(disk.get("mountPath")) if isinstance(disk, dict) else None,
+        auto_deploys=trigger not in ("off", False),
+    )
+
+
+def _text_or_none(value: YamlValue) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _health_path(value: YamlValue) -> str | None:
+    """Return a path as abreast.yml takes it; Render takes one without the slash too."""
+    text = "/" + value.lstrip("/") if isinstance(value, str) else ""
+    return text if re.fullmatch(r"/[!-~]*", text) else None
+
+
+def diagnose_blueprint(
+    environment: Environment, blueprint_services: Mapping[str, BlueprintService]
+) -> Iterator[Diagnostic]:
+    """Yield where the file and abreast.yml do not agree about a service on Render."""
+    for service in environment.services:
+        blueprint = blueprint_services.get(service.name)
+        if blueprint is None or service.platform != "render":
+            continue
+        subject = f"{service.name} ({BLUEPRINT_FILE})"
+        for key, theirs, ours in (
+            ("healthCheckPath", blueprint.health_path, service.health.path),
+            ("numInstances", blueprint.instances, service.settings.get("instances")),
+            ("preDeployCommand", blueprint.pre_deploy, service.settings.get("pre_deploy")),
+            ("disk.mountPath", blueprint.disk_path, service.settings.get("disk")),
+        ):
+            if theirs is not None and ours is not None and theirs != ours:
+                yield Diagnostic(
+                    DiagnosticSeverity.WARNING,
+                    subject,
+                    f"{key} is {theirs!r} there, and {ours!r} in abreast.yml",
+                    "one of them",
+                )
+        if blueprint.auto_deploys:
+            what = "its auto-deploy is on there, and would be again with the next sync of the blueprint"
+            yield Diagnostic(DiagnosticSeverity.WARNING, subject, what, "autoDeployTrigger: off")
+        if blueprint.disk_path and (blueprint.instances or 1) > 1:
+            yield Diagnostic(
+                DiagnosticSeverity.FAULT,
+                subject,
+                f"{blueprint.instances} instances with a disk",
+                "one instance, or no disk",
+            )
+
+
+def generate_blueprint(environment: Environment, root: Path) -> str:
+    """Return a ``render.yaml`` with the services that the environment has on Render; "" where there is none."""
+    services = [
+        _service_definition(one, environment.drain, root) for one in environment.services if one.platform == "render"
+    ]
+    return yaml.safe_dump({"services": services}, sort_keys=False) if services else ""
+
+
+def _service_definition(service: Service, drain: float, root: Path) -> dict[str, object]:
+    image, disk = service.settings.get("image"), service.settings.get("disk")
+    runtime = "image" if image else _runtime(root)
+    commands = (
+        {} if runtime in {"image", "docker"} else {"buildCommand": service.build.run, "startCommand": service.run}
+    )
+    definition: dict[str, object] = {
+        "type": "web",
+        "name": service.name,
+        "runtime": runtime,
+        "image": {"url": str(image).partition("$")[0].rstrip(":")} if image else None,
+        **commands,
+        "preDeployCommand": service.settings.get("pre_deploy"),
+        "healthCheckPath": service.health.path,
+        "maxShutdownDelaySeconds": min(MAX_SHUTDOWN_DELAY, max(1, round(drain))),
+        "numInstances": None if disk else service.settings.get("instances"),
+        "disk": {"name": "data", "mountPath": disk, "sizeGB": 1} if disk else None,
+        "autoDeployTrigger": "off",
+        "envVars": [
+            *({"key": name, "value": value} for name, value in service.env.items()),
+            *({"key": name, "sync": False} for name in service.secrets),
+        ],
+    }
+    return {key: value for key, value in definition.items() if value not in (None, [])}
+
+
+def _runtime(root: Path) -> str:
+    marker_files = {
+        "docker": "Dockerfile",
+        "node": "package.json",
+        "go": "go.mod",
+        "rust": "Cargo.toml",
+        "ruby": "Gemfile",
+    }
+    return next((runtime for runtime, file in marker_files.items() if (root / file).is_file()), "python")

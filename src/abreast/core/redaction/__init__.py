@@ -1,0 +1,1 @@
+"""Redaction: secrets in every encoding, and what looks like one."""

@@ -1,0 +1,1 @@
+"""Reports of others' tools: tests, coverage, findings, bills of materials."""

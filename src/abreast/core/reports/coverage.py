@@ -1,0 +1,138 @@
+"""Coverage reports, in the forms that test runners write, to lines that were reached and lines that were not."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+REPORT_PATTERNS = (
+    "coverage.xml",
+    "cobertura*.xml",
+    "*cobertura.xml",
+    "lcov.info",
+    "*.lcov",
+    "coverage.json",
+    "coverage-summary.json",
+)
+"""How reports are usually called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Lines that tests reached, of those that they could; ``files``: by file and line, whether it was reached.
+
+    A report without lines has its totals only.
+    """
+
+    covered: int
+    valid: int
+    files: Mapping[str, Mapping[int, bool]] = field(default_factory=dict)
+
+    @property
+    def percent(self) -> float:
+        """Parts of a hundred, rounded down to a tenth, so that 69.96 is not shown as enough for 70."""
+        return math.floor(1000 * self.covered / self.valid) / 10 if self.valid else 0.0
+
+    def is_at_least(self, percent: float) -> bool:
+        """Whether at least so many of a hundred lines were reached; never of no lines."""
+        return bool(self.valid) and self.covered * 100 >= percent * self.valid
+
+    def for_lines(self, lines: Mapping[str, Iterable[int]]) -> "Coverage":
+        """Return the coverage of these lines; those that no test could reach do not count."""
+        found = {
+            file: {line: self.files[name][line] for line in wanted if line in self.files[name]}
+            for file, wanted in lines.items()
+            if (name := self._reported_name(file)) is not None
+        }
+        return coverage_of_lines(found)
+
+    def _reported_name(self, file: str) -> str | None:
+        """Return what the report calls a file: whole, below a source folder, or with the path of the machine before."""
+        fits = [
+            name
+            for name in self.files
+            if f"/{file}".endswith(f"/{name}") or (name.startswith("/") and name.endswith(f"/{file}"))
+        ]
+        return max(fits, key=len, default=None)
+
+
+def coverage_of_lines(files: Mapping[str, Mapping[int, bool]]) -> Coverage:
+    """Return the coverage that lines amount to."""
+    reached = [hit for lines in files.values() for hit in lines.values()]
+    return Coverage(sum(reached), len(reached), files)
+
+
+def merge_reports(reports: Iterable[Coverage]) -> Coverage:
+    """Return several reports as one: a line is reached where one of them says so; totals only count without lines."""
+    whole = list(reports)
+    files: dict[str, dict[int, bool]] = {}
+    for report in whole:
+        for name, lines in report.files.items():
+            known = files.setdefault(name, {})
+            for line, hit in lines.items():
+                known[line] = known.get(line, False) or hit
+    if files:
+        return coverage_of_lines(files)
+    return Coverage(sum(one.covered for one in whole), sum(one.valid for one in whole))
+
+
+def parse_report(content: bytes) -> Coverage:
+    """Return what a report says; raises ValueError where it is none of the known forms.
+
+    Cobertura (http://cobertura.sourceforge.net/xml/coverage-04.dtd), lcov (geninfo(1)), coverage.py's JSON
+    (https://coverage.readthedocs.io), Istanbul's summary.
+    """
+    beginning = content.lstrip()[:1]
+    try:
+        if beginning == b"<":
+            return _cobertura(Xml.fromstring(content))  # noqa: S314 (of the project's own tests; expat bounds entities)
+        if beginning == b"{":
+            return _json_report(json.loads(content))
+    except (Xml.ParseError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a coverage report: {error}") from error
+    return _lcov(content.decode(errors="replace"))
+
+
+def _cobertura(root: Xml.Element) -> Coverage:
+    if root.tag != "coverage":
+        raise ValueError(f"not a coverage report: <{root.tag}>")
+    files: dict[str, dict[int, bool]] = {}
+    for one in root.iter("class"):
+        known = files.setdefault(one.get("filename", ""), {})
+        for line in one.iterfind("lines/line"):
+            number, hit = int(line.get("number", "0")), int(line.get("hits", "0")) > 0
+            known[number] = known.get(number, False) or hit
+    if any(files.values()):
+        return coverage_of_lines(files)
+    return Coverage(int(root.get("lines-covered", "0")), int(root.get("lines-valid", "0")))
+
+
+def _json_report(report: dict[str, Any]) -> Coverage:
+    if "files" in report and "meta" in report:
+        return coverage_of_lines({name: _line_hits(file) for name, file in report["files"].items()})
+    total = report["total"]["lines"]
+    return Coverage(int(total["covered"]), int(total["total"]))
+
+
+def _line_hits(file: dict[str, Any]) -> dict[int, bool]:
+    hit = dict.fromkeys(file["executed_lines"], True)
+    return {**hit, **dict.fromkeys(file["missing_lines"], False)}
+
+
+def _lcov(text: str) -> Coverage:
+    files: dict[str, dict[int, bool]] = {}
+    known: dict[int, bool] = {}
+    ended = False
+    for line in text.splitlines():
+        word, _, rest = line.partition(":")
+        if word == "SF":
+            known = files.setdefault(rest, {})
+        elif word == "DA":
+            number, hits = rest.split(",")[:2]
+            known[int(number)] = known.get(int(number), False) or int(hits) > 0
+        ended = ended or word == "end_of_record"
+    if not ended:
+        raise ValueError("not a coverage report: neither Cobertura, lcov, coverage.py's JSON nor Istanbul's summary")
+    return coverage_of_lines(files)

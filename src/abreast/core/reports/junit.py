@@ -1,0 +1,75 @@
+"""JUnit XML, as test runners write it, to the tests that failed and why."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree as Xml
+
+REPORT_PATTERNS = ("junit*.xml", "*junit.xml", "TEST-*.xml", "test-results/**/*.xml", "test-reports/**/*.xml")
+"""How reports are usually called."""
+
+MAX_SHOWN = 20
+"""Failures that are shown; the log has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTest:
+    """One test that did not pass, and its message."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JUnitReport:
+    """What one or more reports say."""
+
+    count: int
+    skipped: int
+    failed: tuple[FailedTest, ...]
+
+    def __str__(self) -> str:
+        told = [
+            f"{self.count} tests",
+            f"{len(self.failed)} failed",
+            *([f"{self.skipped} skipped"] * bool(self.skipped)),
+        ]
+        return ", ".join(told)
+
+
+def parse_reports(contents: Iterable[bytes]) -> JUnitReport | None:
+    """Return what the reports among ``contents`` say, None where there is none.
+
+    The form is the one of https://github.com/testmoapp/junitxml.
+    """
+    cases = [case for content in contents for case in _test_cases(content) or ()]
+    if not cases:
+        return None
+    failed = tuple(found for case in cases if (found := _failed_test(case)))
+    return JUnitReport(len(cases), sum(case.find("skipped") is not None for case in cases), failed)
+
+
+def _test_cases(content: bytes) -> list[Xml.Element] | None:
+    try:
+        root = Xml.fromstring(content)  # noqa: S314 (of the project's own tests; expat bounds entities)
+    except Xml.ParseError:
+        return None
+    return list(root.iter("testcase")) if root.tag in {"testsuites", "testsuite"} else None
+
+
+def _failed_test(case: Xml.Element) -> FailedTest | None:
+    bad = next((found for kind in ("failure", "error") if (found := case.find(kind)) is not None), None)
+    if bad is None:
+        return None
+    name = " ".join(filter(None, (case.get("classname"), case.get("name"))))
+    lines = (bad.get("message") or bad.text or bad.get("type") or "no message").strip().splitlines()
+    return FailedTest(name, lines[0].strip() if lines else "no message")
+
+
+def failure_lines(report: JUnitReport) -> Iterator[str]:
+    """Yield the failures as lines, one test each, with its message."""
+    shown = report.failed[:MAX_SHOWN]
+    wide = min(60, max((len(one.name) for one in shown), default=0))
+    for one in shown:
+        yield f"{one.name:<{wide}}  {one.message[:200]}"
+    if len(report.failed) > MAX_SHOWN:
+        yield f"and {len(report.failed) - MAX_SHOWN} more"

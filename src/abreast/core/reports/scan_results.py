@@ -1,0 +1,210 @@
+"""What security tools report, to findings, and what those amount to: thresholds, and what is allowed for a while."""
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from abreast.core.changes.watch_patterns import match_files
+from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVerdict, Severity
+
+MAX_SHOWN = 20
+"""Findings that are shown; the SARIF file has all."""
+
+
+def evaluate_findings(
+    gate: Gate, raw_findings: Iterable[Finding], unknown_reasons: Sequence[str], today: str
+) -> GateResult:
+    """Return what findings amount to; ``unknown`` says what could not be looked at, ``today`` is an ISO date.
+
+    A finding that counts outweighs what is not known: it is there either way.
+    """
+    findings = tuple(dict.fromkeys(raw_findings))
+    allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
+    exempt = {finding for finding, entry in allowlisted.items() if entry.expires >= today}
+    blocking = [one for one in findings if one not in exempt and one.severity.rank >= gate.min_severity.rank]
+    figures = {"findings": float(len(findings)), "allowed": float(len(exempt)), "counting": float(len(blocking))}
+    if blocking:
+        return GateResult(
+            gate.name,
+            GateVerdict.FAILED,
+            _severity_counts(blocking),
+            tuple(_finding_lines(blocking, allowlisted)),
+            findings,
+            figures,
+        )
+    if unknown_reasons:
+        return GateResult(
+            gate.name, GateVerdict.UNKNOWN, unknown_reasons[0], tuple(unknown_reasons[1:]), findings, figures
+        )
+    less = len(findings) - len(exempt)
+    told = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
+    return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, told)), (), findings, figures)
+
+
+def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
+    """Return what allows a finding, the one that does so longest."""
+    fits = [
+        one for one in gate.allowlist if one.rule == finding.rule and match_files([one.path], [finding.file or "-"])
+    ]
+    return max(fits, key=lambda one: one.expires, default=None)
+
+
+def _severity_counts(findings: Sequence[Finding]) -> str:
+    count = Counter(one.severity for one in findings)
+    return ", ".join(f"{count[severity]} {severity}" for severity in reversed(Severity) if count[severity])
+
+
+def _finding_lines(findings: Sequence[Finding], allowed: dict[Finding, AllowlistEntry]) -> Iterator[str]:
+    for finding in sorted(findings, key=lambda one: -one.severity.rank)[:MAX_SHOWN]:
+        yield str(finding)
+        if entry := allowed.get(finding):
+            yield f"  allowed by {entry.owner} until {entry.expires}, which has passed: {entry.reason}"
+    if len(findings) > MAX_SHOWN:
+        yield f"and {len(findings) - MAX_SHOWN} more"
+
+
+# ── reports ────────────────────────────────────────────────────────────────────────────────────
+
+ReportParser = Callable[[bytes], list[Finding]]
+"""Returns what a tool's report says; raises ValueError where it is none."""
+
+
+def json_report_parser(read: Callable[[Any], Iterator[Finding]]) -> ReportParser:
+    """Return what reads a JSON report; whatever is missing in it makes it none."""
+
+    def whole(content: bytes) -> list[Finding]:
+        try:
+            return list(read(json.loads(content)))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"not a report that is known: {type(error).__name__}: {error}") from error
+
+    return whole
+
+
+@json_report_parser
+def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield secrets; https://github.com/mongodb/kingfisher."""
+    scanned = report["audit"]["summary"]
+    if missed := scanned["scan_partial"] + scanned["scan_failed"] + scanned["pending"]:
+        raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned whole")
+    for one in report["findings"]:
+        found = one["finding"]
+        yield Finding(one["rule"]["name"], one["rule"]["description"], Severity.HIGH, found["path"], found["line"])
+
+
+@json_report_parser
+def bandit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield weak places in Python; https://bandit.readthedocs.io."""
+    if report["errors"]:
+        raise ValueError(f"{report['errors'][0]['filename']}: {report['errors'][0]['reason']}")
+    for one in report["results"]:
+        severity = Severity(one["issue_severity"].lower())
+        yield Finding(one["test_id"], one["issue_text"], severity, one["filename"], one["line_number"])
+
+
+@json_report_parser
+def zizmor(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield weak places in workflows; https://docs.zizmor.sh."""
+    for one in report:
+        place = next(where for where in one["locations"] if where["symbolic"]["kind"] == "Primary")
+        file, row = _primary_file(place["symbolic"]["key"]), place["concrete"]["location"]["start_point"]["row"]
+        severity = {"High": Severity.HIGH, "Medium": Severity.MEDIUM}.get(
+            one["determinations"]["severity"], Severity.LOW
+        )
+        yield Finding(one["ident"], one["desc"], severity, file, row + 1)
+
+
+def _primary_file(key: dict[str, Any]) -> str:
+    (where,) = key.values()
+    return str(where.get("verbatim_path") or where.get("given_path"))
+
+
+@json_report_parser
+def check_jsonschema(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield where a workflow is none; https://check-jsonschema.readthedocs.io."""
+    for one in report["errors"]:
+        best = one.get("best_deep_match") or one
+        yield Finding("schema", f"{best['path']}: {best['message']}", Severity.HIGH, one["filename"])
+    for one in report.get("parse_errors", ()):
+        yield Finding("syntax", one["message"], Severity.HIGH, one["filename"])
+
+
+@json_report_parser
+def hadolint(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield weak places in Dockerfiles; https://github.com/hadolint/hadolint."""
+    severities = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
+    for one in report:
+        severity = severities.get(one["level"], Severity.LOW)
+        yield Finding(one["code"], one["message"], severity, one["file"], one["line"])
+
+
+@json_report_parser
+def pip_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes of Python packages, which it does not grade; https://github.com/pypa/pip-audit."""
+    for one in report["dependencies"]:
+        if reason := one.get("skip_reason"):
+            raise ValueError(f"{one['name']}: {reason}")
+        for hole in one["vulns"]:
+            mended = f"; mended in {', '.join(hole['fix_versions'])}" if hole["fix_versions"] else ""
+            yield Finding(hole["id"], f"{one['name']} {one['version']}{mended}", Severity.HIGH)
+
+
+@json_report_parser
+def npm_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes of packages from npm; https://docs.npmjs.com/cli/commands/npm-audit."""
+    if "error" in report:
+        raise ValueError(report.get("message") or report["error"].get("summary") or "the registry could not be asked")
+    grades = {"moderate": Severity.MEDIUM, "info": Severity.LOW}
+    for name, one in report["vulnerabilities"].items():
+        for via in one["via"]:
+            if isinstance(via, dict):
+                grade = grades.get(via["severity"]) or Severity(via["severity"])
+                rule = str(via.get("url", via["source"])).rsplit("/", 1)[-1]
+                yield Finding(rule, f"{name} {via.get('range', '')}: {via['title']}", grade)
+
+
+@json_report_parser
+def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes in an image; https://trivy.dev."""
+    if "SchemaVersion" not in report:
+        raise ValueError("it has no SchemaVersion")
+    for result in report.get("Results") or ():
+        for one in result.get("Vulnerabilities") or ():
+            mended = f"; mended in {one['FixedVersion']}" if one.get("FixedVersion") else ""
+            text = f"{one['PkgName']} {one['InstalledVersion']}{mended}"
+            yield Finding(one["VulnerabilityID"], text, _parse_severity(one["Severity"]), result["Target"])
+
+
+@json_report_parser
+def grype(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
+    """Yield known holes in an image; https://github.com/anchore/grype."""
+    for one in report["matches"]:
+        hole, package = one["vulnerability"], one["artifact"]
+        yield Finding(hole["id"], f"{package['name']} {package['version']}", _parse_severity(hole["severity"]))
+
+
+def _parse_severity(said: str) -> Severity:
+    """Return a severity; one that nobody graded counts as high."""
+    known = {"negligible": Severity.LOW, "unknown": Severity.HIGH}
+    return known.get(said.lower()) or Severity(said.lower())
+
+
+# ── what Python packages a file asks for ────────────────────────────────────────────────────────
+
+
+def pinned_requirements(name: str, content: bytes) -> str | None:
+    """Return the requirements that a file settles, one ``name==version`` a line; None where it leaves any open."""
+    if name.endswith(".lock"):
+        found = tomllib.loads(content.decode()).get("package", ())
+        outside = [
+            one for one in found if not {"editable", "virtual", "directory", "path"}.intersection(one.get("source", ()))
+        ]
+        return "".join(f"{one['name']}=={one['version']}\n" for one in outside)
+    joined = content.decode(errors="replace").replace("\\\n", " ")
+    lines = [line.split(" #")[0].strip() for line in joined.splitlines()]
+    asked = [re.sub(r"\s--hash=\S+", "", line).strip() for line in lines if line and not line.startswith("#")]
+    exact = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*==\s*[^\s;*]+(\s*;.*)?")
+    return "".join(f"{line}\n" for line in asked) if all(map(exact.fullmatch, asked)) else None

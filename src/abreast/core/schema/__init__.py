@@ -1,0 +1,1 @@
+"""Database schema: migration files, SQL statements, tables, and what is compatible with what."""

@@ -1,0 +1,197 @@
+"""Migrations as files: their names, their parts, their order; what is pending, and what must not be run at all."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_NAME = re.compile(r"(\d+)[_-](.+?)(\.down)?\.sql")
+_SECTION = re.compile(r"^--\s*migrate:(up|down)\b(.*)$", re.MULTILINE)
+_NO_TRANSACTION = re.compile(r"^--\s*no-transaction\s*$", re.MULTILINE)
+_SAFE = re.compile(r"^--\s*safe\s*$", re.MULTILINE)
+_IRREVERSIBLE = re.compile(r"^--\s*irreversible:\s*(\S.*)$", re.MULTILINE)
+_CONTRACT = re.compile(r"^--\s*contract:\s*(\S.*)$", re.MULTILINE)
+
+MAX_SEQUENCE_DIGITS = 6
+"""Digits up to which numbers count one by one; longer ones are times, between which nothing is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStep:
+    """SQL that is run as one: in a transaction, unless the text says ``-- no-transaction``; ``line`` is its first."""
+
+    sql: str
+    in_transaction: bool = True
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: ``up``, and the ``down`` that takes it back, where there is one.
+
+    ``safe``: whoever wrote it says that ``down`` loses nothing (``-- safe``). ``contract``: why what the old version
+    needs may be taken away by now (``-- contract: REASON``); ``irreversible``: why there is no way back
+    (``-- irreversible: REASON``); "" where nothing is said.
+    """
+
+    number: int
+    name: str
+    up: MigrationStep
+    down: MigrationStep | None = None
+    is_down_safe: bool = False
+    contract_reason: str = ""
+    irreversible_reason: str = ""
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMigration:
+    """A row of the database's own table: what ran there, and when; ``checksum`` is "" where it was not noted."""
+
+    name: str
+    at: str
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlan:
+    """What is to be run, in order, and what keeps it from being run."""
+
+    pending: tuple[Migration, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def parse_migrations(files: Mapping[str, bytes]) -> tuple[tuple[Migration, ...], tuple[str, ...]]:
+    """Return the migrations of a folder (its files by name) in order, and what is wrong with it."""
+    named = {name: found for name in sorted(files) if (found := _NAME.fullmatch(name))}
+    faults = [f"{name}: not a name such as 001_name.sql" for name in sorted(files) if _is_misnamed(name, named)]
+    downs = {f"{found[1]}_{found[2]}": name for name, found in named.items() if found[3]}
+    parsed: list[Migration] = []
+    for name, match in named.items():
+        if match[3]:
+            continue
+        try:
+            parsed.append(
+                _parse_migration(name, int(match[1]), files[name], files.get(downs.pop(_migration_key(match), "")))
+            )
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    faults += [f"{name}: there is no migration that it takes back" for name in downs.values()]
+    parsed.sort(key=lambda one: (one.number, one.name))
+    return tuple(parsed), (*faults, *_numbering_faults(parsed))
+
+
+def _migration_key(match: re.Match[str]) -> str:
+    return f"{match[1]}_{match[2]}"
+
+
+def _is_misnamed(name: str, named: Mapping[str, object]) -> bool:
+    return name.endswith(".sql") and name not in named
+
+
+def _parse_migration(name: str, number: int, content: bytes, down: bytes | None) -> Migration:
+    try:
+        text = content.decode("utf-8-sig")
+        down_text = None if down is None else down.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from error
+    up_part, down_part = _split_sections(text)
+    if down_text is not None and down_part is not None:
+        raise ValueError("its down step is there twice: in a section, and in a file of its own")
+    step = _parse_step(down_text, 1) if down_text is not None else down_part
+    return Migration(
+        number,
+        name,
+        up_part,
+        step,
+        is_down_safe=step is not None and bool(_SAFE.search(step.sql)),
+        contract_reason=_marked_reason(_CONTRACT, text),
+        irreversible_reason=_marked_reason(_IRREVERSIBLE, text),
+        checksum=hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest(),
+    )
+
+
+def _marked_reason(marker: re.Pattern[str], text: str) -> str:
+    found = marker.search(text)
+    return found[1].strip() if found else ""
+
+
+def _split_sections(text: str) -> tuple[MigrationStep, MigrationStep | None]:
+    """Return the parts of a file with ``-- migrate:up`` and ``-- migrate:down`` (as dbmate has them), or all of it."""
+    marks = list(_SECTION.finditer(text))
+    if not marks:
+        return _parse_step(text, 1), None
+    parts: dict[str, MigrationStep] = {}
+    for mark, after in zip(marks, [*marks[1:], None], strict=True):
+        if mark[1] in parts:
+            raise ValueError(f"migrate:{mark[1]} is there twice")
+        end = after.start() if after else len(text)
+        line = text.count("\n", 0, mark.end()) + 2
+        parts[mark[1]] = _parse_step(text[mark.end() + 1 : end], line, mark[2])
+    if "up" not in parts:
+        raise ValueError("it has no -- migrate:up")
+    return parts["up"], parts.get("down")
+
+
+def _parse_step(text: str, line: int, options: str = "") -> MigrationStep:
+    alone = bool(_NO_TRANSACTION.search(text)) or "transaction:false" in options
+    safe = "-- safe\n" if options.split() and "safe" in options.split() else ""
+    return MigrationStep(safe + text, not alone, line - bool(safe))
+
+
+def _numbering_faults(found: Sequence[Migration]) -> Iterator[str]:
+    for before, after in pairwise(found):
+        if before.number == after.number:
+            yield f"{before.name} and {after.name} have the same number"
+        elif after.number - before.number > 1 and after.number < 10**MAX_SEQUENCE_DIGITS:
+            yield f"between {before.name} and {after.name} one is missing"
+
+
+def plan_migrations(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> MigrationPlan:
+    """Return what is to be run of a folder in a database that has ``applied``."""
+    by_name = {one.name: one for one in migrations}
+    ran = {known: one for one in applied if (known := _matching_file(one.name, by_name))}
+    pending = [one for one in migrations if one.name not in ran]
+    edited = [name for name, one in ran.items() if one.checksum and one.checksum != by_name[name].checksum]
+    last = max((by_name[name].number for name in ran), default=-1)
+    late = [one.name for one in pending if one.number < last]
+    faults = [f"{name} was edited after it ran ({ran[name].at}): write a new migration instead" for name in edited]
+    faults += [f"{name} comes before one that ran already: give it the next number" for name in late]
+    return MigrationPlan(tuple(pending), tuple(faults))
+
+
+def missing_down_faults(migrations: Iterable[Migration]) -> tuple[str, ...]:
+    """Return what keeps migrations from being run where each needs its way back."""
+    return tuple(
+        f"{one.name} has no down step: write {one.name.removesuffix('.sql')}.down.sql, or -- irreversible: REASON"
+        for one in migrations
+        if one.down is None and not one.irreversible_reason
+    )
+
+
+def _matching_file(name: str, by_name: Mapping[str, Migration]) -> str:
+    """Return the file of a row, also where the row has no ``.sql``; "" where there is none."""
+    return next((one for one in (name, f"{name}.sql") if one in by_name), "")
+
+
+def applied_without_file(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
+    """Return what ran in the database and is not in the folder, in the order in which it ran."""
+    by_name = {one.name: one for one in migrations}
+    return tuple(one.name for one in applied if not _matching_file(one.name, by_name))
+
+
+def plan_down(names: Sequence[str], migrations: Iterable[Migration]) -> tuple[tuple[Migration, ...], str]:
+    """Return the migrations that take ``names`` back, the last first, or none and why the schema has to stay."""
+    known = {one.name: one for one in migrations}
+    steps = []
+    for name in reversed(names):
+        one = known.get(name) or known.get(f"{name}.sql")
+        if one is None:
+            return (), f"the file of {name} is not in the release that is live"
+        if one.down is None:
+            return (), f"{one.name} has no down step"
+        if not one.is_down_safe:
+            return (), f"the down step of {one.name} is not declared safe (-- safe)"
+        steps.append(one)
+    return tuple(steps), ""

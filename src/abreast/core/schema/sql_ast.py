@@ -1,0 +1,55 @@
+"""What the parser's expressions name: tables, what is made and taken away, and columns."""
+
+from typing import Any
+
+from abreast.core.schema.tables import Column
+
+
+def normalized_name(node: Any) -> str:  # noqa: ANN401
+    """Return a name as tables are known by here: without case and quotes, and without the schema where it is public."""
+    if node is None:
+        return ""
+    schema = node.args.get("db") if hasattr(node, "args") else None
+    below = schema.name if schema is not None and schema.name not in {"public", "main"} else ""
+    return (f"{below}.{node.name}" if below else str(node.name)).casefold()
+
+
+def created_object(node: Any) -> Any:  # noqa: ANN401
+    """Return the table or view that CREATE makes."""
+    from sqlglot import exp  # noqa: PLC0415
+
+    return node.this.this if isinstance(node.this, exp.Schema) else node.this
+
+
+def dropped_objects(node: Any) -> list[Any]:  # noqa: ANN401
+    """Return what DROP takes away."""
+    found = node.args.get("tables") or ([node.this] if node.this else [])
+    return list(found)
+
+
+def renamed_to(node: Any) -> str:  # noqa: ANN401
+    """Return the new name that a table gets, "" where it keeps its name."""
+    from sqlglot import exp  # noqa: PLC0415
+
+    actions = node.args.get("actions") or ()
+    renames = [action for action in actions if isinstance(action, exp.AlterRename)]
+    return normalized_name(renames[0].this) if renames and not node.args.get("options") else ""
+
+
+def created_columns(node: Any) -> dict[str, Column]:  # noqa: ANN401
+    """Return the columns that CREATE TABLE gives a table; none where they come from elsewhere."""
+    from sqlglot import exp  # noqa: PLC0415
+
+    if not isinstance(node.this, exp.Schema):
+        return {}
+    found = {}
+    keys = {part.name for key in node.this.find_all(exp.PrimaryKey) for part in key.expressions}
+    for column in node.this.expressions:
+        if isinstance(column, exp.ColumnDef):
+            kinds = [each.args.get("kind") for each in column.args.get("constraints") or ()]
+            needed = any(isinstance(k, exp.NotNullColumnConstraint) and not k.args.get("allow_null") for k in kinds)
+            given = any(isinstance(k, exp.DefaultColumnConstraint | exp.PrimaryKeyColumnConstraint) for k in kinds)
+            kind = column.args.get("kind")
+            text = kind.sql() if kind is not None else ""
+            found[column.name] = Column(text, needed and not given and column.name not in keys)
+    return found

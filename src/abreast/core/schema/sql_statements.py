@@ -1,0 +1,76 @@
+"""SQL to its statements, each with the line at which it begins, by the parser's own tokens."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from abreast.core.schema.migration_files import MigrationStep
+
+DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
+"""What the parser calls the engines."""
+
+
+def split_statements(step: MigrationStep, engine: str) -> Iterator[tuple[int, str]]:
+    """Yield each statement of a step; raises ValueError where the text cannot be read."""
+    from sqlglot.errors import TokenError  # noqa: PLC0415 (slow, and only migrations need it)
+
+    try:
+        tokens = sql_tokens(step.sql, engine)
+    except TokenError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    pending: list[Any] = []
+    for token in tokens:
+        if token.token_type.name == "SEMICOLON" and not _is_in_body(pending):
+            if pending:
+                yield _numbered_statement(step, pending)
+            pending = []
+        else:
+            pending.append(token)
+    if pending:
+        yield _numbered_statement(step, pending)
+
+
+def sql_tokens(text: str, engine: str) -> Sequence[Any]:
+    """Return the parser's tokens of a text."""
+    from sqlglot import tokenize  # noqa: PLC0415
+
+    return tokenize(text, read=DIALECTS[engine])
+
+
+def normalized_tokens(statement: str, engine: str) -> tuple[str, ...]:
+    """Return the words of a statement in capitals, names in quotes as they are, in quotes; texts are left out."""
+    found = sql_tokens(statement, engine)
+    if found and found[0].token_type.name == "COMMAND":  # the tokenizer leaves what follows as one text
+        return (found[0].text.upper(), *normalized_tokens(statement[found[0].end + 1 :], engine))
+    told = (one for one in found if one.token_type.name != "STRING")
+    return tuple(f'"{one.text}"' if one.token_type.name == "IDENTIFIER" else one.text.upper() for one in told)
+
+
+def _is_in_body(tokens: Sequence[Any]) -> bool:
+    """Whether what is held is a body with statements of its own, not yet at its end."""
+    texts = [token.text.upper() for token in tokens]
+    if not {"TRIGGER", "FUNCTION", "PROCEDURE"} & set(texts[:5]) or texts[:1] != ["CREATE"]:
+        return False
+    begun = sum(word in {"BEGIN", "CASE"} for word in texts)
+    return begun > texts.count("END")
+
+
+def _numbered_statement(step: MigrationStep, tokens: Sequence[Any]) -> tuple[int, str]:
+    first, last = tokens[0], tokens[-1]
+    return step.line + first.line - 1, step.sql[first.start : last.end + 1]
+
+
+def transaction_end_fault(step: MigrationStep, engine: str) -> str:
+    """Return where a step that runs in a transaction ends it itself, as ``LINE: what to do``; "" where it does not."""
+    if not step.in_transaction:
+        return ""
+    try:
+        found = [(line, normalized_tokens(text, engine)) for line, text in split_statements(step, engine)]
+    except ValueError:  # who judges statements says that this cannot be read
+        return ""
+    for line, said in found:
+        if (said[:1] in _TRANSACTION_ENDS or said[:2] == ("PREPARE", "TRANSACTION")) and "TO" not in said[:3]:
+            return f"{line}: {said[0]} ends its transaction: leave it out, or say -- no-transaction"
+    return ""
+
+
+_TRANSACTION_ENDS = {("COMMIT",), ("END",), ("ROLLBACK",), ("ABORT",)}

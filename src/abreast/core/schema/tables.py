@@ -1,0 +1,73 @@
+"""What a database looks like: its tables, as far as a running version depends on them; and what differs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: ``type`` as the engine writes it; ``needed``: a row cannot be put there without a value for it."""
+
+    type: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's (or view's) columns by name, and what else holds of it, by name: indexes, constraints, triggers."""
+
+    columns: Mapping[str, Column]
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+
+Tables = Mapping[str, Table]
+"""Tables by name; in PostgreSQL outside of ``public`` with their schema's before it."""
+
+
+def schema_diff(before: Tables, after: Tables) -> Iterator[str]:
+    """Yield what differs, a line each: ``+ table orders``, ``~ column orders.note: text → integer``."""
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield f"+ table {name} ({', '.join(after[name].columns)})"
+        elif name not in after:
+            yield f"- table {name}"
+        else:
+            yield from _table_diff(name, before[name], after[name])
+
+
+def _table_diff(name: str, before: Table, after: Table) -> Iterator[str]:
+    for column in sorted(before.columns.keys() | after.columns.keys()):
+        old, new = before.columns.get(column), after.columns.get(column)
+        if old is None and new:
+            yield f"+ column {name}.{column}: {_column_text(new)}"
+        elif new is None:
+            yield f"- column {name}.{column}"
+        elif old and old != new:
+            yield f"~ column {name}.{column}: {_column_text(old)} → {_column_text(new)}"
+    for rule in sorted(before.rules.keys() | after.rules.keys()):
+        was, is_ = before.rules.get(rule), after.rules.get(rule)
+        if was != is_:
+            yield f"{'+' if was is None else '-' if is_ is None else '~'} {rule} on {name}"
+
+
+def _column_text(column: Column) -> str:
+    return f"{column.type or 'any'}{' (needed)' if column.required else ''}"
+
+
+def breaking_changes(before: Tables, after: Tables) -> Iterator[str]:
+    """Yield what a version that was written for ``before`` can no longer do with ``after``, with the remedy."""
+    for name, table in before.items():
+        if name not in after:
+            yield f"the table {name} is gone: let a later release take it away, when no version reads it any more"
+            continue
+        for column, old in table.columns.items():
+            new = after[name].columns.get(column)
+            if new is None:
+                yield f"the column {name}.{column} is gone: let a later release take it away"
+            elif new.required and not old.required:
+                yield f"{name}.{column} needs a value now: give it a default, or check it NOT VALID first"
+            elif new.type.casefold() != old.type.casefold():
+                yield f"{name}.{column} is {new.type} and was {old.type}: add a new column beside it, and fill both"
+        for column, new in after[name].columns.items():
+            if column not in table.columns and new.required:
+                yield f"the new column {name}.{column} needs a value: give it a default"

@@ -1,0 +1,123 @@
+"""Whole databases of a server: made, made alike, and swapped by their names."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from abreast.database.interface import Reporter
+from abreast.database.postgres.client import encode_sql, quote_identifier, quote_literal
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+SWAP_TIMEOUT = 30.0
+"""Seconds for which sessions are ended until a database can take another's name."""
+_OBJECT_IN_USE = "55006"
+"""Object in use (PostgreSQL, Appendix A)."""
+_LIST_SETTINGS = frozenset(
+    {"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"}
+)  # fmt: skip
+"""Settings whose values are lists of names, which are noted as SQL has them (``GUC_LIST_QUOTE``)."""
+
+
+def create_like(db: "Connection[Any]", name: str, like: str) -> None:
+    """Make an empty database with the encoding and the locale of another, or the server's where that is not there."""
+    found = db.execute(
+        "SELECT pg_encoding_to_char(encoding), to_jsonb(d) FROM pg_database d"
+        " WHERE datname IN (%s, 'template0') ORDER BY datname = %s DESC LIMIT 1",
+        (like, like),
+    ).fetchone()
+    assert found
+    encoding, row = found
+    locale = row.get("datlocale") or row.get("daticulocale")
+    options = [f"ENCODING {quote_literal(encoding)}"]
+    options += [f"LC_COLLATE {quote_literal(row['datcollate'])} LC_CTYPE {quote_literal(row['datctype'])}"]
+    if row.get("datlocprovider") == "i":
+        options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {quote_literal(locale)}")
+    elif row.get("datlocprovider") == "b":
+        options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {quote_literal(locale)}")
+    db.execute(encode_sql(f"CREATE DATABASE {quote_identifier(name)} TEMPLATE template0 {' '.join(options)}"))
+
+
+def copy_database_properties(db: "Connection[Any]", name: str, like: str, report: Reporter) -> None:
+    """Give a database the owner, the rights, the settings and the limit of connections of another.
+
+    No dump of a database has these: they belong to the server. ``tell`` hears what this role may not give it.
+    """
+    import psycopg  # noqa: PLC0415 (slow, and only databases need it)
+
+    for text, value in _property_statements(db, name, like):
+        try:
+            db.execute(encode_sql(text + value))
+        except psycopg.Error as error:
+            by_hand = text.replace(quote_identifier(name), quote_identifier(like)) + ("…" if value else "")
+            report(f"{error.diag.message_primary}; do it as a role that may: {by_hand}")
+
+
+def _property_statements(db: "Connection[Any]", name: str, like: str) -> Iterator[tuple[str, str]]:
+    """Return what is to be said to the server, and apart from it a setting's value, which may be a secret."""
+    values = {"name": quote_identifier(name), "like": like}
+    for text in (_OWNER_SQL, _CONNECTION_LIMIT_SQL, _REVOKE_PUBLIC_SQL, _GRANTS_SQL):
+        yield from ((said, "") for (said,) in db.execute(encode_sql(text), values).fetchall())
+    for role, setting in db.execute(encode_sql(_SETTINGS_SQL), values).fetchall():
+        key, _, value = setting.partition("=")
+        target = (
+            f"ROLE {quote_identifier(role)} IN DATABASE {quote_identifier(name)}"
+            if role
+            else f"DATABASE {quote_identifier(name)}"
+        )
+        yield (
+            f"ALTER {target} SET {quote_identifier(key)} TO ",
+            value if key in _LIST_SETTINGS else quote_literal(value),
+        )
+
+
+_OWNER_SQL = (
+    "SELECT format('ALTER DATABASE %%s OWNER TO %%I', %(name)s::text, pg_get_userbyid(datdba))"
+    " FROM pg_database WHERE datname = %(like)s AND pg_get_userbyid(datdba) <> current_user"
+)
+_CONNECTION_LIMIT_SQL = (
+    "SELECT format('ALTER DATABASE %%s CONNECTION LIMIT %%s', %(name)s::text, datconnlimit)"
+    " FROM pg_database WHERE datname = %(like)s AND datconnlimit <> -1"
+)
+_REVOKE_PUBLIC_SQL = (
+    "SELECT format('REVOKE ALL ON DATABASE %%s FROM PUBLIC', %(name)s::text)"
+    " FROM pg_database WHERE datname = %(like)s AND datacl IS NOT NULL"
+)
+_GRANTS_SQL = (
+    "SELECT format('GRANT %%s ON DATABASE %%s TO %%s%%s', privilege_type, %(name)s::text,"
+    " CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,"
+    " CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
+    " FROM pg_database, aclexplode(datacl) WHERE datname = %(like)s AND grantee <> datdba"
+)
+_SETTINGS_SQL = (
+    "SELECT CASE setrole WHEN 0 THEN '' ELSE pg_get_userbyid(setrole) END, unnest(setconfig)"
+    " FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = %(like)s"
+)
+
+
+def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
+    """Let a copy take a database's name, in one transaction, when the sessions of both were ended."""
+    deadline = time.monotonic() + SWAP_TIMEOUT
+    while True:
+        try:
+            _rename_databases(db, name, copy, archive_name, original_exists=original_exists)
+            return
+        except Exception as error:
+            if getattr(error, "sqlstate", None) != _OBJECT_IN_USE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _rename_databases(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
+    for one in (name, copy):
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            (one,),
+        )
+    with db.transaction():
+        if original_exists:
+            db.execute(
+                encode_sql(f"ALTER DATABASE {quote_identifier(name)} RENAME TO {quote_identifier(archive_name)}")
+            )
+        db.execute(encode_sql(f"ALTER DATABASE {quote_identifier(copy)} RENAME TO {quote_identifier(name)}"))

@@ -1,0 +1,211 @@
+"""The demo: six deployments of the example project under load, and what its users noticed (nothing)."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from abreast.core.errors import UsageError
+from abreast.demo.load_generator import LoadGenerator, LoadStats
+from abreast.demo.versions import write_version
+from abreast.ledger.durations import chapter_durations
+from abreast.wiring.workspace import Workspace
+
+EXAMPLE_FOLDER = Path(__file__).parent / "storefront"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoScenario:
+    """One deployment of the demo: what is told before, and the exit code and live release that it must end with."""
+
+    title: str
+    version: int | None
+    expected_exit_code: int
+    expected_release: str
+
+
+SCENARIOS = (
+    DemoScenario("v1 goes out", 1, 0, "v1"),
+    DemoScenario("v2 goes out under load, with a migration", 2, 0, "v2"),
+    DemoScenario("v3's migration fails on real data: stopped at the rehearsal", 3, 1, "v2"),
+    DemoScenario("v4 is broken: its health check fails, so nobody sees it", 4, 1, "v2"),
+    DemoScenario("v5 breaks once it has users: both services turn back", 5, 1, "v2"),
+    DemoScenario("rollback to v1", None, 0, "v1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """What came of an act: the release that is live, and how long users took to be moved, in seconds."""
+
+    scenario: DemoScenario
+    live_release: str
+    exit_code: int
+    seconds: float
+    turn_seconds: float | None
+    turn_back_seconds: float | None
+    requests_sent: int
+    requests_failed: int
+
+
+def run_demo(folder: Path | None, *, keep: bool) -> int:
+    """Tell the story in ``folder`` (a temporary one without); returns 0 when it went as it must.
+
+    Leaves no process behind, unless ``keep``.
+    """
+    console = Console()
+    project_folder = (folder or Path(tempfile.mkdtemp(prefix="abreast-demo-"))).absolute()
+    project = _DemoProject(project_folder, console)
+    with _stop_at_exit(project, keep=keep):
+        project.prepare()
+        results, stats = project.run_scenarios()
+    _print_report(console, results, stats, project_folder, keep=keep)
+    all_as_expected = all(
+        scene.exit_code == scene.scenario.expected_exit_code and scene.live_release == scene.scenario.expected_release
+        for scene in results
+    )
+    return 0 if all_as_expected and not stats.failed and len(results) == len(SCENARIOS) else 1
+
+
+@contextmanager
+def _stop_at_exit(project: "_DemoProject", *, keep: bool) -> Iterator[None]:
+    """Take everything away at the end, also after Ctrl-C or a SIGTERM."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if not keep:
+            project.stop()
+
+
+class _DemoProject:
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder = folder
+        self._console = console
+        self._ports = _free_ports(2)
+        self._load = LoadGenerator(self._ports[1], "/api/orders", b'{"product": 2, "note": "for the demo"}')
+
+    def prepare(self) -> None:
+        """Copy the example and make it a git repository."""
+        shutil.copytree(EXAMPLE_FOLDER, self._folder, dirs_exist_ok=True)
+        config = self._folder / "abreast.yml"
+        text = config.read_text()
+        for usual, free in zip((8080, 8081), self._ports, strict=True):
+            text = text.replace(f"port: {usual}", f"port: {free}")
+        config.write_text(text)
+        self._git("init", "-q")
+
+    def run_scenarios(self) -> tuple[list[ScenarioResult], LoadStats]:
+        """Play every act, with users from the first release on."""
+        results = []
+        for number, scenario in enumerate(SCENARIOS, 1):
+            self._console.rule(f"[bold]{number}. {scenario.title}")
+            results.append(self._run_scenario(scenario))
+            if number == 1:
+                self._load.start()
+        return results, self._load.stop()
+
+    def stop(self) -> None:
+        """End every process of the demo."""
+        self._load.stop()
+        self._run_abreast("down", "--env", "local", "--yes", quiet=True)
+
+    def _run_scenario(self, scenario: DemoScenario) -> ScenarioResult:
+        if scenario.version:
+            subject = write_version(self._folder, scenario.version)
+            self._git("add", "-A")
+            self._git("commit", "-qm", subject)
+            command = ["deploy", "--env", "local", "--yes"]
+        else:
+            command = [
+                "rollback",
+                "--env",
+                "local",
+                "--to",
+                "v1",
+                "--yes",
+                "--reason",
+                "the notes confuse people",
+            ]
+        before, began = (self._load.stats.sent, self._load.stats.failed), time.monotonic()
+        self._console.print(f"[dim]$ abreast {' '.join(command)}")
+        code = self._run_abreast(*command)
+        seconds = time.monotonic() - began
+        live, turn_seconds, turn_back_seconds = self._read_outcome()
+        sent, failed = self._load.stats.sent - before[0], self._load.stats.failed - before[1]
+        return ScenarioResult(scenario, live, code, seconds, turn_seconds, turn_back_seconds, sent, failed)
+
+    def _read_outcome(self) -> tuple[str, float | None, float | None]:
+        with Workspace.locate(self._folder, os.environ).open_ledger() as ledger:
+            latest = ledger.deployments("local", 1)[0]
+            releases = {live.release for live in ledger.live_services("local").values()}
+            took = chapter_durations(ledger.events(latest.id))
+        return "+".join(sorted(releases)), took.get((None, "turn")), took.get((None, "turn-back"))
+
+    def _run_abreast(self, *arguments: str, quiet: bool = False) -> int:
+        out = subprocess.DEVNULL if quiet else None
+        return subprocess.call([sys.executable, "-m", "abreast", *arguments], cwd=self._folder, stdout=out, stderr=out)
+
+    def _git(self, *arguments: str) -> None:
+        who = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
+        subprocess.run(["git", *who, *arguments], cwd=self._folder, check=True, capture_output=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free now, below those that the kernel gives to clients, so that they stay free."""
+    found: list[int] = []
+    for port in range(18_080, 19_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise UsageError("no two ports between 18080 and 19000 are free", next="ss -ltnp")
+
+
+def _print_report(
+    console: Console, results: list[ScenarioResult], stats: LoadStats, folder: Path, *, keep: bool
+) -> None:
+    table = Table(title="What happened")
+    for column in ("act", "live after", "took", "turn", "turn back", "requests", "failed"):
+        table.add_column(column, justify="left" if column == "act" else "right")
+    for scene in results:
+        table.add_row(
+            scene.scenario.title, scene.live_release, f"{scene.seconds:.1f} s", _format_ms(scene.turn_seconds),
+            _format_ms(scene.turn_back_seconds),
+            f"{scene.requests_sent:,}", str(scene.requests_failed),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        f"{sum(scene.seconds for scene in results):.1f} s",
+        "",
+        "",
+        f"{stats.sent:,}",
+        str(stats.failed),
+    )
+    console.print(table)
+    for failure in stats.failure_samples:
+        console.print(f"[red]failed: {failure}")
+    answered = ", ".join(f"{release}: {count:,}" for release, count in sorted(stats.responses_by_release.items()))
+    console.print(f"answered by {answered}; slowest {stats.max_latency * 1000:.0f} ms; {stats.reconnects} reconnects")
+    if keep:
+        console.print(f"\nIt still runs. Try: cd {folder} && abreast status && abreast history && abreast down")
+    else:
+        console.print("\nTry: abreast demo --keep, or in a project of yours: abreast plan")
+
+
+def _format_ms(value: float | None) -> str:
+    return "" if value is None else f"{value * 1000:.0f} ms"

@@ -1,0 +1,187 @@
+"""Build: a clean checkout of the commit, the service's command in it, its output kept by digest."""
+
+import asyncio
+import getpass
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from abreast.commands.interface import Command
+from abreast.core import container_image
+from abreast.core.changes import build_inputs
+from abreast.core.codec import dump
+from abreast.core.errors import ArtifactError
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.reports import sbom
+from abreast.deploy.runtime.child_environment import child_environment
+from abreast.deploy.runtime.run import Run
+from abreast.ledger.interface import ReleasePart
+from abreast.source.changed_files import build_input_files
+
+
+async def build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
+    """Return what the service deploys: what the release has, what was made before from the same, or a new one."""
+    return await asyncio.to_thread(_already_built, run, part) or await _reuse_or_build(run, part)
+
+
+def _already_built(run: Run, part: ServicePlan) -> ReleasePart | None:
+    """Return what the release has, or what the plan names."""
+    if part.artifact and run.ports.artifacts.has(part.artifact):
+        known = ReleasePart(part.name, part.commit, part.artifact, part.service)
+        run.ports.ledger.add_release_part(run.plan.release, known)
+        return known
+    found = run.ports.ledger.release(run.plan.release).parts.get(part.name)
+    return found if found and run.ports.artifacts.has(found.artifact) else None
+
+
+async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
+    files = await asyncio.to_thread(build_input_files, run.ports.source, part.service, part.commit)
+    inputs_digest = _digest_inputs(run, part, files)
+    if not run.plan.force_rebuild and (found := await asyncio.to_thread(_find_reusable, run, part, inputs_digest)):
+        await run.record(
+            f"{part.name}/build/same",
+            EventKind.NOTE,
+            _reuse_message(run, found),
+            service=part.name,
+            chapter=Chapter.BUILD,
+        )
+        return found
+    workdir = run.ports.folders.work / run.plan.deployment / part.name
+    await asyncio.to_thread(_fresh_checkout, run, part, workdir)
+    if failure := await _run_commands(run, part, workdir):
+        return failure
+    output = workdir / (part.service.build.output or "")
+    if not output.is_dir():
+        missing = f"the build made no folder {part.service.build.output}"
+        return Failure(Chapter.BUILD, missing, part.name)
+    if part.service.build.image:
+        try:
+            output = await asyncio.to_thread(_write_image_record, part.service.build.image, workdir)
+        except (ValueError, OSError, KeyError) as error:
+            return Failure(Chapter.BUILD, f"the image {part.service.build.image}: {error}", part.name)
+    for name in run.ports.platforms[part.service.platform].capabilities(part.service).config_files:
+        await asyncio.to_thread(_copy_extra_file, name, output, workdir)
+    metadata = await asyncio.to_thread(_artifact_metadata, run, part, files, inputs_digest)
+    digest = await asyncio.to_thread(run.ports.artifacts.add, output, metadata)
+    built = ReleasePart(part.name, part.commit, digest, part.service)
+    await asyncio.to_thread(run.ports.ledger.add_release_part, run.plan.release, built)
+    return built
+
+
+def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
+    """Return the digest of all that the build is made from; its commit is not, where what counts is the same."""
+    secrets = {name: run.ports.fingerprint(secret) for name, secret in run.ports.reveal_secrets(part.service).items()}
+    along = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
+    return build_inputs.digest_build_inputs(
+        part.service, run.plan.environment, files, secrets, along, platform.machine()
+    )
+
+
+def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:
+    """Return what was made before from the same; it is of the commit that it was made at, which the present one has."""
+    digest = run.ports.artifacts.find_by_inputs(inputs_digest)
+    if digest is None:
+        return None
+    try:
+        run.ports.artifacts.fetch(digest)
+    except ArtifactError:
+        return None
+    commit = str(run.ports.artifacts.metadata(digest, part.name).get("commit") or part.commit)
+    if not run.ports.source.has_ancestor(part.commit, commit):  # rewritten since: no platform could fetch it any more
+        return None
+    built = ReleasePart(part.name, commit, digest, part.service)
+    run.ports.ledger.add_release_part(run.plan.release, built)
+    return built
+
+
+def _reuse_message(run: Run, found: ReleasePart) -> str:
+    metadata = run.ports.artifacts.metadata(found.artifact, found.service)
+    return f"the same as was built for {metadata.get('release')} ({found.commit[:7]})"
+
+
+def _artifact_metadata(run: Run, part: ServicePlan, files: Mapping[str, str], inputs_digest: str) -> dict[str, Any]:
+    """Return what is to be known of an artifact."""
+    locks = run.ports.source.read_files(part.commit, [file for file in files if sbom.is_lock_file(file)])
+    now = run.ports.now()
+    return {
+        "service": part.name,
+        "commit": part.commit,
+        "release": run.plan.release,
+        "environment": run.plan.environment,
+        "built": now,
+        "builder": {
+            "abreast": version("abreast"),
+            "machine": f"{platform.system()} {platform.machine()}",
+            "by": run.plan.author or getpass.getuser(),
+        },
+        "build": part.service.build.run,
+        "inputs": inputs_digest,
+        "files": len(files),
+        "sbom": sbom.document(part.name, run.plan.release, now, locks),
+    }
+
+
+def _fresh_checkout(run: Run, part: ServicePlan, workdir: Path) -> None:
+    if workdir.exists():
+        shutil.rmtree(workdir)
+    run.ports.source.checkout(part.commit, workdir)
+
+
+def _copy_extra_file(name: str, output: Path, workdir: Path) -> None:
+    """Copy a file into the output from the nearest folder above that has it, where the build left none."""
+    if (output / name).exists():
+        return
+    folders_above = [folder for folder in output.parents if folder.is_relative_to(workdir)]
+    found = next((folder / name for folder in folders_above if (folder / name).is_file()), None)
+    if found:
+        shutil.copy2(found, output / name)
+
+
+def _write_image_record(name: str, workdir: Path) -> Path:
+    """Return a folder that holds what is to be kept of an image."""
+    found = container_image.parse_inspect_output(name, (workdir / container_image.INSPECT_OUTPUT_FILE).read_bytes())
+    folder = workdir.with_name(f"{workdir.name}.image")
+    folder.mkdir(exist_ok=True)
+    (folder / container_image.RECORD_FILE).write_text(json.dumps(dump(found), indent=1))
+    return folder
+
+
+async def _run_commands(run: Run, part: ServicePlan, workdir: Path) -> Failure | None:
+    """Run the service's own command, then those that make its image, where it has them."""
+    build = part.service.build
+    for text in filter(None, (build.run, _image_commands(run, part))):
+        if failure := await _run_build_command(run, part, workdir, text):
+            return failure
+    return None
+
+
+def _image_commands(run: Run, part: ServicePlan) -> str | None:
+    build = part.service.build
+    if build.image is None:
+        return None
+    return container_image.build_and_push_commands(
+        build.image, build.dockerfile, build.output or ".", run.plan.release, part.commit
+    )
+
+
+async def _run_build_command(run: Run, part: ServicePlan, workdir: Path, text: str) -> Failure | None:
+    env, secrets = child_environment(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
+    command = Command(
+        text=text,
+        cwd=workdir,
+        log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.build.log",
+        timeout=part.service.build.timeout,
+        env={**run.ports.inherited_environment, **env},
+        secrets=secrets,
+    )
+    ended = await run.ports.run_command(command, run.halt.wait())
+    if not ended.why:
+        return None
+    if stopping := run.halt.stop_failure(Chapter.BUILD, part.name):
+        return stopping
+    return Failure(Chapter.BUILD, f"`{text}`: {ended.why}", part.name, ended.tail)

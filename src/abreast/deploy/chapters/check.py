@@ -1,0 +1,49 @@
+"""Check: a candidate is probed until it proves healthy, or fails."""
+
+import asyncio
+from dataclasses import replace
+
+from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
+from abreast.deploy.runtime.run import Run
+from abreast.platforms.interface import Observation, VersionRef
+
+
+async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> Failure | None:
+    """Look at the version until it proves healthy or fails; returns why it failed."""
+    health = part.service.health
+    series = ProbeSeries(health.start, health.hold)
+    clock = asyncio.get_running_loop().time
+    begin, pause = clock(), run.probe_interval / 8
+    while series.verdict is ProbeVerdict.OPEN:
+        observation, result = await probe_version(run, part, version)
+        series = series.with_result(ProbeResult(clock() - begin, result.success, result.why, result.final))
+        if series.verdict is ProbeVerdict.FAILED:
+            return Failure(Chapter.CHECK, series.why, part.name, observation.log_tail)
+        if stopping := run.halt.stop_failure(Chapter.CHECK, part.name):
+            return stopping
+        if series.verdict is ProbeVerdict.OPEN:
+            await asyncio.sleep(series.next_delay(clock() - begin, pause))
+            pause = min(pause * 1.3, run.probe_interval)
+    return None
+
+
+def with_live_probes(version: Version) -> Version:
+    """Return the version as it is asked after its turn."""
+    return replace(version, probes=version.live_probes or version.probes)
+
+
+async def probe_version(run: Run, part: ServicePlan, version: Version) -> tuple[Observation, ProbeResult]:
+    """Look once, at the platform and at the version itself."""
+    observations = await run.ports.platforms[part.service.platform].observe(
+        [VersionRef(part.service, version.id, version.handle)]
+    )
+    observation = observations[version.id]
+    if observation.restarts or not observation.present:
+        return observation, ProbeResult(
+            0, success=False, why=f"the process ended: {observation.exit_reason or 'it is gone'}", final=True
+        )
+    if observation.waiting:
+        return observation, ProbeResult(0, success=False, why=observation.waiting)
+    found = await run.ports.check(version, part.service.health, run.candidate_commit(part))
+    return observation, ProbeResult(0, found.success, found.why, found.final)

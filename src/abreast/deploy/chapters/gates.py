@@ -1,0 +1,125 @@
+"""Gates: what must hold before anything is brought up; each looks in a clean checkout of its own."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from abreast.commands.interface import Command
+from abreast.core.codec import dump
+from abreast.core.events import EventKind
+from abreast.core.gates import Gate, GateResult, GateVerdict, skipped_results
+from abreast.core.model import Chapter, Failure, FailureCause
+from abreast.core.reports import sarif
+from abreast.deploy.runtime.run import Run
+from abreast.gates.interface import CommandOutcome, GateContext
+from abreast.ledger.interface import ReleasePart
+
+
+async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
+    """Ask one gate, record what it says, and return why the deployment stops here, if it does."""
+    if gate.skipped is not None:
+        results = skipped_results(gate)
+    else:
+        gate_workdir = run.ports.folders.work / run.plan.deployment / "gates" / gate.key
+        await asyncio.to_thread(_fresh_checkout, run, gate_workdir)
+        results = await run.ports.gates[gate.runner](gate, _gate_context(run, gate, gate_workdir))
+        await asyncio.to_thread(shutil.rmtree, gate_workdir, ignore_errors=True)
+    if stopping := run.halt.stop_failure(Chapter.GATES, gate.service):
+        return stopping
+    for one in results:
+        await _record_result(run, gate, one)
+    blocking = next(
+        (
+            one
+            for one in results
+            if one.is_blocking and not (one.verdict is GateVerdict.UNKNOWN and gate.pass_if_unknown)
+        ),
+        None,
+    )
+    if blocking is None:
+        return None
+    what = f"{blocking.gate}: {'unknown: ' if blocking.verdict is GateVerdict.UNKNOWN else ''}{blocking.why}"
+    return Failure(Chapter.GATES, what, gate.service, blocking.lines, FailureCause.REFUSED)
+
+
+def _fresh_checkout(run: Run, gate_workdir: Path) -> None:
+    if gate_workdir.exists():
+        shutil.rmtree(gate_workdir)
+    run.ports.source.checkout(run.plan.commit, gate_workdir / "room")
+
+
+async def _record_result(run: Run, gate: Gate, result: GateResult) -> None:
+    text = f"{result.gate} {result.verdict}{': ' if result.why else ''}{result.why}"
+    key = f"{gate.key}/{result.gate}/judged"
+    if gate.run is None:
+        document = run.redactor.redact_value(sarif.document(result.gate, result.findings))
+        await asyncio.to_thread(_write_sarif, run, result.gate, document)
+    await run.record(key, EventKind.JUDGED, text, service=gate.service, chapter=Chapter.GATES, data=dump(result))
+
+
+def _write_sarif(run: Run, gate: str, document: object) -> None:
+    folder = run.ports.folders.logs / run.plan.deployment
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / f"{gate}.sarif").write_text(json.dumps(document, indent=1))
+
+
+def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
+    live = {part.name: part.previous.commit for part in run.plan.services if part.previous}
+    source, commit = run.ports.source, run.plan.commit
+
+    async def changed() -> Mapping[str, frozenset[int]] | None:
+        return await asyncio.to_thread(source.changed_lines, live.get(gate.service or ""), commit)
+
+    async def outgoing(into: Path) -> None:
+        await asyncio.to_thread(source.export_outgoing, frozenset(live.values()), commit, into)
+
+    async def artifacts() -> Mapping[str, Path]:
+        # Shielded, since a gate that is cut off must not take what is built with it.
+        built = {name: await asyncio.shield(future) for name, future in run.built.items()}
+        take = run.ports.artifacts.fetch
+        return {name: await asyncio.to_thread(take, part.artifact) for name, part in built.items()}
+
+    return GateContext(
+        gate_workdir / "room",
+        gate_workdir,
+        run.ports.now()[:10],
+        partial(_run_gate_command, run, gate, gate_workdir / "room"),
+        changed,
+        outgoing,
+        artifacts,
+    )
+
+
+async def _run_gate_command(
+    run: Run, gate: Gate, workdir: Path, name: str, text: str, env: Mapping[str, str], timeout: float
+) -> CommandOutcome:
+    metadata = {
+        "CI": "true",
+        "ABREAST_ENVIRONMENT": run.plan.environment,
+        "ABREAST_RELEASE": run.plan.release,
+        "ABREAST_COMMIT": run.plan.commit,
+        **({"ABREAST_SERVICE": gate.service} if gate.service else {}),
+    }
+    log = ".".join(filter(None, (gate.service, gate.name, name, "log")))
+    command = Command(
+        text=text,
+        cwd=workdir,
+        log=run.ports.folders.logs / run.plan.deployment / log,
+        timeout=timeout,
+        env={**run.ports.inherited_environment, **env, **metadata},
+    )
+    ended = await run.ports.run_command(command, run.halt.wait())
+    return CommandOutcome(ended.why, ended.tail, ended.exit_code)
+
+
+def annotate_gate_results(run: Run, built: ReleasePart) -> None:
+    """Put down beside an artifact what the gates said of it."""
+    if not run.plan.gates:
+        return
+    events = run.ports.ledger.events(run.plan.deployment)
+    judged = [one.data for one in events if one.kind is EventKind.JUDGED and one.service in {None, built.service}]
+    results = [{key: one.get(key) for key in ("gate", "verdict", "why", "figures")} for one in judged]
+    run.ports.artifacts.annotate(built.artifact, built.service, results=results, tested=run.plan.release)

@@ -1,0 +1,1 @@
+"""The chapters on data: backup, rehearsal, migration, restore, drill, undo."""

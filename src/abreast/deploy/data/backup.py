@@ -1,0 +1,158 @@
+"""Backups: taken, restored into a copy to see that they can be, and kept for as long as somebody could need them."""
+
+import asyncio
+from pathlib import Path
+
+from abreast.core import backups
+from abreast.core.backups import Backup
+from abreast.core.errors import AbreastError, DatabaseError
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, LiveService, ServicePlan
+from abreast.database.interface import Database, DatabaseStats, Reporter
+from abreast.deploy.data.plan import check_owner, owner_name
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.run import Run
+
+VERIFIED_COPY = "verified"
+REHEARSAL_COPY = "rehearsal"
+RESTORED_COPY = "restored"
+DRILL_COPY = "drill"
+
+
+async def back_up_and_verify(run: Run, part: ServicePlan) -> Backup:
+    """Return a backup that was restored and found whole; the restored copy stays for the rehearsal."""
+    live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
+    database = run.ports.open_database(part.service)
+    owner = owner_name(run.plan.project, run.plan.environment, part.name)
+    copy = database_copy(database, VERIFIED_COPY, run.plan.deployment)
+    saved = await asyncio.to_thread(
+        take_backup, run.ports, database, owner, live, copy, restore_workdir(run.ports, run.plan.deployment)
+    )
+    await record_note(
+        run,
+        part,
+        Chapter.BACKUP,
+        f"{saved.name}: {_megabytes(saved.size)}, {_megabytes(saved.stored)} sealed, verified",
+    )
+    return saved
+
+
+def restore_workdir(ports: Ports, deployment: str) -> Path:
+    """Return where a deployment has what it restores for a moment; the deployment's end takes it away."""
+    return ports.folders.work / deployment / "restored"
+
+
+def take_backup(
+    ports: Ports, database: Database, owner: str, live: LiveService | None, copy: Database, workdir: Path
+) -> Backup:
+    """Back a database up and restore it into ``copy``, by way of ``room``, to see that it can be.
+
+    Raises DatabaseError.
+    """
+    check_owner(database, owner)
+    project, environment, service = owner.split("/")
+    _check_not_emptied(ports, database, owner, live)
+    now, release = ports.now(), live.release if live else ""
+    begun = Backup(
+        backups.backup_name(environment, service, now, release), project, environment, service, release, now,
+        database.engine, database.engine_version(), migrations=tuple(one.name for one in database.applied_migrations()),
+    )  # fmt: skip
+    saved, opener = ports.vault.save(begun, database.dump, ports.backup_context())
+    verify_backup(ports, saved, copy, workdir, opener)
+    proven = saved.as_verified(ports.now())
+    ports.vault.write_metadata(proven)
+    return proven
+
+
+def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveService | None) -> None:
+    """Raise DatabaseError where nothing is in a database in which something should be: it is another one, or lost."""
+    _, environment, service = owner.split("/")
+    if database.estimate_row_counts():
+        return
+    full = [one for one in ports.vault.list_backups(environment, service) if one.verified and any(one.rows.values())]
+    if full or (live and live.definition.database and live.definition.database.has_migrations):
+        since = f"when it was backed up last ({full[0].at})" if full else "before"
+        raise DatabaseError(
+            f"the database of {service} is empty, and was not {since}",
+            need="the URL of the database that the service uses",
+            next=f"abreast db restore --env {environment} --service {service}" if full else "abreast db status",
+        )
+
+
+def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path, opener: object = None) -> DatabaseStats:
+    """Restore a backup into ``copy``, by way of ``room``, and compare it with what was counted.
+
+    Raises DatabaseError.
+    """
+    dump = workdir / f"{backup.environment}.{backup.service}"  # what a killed process left is written over
+    workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        ports.vault.fetch(backup, dump, opener)
+        copy.restore(dump)
+    finally:
+        dump.unlink(missing_ok=True)
+    found = copy.check_integrity()
+    if found.rows != backup.rows:
+        differing = [
+            name for name in backup.rows.keys() | found.rows.keys() if found.rows.get(name) != backup.rows.get(name)
+        ]
+        first = min(differing)
+        raise DatabaseError(
+            f"the backup {backup.name} is not what was backed up: {first} has {found.rows.get(first, 'no')} rows, "
+            f"and had {backup.rows.get(first, 'none')}",
+            need="each row",
+            next="abreast db backup",
+        )
+    return found
+
+
+def database_copy(database: Database, name: str, deployment: str) -> Database:
+    """Return a deployment's own copy of a database, be it there or not; one that is restored can take its place."""
+    return database.sibling_copy(f"{name}-{deployment.lower()}", swappable=name == RESTORED_COPY)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+async def clean_up_databases(run: Run) -> None:
+    """Take copies away that a failure left, and backups that nobody needs; what goes wrong here is only told."""
+    for part in run.plan.database_changes:
+        try:
+            await asyncio.to_thread(_clean_up_database, run, part)
+        except AbreastError as error:
+            await run.record(
+                f"{part.name}/copies", EventKind.NOTE, str(error), service=part.name, chapter=Chapter.SETTLE
+            )
+
+
+def _clean_up_database(run: Run, part: ServicePlan) -> None:
+    database = run.ports.open_database(part.service)
+    for name in (VERIFIED_COPY, REHEARSAL_COPY, RESTORED_COPY, DRILL_COPY):
+        database_copy(database, name, run.plan.deployment).drop()
+    prune_backups(run.ports, run.plan.environment, part.name)
+
+
+def prune_backups(ports: Ports, environment: str, service: str) -> int:
+    """Take away backups that are old and that no live release nor the one before it could need."""
+    live: dict[str, LiveService] = dict(ports.ledger.live_services(environment))
+    recent = [one.release for one in ports.ledger.deployments(environment, 20)]
+    needed = {*recent[:5], *(one.release for one in live.values())}
+    return ports.vault.prune(environment, service, needed, ports.now())
+
+
+def threadsafe_reporter(run: Run, part: ServicePlan, chapter: Chapter) -> Reporter:
+    """Return what records a line about a service's database, for a thread beside this loop."""
+    loop = asyncio.get_running_loop()
+
+    def report(text: str) -> None:
+        asyncio.run_coroutine_threadsafe(record_note(run, part, chapter, text), loop).result()
+
+    return report
+
+
+async def record_note(run: Run, part: ServicePlan, chapter: Chapter, message: str) -> None:
+    """Record a line about a service's database."""
+    await run.record(
+        f"{part.name}/{chapter}/note/{message}", EventKind.NOTE, message, service=part.name, chapter=chapter
+    )

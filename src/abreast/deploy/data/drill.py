@@ -1,0 +1,78 @@
+"""The disaster, on a copy: restore the newest backup, migrate it, start what is live on it, and look at its health."""
+
+import asyncio
+from datetime import datetime
+
+from abreast.core.backups import Backup
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.database.interface import Database
+from abreast.deploy.data.backup import DRILL_COPY, database_copy, record_note, restore_workdir, verify_backup
+from abreast.deploy.data.candidate_check import check_on_database_copy
+from abreast.deploy.data.migration_runner import run_migrations
+from abreast.deploy.runtime.run import Run
+from abreast.ledger.interface import ReleasePart
+
+
+async def run_drill(run: Run, part: ServicePlan) -> Failure | None:
+    """Recover the service's database on a copy and record how long it took, and what would have been lost."""
+    recovered = await run.run_chapter(Chapter.RESTORE, lambda: _recover_copy(run, part), Backup, part.name)
+    if isinstance(recovered, Failure):
+        return recovered
+    return await run.run_chapter(Chapter.CHECK, lambda: _start_and_measure(run, part, recovered), None, part.name)
+
+
+async def _start_and_measure(run: Run, part: ServicePlan, recovered: Backup) -> Failure | None:
+    """Start what is live on the copy, and hold what it took against the objectives."""
+    if failure := await _start_on_copy(run, part):
+        return failure
+    events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
+    began = next(one.at for one in events if one.kind is EventKind.STARTED and one.chapter is Chapter.RESTORE)
+    took = (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(began)).total_seconds()
+    return await _record_measurement(run, part, recovered, took)
+
+
+async def _recover_copy(run: Run, part: ServicePlan) -> Backup:
+    """Restore the newest verified backup into a copy, and bring that up to date; raises DatabaseError."""
+    chosen = await asyncio.to_thread(run.ports.vault.find_backup, run.plan.environment, part.name)
+    copy = _drill_copy(run, part)
+    await asyncio.to_thread(verify_backup, run.ports, chosen, copy, restore_workdir(run.ports, run.plan.deployment))
+    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {sum(chosen.rows.values())} rows")
+    if part.service.database and part.service.database.has_migrations:
+        await run_migrations(run, part, None, copy, Chapter.RESTORE)
+    return chosen
+
+
+async def _start_on_copy(run: Run, part: ServicePlan) -> Failure | None:
+    live = part.previous
+    if live is None:
+        return None
+    built = ReleasePart(part.name, live.commit, live.artifact, live.definition)
+    return await check_on_database_copy(run, part, built, _drill_copy(run, part))
+
+
+def _drill_copy(run: Run, part: ServicePlan) -> Database:
+    return database_copy(run.ports.open_database(part.service), DRILL_COPY, run.plan.deployment)
+
+
+async def _record_measurement(run: Run, part: ServicePlan, used: Backup, took: float) -> Failure | None:
+    """Record the recovery time and point; returns the objective that is missed."""
+    assert part.database_plan
+    data, age = (
+        part.database_plan,
+        (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(used.at)).total_seconds(),
+    )
+    figures = {"rto": took, "rpo": age, "rto_objective": data.rto, "rpo_objective": data.rpo, "backup": used.name}
+    rto, rpo = f"{took:.1f} s{_objective_text(data.rto)}", f"{age:.0f} s{_objective_text(data.rpo)}"
+    text = f"recovery time {rto}, recovery point {rpo} ({used.name})"
+    await run.record(
+        f"{part.name}/measured", EventKind.MEASURED, text, service=part.name, chapter=Chapter.CHECK, data=figures
+    )
+    for name, found, objective in (("recovery time", took, data.rto), ("recovery point", age, data.rpo)):
+        if objective is not None and found > objective:
+            return Failure(Chapter.CHECK, f"the {name} is {found:.0f} s; the objective is {objective:.0f} s", part.name)
+    return None
+
+
+def _objective_text(objective: float | None) -> str:
+    return "" if objective is None else f" of {objective:.0f} s"

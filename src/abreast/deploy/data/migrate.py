@@ -1,0 +1,73 @@
+"""The database of a service in a deployment: a verified backup, a rehearsal on the copy, then the migration."""
+
+import asyncio
+from functools import partial
+
+from abreast.core.backups import Backup
+from abreast.core.errors import DatabaseError
+from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.database.interface import Database
+from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy
+from abreast.deploy.data.migration_runner import run_migrations
+from abreast.deploy.data.plan import check_owner, owner_name
+from abreast.deploy.data.rehearse import CandidateCheck, rehearse
+from abreast.deploy.runtime.run import Run
+from abreast.ledger.interface import ReleasePart
+
+
+async def back_up_and_migrate(
+    run: Run, part: ServicePlan, built: ReleasePart | None, check_candidate: CandidateCheck | None = None
+) -> Failure | None:
+    """Bring the service's database to what its new version needs; returns why that could not be."""
+    saved = await run.run_chapter(Chapter.BACKUP, lambda: back_up_and_verify(run, part), Backup, part.name)
+    if isinstance(saved, Failure):
+        return saved
+    if failure := await run.run_chapter(
+        Chapter.REHEARSE, lambda: rehearse(run, part, built, check_candidate), None, part.name
+    ):
+        return failure
+    return await run.run_chapter(Chapter.MIGRATE, lambda: migrate(run, part, built, saved), None, part.name)
+
+
+async def reverse_migration(run: Run, part: ServicePlan, built: ReleasePart | None) -> Failure | None:
+    """Take back what a release brought that no user is on any more, after a fresh backup.
+
+    ``made`` is what that release was built, where it is not the one that was live before this deployment.
+    """
+    # All of it belongs to settling: neither another's failure nor a cancel stops the way back.
+    saved = await run.run_chapter(
+        Chapter.SETTLE, lambda: back_up_and_verify(run, part), Backup, part.name, variant="backup"
+    )
+    if isinstance(saved, Failure):
+        return saved
+    for work in (partial(rehearse, run, part, built, None), partial(migrate, run, part, built, saved)):
+        if failure := await run.run_chapter(Chapter.SETTLE, work, None, part.name, variant=work.func.__name__):
+            return failure
+    return None
+
+
+async def migrate(run: Run, part: ServicePlan, built: ReleasePart | None, saved: Backup) -> None:
+    """Do it for real; raises DatabaseError where there is no verified backup."""
+    database = run.ports.open_database(part.service)
+    owner = owner_name(run.plan.project, run.plan.environment, part.name)
+
+    def due() -> bool:
+        known = run.ports.vault.find_backup(run.plan.environment, part.name, saved.name)
+        if not known.verified:
+            raise DatabaseError(f"the backup {saved.name} was not verified", next="abreast db backup")
+        check_owner(database, owner)
+        return not _is_already_reversed(run, part, database)
+
+    if await asyncio.to_thread(due):
+        await run_migrations(run, part, built, database, Chapter.MIGRATE)
+    await asyncio.to_thread(database.claim, owner)
+
+
+def _is_already_reversed(run: Run, part: ServicePlan, database: Database) -> bool:
+    """Whether a command has taken the schema back already, as in the rehearsal: it must not do so twice."""
+    if not (part.database_plan and part.database_plan.command and part.database_plan.is_backward):
+        return False
+    before, after = (database_copy(database, name, run.plan.deployment) for name in (VERIFIED_COPY, REHEARSAL_COPY))
+    if not before.exists() or not after.exists():
+        return False
+    return before.tables() != after.tables() == database.tables()

@@ -1,0 +1,63 @@
+"""Rehearse: the migration runs on a restored copy first, and what it changes there is compared."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from abreast.core.backups import Backup
+from abreast.core.events import EventKind
+from abreast.core.model import BreakingChangePolicy, Chapter, Failure, ServicePlan
+from abreast.core.schema.tables import Tables, breaking_changes, schema_diff
+from abreast.database.interface import Database
+from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note
+from abreast.deploy.data.migration_runner import run_migrations
+from abreast.deploy.runtime.run import Run
+from abreast.ledger.interface import ReleasePart
+
+CandidateCheck = Callable[[Database], Awaitable[Failure | None]]
+"""Brings the candidate up on a copy of the database and looks at its health."""
+
+
+async def back_up_and_rehearse(run: Run, part: ServicePlan) -> Failure | None:
+    """Back up, and do it on the restored copy only."""
+    saved = await run.run_chapter(Chapter.BACKUP, lambda: back_up_and_verify(run, part), Backup, part.name)
+    if isinstance(saved, Failure):
+        return saved
+    return await run.run_chapter(Chapter.REHEARSE, lambda: rehearse(run, part, None, None), None, part.name)
+
+
+async def rehearse(
+    run: Run, part: ServicePlan, built: ReleasePart | None, check_candidate: CandidateCheck | None
+) -> Failure | None:
+    """Do it on the restored copy first: time, locks, what differs, and the candidate's health there."""
+    database = run.ports.open_database(part.service)
+    pristine = database_copy(database, VERIFIED_COPY, run.plan.deployment)
+    copy = database_copy(database, REHEARSAL_COPY, run.plan.deployment)
+    await asyncio.to_thread(copy.copy_from, pristine)
+    before = await asyncio.to_thread(copy.tables)
+    await run_migrations(run, part, built, copy, Chapter.REHEARSE)
+    after = await asyncio.to_thread(copy.tables)
+    differing = list(schema_diff(before, after))
+    for line in differing:
+        await record_note(run, part, Chapter.REHEARSE, line)
+    if part.database_plan and part.database_plan.is_forward:
+        data = {"schema": differing}
+        await run.record(
+            f"{part.name}/schema", EventKind.MEASURED, service=part.name, chapter=Chapter.REHEARSE, data=data
+        )
+    if failure := await _check_compatibility(run, part, before, after):
+        return failure
+    return await check_candidate(copy) if check_candidate else None
+
+
+async def _check_compatibility(run: Run, part: ServicePlan, before: Tables, after: Tables) -> Failure | None:
+    """Say what the running version can no longer do, as it was seen; files were looked at when it was planned."""
+    data = part.database_plan
+    assert data
+    if data.is_backward or not data.command or part.previous is None or data.breaking is BreakingChangePolicy.ALLOW:
+        return None
+    found = list(breaking_changes(before, after))
+    for line in found:
+        await record_note(run, part, Chapter.REHEARSE, f"BREAKING: {line}")
+    if found and data.breaking is BreakingChangePolicy.BLOCK:
+        return Failure(Chapter.REHEARSE, f"the running version could not live with it: {found[0]}", part.name)
+    return None

@@ -1,0 +1,109 @@
+"""Restore: a backup in the place of a database; first what is there is backed up, and what would be lost is told."""
+
+import asyncio
+
+from abreast.core.backups import Backup
+from abreast.core.errors import DatabaseError
+from abreast.core.model import Chapter, Failure, Service, ServicePlan
+from abreast.core.schema import migration_files
+from abreast.database.interface import Database, Reporter
+from abreast.deploy.data.backup import (
+    RESTORED_COPY,
+    back_up_and_verify,
+    database_copy,
+    record_note,
+    restore_workdir,
+    threadsafe_reporter,
+    verify_backup,
+)
+from abreast.deploy.data.plan import check_owner, migrations_at_commit, owner_name
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.run import Run
+
+
+async def restore_backup(run: Run, part: ServicePlan) -> Failure | None:
+    """Put a backup in the place of the database, after a backup of what is there."""
+    before = await run.run_chapter(
+        Chapter.BACKUP, lambda: _back_up_current(run, part), None, part.name, variant="before"
+    )
+    return before or await run.run_chapter(Chapter.RESTORE, lambda: replace_with_backup(run, part), None, part.name)
+
+
+async def _back_up_current(run: Run, part: ServicePlan) -> None:
+    """Back up what will be replaced, unless it is gone or no database any more: that is what a restore is for."""
+    database = run.ports.open_database(part.service)
+    if not await asyncio.to_thread(_is_usable, database):
+        await record_note(run, part, Chapter.BACKUP, "what is there cannot be backed up: it is no database any more")
+    elif await asyncio.to_thread(database.estimate_row_counts):
+        await back_up_and_verify(run, part)
+
+
+async def replace_with_backup(run: Run, part: ServicePlan) -> None:
+    """Restore beside, check, and swap; raises DatabaseError, with what was there in place."""
+    assert part.database_plan
+    database = run.ports.open_database(part.service)
+    chosen = await asyncio.to_thread(
+        run.ports.vault.find_backup, run.plan.environment, part.name, part.database_plan.restore
+    )
+    owner = owner_name(run.plan.project, run.plan.environment, part.name)
+    if owner_name(chosen.project, chosen.environment, chosen.service) != owner:
+        raise DatabaseError(f"the backup {chosen.name} is of {chosen.project}, not of {run.plan.project}")
+    copy = database_copy(database, RESTORED_COPY, run.plan.deployment)
+    report = threadsafe_reporter(run, part, Chapter.RESTORE)
+    kept = await asyncio.to_thread(
+        _swap_databases, run.ports, database, chosen, copy, owner, run.plan.deployment, report
+    )
+    rows = sum(chosen.rows.values())
+    where = f"; what was there is kept as {kept}" if kept else ""
+    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {rows} rows in {len(chosen.rows)} tables{where}")
+    if missing := await asyncio.to_thread(_missing_migrations, run.ports, part, database):
+        command = f"abreast db migrate --env {run.plan.environment}"
+        await record_note(
+            run, part, Chapter.RESTORE, f"what is live needs {', '.join(missing)}, which did not run there: {command}"
+        )
+
+
+def _missing_migrations(ports: Ports, part: ServicePlan, database: Database) -> list[str]:
+    """Return the migrations of what is live that a database lacks."""
+    live, used = part.previous, part.service.database
+    if live is None or used is None or used.migrations is None:
+        return []
+    migration_plan = migration_files.plan_migrations(
+        migrations_at_commit(ports, live.commit, used.migrations), database.applied_migrations()
+    )
+    return [one.name for one in migration_plan.pending]
+
+
+def _swap_databases(
+    ports: Ports, database: Database, chosen: Backup, copy: Database, owner: str, deployment: str, report: Reporter
+) -> str:
+    """Swap once: what users wrote to what this deployment restored already is not lost by doing it again."""
+    with database.migration_lock():
+        if _is_usable(database) and database.restored_by() == deployment:
+            return ""
+        verify_backup(ports, chosen, copy, restore_workdir(ports, deployment))
+        check_owner(copy, owner)
+        copy.claim(owner, deployment)
+        kept = database.replace_with(copy, f"before_{deployment.lower()}", report)
+        copy.drop()
+    return kept
+
+
+def _is_usable(database: Database) -> bool:
+    try:
+        return database.exists() and bool(database.engine_version())
+    except DatabaseError:
+        return False
+
+
+def row_differences(ports: Ports, service: Service, chosen: Backup) -> dict[str, tuple[int | None, int | None]] | None:
+    """Return by table the rows that are there and that the backup has, where they differ; None if nobody can count."""
+    try:
+        now = ports.open_database(service).stats().rows
+    except DatabaseError:
+        return None
+    return {
+        name: (now.get(name), chosen.rows.get(name))
+        for name in sorted(now.keys() | chosen.rows.keys())
+        if now.get(name) != chosen.rows.get(name)
+    }

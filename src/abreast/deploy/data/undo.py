@@ -1,0 +1,64 @@
+"""What a deployment that failed left in a database: taken back where that is declared safe, told where it stays."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from functools import partial
+
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, DatabasePlan, Failure, ServicePlan
+from abreast.core.schema import migration_files
+from abreast.deploy.data.migrate import reverse_migration
+from abreast.deploy.data.migration_runner import migration_stem
+from abreast.deploy.data.plan import has_changed_schema, migrations_at_commit
+from abreast.deploy.runtime.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaLeftover:
+    """What a deployment that failed has brought to a database; what takes it back, or why it stays."""
+
+    applied: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+    kept_reason: str = ""
+
+
+async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
+    """After a failure, take back what the migration brought, if that is declared safe, or say that it stays."""
+    events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
+    begun = any(one.chapter is Chapter.MIGRATE and one.service == part.name for one in events)
+    data = part.database_plan
+    if not begun or data is None or not data.is_forward:
+        return
+    observe = partial(asyncio.to_thread, _schema_leftover, run, part, data)
+    leftover = await run.run_chapter(Chapter.SETTLE, observe, SchemaLeftover, part.name, variant="left")
+    if isinstance(leftover, Failure) or not leftover.applied:
+        return
+    kept_reason = leftover.kept_reason
+    if not kept_reason:
+        back = replace(data, up=(), down=leftover.down, since=part.commit)
+        failure = await reverse_migration(run, replace(part, database_plan=back), run.built_part(part))
+        kept_reason = failure.message if failure else ""
+    if kept_reason:
+        text = f"the schema stays as {', '.join(leftover.applied)} left it: {kept_reason}"
+        await run.record(f"{part.name}/stays", EventKind.NOTE, text, service=part.name, chapter=Chapter.SETTLE)
+
+
+def _schema_leftover(run: Run, part: ServicePlan, data: DatabasePlan) -> SchemaLeftover:
+    used = part.service.database
+    assert used
+    live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
+    if live and live.deployment == run.plan.deployment:
+        return SchemaLeftover()  # its new version stays, since another's failed alone
+    if used.command:
+        ended = f"{part.name}/{Chapter.MIGRATE}/ended"
+        through = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))
+        if not through or not has_changed_schema(run.ports, run.plan.deployment, part.name):
+            return SchemaLeftover()  # what an earlier release brought is not this one's to take back
+        return SchemaLeftover(
+            (f"`{used.command}`",), kept_reason="" if used.down and run.built_part(part) else "it has no `down`"
+        )
+    assert used.migrations
+    ran = {migration_stem(one.name) for one in run.ports.open_database(part.service).applied_migrations()}
+    applied = tuple(name for name in data.up if migration_stem(name) in ran)
+    steps, why = migration_files.plan_down(applied, migrations_at_commit(run.ports, part.commit, used.migrations))
+    return SchemaLeftover(applied, tuple(one.name for one in steps), why)

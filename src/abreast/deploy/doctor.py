@@ -1,0 +1,178 @@
+"""Examine: what would keep a deployment from an environment, and how to mend it; nothing is changed."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
+
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
+from abreast.core.model import Environment, Service
+from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.ports import Ports
+from abreast.platforms.interface import Diagnoses
+
+PASS_THROUGH_FILES = ("abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml")
+SECONDS_PER_DAY = 86400.0
+
+_PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
+
+
+async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
+    """Look at the repository and the record of what was deployed."""
+    try:
+        commit = await asyncio.to_thread(ports.source.resolve_commit)
+        changed = await asyncio.to_thread(ports.source.uncommitted_files)
+    except UsageError as error:
+        return [Diagnostic.from_error("git", error)]
+    if changed:
+        told = f"commit {commit[:7]}; {len(changed)} files differ from it or are new, {changed[0]} for one"
+        return [
+            Diagnostic(DiagnosticSeverity.WARNING, "git", told, "a clean tree: what is deployed is what was committed")
+        ]
+    return [Diagnostic(DiagnosticSeverity.OK, "git", f"commit {commit[:7]}, nothing uncommitted")]
+
+
+async def diagnose_environment(ports: Ports, environment: Environment) -> list[Diagnostic]:
+    """Look at everything that one environment's services ask for, at all platforms at once."""
+    found = await asyncio.gather(*(_diagnose_service(ports, service) for service in environment.services))
+    found += [
+        await asyncio.to_thread(lambda one=one: list(_diagnose_database(ports, environment, one)))  # type: ignore[misc]
+        for one in environment.services
+        if one.database
+    ]
+    of_secrets = await asyncio.to_thread(
+        lambda: [*_unused_secrets(ports, environment), *_overdue_secrets(ports, environment)]
+    )
+    return [
+        *_unfinished_deployments(ports, environment.name),
+        *(remark for remarks in found for remark in remarks),
+        *of_secrets,
+    ]
+
+
+def _unused_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
+    """Yield secrets whose names stand in no file of the repository but those that only pass them on."""
+    names = {name for service in environment.services for name in service.secrets}
+    try:
+        known = ports.source.find_mentions(ports.source.resolve_commit(), names, PASS_THROUGH_FILES)
+    except UsageError:
+        return
+    for service in environment.services:
+        for name in sorted(service.secrets.keys() - known):
+            what = f"the secret {name} stands in no file of the repository"
+            yield Diagnostic(
+                DiagnosticSeverity.WARNING,
+                f"{service.name} ({service.platform})",
+                what,
+                "a program that reads it, or none",
+            )
+
+
+def _overdue_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
+    """Yield secrets that are older than they should get; their age counts from the first deployment with that value."""
+    since, now = ports.ledger.secret_ages(environment.name), datetime.fromisoformat(ports.now())
+    for name, longest in environment.rotate_after.items():
+        if name not in since:
+            yield Diagnostic(
+                DiagnosticSeverity.OK, "secrets", f"{name} was not deployed yet, so that its age is not known"
+            )
+        elif (age := (now - datetime.fromisoformat(since[name])).total_seconds()) > longest:
+            days = f"{age / SECONDS_PER_DAY:.0f} days; rotate_after is {longest / SECONDS_PER_DAY:g}"
+            what = f"{name} has had its value for {days}"
+            yield Diagnostic(DiagnosticSeverity.WARNING, "secrets", what, "a new value")
+
+
+def _unfinished_deployments(ports: Ports, environment: str) -> Iterator[Diagnostic]:
+    for one in ports.ledger.deployments(environment, 1):
+        if one.state is DeploymentState.STUCK:
+            yield Diagnostic(
+                DiagnosticSeverity.FAULT,
+                "deployment",
+                f"{one.id} is stuck half-way back",
+                next=f"abreast resume {one.id}",
+            )
+        elif not one.state.is_final:
+            what = f"{one.id} is {one.state}, or was cut off"
+            yield Diagnostic(DiagnosticSeverity.WARNING, "deployment", what, next=f"abreast show {one.id}")
+
+
+async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
+    subject = f"{service.name} ({service.platform})"
+    diagnostics = [
+        *_missing_secrets(ports, service, subject),
+        *[one async for one in _missing_programs(ports, service, subject)],
+    ]
+    try:
+        platform = ports.platforms[service.platform]
+        observed = await platform.diagnose(service) if isinstance(platform, Diagnoses) else ()
+    except TransientError as error:
+        return [*diagnostics, Diagnostic.from_error(subject, UnavailableError(error.what, need=error.need))]
+    except PlatformError as error:
+        return [*diagnostics, Diagnostic.from_error(subject, error)]
+    return [*diagnostics, *(Diagnostic(one.level, subject, one.what, one.need, one.next) for one in observed)]
+
+
+def _diagnose_database(ports: Ports, environment: Environment, service: Service) -> Iterator[Diagnostic]:
+    """Yield how a service's database and its backups stand."""
+    subject = f"{service.name} (database)"
+    try:
+        database = ports.open_database(service)
+        version, owner = database.engine_version(), database.owner()
+        known = [one for one in ports.vault.list_backups(environment.name, service.name) if one.verified]
+    except AbreastError as error:
+        yield Diagnostic.from_error(subject, error)
+        return
+    yield Diagnostic(DiagnosticSeverity.OK, subject, f"{database.engine} {version}")
+    if owner and not owner.endswith(f"/{environment.name}/{service.name}"):
+        yield Diagnostic(
+            DiagnosticSeverity.FAULT, subject, f"it is noted to be that of {owner}", "the URL of its own database"
+        )
+    command = f"abreast db backup --env {environment.name}"
+    if not known:
+        yield Diagnostic(DiagnosticSeverity.WARNING, subject, "there is no verified backup of it yet", next=command)
+        return
+    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(known[0].at)).total_seconds()
+    late = environment.rpo is not None and age > environment.rpo
+    what = f"its newest verified backup is {age / 3600:.1f} hours old"
+    yield Diagnostic(
+        DiagnosticSeverity.FAULT if late else DiagnosticSeverity.OK,
+        subject,
+        what,
+        f"rpo: {environment.rpo:g} s" if late else "",
+        command if late else "",
+    )
+
+
+def _missing_secrets(ports: Ports, service: Service, subject: str) -> Iterator[Diagnostic]:
+    try:
+        ports.reveal_secrets(service)
+    except AbreastError as error:
+        yield Diagnostic.from_error(subject, error)
+
+
+async def _missing_programs(ports: Ports, service: Service, subject: str) -> AsyncIterator[Diagnostic]:
+    """Yield commands whose first program is not on this machine; what runs elsewhere is not looked for."""
+    here = [service.build.run, service.run if service.platform == "local" else None]
+    for command in filter(None, here):
+        found = _PROGRAM.match(command)
+        program = found[1] if found else ""
+        if program and "/" not in program and not await _is_installed(program, ports.inherited_environment):
+            yield Diagnostic(
+                DiagnosticSeverity.FAULT,
+                subject,
+                f"`{command}`: {program} is not on this machine",
+                f"{program} on the PATH",
+            )
+
+
+async def _is_installed(program: str, env: Mapping[str, str]) -> bool:
+    """Ask the shell that would run it, which has commands and keywords of its own."""
+    asked = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", 'command -v "$0"', program,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=dict(env),
+    )  # fmt: skip
+    return await asked.wait() == 0

@@ -1,0 +1,68 @@
+"""Carries a deployment out in this process, from wherever it stands, while it listens for requests."""
+
+import asyncio
+
+from abreast.core.events import EventKind
+from abreast.core.model import Chapter, Failure, FailureCause, Plan
+from abreast.core.states import DeploymentState
+from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow
+
+REQUEST_POLL_INTERVAL = 0.2
+"""Seconds between two looks for a request such as ``abreast cancel``."""
+
+
+async def execute_plan(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
+    """Return the state that the deployment came to.
+
+    Raises StateError when it could not be recorded (it can be resumed), UsageError when the value of a
+    secret is missing (nothing was touched).
+    """
+    fingerprints = {
+        f"{part.name}/{name}": workflow.ports.fingerprint(secret)
+        for part in plan.rollouts
+        for name, secret in workflow.ports.reveal_secrets(part.service).items()
+    }
+    await asyncio.to_thread(workflow.ports.ledger.record_secret_fingerprints, plan.environment, fingerprints)
+    await _check_for_cancel(plan, workflow)
+    polling = asyncio.ensure_future(_poll_requests(plan, workflow))
+    try:
+        return await _run_to_end(plan, workflow)
+    finally:
+        polling.cancel()
+
+
+async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
+    deployment = await asyncio.to_thread(workflow.ports.ledger.deployment, plan.deployment)
+    if deployment.state.is_final:
+        return deployment.state
+    count = await _record_resume(plan, workflow)
+    if deployment.state is DeploymentState.STUCK:
+        attempt = f"{TURN_BACK_WORKFLOW}-{count}"
+        id_ = f"{plan.deployment}/{attempt}"
+        return DeploymentState(
+            await workflow.engine.run_workflow(TURN_BACK_WORKFLOW, id_, plan.deployment, f"{attempt}/")
+        )
+    return DeploymentState(await workflow.engine.run_workflow(DEPLOYMENT_WORKFLOW, plan.deployment, plan.deployment))
+
+
+async def _record_resume(plan: Plan, workflow: DeploymentWorkflow) -> int:
+    """Record that a deployment begun before goes on here; returns how often that was."""
+    events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
+    count = sum(event.kind is EventKind.RESUMED for event in events) + 1
+    if any(event.state is DeploymentState.RUNNING for event in events):
+        await workflow.get_run(plan).record(f"resumed-{count}", EventKind.RESUMED, "taken up again")
+    return count
+
+
+async def _poll_requests(plan: Plan, workflow: DeploymentWorkflow) -> None:
+    while not await _check_for_cancel(plan, workflow):  # noqa: ASYNC110 (the request comes from another process)
+        await asyncio.sleep(REQUEST_POLL_INTERVAL)
+
+
+async def _check_for_cancel(plan: Plan, workflow: DeploymentWorkflow) -> bool:
+    """Turn a request to cancel, if there is one, into a halt: everything that can still be stopped sees it."""
+    request = await asyncio.to_thread(workflow.ports.ledger.pending_request, plan.deployment)
+    if request:
+        what = f"cancelled: {request[1]}" if request[1] else "cancelled"
+        workflow.get_run(plan).halt.set(Failure(Chapter.PLAN, what, cause=FailureCause.CANCELLED))
+    return request is not None

@@ -1,0 +1,239 @@
+"""One deployment in this process: how its chapters are run, recorded, retried, stopped and told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+import stamina
+from typing_extensions import TypeForm
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import AbreastError, StateError, TransientError, UsageError
+from abreast.core.events import Event, EventKind
+from abreast.core.model import Chapter, Failure, FailureCause, Plan, ServicePlan, Version
+from abreast.core.redaction.redactor import Redactor
+from abreast.core.secrets import url_credentials
+from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.engine import Json, WorkflowEngine
+from abreast.deploy.runtime.ports import Ports
+from abreast.ledger.interface import ReleasePart
+from abreast.machine.batching import Batcher
+from abreast.platforms.interface import Reporter
+
+T = TypeVar("T")
+
+MAX_PROBES_PER_SECOND = 50
+"""Looks a second over all services: looking must not take the machine from what is looked at."""
+
+_INTERRUPTIBLE = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
+_STOPPABLE = frozenset(Chapter) - {Chapter.PLAN, Chapter.SETTLE, Chapter.RESTORE, Chapter.TURN_BACK}
+
+
+class Halt:
+    """Tells every rollout of a deployment that one failed, or that a person wants it to stop."""
+
+    def __init__(self) -> None:
+        self._first: Failure | None = None
+        self._event = asyncio.Event()
+
+    def set(self, failure: Failure) -> None:
+        """Ask all to stop because of ``failure``; the first one stands."""
+        self._first = self._first or failure
+        self._event.set()
+
+    def stop_failure(self, chapter: Chapter, service: str | None) -> Failure | None:
+        """Return how a chapter ends that stops now, None while nothing asks it to."""
+        first = self._first
+        if first is None:
+            return None
+        if first.cause is FailureCause.CANCELLED:
+            return Failure(chapter, first.message, cause=FailureCause.CANCELLED)
+        because = f"stopped, since {first.service or 'the deployment'} failed"
+        return Failure(chapter, because, service, cause=FailureCause.STOPPED)
+
+    async def wait(self) -> str:
+        """Wait until all should stop and return why."""
+        await self._event.wait()
+        return self._first.message if self._first else ""
+
+
+class Run:
+    """A plan being carried out; ``attempt`` tells a resumed turn-back's records from the first's."""
+
+    def __init__(self, plan: Plan, ports: Ports, engine: WorkflowEngine, attempt: str = "") -> None:
+        self.plan = plan
+        self.ports = ports
+        self.halt = Halt()
+        self.probe_interval = max(0.25, len(plan.rollouts) / MAX_PROBES_PER_SECOND)
+        self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
+        self.candidates: dict[str, Version] = {}
+        self.gates_passed = asyncio.Event()
+        self.built: dict[str, asyncio.Future[ReleasePart]] = {part.name: asyncio.Future() for part in plan.rollouts}
+        self._passed_gates = set[str]()
+        self.mark_gates_passed()
+        self.restoring: asyncio.Future[None] | None = None
+        self.redactor = Redactor(deployment_secrets(plan, ports))
+        self._engine = engine
+        self._attempt = attempt
+        self._event_batcher = Batcher(self._write_events)
+
+    def mark_gates_passed(self, *gates: str) -> None:
+        """Note gates that let the deployment through; when all have, ``gated`` is set."""
+        self._passed_gates.update(gates)
+        if len(self._passed_gates) == len(self.plan.gates):
+            self.gates_passed.set()
+
+    def mark_candidate_ready(self, candidate: Version) -> None:
+        """Note a candidate that is ready for users, for those that wait for it."""
+        self.candidates[candidate.service] = candidate
+        self.staged[candidate.service].set()
+
+    def candidate_commit(self, part: ServicePlan) -> str:
+        """Return the commit that a candidate is of: an earlier one, where it was made before from the same."""
+        built = self.built_part(part)
+        return built.commit if built else part.commit
+
+    def built_part(self, part: ServicePlan) -> ReleasePart | None:
+        """Return what was built of a service for this deployment, None where that is not known here."""
+        built = self.built.get(part.name)
+        return built.result() if built and built.done() else None
+
+    async def record(self, key: str, kind: EventKind, message: str = "", **fields: Any) -> None:  # noqa: ANN401 (Event's fields)
+        """Record an event of this deployment, once; no secret in it."""
+        shown = {**fields, "data": self.redactor.redact_value(fields["data"])} if fields.get("data") else fields
+        message = self.redactor.redact_text(message)
+        await self._event_batcher.submit(Event(self.plan.deployment, self._attempt + key, kind, message, **shown))
+
+    async def _write_events(self, events: Sequence[Event]) -> list[Exception | None]:
+        await asyncio.to_thread(self.ports.ledger.append_events, *events)
+        return [None] * len(events)
+
+    def reporter(self, chapter: Chapter) -> Reporter:
+        """Return what a platform tells by how it gets on in a chapter."""
+
+        async def report(service: str, text: str) -> None:
+            await self.record(
+                f"{service}/{chapter}/note/{text}", EventKind.NOTE, text, service=service, chapter=chapter
+            )
+
+        return report
+
+    async def enter_state(
+        self, state: DeploymentState, message: str = "", chapter: Chapter | None = None, **data: object
+    ) -> None:
+        """Move the deployment to a state, and to the chapter that brought it there, where that is not the last."""
+        await self.record(f"state/{state}", EventKind.STATE, message, state=state, chapter=chapter, data=data)
+
+    async def run_chapter(
+        self,
+        chapter: Chapter,
+        work: Callable[[], Awaitable[T | Failure]],
+        kind: TypeForm[T] | None = None,
+        service: str | None = None,
+        variant: str = "",
+    ) -> T | Failure:
+        """Run one chapter (of one service, or of all) as one recorded step.
+
+        What it returns is recorded; a failure stops the others where they can still be stopped. ``turn``
+        tells repeated chapters apart.
+        """
+        key = "/".join(filter(None, (service, chapter, variant)))
+        label = variant if chapter is Chapter.GATES else ""
+
+        async def step() -> Json:
+            if chapter in _STOPPABLE and (stopping := self.halt.stop_failure(chapter, service)):
+                return {"failure": dump(stopping)}
+            await self.record(f"{key}/started", EventKind.STARTED, label, service=service, chapter=chapter)
+            outcome = self._redacted(await self._run_catching_errors(chapter, key, work, service))
+            await self._record_end(key, chapter, service, outcome, label)
+            if isinstance(outcome, Failure):
+                return {"failure": dump(outcome)}
+            return {"result": dump(outcome, kind) if kind else None}
+
+        answer = await self._engine.run_step(key, step)
+        if "failure" in answer:
+            failure = load(Failure, answer["failure"])
+            self.halt.set(failure)
+            return failure
+        return cast("T", load(kind, answer["result"]) if kind else None)
+
+    def _redacted(self, outcome: T | Failure) -> T | Failure:
+        """Return failures with what a platform or a program said in them redacted: they are recorded."""
+        if isinstance(outcome, Failure):
+            return load(Failure, self.redactor.redact_value(dump(outcome)))
+        if isinstance(outcome, list) and only_failures(outcome):
+            return cast("T", [self._redacted(one) for one in outcome])
+        return outcome
+
+    async def _record_end(self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str) -> None:
+        for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
+            what = (
+                EventKind.FAILED if failure.cause in {FailureCause.FAULT, FailureCause.REFUSED} else EventKind.STOPPED
+            )
+            whose = failure.service or service
+            data = {"log": list(failure.log)}
+            end = f"{key}/{whose}/failed"
+            await self.record(end, what, failure.message, service=whose, chapter=chapter, data=data)
+        if not isinstance(outcome, Failure):
+            await self.record(f"{key}/ended", EventKind.FINISHED, label, service=service, chapter=chapter)
+
+    async def _run_catching_errors(
+        self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        try:
+            return await self._run_with_retries(chapter, key, work, service)
+        except StateError:
+            raise
+        except AbreastError as error:
+            return Failure(chapter, str(error), service)
+        except Exception as error:  # noqa: BLE001 (whatever goes wrong in a chapter turns back, it never escapes)
+            return Failure(chapter, f"unexpected: {type(error).__name__}: {error}", service)
+
+    async def _run_with_retries(
+        self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        async for attempt in stamina.retry_context(TransientError, attempts=3, wait_initial=0.2, wait_max=5.0):
+            with attempt:
+                if attempt.num > 1:
+                    again = f"again, attempt {attempt.num} of 3"
+                    await self.record(
+                        f"{key}/retry-{attempt.num}", EventKind.RETRY, again, service=service, chapter=chapter
+                    )
+                return await self._run_unless_halted(chapter, work, service)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _run_unless_halted(
+        self, chapter: Chapter, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        """Let go of what a platform takes its time for once the deployment stops; its verbs may be cut off anywhere."""
+        doing, halted = asyncio.ensure_future(work()), asyncio.ensure_future(self.halt.wait())
+        try:
+            await asyncio.wait(
+                [doing, halted] if chapter in _INTERRUPTIBLE else [doing], return_when=asyncio.FIRST_COMPLETED
+            )
+            stopping = None if doing.done() else self.halt.stop_failure(chapter, service)
+            return stopping or await doing
+        finally:
+            for task in (doing, halted):
+                task.cancel()
+            await asyncio.wait([doing, halted])
+
+
+def deployment_secrets(plan: Plan, ports: Ports) -> Iterator[str]:
+    """Yield all secrets that could be told in this deployment: those of its services, and those of abreast itself."""
+    yield from ports.known_secrets
+    for part in plan.traffic_changes:
+        with suppress(UsageError):
+            yield from (secret.reveal() for secret in ports.reveal_secrets(part.service).values())
+    for part in plan.services:
+        if part.service.database is None:
+            continue
+        with suppress(AbreastError):
+            yield from url_credentials(ports.open_database(part.service).connection_url())
+
+
+def only_failures(outcomes: Sequence[object]) -> list[Failure]:
+    """Return the failures among outcomes, those that stopped the others first."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    return sorted(failures, key=lambda failure: failure.cause is FailureCause.STOPPED)

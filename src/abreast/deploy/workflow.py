@@ -1,0 +1,278 @@
+"""The story of a deployment, from the plan to the end: all services new, or all as they were.
+
+Each chapter is one recorded step, so that a process killed anywhere goes on from the last of them.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from abreast.core.codec import dump, load
+from abreast.core.errors import AbreastError
+from abreast.core.events import EventKind
+from abreast.core.gates import Gate
+from abreast.core.model import Action, Chapter, DeploymentKind, Failure, FailureCause, Plan, ServicePlan, Version
+from abreast.core.states import DeploymentState
+from abreast.core.turn_back import decide_turn_back
+from abreast.deploy.chapters.build import build
+from abreast.deploy.chapters.gates import evaluate_gate
+from abreast.deploy.chapters.settle import prune_artifacts, retire_versions, tag_release
+from abreast.deploy.chapters.traffic_switch import switch_traffic, switch_traffic_back
+from abreast.deploy.chapters.watch import watch_services
+from abreast.deploy.data.backup import clean_up_databases
+from abreast.deploy.data.drill import run_drill
+from abreast.deploy.data.migrate import back_up_and_migrate, reverse_migration
+from abreast.deploy.data.rehearse import back_up_and_rehearse
+from abreast.deploy.data.restore import restore_backup
+from abreast.deploy.data.undo import undo_failed_migration
+from abreast.deploy.rollout import roll_out
+from abreast.deploy.runtime.engine import Json, WorkflowEngine
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.run import Run, only_failures
+from abreast.ledger.interface import ReleasePart
+
+DEPLOYMENT_WORKFLOW = "deployment"
+ROLLOUT_WORKFLOW = "rollout"
+GATE_WORKFLOW = "gate"
+TURN_BACK_WORKFLOW = "way-back"
+
+
+class DeploymentWorkflow:
+    """The deployments of one environment, told by one process, one after the other."""
+
+    def __init__(self, ports: Ports, engine: WorkflowEngine) -> None:
+        self.ports = ports
+        self.engine = engine
+        self._runs: dict[str, Run] = {}
+        engine.register(DEPLOYMENT_WORKFLOW, self.run_deployment)
+        engine.register(ROLLOUT_WORKFLOW, self.run_rollout)
+        engine.register(GATE_WORKFLOW, self.run_gate)
+        engine.register(TURN_BACK_WORKFLOW, self.retry_turn_back)
+
+    def get_run(self, plan: Plan, attempt: str = "") -> Run:
+        """Return the plan's run in this process, made at the first call."""
+        return self._runs.setdefault(plan.deployment + attempt, Run(plan, self.ports, self.engine, attempt))
+
+    async def _load_run(self, deployment: str, attempt: str = "") -> Run:
+        """Return a deployment's run; the engine knows its id only, the ledger its plan."""
+        known = self._runs.get(deployment + attempt)
+        run = known or self.get_run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
+        run.restoring = run.restoring or asyncio.ensure_future(self._restore_progress(run))
+        await run.restoring
+        return run
+
+    async def _restore_progress(self, run: Run) -> None:
+        """Learn what gates and rollouts came to that ended in an earlier process: they are not run again here."""
+        events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
+        if not any(event.state is DeploymentState.RUNNING for event in events):
+            return
+        ended = await self.engine.completed_results(f"{run.plan.deployment}/")
+        for gate in run.plan.gates:
+            if (id_ := _gate_workflow_id(run, gate)) in ended:
+                _publish_outcome(run, load(Failure | None, ended[id_]), gate)
+        for part in run.plan.rollouts:
+            if (id_ := _rollout_workflow_id(run, part)) in ended:
+                outcome = load(Version | Failure, ended[id_])
+                if isinstance(outcome, Version) and isinstance(built := await build(run, part), ReleasePart):
+                    run.built[part.name].set_result(built)
+                _publish_outcome(run, outcome)
+
+    async def run_deployment(self, id: str) -> str:
+        """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
+        run = await self._load_run(id)
+        await run.enter_state(DeploymentState.RUNNING)
+        await self._carry_over_unchanged(run)
+        if not run.plan.traffic_changes:
+            return await self._run_data_only(run)
+        candidates = await self._run_gates_and_rollouts(run)
+        if failures := only_failures(candidates):
+            return await self._abort(run, failures)
+        versions = {found.service: found for found in candidates if isinstance(found, Version)}
+        turned = await run.run_chapter(Chapter.TURN, lambda: switch_traffic(run, versions))
+        if isinstance(turned, Failure):
+            return await self._abort(run, [turned], turned=True)
+        return await self._watch_and_settle(run, versions)
+
+    async def _run_data_only(self, run: Run) -> str:
+        """Bring databases up to date, restore them, or try that on copies, under the services as they are."""
+        for part in run.plan.database_changes:
+            if failure := await _DATA_ONLY_OPERATIONS[run.plan.kind](run, part):
+                return await self._abort(run, [failure])
+        return await self._finish(run, [])
+
+    async def _reverse_migrations(self, run: Run) -> None:
+        """Take back what no version needs any more of the schema; a failure is only told, since none depends on it."""
+        for part in run.plan.database_changes:
+            if (
+                part.database_plan
+                and part.database_plan.is_backward
+                and (failure := await reverse_migration(run, part, None))
+            ):
+                stays = f"the schema stays: {failure.message}"
+                await run.record(f"{part.name}/stays", EventKind.NOTE, stays, service=part.name, chapter=Chapter.SETTLE)
+
+    async def _tag_and_prune(self, run: Run) -> None:
+        """Let go of artifacts that nobody needs any more, and tag the release; what goes wrong here is only told."""
+        for work in (tag_release, prune_artifacts):
+            try:
+                await asyncio.to_thread(work, run)
+            except AbreastError as error:
+                await run.record(f"{work.__name__}/failed", EventKind.NOTE, str(error), chapter=Chapter.SETTLE)
+
+    async def run_rollout(self, id: str, name: str) -> Json:
+        """One service's part, until its candidate is ready for users."""
+        run = await self._load_run(id)
+        part = next(part for part in run.plan.rollouts if part.name == name)
+        return dump(await roll_out(run, part), Version | Failure)
+
+    async def run_gate(self, id: str, key: str) -> Json:
+        """One gate; candidates are built beside it, and brought up when all have let the deployment through."""
+        run = await self._load_run(id)
+        gate = next(gate for gate in run.plan.gates if gate.key == key)
+        failure = await run.run_chapter(
+            Chapter.GATES, lambda: evaluate_gate(run, gate), None, gate.service, variant=gate.name
+        )
+        _publish_outcome(run, failure, gate)
+        return dump(failure, Failure | None)
+
+    async def _run_gates_and_rollouts(self, run: Run) -> list[Version | Failure]:
+        """Ask all gates and bring all candidates up; what a gate refused comes first."""
+        id_ = run.plan.deployment
+        gates = [
+            await self.engine.start_child(GATE_WORKFLOW, _gate_workflow_id(run, gate), id_, gate.key)
+            for gate in run.plan.gates
+        ]
+        rollouts = [
+            await self.engine.start_child(ROLLOUT_WORKFLOW, _rollout_workflow_id(run, part), id_, part.name)
+            for part in run.plan.rollouts
+        ]
+        gate_failures = [load(Failure | None, await ended()) for ended in gates]
+        candidates = [load(Version | Failure, await ended()) for ended in rollouts]
+        return [*(failure for failure in gate_failures if failure), *candidates]
+
+    async def _carry_over_unchanged(self, run: Run) -> None:
+        """Make what is live of a service that does not change a part of the release."""
+        for part in run.plan.services:
+            if part.action is Action.KEEP and part.previous:
+                kept = ReleasePart(part.name, part.commit, part.previous.artifact, part.previous.definition)
+                await asyncio.to_thread(self.ports.ledger.add_release_part, run.plan.release, kept)
+
+    async def _watch_and_settle(self, run: Run, versions: Mapping[str, Version]) -> str:
+        """Watch until all that stay on the new version have settled."""
+        staying, failed = tuple(part.name for part in run.plan.traffic_changes), list[Failure]()
+        routes = {part.name: part.routes_to for part in run.plan.traffic_changes}
+        while staying:
+            observe = partial(watch_services, run, staying, versions)
+            found = await run.run_chapter(Chapter.WATCH, observe, list[Failure], variant="+".join(staying))
+            failures = [found] if isinstance(found, Failure) else found
+            if not failures:
+                break
+            failed += failures
+            decision = decide_turn_back(staying, failures, run.plan.on_failure, routes)
+            if stuck := await self._turn_back(run, failures, decision.turn_back):
+                return await self._enter_stuck(run, stuck)
+            staying = decision.stay_live
+        await self._retire_previous(run, staying)
+        if not failed:
+            await self._reverse_migrations(run)
+        return await self._finish(run, failed)
+
+    async def _retire_previous(self, run: Run, names: Sequence[str]) -> None:
+        """Let the old versions go; users are on the new ones, so what goes wrong here is only told."""
+        if names:
+            await run.run_chapter(Chapter.SETTLE, lambda: retire_versions(run, names, run.plan.drain, new=False))
+
+    async def _abort(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
+        """Put everything back as it was; ``turned`` where users may have been moved."""
+        if failures[0].cause is FailureCause.REFUSED:  # nothing is brought up before all gates have passed
+            await run.enter_state(DeploymentState.TURNING_BACK, _failure_summary(failures))
+            return await self._finish(run, failures)
+        names = [part.name for part in run.plan.traffic_changes]
+        if stuck := await self._turn_back(run, failures, names, turned=turned):
+            return await self._enter_stuck(run, stuck)
+        return await self._finish(run, failures)
+
+    async def _turn_back(
+        self, run: Run, failures: Sequence[Failure], names: Sequence[str], *, turned: bool = True
+    ) -> Failure | None:
+        await run.enter_state(DeploymentState.TURNING_BACK, _failure_summary(failures), back=list(names))
+        again = "+".join(names)
+        if turned:
+            failure = await run.run_chapter(Chapter.TURN_BACK, lambda: switch_traffic_back(run, names), variant=again)
+            if isinstance(failure, Failure):
+                return failure
+        drain = run.plan.drain if turned else 0.0
+        discard = partial(retire_versions, run, names, drain, new=True)
+        gone = await run.run_chapter(Chapter.SETTLE, discard, variant=f"discard/{again}")
+        return gone if isinstance(gone, Failure) else None
+
+    async def retry_turn_back(self, id: str, attempt: str) -> str:
+        """Finish a turn-back that got stuck; services that stayed on the new version settle."""
+        run = await self._load_run(id, attempt)
+        names = await self._services_to_turn_back(run)
+        why = Failure(Chapter.TURN_BACK, "the turn-back is tried again")
+        if stuck := await self._turn_back(run, [why], names):
+            return await self._enter_stuck(run, stuck)
+        await self._retire_previous(run, [part.name for part in run.plan.traffic_changes if part.name not in names])
+        return await self._finish(run, [why])
+
+    async def _services_to_turn_back(self, run: Run) -> list[str]:
+        events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
+        told = [event.data["back"] for event in events if event.kind is EventKind.STATE and "back" in event.data]
+        return load(list[str], told[-1])
+
+    async def _enter_stuck(self, run: Run, failure: Failure) -> str:
+        await run.enter_state(DeploymentState.STUCK, failure.message)
+        return DeploymentState.STUCK.value
+
+    async def _finish(self, run: Run, failures: Sequence[Failure]) -> str:
+        cancelled = any(failure.cause is FailureCause.CANCELLED for failure in failures)
+        back = DeploymentState.CANCELLED if cancelled else DeploymentState.TURNED_BACK
+        state = back if failures else DeploymentState.SUCCEEDED
+        for part in run.plan.database_changes if failures else ():
+            await undo_failed_migration(run, part)
+        work = self.ports.folders.work / run.plan.deployment
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        await clean_up_databases(run)
+        if not failures:
+            await self._tag_and_prune(run)
+        refused = Chapter.GATES if failures and failures[0].cause is FailureCause.REFUSED else None
+        await run.enter_state(state, _failure_summary(failures), refused)
+        return state.value
+
+
+_DATA_ONLY_OPERATIONS: Mapping[DeploymentKind, Callable[[Run, ServicePlan], Awaitable[Failure | None]]] = {
+    DeploymentKind.MIGRATE: partial(back_up_and_migrate, built=None),
+    DeploymentKind.REHEARSE: back_up_and_rehearse,
+    DeploymentKind.RESTORE: restore_backup,
+    DeploymentKind.DRILL: run_drill,
+}
+"""What is done with a service's database where no service moves."""
+
+
+def _gate_workflow_id(run: Run, gate: Gate) -> str:
+    return f"{run.plan.deployment}/gates/{gate.key}"
+
+
+def _rollout_workflow_id(run: Run, part: ServicePlan) -> str:
+    return f"{run.plan.deployment}/{part.name}"
+
+
+def _publish_outcome(run: Run, outcome: Version | Failure | None, gate: Gate | None = None) -> None:
+    """Tell those that wait what a gate or a rollout came to."""
+    if isinstance(outcome, Failure):
+        run.halt.set(outcome)
+    elif isinstance(outcome, Version):
+        run.mark_candidate_ready(outcome)
+    elif gate:
+        run.mark_gates_passed(gate.key)
+
+
+def _failure_summary(failures: Sequence[Failure]) -> str:
+    """Say in one line why a deployment goes back, with the failure that began it."""
+    if not failures:
+        return ""
+    first = failures[0]
+    where = f"{first.service}: " if first.service else ""
+    return where + first.message.splitlines()[0]

@@ -1,0 +1,147 @@
+"""A command that must succeed, the tests that it reports, and how much of the code they reach."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from abreast.core.changes.watch_patterns import match_files
+from abreast.core.gates import COVERAGE, TEST, CoverageThreshold, Gate, GateResult, GateVerdict
+from abreast.core.reports import coverage, junit
+from abreast.core.reports.coverage import Coverage
+from abreast.gates.interface import CommandOutcome, GateContext, GatePlugin
+
+IGNORED_FOLDERS = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
+MAX_REPORT_SIZE = 64 << 20
+"""Bytes of a report that are read."""
+
+
+async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
+    """Run the command, then read what it wrote."""
+    assert gate.run is not None
+    started = await asyncio.to_thread(_filesystem_now, context.workdir)
+    outcome = await context.run_command("", gate.run, gate.env, gate.timeout)
+    reports = await asyncio.to_thread(lambda: list(_report_candidates(context.workdir)))
+    fresh = [path for path, moment in reports if moment >= started]
+    results = [
+        _command_result(
+            gate,
+            outcome,
+            junit.parse_reports(
+                _read_reports(context.workdir, fresh, gate.reports or _recursive_globs(junit.REPORT_PATTERNS))
+            ),
+        )
+    ]
+    if gate.threshold and gate.threshold.skipped is not None:
+        results.append(GateResult(COVERAGE, GateVerdict.SKIPPED, gate.threshold.skipped))
+    elif gate.threshold:
+        results.append(await _coverage_result(gate, gate.threshold, context, fresh, [path for path, _ in reports]))
+    return tuple(results)
+
+
+def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitReport | None) -> GateResult:
+    figures = {"tests": float(tests.count), "failed": float(len(tests.failed))} if tests else {}
+    if tests and tests.failed:
+        lines = (*junit.failure_lines(tests), *(() if outcome.why else (f"`{gate.run}` ended as if all were well",)))
+        return GateResult(gate.name, GateVerdict.FAILED, str(tests), lines, figures=figures)
+    if outcome.why:
+        return GateResult(gate.name, GateVerdict.FAILED, f"`{gate.run}`: {outcome.why}", outcome.tail, figures=figures)
+    return GateResult(gate.name, GateVerdict.PASSED, str(tests) if tests and gate.name == TEST else "", figures=figures)
+
+
+async def _coverage_result(
+    gate: Gate, threshold: CoverageThreshold, context: GateContext, fresh: Sequence[str], reports: Sequence[str]
+) -> GateResult:
+    """Judge the coverage that the command reported; one that was not written anew says nothing of this commit."""
+    patterns = gate.coverage or _recursive_globs(coverage.REPORT_PATTERNS)
+    found = [file for file, _ in match_files(patterns, fresh)]
+    if not found:
+        stale = [file for file, _ in match_files(patterns, reports)]
+        problem = (
+            f"{stale[0]} is there, but was not written by `{gate.run}`" if stale else f"`{gate.run}` wrote no report"
+        )
+        return GateResult(COVERAGE, GateVerdict.FAILED, f"{problem}; looked for {', '.join(patterns)}")
+    try:
+        total = coverage.merge_reports([coverage.parse_report((context.workdir / file).read_bytes()) for file in found])
+    except (ValueError, OSError) as error:
+        return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)}: {error}")
+    if not total.valid:
+        return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)} names no line that tests could reach")
+    changed = await _changed_line_coverage(total, context) if threshold.changed is not None else None
+    return _threshold_result(threshold, total, changed)
+
+
+async def _changed_line_coverage(total: Coverage, context: GateContext) -> Coverage | None:
+    lines = await context.changed_lines()
+    return None if lines is None else total.for_lines(lines)
+
+
+def _threshold_result(threshold: CoverageThreshold, total: Coverage, changed: Coverage | None) -> GateResult:
+    figures = {"total": total.percent}
+    summaries = [_coverage_summary("lines", total, threshold.total)]
+    sufficient = total.is_at_least(threshold.total)
+    if threshold.changed is not None and changed is not None:
+        # A commit that changed no line which tests could reach has nothing to prove.
+        sufficient = sufficient and (not changed.valid or changed.is_at_least(threshold.changed))
+        figures |= {"changed": changed.percent} if changed.valid else {}
+        summaries.append(_coverage_summary("changed lines", changed, threshold.changed))
+    verdict = GateVerdict.PASSED if sufficient else GateVerdict.FAILED
+    if threshold.changed is not None and changed is None and sufficient:
+        return GateResult(COVERAGE, GateVerdict.UNKNOWN, "which lines changed cannot be told", figures=figures)
+    return GateResult(
+        COVERAGE,
+        verdict,
+        ", ".join(summaries),
+        tuple(_least_covered_files(total)) if not sufficient else (),
+        figures=figures,
+    )
+
+
+def _coverage_summary(label: str, measured: Coverage, needed: float) -> str:
+    if not measured.valid:
+        return f"no {label} that tests could reach"
+    return f"{measured.percent:.1f} % of {label} ({measured.covered} of {measured.valid}; needed: {needed:g} %)"
+
+
+def _least_covered_files(total: Coverage) -> Iterator[str]:
+    """Yield the files with the most lines that no test reaches."""
+    missed = {name: sum(not hit for hit in lines.values()) for name, lines in total.files.items()}
+    for name, count in sorted(missed.items(), key=lambda one: -one[1])[:5]:
+        if count:
+            yield f"{name}: {count} of {len(total.files[name])} lines not reached"
+
+
+def _recursive_globs(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"**/{name}" for name in names)
+
+
+def _filesystem_now(workdir: Path) -> int:
+    """Return the time as the room's file system tells it, in nanoseconds; whatever is written from now on is newer."""
+    marker = workdir.with_name(f"{workdir.name}.mark")
+    marker.touch()
+    started = marker.stat().st_mtime_ns
+    while True:  # a file that was checked out in the same instant must not pass for a new one
+        os.utime(marker)
+        if marker.stat().st_mtime_ns > started:
+            return marker.stat().st_mtime_ns
+        time.sleep(0.002)
+
+
+def _report_candidates(workdir: Path) -> Iterator[tuple[str, int]]:
+    """Yield each file that could be a report, and when it was written."""
+    for base, folders, files in os.walk(workdir):
+        folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
+        for name in files:
+            if name.endswith((".xml", ".json", ".info", ".lcov")):
+                path = Path(base) / name
+                yield path.relative_to(workdir).as_posix(), path.lstat().st_mtime_ns
+
+
+def _read_reports(workdir: Path, files: Sequence[str], patterns: Sequence[str]) -> Iterator[bytes]:
+    for file, _ in match_files(patterns, files):
+        if (workdir / file).stat().st_size <= MAX_REPORT_SIZE:
+            yield (workdir / file).read_bytes()
+
+
+PLUGIN = GatePlugin(evaluate)

@@ -1,0 +1,265 @@
+"""Security: tools that look for leaked secrets, known holes and weak places; one that could not look is unknown."""
+
+import asyncio
+import os
+import posixpath
+import shlex
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from abreast.core.changes.watch_patterns import match_files
+from abreast.core.changes.workspaces import MANIFESTS, parse_packages, unlocked_manifests
+from abreast.core.container_image import RECORD_FILE, parse_record
+from abreast.core.gates import Finding, Gate, GateResult, ScanKind, Severity
+from abreast.core.reports import scan_results
+from abreast.gates.interface import GateContext, GatePlugin
+
+INSTALL = "pip install 'abreast[security]'"
+EXCLUDED_GLOBS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-packages/**")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTool:
+    """A program: what it is run with so that it writes ``$REPORT``, the codes with which it has looked, its report.
+
+    ``files`` are those that it is for; with ``whole`` it finds them itself.
+    """
+
+    program: str
+    arguments: str
+    success_codes: frozenset[int]
+    parse_report: scan_results.ReportParser
+    file_globs: tuple[str, ...] = ()
+    install_hint: str = INSTALL
+    scans_whole_tree: bool = False
+
+
+KINGFISHER = ScanTool(
+    "kingfisher",
+    'scan --no-validate --no-update-check --no-dedup --no-ignore --redact --quiet --format json --output "$REPORT" --',
+    frozenset({0, 200}),
+    scan_results.kingfisher,
+)
+PIP_AUDIT = ScanTool(
+    "pip-audit",
+    '--strict --progress-spinner off --format json --output "$REPORT" -r',
+    frozenset({0, 1}),
+    scan_results.pip_audit,
+    ("**/requirements*.txt", "**/uv.lock", "**/poetry.lock"),
+)
+NPM_AUDIT = ScanTool(
+    "npm",
+    'audit --json --package-lock-only > "$REPORT" --prefix',
+    frozenset({0, 1}),
+    scan_results.npm_audit,
+    ("**/package-lock.json", "**/npm-shrinkwrap.json"),
+    "https://nodejs.org",
+)
+TOOLS_BY_SCAN = {
+    ScanKind.CODE: (
+        ScanTool(
+            "bandit",
+            '--quiet --exit-zero --format json --output "$REPORT" --exclude "*/node_modules/*,*/.venv/*" --recursive .',
+            frozenset({0}),
+            scan_results.bandit,
+            ("**/*.py",),
+            scans_whole_tree=True,
+        ),
+    ),
+    ScanKind.WORKFLOWS: (
+        ScanTool(
+            "zizmor",
+            '--offline --quiet --no-exit-codes --format json > "$REPORT" --',
+            frozenset({0}),
+            scan_results.zizmor,
+            (".github/workflows/*.{yml,yaml}", "**/action.{yml,yaml}"),
+        ),
+        ScanTool(
+            "check-jsonschema",
+            '--builtin-schema vendor.github-workflows -o JSON > "$REPORT" --',
+            frozenset({0, 1}),
+            scan_results.check_jsonschema,
+            (".github/workflows/*.{yml,yaml}",),
+        ),
+    ),
+    ScanKind.DOCKERFILES: (
+        ScanTool(
+            "hadolint",
+            '--format json > "$REPORT" --',
+            frozenset({0, 1}),
+            scan_results.hadolint,
+            ("**/Dockerfile", "**/Dockerfile.*", "**/*.dockerfile", "**/Containerfile"),
+        ),
+    ),
+}
+
+IMAGE_SCANNERS = (
+    ScanTool(
+        "trivy",
+        'image --quiet --format json --output "$REPORT"',
+        frozenset({0}),
+        scan_results.trivy,
+        install_hint="https://trivy.dev, or grype",
+    ),
+    ScanTool(
+        "grype",
+        '--quiet --output json --file "$REPORT"',
+        frozenset({0}),
+        scan_results.grype,
+        install_hint="https://github.com/anchore/grype",
+    ),
+)
+"""What looks into images; the first that is here does."""
+
+ToolReport = list[Finding] | str
+"""What a tool found, or why it could not look."""
+
+
+async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
+    """Run the tools that look for what the gate is about, side by side."""
+    runners = {
+        ScanKind.SECRETS: _scan_secrets,
+        ScanKind.DEPENDENCIES: _scan_dependencies,
+        ScanKind.IMAGES: _scan_images,
+    }
+    run_scan = runners.get(gate.scan or ScanKind.CODE, _scan_files)
+    reports = await run_scan(gate, context)
+    findings = [finding for report in reports if not isinstance(report, str) for finding in report]
+    unknown = [report for report in reports if isinstance(report, str)]
+    return (scan_results.evaluate_findings(gate, findings, unknown, context.today),)
+
+
+async def _scan_files(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
+    files = await asyncio.to_thread(lambda: sorted(_list_files(context.workdir)))
+    tools = TOOLS_BY_SCAN[gate.scan or ScanKind.CODE]
+    targets = [[f"./{file}" for file, _ in match_files(tool.file_globs, files)] for tool in tools]
+    applicable = [
+        (tool, [] if tool.scans_whole_tree else found) for tool, found in zip(tools, targets, strict=True) if found
+    ]
+    return await asyncio.gather(*(_run_tool(tool, found, gate, context) for tool, found in applicable))
+
+
+async def _scan_secrets(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
+    """Look at what the commits bring that go out, also what a later one takes away again, and at what was built."""
+    outgoing = context.scratch_dir / "outgoing"
+    await context.export_outgoing(outgoing)
+    targets = {"": outgoing, **(await context.await_artifacts() if gate.include_artifacts else {})}
+    report = await _run_tool(KINGFISHER, [str(path) for path in targets.values()], gate, context)
+    return [report if isinstance(report, str) else [_with_known_location(one, targets) for one in report]]
+
+
+def _with_known_location(finding: Finding, targets: dict[str, Path]) -> Finding:
+    """Return a finding with the place that a person knows: the commit and its file, or the service's artifact."""
+    for service, path in targets.items():
+        file = Path(finding.file)
+        if file.is_relative_to(path):
+            inside = file.relative_to(path)
+            if service:
+                return replace(finding, file=inside.as_posix(), message=f"{finding.message} (built for {service})")
+            commit, inside = inside.parts[0], inside.relative_to(inside.parts[0])
+            return replace(finding, file=inside.as_posix(), message=f"{finding.message} (commit {commit})")
+    return finding
+
+
+async def _scan_dependencies(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
+    files = await asyncio.to_thread(lambda: sorted(_list_files(context.workdir)))
+    python = [file for file, _ in match_files(PIP_AUDIT.file_globs, files)]
+    node = [file for file, _ in match_files(NPM_AUDIT.file_globs, files)]
+    contents = {file: (context.workdir / file).read_bytes() for file in files if Path(file).name in MANIFESTS}
+    unpinned_manifests = [
+        f"{file}: nothing settles what it depends on" for file in unlocked_manifests(parse_packages(contents), files)
+    ]
+    audited = await asyncio.gather(
+        *(_audit_python(file, gate, context) for file in python), *(_audit_npm(file, gate, context) for file in node)
+    )
+    return [*audited, *unpinned_manifests]
+
+
+async def _audit_python(file: str, gate: Gate, context: GateContext) -> ToolReport:
+    """Audit what a file settles as it stands; where it leaves versions open, pip resolves them first."""
+    try:
+        requirements = scan_results.pinned_requirements(
+            file, await asyncio.to_thread((context.workdir / file).read_bytes)
+        )
+    except (ValueError, KeyError) as error:
+        return f"{file}: {error}"
+    if requirements is None:
+        return _with_file(file, await _run_tool(PIP_AUDIT, [file], gate, context))
+    if not requirements:
+        return []
+    requirements_file = context.scratch_dir / f"{file.replace('/', '_')}.txt"
+    await asyncio.to_thread(requirements_file.write_text, requirements)
+    exact = replace(PIP_AUDIT, arguments=f"--no-deps --disable-pip {PIP_AUDIT.arguments}")
+    return _with_file(file, await _run_tool(exact, [str(requirements_file)], gate, context))
+
+
+async def _audit_npm(file: str, gate: Gate, context: GateContext) -> ToolReport:
+    return _with_file(file, await _run_tool(NPM_AUDIT, [f"./{Path(file).parent}"], gate, context))
+
+
+async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
+    """Look at the images that were built: their size, and what the scanner that is here finds in them."""
+    files = [
+        path / RECORD_FILE for path in (await context.await_artifacts()).values() if (path / RECORD_FILE).is_file()
+    ]
+    images = [parse_record(await asyncio.to_thread(file.read_bytes)) for file in files]
+    oversized = [
+        Finding(
+            "size",
+            f"{one.pinned} has {one.size / 1e6:,.0f} MB, and may have {gate.max_image_bytes / 1e6:,.0f}",
+            Severity.HIGH,
+        )
+        for one in images
+        if one.size > gate.max_image_bytes
+    ]
+    tool = next((one for one in IMAGE_SCANNERS if _find_program(one.program)), IMAGE_SCANNERS[0])
+    return [oversized, *await asyncio.gather(*(_run_tool(tool, [one.pinned], gate, context) for one in images))]
+
+
+def _with_file(file: str, report: ToolReport) -> ToolReport:
+    return f"{file}: {report}" if isinstance(report, str) else [replace(one, file=file) for one in report]
+
+
+async def _run_tool(tool: ScanTool, targets: Sequence[str], gate: Gate, context: GateContext) -> ToolReport:
+    program = _find_program(tool.program)
+    if program is None:
+        return f"{tool.program} is not installed: {tool.install_hint}"
+    name = f"{tool.program}-{zlib.crc32(' '.join(targets).encode()):08x}"
+    report = context.scratch_dir / f"{name}.json"
+    text = f"{shlex.quote(program)} {tool.arguments} {' '.join(map(shlex.quote, targets))}"
+    outcome = await context.run_command(name, text, {**gate.env, "REPORT": str(report)}, gate.timeout)
+    if outcome.code not in tool.success_codes:
+        return f"{tool.program}: {outcome.why}{_last_line(outcome.tail)}"
+    try:
+        return [_with_normalized_path(one) for one in tool.parse_report(await asyncio.to_thread(report.read_bytes))]
+    except FileNotFoundError:
+        return f"{tool.program}: {outcome.why or 'it wrote no report'}{_last_line(outcome.tail)}"
+    except (OSError, ValueError) as error:
+        return f"{tool.program}: {error}{_last_line(outcome.tail)}"
+
+
+def _last_line(tail: Sequence[str]) -> str:
+    lines = [line.strip() for line in tail if line.strip()]
+    return f": {lines[-1][:300]}" if lines else ""
+
+
+def _with_normalized_path(finding: Finding) -> Finding:
+    return replace(finding, file=posixpath.normpath(finding.file) if finding.file else "")
+
+
+def _find_program(program: str) -> str | None:
+    """Return where a program is: on the path, or installed beside abreast."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
+def _list_files(workdir: Path) -> Iterator[str]:
+    for base, folders, files in os.walk(workdir):
+        folders[:] = [name for name in folders if not match_files(EXCLUDED_GLOBS, [f"{name}/x"])]
+        yield from ((Path(base) / name).relative_to(workdir).as_posix() for name in files)
+
+
+PLUGIN = GatePlugin(evaluate)

@@ -1,0 +1,257 @@
+"""A provider's JSON API over HTTP: repeated where that is safe, slow when told to be, clear when it fails."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from abreast.core.errors import PlatformError, TransientError, UnavailableError
+from abreast.core.secrets import Secret
+from abreast.machine.tls import ssl_context
+from abreast.platforms.cloud.file_uploader import FileUploader
+from abreast.platforms.cloud.rate_limits import rate_limit_delay
+from abreast.platforms.interface import PlatformContext
+
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 3
+MAX_RATE_LIMIT_WAIT = 300.0
+"""Seconds of waiting for a rate limit, over all repeats of one request."""
+
+TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+_IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})
+
+
+class NotFoundError(PlatformError):
+    """The provider does not know what was asked for (404)."""
+
+
+class ConflictError(PlatformError):
+    """What was to be made is there already, or what it was to be made from has changed (409, 412)."""
+
+
+class AccessDeniedError(PlatformError):
+    """The token is missing, not known, or not allowed this (401, 403)."""
+
+
+class UnknownOutcomeError(TransientError):
+    """The request may have been carried out; look for what it was to make before it is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Whose API it is, at ``base`` and then ``path``; ``base_variable`` names one that is set in place of ``base``.
+
+    ``variable`` holds the token, ``scope`` is what the token must be allowed.
+    """
+
+    name: str
+    base_url: str
+    api_path: str
+    token_variable: str
+    scope: str
+    base_variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: a JSON ``body`` or the content of a ``file``, which is of this ``kind``.
+
+    ``path`` is below the API's base, or an address as the API itself gave it.
+    """
+
+    method: str
+    path: str
+    body: object = None
+    query: Mapping[str, object] = field(default_factory=dict)
+    file: Path | None = None
+    content_type: str = "application/octet-stream"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.split('?')[0]}"
+
+
+class ApiClient:
+    """The API at ``base``, with ``token`` as its bearer.
+
+    GET, PUT and DELETE are repeated, three attempts in all; others only where they cannot have arrived. A rate
+    limit is waited for beside that. Raises PlatformError that names the provider and the request, never a
+    credential; LostAnswerError where the fate of a request that is not safe to repeat is unknown.
+    """
+
+    def __init__(self, provider: Provider, base_url: str, token: Secret | None, retry_delay: float = 0.5) -> None:
+        self._provider = provider
+        self._token = token
+        self._retry_delay = retry_delay
+        self._uploader = FileUploader()
+        self._base_url = base_url.rstrip("/")
+        self._client = httpx2.AsyncClient(base_url=self._base_url, timeout=TIMEOUT, verify=ssl_context())
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._uploader.close()
+        await self._client.aclose()
+
+    async def fetch(self, answer_type: type[T], request: Request) -> T:
+        """Send a request and return its answer as ``kind``: a pydantic model, a list of them, a dict."""
+        return await self._send_with_retries(request, partial(self._parse, answer_type, request))
+
+    async def fetch_pages(self, answer_type: type[list[T]], request: Request) -> list[T]:
+        """Return the items of a list that comes in pages, each with a link to the next (RFC 8288)."""
+        items: list[T] = []
+        while True:
+            page, next_url = await self._send_with_retries(request, partial(self._parse_page, answer_type, request))
+            items += page
+            if next_url is None:
+                return items
+            request = Request(request.method, next_url)
+
+    async def fetch_bytes(self, request: Request) -> bytes:
+        """Return an answer as it comes."""
+        return await self._send_with_retries(request, lambda answer: answer.content)
+
+    async def stream_lines(self, request: Request, idle_timeout: float) -> AsyncIterator[str]:
+        """Yield an answer's lines as they come, until it ends, breaks off, or is silent for ``patience`` seconds."""
+        with contextlib.suppress(httpx2.HTTPError):
+            opened = self._client.stream(
+                request.method, request.path, headers=self._headers(request), timeout=httpx2.Timeout(idle_timeout)
+            )
+            async with opened as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                self._raise_for_status(request, answer)
+                async for line in answer.aiter_lines():
+                    yield line
+
+    async def send(self, request: Request) -> None:
+        """Send a request whose answer's content does not matter."""
+        await self._send_with_retries(request, lambda _: None)
+
+    def _parse_page(self, answer_type: type[T], request: Request, answer: httpx2.Response) -> tuple[T, str | None]:
+        return self._parse(answer_type, request, answer), answer.links.get("next", {}).get("url")
+
+    def _parse(self, answer_type: type[T], request: Request, answer: httpx2.Response) -> T:
+        try:
+            return TypeAdapter(answer_type).validate_json(answer.content)
+        except ValidationError as error:
+            raise self._delivery_error(request, _invalid_answer_reason(answer, error)) from error
+
+    async def _send_with_retries(self, request: Request, parse: Callable[[httpx2.Response], T]) -> T:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return parse(await self._send_rate_limited(request))
+            except UnknownOutcomeError:
+                raise
+            except TransientError as error:
+                if attempt == MAX_ATTEMPTS:
+                    raise UnavailableError(f"{error.what} ({MAX_ATTEMPTS} times)", need=error.need) from error
+                await asyncio.sleep(self._retry_delay * 2 ** (attempt - 1))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _send_rate_limited(self, request: Request) -> httpx2.Response:
+        waited = 0.0
+        while (answer := await self._send_once(request)).status_code == 429:
+            if waited >= MAX_RATE_LIMIT_WAIT:
+                raise TransientError(self._error_text(request, f"over its rate limit for {waited:.0f} s"))
+            wait = rate_limit_delay(answer.headers, time.time())
+            waited += wait + 0.1
+            await asyncio.sleep(wait)
+        self._raise_for_status(request, answer)
+        return answer
+
+    async def _send_once(self, request: Request) -> httpx2.Response:
+        query = {name: _query_text(value) for name, value in request.query.items() if value is not None}
+        try:
+            if request.file:
+                address = self._absolute_url(request.path)
+                return await self._uploader.upload(request.method, address, self._headers(request), request.file)
+            return await self._client.request(
+                request.method, request.path, params=query or None, headers=self._headers(request), json=request.body
+            )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise TransientError(
+                self._error_text(request, _exception_text(error)), need=f"a way to {self._provider.name}"
+            ) from error
+        except httpx2.HTTPError as error:
+            raise self._delivery_error(request, _exception_text(error)) from error
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "abreast"}
+        if self._token and self._is_own_host(request.path):
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        if request.file:
+            headers["Content-Type"] = request.content_type
+        return headers
+
+    def _is_own_host(self, address: str) -> bool:
+        """Whether the token may be shown there: an upload may lead to a host of others."""
+        return urlsplit(self._absolute_url(address))[:2] == urlsplit(self._base_url)[:2]
+
+    def _absolute_url(self, address: str) -> str:
+        return address if "://" in address else self._base_url + address
+
+    def _raise_for_status(self, request: Request, answer: httpx2.Response) -> None:
+        """Raise for an answer that is no 2xx."""
+        status = answer.status_code
+        if status in {401, 403}:
+            what = "may not do this" if status == 403 else "is refused" if self._token else "is missing"
+            raise AccessDeniedError(
+                self._error_text(request, f"the token {what} (status {status})"),
+                need=f"{self._provider.token_variable} with {self._provider.scope}",
+                next=f"export {self._provider.token_variable}=…",
+            )
+        if status == 404:
+            raise NotFoundError(self._error_text(request, _provider_message(answer) or "not there (404)"))
+        if status in {409, 412}:
+            raise ConflictError(self._error_text(request, f"status {status} {_provider_message(answer)}".rstrip()))
+        if status >= 500:
+            raise self._delivery_error(request, f"status {status}")
+        if status >= 300:
+            raise PlatformError(self._error_text(request, f"status {status} {_provider_message(answer)}".rstrip()))
+
+    def _delivery_error(self, request: Request, why: str) -> TransientError:
+        """Return how a request failed that may have arrived."""
+        kind = TransientError if request.method in _IDEMPOTENT_METHODS else UnknownOutcomeError
+        return kind(self._error_text(request, why), need=f"{self._provider.name} to be up")
+
+    def _error_text(self, request: Request, why: str) -> str:
+        return f"{self._provider.name}: {request}: {why}"
+
+
+def _query_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def connect(provider: Provider, context: PlatformContext) -> ApiClient:
+    """Return a provider's API with this machine's credential, at the address that ``base_variable`` names, if set."""
+    base = context.variable(provider.base_variable) or provider.base_url
+    return ApiClient(provider, base.rstrip("/") + provider.api_path, context.secret(provider.token_variable))
+
+
+def _exception_text(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _invalid_answer_reason(answer: httpx2.Response, error: ValidationError) -> str:
+    if not answer.content:
+        return "an empty answer instead of JSON"
+    if answer.content.lstrip()[:1] == b"<":
+        return "HTML instead of JSON; something else may answer in its place"
+    first = error.errors()[0]
+    return f"an answer that was not expected: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _provider_message(answer: httpx2.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return ""
+    return str(body.get("message") or body.get("error") or "") if isinstance(body, dict) else ""

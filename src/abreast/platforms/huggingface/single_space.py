@@ -1,0 +1,83 @@
+"""One Space for a service: a version waits on a branch of it, and becomes what is built in the turn."""
+
+import contextlib
+
+from abreast.core.diagnostics import Diagnostic
+from abreast.core.model import Address, LiveService, Service, Version
+from abreast.platforms.cloud.api_client import ConflictError
+from abreast.platforms.huggingface.client import HubClient, Space
+from abreast.platforms.huggingface.repository import publish, restore
+from abreast.platforms.huggingface.space_controller import SpaceController
+from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
+
+
+class SingleSpace:
+    """The verbs of a platform for a service with one Space, which has no candidate without users."""
+
+    capabilities = Capabilities(
+        has_candidates=False,
+        can_unpublish=False,
+        notes=("goes live in the turn, once its Space has built it; a second one as `standby` would be a candidate",),
+    )
+
+    def __init__(self, hub: HubClient, controller: SpaceController) -> None:
+        self._hub = hub
+        self._controller = controller
+
+    async def live_version(self, service: Service) -> Version | None:
+        """Return the head of the main branch, whoever put it there, if it ever ran."""
+        space = await self._controller.reachable_space(_space_id(service))
+        await self._controller.require_write_access(space.id)
+        runtime = await self._hub.get_runtime(space.id)
+        if runtime.stage in {"NO_APP_FILE", "CONFIG_ERROR"}:
+            return None
+        title = await self._controller.commit_title(space.id, space.sha)
+        return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
+
+    async def reserve_url(self, service: Service, previous: LiveService | None) -> str:  # noqa: ARG002 (as for two Spaces)
+        """Return nothing: it has one address."""
+        return ""
+
+    async def diagnose(self, service: Service) -> list[Diagnostic]:
+        """Tell how the Space gets on."""
+        await self.live_version(service)
+        return await self._controller.diagnose(_space_id(service))
+
+    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+        """Put the tree on a branch of its own, which the Space does not build."""
+        space = await self._controller.reachable_space(_space_id(order.service))
+        with contextlib.suppress(ConflictError):  # it was made before
+            await self._hub.create_branch(space.id, order.version_id, space.sha)
+        staged = await self._hub.get_space(space.id, order.version_id)
+        if await self._controller.commit_title(space.id, staged.sha) != order.version_id:
+            await report(order.service.name, f"huggingface: sending what differs to {space.id}")
+            await publish(self._hub, staged, order.version_id, order)
+        return _version(order.version_id, order.service, space, order.version_id)
+
+    async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
+        """Give the main branch the tree of the version, and follow the Space until it runs that."""
+        space = await self._controller.reachable_space(_space_id(move.service))
+        await self._controller.configure(space.id, move.service, move.env, move.secrets)
+        title = version.handle["version"]
+        revision = version.handle.get("revision") or (await self._hub.get_space(space.id, title)).sha
+        head = await restore(self._hub, space, revision, title)
+        if head != space.sha and move.service.settings.get("factory"):
+            await self._hub.restart(space.id, factory=True)
+        await self._controller.wait_until_running(move.service, space.model_copy(update={"sha": head}), report)
+
+    async def retire(self, version: VersionRef) -> None:
+        """Take the version's branch away; what users have is on the main branch."""
+        await self._hub.delete_branch(_space_id(version.service), version.id)
+
+    async def observe(self, version: VersionRef) -> Observation:
+        """Tell whether the version is what the Space has on the main branch, and runs."""
+        return await self._controller.observe(_space_id(version.service), version.handle.get("version", version.id))
+
+
+def _space_id(service: Service) -> str:
+    return str(service.settings["space"])
+
+
+def _version(id: str, service: Service, space: Space, title: str, **more: str) -> Version:
+    handle = {"version": title, **more}
+    return Version(id, service.name, probes=(), url=space.address, live_probes=(Address(space.address),), handle=handle)

@@ -1,0 +1,306 @@
+"""A table as Envoy's resources: bootstrap, listeners, clusters and routes, as JSON-able values.
+
+See https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
+from abreast.platforms.local.router.static_routes import FILE_MANAGER, FILE_SERVER, MAX_FALLBACK_SIZE, site_routes
+
+Json = dict[str, Any]
+ADMIN_SOCKET = "admin.sock"
+CANDIDATE_SOCKET = "candidates.sock"
+VHOST_HEADER = "x-abreast-place"
+"""The header that says on which port and for which host a request came in; overwritten at the listener."""
+
+_TYPE_URL = "type.googleapis.com/envoy"
+_UNLIMITED = 1_000_000
+_NO_TIMEOUT = "0s"
+
+
+def bootstrap() -> Json:
+    """Return what Envoy starts with; paths are relative to its working directory."""
+    return {
+        "node": {"id": "abreast", "cluster": "abreast"},
+        "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": _config_source("listeners.json"),
+            "cds_config": _config_source("clusters.json"),
+        },
+        "stats_flush_interval": "1s",
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "abreast",
+                    "static_layer": {
+                        # A site's files are alternatives of one pattern; its size is the site's.
+                        "re2.max_program_size.error_level": _UNLIMITED * 100,
+                        "re2.max_program_size.warn_level": _UNLIMITED * 100,
+                        "overload.global_downstream_max_connections": 50_000,
+                    },
+                },
+                {"name": "turns", "admin_layer": {}},
+            ]
+        },
+    }
+
+
+def runtime_overrides(before: RoutingTable, after: RoutingTable) -> dict[str, str]:
+    """Return the runtime values that turn users at once: "100" turns, and "" takes an earlier value away.
+
+    The routes of users know each candidate before its turn and skip it until its value is set. Envoy takes all
+    values of one request together, so the services of a deployment turn in one moment.
+    """
+    moved = {service: aim for service, aim in after.live.items() if before.live.get(service) != aim}
+    turned = {_runtime_key(aim): "100" for service, aim in moved.items() if before.candidates.get(service) == aim}
+    return {**{_runtime_key(aim): "" for aim in _prepared_candidates(after).values()}, **turned}
+
+
+def _runtime_key(target_id: str) -> str:
+    return f"turn.{target_id}"
+
+
+def _prepared_candidates(table: RoutingTable) -> dict[str, str]:
+    """Return the candidates by service that users could be turned to."""
+    return {service: aim for service, aim in table.candidates.items() if table.live.get(service) != aim}
+
+
+def listeners(table: RoutingTable) -> Json:
+    """Return one listener for each port, and one on a socket of its own for checks of candidates."""
+    ports = {at.port: at for at in table.listeners.values()}
+    port_listeners = [
+        _listener(f"port-{port}", _listener_address(at), "live", f"{port}/%REQ(:AUTHORITY)%")
+        for port, at in ports.items()
+    ]
+    socket = {"pipe": {"path": CANDIDATE_SOCKET, "mode": 0o600}}
+    return _discovery_response(
+        "config.listener.v3.Listener",
+        [*port_listeners, _listener("candidates", socket, "candidates", "%REQ(:AUTHORITY)%")],
+    )
+
+
+def clusters(table: RoutingTable, retiring: Mapping[str, Upstream] | None = None) -> Json:
+    """Return a cluster for each version of a backend; ``also`` keeps those that are about to go."""
+    upstreams = {
+        **(retiring or {}),
+        **{name: at for name, at in table.targets.items() if isinstance(at, Upstream)},
+    }
+    return _discovery_response("config.cluster.v3.Cluster", [_cluster(upstreams[name]) for name in sorted(upstreams)])
+
+
+def live_routes(table: RoutingTable) -> Json:
+    """Return where users of each service go, before and after its turn; without a version, it answers 503."""
+    prepared = _prepared_candidates(table)
+    hosts = [
+        _virtual_host(
+            service,
+            _vhost_domains(at),
+            [*_post_turn_routes(table, prepared.get(service)), *_target_routes(table, table.live.get(service))],
+        )
+        for service, at in table.listeners.items()
+    ]
+    return _route_configuration("live", hosts, vhost_header=VHOST_HEADER)
+
+
+def candidate_routes(table: RoutingTable) -> Json:
+    """Return where checks of each service's candidate go; the host is the service's name."""
+    hosts = [_virtual_host(service, [service], _target_routes(table, aim)) for service, aim in table.candidates.items()]
+    return _route_configuration("candidates", hosts)
+
+
+def _vhost_domains(listener: Listener) -> list[str]:
+    return (
+        [f"{listener.port}/{listener.host}", f"{listener.port}/{listener.host}:{listener.port}"]
+        if listener.host
+        else [f"{listener.port}/*"]
+    )
+
+
+def _route_configuration(name: str, hosts: list[Json], **more: str) -> Json:
+    route = {
+        "name": name,
+        "virtual_hosts": hosts,
+        "request_headers_to_remove": [VHOST_HEADER],
+        "max_direct_response_body_size_bytes": MAX_FALLBACK_SIZE,
+        **more,
+    }
+    return _discovery_response("config.route.v3.RouteConfiguration", [route])
+
+
+def _virtual_host(service: str, domains: list[str], routes: list[Json]) -> Json:
+    return {"name": service, "domains": domains, "routes": routes}
+
+
+def _post_turn_routes(table: RoutingTable, target_id: str | None) -> list[Json]:
+    if target_id is None:
+        return []
+    fraction = {"default_value": {"numerator": 0}, "runtime_key": _runtime_key(target_id)}
+    return [
+        {**route, "match": {**route["match"], "runtime_fraction": fraction}}
+        for route in [*_target_routes(table, target_id), _direct_response(404, "Not Found")]
+    ]
+
+
+def _target_routes(table: RoutingTable, target_id: str | None) -> list[Json]:
+    target = table.targets.get(target_id or "")
+    if isinstance(target, Site):
+        return site_routes(target)
+    return [_cluster_route(target)] if target else [_direct_response(503, "no release is live\n")]
+
+
+def _direct_response(status: int, text: str) -> Json:
+    return {"match": {"prefix": "/"}, "direct_response": {"status": status, "body": {"inline_string": text}}}
+
+
+@cache
+def _cluster_route(target: Upstream) -> Json:
+    """Route to one version, without time limits of ours; repeat only what cannot have reached it."""
+    return {
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster": target.id,
+            "timeout": _NO_TIMEOUT,
+            "idle_timeout": _NO_TIMEOUT,
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,reset-before-request",
+                "num_retries": 3,
+                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+                "host_selection_retry_max_attempts": 3,
+            },
+        },
+    }
+
+
+def _listener(name: str, address: Json, route: str, vhost_value: str) -> Json:
+    return {
+        "name": name,
+        "address": address,
+        # Two processes that listen with it would share a port, silently.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "filter_chains": [
+            {"filters": [{"name": "http", "typed_config": _connection_manager(name, route, vhost_value)}]}
+        ],
+    }
+
+
+def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
+    header = {"header": {"key": VHOST_HEADER, "value": vhost_value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {
+        "@type": f"{_TYPE_URL}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "rds": {"route_config_name": route, "config_source": _config_source(f"{route}.json")},
+        "early_header_mutation_extensions": [
+            {
+                "name": "place",
+                "typed_config": {
+                    "@type": f"{_TYPE_URL}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [{"append": header}],
+                },
+            }
+        ],
+        "http_filters": [
+            {
+                "name": "header_mutation",
+                "typed_config": {"@type": f"{_TYPE_URL}.extensions.filters.http.header_mutation.v3.HeaderMutation"},
+            },
+            {
+                "name": "envoy.filters.http.file_server",
+                "typed_config": {"@type": FILE_SERVER, "manager_config": FILE_MANAGER},
+            },
+            {
+                "name": "router",
+                "typed_config": {
+                    "@type": f"{_TYPE_URL}.extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            },
+        ],
+        "http_protocol_options": {"accept_http_10": True},
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "use_remote_address": True,
+        "normalize_path": True,
+        "stream_idle_timeout": _NO_TIMEOUT,
+        "request_timeout": _NO_TIMEOUT,
+        "server_name": "abreast",
+        "local_reply_config": {
+            "mappers": [
+                {
+                    "filter": {
+                        "status_code_filter": {
+                            "comparison": {
+                                "op": "GE",
+                                "value": {"default_value": 400, "runtime_key": "abreast"},
+                            }
+                        }
+                    },
+                    "headers_to_add": [
+                        {
+                            "header": {"key": "cache-control", "value": "no-store"},
+                            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                        }
+                    ],
+                }
+            ]
+        },
+    }
+
+
+@cache
+def _cluster(upstream: Upstream) -> Json:
+    limits = {
+        "max_connections": _UNLIMITED,
+        "max_pending_requests": _UNLIMITED,
+        "max_requests": _UNLIMITED,
+        "max_retries": _UNLIMITED,
+    }
+    return {
+        "name": upstream.id,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [limits]},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "load_assignment": {
+            "cluster_name": upstream.id,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": _socket_address("127.0.0.1", port)}} for port in upstream.endpoints
+                    ]
+                }
+            ],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{_TYPE_URL}.extensions.upstreams.http.v3.HttpProtocolOptions",
+                # Below the 5 s after which common servers close an idle connection: ours goes first.
+                "common_http_protocol_options": {"idle_timeout": "4s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _listener_address(listener: Listener) -> Json:
+    return _socket_address(listener.address, listener.port)
+
+
+def _socket_address(address: str, port: int) -> Json:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _config_source(name: str) -> Json:
+    return {"path_config_source": {"path": f"./{name}"}, "resource_api_version": "V3"}
+
+
+def _discovery_response(message_type: str, resources: Iterable[Json]) -> Json:
+    """Return a discovery response whose version is its content's, so that Envoy's answer tells what it has."""
+    typed = [{"@type": f"{_TYPE_URL}.{message_type}", **resource} for resource in resources]
+    version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
+    return {"version_info": version, "resources": typed}

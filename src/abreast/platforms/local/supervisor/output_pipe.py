@@ -1,0 +1,86 @@
+"""What an instance prints: through a named pipe, without its secrets, into a log.
+
+The instance opens the pipe for reading too, so that writing never fails because a reader died: what it
+prints waits in the pipe for the next keeper.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
+
+PIPE_SIZE = 1 << 20
+MAX_LOG_SIZE = 10 << 20
+"""Bytes of a log after which it is put aside as ``.1``."""
+
+
+class OutputPipe:
+    """Copies from the pipe ``fifo`` to ``log`` while the loop runs."""
+
+    def __init__(self, fifo: Path, log: Path, secrets: Iterable[str]) -> None:
+        self._fifo, self._log = fifo, log
+        self._redactor = Redactor(secrets)
+        self._dropped_bytes = 0
+        self._flush_timer: asyncio.TimerHandle | None = None
+        if not fifo.exists():
+            os.mkfifo(fifo, 0o600)
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with suppress(OSError):
+            fcntl.fcntl(self._reader, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        # With a writer of its own the keeper never sees the pipe's end between two runs of an instance.
+        self._writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_running_loop().add_reader(self._reader, self._copy)
+
+    def open_for_child(self) -> int:
+        """Return a new descriptor for the instance's output; the caller closes it."""
+        return os.open(self._fifo, os.O_RDWR | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Copy what is left and take the pipe away."""
+        self.detach()
+        self._fifo.unlink(missing_ok=True)
+
+    def detach(self) -> None:
+        """Copy what is left and leave the pipe for the next keeper."""
+        self._copy()
+        if self._flush_timer:
+            self._flush_timer.cancel()
+        self._flush()
+        asyncio.get_running_loop().remove_reader(self._reader)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _copy(self) -> None:
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._reader, 65536):
+                self._append(self._redactor.feed(chunk))
+        if self._redactor.has_buffered and self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_DELAY, self._flush)
+
+    def _flush(self) -> None:
+        """Write what waits for the end of its line."""
+        self._flush_timer = None
+        self._append(self._redactor.flush())
+
+    def _append(self, text: bytes) -> None:
+        """Write to the log; on a full disk lines are dropped, and said to be, rather than the service held up."""
+        if not text:
+            return
+        try:
+            if self._log.exists() and self._log.stat().st_size > MAX_LOG_SIZE:
+                self._log.replace(self._log.with_name(self._log.name + ".1"))
+            missing = (
+                f"[abreast: {self._dropped_bytes} bytes of output could not be written]\n".encode()
+                if self._dropped_bytes
+                else b""
+            )
+            with self._log.open("ab", buffering=0) as log:
+                log.write(missing + text)
+            self._dropped_bytes = 0
+        except OSError:
+            self._dropped_bytes += len(text)

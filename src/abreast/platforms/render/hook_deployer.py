@@ -1,0 +1,129 @@
+"""With a deploy hook: an address that begins a deploy and tells nothing, so that the service itself is asked."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx2
+
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.errors import PlatformError
+from abreast.core.model import Address, Service, Version
+from abreast.core.reported_commit import reported_commit
+from abreast.core.secrets import Secret
+from abreast.machine.tls import ssl_context
+from abreast.platforms.cloud.polling import PollBudget
+from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
+
+TIMEOUT = 10.0
+HookLookup = Callable[[str], Secret | None]
+"""Returns the address of a deploy hook by the name of the variable that holds it."""
+
+
+class HookDeployer:
+    """The verbs of a platform for a service that nothing but its deploy hook is known of."""
+
+    def __init__(self, hooks: HookLookup, poll_budget: PollBudget) -> None:
+        self._hooks = hooks
+        self._poll_budget = poll_budget
+
+    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
+        """No candidates, no common moment, and always a version."""
+        notes = (
+            "goes live in the turn: Render has no candidate without users",
+            "is followed at its own address, since a deploy hook tells nothing: its health must name the commit",
+        )
+        return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
+
+    async def live_version(self, service: Service) -> Version | None:
+        """See that the hook's address is at hand; what others deployed cannot be told."""
+        self._hook_url(service)
+        return None
+
+    async def diagnose(self, service: Service) -> list[Diagnostic]:
+        """Tell what the service answers."""
+        self._hook_url(service)
+        commit = await self._reported_commit(service)
+        if commit is None:
+            return [
+                Diagnostic(
+                    DiagnosticSeverity.UNKNOWN, "", f"{service.settings['url']} does not answer", "a service that is up"
+                )
+            ]
+        if not commit:
+            return [Diagnostic(DiagnosticSeverity.FAULT, "", f"{_health_url(service)} names no commit", _COMMIT_NEED)]
+        return [Diagnostic(DiagnosticSeverity.OK, "", f"{service.settings['url']} runs {commit[:7]}")]
+
+    async def stage(self, order: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (nothing to do before the turn)
+        """See that the hook's address is at hand."""
+        self._hook_url(order.service)
+        address = str(order.service.settings["url"]).rstrip("/")
+        at = (Address(address),)
+        return Version(
+            order.version_id, order.service.name, (), address, live_probes=at, handle={"commit": order.commit}
+        )
+
+    async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
+        """Ask for a deploy of the commit, and for the service until it answers with it."""
+        service = move.service
+        if version is None or await self._is_running(service, version):
+            return
+        await self._trigger_deploy(service, version.handle["commit"])
+        await report(service.name, f"render: a deploy of {version.handle['commit'][:7]} is asked for")
+        with self._poll_budget.schedule(service.build.timeout) as pauses:
+            for pause in pauses:
+                if await self._is_running(service, version):
+                    return
+                await asyncio.sleep(pause)
+        raise PlatformError(
+            f"{_health_url(service)} does not serve {version.handle['commit'][:7]} after {service.build.timeout:g} s",
+            need="a deploy that goes live, or a longer build.timeout",
+            next="see it at https://dashboard.render.com",
+        )
+
+    async def observe(self, version: VersionRef) -> Observation:
+        """Tell whether the service answers for another commit; whether it is healthy is for the check to say."""
+        commit = await self._reported_commit(version.service)
+        other = commit and not version.handle.get("commit", "").startswith(commit)
+        return Observation(present=not other, exit_reason=f"it answers for {commit[:7]}" if commit and other else "")
+
+    def _hook_url(self, service: Service) -> Secret:
+        name = str(service.settings["hook"])
+        if hook := self._hooks(name):
+            return hook
+        raise PlatformError(f"{name} is not set", need="the address of the deploy hook", next=f"export {name}=…")
+
+    async def _trigger_deploy(self, service: Service, commit: str) -> None:
+        try:
+            async with httpx2.AsyncClient(timeout=TIMEOUT, verify=ssl_context()) as client:
+                answer = await client.post(httpx2.URL(self._hook_url(service).reveal()).copy_add_param("ref", commit))
+        except httpx2.HTTPError as error:
+            raise PlatformError(
+                f"Render: the deploy hook of {service.name}: {type(error).__name__}", need="Render to be up"
+            ) from None
+        if not answer.is_success:
+            name = service.settings["hook"]
+            raise PlatformError(
+                f"Render: the deploy hook of {service.name}: status {answer.status_code}", need=f"the right {name}"
+            )
+
+    async def _is_running(self, service: Service, version: Version) -> bool:
+        commit = await self._reported_commit(service)
+        if commit == "":
+            raise PlatformError(f"{_health_url(service)} names no commit", need=_COMMIT_NEED)
+        return commit is not None and version.handle["commit"].startswith(commit)
+
+    async def _reported_commit(self, service: Service) -> str | None:
+        """Return the commit that a healthy service names, "" where it names none; None where it is not healthy."""
+        try:
+            async with httpx2.AsyncClient(timeout=TIMEOUT, verify=ssl_context()) as client:
+                answer = await client.get(_health_url(service))
+        except httpx2.HTTPError:
+            return None
+        return reported_commit(answer.headers, answer.content) if answer.is_success else None
+
+
+_COMMIT_NEED = "an answer with `commit` in JSON, or the header X-Commit"
+
+
+def _health_url(service: Service) -> str:
+    return str(service.settings["url"]).rstrip("/") + service.health.path

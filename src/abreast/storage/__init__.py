@@ -1,0 +1,1 @@
+"""Object stores, which artifacts and backups are kept in."""

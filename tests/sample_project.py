@@ -1,0 +1,249 @@
+"""A small project for tests: real processes, a real repository, driven by the real command line."""
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import yaml
+
+import fork_server
+
+APP_SOURCE = """
+import json, os, signal, sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+STARTED = time.monotonic()
+ANSWERED = 0
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        global ANSWERED
+        if not self.path.startswith("/health"):
+            ANSWERED += 1
+        status, more = health() if self.path.startswith("/health") else (200, {})
+        body = json.dumps({"release": os.environ["ABREAST_RELEASE"], "commit": os.environ["ABREAST_COMMIT"], **more}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *arguments):
+        pass
+def health():
+    return 200, {}
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+    def handle_error(self, *arguments):
+        pass  # a client that went is not for the log
+if __name__ == "__main__":
+    Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+HEALTHY = "    return 200, {}\n"
+NEVER_HEALTHY = "    return 503, {}\n"
+UNHEALTHY_AFTER_REQUESTS = "    return (503 if ANSWERED > 5 else 200), {}\n"
+
+
+def _claim_port_range() -> Iterator[int]:
+    """Return ports of a range that this process has to itself for as long as it lives, again and again."""
+    for first in range(10_000, 32_000, 1000):  # below those that the kernel gives
+        lock = (Path(tempfile.gettempdir()) / f"abreast-tests-{first}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _PORT_LOCKS.append(lock)
+        return itertools.cycle(range(first, first + 1000))
+    raise AssertionError("tests run in too many processes at once")
+
+
+_PORT_LOCKS: list[IO[str]] = []
+_PORTS = _claim_port_range()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free and stay so: neither another worker nor the kernel gives them to anybody."""
+    return list(itertools.islice(filter(_is_free, _PORTS), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
+
+
+def require_programs(*programs: str) -> None:
+    """Skip a test where a program is not on this machine; in CI, where it is to be installed, fail."""
+    if missing := [program for program in programs if not shutil.which(program)]:
+        message = f"not on this machine: {', '.join(missing)}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+class SampleProject:
+    """A frontend (a built folder) and a backend (``app.py``), in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.build_log = folder.parent / "builds"
+        self.frontend_port, self.backend_port = free_ports(2)
+        self._started_commands: list[subprocess.Popen[str]] = []
+        self.config: dict[str, Any] = {
+            "project": "shop",
+            "services": {
+                "frontend": {
+                    "build": {
+                        "run": f"echo frontend $ABREAST_COMMIT >> {self.build_log}; mkdir dist; "
+                        'echo "{\\"commit\\": \\"$ABREAST_COMMIT\\", \\"release\\": \\"$ABREAST_RELEASE\\"}" > dist/index.html',
+                        "output": "dist",
+                    },
+                    "health": {"hold": "0s"},
+                },
+                "backend": {
+                    "build": f"echo backend $ABREAST_COMMIT >> {self.build_log}",
+                    "run": f"exec {sys.executable} -S app.py",
+                    "instances": 1,
+                    "health": {"path": "/health", "hold": "0s", "start": "20s"},
+                },
+            },
+            "environments": {
+                "local": {
+                    "settle": "300ms",
+                    "frontend": {"local": {"port": self.frontend_port}},
+                    "backend": {"local": {"port": self.backend_port}},
+                }
+            },
+        }
+        folder.mkdir(parents=True)
+        (folder / "app.py").write_text(APP_SOURCE)
+        self.git("init", "-q", "-b", "main")
+        self.commit("Start")
+
+    # ── changing it ────────────────────────────────────────────────────────────────────────────
+
+    def commit(self, subject: str = "Change", **files: str) -> str:
+        """Write the configuration and files (``app_py="…"``), commit all, and return the commit."""
+        (self.folder / "abreast.yml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        for name, text in files.items():
+            (self.folder / name.replace("_", ".")).write_text(text)
+        (self.folder / "change.txt").write_text(f"{subject} {time.time_ns()}")
+        self.git("add", "-A")
+        self.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", subject)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def app_source(self, health_body: str) -> str:
+        """Return the backend's program with this body of ``health()``."""
+        return APP_SOURCE.replace(HEALTHY, health_body)
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True).stdout
+
+    # ── the command ────────────────────────────────────────────────────────────────────────────
+
+    def command_line(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "abreast", *arguments]
+
+    def run(
+        self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of abreast to its end; ``code`` is the exit code it must have."""
+        done = fork_server.run_command(self.folder, *arguments, variables=variables)
+        if code is not None:
+            assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Begin a command of abreast."""
+        begun = subprocess.Popen(
+            self.command_line(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.DEVNULL, env={**os.environ, **(variables or {})},
+        )  # fmt: skip
+        self._started_commands.append(begun)
+        return begun
+
+    def deploy(
+        self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("deploy", "--yes", *arguments, code=code, variables=variables)
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.run("status", "--env", "local", "--json").stdout)
+        return dict(document["environments"]["local"])
+
+    def latest_deployment(self) -> dict[str, Any]:
+        """Return the latest deployment, with its events."""
+        return dict(json.loads(self.run("show", "--json").stdout))
+
+    def down(self) -> None:
+        """Stop all that runs, and show what the commands said that a test did not wait for."""
+        for begun in self._started_commands:
+            if begun.stdout and not begun.stdout.closed:
+                begun.kill()
+                sys.stdout.write(f"{begun.args!r}\n{begun.communicate()[0]}\n")
+        if (self.folder / ".abreast").exists():
+            self.run("down", "--yes", code=None)
+
+    # ── what users see ─────────────────────────────────────────────────────────────────────────
+
+    def served_commits(self) -> dict[str, str]:
+        """Return the commit that users of each service reach."""
+        return {
+            name: str(get_json(port)["commit"])
+            for name, port in (("frontend", self.frontend_port), ("backend", self.backend_port))
+        }
+
+    def built_services(self, commit: str) -> list[str]:
+        """Return the services that were built of a commit, once for each time."""
+        lines = self.build_log.read_text().splitlines() if self.build_log.exists() else []
+        return [line.split()[0] for line in lines if line.endswith(commit)]
+
+
+def get_json(port: int, path: str = "/") -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return dict(json.load(answer))
+
+
+def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
+    """Wait until the condition holds; an assertion that fails meanwhile counts as not yet."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            if condition():
+                return
+        except (AssertionError, OSError, KeyError, IndexError):
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def wait_for_exit(command: subprocess.Popen[str]) -> int:
+    """Wait for a command's end and return its exit code; what it said is shown if the test fails."""
+    sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=90)[0]}\n")
+    return command.returncode
+
+
+def get_text(url: str) -> str:
+    """Return what a URL answers with, whatever its status."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
