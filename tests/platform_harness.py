@@ -1,37 +1,30 @@
 """Every platform in the same dress, so that one suite of tests holds all of them to the same contract."""
 
-import asyncio
 import getpass
 import json
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import Build, HealthSettings, LiveService, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api_client import ApiClient, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
 from abreast.platforms.interface import (
-    Diagnoses,
     Platform,
-    ReportsLiveVersion,
     ReservesUrl,
-    RunsHere,
     StageRequest,
-    TrafficMove,
-    VersionRef,
 )
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
@@ -39,118 +32,30 @@ from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.platforms.static_dir import StaticDirPlatform
+from abreast.testing.platform_contract import PlatformHarness
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from openapi_validator import Emulator, validate_emulator
-from sample_project import APP_SOURCE, eventually, free_ports, get_text, require_programs
+from sample_project import APP_SOURCE, eventually, free_ports, require_programs
 
-T = TypeVar("T")
 POLL_INTERVAL = 0.01
-COMMITS = {"one": "1" * 40, "two": "2" * 40}
-ENV = {"ABREAST_RELEASE": "-"}
 
 
-class PlatformHarness:
-    """A platform with one service; each version of it answers with its commit."""
+class OwnHarness(PlatformHarness):
+    """A harness of abreast's own platforms; ``cleanup`` ends what it starts."""
 
-    service: Service
     provider: Provider | None = None
-    emulator: Emulator
-    token = ""
-    detects_external_changes = True
 
     def __init__(self, folder: Path, cleanup: ExitStack) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.cleanup = cleanup
-        self.reports: list[str] = []
-
-    def open_platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
-        """Return the platform, as a process that begins would have it, and how it is closed."""
-        raise NotImplementedError
-
-    def version_count(self) -> int:
-        """Return how many versions, staged or live, the platform keeps."""
-        raise NotImplementedError
-
-    @property
-    def public_url(self) -> str:
-        """Where users reach the service."""
-        raise NotImplementedError
-
-    def order(self, name: str) -> StageRequest:
-        """Return an order for the version ``name``, with a tree of its own."""
-        raise NotImplementedError
-
-    # ── what tests do ──────────────────────────────────────────────────────────────────────────
-
-    def run(self, work: Callable[[Platform], Awaitable[T]], token: str | None = None) -> T:
-        """Do something as a process of its own would, which remembers nothing."""
-
-        async def run_with_platform() -> T:
-            platform, close = self.open_platform(self.token if token is None else token)
-            try:
-                return await work(platform)
-            finally:
-                await close()
-
-        return asyncio.run(run_with_platform())
-
-    def stage(self, name: str) -> Version:
-        order = self.order(name)
-        return self.run(lambda platform: platform.stage(order, self.report))
-
-    def switch_traffic(self, version: Version) -> None:
-        self.run(lambda platform: platform.switch_traffic([self.move(version)], self.report))
-
-    def deploy(self, name: str) -> Version:
-        version = self.stage(name)
-        self.switch_traffic(version)
-        return version
-
-    def retire(self, *ids: str) -> None:
-        self.run(lambda platform: platform.retire([VersionRef(self.service, id_) for id_ in ids], 1))
-
-    def live_version(self, token: str | None = None) -> Version | None:
-        async def ask(platform: Platform) -> Version | None:
-            assert isinstance(platform, ReportsLiveVersion)
-            return await platform.live_version(self.service)
-
-        return self.run(ask, token)
-
-    def diagnose(self) -> Sequence[Diagnostic]:
-        async def ask(platform: Platform) -> Sequence[Diagnostic]:
-            assert isinstance(platform, Diagnoses)
-            return await platform.diagnose(self.service)
-
-        return self.run(ask)
-
-    def stop_all(self) -> None:
-        async def stop(platform: Platform) -> None:
-            if isinstance(platform, RunsHere):
-                await platform.stop_all()
-
-        self.run(stop)
-
-    def move(self, version: Version) -> TrafficMove:
-        return TrafficMove(self.service, version, {**ENV, "ABREAST_COMMIT": self.commit(version.id)}, frozenset())
-
-    def commit(self, name: str) -> str:
-        return COMMITS.get(name, "0" * 40)
-
-    async def report(self, service: str, text: str) -> None:
-        assert service == self.service.name
-        self.reports.append(text)
-
-    def served_commit(self) -> str:
-        """Return the commit that users get, "" while there is none."""
-        try:
-            return str(json.loads(get_text(self.public_url))["commit"])
-        except (ValueError, OSError, TypeError):
-            return ""
 
 
-class EmulatedHarness(PlatformHarness):
-    """One whose platform is emulated, as its ``description`` says where there is one."""
+class EmulatedHarness(OwnHarness):
+    """A platform on an emulator, which is held to the provider's own description where ``openapi_spec`` names one."""
+
+    emulator: Emulator
+    token = ""
 
     openapi_spec = ""
 
@@ -164,18 +69,24 @@ class EmulatedHarness(PlatformHarness):
     def create_emulator(self) -> Emulator:
         raise NotImplementedError
 
-    def create_platform(self, api: ApiClient) -> Platform:
+    def platform_on(self, api: ApiClient) -> Platform:
         raise NotImplementedError
 
-    def open_platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+    def connect(self) -> ApiClient:
         assert self.provider
-        api = ApiClient(
-            self.provider,
-            self.url + self.provider.api_path,
-            Secret("T", token) if token else None,
-            retry_delay=POLL_INTERVAL,
-        )
-        return self.create_platform(api), api.close
+        token = Secret("T", self.token) if self.token else None
+        return ApiClient(self.provider, self.url + self.provider.api_path, token, retry_delay=POLL_INTERVAL)
+
+    def create_platform(self) -> Platform:
+        return self.platform_on(self.connect())
+
+    @asynccontextmanager
+    async def open_platform(self) -> AsyncIterator[Platform]:
+        api = self.connect()
+        try:
+            yield self.platform_on(api)
+        finally:
+            await api.close()
 
 
 class NetlifyHarness(EmulatedHarness):
@@ -193,7 +104,7 @@ class NetlifyHarness(EmulatedHarness):
         emulator.add_site("shop")
         return emulator
 
-    def create_platform(self, api: ApiClient) -> Platform:
+    def platform_on(self, api: ApiClient) -> Platform:
         return NetlifyPlatform(NetlifyClient(api), self.folder / "netlify", poll_interval=POLL_INTERVAL)
 
     def version_count(self) -> int:
@@ -203,7 +114,7 @@ class NetlifyHarness(EmulatedHarness):
     def public_url(self) -> str:
         return f"{self.url}/s/shop/"
 
-    def order(self, name: str) -> StageRequest:
+    def stage_request(self, name: str) -> StageRequest:
         return StageRequest(
             name, self.service, self.commit(name), _create_site(self.folder / name, self.commit(name)), name, None
         )
@@ -243,7 +154,7 @@ class RenderHarness(EmulatedHarness):
         emulator.add_service("api", self._repo, self.command, "/health")
         return emulator
 
-    def create_platform(self, api: ApiClient) -> Platform:
+    def platform_on(self, api: ApiClient) -> Platform:
         return RenderPlatform(RenderClient(api), lambda _: None, poll_interval=POLL_INTERVAL)
 
     def commit(self, name: str) -> str:
@@ -261,28 +172,29 @@ class RenderHarness(EmulatedHarness):
     def public_url(self) -> str:
         return f"{self.url}/r/api/"
 
-    def order(self, name: str) -> StageRequest:
-        return StageRequest(name, self.service, self.commit(name), self.folder, name, None, ENV)
+    def stage_request(self, name: str) -> StageRequest:
+        return StageRequest(name, self.service, self.commit(name), self.folder, name, None, self.env)
 
 
 class RenderHookHarness(RenderHarness):
     """The same with nothing but its deploy hook; what a process left half-way may be deployed twice."""
 
     provider: Provider | None = None
-    detects_external_changes = False
 
     def __init__(self, folder: Path, cleanup: ExitStack) -> None:
         super().__init__(folder, cleanup)
-        self.emulator.services["srv-api"].env = dict(ENV)
+        self.emulator.services["srv-api"].env = dict(self.env)
         settings = {"hook": "HOOK", "url": self.public_url}
         self.service = Service(
             "api", "render", settings, run="x", health=HealthSettings("/health"), build=Build(timeout=5)
         )
 
-    def open_platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
+    def connect(self) -> ApiClient:
+        return ApiClient(RENDER, self.url, None)
+
+    def platform_on(self, api: ApiClient) -> Platform:
         hook = Secret("HOOK", f"{self.url}/deploy/srv-api?key={render.HOOK_KEY}")
-        api = ApiClient(RENDER, self.url, None)
-        return RenderPlatform(RenderClient(api), {"HOOK": hook}.get, poll_interval=POLL_INTERVAL), api.close
+        return RenderPlatform(RenderClient(api), {"HOOK": hook}.get, poll_interval=POLL_INTERVAL)
 
     def version_count(self) -> int:
         return len({deploy.commit for deploy in self.emulator.services["srv-api"].deploys})
@@ -302,7 +214,7 @@ class SpaceHarness(EmulatedHarness):
         emulator.add_space("owner/api")
         return emulator
 
-    def create_platform(self, api: ApiClient) -> Platform:
+    def platform_on(self, api: ApiClient) -> Platform:
         return HuggingFacePlatform(HubClient(api), poll_interval=POLL_INTERVAL)
 
     def version_count(self) -> int:
@@ -314,7 +226,7 @@ class SpaceHarness(EmulatedHarness):
     def public_url(self) -> str:
         return f"{self.url}/h/owner/api/"
 
-    def order(self, name: str) -> StageRequest:
+    def stage_request(self, name: str) -> StageRequest:
         tree = space_tree(self.folder / name, self.commit(name))
         return StageRequest(name, self.service, self.commit(name), tree, name, None)
 
@@ -323,7 +235,6 @@ class SpacePairHarness(SpaceHarness):
     """A backend in two Spaces; users are led to the address of the version that was turned last."""
 
     service = Service("api", "huggingface", {"space": "owner/api", "standby": "owner/api-b"}, run="x")
-    detects_external_changes = False
     _live: Version | None = None
 
     def create_emulator(self) -> Emulator:
@@ -344,8 +255,8 @@ class SpacePairHarness(SpaceHarness):
     def public_url(self) -> str:
         return f"{self._live.url}/" if self._live else f"{self.url}/nowhere"
 
-    def order(self, name: str) -> StageRequest:
-        order = super().order(name)
+    def stage_request(self, name: str) -> StageRequest:
+        request = super().stage_request(name)
         live = LiveService("api", "huggingface", "v1", "", "", "", "", self._live, self.service) if self._live else None
         if name not in self._places:  # as a plan, which is made once
 
@@ -354,10 +265,10 @@ class SpacePairHarness(SpaceHarness):
                 return await platform.reserve_url(self.service, live)
 
             self._places[name] = self.run(reserve)
-        return replace(order, previous=live, reserved_url=self._places[name])
+        return replace(request, previous=live, reserved_url=self._places[name])
 
 
-class LocalHarness(PlatformHarness):
+class LocalHarness(OwnHarness):
     """A frontend on this machine."""
 
     def __init__(self, folder: Path, cleanup: ExitStack) -> None:
@@ -366,8 +277,8 @@ class LocalHarness(PlatformHarness):
         self.service = Service("web", "local", {"port": self._port})
         cleanup.callback(self.stop_all)
 
-    def open_platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
-        return LocalPlatform(self.folder / "home", self.folder / "logs", {}), _close_nothing
+    def create_platform(self) -> Platform:
+        return LocalPlatform(self.folder / "home", self.folder / "logs", {})
 
     def version_count(self) -> int:
         versions = self.folder / "home" / "versions"
@@ -377,13 +288,13 @@ class LocalHarness(PlatformHarness):
     def public_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/"
 
-    def order(self, name: str) -> StageRequest:
+    def stage_request(self, name: str) -> StageRequest:
         return StageRequest(
             name, self.service, self.commit(name), _create_site(self.folder / name, self.commit(name)), name, None
         )
 
 
-class StaticDirHarness(PlatformHarness):
+class StaticDirHarness(OwnHarness):
     """A frontend in a folder that a web server serves."""
 
     programs: tuple[str, ...] = ("rsync",)
@@ -401,8 +312,8 @@ class StaticDirHarness(PlatformHarness):
     def settings(self) -> dict[str, str | int]:
         return {"to": str(self.root), "url": self._url}
 
-    def open_platform(self, token: str) -> tuple[Platform, Callable[[], Awaitable[None]]]:
-        return StaticDirPlatform(), _close_nothing
+    def create_platform(self) -> Platform:
+        return StaticDirPlatform()
 
     def version_count(self) -> int:
         releases = self.root / "releases"
@@ -412,7 +323,7 @@ class StaticDirHarness(PlatformHarness):
     def public_url(self) -> str:
         return self._url
 
-    def order(self, name: str) -> StageRequest:
+    def stage_request(self, name: str) -> StageRequest:
         return StageRequest(
             name, self.service, self.commit(name), _create_site(self.folder / name, self.commit(name)), name, None
         )
@@ -456,7 +367,7 @@ class _CurrentRelease(StaticFiles):
         super().__init__(directory=root / "current", html=True, check_dir=False, follow_symlink=True)
 
 
-HARNESSES: Mapping[str, type[PlatformHarness]] = {
+HARNESSES: Mapping[str, type[OwnHarness]] = {
     "local": LocalHarness, "netlify": NetlifyHarness, "netlify, a branch": NetlifyBranchHarness, "render": RenderHarness, "render, by a hook": RenderHookHarness, "huggingface": SpaceHarness,
     "huggingface, two Spaces": SpacePairHarness, "static-dir": StaticDirHarness,
     "static-dir over ssh": StaticDirSshHarness,
@@ -482,7 +393,3 @@ def _create_site(folder: Path, commit: str) -> Path:
 
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-async def _close_nothing() -> None:
-    return None

@@ -48,7 +48,7 @@ def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: SpaceHarness) 
 
 
 def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: SpaceHarness) -> None:
-    order = space.order("one")
+    order = space.stage_request("one")
     (order.artifact_path / "old.txt").write_text("old")
     (order.artifact_path / "README.md").write_text("# Not a card")
     (order.artifact_path / "passwd").symlink_to("/etc/passwd")
@@ -62,7 +62,7 @@ def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: Sp
 
 
 def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
-    order = space.order("one")
+    order = space.stage_request("one")
     content = os.urandom(huggingface.LFS_THRESHOLD)
     (order.artifact_path / "model.bin").write_bytes(content)
     (order.artifact_path / "copy.bin").write_bytes(content)
@@ -89,7 +89,7 @@ def file_commit(space: SpaceHarness) -> str:
 @pytest.mark.parametrize("broken", [True, False])
 def test_one_that_does_not_come_up_says_why(space: SpaceHarness, broken: bool) -> None:
     one = space.deploy("one")
-    order = space.order("two")
+    order = space.stage_request("two")
     failing = "echo error: no such package: leftpad; exit 1"
     name, text = ("Dockerfile", f"FROM x\nRUN {failing}\n") if broken else ("app.py", "raise SystemExit('leftpad')")
     (order.artifact_path / name).write_text(text)
@@ -103,7 +103,7 @@ def test_one_that_does_not_come_up_says_why(space: SpaceHarness, broken: bool) -
 
 def test_a_commit_while_another_starts_has_an_end_of_its_own(space: SpaceHarness) -> None:
     one = space.deploy("one")
-    order = space.order("two")
+    order = space.stage_request("two")
     (order.artifact_path / "app.py").write_text(
         f"import time\ntime.sleep(2)\n{(order.artifact_path / 'app.py').read_text()}"
     )
@@ -111,19 +111,19 @@ def test_a_commit_while_another_starts_has_an_end_of_its_own(space: SpaceHarness
     emulated = space.emulator.spaces["owner/api"]
 
     async def cut_off(platform: Platform) -> None:
-        turning = asyncio.create_task(platform.switch_traffic([space.move(two)], space.report))
+        turning = asyncio.create_task(platform.switch_traffic([space.traffic_move(two)], space.report))
         while not emulated.stage.endswith("STARTING"):  # noqa: ASYNC110 (another thread sets it)
             await asyncio.sleep(0.01)
         turning.cancel()
         await asyncio.gather(turning, return_exceptions=True)
-        await platform.switch_traffic([space.move(one)], space.report)
+        await platform.switch_traffic([space.traffic_move(one)], space.report)
 
     space.run(cut_off)
     assert (emulated.stage, space.served_commit()) == ("RUNNING", space.commit("one"))
 
 
 def test_one_whose_log_cannot_be_read_is_told_all_the_same(space: SpaceHarness) -> None:
-    order = space.order("one")
+    order = space.stage_request("one")
     (order.artifact_path / "Dockerfile").write_text("FROM x\nRUN exit 1\n")
     one = space.run(lambda platform: platform.stage(order, space.report))
     space.emulator.faults.planned = [InjectedFault("GET", "/logs/", FaultKind.STATUS, times=9, status=404)]
@@ -180,9 +180,9 @@ def test_a_space_of_another_kind_is_refused(space: SpaceHarness, change: dict[st
 
 
 def test_a_token_that_may_only_read_is_said(space: SpaceHarness) -> None:
-    order = space.order("one")
+    space.token = READ_TOKEN
     with pytest.raises(PlatformError, match=r"the token may not do this") as raised:
-        space.run(lambda platform: platform.stage(order, space.report), READ_TOKEN)
+        space.stage("one")
     assert "HF_TOKEN with a token with write access to the Space" in str(raised.value)
 
 
