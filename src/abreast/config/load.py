@@ -17,15 +17,16 @@ from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.model import Environment
 
 CONFIG_FILE = "abreast.yml"
-Settings = Mapping[str, type[BaseModel]]
+PlatformSettings = Mapping[str, type[BaseModel]]
+GateSettings = Mapping[str, type[BaseModel] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """The settings that each platform and each gate takes, by its name."""
+    """The settings that each platform and each gate takes, by its name; None for what is no key of abreast.yml."""
 
-    platforms: Settings
-    gates: Settings
+    platforms: PlatformSettings
+    gates: GateSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,10 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     document = parse_document(file.name, content)
     if not isinstance(document.value, dict):
         raise ConfigError([document.fault((), "needed: project, services and environments")])
-    gate_plugins, faults = _plugin_gates(document, plugins.gates)
-    model, new_faults = _validate(document, schema.Project, _without(document.value, gate_plugins))
+    plugin_gates, faults = _plugin_gates(document, plugins.gates)
+    model, new_faults = _validate(document, schema.Project, _without(document.value, plugin_gates))
     faults += new_faults
+    gate_plugins = {name: settings for name, settings in plugin_gates.items() if settings}
     if model is None:
         raise ConfigError(sorted(faults))
     assert isinstance(model, schema.Project)
@@ -104,17 +106,19 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     return ProjectConfig(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
 
 
-def _plugin_gates(document: Document, plugins: Settings) -> tuple[dict[str, BaseModel], list[Fault]]:
-    """Return the gates that packages provide, and what is wrong with them; a text or a ``run`` is a command's."""
+def _plugin_gates(document: Document, plugins: GateSettings) -> tuple[dict[str, BaseModel | None], list[Fault]]:
+    """Return the settings of gates that packages provide, None for invalid ones, and the faults in them.
+
+    A gate that is a text, or has a ``run``, is a command.
+    """
     asked = document.value.get("gates") if isinstance(document.value, dict) else None
-    gates: dict[str, BaseModel] = {}
+    gates: dict[str, BaseModel | None] = {}
     faults: list[Fault] = []
     for name, value in (asked if isinstance(asked, dict) else {}).items():
         if name in schema.Gates.model_fields or isinstance(value, str) or (isinstance(value, dict) and "run" in value):
             continue
-        if name in plugins:
-            settings, more = _validate(document, plugins[name], value or {}, ("gates", name))
-            gates |= {name: settings} if settings else {}
+        if name in plugins and (model := plugins[name]):
+            gates[name], more = _validate(document, model, value or {}, ("gates", name))
             faults += more
     return gates, faults
 
@@ -144,7 +148,7 @@ def _validate_override(
     document: Document,
     path: tuple[str, ...],
     override: Any,  # noqa: ANN401 (whatever the file holds)
-    platforms: Settings,
+    platforms: PlatformSettings,
 ) -> tuple[tuple[schema.ServiceOverride, tuple[str, BaseModel]] | None, list[Fault]]:
     if override is None:
         override = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from abreast.core.gates import Gate, GateResult
 
@@ -47,18 +47,13 @@ class GateRunner(Protocol):
         ...
 
 
-class NoSettings(BaseModel):
-    """The settings of a gate that has none."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 @dataclass(frozen=True, slots=True)
 class GatePlugin:
     """What a package registers under the entry point group ``abreast.gates``.
 
     The entry point's name is the gate's key under ``gates`` in abreast.yml, and ``settings`` the model of its value.
+    None is for abreast's own runners, whose settings belong to abreast.yml itself.
     """
 
     evaluate: GateRunner
-    settings: type[BaseModel] = NoSettings
+    settings: type[BaseModel] | None = None
