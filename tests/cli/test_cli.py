@@ -1,5 +1,6 @@
 """The command line: what people see when they look, and when they err."""
 
+import inspect
 import json
 import os
 import re
@@ -10,8 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from abreast.cli.lazy import LazyCommand, load
 from abreast.cli.main import abreast as commands
 from sample_project import SampleProject, eventually
 
@@ -73,18 +76,18 @@ def test_deploy_as_one_json_document(deployed: SampleProject) -> None:
     ("arguments", "code", "text"),
     [
         (["deploy", "--env", "lokal", "--yes"], 2, "did you mean 'local'"),
-        (["down"], 2, "nobody is here to ask"),
+        (["down"], 2, "cannot ask for confirmation"),
         (["deploy", "--service", "db", "--yes"], 2, "one of: frontend, backend"),
         (["deploy", "--release", "v9", "--yes"], 2, "there is no release 'v9'"),
         (["rollback", "--yes", "--reason", "x"], 2, "no release before v1"),
         (["rollback", "--yes"], 2, "Missing option '--reason'"),
-        (["resume"], 2, "no deployment is under way"),
-        (["cancel"], 2, "no deployment is under way"),
+        (["resume"], 2, "no deployment is running or interrupted"),
+        (["cancel"], 2, "no deployment is running or interrupted"),
         (["show", "zzz"], 2, "there is no deployment 'zzz'"),
         (["deplyo"], 2, "No such command 'deplyo'"),
         (["plan", "--since", "nowhere"], 2, "there is no commit nowhere"),
         (["status", "--env", "moon"], 2, "one of: local"),
-        (["status", "--nonsense"], 2, "status does not know '--nonsense'"),
+        (["status", "--nonsense"], 2, "status has no option '--nonsense'"),
         (["docs", "nonsense"], 2, "one of: project, service"),
     ],
 )
@@ -153,6 +156,22 @@ def test_every_command_has_help_and_a_page() -> None:
             assert one is command or f"`abreast {name} {one.name}" in page
             for parameter in one.params:
                 assert all(option in page for option in parameter.opts if option.startswith("--")), (name, parameter)
+
+
+def _lazy_commands(group: click.Group) -> Iterator[LazyCommand]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _lazy_commands(command)
+        else:
+            assert isinstance(command, LazyCommand), command.name
+            yield command
+
+
+@pytest.mark.parametrize("command", [*_lazy_commands(commands)], ids=lambda command: command.target.partition(":")[2])
+def test_every_command_function_takes_the_options_of_its_command(command: LazyCommand) -> None:
+    signature = inspect.signature(load(command.target))
+    assert set(signature.parameters) == {parameter.name for parameter in command.params}
+    signature.bind(**dict.fromkeys(signature.parameters))
 
 
 def test_status_imports_next_to_nothing() -> None:

@@ -29,7 +29,7 @@ def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> N
     assert fork_server.run_command(tmp_path, "doctor").returncode == 0
     plan = json.loads(fork_server.run_command(tmp_path, "plan", "--json").stdout)
     assert set(plan["services"]) == {"api", "pages"}
-    assert "is there already" in init(tmp_path, code=2)
+    assert "already exists" in init(tmp_path, code=2)
 
 
 def test_packages_of_node(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_packages_of_node(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", "{", '{"scripts": []}'])
 def test_nothing_that_looks_like_a_service(tmp_path: Path, content: str) -> None:
     (tmp_path / "package.json").write_text(content)
-    assert "looks like a service" in init(tmp_path, code=2)
+    assert "found no service in" in init(tmp_path, code=2)
     assert not (tmp_path / "abreast.yml").exists()
 
 

@@ -58,7 +58,7 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal
         at.type("n\n")
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == 1
-        assert "nothing was deployed" in project.run("status", "--env", "local", code=2).stderr
+        assert "nothing has been deployed" in project.run("status", "--env", "local", code=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_migration_that_fails_on_real_data_only_is_stopped_at_the_rehearsal(tm
         (one.folder / "backend" / "migrations" / "003_once.sql").write_text(
             "CREATE UNIQUE INDEX o ON orders (product);\n"
         )
-        one.commit("Sell each thing once")
+        one.commit("Sell each product only once")
     empty.run("deploy", "--yes")
     told = project.run("deploy", "--yes", code=1)
     assert "backend      rehearse  FAILED 003_once.sql:1: UNIQUE constraint failed: orders.product" in told

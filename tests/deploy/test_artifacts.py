@@ -78,7 +78,7 @@ def test_what_is_the_same_is_not_built_again_after_a_failure(project: SampleProj
     second = project.commit("Mend", app_py=APP_SOURCE)
     told = project.deploy().stdout
     assert "frontend     build     " in told
-    assert f"the same as was built for v1 ({first[:7]})" in told
+    assert f"reused from v1 ({first[:7]})" in told
     assert project.built_services(second) == ["backend"]
     assert project.served_commits() == {"frontend": first, "backend": second}
     assert {name: one["commit"] for name, one in project.status()["services"].items()} == {
@@ -124,7 +124,7 @@ def test_old_artifacts_go_and_what_is_live_stays(project: SampleProject) -> None
     assert project.served_commits()["frontend"] == first
     second = json.loads(project.run("history", "--json").stdout)[-2]
     told = project.run("rollback", "--yes", "--reason", "x", "--to", "v2").stdout
-    assert "the same as" not in told
+    assert "reused from" not in told
     assert project.built_services(second["commit"]) == ["backend", "backend"], (
         "what is gone is built again of its commit"
     )

@@ -27,7 +27,7 @@ def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(sh
     shop.insert_orders()
     shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER NOT NULL DEFAULT 0;\n")
     new = shop.project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
-    assert "002_price.sql is run, after a backup and a rehearsal" in shop.run("plan").stdout
+    assert "database: back up, rehearse, then apply 002_price.sql" in shop.run("plan").stdout
     told = shop.deploy()
     assert "rehearse  note + column orders.price: integer" in told.lower()
     assert shop.project.served_commits()["backend"] == new
@@ -75,7 +75,7 @@ def test_restore_brings_back_every_row(shop: DatabaseProject) -> None:
     shop.run("db", "backup")
     shop.query("DROP TABLE orders")
     told = shop.run("db", "restore", "--yes").stdout
-    assert "orders: not there now, 100 rows then" in told
+    assert "orders: no table now, 100 rows in the backup" in told
     assert shop.orders_digest() == before
     assert shop.leftover_copies() == []
     assert shop.project.served_commits()["backend"] == shop.project.status()["services"]["backend"]["commit"]
@@ -129,9 +129,7 @@ def test_what_the_running_version_could_not_live_with_is_refused(shop: DatabaseP
     shop.write_migration("002_note.sql", "ALTER TABLE orders DROP COLUMN note;\n-- irreversible: notes are gone\n")
     before = shop.schema()
     shop.project.commit()
-    assert (
-        "BREAKING (it would be refused): 002_note.sql:1: the column orders.note is dropped" in shop.run("plan").stdout
-    )
+    assert "BREAKING (blocked): 002_note.sql:1: the column orders.note is dropped" in shop.run("plan").stdout
     assert "the column orders.note is dropped: stop using it in this release" in shop.deploy(code=3)
     assert shop.schema() == before
     shop.project.config["environments"]["local"]["breaking"] = "warn"
@@ -170,7 +168,7 @@ def test_the_database_of_another_environment_is_refused(project: SampleProject, 
     project.commit()
     shop.deploy("--env", "staging")
     told = shop.deploy("--env", "local", code=3)
-    assert "this database is that of shop/staging/backend, not of shop/local/backend" in told
+    assert "this database belongs to shop/staging/backend, not to shop/local/backend" in told
     shop.run("db", "backup", "--env", "local", code=3)
     shop.run("down", "--env", "staging", "--yes")
 
@@ -187,7 +185,7 @@ def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: DatabaseProj
     shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);")
     shop.project.commit()
     told = shop.deploy(code=1)
-    assert "the database of backend is empty, and was not when it was backed up last" in told
+    assert "the database of backend is empty, but its last backup (" in told
     assert "next:   abreast db restore --env local --service backend" in told
 
 
@@ -204,7 +202,7 @@ def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: Databa
     shop.deploy()
     count = len(shop.backups())
     told = shop.run("rollback", "--reason", "no", "--yes").stdout
-    assert "002_price.sql is taken back when no user is on it any more" in told
+    assert "revert 002_price.sql after the traffic switch and a backup" in told
     assert shop.project.served_commits() == first
     assert [one for one in shop.schema() if "migrations" not in one[0]] == [
         one for one in before if "migrations" not in one[0]
@@ -229,7 +227,7 @@ def test_rollback_says_where_the_schema_stays(project: SampleProject, down: str 
     project.commit()
     shop.deploy()
     migrated = shop.schema()
-    assert f"the schema stays as it is: {why}" in shop.run("rollback", "--reason", "no", "--yes").stdout
+    assert f"the schema is not reverted: {why}" in shop.run("rollback", "--reason", "no", "--yes").stdout
     assert (project.served_commits(), shop.schema()) == (first, migrated)
     project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     shop.deploy()
@@ -260,7 +258,7 @@ def test_nobody_is_asked_where_nobody_is(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     shop.deploy()
     shop.run("db", "backup")
-    assert "nobody is here to ask" in shop.run("db", "restore", code=2).stderr
+    assert "cannot ask for confirmation" in shop.run("db", "restore", code=2).stderr
 
 
 @contextmanager
@@ -334,7 +332,7 @@ def test_a_failure_after_the_migration_takes_it_back_or_says_that_it_stays(
     assert shop.project.served_commits() == first
     assert ("price" in str(shop.schema())) == stays
     if stays:
-        assert "the schema stays as 002_price.sql left it: 002_price.sql has no down step" in told
+        assert "the schema keeps 002_price.sql: 002_price.sql has no down step" in told
     else:
         assert [one for one in shop.schema() if "migr" not in one[0]] == [one for one in before if "migr" not in one[0]]
         assert shop.orders_digest() == rows

@@ -27,7 +27,7 @@ def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(p
     project.commit()
     told = shop.run("db", "status").stdout
     assert "backend: sqlite 3." in told
-    assert "migrations: 1 ran, 001_orders.sql last" in told
+    assert "migrations: 1 applied, latest 001_orders.sql" in told
     assert "pending: 002_more.sql" in told
     assert "BREAKING: 002_more.sql:2: the column orders.note is dropped" in told
     assert "newest backup: local/backend/" in told
@@ -35,7 +35,7 @@ def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(p
     assert (found["rows"]["orders"], found["pending"], found["owner"]) == (3, ["002_more.sql"], "shop/local/backend")
     project.config["environments"]["local"]["objectives"] = {"rpo": "1ms"}
     project.commit()
-    assert "FAULT: the newest good backup is" in shop.run("db", "status", code=1).stdout
+    assert "FAULT: the newest verified backup is" in shop.run("db", "status", code=1).stdout
 
 
 def test_migrate_without_a_deployment(project: SampleProject) -> None:
@@ -266,6 +266,6 @@ def test_the_doctor_looks_at_databases(project: SampleProject) -> None:
     shop.deploy()
     told = shop.run("doctor").stdout
     assert "backend (database)  sqlite 3." in told
-    assert "its newest verified backup is 0.0 hours old" in told
+    assert "the newest verified backup is 0.0 hours old" in told
     shop.sqlite_file.write_bytes(b"no database " * 1000)
     assert "file is not a database" in shop.run("doctor", code=1).stdout

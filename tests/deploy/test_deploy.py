@@ -112,7 +112,7 @@ def test_a_failing_build_shows_its_last_lines_and_the_others_are_told(project: S
     failed = project.deploy(code=1)
     assert "the disk is made of cheese" in failed.stdout
     assert "exit code 7" in failed.stdout
-    assert "stopped, since frontend failed" in failed.stdout
+    assert "stopped because frontend failed" in failed.stdout
 
 
 def test_a_hanging_build_is_ended(project: SampleProject) -> None:
@@ -221,9 +221,9 @@ def test_what_is_deployed_is_what_was_committed(project: SampleProject) -> None:
     commit = project.commit()
     (project.folder / "app.py").write_text("this is no program")
     refused = project.deploy(code=2)
-    assert "not committed: app.py" in refused.stderr
+    assert "uncommitted changes: app.py" in refused.stderr
     allowed = project.deploy("--allow-dirty")
-    assert "not committed, so not deployed: app.py" in allowed.stdout
+    assert "uncommitted changes are not deployed: app.py" in allowed.stdout
     assert project.served_commits()["backend"] == commit
 
 
@@ -291,7 +291,7 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: SamplePr
     newer = project.start("deploy", "--yes")
     output, _ = older.communicate(timeout=60)
     assert older.returncode == 3
-    assert "took this one's place" in output
+    assert "so this one gave up" in output
     go.touch()
     assert wait_for_exit(running) == 0
     assert wait_for_exit(newer) == 0

@@ -85,7 +85,7 @@ def test_a_gate_that_says_no_exits_3_and_nothing_was_touched(project: SampleProj
     if "failure" in test:
         assert "api.test_orders test_total  assert 3 == 4" in done.stdout
         assert "ended as if all were well" in done.stdout
-    assert "mend it, commit" in done.stdout
+    assert "fix it, commit" in done.stdout
 
 
 def test_only_the_changed_lines_can_be_asked_for(project: SampleProject) -> None:
@@ -116,10 +116,10 @@ def test_a_gate_is_skipped_only_where_it_may_be_and_with_a_reason(project: Sampl
     project.config["services"]["backend"]["test"] = writes("lcov.info", lcov(699))
     project.config["gates"] = {"coverage": "70%", "lint": "false"}
     project.commit()
-    assert "must not be skipped in local" in project.deploy("--skip-gate", "coverage", "--reason", "x", code=3).stderr
+    assert "cannot be skipped in local" in project.deploy("--skip-gate", "coverage", "--reason", "x", code=3).stderr
     project.config["environments"]["local"]["may_skip"] = ["coverage", "lint"]
     commit = project.commit()
-    assert "without a reason" in project.deploy("--skip-gate", "lint", code=2).stderr
+    assert "--skip-gate lint has no reason" in project.deploy("--skip-gate", "lint", code=2).stderr
     assert "there is no gate 'lnit'" in project.deploy("--skip-gate", "lnit", "--reason", "x", code=2).stderr
     arguments = ["--skip-gate", "coverage", "--skip-gate", "lint", "--reason", "hotfix for 4711"]
     told = project.deploy(*arguments).stdout
@@ -147,7 +147,7 @@ def test_a_failed_gate_stops_the_build(project: SampleProject) -> None:
     project.commit()
     told = project.deploy(code=3).stdout
     assert "│ bad line 7" in told
-    assert "stopped, since the deployment failed" in told
+    assert "stopped because the deployment failed" in told
 
 
 @pytest.mark.parametrize("gate", ["lint", "secrets"])

@@ -160,7 +160,7 @@ def test_who_waits_for_each_others_address_is_refused(shop: Shop) -> None:
     shop.project.config["services"]["backend"]["needs"] = ["frontend"]
     shop.project.commit()
     told = shop.deploy(code=2)
-    assert "these wait for each other's address: backend → frontend → backend" in told
+    assert "these services wait for each other: backend → frontend → backend" in told
     assert shop.stages == ("NO_APP_FILE", "NO_APP_FILE")
 
 
@@ -190,7 +190,7 @@ def test_without_its_record_it_asks_rather_than_take_the_space_that_users_reach(
 def test_a_pair_that_nobody_leads_to_is_refused(shop: Shop) -> None:
     shop.project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
     shop.project.commit()
-    assert "no service leads users there" in shop.run("plan", code=2)
+    assert "no service routes users to it" in shop.run("plan", code=2)
 
 
 def test_a_route_to_nowhere_is_a_fault_with_its_place(shop: Shop) -> None:

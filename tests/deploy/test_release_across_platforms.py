@@ -118,7 +118,7 @@ def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
     eventually(used)
     assert deploying.returncode == 4
     output = deploying.communicate()[0]
-    assert "netlify cannot take them off" in output
+    assert "netlify cannot unpublish it: it stays live" in output
     assert "abreast resume" in output
 
 
@@ -131,7 +131,7 @@ def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -
     shop.project.commit()
     shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
     told = shop.deploy(code=1)
-    assert "users reach what somebody else put there" in told
+    assert "the live version was not deployed by abreast" in told
     assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
 
 

@@ -90,7 +90,7 @@ def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None
     failed = Failure(Chapter.BUILD, "x", "api")
     found, told, attempts = outcome(tmp_path / "a", [], halted=failed)
     assert (found.what, found.cause, told, attempts) == (
-        "stopped, since api failed",
+        "because api failed",
         FailureCause.STOPPED,
         [],
         0,

@@ -1,1 +1,1 @@
-"""What people touch on the command line: parse and show; no decisions."""
+"""The command line: it parses and shows, and decides nothing."""

@@ -1,10 +1,10 @@
-"""GitHub Actions: what its runner is told beside the output."""
+"""GitHub Actions: workflow commands for its runner."""
 
 from collections.abc import Iterable, Iterator
 
 
 def mask_commands(secrets: Iterable[str]) -> Iterator[str]:
-    """Yield the commands that have the runner mask secrets in all that this job prints, line by line.
+    """Yield the workflow commands that mask secrets in the output of this job, one per line of each secret.
 
     https://docs.github.com/actions/reference/workflow-commands-for-github-actions
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C while a deployment runs: turn back, or leave it to be resumed."""
+"""Ctrl-C while a deployment runs: turn back, or leave the deployment to be resumed."""
 
 import asyncio
 import os
@@ -13,11 +13,14 @@ from abreast.core.model import Plan
 from abreast.ledger.interface import Ledger
 
 EXIT_UNFINISHED = 4
-"""The exit code of a command that left a deployment where it stood."""
+"""The exit code of a command that left its deployment unfinished."""
 
 
 class InterruptHandler:
-    """While it is entered, an interrupt asks; where nobody can answer, it turns back, and a second one leaves."""
+    """Handles SIGINT and SIGTERM within its block.
+
+    In a terminal, an interrupt asks what to do. Elsewhere it turns back. A second one leaves the deployment unfinished.
+    """
 
     def __init__(self, display: ProgressDisplay, ledger: Ledger, active_plan: Callable[[], Plan | None]) -> None:
         self._display = display
@@ -25,7 +28,7 @@ class InterruptHandler:
         self._active_plan = active_plan
         self._interrupt_count = 0
         self.turned_back = False
-        """Whether somebody wanted that."""
+        """Whether an interrupt turned the deployment back."""
 
     def __enter__(self) -> Self:
         for sign in (signal.SIGINT, signal.SIGTERM):
@@ -42,7 +45,7 @@ class InterruptHandler:
         self._interrupt_count += 1
         plan = self._active_plan()
         if plan is None:
-            self._display.print_line("stopped; nothing was touched")
+            self._display.print_line("stopped before anything changed")
             _exit_now(1)
         elif self._interrupt_count > 1:
             self._leave_unfinished(plan)
@@ -64,16 +67,16 @@ class InterruptHandler:
 
     def _turn_back(self, plan: Plan) -> None:
         self.turned_back = True
-        self._display.print_line("turning back; once more to leave it as it stands")
+        self._display.print_line("turning back. Interrupt again to leave it unfinished")
         self._ledger.request(plan.deployment, "cancel", "interrupted at the terminal")
 
     def _leave_unfinished(self, plan: Plan) -> None:
-        self._display.print_line(f"left as it stands. next: abreast resume {plan.deployment}")
+        self._display.print_line(f"left unfinished. next: abreast resume {plan.deployment}")
         _exit_now(EXIT_UNFINISHED)
 
 
 def _exit_now(code: int) -> None:
-    """End as a kill would: nothing more is recorded, so that all of it can be resumed."""
+    """End like a kill: nothing more is recorded, so that the deployment can be resumed."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

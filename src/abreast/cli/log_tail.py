@@ -1,4 +1,4 @@
-"""Several logs as one: the last lines of each, and those that come."""
+"""Several logs as one: the last lines of each, then new lines as they come."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ POLL_INTERVAL = 0.2
 
 
 class LogTail:
-    """Reads logs by label; everything is given once, whenever it was written."""
+    """Reads log files by label. Each line is returned once."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
@@ -16,19 +16,19 @@ class LogTail:
         self._label_width = max(map(len, files))
 
     def last(self, count: int) -> Iterator[str]:
-        """Yield the last ``count`` lines of each file, with its label before each."""
+        """Yield the last ``count`` lines of each file, prefixed with its label."""
         for label in self._files:
             yield from self._with_label(label, self._read_new_lines(label, include_partial=True)[-count:])
 
     def follow(self) -> Iterator[str]:
-        """Yield lines as they come, until the program is interrupted; a file put aside is opened anew."""
+        """Yield new lines for ever. A rotated file is read from its beginning."""
         while True:
             for label in self._files:
                 yield from self._with_label(label, self._read_new_lines(label, include_partial=False))
             time.sleep(POLL_INTERVAL)
 
     def _read_new_lines(self, label: str, *, include_partial: bool) -> list[str]:
-        """Return the lines that were not read yet; a line that has no end yet only if ``unfinished``."""
+        """Return the lines that were not read yet; a last line without its end only if ``include_partial``."""
         try:
             with self._files[label].open("rb") as file:
                 size = file.seek(0, 2)

@@ -1,346 +1,256 @@
-"""The command line: every command, its options and its help; what they do is elsewhere."""
+"""The command line: a table of every command, its options and its help. What they do is in ``commands``."""
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from abreast import __version__
-from abreast.core.errors import AbreastError, UsageError
+from abreast.cli.lazy import LazyCommand, load
+from abreast.core.errors import AbreastError
 
 
 class _OrderedGroup(click.Group):
-    """Commands in the order of a deployment's life; a near miss is told."""
+    """A group that lists its commands in the order of the table."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(self.commands)
 
 
-@click.group(cls=_OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="abreast")
-def abreast() -> None:
-    """Deploy a project's services side by side, as one release: all get there, or none does."""
+def _group(name: str, help: str, commands: Sequence[click.Command], **options: object) -> click.Group:
+    return _OrderedGroup(name, commands=list(commands), help=help, **options)  # type: ignore[arg-type]
 
 
-env_option = click.option("--env", "environment", metavar="E", help="The environment; the only one, or local.")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-service_option = click.option(
-    "--service", "services", multiple=True, metavar="S", help="Only this service; may be repeated."
+def _flag(name: str, help: str) -> click.Option:
+    return click.Option([name], is_flag=True, help=help)
+
+
+ENVIRONMENT = click.Option(
+    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local."
 )
-force_option = click.option("--force", is_flag=True, help="Deploy also what did not change.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+SERVICES = click.Option(
+    ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated."
+)
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on standard output.")
+YES = _flag("--yes", "Do not ask for confirmation.")
+FORCE = _flag("--force", "Include services that did not change.")
+SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
+REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
+REQUIRED_REASON = click.Option(["--reason"], required=True, metavar="R", help="Why. Recorded in the ledger.")
+DEPLOYMENT = click.Argument(["deployment"], required=False)
 
+_DATABASE_COMMANDS = (
+    LazyCommand(
+        "backup",
+        "abreast.cli.commands.databases:backup",
+        "Back databases up, and verify each backup by restoring it.\n\nThe restore goes into a copy of the database.",
+        [ENVIRONMENT, SERVICES, _flag("--scheduled", "Keep running, and back up when `backups: schedule` says."), JSON],
+    ),
+    LazyCommand(
+        "list",
+        "abreast.cli.commands.databases:list_backups",
+        "List backups, newest first.",
+        [ENVIRONMENT, SERVICES, JSON],
+    ),
+    LazyCommand(
+        "restore",
+        "abreast.cli.commands.databases:restore",
+        "Replace a database by a BACKUP.\n\n"
+        "Shows what would be lost, first. "
+        "BACKUP is the name of a backup, or a release. Default: the newest verified backup.",
+        [click.Argument(["backup"], required=False, default=""), ENVIRONMENT, SERVICES, REASON, YES, JSON],
+    ),
+    LazyCommand(
+        "status",
+        "abreast.cli.commands.databases:status",
+        "Show migrations, size and newest backup of each database.",
+        [ENVIRONMENT, SERVICES, JSON],
+    ),
+    LazyCommand(
+        "migrate",
+        "abreast.cli.commands.databases:migrate",
+        "Migrate databases to the current commit, without deploying.\n\n"
+        "Each is backed up and its migration rehearsed first.",
+        [ENVIRONMENT, SERVICES, YES, JSON],
+    ),
+    LazyCommand(
+        "rehearse",
+        "abreast.cli.commands.databases:rehearse",
+        "Run pending migrations on a restored copy only.\n\nShows their durations, their locks and what they change.",
+        [ENVIRONMENT, SERVICES, JSON],
+    ),
+    LazyCommand(
+        "drill",
+        "abreast.cli.commands.databases:drill",
+        "Rehearse disaster recovery on a copy.\n\n"
+        "Restores the newest backup, migrates it, starts what is live on it and checks its health. "
+        "Shows how long that took and how much data would have been lost.",
+        [ENVIRONMENT, SERVICES, _flag("--scheduled", "Keep running, and drill when `backups: drill` says."), JSON],
+    ),
+)
 
-@abreast.command()
-@click.option("--render", "for_render", is_flag=True, help="Write render.yaml from abreast.yml instead.")
-@env_option
-def init(environment: str | None, *, for_render: bool) -> int:
-    """Write abreast.yml for the repository at hand."""
-    from abreast.cli.commands import init  # noqa: PLC0415 (a command imports what it needs, so that --help is quick)
+COMMANDS = (
+    LazyCommand(
+        "init",
+        "abreast.cli.commands.init:init",
+        "Write an abreast.yml for this repository.",
+        [click.Option(["--render", "for_render"], is_flag=True, help="Write a render.yaml from abreast.yml instead."),
+         ENVIRONMENT],
+    ),
+    LazyCommand(
+        "doctor",
+        "abreast.cli.commands.doctor:doctor",
+        "Check the project, its credentials and its platforms.\n\n"
+        "Prints each problem and how to fix it. Changes nothing.",
+        [ENVIRONMENT, JSON],
+    ),
+    LazyCommand(
+        "plan",
+        "abreast.cli.commands.deployments:plan",
+        "Show what a deployment would do, in which order, and why.",
+        [ENVIRONMENT, SERVICES, SINCE, FORCE, JSON],
+    ),
+    LazyCommand(
+        "deploy",
+        "abreast.cli.commands.deployments:deploy",
+        "Deploy all changed services together, as one release.\n\nIf one of them fails, all are turned back.",
+        [
+            ENVIRONMENT,
+            SERVICES,
+            SINCE,
+            click.Option(["--release"], metavar="V", help="Deploy this release, which was built before."),
+            click.Option(["--skip-gate", "skip_gates"], multiple=True, metavar="G",
+                         help="Skip this gate. Needs --reason. May be repeated."),
+            REASON,
+            FORCE,
+            YES,
+            _flag("--allow-dirty", "Deploy the commit, and leave uncommitted changes out."),
+            JSON,
+        ],
+    ),
+    LazyCommand(
+        "rollback",
+        "abreast.cli.commands.deployments:rollback",
+        "Roll all services back together, to an earlier release.\n\n"
+        "A deployment that is still running is turned back instead.",
+        [
+            ENVIRONMENT,
+            SERVICES,
+            click.Option(["--to", "release"], metavar="V",
+                         help="The release to roll back to. Default: the last good one before what is live."),
+            _flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
+            REQUIRED_REASON,
+            YES,
+            JSON,
+        ],
+    ),
+    LazyCommand(
+        "resume",
+        "abreast.cli.commands.deployments:resume",
+        "Resume an interrupted deployment at its last recorded step.\n\n"
+        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
+        [DEPLOYMENT, JSON],
+    ),
+    LazyCommand(
+        "cancel",
+        "abreast.cli.commands.deployments:cancel",
+        "Cancel the running deployment and restore what was live.\n\n"
+        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
+        [DEPLOYMENT, REASON, JSON],
+    ),
+    LazyCommand(
+        "status",
+        "abreast.cli.commands.status:status",
+        "Show what is live and whether it is healthy.",
+        [ENVIRONMENT, JSON, _flag("--watch", "Refresh every second, until Ctrl-C.")],
+    ),
+    LazyCommand(
+        "history",
+        "abreast.cli.commands.history:history",
+        "List deployments, newest first.",
+        [ENVIRONMENT,
+         click.Option(["--limit"], default=20, show_default=True, metavar="N", help="List at most this many."), JSON],
+    ),
+    LazyCommand(
+        "show",
+        "abreast.cli.commands.history:show",
+        "Show one deployment: its events, durations and failures.\n\n"
+        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest.",
+        [DEPLOYMENT, _flag("--watch", "Follow the deployment until it ends."), JSON],
+    ),
+    LazyCommand(
+        "logs",
+        "abreast.cli.commands.history:logs",
+        "Show the output of live services, or of one DEPLOYMENT.",
+        [
+            DEPLOYMENT,
+            ENVIRONMENT,
+            SERVICES,
+            _flag("--follow", "Keep printing new lines, until Ctrl-C."),
+            click.Option(["--lines", "line_count"], default=50, show_default=True, metavar="N",
+                         help="Start with this many lines of each log."),
+        ],
+    ),
+    LazyCommand(
+        "lock",
+        "abreast.cli.commands.environments:lock",
+        "Block deployments to an environment.",
+        [ENVIRONMENT,
+         click.Option(["--reason"], required=True, metavar="R", help="Why. Shown to anyone who tries to deploy.")],
+    ),
+    LazyCommand(
+        "unlock",
+        "abreast.cli.commands.environments:unlock",
+        "Allow deployments to an environment again.",
+        [ENVIRONMENT],
+    ),
+    LazyCommand(
+        "down",
+        "abreast.cli.commands.environments:down",
+        "Stop everything that runs locally. Data and history stay.",
+        [ENVIRONMENT, YES],
+    ),
+    LazyCommand(
+        "demo",
+        "abreast.demo.runner:run_demo",
+        "Run six deployments under load on this machine, in a minute.",
+        [
+            _flag("--keep", "Leave the example running when the demo ends."),
+            click.Option(["--folder"], type=click.Path(path_type=Path),
+                         help="Where to put the example. Default: a temporary folder."),
+        ],
+    ),
+    _group("db", "Manage databases: backups, migrations and restores.", _DATABASE_COMMANDS),
+    LazyCommand(
+        "schema",
+        "abreast.cli.commands.reference:schema",
+        "Print the JSON Schema of abreast.yml, for editors.",
+    ),
+    LazyCommand(
+        "docs",
+        "abreast.cli.commands.reference:docs",
+        "Print the reference of abreast.yml, or of one SECTION.",
+        [click.Argument(["section"], required=False)],
+    ),
+)  # fmt: skip
+"""Every command, in the order of a deployment's life."""
 
-    return (
-        init.write_render_blueprint(_working_directory(), environment)
-        if for_render
-        else init.write_config(_working_directory())
+abreast = click.version_option(__version__, prog_name="abreast")(
+    _group(
+        "abreast",
+        "Deploy a project's services side by side, as one release: all go live together, or none does.",
+        COMMANDS,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
-
-
-@abreast.command()
-@env_option
-@json_option
-def doctor(environment: str | None, *, as_json: bool) -> int:
-    """Say what is wrong with the project, its credentials and its platforms, and how to mend it."""
-    from abreast.cli.commands import doctor  # noqa: PLC0415
-
-    return doctor.run_checks(_working_directory(), environment, as_json=as_json)
-
-
-@abreast.command()
-@env_option
-@service_option
-@click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
-@force_option
-@json_option
-def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
-    """Say what would be deployed, in which order, and why (or why not)."""
-    from abreast.cli.commands import deployments  # noqa: PLC0415
-
-    request = deployments.request_from_options(services=services, since=since, force=force)
-    return deployments.plan(_working_directory(), environment, request, as_json=as_json)
-
-
-@abreast.command()
-@env_option
-@service_option
-@click.option("--since", metavar="REF", help="Compare with this commit instead of what is live.")
-@click.option("--release", metavar="V", help="Deploy a release that was built before.")
-@click.option("--skip-gate", "skip", multiple=True, metavar="G", help="Do not ask this gate; needs a reason.")
-@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
-@force_option
-@yes_option
-@click.option("--allow-dirty", is_flag=True, help="Deploy the commit although files differ from it.")
-@json_option
-def deploy(
-    environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
-    skip: tuple[str, ...], reason: str, *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
-) -> int:  # fmt: skip
-    """Deploy what changed, all services together, and turn back together if one fails."""
-    from abreast.cli.commands import deployments  # noqa: PLC0415
-
-    request = deployments.request_from_options(
-        services=services, since=since, release=release, force=force, skipped_gates=skip, reason=reason
-    )
-    return deployments.deploy(
-        _working_directory(), environment, request, yes=yes, allow_dirty=allow_dirty, as_json=as_json
-    )
-
-
-@abreast.command()
-@env_option
-@service_option
-@click.option("--to", "release", metavar="V", help="The release to go back to; the last good one before.")
-@click.option("--restore-data", is_flag=True, help="Also restore what the databases held before; says what is lost.")
-@click.option("--reason", required=True, metavar="R", help="Why; stands in the ledger.")
-@yes_option
-@json_option
-def rollback(
-    environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
-    *, restore_data: bool, yes: bool, as_json: bool,
-) -> int:  # fmt: skip
-    """Put users back on an earlier release, all services together."""
-    from abreast.cli.commands import deployments  # noqa: PLC0415
-
-    request = deployments.request_from_options(services=services, release=release, reason=reason, is_rollback=True)
-    return deployments.rollback(
-        _working_directory(), environment, request, restore_data=restore_data, yes=yes, as_json=as_json
-    )
-
-
-@abreast.command()
-@click.argument("deployment", required=False)
-@json_option
-def resume(deployment: str | None, *, as_json: bool) -> int:
-    """Go on with a deployment that was cut off, from its last recorded step."""
-    from abreast.cli.commands import deployments  # noqa: PLC0415
-
-    return deployments.resume(_working_directory(), deployment, as_json=as_json)
-
-
-@abreast.command()
-@click.argument("deployment", required=False)
-@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
-@json_option
-def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Stop a deployment and put everything back as it was."""
-    from abreast.cli.commands import deployments  # noqa: PLC0415
-
-    return deployments.cancel(_working_directory(), deployment, reason, as_json=as_json)
-
-
-@abreast.command(add_help_option=True)
-@env_option
-@json_option
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
-def status(environment: str | None, *, as_json: bool, watch: bool) -> int:
-    """Show what is live, and how it is, on one screen."""
-    from abreast.cli.commands.status import main  # noqa: PLC0415
-
-    arguments = [*(["--env", environment] if environment else []), *(["--json"] if as_json else [])]
-    if not watch:
-        return main(arguments)
-    from abreast.cli.commands.history import watch_status  # noqa: PLC0415
-
-    return watch_status(lambda: main(arguments))
-
-
-@abreast.command()
-@env_option
-@click.option("--limit", default=20, show_default=True, metavar="N", help="How many deployments at most.")
-@json_option
-def history(environment: str | None, limit: int, *, as_json: bool) -> int:
-    """List deployments, newest first."""
-    from abreast.cli.commands import history  # noqa: PLC0415
-
-    return history.history(_working_directory(), environment, limit, as_json=as_json)
-
-
-@abreast.command()
-@click.argument("deployment", required=False)
-@click.option("--watch", is_flag=True, help="Follow it until it is over.")
-@json_option
-def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
-    """Show one deployment in full: its chapters, how long each took, and why it failed."""
-    from abreast.cli.commands import history  # noqa: PLC0415
-
-    return history.show(_working_directory(), deployment, watch=watch, as_json=as_json)
-
-
-@abreast.command()
-@click.argument("deployment", required=False)
-@env_option
-@service_option
-@click.option("--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
-@click.option("--lines", "count", default=50, show_default=True, metavar="N", help="How many to begin with.")
-def logs(
-    deployment: str | None, environment: str | None, services: tuple[str, ...], count: int, *, follow: bool
-) -> int:
-    """Show what the services print, or what the commands of one DEPLOYMENT printed."""
-    from abreast.cli.commands import history  # noqa: PLC0415
-
-    return history.logs(_working_directory(), deployment, environment, services, count, follow=follow)
-
-
-@abreast.command()
-@env_option
-@click.option("--reason", required=True, metavar="R", help="Why; whoever wants to deploy is told.")
-def lock(environment: str | None, reason: str) -> int:
-    """Keep every deployment out of an environment."""
-    from abreast.cli.commands import environments  # noqa: PLC0415
-
-    return environments.lock(_working_directory(), environment, reason)
-
-
-@abreast.command()
-@env_option
-def unlock(environment: str | None) -> int:
-    """Let deployments in again."""
-    from abreast.cli.commands import environments  # noqa: PLC0415
-
-    return environments.unlock(_working_directory(), environment)
-
-
-@abreast.command()
-@env_option
-@yes_option
-def down(environment: str | None, *, yes: bool) -> int:
-    """Stop what runs locally; data, logs and the ledger stay."""
-    from abreast.cli.commands import environments  # noqa: PLC0415
-
-    return environments.down(_working_directory(), environment, yes=yes)
-
-
-@abreast.command()
-@click.option("--keep", is_flag=True, help="Leave the example running, to look around.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to put it; a temporary folder.")
-def demo(folder: Path | None, *, keep: bool) -> int:
-    """Tell the whole story on this machine, under load, in a minute."""
-    from abreast.demo.runner import run_demo  # noqa: PLC0415
-
-    return run_demo(folder, keep=keep)
-
-
-@abreast.group()
-def db() -> None:
-    """Databases: backups, migrations, and the way back."""
-
-
-@db.command(name="backup")
-@env_option
-@service_option
-@click.option("--scheduled", is_flag=True, help="Stay, and make one whenever `backups: schedule` says so.")
-@json_option
-def db_backup(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
-    """Back databases up, and restore what was backed up into a copy to see that it can be."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.backup(_working_directory(), environment, services, scheduled=scheduled, as_json=as_json)
-
-
-@db.command(name="list")
-@env_option
-@service_option
-@json_option
-def db_list(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
-    """List backups, newest first."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.list_backups(_working_directory(), environment, services, as_json=as_json)
-
-
-@db.command(name="restore")
-@click.argument("backup", required=False, default="")
-@env_option
-@service_option
-@click.option("--reason", default="", metavar="R", help="Why; stands in the ledger.")
-@yes_option
-@json_option
-def db_restore(
-    backup: str, environment: str | None, services: tuple[str, ...], reason: str, *, yes: bool, as_json: bool
-) -> int:
-    """Put a BACKUP in a database's place: the newest good one, or by its name or release. Says first what is lost."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.restore(_working_directory(), backup, environment, services, reason, yes=yes, as_json=as_json)
-
-
-@db.command(name="status")
-@env_option
-@service_option
-@json_option
-def db_status(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
-    """Say what ran in each database, what is pending, and how old its newest backup is."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.status(_working_directory(), environment, services, as_json=as_json)
-
-
-@db.command(name="migrate")
-@env_option
-@service_option
-@yes_option
-@json_option
-def db_migrate(environment: str | None, services: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
-    """Bring databases up to date with the commit, without deploying: backup, rehearsal, migration."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.migrate(_working_directory(), environment, services, yes=yes, as_json=as_json)
-
-
-@db.command(name="rehearse")
-@env_option
-@service_option
-@json_option
-def db_rehearse(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
-    """Run what is pending on a restored copy only: time, locks, what differs."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.rehearse(_working_directory(), environment, services, as_json=as_json)
-
-
-@db.command(name="drill")
-@env_option
-@service_option
-@click.option("--scheduled", is_flag=True, help="Stay, and do it whenever `backups: drill` says so.")
-@json_option
-def db_drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
-    """Do the disaster on a copy: restore, migrate, start, check; say how long it took and what would be lost."""
-    from abreast.cli.commands import databases  # noqa: PLC0415
-
-    return databases.drill(_working_directory(), environment, services, scheduled=scheduled, as_json=as_json)
-
-
-@abreast.command()
-def schema() -> int:
-    """Print the JSON Schema of abreast.yml, for editors."""
-    from abreast.cli.commands import history  # noqa: PLC0415
-
-    return history.schema()
-
-
-@abreast.command()
-@click.argument("section", required=False)
-def docs(section: str | None) -> int:
-    """Print the reference of abreast.yml, or one SECTION of it."""
-    from abreast.cli.commands import history  # noqa: PLC0415
-
-    return history.docs(section)
+)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; errors become a text on standard error and an exit code, never a traceback."""
+    """Run one command line and return its exit code. Errors go to standard error as text, never as a traceback."""
     try:
-        return _exit_code(abreast.main(arguments, prog_name="abreast", standalone_mode=False))
+        answer = abreast.main(arguments, prog_name="abreast", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
@@ -350,42 +260,30 @@ def run(arguments: list[str]) -> int:
         print("stopped", file=sys.stderr)
         return 1
     except AbreastError as error:
-        print(f"abreast: {_redacted(str(error))}", file=sys.stderr)
-        return error.exit_code
+        return _report_error(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 (a person sees words, not a traceback)
-        return _report_internal_error(error)
+    except Exception as error:  # noqa: BLE001 (people get a sentence, not a traceback)
+        _report_error(_internal_error(error))
+        return 4
+    return answer if isinstance(answer, int) else 0
 
 
-def _report_internal_error(error: Exception) -> int:
-    """Say that abreast itself is at fault, and where; what was begun can be resumed."""
+def _internal_error(error: Exception) -> AbreastError:
+    """Return a bug of abreast as an error that names the line it came from."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
     where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    fault = AbreastError(
-        f"a fault in abreast itself, at {where}: {type(error).__name__}: {error}",
-        need="this reported; what was recorded is safe",
+    return AbreastError(
+        f"internal error at {where}: {type(error).__name__}: {error}",
+        need="a bug report with this line; everything recorded so far is safe",
         next="abreast status",
     )
-    print(f"abreast: {_redacted(str(fault))}", file=sys.stderr)
-    return 4
 
 
-def _redacted(text: str) -> str:
-    from abreast.cli.redaction import redact  # noqa: PLC0415
-
-    return redact(text)
-
-
-def _exit_code(answer: object) -> int:
-    return answer if isinstance(answer, int) else 0
-
-
-def _working_directory() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError as error:
-        raise UsageError("the folder you are in is gone", next="cd somewhere else") from error
+def _report_error(error: AbreastError) -> int:
+    redacted = load("abreast.cli.redaction:redact")(str(error))
+    print(f"abreast: {redacted}", file=sys.stderr)
+    return error.exit_code

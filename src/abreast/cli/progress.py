@@ -1,4 +1,4 @@
-"""Shows deployments while they run: a live board in a terminal, plain lines in a pipe."""
+"""Progress of a deployment: a live board in a terminal, plain lines in a pipe."""
 
 import asyncio
 import sys
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 POLL_INTERVAL = 0.1
-"""Seconds between two looks at the ledger."""
+"""Seconds between two reads of the ledger."""
 
 
 class ProgressDisplay:
-    """Follows deployments in the ledger and tells what happens on ``out``."""
+    """Follows deployments in the ledger and shows them on ``out``."""
 
     def __init__(self, ledger: Ledger, out: TextIO) -> None:
         self._ledger = ledger
@@ -31,32 +31,32 @@ class ProgressDisplay:
         self._live_view: Live | None = None
 
     def print_line(self, line: str) -> None:
-        """Tell one line."""
+        """Print one line."""
         print(line, file=self._out, flush=True)
 
     def start(self, plan: Plan) -> None:
-        """Show this deployment from now on, until it is over or the next one begins."""
+        """Show this deployment until it ends or the next one starts."""
         if self._follow_task:
             self._follow_task.cancel()
         self._follow_task = asyncio.ensure_future(self.follow(plan))
 
     async def follow(self, plan: Plan) -> None:
-        """Show this deployment until it is over."""
+        """Show this deployment until it ends."""
         await (self._draw_board(plan) if self._is_terminal else self._print_events(plan))
 
     async def finish(self) -> None:
-        """Show what is left to show."""
+        """Show the remaining events."""
         if self._follow_task:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._follow_task, 5)
 
     def pause(self) -> None:
-        """Leave the terminal alone, for a question."""
+        """Stop drawing, so that a question can be asked."""
         if self._live_view:
             self._live_view.stop()
 
     def resume(self) -> None:
-        """Take the terminal again."""
+        """Draw again."""
         if self._live_view:
             self._live_view.start(refresh=True)
 
@@ -73,7 +73,7 @@ class ProgressDisplay:
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _draw_board(self, plan: Plan) -> None:
-        from rich.console import Console  # noqa: PLC0415 (slow, and only a terminal needs it)
+        from rich.console import Console  # noqa: PLC0415 (slow to import, and only a terminal needs it)
         from rich.live import Live  # noqa: PLC0415
 
         expected = await run_in_thread(self._ledger.expected_durations, plan.environment)
@@ -97,5 +97,5 @@ def _is_over(events: Sequence[Event]) -> bool:
 
 
 def output_stream(*, as_json: bool) -> TextIO:
-    """Return where people's text goes: beside the document when one is asked for."""
+    """Return the stream for text: standard error if standard output carries JSON."""
     return sys.stderr if as_json else sys.stdout

@@ -1,4 +1,4 @@
-"""What is shown is shown without secrets."""
+"""Keeps secrets out of everything that is printed."""
 
 import os
 from collections.abc import Iterable
@@ -7,17 +7,17 @@ from functools import cache
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import secret_values
 
-_known_secrets: set[str] = set()
+_registered: set[str] = set()
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
-    """Hide these from now on, beside what is secret in the variables around."""
-    _known_secrets.update(secrets)
+    """Redact these values from now on, in addition to the secrets among the environment variables."""
+    _registered.update(secrets)
 
 
 def redact(text: str) -> str:
-    """Return a text without what is known to be secret, and what looks so."""
-    return _redactor(frozenset(_known_secrets)).redact_text(text)
+    """Return the text without known secrets and without what looks like one."""
+    return _redactor(frozenset(_registered)).redact_text(text)
 
 
 @cache

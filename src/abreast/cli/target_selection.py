@@ -1,29 +1,67 @@
-"""Which environment, which deployment: what a person means when they do not say."""
+"""What a command works on: the project here, one of its environments, one of its deployments."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from abreast.cli.redaction import register_secrets
+from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
+from abreast.core.model import Environment
 from abreast.ledger.interface import Deployment, Ledger
+from abreast.wiring.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The project in the working directory, and one of its environments."""
+
+    workspace: Workspace
+    project: ProjectConfig
+    environment: Environment
+
+
+def working_directory() -> Path:
+    """Return the current folder. Raises UsageError if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder no longer exists", next="cd to your project") from error
+
+
+def locate_workspace() -> Workspace:
+    """Return the project that the current folder belongs to. Raises ConfigError if there is none."""
+    return Workspace.locate(working_directory(), os.environ)
+
+
+def load_target(environment: str | None) -> Target:
+    """Load the project and the requested environment. The secrets of that environment are redacted from now on."""
+    workspace = locate_workspace()
+    project = workspace.load_project()
+    target = Target(workspace, project, project.environment(choose_environment(project.environments, environment)))
+    register_secrets(workspace.secret_values(target.environment))
+    return target
 
 
 def choose_environment(environments: Sequence[str], requested: str | None) -> str:
-    """Return the environment that is meant: the one said, the only one, or ``local``."""
+    """Return the requested environment, else the only one, else ``local``. Raises UsageError if that is ambiguous."""
     if requested is not None:
         return requested
     if len(environments) == 1:
         return environments[0]
     if "local" in environments:
         return "local"
-    raise UsageError("which environment?", need=f"--env with one of: {', '.join(environments)}")
+    raise UsageError("no environment given", need=f"--env with one of: {', '.join(environments)}")
 
 
 def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool = False) -> Deployment:
-    """Return the deployment that is meant: the one said, or the latest (that is not over, where asked)."""
+    """Return the requested deployment, else the latest; with ``unfinished``, the latest that has not ended."""
     if requested is not None:
         return ledger.deployment(requested)
     latest = ledger.deployments(limit=50)
-    candidates = [one for one in latest if not (unfinished and one.state.is_final)]
+    candidates = [deployment for deployment in latest if not (unfinished and deployment.state.is_final)]
     if not candidates:
-        what = "no deployment is under way" if latest else "nothing was deployed yet"
+        what = "no deployment is running or interrupted" if latest else "nothing has been deployed yet"
         raise UsageError(what, next="abreast history" if latest else "abreast deploy")
     return candidates[0]

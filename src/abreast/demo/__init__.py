@@ -1,1 +1,1 @@
-"""The whole story on this machine: an example project, a load on it, and deployments that go well and badly."""
+"""The demo: an example project under load, and deployments that succeed and fail."""

@@ -1,4 +1,4 @@
-"""A constant load of POSTs over keep-alive connections, counted honestly: nothing is sent twice."""
+"""A constant load of POSTs over keep-alive connections. A failed request counts as failed: none is retried."""
 
 import asyncio
 import threading
@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 TIMEOUT = 10.0
-"""Seconds after which a request without an answer has failed."""
+"""Seconds after which an unanswered request counts as failed."""
 
 
 @dataclass(slots=True)
 class LoadStats:
-    """What became of the requests; ``slowest`` in seconds, ``by_release`` counts who answered."""
+    """The outcome of all requests. ``max_latency`` is in seconds; ``responses_by_release`` counts who answered."""
 
     sent: int = 0
     failed: int = 0
@@ -23,7 +23,7 @@ class LoadStats:
 
 
 class LoadGenerator:
-    """Sends the same POST over ``connections`` connections, together ``rate`` a second, from a thread."""
+    """Sends ``rate`` POSTs per second in all, over ``connections`` connections, from a thread."""
 
     def __init__(self, port: int, path: str, body: bytes, connections: int = 16, rate: float = 400.0) -> None:
         self.stats = LoadStats()
@@ -38,11 +38,11 @@ class LoadGenerator:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._thread.start()
 
     def stop(self) -> LoadStats:
-        """Let what is in flight finish, and return what became of it all."""
+        """Wait for requests in flight, and return the outcome of all."""
         self._stop_event.set()
         self._thread.join(TIMEOUT + 5)
         return self.stats
@@ -95,7 +95,7 @@ class _Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def send_request(self, request: bytes) -> tuple[int, dict[str, str]]:
-        """Return status and headers of the answer; raises OSError or IncompleteReadError when it is cut off."""
+        """Return status and headers of the response. Raises OSError or IncompleteReadError if it is cut off."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         lines = (line.partition(":") for line in head[1:] if line)

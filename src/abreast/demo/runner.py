@@ -1,4 +1,4 @@
-"""The demo: six deployments of the example project under load, and what its users noticed (nothing)."""
+"""The demo: six deployments of the example project under load, and a report of what its users noticed."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ EXAMPLE_FOLDER = Path(__file__).parent / "storefront"
 
 @dataclass(frozen=True, slots=True)
 class DemoScenario:
-    """One deployment of the demo: what is told before, and the exit code and live release that it must end with."""
+    """One deployment of the demo: its title, and the exit code and live release that it must end with."""
 
     title: str
     version: int | None
@@ -36,18 +36,18 @@ class DemoScenario:
 
 
 SCENARIOS = (
-    DemoScenario("v1 goes out", 1, 0, "v1"),
-    DemoScenario("v2 goes out under load, with a migration", 2, 0, "v2"),
-    DemoScenario("v3's migration fails on real data: stopped at the rehearsal", 3, 1, "v2"),
-    DemoScenario("v4 is broken: its health check fails, so nobody sees it", 4, 1, "v2"),
-    DemoScenario("v5 breaks once it has users: both services turn back", 5, 1, "v2"),
-    DemoScenario("rollback to v1", None, 0, "v1"),
+    DemoScenario("deploy v1", 1, 0, "v1"),
+    DemoScenario("deploy v2 under load, with a migration", 2, 0, "v2"),
+    DemoScenario("v3: its migration fails on real data, and the rehearsal stops it", 3, 1, "v2"),
+    DemoScenario("v4: its health check fails, so no user ever reaches it", 4, 1, "v2"),
+    DemoScenario("v5: it breaks once it is live, and both services are turned back", 5, 1, "v2"),
+    DemoScenario("roll back to v1", None, 0, "v1"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """What came of an act: the release that is live, and how long users took to be moved, in seconds."""
+    """The outcome of a scenario: the live release, the exit code, durations in seconds, and requests meanwhile."""
 
     scenario: DemoScenario
     live_release: str
@@ -60,9 +60,9 @@ class ScenarioResult:
 
 
 def run_demo(folder: Path | None, *, keep: bool) -> int:
-    """Tell the story in ``folder`` (a temporary one without); returns 0 when it went as it must.
+    """Run every scenario in ``folder`` (default: a temporary one). Returns 0 if all ended as expected, else 1.
 
-    Leaves no process behind, unless ``keep``.
+    Stops all processes at the end, unless ``keep``.
     """
     console = Console()
     project_folder = (folder or Path(tempfile.mkdtemp(prefix="abreast-demo-"))).absolute()
@@ -72,15 +72,15 @@ def run_demo(folder: Path | None, *, keep: bool) -> int:
         results, stats = project.run_scenarios()
     _print_report(console, results, stats, project_folder, keep=keep)
     all_as_expected = all(
-        scene.exit_code == scene.scenario.expected_exit_code and scene.live_release == scene.scenario.expected_release
-        for scene in results
+        one.exit_code == one.scenario.expected_exit_code and one.live_release == one.scenario.expected_release
+        for one in results
     )
     return 0 if all_as_expected and not stats.failed and len(results) == len(SCENARIOS) else 1
 
 
 @contextmanager
 def _stop_at_exit(project: "_DemoProject", *, keep: bool) -> Iterator[None]:
-    """Take everything away at the end, also after Ctrl-C or a SIGTERM."""
+    """Stop the project at the end, also after Ctrl-C or SIGTERM."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield
@@ -102,13 +102,13 @@ class _DemoProject:
         shutil.copytree(EXAMPLE_FOLDER, self._folder, dirs_exist_ok=True)
         config = self._folder / "abreast.yml"
         text = config.read_text()
-        for usual, free in zip((8080, 8081), self._ports, strict=True):
-            text = text.replace(f"port: {usual}", f"port: {free}")
+        for default, free in zip((8080, 8081), self._ports, strict=True):
+            text = text.replace(f"port: {default}", f"port: {free}")
         config.write_text(text)
         self._git("init", "-q")
 
     def run_scenarios(self) -> tuple[list[ScenarioResult], LoadStats]:
-        """Play every act, with users from the first release on."""
+        """Run every scenario, under load from the first release on."""
         results = []
         for number, scenario in enumerate(SCENARIOS, 1):
             self._console.rule(f"[bold]{number}. {scenario.title}")
@@ -118,7 +118,7 @@ class _DemoProject:
         return results, self._load.stop()
 
     def stop(self) -> None:
-        """End every process of the demo."""
+        """Stop every process of the demo."""
         self._load.stop()
         self._run_abreast("down", "--env", "local", "--yes", quiet=True)
 
@@ -129,16 +129,7 @@ class _DemoProject:
             self._git("commit", "-qm", subject)
             command = ["deploy", "--env", "local", "--yes"]
         else:
-            command = [
-                "rollback",
-                "--env",
-                "local",
-                "--to",
-                "v1",
-                "--yes",
-                "--reason",
-                "the notes confuse people",
-            ]
+            command = ["rollback", "--env", "local", "--to", "v1", "--yes", "--reason", "the notes confuse people"]
         before, began = (self._load.stats.sent, self._load.stats.failed), time.monotonic()
         self._console.print(f"[dim]$ abreast {' '.join(command)}")
         code = self._run_abreast(*command)
@@ -159,52 +150,47 @@ class _DemoProject:
         return subprocess.call([sys.executable, "-m", "abreast", *arguments], cwd=self._folder, stdout=out, stderr=out)
 
     def _git(self, *arguments: str) -> None:
-        who = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
-        subprocess.run(["git", *who, *arguments], cwd=self._folder, check=True, capture_output=True)
+        author = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
+        subprocess.run(["git", *author, *arguments], cwd=self._folder, check=True, capture_output=True)
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now, below those that the kernel gives to clients, so that they stay free."""
-    found: list[int] = []
+    """Return free ports, below the range that the kernel gives to clients, so that they stay free."""
+    free: list[int] = []
     for port in range(18_080, 19_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise UsageError("no two ports between 18080 and 19000 are free", next="ss -ltnp")
+            free.append(port)
+        if len(free) == count:
+            return free
+    raise UsageError("fewer than two ports between 18080 and 19000 are free", next="ss -ltnp")
 
 
 def _print_report(
     console: Console, results: list[ScenarioResult], stats: LoadStats, folder: Path, *, keep: bool
 ) -> None:
     table = Table(title="What happened")
-    for column in ("act", "live after", "took", "turn", "turn back", "requests", "failed"):
-        table.add_column(column, justify="left" if column == "act" else "right")
-    for scene in results:
+    for column in ("deployment", "live after", "took", "switch", "turn back", "requests", "failed"):
+        table.add_column(column, justify="left" if column == "deployment" else "right")
+    for one in results:
         table.add_row(
-            scene.scenario.title, scene.live_release, f"{scene.seconds:.1f} s", _format_ms(scene.turn_seconds),
-            _format_ms(scene.turn_back_seconds),
-            f"{scene.requests_sent:,}", str(scene.requests_failed),
+            one.scenario.title, one.live_release, f"{one.seconds:.1f} s", _format_ms(one.turn_seconds),
+            _format_ms(one.turn_back_seconds),
+            f"{one.requests_sent:,}", str(one.requests_failed),
         )  # fmt: skip
     table.add_section()
-    table.add_row(
-        "all",
-        "",
-        f"{sum(scene.seconds for scene in results):.1f} s",
-        "",
-        "",
-        f"{stats.sent:,}",
-        str(stats.failed),
-    )
+    total = f"{sum(one.seconds for one in results):.1f} s"
+    table.add_row("all", "", total, "", "", f"{stats.sent:,}", str(stats.failed))
     console.print(table)
     for failure in stats.failure_samples:
         console.print(f"[red]failed: {failure}")
     answered = ", ".join(f"{release}: {count:,}" for release, count in sorted(stats.responses_by_release.items()))
     console.print(f"answered by {answered}; slowest {stats.max_latency * 1000:.0f} ms; {stats.reconnects} reconnects")
     if keep:
-        console.print(f"\nIt still runs. Try: cd {folder} && abreast status && abreast history && abreast down")
+        console.print(
+            f"\nThe example is still running. Try: cd {folder} && abreast status && abreast history && abreast down"
+        )
     else:
-        console.print("\nTry: abreast demo --keep, or in a project of yours: abreast plan")
+        console.print("\nTry: abreast demo --keep, or in your own project: abreast init")
 
 
 def _format_ms(value: float | None) -> str:

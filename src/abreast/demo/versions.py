@@ -1,4 +1,4 @@
-"""The versions of the example that the demo deploys: each an edit of the one before, small enough to read."""
+"""The versions of the example that the demo deploys. Each is a small edit of the one before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ INSERT_ORDER_WITH_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In ``path``, ``old`` (which stands there once) becomes ``new``; an empty ``old`` is a new file."""
+    """Replaces ``old``, which must occur once in ``path``, by ``new``. An empty ``old`` creates the file."""
 
     path: str
     old: str
@@ -37,7 +37,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class VersionCommit:
-    """A commit: its subject and its edits; ``without``: files that it takes away."""
+    """A commit: its subject, its edits, and the files it removes."""
 
     subject: str
     edits: tuple[Edit, ...] = ()
@@ -57,14 +57,14 @@ VERSION_COMMITS = {
         ),
     ),
     3: VersionCommit(
-        "Sell each thing once (it was sold more often)",
+        "Sell each product only once (some were sold twice)",
         (
             Edit(THIRD_MIGRATION, "", "CREATE UNIQUE INDEX once ON orders (product);\n"),
             Edit(PAGE, "now with notes", "one of each"),
         ),
     ),
     4: VersionCommit(
-        "Pay by a new service (its address is wrong)",
+        "Pay with a new service (its address is wrong)",
         (
             ADD_START_TIME,
             Edit(APP, HEALTHY_RESPONSE, UNHEALTHY_AFTER_START),
@@ -73,17 +73,17 @@ VERSION_COMMITS = {
         removed_files=(THIRD_MIGRATION,),
     ),
     5: VersionCommit(
-        "Pay by a new service (it leaks)",
+        "Pay with a new service (it leaks)",
         (Edit(APP, UNHEALTHY_AFTER_START, UNHEALTHY_WITH_USERS), Edit(PAGE, "pay as you like", "pay as you wish")),
     ),
-    6: VersionCommit("Mend the leak", (Edit(APP, UNHEALTHY_WITH_USERS, HEALTHY_RESPONSE),)),
+    6: VersionCommit("Fix the leak", (Edit(APP, UNHEALTHY_WITH_USERS, HEALTHY_RESPONSE),)),
 }
 
 
 def write_version(folder: Path, number: int) -> str:
-    """Bring the example in ``folder`` from the version before to this one; returns the commit's subject.
+    """Edit the example in ``folder`` from the version before to this one, and return the commit's subject.
 
-    Raises ValueError when a text to be replaced does not stand there exactly once.
+    Raises ValueError if a text to replace does not occur exactly once.
     """
     commit = VERSION_COMMITS[number]
     for edit in commit.edits:
@@ -99,5 +99,5 @@ def _apply_edit(file: Path, edit: Edit) -> None:
         return
     text = file.read_text()
     if text.count(edit.old) != 1:
-        raise ValueError(f"{edit.path}: {edit.old[:40]!r} stands there {text.count(edit.old)} times")
+        raise ValueError(f"{edit.path}: {edit.old[:40]!r} occurs {text.count(edit.old)} times")
     file.write_text(text.replace(edit.old, edit.new))

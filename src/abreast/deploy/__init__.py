@@ -1,1 +1,1 @@
-"""The story of a deployment, one module per chapter; durable."""
+"""Deployments as durable workflows, one module per chapter."""

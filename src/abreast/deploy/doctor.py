@@ -1,4 +1,4 @@
-"""Examine: what would keep a deployment from an environment, and how to mend it; nothing is changed."""
+"""Diagnose what would make a deployment fail, and how to fix it. Changes nothing."""
 
 import asyncio
 import re
@@ -19,67 +19,66 @@ _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
 
 async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
-    """Look at the repository and the record of what was deployed."""
+    """Return diagnostics of the repository."""
     try:
         commit = await asyncio.to_thread(ports.source.resolve_commit)
         changed = await asyncio.to_thread(ports.source.uncommitted_files)
     except UsageError as error:
         return [Diagnostic.from_error("git", error)]
     if changed:
-        told = f"commit {commit[:7]}; {len(changed)} files differ from it or are new, {changed[0]} for one"
-        return [
-            Diagnostic(DiagnosticSeverity.WARNING, "git", told, "a clean tree: what is deployed is what was committed")
-        ]
+        what = f"commit {commit[:7]}; {len(changed)} uncommitted files, such as {changed[0]}"
+        need = "a clean working tree, since abreast deploys commits"
+        return [Diagnostic(DiagnosticSeverity.WARNING, "git", what, need)]
     return [Diagnostic(DiagnosticSeverity.OK, "git", f"commit {commit[:7]}, nothing uncommitted")]
 
 
 async def diagnose_environment(ports: Ports, environment: Environment) -> list[Diagnostic]:
-    """Look at everything that one environment's services ask for, at all platforms at once."""
-    found = await asyncio.gather(*(_diagnose_service(ports, service) for service in environment.services))
-    found += [
+    """Return diagnostics of an environment: deployments, services, databases, secrets. Asks all platforms at once."""
+    diagnostics = await asyncio.gather(*(_diagnose_service(ports, service) for service in environment.services))
+    diagnostics += [
         await asyncio.to_thread(lambda one=one: list(_diagnose_database(ports, environment, one)))  # type: ignore[misc]
         for one in environment.services
         if one.database
     ]
-    of_secrets = await asyncio.to_thread(
+    secret_diagnostics = await asyncio.to_thread(
         lambda: [*_unused_secrets(ports, environment), *_overdue_secrets(ports, environment)]
     )
     return [
         *_unfinished_deployments(ports, environment.name),
-        *(remark for remarks in found for remark in remarks),
-        *of_secrets,
+        *(one for found in diagnostics for one in found),
+        *secret_diagnostics,
     ]
 
 
 def _unused_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
-    """Yield secrets whose names stand in no file of the repository but those that only pass them on."""
+    """Yield secrets that no file of the repository mentions, apart from configuration that only passes them on."""
     names = {name for service in environment.services for name in service.secrets}
     try:
-        known = ports.source.find_mentions(ports.source.resolve_commit(), names, PASS_THROUGH_FILES)
+        mentioned = ports.source.find_mentions(ports.source.resolve_commit(), names, PASS_THROUGH_FILES)
     except UsageError:
         return
     for service in environment.services:
-        for name in sorted(service.secrets.keys() - known):
-            what = f"the secret {name} stands in no file of the repository"
+        for name in sorted(service.secrets.keys() - mentioned):
+            what = f"no file of the repository mentions the secret {name}"
             yield Diagnostic(
                 DiagnosticSeverity.WARNING,
                 f"{service.name} ({service.platform})",
                 what,
-                "a program that reads it, or none",
+                "code that reads it; otherwise remove it from abreast.yml",
             )
 
 
 def _overdue_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
-    """Yield secrets that are older than they should get; their age counts from the first deployment with that value."""
+    """Yield secrets older than ``rotate_after``, counted from the first deployment with their value."""
     since, now = ports.ledger.secret_ages(environment.name), datetime.fromisoformat(ports.now())
     for name, longest in environment.rotate_after.items():
         if name not in since:
             yield Diagnostic(
-                DiagnosticSeverity.OK, "secrets", f"{name} was not deployed yet, so that its age is not known"
+                DiagnosticSeverity.OK, "secrets", f"{name} has not been deployed yet, so its age is unknown"
             )
         elif (age := (now - datetime.fromisoformat(since[name])).total_seconds()) > longest:
             days = f"{age / SECONDS_PER_DAY:.0f} days; rotate_after is {longest / SECONDS_PER_DAY:g}"
-            what = f"{name} has had its value for {days}"
+            what = f"{name} has not been rotated for {days}"
             yield Diagnostic(DiagnosticSeverity.WARNING, "secrets", what, "a new value")
 
 
@@ -89,11 +88,11 @@ def _unfinished_deployments(ports: Ports, environment: str) -> Iterator[Diagnost
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 "deployment",
-                f"{one.id} is stuck half-way back",
+                f"{one.id} is stuck: its turn-back failed",
                 next=f"abreast resume {one.id}",
             )
         elif not one.state.is_final:
-            what = f"{one.id} is {one.state}, or was cut off"
+            what = f"{one.id} is {one.state}, or was interrupted"
             yield Diagnostic(DiagnosticSeverity.WARNING, "deployment", what, next=f"abreast show {one.id}")
 
 
@@ -114,32 +113,32 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
 
 
 def _diagnose_database(ports: Ports, environment: Environment, service: Service) -> Iterator[Diagnostic]:
-    """Yield how a service's database and its backups stand."""
+    """Yield diagnostics of a service's database and its backups."""
     subject = f"{service.name} (database)"
     try:
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
-        known = [one for one in ports.vault.list_backups(environment.name, service.name) if one.verified]
+        verified = [one for one in ports.vault.list_backups(environment.name, service.name) if one.verified]
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
         return
     yield Diagnostic(DiagnosticSeverity.OK, subject, f"{database.engine} {version}")
     if owner and not owner.endswith(f"/{environment.name}/{service.name}"):
         yield Diagnostic(
-            DiagnosticSeverity.FAULT, subject, f"it is noted to be that of {owner}", "the URL of its own database"
+            DiagnosticSeverity.FAULT, subject, f"this database belongs to {owner}", "the URL of its own database"
         )
     command = f"abreast db backup --env {environment.name}"
-    if not known:
-        yield Diagnostic(DiagnosticSeverity.WARNING, subject, "there is no verified backup of it yet", next=command)
+    if not verified:
+        yield Diagnostic(DiagnosticSeverity.WARNING, subject, "no verified backup yet", next=command)
         return
-    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(known[0].at)).total_seconds()
+    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(verified[0].at)).total_seconds()
     late = environment.rpo is not None and age > environment.rpo
-    what = f"its newest verified backup is {age / 3600:.1f} hours old"
+    what = f"the newest verified backup is {age / 3600:.1f} hours old"
     yield Diagnostic(
         DiagnosticSeverity.FAULT if late else DiagnosticSeverity.OK,
         subject,
         what,
-        f"rpo: {environment.rpo:g} s" if late else "",
+        f"a backup within the recovery point objective (rpo) of {environment.rpo:g} s" if late else "",
         command if late else "",
     )
 
@@ -152,27 +151,27 @@ def _missing_secrets(ports: Ports, service: Service, subject: str) -> Iterator[D
 
 
 async def _missing_programs(ports: Ports, service: Service, subject: str) -> AsyncIterator[Diagnostic]:
-    """Yield commands whose first program is not on this machine; what runs elsewhere is not looked for."""
-    here = [service.build.run, service.run if service.platform == "local" else None]
-    for command in filter(None, here):
-        found = _PROGRAM.match(command)
-        program = found[1] if found else ""
+    """Yield build and run commands whose program is not installed. Commands that run elsewhere are skipped."""
+    local_commands = [service.build.run, service.run if service.platform == "local" else None]
+    for command in filter(None, local_commands):
+        match = _PROGRAM.match(command)
+        program = match[1] if match else ""
         if program and "/" not in program and not await _is_installed(program, ports.inherited_environment):
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 subject,
-                f"`{command}`: {program} is not on this machine",
+                f"`{command}`: {program} is not installed",
                 f"{program} on the PATH",
             )
 
 
 async def _is_installed(program: str, env: Mapping[str, str]) -> bool:
-    """Ask the shell that would run it, which has commands and keywords of its own."""
-    asked = await asyncio.create_subprocess_exec(
+    """Ask the shell that would run the program, since it also has builtins and keywords."""
+    lookup = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", 'command -v "$0"', program,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         env=dict(env),
     )  # fmt: skip
-    return await asked.wait() == 0
+    return await lookup.wait() == 0

@@ -1,4 +1,4 @@
-"""Carries a deployment out in this process, from wherever it stands, while it listens for requests."""
+"""Executes a recorded plan in this process, from its last recorded step, and polls for requests to cancel."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow
 
 REQUEST_POLL_INTERVAL = 0.2
-"""Seconds between two looks for a request such as ``abreast cancel``."""
+"""Seconds between two polls for a request such as ``abreast cancel``."""
 
 
 async def execute_plan(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
-    """Return the state that the deployment came to.
+    """Execute the plan and return the final state of the deployment.
 
-    Raises StateError when it could not be recorded (it can be resumed), UsageError when the value of a
-    secret is missing (nothing was touched).
+    Raises StateError if it cannot be recorded (it can be resumed), UsageError if a secret has no value
+    (nothing has changed yet).
     """
     fingerprints = {
         f"{part.name}/{name}": workflow.ports.fingerprint(secret)
@@ -46,11 +46,11 @@ async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSta
 
 
 async def _record_resume(plan: Plan, workflow: DeploymentWorkflow) -> int:
-    """Record that a deployment begun before goes on here; returns how often that was."""
+    """Record that the deployment is resumed, if it had started. Returns the number of this attempt."""
     events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
     count = sum(event.kind is EventKind.RESUMED for event in events) + 1
     if any(event.state is DeploymentState.RUNNING for event in events):
-        await workflow.get_run(plan).record(f"resumed-{count}", EventKind.RESUMED, "taken up again")
+        await workflow.get_run(plan).record(f"resumed-{count}", EventKind.RESUMED, "resumed")
     return count
 
 
@@ -60,7 +60,7 @@ async def _poll_requests(plan: Plan, workflow: DeploymentWorkflow) -> None:
 
 
 async def _check_for_cancel(plan: Plan, workflow: DeploymentWorkflow) -> bool:
-    """Turn a request to cancel, if there is one, into a halt: everything that can still be stopped sees it."""
+    """Halt the run if there is a request to cancel. Returns whether there is one."""
     request = await asyncio.to_thread(workflow.ports.ledger.pending_request, plan.deployment)
     if request:
         what = f"cancelled: {request[1]}" if request[1] else "cancelled"

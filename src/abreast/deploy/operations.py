@@ -1,4 +1,4 @@
-"""What a deploying command does around the story: wait for the environment, finish what was begun, then act."""
+"""Deploy, resume, cancel: lock the environment, finish interrupted deployments, then execute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,15 +18,15 @@ from abreast.ledger.interface import Deployment
 from abreast.ledger.lock import EnvironmentLock
 
 LOCK_RETRY_INTERVAL = 0.1
-"""Seconds between two tries for the lock."""
+"""Seconds between two attempts to take the lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeployContext:
-    """One person's command at one environment.
+    """What one command needs in one environment.
 
-    ``new_id`` gives ids that sort by time; ``say`` tells a line; ``begin`` is told each deployment that
-    starts or goes on here, so that it can be shown.
+    ``new_id`` returns ids that sort by time. ``report`` prints a line. ``on_start`` is called with each
+    deployment that starts or resumes here.
     """
 
     ports: Ports
@@ -40,10 +40,10 @@ class DeployContext:
 async def deploy(
     context: DeployContext, project: str, environment: Environment, request: DeployRequest
 ) -> DeploymentState | None:
-    """Carry the request out and return the state it came to; None when there was nothing to do.
+    """Plan and execute the request. Returns the final state, None if there was nothing to do.
 
-    First finishes a deployment that was cut off. Raises RefusedError when an operator holds the
-    environment or a newer deployment took this one's place, StateError when it cannot be recorded.
+    Finishes an interrupted deployment first. Raises RefusedError if an operator locked the environment or
+    a newer command is waiting for it, StateError if the deployment cannot be recorded.
     """
     async with hold_environment(context, environment.name), _open_workflow(context) as workflow:
         await _finish_interrupted(context, environment.name, workflow)
@@ -55,20 +55,21 @@ async def deploy(
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
-    """Go on with a deployment that was cut off, or try a stuck turn-back again."""
+    """Resume an interrupted deployment, or retry a stuck turn-back. Returns the final state."""
     async with hold_environment(context, deployment.environment), _open_workflow(context) as workflow:
         plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
         return await _execute(context, plan, workflow)
 
 
 async def cancel(context: DeployContext, deployment: Deployment, reason: str) -> DeploymentState | None:
-    """Ask a deployment to turn back; carries that out here if no process does, and returns its state then.
+    """Request that a deployment turns back.
 
-    Raises UsageError when it is over.
+    If no process is running it, turns it back here and returns the final state; else returns None.
+    Raises UsageError if the deployment has already ended.
     """
     if deployment.state.is_final:
         raise UsageError(
-            f"deployment {deployment.id} is over: {deployment.state}",
+            f"deployment {deployment.id} has already ended: {deployment.state}",
             next=f"abreast rollback --env {deployment.environment} --reason …",
         )
     await asyncio.to_thread(context.ports.ledger.request, deployment.id, "cancel", reason)
@@ -79,7 +80,7 @@ async def cancel(context: DeployContext, deployment: Deployment, reason: str) ->
 
 @asynccontextmanager
 async def hold_environment(context: DeployContext, environment: str) -> AsyncIterator[None]:
-    """Hold the environment for the block; waits for whoever has it, and says who that is."""
+    """Hold the environment's lock for the block. Waits for the lock, and reports its holder."""
     ticket = context.new_id()
     reported_holder = ""
     context.lock.join_queue(ticket)
@@ -92,7 +93,7 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
                 return
         holder = (context.lock.holder() or {}).get("pid", "?")
         if holder != reported_holder:
-            context.report(f"waiting for {environment}: another command holds it (process {holder})")
+            context.report(f"waiting for {environment}: process {holder} holds its lock")
             reported_holder = holder
         await asyncio.sleep(LOCK_RETRY_INTERVAL)
 
@@ -106,7 +107,7 @@ def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: str)
         )
     if context.lock.newer_ticket(ticket):
         raise RefusedError(
-            f"a newer command waits for {environment} and took this one's place; nothing was touched",
+            f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",
             next=f"abreast status --env {environment}",
         )
 
@@ -121,22 +122,22 @@ async def _open_workflow(context: DeployContext) -> AsyncIterator[DeploymentWork
 
 
 async def _finish_interrupted(context: DeployContext, environment: str, workflow: DeploymentWorkflow) -> None:
-    """Bring deployments to their end whose process is gone; those that never started are dropped."""
+    """Finish deployments whose process died. Raises RefusedError if one is stuck."""
     deployments = await asyncio.to_thread(context.ports.ledger.deployments, environment)
     for deployment in deployments:
         if deployment.state is DeploymentState.STUCK:
             raise RefusedError(
-                f"deployment {deployment.id} is stuck half-way back; nothing new goes out over it",
+                f"deployment {deployment.id} is stuck: its turn-back must finish before the next deployment",
                 next=f"abreast resume {deployment.id}",
             )
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
-            context.report(f"deployment {deployment.id} was cut off; finishing it first")
+            context.report(f"deployment {deployment.id} was interrupted; finishing it first")
             plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
             await _execute(context, plan, workflow)
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:
-    """Give the plan its id and its release, and record it."""
+    """Record the plan, with an id and a release, and return it."""
     release = plan.release or context.ports.ledger.reserve_version(plan.project, plan.commit)
     numbered = replace(plan, deployment=context.new_id(), release=release)
     context.ports.ledger.record_plan(numbered)

@@ -1,4 +1,4 @@
-"""Plan: what would be deployed, in which order, and why; from what is live, what changed and what is asked."""
+"""Planning: decide what to deploy, in which order and why, from what is live, what changed and the request."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,11 @@ from abreast.source.changed_files import changed_files_by_service
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """What a person asks for: ``release`` names one already built, ``since`` compares with another commit.
+    """What the user requests.
 
-    ``force``: also what did not change. ``skip`` names gates that are not asked, for the ``reason``. ``backup`` names
-    what is restored; the newest good one for "".
+    ``release`` is an existing release to deploy. ``since`` is the commit to find changes from, instead of what
+    is live. ``force`` includes unchanged services. ``backup`` is the backup to restore; "" is the newest
+    verified one.
     """
 
     kind: DeploymentKind = DeploymentKind.DEPLOY
@@ -44,7 +45,7 @@ class DeployRequest:
 
 
 async def plan_deployment(ports: Ports, project: str, environment: Environment, request: DeployRequest) -> Plan:
-    """Return a plan without a deployment's id; it takes a new release only when it is ``numbered``.
+    """Return a plan without a deployment id. A new release gets its version when the plan is recorded.
 
     Raises UsageError for an unknown service, commit or release.
     """
@@ -67,34 +68,39 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
 
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
-    """Add what is done with databases."""
-    found = {part.name: plan_database(ports, plan.project, environment, part, plan.kind) for part in plan.services}
-    return replace(plan, services=tuple(_with_database_plan(ports, part, found[part.name]) for part in plan.services))
+    """Return the plan with what it does to databases."""
+    database_plans = {
+        part.name: plan_database(ports, plan.project, environment, part, plan.kind) for part in plan.services
+    }
+    return replace(
+        plan, services=tuple(_with_database_plan(ports, part, database_plans[part.name]) for part in plan.services)
+    )
 
 
 def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | None) -> ServicePlan:
     notes = part.notes
     if data and data.is_forward and not _capabilities(ports, part.service).has_candidates:
-        notes += (f"its health is not looked at on the rehearsed copy: {part.service.platform} has no candidates",)
+        notes += (f"the rehearsal cannot start it on the migrated copy: {part.service.platform} has no candidates",)
     if data and data.kept_reason:
-        notes += (f"the schema stays as it is: {data.kept_reason}",)
+        notes += (f"the schema is not reverted: {data.kept_reason}",)
     return replace(part, database_plan=data, notes=notes)
 
 
 def _plan_data_only(
     ports: Ports, project: str, environment: Environment, request: DeployRequest, live: Mapping[str, LiveService]
 ) -> Plan:
-    """Plan what is done with databases only, of the commit; in a drill of what is live."""
+    """Return a plan that changes databases only: of the current commit, or for a drill of what is live."""
     commit = ports.source.resolve_commit()
     services = {name: one.definition for name, one in live.items()} if request.kind is DeploymentKind.DRILL else {}
     parts = []
-    for asked in environment.services:
-        service, now = services.get(asked.name, asked), live.get(asked.name)
-        built = request.kind is DeploymentKind.DRILL or (service.database and service.database.command)
-        of = now.commit if now and built else commit  # a command runs in what was built, which is what is live
-        part = ServicePlan(service, Action.DEPLOY, "its database", of, now.artifact if now else None, now)
-        meant = service.database and (not request.services or service.name in request.services)
-        data = _requested_database_plan(ports, project, environment, request, part) if meant else None
+    for configured in environment.services:
+        service, now = services.get(configured.name, configured), live.get(configured.name)
+        # A migration command runs inside the live artifact.
+        needs_artifact = request.kind is DeploymentKind.DRILL or (service.database and service.database.command)
+        part_commit = now.commit if now and needs_artifact else commit
+        part = ServicePlan(service, Action.DEPLOY, "database only", part_commit, now.artifact if now else None, now)
+        selected = service.database and (not request.services or service.name in request.services)
+        data = _requested_database_plan(ports, project, environment, request, part) if selected else None
         parts.append(replace(part, action=Action.KEEP, database_plan=data))
     newest = max((one.release for one in live.values()), key=_release_number, default="v0")
     return _build_plan(ports, project, environment, request, newest, commit, tuple(parts))
@@ -113,19 +119,19 @@ def _requested_database_plan(
 
 
 def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) -> tuple[Gate, ...]:
-    """Return the gates of the plan; the way back has none, and what was built before was tested then.
+    """Return the gates of the plan: none for a rollback, and no tests of artifacts that already exist.
 
-    Raises UsageError for a gate that there is not, RefusedError for one that must not be skipped.
+    Raises UsageError for an unknown gate to skip, RefusedError for one that must not be skipped.
     """
     known = skippable_names(environment.gates)
     for name in request.skip_gates:
         if name not in known:
-            raise UsageError(f"there is no gate {name!r}", need=f"one of: {', '.join(known) or 'none is asked for'}")
+            raise UsageError(f"there is no gate {name!r}", need=f"one of: {', '.join(known) or 'none is configured'}")
         if name not in environment.may_skip:
             raise RefusedError(
-                f"the gate {name} must not be skipped in {environment.name}",
+                f"the gate {name} cannot be skipped in {environment.name}",
                 need=f"one of may_skip: {', '.join(environment.may_skip) or 'none'}",
-                next=f"mend what it found, or add it to may_skip of {environment.name} in abreast.yml",
+                next=f"fix what it found, or add it to may_skip of {environment.name} in abreast.yml",
             )
     if request.kind is DeploymentKind.ROLLBACK:
         return ()
@@ -139,46 +145,45 @@ def _check_rollout_order(plan: Plan) -> None:
         rollout_waves(plan.rollouts)
     except ValueError as error:
         raise UsageError(
-            f"these wait for each other's address: {error}",
-            need="services whose `needs` and `routes` do not go round in a circle",
+            f"these services wait for each other: {error}",
+            need="`needs` and `routes` without a cycle",
         ) from error
 
 
 def _routes_between_services(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
-    """Return, by service, those with an address for each version that it leads its users to.
+    """Return, by service, the services that it routes users to and whose URL changes with this deployment.
 
-    Raises UsageError for one to which nobody leads: its users would stay where they are.
+    Raises UsageError if a service has a URL per version and no service routes to it: users could not follow.
     """
-    can = {
+    capabilities = {
         part.name: _capabilities(ports, _effective_service(part)) for part in parts if part.action is not Action.REMOVE
     }
     moving = {part.name for part in parts if part.action is Action.DEPLOY and _may_change_address(ports, part)}
-    routes = {name: [other for other in one.routes_to if other in moving] for name, one in can.items()}
-    if alone := {name for name in can if can[name].address_per_version}.difference(
-        *(one.routes_to for one in can.values())
-    ):
+    routes = {name: [other for other in one.routes_to if other in moving] for name, one in capabilities.items()}
+    routed = {target for one in capabilities.values() for target in one.routes_to}
+    if unrouted := {name for name, one in capabilities.items() if one.address_per_version} - routed:
         raise UsageError(
-            f"each version of {min(alone)} has an address of its own, and no service leads users there",
-            need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(alone)}}}`",
+            f"each version of {min(unrouted)} has its own URL, and no service routes users to it",
+            need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(unrouted)}}}`",
         )
     return routes
 
 
 def _effective_service(part: ServicePlan) -> Service:
-    """Return what users will have of a service: what is live, where it is kept."""
+    """Return the service as it will be live: the previous definition if it is kept."""
     return part.previous.definition if part.action is Action.KEEP and part.previous else part.service
 
 
 def _may_change_address(ports: Ports, part: ServicePlan) -> bool:
-    """Whether the new version may answer at another address than what is live, so that whoever leads there must follow.
+    """Whether the URL of the service may change, so that services that route to it must be deployed too.
 
-    Also where a version with an address of its own is left for one without, or for another place.
+    It may if versions have their own URLs, before or now, or if the platform or its settings change.
     """
     if part.previous is None or _capabilities(ports, part.service).address_per_version:
         return True
     old, new = part.previous.definition, part.service
-    elsewhere = (old.platform, dict(old.settings)) != (new.platform, dict(new.settings))
-    return elsewhere or _capabilities(ports, old).address_per_version
+    moved = (old.platform, dict(old.settings)) != (new.platform, dict(new.settings))
+    return moved or _capabilities(ports, old).address_per_version
 
 
 def _capabilities(ports: Ports, service: Service) -> Capabilities:
@@ -186,7 +191,7 @@ def _capabilities(ports: Ports, service: Service) -> Capabilities:
 
 
 async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
-    """Note what users reach now, for the way back."""
+    """Return the part with what its platform serves now, which a turn-back restores, and with its notes."""
     if part.action is Action.KEEP:
         return part
     platform = ports.platforms[part.service.platform]
@@ -196,9 +201,9 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
     if version_before and part.previous and not part.previous.version.handle.items() <= version_before.handle.items():
-        notes += ("users reach what somebody else put there; the way back leads to that",)
+        notes += ("the live version was not deployed by abreast; a turn-back restores it",)
     if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
-        notes += (f"{platform.name} cannot take users off it: it stays, and abreast lets go of it",)
+        notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
 
 
@@ -226,7 +231,7 @@ def _plan_from_release(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     release: Release, live: Mapping[str, LiveService], running: frozenset[str],
 ) -> Plan:  # fmt: skip
-    """Plan to bring back what a release had; its artifacts and definitions, as they were."""
+    """Return a plan that deploys an existing release: its artifacts and its service definitions."""
     names = [service.name for service in environment.services]
     missing = [name for name in request.services if name not in release.parts]
     if missing:
@@ -238,7 +243,7 @@ def _plan_from_release(
         selected = not request.services or name in request.services
         same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
         action = Action.DEPLOY if selected and not same else Action.KEEP
-        why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "as it is"
+        why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "unchanged"
         parts.append(ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
     gone = plan_removals(live, release.parts, request.services)
     return _build_plan(ports, project, environment, request, release.version, release.commit, (*parts, *gone))
@@ -267,7 +272,7 @@ def _build_plan(
 
 
 def _requested_release(ports: Ports, environment: Environment, request: DeployRequest) -> Release:
-    """Return the release that is meant: the one named, or the last good one before what is live."""
+    """Return the requested release, else the last one before the live release that succeeded."""
     if request.release:
         return ports.ledger.release(request.release)
     good = [
@@ -279,7 +284,7 @@ def _requested_release(ports: Ports, environment: Environment, request: DeployRe
     older = [version for version in good if _release_number(version) < _release_number(good[0])] if good else []
     if not older:
         raise UsageError(
-            f"there is no release before {good[0] if good else 'the first'} in {environment.name}",
+            f"{environment.name} has no release before {good[0] if good else 'the first'}",
             need="an earlier deployment that succeeded",
             next=f"abreast history --env {environment.name}",
         )
@@ -291,18 +296,18 @@ def _release_number(version: str) -> int:
 
 
 async def _running_services(ports: Ports, live: Mapping[str, LiveService]) -> frozenset[str]:
-    """Return the services whose live version its platform sees."""
-    seen = set()
+    """Return the services whose live version exists on its platform."""
+    running = set()
     for platform in {one.platform for one in live.values()} & ports.platforms.keys():
         ids = {one.version.id: one.service for one in live.values() if one.platform == platform}
-        named = [
+        references = [
             VersionRef(one.definition, one.version.id, one.version.handle)
             for one in live.values()
             if one.platform == platform
         ]
-        observations = await ports.platforms[platform].observe(named)
-        seen |= {ids[version] for version, sighting in observations.items() if sighting.present}
-    return frozenset(seen)
+        observations = await ports.platforms[platform].observe(references)
+        running |= {ids[version] for version, observation in observations.items() if observation.present}
+    return frozenset(running)
 
 
 def _platform_notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:

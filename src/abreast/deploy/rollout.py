@@ -1,4 +1,4 @@
-"""One service's part of a deployment, until its candidate is ready for users: build, migrate, stage, check."""
+"""A rollout prepares one service for the traffic switch: build, migrate, stage, check."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from abreast.ledger.interface import ReleasePart
 
 
 async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
-    """Return the service's candidate, up and healthy, or why there is none."""
+    """Return the service's healthy candidate, or the failure."""
     built = await run.run_chapter(Chapter.BUILD, lambda: build(run, part), ReleasePart, part.name)
     if isinstance(built, Failure):
         return built
@@ -38,10 +38,10 @@ async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
 
 
 async def _wait_for_prerequisites(run: Run, part: ServicePlan) -> None:
-    """Wait for all gates and for the candidates that this one waits for, or until the deployment stops."""
+    """Wait until all gates have passed and the candidates that this one needs are ready, or until the run halts."""
     others = [run.staged[name] for name in stage_dependencies(part, run.plan.rollouts) if name in run.staged]
     events = [event for event in (run.gates_passed, *others) if not event.is_set()]
-    # No database is touched for a release of which a part cannot be built.
+    # A build that fails must fail before any database is migrated.
     builds = [asyncio.shield(built) for built in run.built.values() if part.database_plan and not built.done()]
     if not events and not builds:
         return

@@ -1,6 +1,6 @@
-"""The story of a deployment, from the plan to the end: all services new, or all as they were.
+"""The workflow of a deployment: every service gets its new version, or every service keeps its previous one.
 
-Each chapter is one recorded step, so that a process killed anywhere goes on from the last of them.
+Each chapter is one recorded step, so a killed process resumes after the last recorded chapter.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ TURN_BACK_WORKFLOW = "way-back"
 
 
 class DeploymentWorkflow:
-    """The deployments of one environment, told by one process, one after the other."""
+    """Runs the deployments of one environment, one after the other."""
 
     def __init__(self, ports: Ports, engine: WorkflowEngine) -> None:
         self.ports = ports
@@ -51,19 +51,19 @@ class DeploymentWorkflow:
         engine.register(TURN_BACK_WORKFLOW, self.retry_turn_back)
 
     def get_run(self, plan: Plan, attempt: str = "") -> Run:
-        """Return the plan's run in this process, made at the first call."""
+        """Return the run of a plan in this process. The first call creates it."""
         return self._runs.setdefault(plan.deployment + attempt, Run(plan, self.ports, self.engine, attempt))
 
     async def _load_run(self, deployment: str, attempt: str = "") -> Run:
-        """Return a deployment's run; the engine knows its id only, the ledger its plan."""
-        known = self._runs.get(deployment + attempt)
-        run = known or self.get_run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
+        """Return the run of a deployment. The engine knows only its id; the ledger has its plan."""
+        existing = self._runs.get(deployment + attempt)
+        run = existing or self.get_run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
         run.restoring = run.restoring or asyncio.ensure_future(self._restore_progress(run))
         await run.restoring
         return run
 
     async def _restore_progress(self, run: Run) -> None:
-        """Learn what gates and rollouts came to that ended in an earlier process: they are not run again here."""
+        """Publish the outcomes of gates and rollouts that ended in an earlier process. They do not run again."""
         events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
         if not any(event.state is DeploymentState.RUNNING for event in events):
             return
@@ -79,7 +79,7 @@ class DeploymentWorkflow:
                 _publish_outcome(run, outcome)
 
     async def run_deployment(self, id: str) -> str:
-        """Bring all candidates up, turn all services, watch, settle; or turn back. Returns the final state."""
+        """Prepare all candidates, switch traffic, watch, settle; or turn back. Returns the final state."""
         run = await self._load_run(id)
         await run.enter_state(DeploymentState.RUNNING)
         await self._carry_over_unchanged(run)
@@ -95,25 +95,25 @@ class DeploymentWorkflow:
         return await self._watch_and_settle(run, versions)
 
     async def _run_data_only(self, run: Run) -> str:
-        """Bring databases up to date, restore them, or try that on copies, under the services as they are."""
+        """Migrate, restore, rehearse or drill databases. No service changes."""
         for part in run.plan.database_changes:
             if failure := await _DATA_ONLY_OPERATIONS[run.plan.kind](run, part):
                 return await self._abort(run, [failure])
         return await self._finish(run, [])
 
     async def _reverse_migrations(self, run: Run) -> None:
-        """Take back what no version needs any more of the schema; a failure is only told, since none depends on it."""
+        """Revert migrations that no version needs any more. A failure is only recorded: no version depends on it."""
         for part in run.plan.database_changes:
             if (
                 part.database_plan
                 and part.database_plan.is_backward
                 and (failure := await reverse_migration(run, part, None))
             ):
-                stays = f"the schema stays: {failure.message}"
-                await run.record(f"{part.name}/stays", EventKind.NOTE, stays, service=part.name, chapter=Chapter.SETTLE)
+                text = f"the schema was not reverted: {failure.message}"
+                await run.record(f"{part.name}/stays", EventKind.NOTE, text, service=part.name, chapter=Chapter.SETTLE)
 
     async def _tag_and_prune(self, run: Run) -> None:
-        """Let go of artifacts that nobody needs any more, and tag the release; what goes wrong here is only told."""
+        """Tag the release and prune artifacts. An error is only recorded."""
         for work in (tag_release, prune_artifacts):
             try:
                 await asyncio.to_thread(work, run)
@@ -121,13 +121,13 @@ class DeploymentWorkflow:
                 await run.record(f"{work.__name__}/failed", EventKind.NOTE, str(error), chapter=Chapter.SETTLE)
 
     async def run_rollout(self, id: str, name: str) -> Json:
-        """One service's part, until its candidate is ready for users."""
+        """Run one rollout. Returns the candidate or the failure as JSON."""
         run = await self._load_run(id)
         part = next(part for part in run.plan.rollouts if part.name == name)
         return dump(await roll_out(run, part), Version | Failure)
 
     async def run_gate(self, id: str, key: str) -> Json:
-        """One gate; candidates are built beside it, and brought up when all have let the deployment through."""
+        """Run one gate. Returns the failure as JSON, or null. Builds run beside gates; staging waits for gates."""
         run = await self._load_run(id)
         gate = next(gate for gate in run.plan.gates if gate.key == key)
         failure = await run.run_chapter(
@@ -137,7 +137,7 @@ class DeploymentWorkflow:
         return dump(failure, Failure | None)
 
     async def _run_gates_and_rollouts(self, run: Run) -> list[Version | Failure]:
-        """Ask all gates and bring all candidates up; what a gate refused comes first."""
+        """Run all gates and rollouts in parallel. Returns failures of gates first, then candidates or failures."""
         id_ = run.plan.deployment
         gates = [
             await self.engine.start_child(GATE_WORKFLOW, _gate_workflow_id(run, gate), id_, gate.key)
@@ -152,14 +152,14 @@ class DeploymentWorkflow:
         return [*(failure for failure in gate_failures if failure), *candidates]
 
     async def _carry_over_unchanged(self, run: Run) -> None:
-        """Make what is live of a service that does not change a part of the release."""
+        """Add the live artifact of each unchanged service to the release."""
         for part in run.plan.services:
             if part.action is Action.KEEP and part.previous:
                 kept = ReleasePart(part.name, part.commit, part.previous.artifact, part.previous.definition)
                 await asyncio.to_thread(self.ports.ledger.add_release_part, run.plan.release, kept)
 
     async def _watch_and_settle(self, run: Run, versions: Mapping[str, Version]) -> str:
-        """Watch until all that stay on the new version have settled."""
+        """Watch the new versions, turn failing services back, and settle the others."""
         staying, failed = tuple(part.name for part in run.plan.traffic_changes), list[Failure]()
         routes = {part.name: part.routes_to for part in run.plan.traffic_changes}
         while staying:
@@ -179,13 +179,13 @@ class DeploymentWorkflow:
         return await self._finish(run, failed)
 
     async def _retire_previous(self, run: Run, names: Sequence[str]) -> None:
-        """Let the old versions go; users are on the new ones, so what goes wrong here is only told."""
+        """Retire the previous versions. An error is only recorded, since users are on the new versions."""
         if names:
             await run.run_chapter(Chapter.SETTLE, lambda: retire_versions(run, names, run.plan.drain, new=False))
 
     async def _abort(self, run: Run, failures: Sequence[Failure], *, turned: bool = False) -> str:
-        """Put everything back as it was; ``turned`` where users may have been moved."""
-        if failures[0].cause is FailureCause.REFUSED:  # nothing is brought up before all gates have passed
+        """Turn everything back. ``turned``: traffic may have switched already."""
+        if failures[0].cause is FailureCause.REFUSED:  # nothing was staged: that waits for all gates
             await run.enter_state(DeploymentState.TURNING_BACK, _failure_summary(failures))
             return await self._finish(run, failures)
         names = [part.name for part in run.plan.traffic_changes]
@@ -208,10 +208,10 @@ class DeploymentWorkflow:
         return gone if isinstance(gone, Failure) else None
 
     async def retry_turn_back(self, id: str, attempt: str) -> str:
-        """Finish a turn-back that got stuck; services that stayed on the new version settle."""
+        """Retry a turn-back that got stuck, and settle the services that stay on the new version."""
         run = await self._load_run(id, attempt)
         names = await self._services_to_turn_back(run)
-        why = Failure(Chapter.TURN_BACK, "the turn-back is tried again")
+        why = Failure(Chapter.TURN_BACK, "retrying the turn-back")
         if stuck := await self._turn_back(run, [why], names):
             return await self._enter_stuck(run, stuck)
         await self._retire_previous(run, [part.name for part in run.plan.traffic_changes if part.name not in names])
@@ -219,8 +219,8 @@ class DeploymentWorkflow:
 
     async def _services_to_turn_back(self, run: Run) -> list[str]:
         events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
-        told = [event.data["back"] for event in events if event.kind is EventKind.STATE and "back" in event.data]
-        return load(list[str], told[-1])
+        recorded = [event.data["back"] for event in events if event.kind is EventKind.STATE and "back" in event.data]
+        return load(list[str], recorded[-1])
 
     async def _enter_stuck(self, run: Run, failure: Failure) -> str:
         await run.enter_state(DeploymentState.STUCK, failure.message)
@@ -248,7 +248,7 @@ _DATA_ONLY_OPERATIONS: Mapping[DeploymentKind, Callable[[Run, ServicePlan], Awai
     DeploymentKind.RESTORE: restore_backup,
     DeploymentKind.DRILL: run_drill,
 }
-"""What is done with a service's database where no service moves."""
+"""What deployments that change no service do with each database."""
 
 
 def _gate_workflow_id(run: Run, gate: Gate) -> str:
@@ -260,7 +260,7 @@ def _rollout_workflow_id(run: Run, part: ServicePlan) -> str:
 
 
 def _publish_outcome(run: Run, outcome: Version | Failure | None, gate: Gate | None = None) -> None:
-    """Tell those that wait what a gate or a rollout came to."""
+    """Publish the outcome of a gate or a rollout to those that wait for it."""
     if isinstance(outcome, Failure):
         run.halt.set(outcome)
     elif isinstance(outcome, Version):
@@ -270,7 +270,7 @@ def _publish_outcome(run: Run, outcome: Version | Failure | None, gate: Gate | N
 
 
 def _failure_summary(failures: Sequence[Failure]) -> str:
-    """Say in one line why a deployment goes back, with the failure that began it."""
+    """Return the first failure in one line."""
     if not failures:
         return ""
     first = failures[0]

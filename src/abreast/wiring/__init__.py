@@ -1,1 +1,1 @@
-"""The only place that names concrete classes: plug-ins by name, and the parts of abreast put together for a project."""
+"""The only place that names concrete classes: it registers plug-ins and connects the parts for a project."""

@@ -1,4 +1,4 @@
-"""Every platform and every gate. A new one is one file and one line here, or a package that registers it."""
+"""Every built-in platform and gate. To add one, write one file and one line here, or a package that registers it."""
 
 from abreast.gates.interface import GatePlugin
 from abreast.platforms.interface import PlatformPlugin
@@ -25,4 +25,4 @@ GATES = Registry(
         "scan": "abreast.gates.scan_gate:PLUGIN",
     },
 )
-"""What evaluates a gate, by its ``runner``. A package's gate is a key of its name under ``gates`` in abreast.yml."""
+"""What evaluates a gate, by its ``runner``. abreast.yml configures an installed gate under ``gates``, by its name."""

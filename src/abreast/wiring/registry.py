@@ -58,8 +58,8 @@ class Registry(Mapping[str, T], Generic[T]):
             if entry.name in self._built_in or (entry.name in found and found[entry.name].value != entry.value):
                 other = "abreast itself" if entry.name in self._built_in else _package(found[entry.name])
                 raise UsageError(
-                    f"{_package(entry)} registers {entry.name!r} in {self._group}, which {other} has already",
-                    need="one package for each name",
+                    f"{_package(entry)} registers {entry.name!r} in {self._group}, which {other} also registers",
+                    need="one package per name",
                     next=f"pip uninstall {_package(entry)}",
                 )
             found[entry.name] = entry
@@ -76,7 +76,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UnknownPluginError(
                 f"no installed package provides {name!r} in {self._group}",
                 need=f"one of: {', '.join(self)}",
-                next="pip install the package that provides it, into the environment of abreast",
+                next="pip install the package that provides it, beside abreast",
             )
         entry = self.installed[name]
         try:
@@ -89,17 +89,17 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 class LazyMapping(Mapping[str, T], Generic[T]):
-    """A mapping with the given keys, whose values are made when they are first asked for."""
+    """A mapping with the given keys. Each value is made when it is first used."""
 
-    def __init__(self, keys: Mapping[str, object], make: Callable[[str], T]) -> None:
+    def __init__(self, keys: Mapping[str, object], create: Callable[[str], T]) -> None:
         self._keys = keys
-        self._make = make
-        self._made: dict[str, T] = {}
+        self._create = create
+        self._values: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        if name not in self._values:
+            self._values[name] = self._create(name)
+        return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -118,6 +118,6 @@ def _package(entry: EntryPoint) -> str:
 def _unusable(entry: EntryPoint, why: str) -> UsageError:
     return UsageError(
         f"the plug-in {entry.name!r} of {_package(entry)} cannot be loaded: {why}",
-        need="a version of it that fits this version of abreast",
+        need="a version that is compatible with this abreast",
         next=f"pip install --upgrade {_package(entry)}",
     )

@@ -1,4 +1,4 @@
-"""A project on this machine, and the parts of abreast put together for it."""
+"""A project on this machine, and the concrete parts of abreast connected for it."""
 
 import getpass
 import hmac
@@ -41,10 +41,10 @@ PLUGIN_SETTINGS = PluginSettings(
     platforms=LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].settings),
     gates=LazyMapping(GATES, lambda name: GATES[name].settings),
 )
-"""What abreast.yml may say under the name of each platform and each gate."""
+"""The settings that abreast.yml accepts for each platform and each gate."""
 
 LEDGER_CLASS: type[SqliteLedger] = SqliteLedger
-"""The ledger that commands open; a test may put one here that crashes."""
+"""The class of the ledger. Tests replace it by one that crashes."""
 
 INHERITED_VARIABLES = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
@@ -52,12 +52,12 @@ INHERITED_VARIABLES = (
     "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_BUILDKIT",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
-"""What every child sees of the caller's environment; all else is asked for in abreast.yml."""
+"""The caller's variables that every child process inherits. abreast.yml must name any other."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """What abreast.yml says of what is kept."""
+    """How long artifacts and backups are kept, as abreast.yml says."""
 
     artifacts: schema.Artifacts = field(default_factory=schema.Artifacts)
     backups: schema.Backups = field(default_factory=schema.Backups)
@@ -65,7 +65,7 @@ class RetentionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A project on this machine: the folder of its abreast.yml, and where abreast keeps its state."""
+    """A project on this machine: ``root`` holds abreast.yml, ``state`` everything abreast records."""
 
     root: Path
     state: Path
@@ -73,16 +73,16 @@ class Workspace:
 
     @classmethod
     def locate(cls, start: Path, variables: Mapping[str, str]) -> "Workspace":
-        """Return the project that ``start`` is in; raises ConfigError if there is none."""
+        """Return the project that the folder ``start`` belongs to. Raises ConfigError if there is none."""
         root = find_config_file(start).parent
         return cls(root, state_folder(root, variables), variables)
 
     def load_project(self) -> ProjectConfig:
-        """Read abreast.yml; raises ConfigError with every fault."""
+        """Load abreast.yml. Raises ConfigError with every fault."""
         return load_config(self.root / "abreast.yml", self.variables, PLUGIN_SETTINGS)
 
     def open_ledger(self) -> SqliteLedger:
-        """Open the ledger; raises StateError."""
+        """Open the ledger. Raises StateError if it cannot be used."""
         return LEDGER_CLASS.open(self.state)
 
     def environment_lock(self, environment: str) -> EnvironmentLock:
@@ -90,12 +90,14 @@ class Workspace:
         return EnvironmentLock(self.state / "locks", environment)
 
     def secret_values(self, environment: Environment) -> frozenset[str]:
-        """Return the values of an environment's secrets that are at hand."""
-        known = [one for service in environment.services for one in service.secrets.values()]
-        return frozenset(interpolate(one, self.variables) for one in known if not unset_references(one, self.variables))
+        """Return the values of an environment's secrets, as far as they are set."""
+        references = [one for service in environment.services for one in service.secrets.values()]
+        return frozenset(
+            interpolate(one, self.variables) for one in references if not unset_references(one, self.variables)
+        )
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
-        """Return the platforms as they serve one environment; each is made when it is first used."""
+        """Return the platforms of one environment by name. Each is created when it is first used."""
         return LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].create(self._context(name, environment)))
 
     def _context(self, platform: str, environment: str) -> PlatformContext:
@@ -112,7 +114,7 @@ class Workspace:
         return Secret(name, value) if value else None
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
-        """Return the seams that a deployment in ``environment`` uses."""
+        """Return the ports that a deployment to ``environment`` uses."""
         settings = self._retention_settings()
         artifacts = settings.artifacts
         return Ports(
@@ -136,44 +138,48 @@ class Workspace:
         )
 
     def open_database(self, environment: str, service: Service) -> Database:
-        """Return a service's database; raises UsageError where it has none or its URL is not set."""
-        used = service.database
-        if used is None:
-            raise UsageError(f"{service.name} has no database", need="services: …: database: in abreast.yml")
-        named = {"url": used.url, **({"scratch": used.scratch} if used.scratch else {})}
-        found = {name: secret.reveal() for name, secret in resolve_secrets(named, self.variables).items()}
-        if found["url"].startswith("sqlite:///"):
-            return SqliteDatabase(found["url"], self.state / "local" / environment / "data" / service.name)
-        if found["url"].startswith(URL_SCHEMES):
-            return PostgresDatabase(found["url"], found.get("scratch"))
-        raise UsageError(f"the database of {service.name} is none that is known", need="sqlite:///… or postgresql://…")
+        """Return a service's database. Raises UsageError if it has none or its URL is not set."""
+        settings = service.database
+        if settings is None:
+            raise UsageError(
+                f"{service.name} has no database", need="`database: {url: …}` of the service in abreast.yml"
+            )
+        references = {"url": settings.url, **({"scratch": settings.scratch} if settings.scratch else {})}
+        urls = {name: secret.reveal() for name, secret in resolve_secrets(references, self.variables).items()}
+        if urls["url"].startswith("sqlite:///"):
+            return SqliteDatabase(urls["url"], self.state / "local" / environment / "data" / service.name)
+        if urls["url"].startswith(URL_SCHEMES):
+            return PostgresDatabase(urls["url"], urls.get("scratch"))
+        raise UsageError(
+            f"the URL of the database of {service.name} is not supported", need="sqlite:///… or postgresql://…"
+        )
 
     def open_vault(self) -> BackupStore:
-        """Return where backups are kept."""
+        """Return the store of all backups."""
         return self._build_vault(self._retention_settings().backups)
 
     def _build_vault(self, settings: schema.Backups) -> BackupStore:
         url = settings.store or f"file://{self.state / 'backups'}"
-        asked = {"passphrase": settings.passphrase} if settings.passphrase else {}
-        passphrase = (lambda: resolve_secrets(asked, self.variables)["passphrase"]) if asked else None
-        own = not (settings.recipients or asked or settings.key)
+        references = {"passphrase": settings.passphrase} if settings.passphrase else {}
+        passphrase = (lambda: resolve_secrets(references, self.variables)["passphrase"]) if references else None
+        own = not (settings.recipients or references or settings.key)
         file = self.state / "backup.key" if own else self.root / settings.key if settings.key else None
         return EncryptedBackupStore(
             url, BackupKeys(settings.recipients, file, passphrase, create=own), settings.keep, settings.within
         )
 
     def _backup_context(self, environment: str) -> dict[str, object]:
-        """Return what belongs to a backup beside the data: the configuration, and the variables that it names."""
+        """Return what a backup holds beside the data: abreast.yml, and the variables of each service."""
         with suppress(OSError, AbreastError):
-            described = self.load_project().environment(environment)
-            known = {
+            services = self.load_project().environment(environment).services
+            variables = {
                 service.name: {
                     **service.env,
                     **{name: one.reveal() for name, one in self._reveal_secrets(service).items()},
                 }
-                for service in described.services
+                for service in services
             }
-            return {"abreast.yml": (self.root / "abreast.yml").read_text(), "variables": known}
+            return {"abreast.yml": (self.root / "abreast.yml").read_text(), "variables": variables}
         return {}
 
     def deploy_context(
@@ -183,7 +189,7 @@ class Workspace:
         report: Callable[[str], None],
         on_start: Callable[[Plan], None],
     ) -> DeployContext:
-        """Return what a deploying command works with."""
+        """Return the context of a command that deploys."""
         return DeployContext(
             ports=self.ports(environment, ledger),
             lock=self.environment_lock(environment),
@@ -194,19 +200,19 @@ class Workspace:
         )
 
     def _fingerprint_secret(self, secret: Secret) -> str:
-        """Return a few bytes that tell a new value from the old, and from which no value can be guessed."""
+        """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it."""
         file = self.state / "fingerprint.key"
         if not file.exists():
-            made = file.with_name(f"{file.name}.{os.getpid()}")
-            made.touch(mode=0o600)
-            made.write_bytes(secrets.token_bytes(32))
+            candidate = file.with_name(f"{file.name}.{os.getpid()}")
+            candidate.touch(mode=0o600)
+            candidate.write_bytes(secrets.token_bytes(32))
             with suppress(FileExistsError):
-                file.hardlink_to(made)
-            made.unlink()
+                file.hardlink_to(candidate)
+            candidate.unlink()
         return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
 
     def _retention_settings(self) -> RetentionSettings:
-        """Return what abreast.yml says of artifacts and backups; what was begun goes on without it too."""
+        """Return the retention settings. Defaults if abreast.yml is broken: resuming must still work."""
         try:
             project = self.load_project()
         except ConfigError:
@@ -214,8 +220,8 @@ class Workspace:
         return RetentionSettings(project.artifacts, project.backups)
 
     def _artifact_store(self, store: str | None) -> ArtifactStore:
-        here = FolderArtifactStore(self.state / "artifacts")
-        return RemoteArtifactStore(here, store) if store else here
+        local = FolderArtifactStore(self.state / "artifacts")
+        return RemoteArtifactStore(local, store) if store else local
 
     def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
         return resolve_secrets(service.secrets, self.variables)
@@ -229,7 +235,7 @@ class Workspace:
 
 
 def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
-    """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db``, or a folder), else ``.abreast``."""
+    """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db`` or a folder), else ``.abreast``."""
     location = variables.get("ABREAST_STATE", "")
     if not location:
         return root / ".abreast"
@@ -237,19 +243,19 @@ def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
         return Path(location.removeprefix("sqlite:///")).absolute().parent
     if "://" in location:
         raise UsageError(
-            f"ABREAST_STATE={location.split('://', 1)[0]}://… is not a place that this version can use",
+            f"ABREAST_STATE={location.split('://', 1)[0]}://… is not supported",
             need="sqlite:///PATH/ledger.db or a folder",
         )
     return Path(location).absolute()
 
 
 def utc_now() -> str:
-    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    """Return the current time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def current_user() -> str:
-    """Return the name of the person at this terminal."""
+    """Return the name of the user who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -257,6 +263,6 @@ def current_user() -> str:
 
 
 def new_id() -> str:
-    """Return a ULID: 26 letters that sort by time, then by chance (https://github.com/ulid/spec)."""
+    """Return a ULID: 26 characters that sort by time, then at random (https://github.com/ulid/spec)."""
     number = int(time.time() * 1000) << 80 | secrets.randbits(80)
     return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,1 +1,1 @@
-"""What each command does, one file for each group of commands."""
+"""What the commands do, one file per group of commands."""

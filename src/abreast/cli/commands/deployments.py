@@ -1,4 +1,4 @@
-"""Commands that change what is live: they parse, ask, show, and hand over to the story."""
+"""Commands that change what is live. They plan, ask, show progress; ``deploy.operations`` does the work."""
 
 import asyncio
 import json
@@ -13,8 +13,7 @@ import click
 from abreast.cli.github_actions import mask_commands
 from abreast.cli.interrupts import InterruptHandler
 from abreast.cli.progress import ProgressDisplay, output_stream
-from abreast.cli.redaction import register_secrets
-from abreast.cli.target_selection import choose_deployment, choose_environment
+from abreast.cli.target_selection import Target, choose_deployment, load_target, locate_workspace
 from abreast.cli.views import databases
 from abreast.cli.views.deployments import next_command
 from abreast.cli.views.plan import plan_json, plan_lines
@@ -31,110 +30,104 @@ from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace
 
 
-def request_from_options(
-    *, services: tuple[str, ...] = (), since: str | None = None, release: str | None = None,
-    reason: str = "", is_rollback: bool = False, force: bool = False, skipped_gates: tuple[str, ...] = (),
-) -> DeployRequest:  # fmt: skip
-    """Return what the options ask for; raises UsageError where a gate is skipped without a reason."""
-    if skipped_gates and not reason.strip():
-        raise UsageError(f"--skip-gate {skipped_gates[0]} without a reason", need="--reason: it stands in the ledger")
-    return DeployRequest(
-        DeploymentKind.ROLLBACK if is_rollback else DeploymentKind.DEPLOY,
-        services,
-        since,
-        release,
-        reason,
-        force,
-        skipped_gates,
-    )
-
-
-def plan(cwd: Path, environment_name: str | None, request: DeployRequest, *, as_json: bool) -> int:
+def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
     """Print the plan."""
-    workspace = Workspace.locate(cwd, os.environ)
-    project = workspace.load_project()
-    environment = project.environment(choose_environment(project.environments, environment_name))
-    register_secrets(workspace.secret_values(environment))
-    with workspace.open_ledger() as ledger:
-        ports = workspace.ports(environment.name, ledger)
-        proposed = asyncio.run(plan_deployment(ports, project.name, environment, request))
-    _print_plan(proposed, as_json=as_json)
+    target = load_target(environment)
+    request = DeployRequest(services=services, since=since, force=force)
+    with target.workspace.open_ledger() as ledger:
+        proposed = plan_request(target, target.workspace.ports(target.environment.name, ledger), request)
+    if as_json:
+        print(json.dumps(plan_json(proposed), indent=2))
+    else:
+        print("\n".join(plan_lines(proposed)))
     return 0
 
 
 def deploy(
-    cwd: Path, environment_name: str | None, request: DeployRequest, *, yes: bool, allow_dirty: bool, as_json: bool
-) -> int:
-    """Plan, ask, deploy; exits 0 also when there is nothing to do."""
-    workspace = Workspace.locate(cwd, os.environ)
-    project = workspace.load_project()
-    environment = project.environment(choose_environment(project.environments, environment_name))
-    register_secrets(workspace.secret_values(environment))
-    with workspace.open_ledger() as ledger:
-        command = DeployCommand(workspace, environment.name, ledger, as_json=as_json)
-        if not request.release:
+    environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
+    skip_gates: tuple[str, ...], reason: str, *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Plan, ask for confirmation, deploy. Returns 0 also when there is nothing to do."""
+    if skip_gates and not reason.strip():
+        raise UsageError(f"--skip-gate {skip_gates[0]} has no reason", need="--reason, which the ledger records")
+    request = DeployRequest(
+        services=services, since=since, release=release, reason=reason, force=force, skip_gates=skip_gates
+    )
+    target = load_target(environment)
+    with target.workspace.open_ledger() as ledger:
+        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
+        if not release:
             command.require_clean_tree(allow_dirty=allow_dirty)
-        proposed = asyncio.run(plan_deployment(command.ports(), project.name, environment, request))
-        command.confirm_plan(proposed, yes=yes)
-        return command.run(lambda on: operations.deploy(on, project.name, environment, request))
+        command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
+        return command.deploy(target, request)
 
 
 def rollback(
-    cwd: Path, environment_name: str | None, request: DeployRequest, *, restore_data: bool, yes: bool, as_json: bool
-) -> int:
-    """Go back: turn back what is under way, or deploy an older release."""
-    workspace = Workspace.locate(cwd, os.environ)
-    project = workspace.load_project()
-    environment = project.environment(choose_environment(project.environments, environment_name))
-    register_secrets(workspace.secret_values(environment))
-    with workspace.open_ledger() as ledger:
-        command = DeployCommand(workspace, environment.name, ledger, as_json=as_json)
-        running = [one for one in ledger.deployments(environment.name, 1) if one.state is DeploymentState.RUNNING]
-        if running and not request.release:
-            command.report(f"deployment {running[0].id} is under way: turning it back")
+    environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
+    *, restore_data: bool, yes: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Turn back the running deployment; if there is none, deploy an earlier release."""
+    request = DeployRequest(DeploymentKind.ROLLBACK, services, release=release, reason=reason)
+    target = load_target(environment)
+    with target.workspace.open_ledger() as ledger:
+        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
+        latest = ledger.deployments(target.environment.name, 1)
+        running = [one for one in latest if one.state is DeploymentState.RUNNING]
+        if running and not release:
+            command.report(f"deployment {running[0].id} is running: turning it back")
             return command.run(
-                lambda on: operations.cancel(on, running[0], request.reason), expected_state=DeploymentState.CANCELLED
+                lambda context: operations.cancel(context, running[0], reason),
+                expected_state=DeploymentState.CANCELLED,
             )
-        proposed = asyncio.run(plan_deployment(command.ports(), project.name, environment, request))
-        if not restore_data:
-            command.confirm_plan(proposed, yes=yes)
-            return command.run(lambda on: operations.deploy(on, project.name, environment, request))
-        names = tuple(part.name for part in proposed.rollouts if part.service.database)
-        restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=proposed.release)
-        restore_plan = (
-            asyncio.run(plan_deployment(command.ports(), project.name, environment, restore_request)) if names else None
-        )
+        proposed = plan_request(target, command.ports(), request)
+        if restore_data:
+            return _roll_back_with_data(command, target, request, proposed, yes=yes)
         command.confirm_plan(proposed, yes=yes)
-        if restore_plan is None:
-            raise UsageError(f"no service that goes back to {proposed.release} has a database")
-        command.confirm_data_loss(restore_plan, yes=yes)
-        rollback_request = replace(request, backup=proposed.release)
-        code = command.run(lambda on: operations.deploy(on, project.name, environment, rollback_request))
-        return code or command.run(lambda on: operations.deploy(on, project.name, environment, restore_request))
+        return command.deploy(target, request)
 
 
-def resume(cwd: Path, deployment_id: str | None, *, as_json: bool) -> int:
-    """Go on with a deployment."""
-    workspace = Workspace.locate(cwd, os.environ)
+def _roll_back_with_data(
+    command: "DeployCommand", target: Target, request: DeployRequest, proposed: Plan, *, yes: bool
+) -> int:
+    """Roll the services back, then restore the backups of that release."""
+    names = tuple(part.name for part in proposed.rollouts if part.service.database)
+    restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=proposed.release)
+    restore_plan = plan_request(target, command.ports(), restore_request) if names else None
+    command.confirm_plan(proposed, yes=yes)
+    if restore_plan is None:
+        raise UsageError(f"none of the services to roll back to {proposed.release} has a database")
+    command.confirm_data_loss(restore_plan, yes=yes)
+    code = command.deploy(target, replace(request, backup=proposed.release))
+    return code or command.deploy(target, restore_request)
+
+
+def resume(deployment: str | None, *, as_json: bool) -> int:
+    """Resume an interrupted deployment, or retry a turn-back that got stuck."""
+    workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
-        deployment = choose_deployment(ledger, deployment_id, unfinished=True)
-        command = DeployCommand(workspace, deployment.environment, ledger, as_json=as_json)
-        return command.run(lambda on: operations.resume(on, deployment))
+        chosen = choose_deployment(ledger, deployment, unfinished=True)
+        command = DeployCommand(workspace, chosen.environment, ledger, as_json=as_json)
+        return command.run(lambda context: operations.resume(context, chosen))
 
 
-def cancel(cwd: Path, deployment_id: str | None, reason: str, *, as_json: bool) -> int:
-    """Turn a deployment back."""
-    workspace = Workspace.locate(cwd, os.environ)
+def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
+    """Cancel a deployment and restore what was live."""
+    workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
-        deployment = choose_deployment(ledger, deployment_id, unfinished=True)
-        command = DeployCommand(workspace, deployment.environment, ledger, as_json=as_json)
+        chosen = choose_deployment(ledger, deployment, unfinished=True)
+        command = DeployCommand(workspace, chosen.environment, ledger, as_json=as_json)
         return command.run(
-            lambda on: operations.cancel(on, deployment, reason), expected_state=DeploymentState.CANCELLED
+            lambda context: operations.cancel(context, chosen, reason), expected_state=DeploymentState.CANCELLED
         )
+
+
+def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
+    """Return the plan of a request; see ``plan_deployment``."""
+    return asyncio.run(plan_deployment(ports, target.project.name, target.environment, request))
 
 
 class DeployCommand:
-    """One deploying command: its screen, its questions and its end."""
+    """One deploying command: its progress display, its questions, its exit code."""
 
     def __init__(self, workspace: Workspace, environment: str, ledger: SqliteLedger, *, as_json: bool) -> None:
         self._workspace = workspace
@@ -144,64 +137,70 @@ class DeployCommand:
         self._display = ProgressDisplay(ledger, output_stream(as_json=as_json))
         self._active_plan: Plan | None = None
         self.turned_back = False
-        """Whether an interrupt turned it back."""
+        """Whether Ctrl-C turned the deployment back."""
 
     def report(self, line: str) -> None:
-        """Tell one line."""
+        """Print one line."""
         self._display.print_line(line)
 
     def ports(self) -> Ports:
-        """Return the seams of the environment."""
+        """Return the ports of the environment."""
         return self._workspace.ports(self._environment, self._ledger)
 
     def require_clean_tree(self, *, allow_dirty: bool) -> None:
-        """Refuse a tree with uncommitted changes, or say what they mean."""
+        """Refuse uncommitted changes, or with ``allow_dirty`` report that they are not deployed."""
         changed = self.ports().source.uncommitted_files()
         if not changed:
             return
         listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         if not allow_dirty:
             raise UsageError(
-                f"not committed: {listed}",
-                need="a clean tree: what is deployed is what was committed",
-                next="git commit, or abreast deploy --allow-dirty to leave these changes out",
+                f"uncommitted changes: {listed}",
+                need="a clean working tree, since abreast deploys commits",
+                next="git commit, or abreast deploy --allow-dirty to leave them out",
             )
-        self.report(f"not committed, so not deployed: {listed}")
+        self.report(f"uncommitted changes are not deployed: {listed}")
         if any(Path(name).name == "abreast.yml" for name in changed):
-            self.report("abreast.yml is used as it stands on disk, with its uncommitted changes")
+            self.report("except for abreast.yml, which is read with its uncommitted changes")
 
     def confirm_plan(self, proposed: Plan, *, yes: bool) -> None:
-        """Show the plan and, where it does something, ask whether to go on."""
+        """Print the plan. If it changes anything, ask for confirmation unless ``yes``."""
         for line in plan_lines(proposed):
             self.report(line)
         if yes or not (proposed.traffic_changes or proposed.database_changes):
             return
         if not sys.stdin.isatty():
-            raise UsageError("nobody is here to ask", need="a yes to this plan", next="the same with --yes")
-        click.confirm("Go on?", abort=True, err=self.as_json)
+            raise _unconfirmed("this plan")
+        click.confirm("Deploy?", abort=True, err=self.as_json)
 
     def confirm_data_loss(self, proposed: Plan, *, yes: bool) -> None:
-        """Say which rows and minutes a restore would lose, and ask whether to go on."""
+        """Print the minutes and rows that a restore would lose, and ask for confirmation unless ``yes``."""
         ports = self.ports()
         for part in proposed.database_changes:
             assert part.database_plan
             backup = ports.vault.find_backup(proposed.environment, part.name, part.database_plan.restore)
             if not backup.verified:
-                raise DatabaseError(f"the backup {backup.name} was never verified", next="abreast db list")
+                raise DatabaseError(
+                    f"the backup {backup.name} was never verified", need="a verified one", next="abreast db list"
+                )
             for line in databases.data_loss_lines(part.name, backup, row_differences(ports, part.service, backup)):
                 self.report(line)
         if yes:
             return
         if not sys.stdin.isatty():
-            raise UsageError("nobody is here to ask", need="a yes to this loss", next="the same with --yes")
-        click.confirm("Put it in place of what is there?", abort=True, err=self.as_json)
+            raise _unconfirmed("this data loss")
+        click.confirm("Replace the database?", abort=True, err=self.as_json)
+
+    def deploy(self, target: Target, request: DeployRequest) -> int:
+        """Carry the request out and return the exit code."""
+        return self.run(lambda context: operations.deploy(context, target.project.name, target.environment, request))
 
     def run(
         self,
         operation: Callable[[DeployContext], Awaitable[DeploymentState | None]],
         expected_state: DeploymentState = DeploymentState.SUCCEEDED,
     ) -> int:
-        """Carry out, show, and return the exit code; ``good`` is the state that was wanted."""
+        """Run the operation, show its progress, and return the exit code: 0 if it reaches ``expected_state``."""
         state = asyncio.run(self._execute(operation))
         if (
             self._active_plan
@@ -210,17 +209,9 @@ class DeployCommand:
         ):
             self.report(f"next: {hint}")
         if self.as_json:
-            print(
-                json.dumps(
-                    {
-                        "state": state.value if state else None,
-                        "deployment": self._active_plan and self._active_plan.deployment,
-                    }
-                )
-            )
-        if state is None:
-            return 0
-        if state is expected_state or self._active_plan is None:
+            deployment = self._active_plan and self._active_plan.deployment
+            print(json.dumps({"state": state.value if state else None, "deployment": deployment}))
+        if state in {None, expected_state} or self._active_plan is None:
             return 0
         return self._ledger.deployment(self._active_plan.deployment).exit_code
 
@@ -238,15 +229,15 @@ class DeployCommand:
             await self._display.finish()
         self.turned_back = interrupts.turned_back
         if state is None and self._active_plan is None:
-            self.report("nothing to do: what is live is what was asked for")
+            self.report("nothing to do: everything is up to date")
         return state
 
     def _as_stuck_error(self, error: StateError) -> AbreastError:
-        """Say of a deployment that could not be recorded any more that it stands where it stood."""
+        """Return an error that says how to resume a deployment whose record could not be written."""
         if self._active_plan is None:
             return error
         return StuckError(
-            error.what, need=error.need, next=f"mend that, then: abreast resume {self._active_plan.deployment}"
+            error.what, need=error.need, next=f"fix that, then: abreast resume {self._active_plan.deployment}"
         )
 
     def _on_deployment_start(self, plan: Plan) -> None:
@@ -257,9 +248,9 @@ class DeployCommand:
         self._display.start(plan)
 
 
-def _print_plan(proposed: Plan, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(plan_json(proposed), indent=2))
-        return
-    for line in plan_lines(proposed):
-        print(line)
+def _unconfirmed(what: str) -> UsageError:
+    return UsageError(
+        "cannot ask for confirmation: standard input is not a terminal",
+        need=f"your consent to {what}",
+        next="the same command with --yes",
+    )

@@ -1,19 +1,18 @@
-"""The doctor: looks at all that a deployment needs, and changes nothing."""
+"""The doctor checks everything a deployment needs, and changes nothing."""
 
 import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from abreast.cli.redaction import redact
+from abreast.cli.target_selection import locate_workspace
 from abreast.cli.views.diagnostics import diagnostic_lines
 from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, ConfigError
-from abreast.deploy import doctor
+from abreast.deploy.doctor import diagnose_environment, diagnose_repository
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace
 
@@ -21,35 +20,34 @@ PROJECT = "project"
 FAILING_SEVERITIES = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
 
 Findings = dict[str, list[Diagnostic]]
-"""Remarks by the environment that they are of, or PROJECT."""
+"""Diagnostics by environment, and those of the whole project under PROJECT."""
 
 
-def run_checks(cwd: Path, environment_name: str | None, *, as_json: bool) -> int:
-    """Print what was found; exits 1 where something is wrong or could not be looked at."""
-    workspace = Workspace.locate(cwd, os.environ)
-    findings = _collect_findings(workspace, environment_name)
+def doctor(environment: str | None, *, as_json: bool) -> int:
+    """Print all diagnostics. Returns 1 if something is wrong or could not be checked."""
+    findings = _collect_findings(locate_workspace(), environment)
     if as_json:
-        document = {where: [dump(one, Diagnostic) for one in remarks] for where, remarks in findings.items()}
+        document = {where: [dump(one, Diagnostic) for one in found] for where, found in findings.items()}
         print(redact(json.dumps(document, indent=2)))
     else:
         for line in _report_lines(findings):
             print(redact(line))
-    return 1 if any(one.level in FAILING_SEVERITIES for remarks in findings.values() for one in remarks) else 0
+    return 1 if any(one.level in FAILING_SEVERITIES for found in findings.values() for one in found) else 0
 
 
-def _collect_findings(workspace: Workspace, environment_name: str | None) -> Findings:
+def _collect_findings(workspace: Workspace, requested: str | None) -> Findings:
     try:
         project = workspace.load_project()
     except ConfigError as error:
         return {PROJECT: _config_diagnostics(error)}
-    if environment_name is not None and environment_name not in project.environments:
-        project.environment(environment_name)
-    known = f"{len(project.environments)} environments: {', '.join(project.environments)}"
+    if requested is not None and requested not in project.environments:
+        project.environment(requested)
+    summary = f"{len(project.environments)} environments: {', '.join(project.environments)}"
     drift = [
-        Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", one, "the same in both")
+        Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", one, "the same variables in both")
         for one in project.resolver.variable_drift()
     ]
-    findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", known), *drift]}
+    findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", summary), *drift]}
     try:
         ledger = workspace.open_ledger()
     except AbreastError as error:
@@ -57,11 +55,8 @@ def _collect_findings(workspace: Workspace, environment_name: str | None) -> Fin
         return findings
     with ledger:
         findings[PROJECT].append(_check_audit_trail(ledger))
-        asyncio.run(
-            _check_environments(
-                workspace, ledger, [environment_name] if environment_name else project.environments, findings
-            )
-        )
+        names = [requested] if requested else project.environments
+        asyncio.run(_check_environments(workspace, ledger, names, findings))
     return findings
 
 
@@ -72,16 +67,16 @@ def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
             DiagnosticSeverity.FAULT,
             "record",
             f"the audit trail is broken at event {broken.seq}",
-            "a trail that is whole",
+            "an unbroken chain of hashes",
         )
-    return Diagnostic(DiagnosticSeverity.OK, "record", "the audit trail is whole")
+    return Diagnostic(DiagnosticSeverity.OK, "record", "the audit trail is intact")
 
 
 async def _check_environments(
     workspace: Workspace, ledger: SqliteLedger, names: Sequence[str], findings: Findings
 ) -> None:
     project = workspace.load_project()
-    findings[PROJECT] += await doctor.diagnose_repository(workspace.ports(names[0], ledger))
+    findings[PROJECT] += await diagnose_repository(workspace.ports(names[0], ledger))
     for name in names:
         try:
             environment = project.environment(name)
@@ -92,7 +87,7 @@ async def _check_environments(
             *_lock_diagnostics(workspace, name),
             *diagnose_blueprint(environment, read_blueprint(workspace.root)),
         ]
-        findings[name] += await doctor.diagnose_environment(workspace.ports(name, ledger), environment)
+        findings[name] += await diagnose_environment(workspace.ports(name, ledger), environment)
 
 
 def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
@@ -106,13 +101,12 @@ def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:
 
 
 def _report_lines(findings: Mapping[str, Sequence[Diagnostic]]) -> Iterator[str]:
-    for where, remarks in findings.items():
+    for where, found in findings.items():
         yield where
-        yield from diagnostic_lines(remarks)
-    count = Counter(
-        one.level for remarks in findings.values() for one in remarks if one.level is not DiagnosticSeverity.OK
-    )
+        yield from diagnostic_lines(found)
+    count = Counter(one.level for found in findings.values() for one in found)
+    del count[DiagnosticSeverity.OK]
     if not count:
-        yield "nothing is wrong. next: abreast plan"
+        yield "no problems found. next: abreast plan"
         return
     yield ", ".join(f"{number} {level}{'s' if number > 1 else ''}" for level, number in sorted(count.items()))

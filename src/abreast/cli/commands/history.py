@@ -1,108 +1,88 @@
-"""Commands that only look."""
+"""Commands that read the ledger and the logs: history, show, logs."""
 
 import asyncio
 import json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from abreast.cli.log_tail import LogTail
 from abreast.cli.progress import ProgressDisplay
-from abreast.cli.target_selection import choose_deployment, choose_environment
-from abreast.cli.views import deployments
-from abreast.config import reference
-from abreast.wiring.workspace import PLUGIN_SETTINGS, Workspace
+from abreast.cli.target_selection import choose_deployment, choose_environment, locate_workspace
+from abreast.cli.views import deployments as view
+from abreast.ledger.interface import Ledger
+from abreast.wiring.workspace import Workspace
 
 
-def watch_status(print_status: Callable[[], int]) -> int:
-    """Look again every second, until Ctrl-C."""
-    while True:
-        if sys.stdout.isatty():
-            print("\x1b[2J\x1b[H", end="")
-        code = print_status()
-        sys.stdout.flush()
-        try:
-            time.sleep(1)
-        except KeyboardInterrupt:
-            return code
-
-
-def history(cwd: Path, environment: str | None, limit: int, *, as_json: bool) -> int:
-    """List deployments."""
-    with Workspace.locate(cwd, os.environ).open_ledger() as ledger:
-        found = ledger.deployments(environment, limit)
+def history(environment: str | None, limit: int, *, as_json: bool) -> int:
+    """List deployments, newest first."""
+    with locate_workspace().open_ledger() as ledger:
+        deployments = ledger.deployments(environment, limit)
     if as_json:
-        print(json.dumps([deployments.deployment_json(one) for one in found], indent=2))
+        print(json.dumps([view.deployment_json(one) for one in deployments], indent=2))
     else:
-        _print_lines(deployments.history_lines(found) if found else ["nothing was deployed yet. next: abreast deploy"])
+        nothing = ["nothing has been deployed yet. next: abreast deploy"]
+        _print_lines(view.history_lines(deployments) if deployments else nothing)
     return 0
 
 
-def show(cwd: Path, deployment_id: str | None, *, watch: bool, as_json: bool) -> int:
-    """Show one deployment, or follow it."""
-    with Workspace.locate(cwd, os.environ).open_ledger() as ledger:
-        deployment = choose_deployment(ledger, deployment_id)
-        if watch and not deployment.state.is_final:
+def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
+    """Show one deployment in full, or follow it until it ends."""
+    with locate_workspace().open_ledger() as ledger:
+        chosen = choose_deployment(ledger, deployment)
+        if watch and not chosen.state.is_final:
             display = ProgressDisplay(ledger, sys.stdout)
-            asyncio.run(display.follow(ledger.stored_plan(deployment.id)))
-            return ledger.deployment(deployment.id).exit_code
-        events = ledger.events(deployment.id)
+            asyncio.run(display.follow(ledger.stored_plan(chosen.id)))
+            return ledger.deployment(chosen.id).exit_code
+        events = ledger.events(chosen.id)
     if as_json:
-        print(json.dumps(deployments.deployment_json(deployment, events), indent=2))
+        print(json.dumps(view.deployment_json(chosen, events), indent=2))
     else:
-        _print_lines(deployments.deployment_lines(deployment, events))
+        _print_lines(view.deployment_lines(chosen, events))
     return 0
 
 
 def logs(
-    cwd: Path,
-    deployment_id: str | None,
-    environment_name: str | None,
-    services: tuple[str, ...],
-    line_count: int,
-    *,
-    follow: bool,
+    deployment: str | None, environment: str | None, services: tuple[str, ...], line_count: int, *, follow: bool
 ) -> int:
-    """Show what services, or a deployment's commands, printed."""
-    workspace = Workspace.locate(cwd, os.environ)
+    """Print the logs of the live services, or of one deployment's commands."""
+    workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
-        if deployment_id is not None:
-            one = ledger.deployment(deployment_id)
-            built = (workspace.state / "logs" / "deployments" / one.id).glob("*.log")
-            files = [*built, *(workspace.state / "logs" / one.environment).glob(f"*-{one.id}.log")]
-        else:
-            environment = choose_environment(workspace.load_project().environments, environment_name)
-            live = ledger.live_services(environment).values()
-            files = [workspace.state / "logs" / environment / f"{one.version.id}.log" for one in live]
-    wanted = {_log_label(file): file for file in sorted(files) if file.exists()}
+        files = (
+            _deployment_logs(workspace, ledger, deployment)
+            if deployment is not None
+            else _service_logs(workspace, ledger, environment)
+        )
+    selected = {_log_label(file): file for file in sorted(files) if file.exists()}
     if services:
-        wanted = {label: file for label, file in wanted.items() if label.split(" ")[0] in services}
-    if not wanted:
-        print("nothing was printed yet", file=sys.stderr)
+        selected = {label: file for label, file in selected.items() if label.split(" ")[0] in services}
+    if not selected:
+        print("no output yet", file=sys.stderr)
         return 0
-    tail = LogTail(wanted)
+    tail = LogTail(selected)
     _print_lines(tail.last(line_count))
     if follow:
         _print_lines(tail.follow())
     return 0
 
 
-def schema() -> int:
-    """Print the JSON Schema of abreast.yml."""
-    print(json.dumps(reference.json_schema(PLUGIN_SETTINGS.platforms), indent=2))
-    return 0
+def _deployment_logs(workspace: Workspace, ledger: Ledger, id: str) -> list[Path]:
+    deployment = ledger.deployment(id)
+    folder = workspace.state / "logs"
+    return [
+        *(folder / "deployments" / deployment.id).glob("*.log"),
+        *(folder / deployment.environment).glob(f"*-{deployment.id}.log"),
+    ]
 
 
-def docs(section: str | None) -> int:
-    """Print the reference."""
-    print(reference.markdown(PLUGIN_SETTINGS.platforms, section), end="")
-    return 0
+def _service_logs(workspace: Workspace, ledger: Ledger, requested: str | None) -> list[Path]:
+    environment = choose_environment(workspace.load_project().environments, requested)
+    folder = workspace.state / "logs" / environment
+    return [folder / f"{live.version.id}.log" for live in ledger.live_services(environment).values()]
 
 
 def _log_label(file: Path) -> str:
-    """``backend`` for a service's own output, ``backend build`` for its build's, ``backend test`` for its gate's."""
+    """Return ``backend`` for a service's own log, ``backend build`` for its build's, ``backend test`` for a gate's."""
     stem = file.name.removesuffix(".log").replace(".", " ")
     return stem[:-27] if len(stem) > 27 and stem[-27] == "-" else stem
 

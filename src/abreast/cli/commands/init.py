@@ -1,52 +1,56 @@
-"""The first command: files that describe the repository at hand, to be looked over and committed."""
+"""The first command: write abreast.yml or render.yaml for this repository, to be reviewed and committed."""
 
-import os
 from pathlib import Path
 
-from abreast.cli.target_selection import choose_environment
+from abreast.cli.target_selection import choose_environment, locate_workspace, working_directory
 from abreast.config import render_blueprint
 from abreast.config.detection import detect_config
 from abreast.config.load import CONFIG_FILE
 from abreast.core.errors import UsageError
-from abreast.wiring.workspace import Workspace
 
 
-def write_config(cwd: Path) -> int:
-    """Write an abreast.yml for what lies here."""
-    text = detect_config(cwd)
+def init(environment: str | None, *, for_render: bool) -> int:
+    """Write abreast.yml; with ``for_render``, a render.yaml for one environment."""
+    return _write_render_blueprint(environment) if for_render else _write_config(working_directory())
+
+
+def _write_config(folder: Path) -> int:
+    """Write an abreast.yml for the services that are found in ``folder``."""
+    text = detect_config(folder)
     if not text:
         raise UsageError(
-            f"nothing in {cwd} looks like a service",
+            f"found no service in {folder}",
             need="a package.json, a Procfile, a render.yaml, or a folder with an index.html",
             next=f"write {CONFIG_FILE} by hand: abreast docs",
         )
-    _write_new_file(cwd / CONFIG_FILE, text, "abreast doctor")
+    _write_new_file(folder / CONFIG_FILE, text, "abreast doctor")
     return 0
 
 
-def write_render_blueprint(cwd: Path, environment_name: str | None) -> int:
-    """Write a render.yaml for the services that an environment has on Render."""
-    workspace = Workspace.locate(cwd, os.environ)
+def _write_render_blueprint(requested: str | None) -> int:
+    """Write a render.yaml for the services that an environment runs on Render."""
+    workspace = locate_workspace()
     project = workspace.load_project()
-    environment = project.environment(choose_environment(project.environments, environment_name))
+    environment = project.environment(choose_environment(project.environments, requested))
     text = render_blueprint.generate_blueprint(environment, workspace.root)
     if not text:
         raise UsageError(
             f"{environment.name} has no service on Render", need="one with `render: {service: srv-…}`",
             next="abreast init --render --env …",
         )  # fmt: skip
-    _write_new_file(workspace.root / render_blueprint.BLUEPRINT_FILE, text, "git add, and sync the blueprint at Render")
+    next_step = "commit it, and sync the blueprint at Render"
+    _write_new_file(workspace.root / render_blueprint.BLUEPRINT_FILE, text, next_step)
     return 0
 
 
 def _write_new_file(file: Path, text: str, next_step: str) -> None:
-    """Write a new file and show it; one that is there is left as it is."""
+    """Write a new file and print it. Raises UsageError if it exists."""
     try:
         with file.open("x") as opened:
             opened.write(text)
     except FileExistsError as error:
         raise UsageError(
-            f"{file.name} is there already", need="a folder without one", next=f"mv {file.name} …"
+            f"{file.name} already exists", need="a folder without one", next=f"mv {file.name} …"
         ) from error
     print(text, end="")
-    print(f"# written to {file.name}; look it over. next: {next_step}")
+    print(f"# written to {file.name}: please review it. next: {next_step}")

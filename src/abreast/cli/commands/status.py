@@ -1,6 +1,6 @@
-"""``abreast status``: asked often, by people and by scripts, so it imports next to nothing.
+"""``abreast status`` runs often, so it imports next to nothing.
 
-It reads the ledger with SQL of its own, looks at each service once, and never starts the engine.
+It reads the ledger with SQL of its own, probes each service once, and never starts the engine.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from abreast.ledger import file_errors
 
 PROBE_TIMEOUT = 2.0
-"""Seconds for all looks together."""
+"""Seconds for all probes together."""
 
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
 _LIVE_QUERY = """
@@ -22,17 +22,17 @@ _LIVE_QUERY = """
         json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path')
     FROM live WHERE environment = ? ORDER BY service
 """
-"""By SQLite itself, since it is there; a module that reads JSON takes its time to come."""
+"""SQLite reads the JSON: the ``json`` module would take longer to import than the query runs."""
 
 USAGE = "usage: abreast status [--env E] [--json] [--watch]"
 
 
 class _ExitMessage(Exception):  # noqa: N818 (ends the command with a text)
-    """What is wrong, what was needed, the next command, and the exit code."""
+    """What is wrong, what is needed, the next command, and the exit code."""
 
 
 class _LiveService:
-    """What users of a service reach."""
+    """The live version of a service, as a row of the ledger."""
 
     def __init__(self, *row: str) -> None:
         (
@@ -48,27 +48,53 @@ class _LiveService:
 
 
 def main(arguments: list[str]) -> int:
-    """Show what is live; returns the exit code."""
+    """Run ``abreast status`` without click, and return the exit code."""
     try:
         environment, as_json = _parse_arguments(arguments)
+    except _ExitMessage as message:
+        return _report(message)
+    return _show_status(environment, as_json=as_json)
+
+
+def status(environment: "str | None", *, as_json: bool, watch: bool) -> int:
+    """Show what is live: once, or with ``watch`` every second until Ctrl-C."""
+    while True:
+        if watch and sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="")
+        code = _show_status(environment, as_json=as_json)
+        if not watch:
+            return code
+        sys.stdout.flush()
+        try:
+            time.sleep(1)
+        except KeyboardInterrupt:
+            return code
+
+
+def _show_status(environment: "str | None", *, as_json: bool) -> int:
+    try:
         document = _read_status(_state_folder(), environment)
-    except _ExitMessage as told:
-        what, need, then, code = told.args
-        print(
-            f"abreast: {what}",
-            *([f"  needed: {need}"] if need else []),
-            *([f"  next:   {then}"] if then else []),
-            sep="\n",
-            file=sys.stderr,
-        )
-        return int(code)
+    except _ExitMessage as message:
+        return _report(message)
     if as_json:
-        import json  # noqa: PLC0415 (not for those who want no JSON)
+        import json  # noqa: PLC0415 (slow to import)
 
         print(json.dumps(document, indent=2))
     else:
         _print_status(document)
     return 0
+
+
+def _report(message: _ExitMessage) -> int:
+    what, need, next_command, code = message.args
+    print(
+        f"abreast: {what}",
+        *([f"  needed: {need}"] if need else []),
+        *([f"  next:   {next_command}"] if next_command else []),
+        sep="\n",
+        file=sys.stderr,
+    )
+    return int(code)
 
 
 def _parse_arguments(arguments: list[str]) -> tuple[str | None, bool]:
@@ -82,7 +108,7 @@ def _parse_arguments(arguments: list[str]) -> tuple[str | None, bool]:
         elif word.startswith("--env="):
             environment = word.removeprefix("--env=")
         else:
-            raise _ExitMessage(f"status does not know {word!r}", USAGE, "abreast status --help", 2)
+            raise _ExitMessage(f"status has no option {word!r}", USAGE, "abreast status --help", 2)
     return environment, as_json
 
 
@@ -95,7 +121,7 @@ def _state_folder() -> str:
     while not os.path.isfile(os.path.join(folder, "abreast.yml")):  # noqa: PTH113, PTH118
         parent = os.path.dirname(folder)  # noqa: PTH120
         if parent == folder:
-            raise _ExitMessage("there is no abreast.yml here or above", "a project", "cd to it", 2)
+            raise _ExitMessage("no abreast.yml here or in any folder above", "a project", "abreast init", 2)
         folder = parent
     return os.path.join(folder, ".abreast")  # noqa: PTH118
 
@@ -103,7 +129,7 @@ def _state_folder() -> str:
 def _read_status(folder: str, only: str | None) -> dict[str, object]:
     file = f"{folder}/ledger.db"
     if not os.path.exists(file):  # noqa: PTH110
-        raise _ExitMessage("nothing was deployed yet", "", "abreast deploy", 0)
+        raise _ExitMessage("nothing has been deployed yet", "", "abreast deploy", 0)
     try:
         database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
         try:
@@ -126,11 +152,11 @@ def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> 
         " WHERE id IN (SELECT max(id) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
         " ORDER BY environment"
     ).fetchall()
-    known = [row[0] for row in latest]
-    if only is not None and only not in known:
+    deployed = [row[0] for row in latest]
+    if only is not None and only not in deployed:
         raise _ExitMessage(
-            f"nothing was deployed to {only!r} yet",
-            f"one of: {', '.join(known)}" if known else "a deployment",
+            f"nothing has been deployed to {only!r} yet",
+            f"one of: {', '.join(deployed)}" if deployed else "a deployment",
             f"abreast deploy --env {only}",
             2,
         )
@@ -210,7 +236,7 @@ def _is_process_alive(pid: object, ticks: object) -> bool:
 def _read_json(file: str) -> dict[str, object] | None:
     if not os.path.exists(file):  # noqa: PTH110
         return None
-    import json  # noqa: PLC0415 (mostly there is none)
+    import json  # noqa: PLC0415 (slow to import, and most often there is no file)
 
     try:
         with open(file) as opened:  # noqa: PTH123
@@ -221,7 +247,7 @@ def _read_json(file: str) -> dict[str, object] | None:
 
 
 def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
-    """Ask every service at its health path, all at once; what cannot be asked is unknown."""
+    """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown."""
     health = {live.service: "unhealthy" if live.platform == "local" else "unknown" for live in services}
     pending: dict[int, tuple[socket.socket, str]] = {}
     poll = select.poll()
@@ -242,12 +268,12 @@ def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
 
 
 def _send_probe(live: "_LiveService") -> socket.socket | None:
-    """Return a connection on which the service was asked for its health; None where nobody listens."""
+    """Send a health request and return the connection; None if nothing listens."""
     scheme, _, rest = live.url.partition("://")
     authority, _, base = rest.partition("/")
     host, _, port = authority.partition(":")
     path = "/".join(filter(None, ("", base.strip("/")))) + live.health_path
-    # HTTP/1.0, so that the answer is not in chunks and its end is the connection's.
+    # HTTP/1.0: no chunked responses, and the server closes the connection.
     request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast\r\n\r\n"
     try:
         if live.platform == "local":
@@ -258,7 +284,7 @@ def _send_probe(live: "_LiveService") -> socket.socket | None:
             default = 443 if scheme == "https" else 80
             connection = socket.create_connection((host, int(port or default)), timeout=PROBE_TIMEOUT)
         if scheme == "https":
-            import ssl  # noqa: PLC0415 (slow, and not for what runs here)
+            import ssl  # noqa: PLC0415 (slow to import, and local services do not need it)
 
             connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
         connection.sendall(request.encode())
@@ -280,18 +306,18 @@ def _read_probe_result(connection: socket.socket) -> str:
 def _print_status(document: dict[str, object]) -> None:
     environments = document["environments"]
     assert isinstance(environments, dict)
-    for name, one in environments.items():
-        deployment, lock = one["deployment"], one["lock"]
-        print(f"{document['project']} · {name} · {one['release'] or 'nothing is live'}")
+    for name, environment in environments.items():
+        deployment, lock = environment["deployment"], environment["lock"]
+        print(f"{document['project']} · {name} · {environment['release'] or 'nothing is live'}")
         state = f"{deployment['state']} ({deployment['chapter']})"
-        print(f"  deployment {deployment['id']}  {state}  begun {_format_age(deployment['started'])}")
+        print(f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}")
         if deployment.get("interrupted"):
-            print(f"  interrupted: abreast resume {deployment['id']}")
+            print(f"  interrupted. next: abreast resume {deployment['id']}")
         if deployment["state"] == "stuck":
-            print(f"  stuck half-way back: abreast resume {deployment['id']}")
+            print(f"  stuck while turning back. next: abreast resume {deployment['id']}")
         if lock and "pid" not in lock:
-            print(f"  locked by {lock['holder']}: {lock['reason']}. abreast unlock --env {name}")
-        for service, live in one["services"].items():
+            print(f"  locked by {lock['holder']}: {lock['reason']}. next: abreast unlock --env {name}")
+        for service, live in environment["services"].items():
             print(
                 f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
                 f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
@@ -307,7 +333,7 @@ def _format_age(moment: str) -> str:
 
 
 def _to_epoch(moment: str) -> float:
-    """Seconds since the epoch of an ISO 8601 text in UTC."""
+    """Return an ISO 8601 time in UTC as seconds since the epoch."""
     database = sqlite3.connect(":memory:")
     try:
         return float(database.execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])

@@ -1,1 +1,1 @@
-"""Drawing: values in, texts and tables out."""
+"""Views: pure functions from values to text and tables."""

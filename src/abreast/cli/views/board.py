@@ -1,4 +1,4 @@
-"""The live board: services side by side, the chapter each is in, how long it took and is expected to take."""
+"""The live board: one row per service, one column per chapter, with elapsed and expected seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _STYLES = {EventKind.STARTED: "yellow", EventKind.FINISHED: "green", EventKind.F
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A chapter of one service (or of all), or a gate, so far; moments in seconds since the epoch."""
+    """The progress of a chapter or a gate. Times are seconds since the epoch."""
 
     kind: EventKind
     started: float
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All that is drawn: the steps by service (None: all) or gate and chapter, the state, and what went wrong."""
+    """Everything that is drawn. ``steps`` is keyed by service or gate (None: all services) and chapter."""
 
     title: str
     services: tuple[str, ...]
@@ -67,7 +67,7 @@ def _apply_event(board: Board, event: Event) -> Board:
 
 
 def _row_key(event: Event, chapter: Chapter) -> str | None:
-    """Return the service whose row the event belongs to, or its gate's name; None for what is common to all."""
+    """Return the service or the gate that the event belongs to; None for all services."""
     if chapter is Chapter.GATES:
         name = event.key.partition(f"{Chapter.GATES}/")[2].partition("/")[0]
         return f"{event.service}/{name}" if event.service else name
@@ -77,7 +77,7 @@ def _row_key(event: Event, chapter: Chapter) -> str | None:
 def render_board(
     board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None
 ) -> RenderableType:
-    """Draw the board as it stands at ``now``."""
+    """Draw the board at ``now`` (seconds since the epoch). ``expected`` holds seconds by service and chapter."""
     drawn_at = datetime.now(UTC).timestamp() if now is None else now
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("")
@@ -89,7 +89,7 @@ def render_board(
             for chapter in SERVICE_CHAPTERS
         ]
         table.add_row(Text(service, "bold"), *cells)
-    gates = [(whose, step) for (whose, chapter), step in board.steps.items() if chapter is Chapter.GATES]
+    gates = [(row, step) for (row, chapter), step in board.steps.items() if chapter is Chapter.GATES]
     gate_line = Text("  gates " if gates else "")
     for row, step in gates:
         gate_line += Text(f" {row} ") + _cell(step, None, drawn_at) + Text("  ")
@@ -107,8 +107,8 @@ def _cell(step: Step | None, expected: float | None, now: float) -> Text:
     if step is None:
         return Text("·", "dim")
     took = (step.finished or now) - step.started
-    usual = f" of ~{expected:.1f}" if step.finished is None and expected else ""
-    return Text(f"{_SYMBOLS.get(step.kind, '·')} {took:.1f}{usual} s", _STYLES.get(step.kind, ""))
+    of_expected = f" of ~{expected:.1f}" if step.finished is None and expected else ""
+    return Text(f"{_SYMBOLS.get(step.kind, '·')} {took:.1f}{of_expected} s", _STYLES.get(step.kind, ""))
 
 
 def _footer(board: Board) -> list[Text]:

@@ -1,4 +1,4 @@
-"""Databases and their backups, as a person reads them."""
+"""Databases and their backups as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,35 +8,37 @@ from abreast.core.backups import Backup
 
 
 def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
-    """Yield one line a backup."""
-    wide = max((len(one.name) for one in backups), default=0)
+    """Yield one line per backup."""
+    width = max((len(one.name) for one in backups), default=0)
     for one in backups:
         rows = sum(one.rows.values())
-        good = "verified" if one.verified else "NOT VERIFIED"
+        verdict = "verified" if one.verified else "NOT VERIFIED"
         yield (
-            f"{one.name:<{wide}}  {_local_time(one.at)}  {one.engine} {format_size(one.size):>9}  "
+            f"{one.name:<{width}}  {_local_time(one.at)}  {one.engine} {format_size(one.size):>9}  "
             f"{format_size(one.stored):>9} sealed  "
-            f"{rows} rows in {len(one.rows)} tables  {good}"
+            f"{rows} rows in {len(one.rows)} tables  {verdict}"
         )
 
 
 def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield how each database stands."""
+    """Yield migrations, size, newest backup and faults of each database."""
     for service, state in databases.items():
         if "engine" in state:
             rows = sum(state["rows"].values())
             engine = f"{state['engine']} {state['version']}, {format_size(state['size'])}"
             yield f"{service}: {engine}, {rows} rows in {len(state['rows'])} tables"
             last = state["applied"][-1] if state["applied"] else None
-            yield f"  migrations: {len(state['applied'])} ran" + (
-                f", {last['name']} last ({last['at']})" if last else ""
+            yield f"  migrations: {len(state['applied'])} applied" + (
+                f", latest {last['name']} ({last['at']})" if last else ""
             )
             for name in state.get("pending", ()):
                 yield f"  pending: {name}"
             for risk in state.get("risks", ()):
                 yield f"  BREAKING: {risk}"
         age = f"{format_duration(state['backup_age'])} old" if state["backup"] else ""
-        yield f"  newest backup: {state['backup']}, {age}" if age else "  no backup yet. next: abreast db backup"
+        yield (
+            f"  newest backup: {state['backup']}, {age}" if age else "  no verified backup yet. next: abreast db backup"
+        )
         for fault in state["faults"]:
             first, *more = str(fault).splitlines()
             yield f"  FAULT: {first}"
@@ -46,34 +48,34 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 def data_loss_lines(
     service: str, backup: Backup, rows: Mapping[str, tuple[int | None, int | None]] | None
 ) -> Iterator[str]:
-    """Yield what a restore would lose: minutes, and rows by table as they are and as they would be."""
+    """Yield what a restore would lose: the time since the backup, and per table its rows now and after."""
     since = format_duration(seconds_since(backup.at))
-    yield f"{service}: {backup.name}, of {_local_time(backup.at)}; writes of the last {since} would be lost"
+    yield f"{service}: restore {backup.name} of {_local_time(backup.at)}; writes of the last {since} would be lost"
     if rows is None:
-        yield "  what is there now cannot be read, so that its rows cannot be counted"
+        yield "  the current database cannot be read, so the lost rows cannot be counted"
         return
     for table, (now, then) in rows.items():
-        yield f"  {table}: {_format_count(now)} now, {_format_count(then)} then"
+        yield f"  {table}: {_format_count(now)} now, {_format_count(then)} in the backup"
     if not rows:
-        yield "  each table has as many rows as then; which of them changed is not known"
+        yield "  every table has as many rows as the backup; which rows changed is unknown"
 
 
 def _format_count(rows: int | None) -> str:
-    return "not there" if rows is None else f"{rows} rows"
+    return "no table" if rows is None else f"{rows} rows"
 
 
 def format_size(byte_count: float) -> str:
-    """Return a number of bytes in words."""
+    """Return a number of bytes as kB or MB."""
     return f"{byte_count / 1e6:.1f} MB" if byte_count >= 1e5 else f"{byte_count / 1e3:.1f} kB"
 
 
 def seconds_since(at: str) -> float:
-    """Return how many seconds ago a moment was."""
+    """Return the seconds since a time in ISO 8601."""
     return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in words."""
+    """Return a duration in its largest unit of which there are at least two, such as ``3 hours``."""
     for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"

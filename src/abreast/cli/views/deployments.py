@@ -1,4 +1,4 @@
-"""Deployments that were: the list, and one in full."""
+"""Recorded deployments: the list, and one in full."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from abreast.ledger.interface import Deployment
 
 
 def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
-    """Yield one line a deployment, newest first."""
+    """Yield one line per deployment, in the given order."""
     for one in deployments:
         yield (
             f"{one.id}  {_local_time(one.started)}  {one.environment:<12} {one.kind:<8} {one.release:<5} "
@@ -23,7 +23,7 @@ def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
 
 
 def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterator[str]:
-    """Yield a deployment in full: what it was, each event, how long each chapter took, what to type next."""
+    """Yield a deployment in full: its summary, its events, the seconds of each chapter, the next command."""
     release = f"{deployment.release} ({deployment.commit[:7]})"
     yield f"{deployment.kind} {deployment.id}: {deployment.project} {release} → {deployment.environment}"
     started = f"started {_local_time(deployment.started)} by {deployment.author or '?'}"
@@ -41,16 +41,16 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
 
 
 def next_command(deployment: Deployment) -> str:
-    """Return what a person would type next, "" when all is well."""
+    """Return the command to type next; "" if there is nothing to do."""
     if deployment.state is DeploymentState.STUCK or not deployment.state.is_final:
         return f"abreast resume {deployment.id}"
     if deployment.state is DeploymentState.TURNED_BACK:
-        return f"mend it, commit, and: abreast deploy --env {deployment.environment}"
+        return f"fix it, commit, then: abreast deploy --env {deployment.environment}"
     return ""
 
 
 def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dict[str, Any]:
-    """Return a deployment, with its events if given, as JSON-able values."""
+    """Return a deployment as JSON values, with its events if given."""
     document: dict[str, Any] = dump(deployment)
     if events:
         document["events"] = [dump(event) for event in events]

@@ -1,4 +1,4 @@
-"""What was found, one line or a few for each."""
+"""Diagnostics as text."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,12 +6,12 @@ from abreast.core.diagnostics import Diagnostic
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
-    """Yield each remark with what was needed and the next command below it."""
-    wide = max((len(one.about) for one in diagnostics), default=0)
+    """Yield each diagnostic, with what is needed and the next command below it."""
+    width = max((len(one.about) for one in diagnostics), default=0)
     for one in diagnostics:
         first, *more = one.what.splitlines()
-        yield f"  {one.level:<7}  {one.about:<{wide}}  {first}"
+        yield f"  {one.level:<7}  {one.about:<{width}}  {first}"
         needs = [f"needed: {one.need}"] if one.need else []
-        then = [f"next:   {one.next}"] if one.next else []
-        for line in (*more, *needs, *then):
-            yield f"  {'':<7}  {'':<{wide}}    {line.strip()}"
+        next_steps = [f"next:   {one.next}"] if one.next else []
+        for line in (*more, *needs, *next_steps):
+            yield f"  {'':<7}  {'':<{width}}    {line.strip()}"

@@ -1,4 +1,4 @@
-"""Events as plain lines with a time, for pipes and logs of CI."""
+"""Events as plain lines with a time, for pipes and CI logs."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,18 +6,18 @@ from datetime import datetime
 from abreast.core.events import Event, EventKind
 
 _LABELS = {
-    EventKind.STARTED: "begins",
+    EventKind.STARTED: "started",
     EventKind.FINISHED: "done",
     EventKind.FAILED: "FAILED",
     EventKind.STOPPED: "stopped",
-    EventKind.RETRY: "again",
+    EventKind.RETRY: "retry",
     EventKind.JUDGED: "",
     EventKind.MEASURED: "",
 }
 
 
 def event_lines(event: Event) -> Iterator[str]:
-    """Yield the lines that tell an event; a failure's last log lines come after it, indented."""
+    """Yield the lines of an event. A failure is followed by its last log lines, indented."""
     time = datetime.fromisoformat(event.at).astimezone().strftime("%H:%M:%S")
     who = event.service or "all"
     if event.state or event.chapter is None:

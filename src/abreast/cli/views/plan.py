@@ -1,4 +1,4 @@
-"""A plan, before it is carried out."""
+"""A plan, as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,13 @@ _SYMBOLS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Yield what would happen to each service, and why."""
-    what = f"{plan.project} → {plan.environment}"
+    """Yield what the deployment would do to each service and why, its gates, and the order of rollouts."""
     release = f", release {plan.release}" if plan.release else ""
-    yield f"{what}: commit {plan.commit[:7]}{release}"
-    wide = max(len(part.name) for part in plan.services)
+    yield f"{plan.project} → {plan.environment}: commit {plan.commit[:7]}{release}"
+    width = max(len(part.name) for part in plan.services)
     for part in plan.services:
-        sign = _SYMBOLS[part.action]
-        yield f"  {sign} {part.name:<{wide}}  {part.action:<6}  {part.why}"
+        symbol = _SYMBOLS[part.action]
+        yield f"  {symbol} {part.name:<{width}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
         yield from _database_lines(part)
@@ -31,29 +30,29 @@ def plan_lines(plan: Plan) -> Iterator[str]:
                 yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
-        yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then one turn for all"
+        yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
 
 
 def _database_lines(part: ServicePlan) -> Iterator[str]:
-    """Yield what would happen to the service's database."""
+    """Yield what the deployment would do to the service's database."""
     data = part.database_plan
     if data is None:
         return
     if data.command and part.service.database:
-        yield f"      database: backup, rehearsal, `{part.service.database.command}`"
+        yield f"      database: back up, rehearse, then run `{part.service.database.command}`"
     for name in data.up:
-        yield f"      database: {name} is run, after a backup and a rehearsal"
+        yield f"      database: back up, rehearse, then apply {name}"
     for name in data.down:
-        yield f"      database: {name} is taken back when no user is on it any more, after a backup"
+        yield f"      database: revert {name} after the traffic switch and a backup"
     if data.restore:
-        yield f"      database: {data.restore} is put in its place"
-    blocks = " (it would be refused)" if data.breaking is BreakingChangePolicy.BLOCK else ""
+        yield f"      database: back up, then restore {data.restore}"
+    blocks = " (blocked)" if data.breaking is BreakingChangePolicy.BLOCK else ""
     for risk in data.risks:
         yield f"      BREAKING{blocks}: {risk}"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as JSON-able values."""
+    """Return the plan as JSON values."""
     return {
         "project": plan.project,
         "environment": plan.environment,

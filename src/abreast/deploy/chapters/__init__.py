@@ -1,1 +1,1 @@
-"""The chapters of a deployment, one file each; data has a wing of its own."""
+"""The chapters of a deployment, one file each. Those on databases are in ``deploy.data``."""

@@ -1,4 +1,4 @@
-"""Build: a clean checkout of the commit, the service's command in it, its output kept by digest."""
+"""Build: check the commit out, run the service's build command, store the output by digest."""
 
 import asyncio
 import getpass
@@ -25,12 +25,12 @@ from abreast.source.changed_files import build_input_files
 
 
 async def build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
-    """Return what the service deploys: what the release has, what was made before from the same, or a new one."""
+    """Return the artifact to deploy: the release's own, one built before from the same inputs, or a new one."""
     return await asyncio.to_thread(_already_built, run, part) or await _reuse_or_build(run, part)
 
 
 def _already_built(run: Run, part: ServicePlan) -> ReleasePart | None:
-    """Return what the release has, or what the plan names."""
+    """Return the artifact that the plan names or the release already has; None if it must be built."""
     if part.artifact and run.ports.artifacts.has(part.artifact):
         known = ReleasePart(part.name, part.commit, part.artifact, part.service)
         run.ports.ledger.add_release_part(run.plan.release, known)
@@ -57,8 +57,8 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
         return failure
     output = workdir / (part.service.build.output or "")
     if not output.is_dir():
-        missing = f"the build made no folder {part.service.build.output}"
-        return Failure(Chapter.BUILD, missing, part.name)
+        what = f"the build did not create its output folder {part.service.build.output}"
+        return Failure(Chapter.BUILD, what, part.name)
     if part.service.build.image:
         try:
             output = await asyncio.to_thread(_write_image_record, part.service.build.image, workdir)
@@ -74,16 +74,16 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
 
 
 def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
-    """Return the digest of all that the build is made from; its commit is not, where what counts is the same."""
+    """Return the digest of all inputs of the build. The commit is not one: equal inputs give an equal digest."""
     secrets = {name: run.ports.fingerprint(secret) for name, secret in run.ports.reveal_secrets(part.service).items()}
-    along = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
+    config_files = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
     return build_inputs.digest_build_inputs(
-        part.service, run.plan.environment, files, secrets, along, platform.machine()
+        part.service, run.plan.environment, files, secrets, config_files, platform.machine()
     )
 
 
 def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:
-    """Return what was made before from the same; it is of the commit that it was made at, which the present one has."""
+    """Return an intact artifact built from the same inputs, at this commit or an ancestor; None if there is none."""
     digest = run.ports.artifacts.find_by_inputs(inputs_digest)
     if digest is None:
         return None
@@ -92,7 +92,9 @@ def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePa
     except ArtifactError:
         return None
     commit = str(run.ports.artifacts.metadata(digest, part.name).get("commit") or part.commit)
-    if not run.ports.source.has_ancestor(part.commit, commit):  # rewritten since: no platform could fetch it any more
+    if not run.ports.source.has_ancestor(
+        part.commit, commit
+    ):  # history was rewritten: platforms could not fetch that commit
         return None
     built = ReleasePart(part.name, commit, digest, part.service)
     run.ports.ledger.add_release_part(run.plan.release, built)
@@ -101,11 +103,11 @@ def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePa
 
 def _reuse_message(run: Run, found: ReleasePart) -> str:
     metadata = run.ports.artifacts.metadata(found.artifact, found.service)
-    return f"the same as was built for {metadata.get('release')} ({found.commit[:7]})"
+    return f"reused from {metadata.get('release')} ({found.commit[:7]}): same inputs"
 
 
 def _artifact_metadata(run: Run, part: ServicePlan, files: Mapping[str, str], inputs_digest: str) -> dict[str, Any]:
-    """Return what is to be known of an artifact."""
+    """Return the metadata stored with an artifact."""
     locks = run.ports.source.read_files(part.commit, [file for file in files if sbom.is_lock_file(file)])
     now = run.ports.now()
     return {
@@ -133,7 +135,7 @@ def _fresh_checkout(run: Run, part: ServicePlan, workdir: Path) -> None:
 
 
 def _copy_extra_file(name: str, output: Path, workdir: Path) -> None:
-    """Copy a file into the output from the nearest folder above that has it, where the build left none."""
+    """Copy a file into the output, unless it has one, from the nearest folder above that has it."""
     if (output / name).exists():
         return
     folders_above = [folder for folder in output.parents if folder.is_relative_to(workdir)]
@@ -143,7 +145,7 @@ def _copy_extra_file(name: str, output: Path, workdir: Path) -> None:
 
 
 def _write_image_record(name: str, workdir: Path) -> Path:
-    """Return a folder that holds what is to be kept of an image."""
+    """Return a folder with the record of an image, which is stored in place of the image itself."""
     found = container_image.parse_inspect_output(name, (workdir / container_image.INSPECT_OUTPUT_FILE).read_bytes())
     folder = workdir.with_name(f"{workdir.name}.image")
     folder.mkdir(exist_ok=True)
@@ -152,7 +154,7 @@ def _write_image_record(name: str, workdir: Path) -> Path:
 
 
 async def _run_commands(run: Run, part: ServicePlan, workdir: Path) -> Failure | None:
-    """Run the service's own command, then those that make its image, where it has them."""
+    """Run the build command, then the commands that build and push its image, if any. Returns the first failure."""
     build = part.service.build
     for text in filter(None, (build.run, _image_commands(run, part))):
         if failure := await _run_build_command(run, part, workdir, text):

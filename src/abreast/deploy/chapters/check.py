@@ -1,4 +1,4 @@
-"""Check: a candidate is probed until it proves healthy, or fails."""
+"""Check: probe a candidate until it proves healthy or fails."""
 
 import asyncio
 from dataclasses import replace
@@ -10,7 +10,7 @@ from abreast.platforms.interface import Observation, VersionRef
 
 
 async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> Failure | None:
-    """Look at the version until it proves healthy or fails; returns why it failed."""
+    """Probe the version until it proves healthy or fails. Returns the failure."""
     health = part.service.health
     series = ProbeSeries(health.start, health.hold)
     clock = asyncio.get_running_loop().time
@@ -29,12 +29,12 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
 
 
 def with_live_probes(version: Version) -> Version:
-    """Return the version as it is asked after its turn."""
+    """Return the version with the probes to use once it is live."""
     return replace(version, probes=version.live_probes or version.probes)
 
 
 async def probe_version(run: Run, part: ServicePlan, version: Version) -> tuple[Observation, ProbeResult]:
-    """Look once, at the platform and at the version itself."""
+    """Probe once: the process on its platform, then its health endpoint."""
     observations = await run.ports.platforms[part.service.platform].observe(
         [VersionRef(part.service, version.id, version.handle)]
     )

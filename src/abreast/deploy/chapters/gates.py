@@ -1,4 +1,4 @@
-"""Gates: what must hold before anything is brought up; each looks in a clean checkout of its own."""
+"""Gates: conditions that must hold before anything is staged. Each runs in a clean checkout of its own."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from abreast.ledger.interface import ReleasePart
 
 
 async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
-    """Ask one gate, record what it says, and return why the deployment stops here, if it does."""
+    """Evaluate one gate and record its results. Returns a failure if one of them blocks the deployment."""
     if gate.skipped is not None:
         results = skipped_results(gate)
     else:
@@ -48,7 +48,7 @@ async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
 def _fresh_checkout(run: Run, gate_workdir: Path) -> None:
     if gate_workdir.exists():
         shutil.rmtree(gate_workdir)
-    run.ports.source.checkout(run.plan.commit, gate_workdir / "room")
+    run.ports.source.checkout(run.plan.commit, gate_workdir / "checkout")
 
 
 async def _record_result(run: Run, gate: Gate, result: GateResult) -> None:
@@ -77,16 +77,16 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
         await asyncio.to_thread(source.export_outgoing, frozenset(live.values()), commit, into)
 
     async def artifacts() -> Mapping[str, Path]:
-        # Shielded, since a gate that is cut off must not take what is built with it.
+        # Shielded: a cancelled gate must not cancel the builds.
         built = {name: await asyncio.shield(future) for name, future in run.built.items()}
-        take = run.ports.artifacts.fetch
-        return {name: await asyncio.to_thread(take, part.artifact) for name, part in built.items()}
+        fetch = run.ports.artifacts.fetch
+        return {name: await asyncio.to_thread(fetch, part.artifact) for name, part in built.items()}
 
     return GateContext(
-        gate_workdir / "room",
+        gate_workdir / "checkout",
         gate_workdir,
         run.ports.now()[:10],
-        partial(_run_gate_command, run, gate, gate_workdir / "room"),
+        partial(_run_gate_command, run, gate, gate_workdir / "checkout"),
         changed,
         outgoing,
         artifacts,
@@ -116,10 +116,10 @@ async def _run_gate_command(
 
 
 def annotate_gate_results(run: Run, built: ReleasePart) -> None:
-    """Put down beside an artifact what the gates said of it."""
+    """Store the results of the gates with the artifact."""
     if not run.plan.gates:
         return
     events = run.ports.ledger.events(run.plan.deployment)
-    judged = [one.data for one in events if one.kind is EventKind.JUDGED and one.service in {None, built.service}]
-    results = [{key: one.get(key) for key in ("gate", "verdict", "why", "figures")} for one in judged]
+    recorded = [one.data for one in events if one.kind is EventKind.JUDGED and one.service in {None, built.service}]
+    results = [{key: one.get(key) for key in ("gate", "verdict", "why", "figures")} for one in recorded]
     run.ports.artifacts.annotate(built.artifact, built.service, results=results, tested=run.plan.release)

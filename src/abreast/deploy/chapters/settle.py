@@ -1,4 +1,4 @@
-"""Settle: old versions are retired, the release is tagged, and artifacts that nobody needs are pruned."""
+"""Settle: retire previous versions, tag the release, prune artifacts."""
 
 import asyncio
 from collections.abc import Collection
@@ -10,9 +10,9 @@ from abreast.platforms.interface import VersionRef
 
 
 async def retire_versions(run: Run, names: Collection[str], drain: float, *, new: bool) -> None:
-    """Take away the new versions of the named services, or those that they replaced; raises PlatformError.
+    """Retire the new versions of the named services (``new``), or their previous ones. Raises PlatformError.
 
-    ``drain`` seconds at most for what is in flight.
+    Requests in flight have ``drain`` seconds to finish.
     """
     parts = [part for part in run.plan.traffic_changes if part.name in names]
     retired: dict[str, list[VersionRef]] = {}
@@ -29,17 +29,17 @@ async def retire_versions(run: Run, names: Collection[str], drain: float, *, new
 
 
 def tag_release(run: Run) -> None:
-    """Give the release its tag in git, where the environment asks for it; raises UsageError where that is taken."""
+    """Tag the release in git, if the environment asks for it. Raises UsageError if the tag exists elsewhere."""
     if run.plan.tag:
         release = run.ports.ledger.release(run.plan.release)
         run.ports.source.tag(release.version, release.commit, f"{run.plan.project} {release.version}")
 
 
 def prune_artifacts(run: Run) -> int:
-    """Take away artifacts that no live service, recent release or unfinished deployment has; returns how many."""
+    """Delete artifacts of no live service, recent release or unfinished deployment. Returns their number."""
     ledger, retention = run.ports.ledger, run.ports.retention
     oldest = datetime.fromisoformat(run.ports.now()) - timedelta(seconds=retention.keep_within)
     releases = ledger.releases(100_000)
-    young = [one for one in releases[retention.keep_last :] if datetime.fromisoformat(one.created) >= oldest]
-    needed = {part.artifact for one in (*releases[: retention.keep_last], *young) for part in one.parts.values()}
+    recent = [one for one in releases[retention.keep_last :] if datetime.fromisoformat(one.created) >= oldest]
+    needed = {part.artifact for one in (*releases[: retention.keep_last], *recent) for part in one.parts.values()}
     return run.ports.artifacts.prune(needed | ledger.artifacts_in_use())

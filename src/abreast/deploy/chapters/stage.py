@@ -1,4 +1,4 @@
-"""Stage: a candidate comes up, without users where its platform can do that."""
+"""Stage: start a candidate, without users if its platform supports that."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from abreast.platforms.interface import StageRequest
 
 
 def version_id(part: ServicePlan, deployment: str) -> str:
-    """Return the id of the version that a deployment brings up of a service."""
+    """Return the id of the version that a deployment stages for a service."""
     return f"{part.name}-{deployment}"
 
 
 def supports_candidates(run: Run, part: ServicePlan) -> bool:
-    """Whether the service's candidate can be checked before the turn; where it cannot, it is checked in the turn."""
+    """Whether the candidate can run without users. If not, it is started and checked in the traffic switch."""
     return run.ports.platforms[part.service.platform].capabilities(part.service).has_candidates
 
 
 async def stage(run: Run, part: ServicePlan, built: ReleasePart) -> Version:
-    """Bring the candidate up; raises PlatformError, or ArtifactError where it is not what was built."""
+    """Start the candidate. Raises PlatformError, or ArtifactError if the artifact was altered."""
     await asyncio.to_thread(annotate_gate_results, run, built)
     env, secrets = child_environment(run.ports, part.service, run.plan.environment, run.plan.release, built.commit)
     request = await build_stage_request(run, part, built, version_id(part, run.plan.deployment), env, secrets)
@@ -32,7 +32,7 @@ async def stage(run: Run, part: ServicePlan, built: ReleasePart) -> Version:
 async def build_stage_request(
     run: Run, part: ServicePlan, built: ReleasePart, version: str, env: Mapping[str, str], secrets: frozenset[str]
 ) -> StageRequest:
-    """Return what a platform needs to bring a version up. Raises ArtifactError if the artifact was altered."""
+    """Return what a platform needs to start a version. Raises ArtifactError if the artifact was altered."""
     artifact = await asyncio.to_thread(run.ports.artifacts.fetch, built.artifact)
     return StageRequest(
         version,
@@ -49,7 +49,7 @@ async def build_stage_request(
 
 
 def _service_addresses(run: Run) -> dict[str, str]:
-    """Return where services answer after this deployment, as far as that is known by now."""
+    """Return the URLs of services after this deployment, as far as they are known by now."""
     live = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
-    placed = {part.name: part.reserved_url for part in run.plan.services if part.reserved_url}
-    return {**live, **{name: version.url for name, version in run.candidates.items()}, **placed}
+    reserved = {part.name: part.reserved_url for part in run.plan.services if part.reserved_url}
+    return {**live, **{name: version.url for name, version in run.candidates.items()}, **reserved}

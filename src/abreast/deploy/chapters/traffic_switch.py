@@ -1,4 +1,4 @@
-"""The turn, and the turn back: all services of a platform move in one step, platforms side by side."""
+"""The traffic switch (the turn) and its reversal: one step per platform, all platforms in parallel."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ from abreast.platforms.interface import TrafficMove
 
 
 async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure | None:
-    """Move users of every service to its new version, then record it; raises PlatformError.
+    """Switch the traffic of every service to its new version, then record what is live. Raises PlatformError.
 
-    First those that come up only with users, since they can still fail, then all that stand ready.
+    Services without candidates switch first, since their new versions can still fail their checks.
     """
     ready = [part for part in run.plan.rollouts if supports_candidates(run, part)]
-    waiting = [part for part in run.plan.rollouts if part not in ready]
-    await _apply_moves(run, [_forward_move(run, part, versions[part.name]) for part in waiting])
+    unstaged = [part for part in run.plan.rollouts if part not in ready]
+    await _apply_moves(run, [_forward_move(run, part, versions[part.name]) for part in unstaged])
     checked = await asyncio.gather(
-        *(wait_until_healthy(run, part, with_live_probes(versions[part.name])) for part in waiting)
+        *(wait_until_healthy(run, part, with_live_probes(versions[part.name])) for part in unstaged)
     )
     if failures := only_failures(checked):
         return replace(failures[0], chapter=Chapter.TURN)
-    away = [TrafficMove(part.service, None) for part in run.plan.removals if _can_remove_users(run, part.service)]
-    await _apply_moves(run, [*(TrafficMove(part.service, versions[part.name]) for part in ready), *away])
+    removals = [TrafficMove(part.service, None) for part in run.plan.removals if _can_remove_users(run, part.service)]
+    await _apply_moves(run, [*(TrafficMove(part.service, versions[part.name]) for part in ready), *removals])
     await _record_live(run, versions)
     return None
 
@@ -38,20 +38,20 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
 async def _record_live(run: Run, versions: Mapping[str, Version]) -> None:
     release = await asyncio.to_thread(run.ports.ledger.release, run.plan.release)
     now = run.ports.now()
-    lives = [_live_service(run, part, versions[part.name], release, now) for part in run.plan.rollouts]
-    gone = [part.name for part in run.plan.removals]
-    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, lives, gone)
+    live = [_live_service(run, part, versions[part.name], release, now) for part in run.plan.rollouts]
+    removed = [part.name for part in run.plan.removals]
+    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
 
 
 def _live_service(run: Run, part: ServicePlan, version: Version, release: Release, now: str) -> LiveService:
     in_release = release.parts[part.name].artifact
     artifact = part.artifact or in_release
-    # One that was taken along with another's rollback is of the release that it was.
-    stays = part.previous if artifact != in_release else None
+    # A service that another's rollback only redeploys keeps its own release.
+    kept = part.previous if artifact != in_release else None
     return LiveService(
         service=part.name,
         platform=part.service.platform,
-        release=stays.release if stays else release.version,
+        release=kept.release if kept else release.version,
         commit=run.candidate_commit(part),
         artifact=artifact,
         deployment=run.plan.deployment,
@@ -62,17 +62,18 @@ def _live_service(run: Run, part: ServicePlan, version: Version, release: Releas
 
 
 async def switch_traffic_back(run: Run, names: Collection[str]) -> Failure | None:
-    """Move users of the named services to what they had before, then record it; raises PlatformError."""
+    """Switch the traffic of the named services back, then record what is live. Raises PlatformError."""
     parts = [part for part in run.plan.traffic_changes if part.name in names]
     moves = [_backward_move(run, part) for part in parts]
-    lost = [move.service for move in moves if not move.target and not _can_remove_users(run, move.service)]
-    await _apply_moves(run, [move for move in moves if move.service not in lost], Chapter.TURN_BACK)
-    if lost:
-        what = f"users had nothing before, and {lost[0].platform} cannot take them off: {lost[0].name} stays as it is"
-        return Failure(Chapter.TURN_BACK, what, lost[0].name)
-    lives = [part.previous for part in parts if part.previous]
-    gone = [part.name for part in parts if part.previous is None]
-    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, lives, gone)
+    unremovable = [move.service for move in moves if not move.target and not _can_remove_users(run, move.service)]
+    await _apply_moves(run, [move for move in moves if move.service not in unremovable], Chapter.TURN_BACK)
+    if unremovable:
+        service = unremovable[0]
+        what = f"{service.name} has no previous version and {service.platform} cannot unpublish it: it stays live"
+        return Failure(Chapter.TURN_BACK, what, service.name)
+    live = [part.previous for part in parts if part.previous]
+    removed = [part.name for part in parts if part.previous is None]
+    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
     return None
 
 
@@ -81,7 +82,7 @@ def _can_remove_users(run: Run, service: Service) -> bool:
 
 
 def _forward_move(run: Run, part: ServicePlan, version: Version) -> TrafficMove:
-    """Return the move of a service that starts in the turn, with what it asks for."""
+    """Return the move to the new version, with the variables that it starts with."""
     env, secrets = child_environment(
         run.ports, part.service, run.plan.environment, run.plan.release, run.candidate_commit(part)
     )
@@ -89,7 +90,7 @@ def _forward_move(run: Run, part: ServicePlan, version: Version) -> TrafficMove:
 
 
 def _backward_move(run: Run, part: ServicePlan) -> TrafficMove:
-    """Return the move to what users had; its variables go along where all their values are still at hand."""
+    """Return the move to the previous version, with its variables if all their values are still available."""
     live = part.previous
     if live is None:
         return TrafficMove(part.service, part.version_before)

@@ -1,4 +1,4 @@
-"""Watch: the new versions have users now; look at all of them until the settle time has passed."""
+"""Watch: probe the new versions under live traffic until the settle time has passed."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from abreast.deploy.runtime.run import Run
 
 
 async def watch_services(run: Run, names: Collection[str], versions: Mapping[str, Version]) -> list[Failure]:
-    """Return what failed among the named services, as soon as one fails; empty after the settle time."""
+    """Return the failures as soon as one of the named services fails; an empty list after the settle time."""
     parts = [part for part in run.plan.rollouts if part.name in names]
     watch_ended = asyncio.Event()
     watching = [
@@ -22,16 +22,16 @@ async def watch_services(run: Run, names: Collection[str], versions: Mapping[str
     timer = asyncio.ensure_future(asyncio.sleep(run.plan.settle))
     await asyncio.wait({timer, cancelled, *watching}, return_when=asyncio.FIRST_COMPLETED)
     watch_ended.set()
-    found = await asyncio.gather(*watching)
+    failures = await asyncio.gather(*watching)
     timer.cancel()
     cancelled.cancel()
     if stopping := run.halt.stop_failure(Chapter.WATCH, None):
         return [stopping]
-    return [failure for failure in found if failure]
+    return [failure for failure in failures if failure]
 
 
 async def _watch_service(run: Run, part: ServicePlan, version: Version, watch_ended: asyncio.Event) -> Failure | None:
-    """Look until the watch is over, and then until it is not on its way to fail; it begins healthy."""
+    """Probe until the watch ends and the last probe succeeds, or the service fails. It starts as healthy."""
     series = ProbeSeries(start=0.0, hold=float("inf"), was_healthy=True)
     while True:
         last = watch_ended.is_set()

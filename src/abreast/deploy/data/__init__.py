@@ -1,1 +1,1 @@
-"""The chapters on data: backup, rehearsal, migration, restore, drill, undo."""
+"""The chapters on databases: backup, rehearsal, migration, restore, drill, undo."""

@@ -1,4 +1,4 @@
-"""Backups: taken, restored into a copy to see that they can be, and kept for as long as somebody could need them."""
+"""Backups: take them, verify each by a restore into a copy, prune old ones."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ DRILL_COPY = "drill"
 
 
 async def back_up_and_verify(run: Run, part: ServicePlan) -> Backup:
-    """Return a backup that was restored and found whole; the restored copy stays for the rehearsal."""
+    """Return a verified backup. The copy that it was restored into stays for the rehearsal."""
     live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
     database = run.ports.open_database(part.service)
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
@@ -38,76 +38,75 @@ async def back_up_and_verify(run: Run, part: ServicePlan) -> Backup:
 
 
 def restore_workdir(ports: Ports, deployment: str) -> Path:
-    """Return where a deployment has what it restores for a moment; the deployment's end takes it away."""
+    """Return the folder for dumps that a deployment restores. It is deleted when the deployment ends."""
     return ports.folders.work / deployment / "restored"
 
 
 def take_backup(
     ports: Ports, database: Database, owner: str, live: LiveService | None, copy: Database, workdir: Path
 ) -> Backup:
-    """Back a database up and restore it into ``copy``, by way of ``room``, to see that it can be.
+    """Back a database up, and verify the backup by a restore into ``copy``. The dump passes through ``workdir``.
 
-    Raises DatabaseError.
+    Returns the verified backup. Raises DatabaseError.
     """
     check_owner(database, owner)
     project, environment, service = owner.split("/")
     _check_not_emptied(ports, database, owner, live)
     now, release = ports.now(), live.release if live else ""
-    begun = Backup(
+    unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
         database.engine, database.engine_version(), migrations=tuple(one.name for one in database.applied_migrations()),
     )  # fmt: skip
-    saved, opener = ports.vault.save(begun, database.dump, ports.backup_context())
+    saved, opener = ports.vault.save(unverified, database.dump, ports.backup_context())
     verify_backup(ports, saved, copy, workdir, opener)
-    proven = saved.as_verified(ports.now())
-    ports.vault.write_metadata(proven)
-    return proven
+    verified = saved.as_verified(ports.now())
+    ports.vault.write_metadata(verified)
+    return verified
 
 
 def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveService | None) -> None:
-    """Raise DatabaseError where nothing is in a database in which something should be: it is another one, or lost."""
+    """Raise DatabaseError if the database is empty but was not before: the URL is wrong, or its data is lost."""
     _, environment, service = owner.split("/")
     if database.estimate_row_counts():
         return
-    full = [one for one in ports.vault.list_backups(environment, service) if one.verified and any(one.rows.values())]
-    if full or (live and live.definition.database and live.definition.database.has_migrations):
-        since = f"when it was backed up last ({full[0].at})" if full else "before"
+    nonempty = [
+        one for one in ports.vault.list_backups(environment, service) if one.verified and any(one.rows.values())
+    ]
+    if nonempty or (live and live.definition.database and live.definition.database.has_migrations):
+        before = f"its last backup ({nonempty[0].at}) was not" if nonempty else "its live release has migrated it"
         raise DatabaseError(
-            f"the database of {service} is empty, and was not {since}",
+            f"the database of {service} is empty, but {before}",
             need="the URL of the database that the service uses",
-            next=f"abreast db restore --env {environment} --service {service}" if full else "abreast db status",
+            next=f"abreast db restore --env {environment} --service {service}" if nonempty else "abreast db status",
         )
 
 
 def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path, opener: object = None) -> DatabaseStats:
-    """Restore a backup into ``copy``, by way of ``room``, and compare it with what was counted.
+    """Restore a backup into ``copy`` and compare its row counts. The dump passes through ``workdir``.
 
-    Raises DatabaseError.
+    Returns the statistics of the copy. Raises DatabaseError.
     """
-    dump = workdir / f"{backup.environment}.{backup.service}"  # what a killed process left is written over
+    dump = workdir / f"{backup.environment}.{backup.service}"  # overwrites what a killed process left
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         ports.vault.fetch(backup, dump, opener)
         copy.restore(dump)
     finally:
         dump.unlink(missing_ok=True)
-    found = copy.check_integrity()
-    if found.rows != backup.rows:
-        differing = [
-            name for name in backup.rows.keys() | found.rows.keys() if found.rows.get(name) != backup.rows.get(name)
-        ]
-        first = min(differing)
+    stats = copy.check_integrity()
+    if stats.rows != backup.rows:
+        tables = backup.rows.keys() | stats.rows.keys()
+        first = min(name for name in tables if stats.rows.get(name) != backup.rows.get(name))
         raise DatabaseError(
-            f"the backup {backup.name} is not what was backed up: {first} has {found.rows.get(first, 'no')} rows, "
-            f"and had {backup.rows.get(first, 'none')}",
-            need="each row",
+            f"the backup {backup.name} is incomplete: restored, {first} has {stats.rows.get(first, 'no')} rows",
+            need=f"{backup.rows.get(first, 'no')} rows, as counted during the backup",
             next="abreast db backup",
         )
-    return found
+    return stats
 
 
 def database_copy(database: Database, name: str, deployment: str) -> Database:
-    """Return a deployment's own copy of a database, be it there or not; one that is restored can take its place."""
+    """Return the deployment's copy of a database, which may not exist yet. A RESTORED_COPY can replace the original."""
     return database.sibling_copy(f"{name}-{deployment.lower()}", swappable=name == RESTORED_COPY)
 
 
@@ -116,7 +115,7 @@ def _megabytes(size: int) -> str:
 
 
 async def clean_up_databases(run: Run) -> None:
-    """Take copies away that a failure left, and backups that nobody needs; what goes wrong here is only told."""
+    """Drop leftover copies and prune backups. An error is only recorded."""
     for part in run.plan.database_changes:
         try:
             await asyncio.to_thread(_clean_up_database, run, part)
@@ -134,7 +133,7 @@ def _clean_up_database(run: Run, part: ServicePlan) -> None:
 
 
 def prune_backups(ports: Ports, environment: str, service: str) -> int:
-    """Take away backups that are old and that no live release nor the one before it could need."""
+    """Delete old backups that no live or recent release needs. Returns their number."""
     live: dict[str, LiveService] = dict(ports.ledger.live_services(environment))
     recent = [one.release for one in ports.ledger.deployments(environment, 20)]
     needed = {*recent[:5], *(one.release for one in live.values())}
@@ -142,7 +141,7 @@ def prune_backups(ports: Ports, environment: str, service: str) -> int:
 
 
 def threadsafe_reporter(run: Run, part: ServicePlan, chapter: Chapter) -> Reporter:
-    """Return what records a line about a service's database, for a thread beside this loop."""
+    """Return a function that other threads may call to record a note about a service's database."""
     loop = asyncio.get_running_loop()
 
     def report(text: str) -> None:
@@ -152,7 +151,7 @@ def threadsafe_reporter(run: Run, part: ServicePlan, chapter: Chapter) -> Report
 
 
 async def record_note(run: Run, part: ServicePlan, chapter: Chapter, message: str) -> None:
-    """Record a line about a service's database."""
+    """Record a note about a service's database."""
     await run.record(
         f"{part.name}/{chapter}/note/{message}", EventKind.NOTE, message, service=part.name, chapter=chapter
     )

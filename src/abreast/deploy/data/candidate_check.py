@@ -1,4 +1,4 @@
-"""The candidate on a copy of the database: started, probed and removed, before the real one is migrated."""
+"""Start and probe the candidate on a migrated copy of the database, before the real one is migrated."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from abreast.platforms.interface import VersionRef
 
 
 async def check_on_database_copy(run: Run, part: ServicePlan, built: ReleasePart, copy: Database) -> Failure | None:
-    """Bring one instance of the candidate up on a copy of the database, look at its health, and let it go."""
+    """Start one instance of the candidate on a copy of the database, check its health, retire it."""
     if not supports_candidates(run, part) or part.service.run is None:
         return None
     platform = run.ports.platforms[part.service.platform]

@@ -1,4 +1,4 @@
-"""The disaster, on a copy: restore the newest backup, migrate it, start what is live on it, and look at its health."""
+"""Disaster recovery on a copy: restore the newest backup, migrate it, start the live version on it, check it."""
 
 import asyncio
 from datetime import datetime
@@ -15,7 +15,7 @@ from abreast.ledger.interface import ReleasePart
 
 
 async def run_drill(run: Run, part: ServicePlan) -> Failure | None:
-    """Recover the service's database on a copy and record how long it took, and what would have been lost."""
+    """Recover the service's database on a copy. Records the recovery time and the recovery point."""
     recovered = await run.run_chapter(Chapter.RESTORE, lambda: _recover_copy(run, part), Backup, part.name)
     if isinstance(recovered, Failure):
         return recovered
@@ -23,17 +23,17 @@ async def run_drill(run: Run, part: ServicePlan) -> Failure | None:
 
 
 async def _start_and_measure(run: Run, part: ServicePlan, recovered: Backup) -> Failure | None:
-    """Start what is live on the copy, and hold what it took against the objectives."""
+    """Start the live version on the copy, and compare time and data loss with the objectives."""
     if failure := await _start_on_copy(run, part):
         return failure
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
     began = next(one.at for one in events if one.kind is EventKind.STARTED and one.chapter is Chapter.RESTORE)
-    took = (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(began)).total_seconds()
-    return await _record_measurement(run, part, recovered, took)
+    seconds = (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(began)).total_seconds()
+    return await _record_measurement(run, part, recovered, seconds)
 
 
 async def _recover_copy(run: Run, part: ServicePlan) -> Backup:
-    """Restore the newest verified backup into a copy, and bring that up to date; raises DatabaseError."""
+    """Restore the newest verified backup into a copy and migrate it. Raises DatabaseError."""
     chosen = await asyncio.to_thread(run.ports.vault.find_backup, run.plan.environment, part.name)
     copy = _drill_copy(run, part)
     await asyncio.to_thread(verify_backup, run.ports, chosen, copy, restore_workdir(run.ports, run.plan.deployment))
@@ -55,22 +55,22 @@ def _drill_copy(run: Run, part: ServicePlan) -> Database:
     return database_copy(run.ports.open_database(part.service), DRILL_COPY, run.plan.deployment)
 
 
-async def _record_measurement(run: Run, part: ServicePlan, used: Backup, took: float) -> Failure | None:
-    """Record the recovery time and point; returns the objective that is missed."""
-    assert part.database_plan
-    data, age = (
-        part.database_plan,
-        (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(used.at)).total_seconds(),
-    )
-    figures = {"rto": took, "rpo": age, "rto_objective": data.rto, "rpo_objective": data.rpo, "backup": used.name}
-    rto, rpo = f"{took:.1f} s{_objective_text(data.rto)}", f"{age:.0f} s{_objective_text(data.rpo)}"
-    text = f"recovery time {rto}, recovery point {rpo} ({used.name})"
+async def _record_measurement(run: Run, part: ServicePlan, backup: Backup, seconds: float) -> Failure | None:
+    """Record the recovery time and the recovery point. Returns a failure if an objective was missed."""
+    data = part.database_plan
+    assert data
+    age = (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(backup.at)).total_seconds()
+    figures = {"rto": seconds, "rpo": age, "rto_objective": data.rto, "rpo_objective": data.rpo, "backup": backup.name}
+    rto, rpo = f"{seconds:.1f} s{_objective_text(data.rto)}", f"{age:.0f} s{_objective_text(data.rpo)}"
+    text = f"recovery time {rto}, recovery point {rpo} ({backup.name})"
     await run.record(
         f"{part.name}/measured", EventKind.MEASURED, text, service=part.name, chapter=Chapter.CHECK, data=figures
     )
-    for name, found, objective in (("recovery time", took, data.rto), ("recovery point", age, data.rpo)):
-        if objective is not None and found > objective:
-            return Failure(Chapter.CHECK, f"the {name} is {found:.0f} s; the objective is {objective:.0f} s", part.name)
+    for name, measured, objective in (("recovery time", seconds, data.rto), ("recovery point", age, data.rpo)):
+        if objective is not None and measured > objective:
+            return Failure(
+                Chapter.CHECK, f"the {name} is {measured:.0f} s; the objective is {objective:.0f} s", part.name
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The database of a service in a deployment: a verified backup, a rehearsal on the copy, then the migration."""
+"""Migrate a service's database: a verified backup, a rehearsal on a copy, then the migration."""
 
 import asyncio
 from functools import partial
@@ -18,7 +18,7 @@ from abreast.ledger.interface import ReleasePart
 async def back_up_and_migrate(
     run: Run, part: ServicePlan, built: ReleasePart | None, check_candidate: CandidateCheck | None = None
 ) -> Failure | None:
-    """Bring the service's database to what its new version needs; returns why that could not be."""
+    """Back the service's database up, rehearse its migration, migrate it. Returns the failure."""
     saved = await run.run_chapter(Chapter.BACKUP, lambda: back_up_and_verify(run, part), Backup, part.name)
     if isinstance(saved, Failure):
         return saved
@@ -30,11 +30,11 @@ async def back_up_and_migrate(
 
 
 async def reverse_migration(run: Run, part: ServicePlan, built: ReleasePart | None) -> Failure | None:
-    """Take back what a release brought that no user is on any more, after a fresh backup.
+    """Revert the migration of a release that has no users any more, after a backup and a rehearsal.
 
-    ``made`` is what that release was built, where it is not the one that was live before this deployment.
+    ``built`` is the artifact of that release; None if it was live before this deployment.
     """
-    # All of it belongs to settling: neither another's failure nor a cancel stops the way back.
+    # As part of settle, none of it stops when another service fails or a user cancels.
     saved = await run.run_chapter(
         Chapter.SETTLE, lambda: back_up_and_verify(run, part), Backup, part.name, variant="backup"
     )
@@ -47,24 +47,24 @@ async def reverse_migration(run: Run, part: ServicePlan, built: ReleasePart | No
 
 
 async def migrate(run: Run, part: ServicePlan, built: ReleasePart | None, saved: Backup) -> None:
-    """Do it for real; raises DatabaseError where there is no verified backup."""
+    """Migrate the real database and claim it. Raises DatabaseError if ``saved`` is not verified."""
     database = run.ports.open_database(part.service)
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
 
-    def due() -> bool:
-        known = run.ports.vault.find_backup(run.plan.environment, part.name, saved.name)
-        if not known.verified:
-            raise DatabaseError(f"the backup {saved.name} was not verified", next="abreast db backup")
+    def is_due() -> bool:
+        stored = run.ports.vault.find_backup(run.plan.environment, part.name, saved.name)
+        if not stored.verified:
+            raise DatabaseError(f"the backup {saved.name} is not verified", next="abreast db backup")
         check_owner(database, owner)
         return not _is_already_reversed(run, part, database)
 
-    if await asyncio.to_thread(due):
+    if await asyncio.to_thread(is_due):
         await run_migrations(run, part, built, database, Chapter.MIGRATE)
     await asyncio.to_thread(database.claim, owner)
 
 
 def _is_already_reversed(run: Run, part: ServicePlan, database: Database) -> bool:
-    """Whether a command has taken the schema back already, as in the rehearsal: it must not do so twice."""
+    """Whether the database already has the schema that the rehearsal of the `down` command led to."""
     if not (part.database_plan and part.database_plan.command and part.database_plan.is_backward):
         return False
     before, after = (database_copy(database, name, run.plan.deployment) for name in (VERIFIED_COPY, REHEARSAL_COPY))

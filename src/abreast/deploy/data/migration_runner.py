@@ -1,4 +1,4 @@
-"""What is run on a database by now: a project's files one after the other, or its own tool in what was built."""
+"""Run migrations on a database: the project's SQL files in order, or its own tool inside the artifact."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ from abreast.ledger.interface import ReleasePart
 async def run_migrations(
     run: Run, part: ServicePlan, built: ReleasePart | None, database: Database, chapter: Chapter
 ) -> None:
-    """Run what is to be run on a database by now, forward or back; raises DatabaseError."""
+    """Run the planned migrations that are still due, forward or backward. Raises DatabaseError."""
     assert part.database_plan
     if part.database_plan.command:
         await _run_migration_command(run, part, built, database, chapter)
@@ -33,13 +33,13 @@ async def run_migrations(
 
 
 async def _run_pending(run: Run, part: ServicePlan, database: Database, chapter: Chapter) -> None:
-    """Run the files that are to be run by now, or take back those that are still there."""
-    used = part.service.database
-    assert used
+    """Run the files that are still due, and record the duration of each; in a rehearsal also its locks."""
+    settings = part.service.database
+    assert settings
     report = threadsafe_reporter(run, part, chapter)
 
     def work() -> None:
-        for ran in _run_files(run.ports, part, used, database, report):
+        for ran in _run_files(run.ports, part, settings, database, report):
             locks = f"; locks: {', '.join(ran.locks)}" if ran.locks and chapter is Chapter.REHEARSE else ""
             report(f"{ran.name}: {ran.seconds:.3f} s{locks}")
 
@@ -47,54 +47,54 @@ async def _run_pending(run: Run, part: ServicePlan, database: Database, chapter:
 
 
 def _run_files(
-    ports: Ports, part: ServicePlan, used: DatabaseSettings, database: Database, report: Callable[[str], None]
+    ports: Ports, part: ServicePlan, settings: DatabaseSettings, database: Database, report: Callable[[str], None]
 ) -> Iterator[MigrationRun]:
-    """Run what is pending by now, or take back what is still there; what ran is not run again."""
+    """Apply pending migrations, or revert those still applied. Yields each run; a second call has nothing to do."""
     data = part.database_plan
     assert data
-    assert used.migrations
-    limits = MigrationLimits(used.statement_timeout, used.lock_timeout)
-    known = migrations_at_commit(ports, data.since if data.down else part.commit, used.migrations)
+    assert settings.migrations
+    limits = MigrationLimits(settings.statement_timeout, settings.lock_timeout)
+    migrations = migrations_at_commit(ports, data.since if data.down else part.commit, settings.migrations)
     with database.migration_lock():
-        database.prepare_migration_table(known)
+        database.prepare_migration_table(migrations)
         applied = database.applied_migrations()
         if data.down:
-            there, files = {migration_stem(one.name) for one in applied}, {one.name: one for one in known}
+            stems, files = {migration_stem(one.name) for one in applied}, {one.name: one for one in migrations}
             yield from (
                 database.revert_migration(files[name], limits, report)
                 for name in data.down
-                if migration_stem(name) in there
+                if migration_stem(name) in stems
             )
             return
-        for one in _pending_as_planned(known, applied):
+        for one in _pending_as_planned(migrations, applied):
             yield database.apply_migration(one, limits, report)
 
 
 def migration_stem(name: str) -> str:
-    """Return a migration's name without its ending, as some tables of migrations have it."""
+    """Return a migration's name without ``.sql``, as some migration tables record it."""
     return name.removesuffix(".sql")
 
 
-def _pending_as_planned(known: Sequence[Migration], applied: Sequence[AppliedMigration]) -> Sequence[Migration]:
-    """Return what is to be run by now; raises DatabaseError where that is not what was planned any more."""
-    migration_plan = migration_files.plan_migrations(known, applied)
+def _pending_as_planned(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> Sequence[Migration]:
+    """Return the pending migrations. Raises DatabaseError if the database no longer allows the plan."""
+    migration_plan = migration_files.plan_migrations(migrations, applied)
     if migration_plan.faults:
-        raise DatabaseError("\n".join(migration_plan.faults), need="files that may be run")
+        raise DatabaseError("\n".join(migration_plan.faults), need="migrations that can be applied")
     return migration_plan.pending
 
 
 async def _run_migration_command(
     run: Run, part: ServicePlan, built: ReleasePart | None, database: Database, chapter: Chapter
 ) -> None:
-    """Run the project's own tool in what was built, with the URL of this database."""
-    used, data = part.service.database, part.database_plan
-    assert used
+    """Run the project's own tool inside its artifact, with the URL of ``database``."""
+    settings, data = part.service.database, part.database_plan
+    assert settings
     assert data
-    text = used.down if data.since else used.command
+    text = settings.down if data.since else settings.command
     live_artifact = part.previous.artifact if part.previous and data.since else part.artifact
     artifact = built.artifact if built else live_artifact
     if artifact is None:
-        raise DatabaseError(f"`{text}` runs in what is built, and nothing is live yet", next="abreast deploy")
+        raise DatabaseError(f"`{text}` runs inside the live artifact, and nothing is live yet", next="abreast deploy")
     assert text
     workdir = run.ports.folders.work / run.plan.deployment / f"{part.name}.{chapter}"
     await asyncio.to_thread(_copy_artifact, run.ports.artifacts, artifact, workdir)
@@ -103,27 +103,27 @@ async def _run_migration_command(
     log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log"
     loop = asyncio.get_running_loop()
 
-    def run_tool(said: str) -> CommandResult:
+    def run_tool(text: str) -> CommandResult:
         command = Command(
-            said, workdir, log, used.statement_timeout, {**run.ports.inherited_environment, **env}, secrets
+            text, workdir, log, settings.statement_timeout, {**run.ports.inherited_environment, **env}, secrets
         )
         return asyncio.run_coroutine_threadsafe(run.ports.run_command(command, _wait_forever()), loop).result()
 
     def work() -> str:
         with database.migration_lock():
-            if used.status and not data.since and not run_tool(used.status).why:
-                return f"`{used.status}`: there is nothing to do"
+            if settings.status and not data.since and not run_tool(settings.status).why:
+                return f"`{settings.status}`: nothing to do"
             ended = run_tool(text)
         if ended.why:
             raise DatabaseError("\n".join((f"`{text}`: {ended.why}", *ended.tail)))
         return ""
 
-    if said := await asyncio.to_thread(work):
-        await record_note(run, part, chapter, said)
+    if note := await asyncio.to_thread(work):
+        await record_note(run, part, chapter, note)
 
 
 async def _wait_forever() -> str:
-    """Wait for ever: what migrates is not cut off but by its limit."""
+    """Wait for ever: only its timeout may stop a migration."""
     await asyncio.Event().wait()
     return ""
 
@@ -135,7 +135,7 @@ def _copy_artifact(artifacts: ArtifactStore, artifact: str, workdir: Path) -> No
 
 
 def _image_variables(workdir: Path) -> dict[str, str]:
-    """Return the image that was built, for a command to run in it, where it was one."""
+    """Return ``ABREAST_IMAGE`` if the artifact is an image, so that the command can run in it."""
     record_file = workdir / container_image.RECORD_FILE
     return (
         {"ABREAST_IMAGE": container_image.parse_record(record_file.read_bytes()).pinned} if record_file.exists() else {}
@@ -143,22 +143,22 @@ def _image_variables(workdir: Path) -> dict[str, str]:
 
 
 def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:
-    """Return a service's variables with each that leads to its database leading to this one.
+    """Return a service's variables, and the names of the secret ones, with the URL of ``database`` for its own.
 
-    Raises DatabaseError where none does: it would go to the real one.
+    Raises DatabaseError if no variable holds that URL: the service would use the real database.
     """
     env, secrets = child_environment(
         run.ports, part.service, run.plan.environment, run.plan.release, run.candidate_commit(part)
     )
-    real, used = run.ports.open_database(part.service).connection_url(), part.service.database
-    assert used
+    real, settings = run.ports.open_database(part.service).connection_url(), part.service.database
+    assert settings
     copy_url = database.connection_url()
     replacements = {real: copy_url, _sqlite_path(real): _sqlite_path(copy_url)}
     redirected = {name: replacements.get(value, value) for name, value in env.items()}
     if copy_url != real and not any(value in {copy_url, _sqlite_path(copy_url)} for value in redirected.values()):
         raise DatabaseError(
-            f"no variable of {part.name} has the URL of its database, so that it cannot be led to a copy",
-            need=f"{used.variable} as `database: url` has it",
+            f"no variable of {part.name} holds its database URL, so it cannot be pointed at a copy",
+            need=f"{settings.variable} with the value of `database: url`",
         )
     return redirected, secrets
 

@@ -1,4 +1,4 @@
-"""What a deployment would do with a service's database: decided from its files, and from what ran there."""
+"""Plan what a deployment does with a service's database, from its migration files and what the database applied."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,41 +15,43 @@ from abreast.deploy.runtime.ports import Ports
 
 
 def owner_name(project: str, environment: str, service: str) -> str:
-    """Return what the database of a service is noted to be, in itself."""
+    """Return the owner that a database records inside itself: ``project/environment/service``."""
     return f"{project}/{environment}/{service}"
 
 
 def check_owner(database: Database, owner: str) -> None:
-    """Raise RefusedError where the database is noted to be another environment's."""
-    noted = database.owner()
-    if noted and noted != owner:
+    """Raise RefusedError if the database belongs to another service or environment."""
+    recorded = database.owner()
+    if recorded and recorded != owner:
         raise RefusedError(
-            f"this database is that of {noted}, not of {owner}; nothing was touched",
-            need="the URL of its own database",
-            next="look at the variable that abreast.yml names",
+            f"this database belongs to {recorded}, not to {owner}; nothing was changed",
+            need=f"the URL of the database of {owner}",
+            next="check the variable that `database: url` names in abreast.yml",
         )
 
 
 def migrations_at_commit(ports: Ports, commit: str, path: str) -> tuple[Migration, ...]:
-    """Return the migrations of a commit; raises UsageError that lists what is wrong with them."""
+    """Return the migrations of a commit. Raises UsageError with every fault in them."""
     inside = [file for file in ports.source.list_files(commit) if str(PurePosixPath(file).parent) == path]
     if not inside:
-        raise UsageError(f"there are no migrations in {path} at {commit[:7]}", need="files such as 001_name.sql")
+        raise UsageError(f"no migrations in {path} at {commit[:7]}", need="files such as 001_name.sql")
     contents = ports.source.read_files(commit, inside)
     found, faults = migration_files.parse_migrations(
         {PurePosixPath(name).name: content for name, content in contents.items()}
     )
     if faults:
-        raise UsageError("\n".join(f"{path}/{fault}" for fault in faults), need="each number once, none left out")
+        raise UsageError(
+            "\n".join(f"{path}/{fault}" for fault in faults), need="migrations numbered without gaps or duplicates"
+        )
     return found
 
 
 def plan_database(
     ports: Ports, project: str, environment: Environment, part: ServicePlan, kind: DeploymentKind
 ) -> DatabasePlan | None:
-    """Return what a deployment does with the database of one service, None where it leaves it alone.
+    """Return what a deployment does with the database of one service, None if nothing.
 
-    Raises UsageError for migrations that must not be run, DatabaseError where the database cannot be asked.
+    Raises UsageError for migrations that cannot be applied, DatabaseError if the database cannot be read.
     """
     used = part.service.database
     if used is None or not used.has_migrations or part.action is not Action.DEPLOY:
@@ -69,8 +71,8 @@ def plan_database(
         return _plan_backward(ports, plan, part, used.migrations, without_file)
     if without_file:
         raise UsageError(
-            f"these ran in the database and are not in {used.migrations}: {', '.join(without_file)}",
-            need="a commit that has them",
+            f"the database applied migrations that are not in {used.migrations}: {', '.join(without_file)}",
+            need="a commit that contains them",
             next=f"abreast rollback --env {environment.name} --reason …",
         )
     migration_plan = migration_files.plan_migrations(files, applied)
@@ -84,7 +86,9 @@ def plan_database(
         *missing_downs,
         *_transaction_faults(migration_plan.pending, database.engine),
     ):
-        raise UsageError("\n".join(f"{used.migrations}/{fault}" for fault in faults), need="files that may be run")
+        raise UsageError(
+            "\n".join(f"{used.migrations}/{fault}" for fault in faults), need="migrations that can be applied"
+        )
     if not migration_plan.pending:
         return None
     return _plan_forward(plan, database, migration_plan.pending)
@@ -95,9 +99,9 @@ def _transaction_faults(pending: tuple[Migration, ...], engine: str) -> tuple[st
 
 
 def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) -> DatabasePlan | None:
-    """Return how what a command did to the schema for the live release is taken back, or why it stays.
+    """Return how to revert what the command of the live release did to the schema, or why that cannot be done.
 
-    None where it did nothing to it, as its rehearsal showed.
+    None if it changed nothing, as its rehearsal showed.
     """
     used, live = part.service.database, part.previous
     assert used
@@ -106,7 +110,8 @@ def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) 
     before = next(one.previous for one in ports.ledger.stored_plan(live.deployment).services if one.name == part.name)
     if before is None or before.commit != part.commit:
         return replace(
-            plan, kept_reason=f"`{used.command}` may have run for several releases since; one at a time can go back"
+            plan,
+            kept_reason=f"`{used.command}` may have run for several releases since; only the latest can be reverted",
         )
     if not has_changed_schema(ports, live.deployment, part.name):
         return None
@@ -116,7 +121,7 @@ def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) 
 
 
 def has_changed_schema(ports: Ports, deployment: str, service: str) -> bool:
-    """Tell whether what a deployment ran on a service's database made a difference to it, as its rehearsal showed."""
+    """Whether the migration of a deployment changed the schema of a service's database, as its rehearsal showed."""
     measured = (
         one for one in ports.ledger.events(deployment) if one.kind is EventKind.MEASURED and one.service == service
     )
@@ -132,7 +137,7 @@ def _plan_forward(plan: DatabasePlan, database: Database, pending: tuple[Migrati
 def _plan_backward(
     ports: Ports, plan: DatabasePlan, part: ServicePlan, path: str, without_file: tuple[str, ...]
 ) -> DatabasePlan:
-    """Return what takes back what the live release brought, or why the schema stays."""
+    """Return the migrations to revert, or why the schema cannot be reverted."""
     since = part.previous.commit if part.previous else ""
     try:
         known = migrations_at_commit(ports, since, path) if since else ()
@@ -143,7 +148,7 @@ def _plan_backward(
 
 
 def refuse_breaking_changes(parts: Mapping[str, DatabasePlan]) -> None:
-    """Raise RefusedError where the running version could not live with what is to be run, and that is not wanted."""
+    """Raise RefusedError if a migration would break or block the running version, and the environment blocks that."""
     found = [
         f"{service}: {risk}"
         for service, data in parts.items()
@@ -152,7 +157,7 @@ def refuse_breaking_changes(parts: Mapping[str, DatabasePlan]) -> None:
     ]
     if found:
         raise RefusedError(
-            "the running version could not live with these, or would stand still meanwhile:\n  " + "\n  ".join(found),
-            need="expand first, contract in a later release: then say `-- contract: REASON` in that file",
+            "these migrations would break or block the running version:\n  " + "\n  ".join(found),
+            need="expand first, and contract in a later release with `-- contract: REASON` in that file",
             next="abreast plan",
         )

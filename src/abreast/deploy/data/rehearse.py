@@ -1,4 +1,4 @@
-"""Rehearse: the migration runs on a restored copy first, and what it changes there is compared."""
+"""Rehearse: run the migration on a restored copy, and compare the schema before and after."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,11 +14,11 @@ from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 
 CandidateCheck = Callable[[Database], Awaitable[Failure | None]]
-"""Brings the candidate up on a copy of the database and looks at its health."""
+"""Starts the candidate on a copy of the database and checks its health. Returns the failure."""
 
 
 async def back_up_and_rehearse(run: Run, part: ServicePlan) -> Failure | None:
-    """Back up, and do it on the restored copy only."""
+    """Take a verified backup and rehearse on its restored copy. The real database stays unchanged."""
     saved = await run.run_chapter(Chapter.BACKUP, lambda: back_up_and_verify(run, part), Backup, part.name)
     if isinstance(saved, Failure):
         return saved
@@ -28,7 +28,7 @@ async def back_up_and_rehearse(run: Run, part: ServicePlan) -> Failure | None:
 async def rehearse(
     run: Run, part: ServicePlan, built: ReleasePart | None, check_candidate: CandidateCheck | None
 ) -> Failure | None:
-    """Do it on the restored copy first: time, locks, what differs, and the candidate's health there."""
+    """Migrate the restored copy. Records durations, locks and schema changes; then checks the candidate there."""
     database = run.ports.open_database(part.service)
     pristine = database_copy(database, VERIFIED_COPY, run.plan.deployment)
     copy = database_copy(database, REHEARSAL_COPY, run.plan.deployment)
@@ -36,11 +36,11 @@ async def rehearse(
     before = await asyncio.to_thread(copy.tables)
     await run_migrations(run, part, built, copy, Chapter.REHEARSE)
     after = await asyncio.to_thread(copy.tables)
-    differing = list(schema_diff(before, after))
-    for line in differing:
+    changes = list(schema_diff(before, after))
+    for line in changes:
         await record_note(run, part, Chapter.REHEARSE, line)
     if part.database_plan and part.database_plan.is_forward:
-        data = {"schema": differing}
+        data = {"schema": changes}
         await run.record(
             f"{part.name}/schema", EventKind.MEASURED, service=part.name, chapter=Chapter.REHEARSE, data=data
         )
@@ -50,14 +50,14 @@ async def rehearse(
 
 
 async def _check_compatibility(run: Run, part: ServicePlan, before: Tables, after: Tables) -> Failure | None:
-    """Say what the running version can no longer do, as it was seen; files were looked at when it was planned."""
+    """Record what a migration command breaks for the running version. SQL files are checked when planning."""
     data = part.database_plan
     assert data
     if data.is_backward or not data.command or part.previous is None or data.breaking is BreakingChangePolicy.ALLOW:
         return None
-    found = list(breaking_changes(before, after))
-    for line in found:
+    breaking = list(breaking_changes(before, after))
+    for line in breaking:
         await record_note(run, part, Chapter.REHEARSE, f"BREAKING: {line}")
-    if found and data.breaking is BreakingChangePolicy.BLOCK:
-        return Failure(Chapter.REHEARSE, f"the running version could not live with it: {found[0]}", part.name)
+    if breaking and data.breaking is BreakingChangePolicy.BLOCK:
+        return Failure(Chapter.REHEARSE, f"this would break the running version: {breaking[0]}", part.name)
     return None

@@ -1,4 +1,4 @@
-"""Restore: a backup in the place of a database; first what is there is backed up, and what would be lost is told."""
+"""Restore: back the current database up, then replace it by a backup."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ from abreast.deploy.runtime.run import Run
 
 
 async def restore_backup(run: Run, part: ServicePlan) -> Failure | None:
-    """Put a backup in the place of the database, after a backup of what is there."""
+    """Back the current database up, then replace it by the planned backup. Returns the failure."""
     before = await run.run_chapter(
         Chapter.BACKUP, lambda: _back_up_current(run, part), None, part.name, variant="before"
     )
@@ -30,16 +30,16 @@ async def restore_backup(run: Run, part: ServicePlan) -> Failure | None:
 
 
 async def _back_up_current(run: Run, part: ServicePlan) -> None:
-    """Back up what will be replaced, unless it is gone or no database any more: that is what a restore is for."""
+    """Back up the database to be replaced. A missing, damaged or empty one is skipped."""
     database = run.ports.open_database(part.service)
     if not await asyncio.to_thread(_is_usable, database):
-        await record_note(run, part, Chapter.BACKUP, "what is there cannot be backed up: it is no database any more")
+        await record_note(run, part, Chapter.BACKUP, "the current database cannot be read, so it is not backed up")
     elif await asyncio.to_thread(database.estimate_row_counts):
         await back_up_and_verify(run, part)
 
 
 async def replace_with_backup(run: Run, part: ServicePlan) -> None:
-    """Restore beside, check, and swap; raises DatabaseError, with what was there in place."""
+    """Restore into a copy, verify it, swap it in. Raises DatabaseError, and leaves the database unchanged then."""
     assert part.database_plan
     database = run.ports.open_database(part.service)
     chosen = await asyncio.to_thread(
@@ -47,24 +47,27 @@ async def replace_with_backup(run: Run, part: ServicePlan) -> None:
     )
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
     if owner_name(chosen.project, chosen.environment, chosen.service) != owner:
-        raise DatabaseError(f"the backup {chosen.name} is of {chosen.project}, not of {run.plan.project}")
+        raise DatabaseError(f"the backup {chosen.name} belongs to {chosen.project}, not to {run.plan.project}")
     copy = database_copy(database, RESTORED_COPY, run.plan.deployment)
     report = threadsafe_reporter(run, part, Chapter.RESTORE)
     kept = await asyncio.to_thread(
         _swap_databases, run.ports, database, chosen, copy, owner, run.plan.deployment, report
     )
     rows = sum(chosen.rows.values())
-    where = f"; what was there is kept as {kept}" if kept else ""
+    where = f"; the previous database is kept as {kept}" if kept else ""
     await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {rows} rows in {len(chosen.rows)} tables{where}")
     if missing := await asyncio.to_thread(_missing_migrations, run.ports, part, database):
         command = f"abreast db migrate --env {run.plan.environment}"
         await record_note(
-            run, part, Chapter.RESTORE, f"what is live needs {', '.join(missing)}, which did not run there: {command}"
+            run,
+            part,
+            Chapter.RESTORE,
+            f"the live version needs {', '.join(missing)}, which this backup lacks. next: {command}",
         )
 
 
 def _missing_migrations(ports: Ports, part: ServicePlan, database: Database) -> list[str]:
-    """Return the migrations of what is live that a database lacks."""
+    """Return the migrations that the live version needs and the database has not applied."""
     live, used = part.previous, part.service.database
     if live is None or used is None or used.migrations is None:
         return []
@@ -77,7 +80,10 @@ def _missing_migrations(ports: Ports, part: ServicePlan, database: Database) -> 
 def _swap_databases(
     ports: Ports, database: Database, chosen: Backup, copy: Database, owner: str, deployment: str, report: Reporter
 ) -> str:
-    """Swap once: what users wrote to what this deployment restored already is not lost by doing it again."""
+    """Restore, verify and swap, once: a second call would lose what users wrote since the first.
+
+    Returns the name under which the previous database is kept, "" if none is.
+    """
     with database.migration_lock():
         if _is_usable(database) and database.restored_by() == deployment:
             return ""
@@ -97,7 +103,7 @@ def _is_usable(database: Database) -> bool:
 
 
 def row_differences(ports: Ports, service: Service, chosen: Backup) -> dict[str, tuple[int | None, int | None]] | None:
-    """Return by table the rows that are there and that the backup has, where they differ; None if nobody can count."""
+    """Return (rows now, rows in the backup) of each table where they differ; None if the database cannot be read."""
     try:
         now = ports.open_database(service).stats().rows
     except DatabaseError:

@@ -1,4 +1,4 @@
-"""What a deployment that failed left in a database: taken back where that is declared safe, told where it stays."""
+"""Undo the migration of a failed deployment, if its files declare that safe; else record that the schema stays."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from abreast.deploy.runtime.run import Run
 
 @dataclass(frozen=True, slots=True)
 class SchemaLeftover:
-    """What a deployment that failed has brought to a database; what takes it back, or why it stays."""
+    """Migrations that a failed deployment applied: how to revert them, or why they stay."""
 
     applied: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
@@ -23,14 +23,14 @@ class SchemaLeftover:
 
 
 async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
-    """After a failure, take back what the migration brought, if that is declared safe, or say that it stays."""
+    """Revert the migrations of a failed deployment, or record why they stay."""
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
-    begun = any(one.chapter is Chapter.MIGRATE and one.service == part.name for one in events)
+    started = any(one.chapter is Chapter.MIGRATE and one.service == part.name for one in events)
     data = part.database_plan
-    if not begun or data is None or not data.is_forward:
+    if not started or data is None or not data.is_forward:
         return
-    observe = partial(asyncio.to_thread, _schema_leftover, run, part, data)
-    leftover = await run.run_chapter(Chapter.SETTLE, observe, SchemaLeftover, part.name, variant="left")
+    inspect = partial(asyncio.to_thread, _schema_leftover, run, part, data)
+    leftover = await run.run_chapter(Chapter.SETTLE, inspect, SchemaLeftover, part.name, variant="left")
     if isinstance(leftover, Failure) or not leftover.applied:
         return
     kept_reason = leftover.kept_reason
@@ -39,7 +39,7 @@ async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
         failure = await reverse_migration(run, replace(part, database_plan=back), run.built_part(part))
         kept_reason = failure.message if failure else ""
     if kept_reason:
-        text = f"the schema stays as {', '.join(leftover.applied)} left it: {kept_reason}"
+        text = f"the schema keeps {', '.join(leftover.applied)}: {kept_reason}"
         await run.record(f"{part.name}/stays", EventKind.NOTE, text, service=part.name, chapter=Chapter.SETTLE)
 
 
@@ -48,12 +48,12 @@ def _schema_leftover(run: Run, part: ServicePlan, data: DatabasePlan) -> SchemaL
     assert used
     live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
     if live and live.deployment == run.plan.deployment:
-        return SchemaLeftover()  # its new version stays, since another's failed alone
+        return SchemaLeftover()  # this service stays on its new version: only another one was turned back
     if used.command:
         ended = f"{part.name}/{Chapter.MIGRATE}/ended"
-        through = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))
-        if not through or not has_changed_schema(run.ports, run.plan.deployment, part.name):
-            return SchemaLeftover()  # what an earlier release brought is not this one's to take back
+        completed = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))
+        if not completed or not has_changed_schema(run.ports, run.plan.deployment, part.name):
+            return SchemaLeftover()  # any change is an earlier release's
         return SchemaLeftover(
             (f"`{used.command}`",), kept_reason="" if used.down and run.built_part(part) else "it has no `down`"
         )

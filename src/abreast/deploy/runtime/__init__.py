@@ -1,1 +1,1 @@
-"""What runs chapters: the durable engine, one deployment's run, the ports."""
+"""The runtime of deployments: the durable engine, one deployment's run, the ports."""

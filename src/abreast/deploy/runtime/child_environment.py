@@ -1,4 +1,4 @@
-"""A service's variables: what abreast sets, and what the service asks for."""
+"""The environment variables of a service: its own, its secrets, and those that abreast sets."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from abreast.deploy.runtime.ports import Ports
 def child_environment(
     ports: Ports, service: Service, environment: str, release: str, commit: str
 ) -> tuple[Mapping[str, str], frozenset[str]]:
-    """Return the variables of a service's version and the names of those that are secret.
+    """Return the variables of a service's version, and the names of the secret ones.
 
-    Raises UsageError that names every secret whose value is not at hand.
+    Raises UsageError that names every secret without a value.
     """
     revealed = {name: secret.reveal() for name, secret in ports.reveal_secrets(service).items()}
-    used = service.database
-    given = {used.variable: ports.open_database(service).connection_url()} if used else {}
-    hidden = {*revealed, *(name for name, value in given.items() if looks_secret("", value))}
+    database = service.database
+    urls = {database.variable: ports.open_database(service).connection_url()} if database else {}
+    secret_names = {*revealed, *(name for name, value in urls.items() if looks_secret("", value))}
     metadata = {
         "ABREAST_SERVICE": service.name,
         "ABREAST_ENVIRONMENT": environment,
         "ABREAST_RELEASE": release,
         "ABREAST_COMMIT": commit,
     }
-    return {**given, **service.env, **revealed, **metadata}, frozenset(hidden)
+    return {**urls, **service.env, **revealed, **metadata}, frozenset(secret_names)

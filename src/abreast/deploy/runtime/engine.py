@@ -1,7 +1,7 @@
-"""Durable workflows on an embedded database; the only module that knows the engine behind them.
+"""Durable workflows on an embedded database. The only module that knows the engine behind them.
 
-One file and one executor for each environment: the engine re-queues a dead process's workflows for
-whoever shares the file, so sharing it between environments would let one process run another's steps.
+Each environment has its own file and executor: the engine re-queues a dead process's workflows for any process
+that shares the file, so with one file for all, one environment's process would run another's steps.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from sqlalchemy.engine import Engine as SqlEngine
 from abreast.core.errors import StateError
 
 COMPATIBILITY_VERSION = "2"
-"""Bumped when a workflow's steps change so that a deployment begun before could not go on."""
+"""Increased when steps change in a way that older deployments cannot resume."""
 
 Json = Any
 WorkflowBody = Callable[..., Coroutine[Any, Any, Json]]
 
 
 class _JsonSerializer(Serializer):
-    """Plain JSON instead of pickle: nothing that is read back can run, and secrets refuse to be written."""
+    """JSON instead of pickle: reading cannot run code, and writing a secret fails."""
 
     def serialize(self, data: Any) -> str:  # noqa: ANN401 (the engine's signature)
         return json.dumps(data)
@@ -44,10 +44,10 @@ class _JsonSerializer(Serializer):
 
 
 class WorkflowEngine:
-    """Runs workflows so that a killed process's work goes on from its last recorded step.
+    """Runs workflows that resume at their last recorded step after a crash.
 
-    Workflows and steps take and return JSON values. An error that leaves a workflow is never recorded as
-    its end: the engine stops as if it had been killed, so that the workflow can be resumed.
+    Workflows and steps take and return JSON values. An error that escapes a workflow is never recorded as its
+    outcome: the engine stops as if it had been killed, so that the workflow can be resumed.
     """
 
     def __init__(self, file: Path, executor_id: str) -> None:
@@ -58,13 +58,13 @@ class WorkflowEngine:
         self._loop: asyncio.AbstractEventLoop
 
     def register(self, name: str, body: WorkflowBody) -> None:
-        """Make a workflow known; before ``launch``."""
+        """Register a workflow. Call it before ``launch``."""
         self._bodies[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(self._guarded(body))
 
     async def launch(self) -> None:
-        """Open the file and take up what an earlier process of this executor left.
+        """Open the file and recover the workflows of an earlier process of this executor.
 
-        Raises StateError when the file cannot be used.
+        Raises StateError if the file cannot be used.
         """
         _prepare_file(self._file)
         _configure_connections()
@@ -88,16 +88,16 @@ class WorkflowEngine:
             raise _unusable_error(self._file, error) from error
 
     async def run_workflow(self, name: str, id: str, *arguments: Json) -> Json:
-        """Run the workflow ``id`` to its end, from where it stands, and return what it returned.
+        """Start or resume the workflow ``id``, and return its result.
 
-        Raises StateError when it cannot go on now; it stays resumable.
+        Raises StateError if it cannot continue now. It stays resumable.
         """
         status = await DBOS.get_workflow_status_async(id)
         if status is not None and status.app_version not in {None, COMPATIBILITY_VERSION}:
             raise StateError(
-                f"deployment {id} was begun by another version of abreast",
-                need=f"a version whose engine is at {status.app_version}; this one is at {COMPATIBILITY_VERSION}",
-                next="install the version of abreast that began it, and: abreast resume " + id,
+                f"deployment {id} was started by another version of abreast",
+                need=f"workflow version {status.app_version}; this abreast has {COMPATIBILITY_VERSION}",
+                next=f"install the version of abreast that started it, then: abreast resume {id}",
             )
         handle = await (DBOS.retrieve_workflow_async(id) if status else self._start(name, id, *arguments))
         result = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
@@ -107,26 +107,26 @@ class WorkflowEngine:
         return await result
 
     async def start_child(self, name: str, id: str, *arguments: Json) -> Callable[[], Awaitable[Json]]:
-        """Start a child workflow and return how its end is waited for.
+        """Start a child workflow and return a function that waits for its result.
 
-        A start and a wait are each a step, known by its position: do them one after the other, in a fixed order.
+        A start and a wait are steps, identified by their position: call them one after the other, in a fixed order.
         """
         handle = await self._start(name, id, *arguments)
         return partial(handle.get_result, polling_interval_sec=0.05)
 
     async def completed_results(self, prefix: str) -> Mapping[str, Json]:
-        """Return what workflows returned that are over and whose id begins so; no step: it is asked anew each time."""
-        ask = DBOS.list_workflows_async(workflow_id_prefix=prefix, status="SUCCESS", load_input=False)
-        found = await asyncio.get_running_loop().create_task(ask, context=contextvars.Context())
-        return {one.workflow_id: one.output for one in found}
+        """Return the results of completed workflows by id, for ids with this prefix. Not a recorded step."""
+        query = DBOS.list_workflows_async(workflow_id_prefix=prefix, status="SUCCESS", load_input=False)
+        statuses = await asyncio.get_running_loop().create_task(query, context=contextvars.Context())
+        return {status.workflow_id: status.output for status in statuses}
 
     async def run_step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
-        """Run ``work`` once and record what it returned; a recorded step is not run again."""
+        """Run ``work`` and record its result. A recorded step returns its result without running again."""
         return await DBOS.run_step_async({"name": name}, work)
 
     async def close(self) -> None:
-        """Let go of the file; what still runs here is left for ``resume``."""
-        # The engine has made its threads the loop's, and is about to end them.
+        """Close the file. Unfinished workflows can be resumed."""
+        # The engine made its thread pool the loop's default, and shuts it down now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
 
@@ -136,12 +136,12 @@ class WorkflowEngine:
 
     def _guarded(self, body: WorkflowBody) -> WorkflowBody:
         async def run(*arguments: Json) -> Json:
-            # The engine takes up what was left on a loop of its own; what a deployment shares belongs to one loop.
+            # The engine recovers workflows on its own loop, but the objects of a run belong to ours.
             if asyncio.get_running_loop() is not self._loop:
                 return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(*arguments), self._loop))
             try:
                 return await body(*arguments)
-            except Exception as error:  # noqa: BLE001 (recorded as the workflow's end, it could never be resumed)
+            except Exception as error:  # noqa: BLE001 (if it were recorded, the workflow could never be resumed)
                 if not self._fatal.done():
                     self._fatal.set_exception(_unusable_error(self._file, error))
                 return await asyncio.Event().wait()
@@ -151,7 +151,7 @@ class WorkflowEngine:
 
 
 def _prepare_file(file: Path) -> None:
-    """Create the file, readable by its owner only, in write-ahead mode; raise StateError if it is no database."""
+    """Create the file in WAL mode, readable by its owner only. Raises StateError if it is not a database."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
@@ -167,22 +167,22 @@ def _unusable_error(file: Path, error: Exception) -> StateError:
         return error
     return StateError(
         f"{file}: the record of running deployments cannot be used: {type(error).__name__}: {error}",
-        need="a file that is whole and can be written, on a disk with room",
-        next="mend it, then: abreast resume",
+        need="an intact, writable file on a disk with free space",
+        next="fix it, then: abreast resume",
     )
 
 
 def _configure_connections() -> None:
-    """Set up each of the engine's connections, which it opens itself."""
+    """Configure every connection that the engine opens."""
     if not event.contains(SqlEngine, "connect", _on_connect):
         event.listen(SqlEngine, "connect", _on_connect)
 
 
 def _on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 (the driver's own connection)
-    """Sync when the log is folded in; teach an SQLite before 3.42 ``unixepoch('subsec')``, which the engine uses.
+    """Sync at checkpoints only; give SQLite before 3.42 the ``unixepoch('subsec')`` that the engine uses.
 
-    A machine that loses its power can so lose the last steps of this file, whole ones: they run again, which
-    each bears. What happened is in the ledger, which is synced at every write.
+    A power failure can lose the last recorded steps. They run again, which is safe: steps are idempotent, and
+    the ledger is synced at every write.
     """
     if not isinstance(connection, sqlite3.Connection):
         return
@@ -192,7 +192,7 @@ def _on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 (the driver
 
 
 def _silence_logger() -> None:
-    """Keep the engine's own log, which shows tracebacks, off every output."""
+    """Silence the engine's log, which prints tracebacks."""
     logger = logging.getLogger("dbos")
     logger.propagate = False
     logger.handlers = [logging.NullHandler()]

@@ -1,4 +1,4 @@
-"""What the story needs from outside, handed in by the wiring."""
+"""The ports of a deployment: everything it needs from outside, provided by the wiring."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from abreast.source.interface import Source
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a deployment works: ``work`` for what is being built, ``logs`` for what commands print."""
+    """The folders of deployments: ``work`` for checkouts and builds, ``logs`` for the output of commands."""
 
     work: Path
     logs: Path
@@ -26,7 +26,7 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRetention:
-    """Artifacts of the last ``releases`` stay, and those younger than ``seconds``; and whatever is live, anywhere."""
+    """Keep artifacts of the last ``keep_last`` releases, those younger than ``keep_within`` seconds, and live ones."""
 
     keep_last: int = 20
     keep_within: float = 30 * 86400.0
@@ -34,14 +34,12 @@ class ArtifactRetention:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The seams of one environment.
+    """The ports of one environment.
 
-    ``database`` opens a service's, ``vault`` keeps its backups, and with each what ``around`` returns: the
-    configuration and the variables as they are.
-    ``reveal`` looks up the values of a service's secrets, ``known`` are those of abreast itself,
-    ``fingerprint`` tells two values of one apart. ``inherited`` is what
-    every child's environment begins with; ``gates`` judge a command (``run``) or what a scan looks for; ``now`` is
-    the time as an ISO 8601 text.
+    ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
+    ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
+    ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
+    ``vault`` stores backups, each together with ``backup_context``: the configuration and its variables.
     """
 
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""One deployment in this process: how its chapters are run, recorded, retried, stopped and told."""
+"""One deployment in this process: it runs, records, retries and stops chapters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -24,42 +24,42 @@ from abreast.platforms.interface import Reporter
 T = TypeVar("T")
 
 MAX_PROBES_PER_SECOND = 50
-"""Looks a second over all services: looking must not take the machine from what is looked at."""
+"""Probes per second over all services, so that probing does not slow the services down."""
 
 _INTERRUPTIBLE = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
 _STOPPABLE = frozenset(Chapter) - {Chapter.PLAN, Chapter.SETTLE, Chapter.RESTORE, Chapter.TURN_BACK}
 
 
 class Halt:
-    """Tells every rollout of a deployment that one failed, or that a person wants it to stop."""
+    """Stops all rollouts and gates of a deployment when one failed or a user cancelled."""
 
     def __init__(self) -> None:
         self._first: Failure | None = None
         self._event = asyncio.Event()
 
     def set(self, failure: Failure) -> None:
-        """Ask all to stop because of ``failure``; the first one stands."""
+        """Stop everything because of ``failure``. The first failure counts."""
         self._first = self._first or failure
         self._event.set()
 
     def stop_failure(self, chapter: Chapter, service: str | None) -> Failure | None:
-        """Return how a chapter ends that stops now, None while nothing asks it to."""
+        """Return the failure with which a chapter stops now, None if nothing halted the run."""
         first = self._first
         if first is None:
             return None
         if first.cause is FailureCause.CANCELLED:
             return Failure(chapter, first.message, cause=FailureCause.CANCELLED)
-        because = f"stopped, since {first.service or 'the deployment'} failed"
-        return Failure(chapter, because, service, cause=FailureCause.STOPPED)
+        message = f"because {first.service or 'the deployment'} failed"
+        return Failure(chapter, message, service, cause=FailureCause.STOPPED)
 
     async def wait(self) -> str:
-        """Wait until all should stop and return why."""
+        """Wait until the run is halted, and return the reason."""
         await self._event.wait()
         return self._first.message if self._first else ""
 
 
 class Run:
-    """A plan being carried out; ``attempt`` tells a resumed turn-back's records from the first's."""
+    """A plan that is being executed. ``attempt`` prefixes the records of a retried turn-back."""
 
     def __init__(self, plan: Plan, ports: Ports, engine: WorkflowEngine, attempt: str = "") -> None:
         self.plan = plan
@@ -79,38 +79,38 @@ class Run:
         self._event_batcher = Batcher(self._write_events)
 
     def mark_gates_passed(self, *gates: str) -> None:
-        """Note gates that let the deployment through; when all have, ``gated`` is set."""
+        """Mark gates as passed. When all have passed, ``gates_passed`` is set."""
         self._passed_gates.update(gates)
         if len(self._passed_gates) == len(self.plan.gates):
             self.gates_passed.set()
 
     def mark_candidate_ready(self, candidate: Version) -> None:
-        """Note a candidate that is ready for users, for those that wait for it."""
+        """Publish a candidate that is ready for users to the rollouts that wait for it."""
         self.candidates[candidate.service] = candidate
         self.staged[candidate.service].set()
 
     def candidate_commit(self, part: ServicePlan) -> str:
-        """Return the commit that a candidate is of: an earlier one, where it was made before from the same."""
+        """Return the commit of a candidate: an earlier one if its artifact was reused."""
         built = self.built_part(part)
         return built.commit if built else part.commit
 
     def built_part(self, part: ServicePlan) -> ReleasePart | None:
-        """Return what was built of a service for this deployment, None where that is not known here."""
+        """Return the artifact of a service in this deployment, None if it is not built yet."""
         built = self.built.get(part.name)
         return built.result() if built and built.done() else None
 
     async def record(self, key: str, kind: EventKind, message: str = "", **fields: Any) -> None:  # noqa: ANN401 (Event's fields)
-        """Record an event of this deployment, once; no secret in it."""
-        shown = {**fields, "data": self.redactor.redact_value(fields["data"])} if fields.get("data") else fields
+        """Record an event of this deployment, redacted. A second event with the same key is ignored."""
+        redacted = {**fields, "data": self.redactor.redact_value(fields["data"])} if fields.get("data") else fields
         message = self.redactor.redact_text(message)
-        await self._event_batcher.submit(Event(self.plan.deployment, self._attempt + key, kind, message, **shown))
+        await self._event_batcher.submit(Event(self.plan.deployment, self._attempt + key, kind, message, **redacted))
 
     async def _write_events(self, events: Sequence[Event]) -> list[Exception | None]:
         await asyncio.to_thread(self.ports.ledger.append_events, *events)
         return [None] * len(events)
 
     def reporter(self, chapter: Chapter) -> Reporter:
-        """Return what a platform tells by how it gets on in a chapter."""
+        """Return the function by which platforms report progress in a chapter."""
 
         async def report(service: str, text: str) -> None:
             await self.record(
@@ -122,7 +122,7 @@ class Run:
     async def enter_state(
         self, state: DeploymentState, message: str = "", chapter: Chapter | None = None, **data: object
     ) -> None:
-        """Move the deployment to a state, and to the chapter that brought it there, where that is not the last."""
+        """Record a new state of the deployment, and its chapter if that is not the latest."""
         await self.record(f"state/{state}", EventKind.STATE, message, state=state, chapter=chapter, data=data)
 
     async def run_chapter(
@@ -133,10 +133,10 @@ class Run:
         service: str | None = None,
         variant: str = "",
     ) -> T | Failure:
-        """Run one chapter (of one service, or of all) as one recorded step.
+        """Run one chapter, of one service or of all, as one recorded step.
 
-        What it returns is recorded; a failure stops the others where they can still be stopped. ``turn``
-        tells repeated chapters apart.
+        Returns the result of ``work``, of type ``kind``. A failure halts the run. ``variant`` distinguishes
+        repeated chapters.
         """
         key = "/".join(filter(None, (service, chapter, variant)))
         label = variant if chapter is Chapter.GATES else ""
@@ -159,7 +159,7 @@ class Run:
         return cast("T", load(kind, answer["result"]) if kind else None)
 
     def _redacted(self, outcome: T | Failure) -> T | Failure:
-        """Return failures with what a platform or a program said in them redacted: they are recorded."""
+        """Return the outcome with its failures redacted, since they quote platforms and programs."""
         if isinstance(outcome, Failure):
             return load(Failure, self.redactor.redact_value(dump(outcome)))
         if isinstance(outcome, list) and only_failures(outcome):
@@ -168,13 +168,12 @@ class Run:
 
     async def _record_end(self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str) -> None:
         for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
-            what = (
+            kind = (
                 EventKind.FAILED if failure.cause in {FailureCause.FAULT, FailureCause.REFUSED} else EventKind.STOPPED
             )
-            whose = failure.service or service
+            name = failure.service or service
             data = {"log": list(failure.log)}
-            end = f"{key}/{whose}/failed"
-            await self.record(end, what, failure.message, service=whose, chapter=chapter, data=data)
+            await self.record(f"{key}/{name}/failed", kind, failure.message, service=name, chapter=chapter, data=data)
         if not isinstance(outcome, Failure):
             await self.record(f"{key}/ended", EventKind.FINISHED, label, service=service, chapter=chapter)
 
@@ -187,8 +186,8 @@ class Run:
             raise
         except AbreastError as error:
             return Failure(chapter, str(error), service)
-        except Exception as error:  # noqa: BLE001 (whatever goes wrong in a chapter turns back, it never escapes)
-            return Failure(chapter, f"unexpected: {type(error).__name__}: {error}", service)
+        except Exception as error:  # noqa: BLE001 (any error in a chapter must turn the deployment back)
+            return Failure(chapter, f"unexpected error: {type(error).__name__}: {error}", service)
 
     async def _run_with_retries(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
@@ -196,9 +195,9 @@ class Run:
         async for attempt in stamina.retry_context(TransientError, attempts=3, wait_initial=0.2, wait_max=5.0):
             with attempt:
                 if attempt.num > 1:
-                    again = f"again, attempt {attempt.num} of 3"
+                    note = f"attempt {attempt.num} of 3"
                     await self.record(
-                        f"{key}/retry-{attempt.num}", EventKind.RETRY, again, service=service, chapter=chapter
+                        f"{key}/retry-{attempt.num}", EventKind.RETRY, note, service=service, chapter=chapter
                     )
                 return await self._run_unless_halted(chapter, work, service)
         raise AssertionError("the last attempt returns or raises")
@@ -206,22 +205,22 @@ class Run:
     async def _run_unless_halted(
         self, chapter: Chapter, work: Callable[[], Awaitable[T | Failure]], service: str | None
     ) -> T | Failure:
-        """Let go of what a platform takes its time for once the deployment stops; its verbs may be cut off anywhere."""
-        doing, halted = asyncio.ensure_future(work()), asyncio.ensure_future(self.halt.wait())
+        """Run ``work``; if the chapter is interruptible, cancel it when the run is halted."""
+        working, halted = asyncio.ensure_future(work()), asyncio.ensure_future(self.halt.wait())
         try:
             await asyncio.wait(
-                [doing, halted] if chapter in _INTERRUPTIBLE else [doing], return_when=asyncio.FIRST_COMPLETED
+                [working, halted] if chapter in _INTERRUPTIBLE else [working], return_when=asyncio.FIRST_COMPLETED
             )
-            stopping = None if doing.done() else self.halt.stop_failure(chapter, service)
-            return stopping or await doing
+            stopping = None if working.done() else self.halt.stop_failure(chapter, service)
+            return stopping or await working
         finally:
-            for task in (doing, halted):
+            for task in (working, halted):
                 task.cancel()
-            await asyncio.wait([doing, halted])
+            await asyncio.wait([working, halted])
 
 
 def deployment_secrets(plan: Plan, ports: Ports) -> Iterator[str]:
-    """Yield all secrets that could be told in this deployment: those of its services, and those of abreast itself."""
+    """Yield every secret that this deployment could print: those of its services and those of abreast itself."""
     yield from ports.known_secrets
     for part in plan.traffic_changes:
         with suppress(UsageError):
@@ -234,6 +233,6 @@ def deployment_secrets(plan: Plan, ports: Ports) -> Iterator[str]:
 
 
 def only_failures(outcomes: Sequence[object]) -> list[Failure]:
-    """Return the failures among outcomes, those that stopped the others first."""
+    """Return the failures among the outcomes; those that only stopped because of another come last."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     return sorted(failures, key=lambda failure: failure.cause is FailureCause.STOPPED)

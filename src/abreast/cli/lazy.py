@@ -1,0 +1,30 @@
+"""Lazy loading: the one place that imports a command's function, and only when the command runs."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Import and return the function that ``module:function`` names."""
+    module, _, function = target.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), function)
+    return loaded
+
+
+class LazyCommand(click.Command):
+    """A command whose function is imported when it runs, so that ``--help`` stays fast.
+
+    The function takes the names of ``params`` as keywords and returns the exit code.
+    """
+
+    def __init__(self, name: str, target: str, help: str, params: Sequence[click.Parameter] = ()) -> None:
+        super().__init__(name, help=help, params=list(params))
+        self.target = target
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
+        """Import the function and call it."""
+        self.callback = load(self.target)
+        return super().invoke(ctx)
