@@ -83,8 +83,8 @@ def test_three_clouds(world: MultiCloudProject) -> None:
     world.netlify.sites["site-shop"].domain = "shop.example.org"
     world.netlify.sites["site-shop"].certificate_expires_at = datetime.now(UTC) + timedelta(days=3)
     told = examined(world, 0)
-    assert "warning  frontend (netlify)    the certificate of shop ends" in told
-    assert "does not lead to HTTPS" in told
+    assert "warning  frontend (netlify)    the certificate of shop expires" in told
+    assert "does not redirect to HTTPS" in told
     assert "its auto-deploy is on" in told
     assert "the Space owner/worker is NO_APP_FILE" in told
 
@@ -109,7 +109,7 @@ def test_a_member_who_may_only_look_is_found_before_the_build(world: MultiCloudP
     world.netlify.role = "Reviewer"
     told = examined(world, 1)
     world.netlify.role = "Developer"
-    assert "the token is of a Reviewer of team, who may not deploy to shop" in told
+    assert "the token has the role Reviewer in team, which may not deploy to shop" in told
 
 
 @pytest.mark.parametrize(("scope", "code"), [

@@ -56,7 +56,7 @@ def test_both_get_there_and_back(shop: Shop) -> None:
     assert shop.served == {"frontend": first, "backend": first}
     second = shop.project.commit()
     told = shop.deploy()
-    assert "netlify: 1 of 1 files to send" in told
+    assert "netlify: uploading 1 of 1 files" in told
     assert shop.served == {"frontend": second, "backend": second}
     status = shop.project.status()["services"]["frontend"]
     assert (status["platform"], status["url"]) == ("netlify", f"{shop.url}/s/shop")

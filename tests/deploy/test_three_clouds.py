@@ -44,7 +44,7 @@ def test_all_get_there_and_back(world: MultiCloudProject, good: str) -> None:
     new = world.project.commit()
     _, told = world.deploy()
     assert "goes live in the turn" in told
-    assert "netlify: 1 of 1 files to send" in told
+    assert "netlify: uploading 1 of 1 files" in told
     assert "render: dep-" in told
     assert "huggingface: RUNNING_BUILDING" in told
     assert world.served_commits == world.all_at_commit(new)

@@ -1,1 +1,1 @@
-"""What must hold of something running."""
+"""Checks of running versions."""

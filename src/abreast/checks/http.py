@@ -1,4 +1,4 @@
-"""Health over HTTP: status, time, and the commit that the answer names."""
+"""The HTTP health check: status, response time and reported commit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,16 +14,16 @@ from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
 
 MAX_BODY_SIZE = 65536
-"""Bytes of an answer that are read for the commit it names."""
+"""Maximum bytes of an answer to read for its commit."""
 
 MAX_CONCURRENT_REQUESTS = 32
-"""Requests under way at once; more only wait for each other, and those under test for them."""
+"""Maximum concurrent requests. More would only slow each other and the service."""
 
 
 class HttpCheck:
-    """Asks every instance of a version at its health path; usable as a ``Check``.
+    """Requests the health path of every instance of a version; a ``Check``.
 
-    The version is checked where it is told: a JSON answer's ``commit``, or the header ``X-Commit``.
+    Compares the commit if the answer reports one: ``commit`` in JSON, or the header ``X-Commit``.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,12 @@ class HttpCheck:
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def __call__(self, version: Version, health: HealthSettings, commit: str) -> CheckResult:
-        """Tell whether all instances answer well now; the first that does not is named."""
-        findings = await asyncio.gather(*(self._check_instance(place, health, commit) for place in version.probes))
-        return next((finding for finding in findings if not finding.success), CheckResult(success=True))
+        """Return success if all instances are healthy, otherwise the first failure."""
+        results = await asyncio.gather(*(self._check_instance(address, health, commit) for address in version.probes))
+        return next((result for result in results if not result.success), CheckResult(success=True))
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close all connections."""
         for client in self._clients.values():
             await client.aclose()
 
@@ -61,7 +61,7 @@ class HttpCheck:
             yield answer
 
     def _new_client(self, socket: str | None) -> httpx2.AsyncClient:
-        # No connection is kept: a reused one could belong to the version that is going.
+        # A kept connection could lead to the version that retires.
         limits = httpx2.Limits(max_keepalive_connections=0)
         transport = httpx2.AsyncHTTPTransport(
             verify=ssl_context(), uds=short_socket_path(Path(socket)) if socket else None, limits=limits

@@ -1,4 +1,4 @@
-"""The port that every check fills: one look at one version, now."""
+"""The port of checks: one probe of one version."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,9 +8,9 @@ from abreast.core.model import HealthSettings, Version
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one look found; ``why`` says what was wrong, in words for a person.
+    """The result of one probe. ``why`` explains a failure to a person.
 
-    ``final``: looking again cannot help (a wrong version answers, say).
+    ``final``: a retry cannot help, for example because the wrong version answers.
     """
 
     success: bool
@@ -19,8 +19,8 @@ class CheckResult:
 
 
 class Check(Protocol):
-    """Looks once; never raises for what it finds."""
+    """Probes a version once. Returns failures, never raises them."""
 
     async def __call__(self, version: Version, health: HealthSettings, commit: str) -> CheckResult:
-        """Tell whether ``version`` is in order and, where it names its commit, is ``commit``."""
+        """Return whether ``version`` is healthy and, if it reports its commit, runs ``commit``."""
         ...

@@ -1,1 +1,1 @@
-"""What this machine tells of its processes; Linux."""
+"""Access to the operating system: processes, threads, sockets, TLS. Linux only."""

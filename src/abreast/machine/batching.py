@@ -1,4 +1,4 @@
-"""Work that is done together: what comes while some is under way waits, and is then done in one go."""
+"""Batching: items that arrive while a batch runs form the next batch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """Hands things to ``work``, those that wait at the same time in one call, in their order.
+    """Passes waiting items to ``work`` in one call, in order.
 
-    ``work`` returns what went wrong with each, None where nothing did; what it raises went wrong with all.
+    ``work`` returns an error or None for each item. An exception that it raises fails the whole batch.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None]]]) -> None:
@@ -20,10 +20,10 @@ class Batcher(Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> None:
-        """Return when the thing is done; raises what went wrong with it."""
+        """Wait until the item is done. Raises its error."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
-        # A task of its own: a caller that is cancelled must not take others' work with it.
+        # A task of its own: a cancelled caller must not cancel the batch.
         task = asyncio.ensure_future(self._run_batch())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -35,8 +35,8 @@ class Batcher(Generic[T]):
             if not batch:
                 return
             try:
-                outcomes = await self._work([thing for thing, _ in batch])
-            except Exception as error:  # noqa: BLE001 (raised to everyone who waits)
+                outcomes = await self._work([item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 (raised to every caller)
                 outcomes = [error] * len(batch)
             for (_, done), error_of_item in zip(batch, outcomes, strict=True):
                 if done.done():

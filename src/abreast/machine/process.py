@@ -1,4 +1,4 @@
-"""Processes of Linux: who they are beyond their number, and whole groups of them."""
+"""Linux processes: identities that survive pid reuse, and process groups."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ _TCP_LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process that no later one can be taken for: its number, its start in ticks, and the boot."""
+    """A process identity that is never reused: pid, start time in ticks, boot id."""
 
     pid: int
     start_ticks: int
@@ -23,12 +23,12 @@ class ProcessIdentity:
 
     @classmethod
     def from_pid(cls, pid: int) -> "ProcessIdentity":
-        """Return who ``pid`` is now; raises ProcessLookupError if there is no such process."""
+        """Return the identity of ``pid``. Raises ProcessLookupError if there is no such process."""
         return cls(pid, int(_stat_fields(pid)[19]), boot_id())
 
     @property
     def is_alive(self) -> bool:
-        """Whether that very process still runs (a zombie does not)."""
+        """Whether this process still runs. A zombie does not."""
         try:
             return _stat_fields(self.pid)[0] != "Z" and ProcessIdentity.from_pid(self.pid) == self
         except ProcessLookupError:
@@ -37,18 +37,18 @@ class ProcessIdentity:
 
 @cache
 def boot_id() -> str:
-    """Return what changes with each start of the machine."""
+    """Return the id of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def signal_group(group: int, sign: signal.Signals) -> None:
-    """Signal every process of a group; none left is fine."""
+    """Send a signal to every process of a group. An empty group is fine."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, sign)
 
 
 def is_group_empty(group: int) -> bool:
-    """Whether no process of the group runs any more; zombies do not count."""
+    """Return whether no process of the group runs. Zombies do not count."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -59,18 +59,18 @@ def is_group_empty(group: int) -> bool:
 
 
 def process_groups() -> dict[int, list[int]]:
-    """Return the running processes of the machine by their group, in one look."""
-    found: dict[int, list[int]] = {}
+    """Return the pids of all running processes by process group."""
+    groups: dict[int, list[int]] = {}
     for pid in _pids():
         with suppress(ProcessLookupError):
             stat = _stat_fields(pid)
             if stat[0] != "Z":
-                found.setdefault(int(stat[2]), []).append(pid)
-    return found
+                groups.setdefault(int(stat[2]), []).append(pid)
+    return groups
 
 
 def start_detached(argv: list[str], out: IO[bytes] | None = None) -> None:
-    """Start a program that is nobody's child: it outlives this process, and leaves it no zombie."""
+    """Start a program detached: it outlives this process and leaves no zombie."""
     subprocess.run(
         ["/bin/sh", "-c", '"$@" &', "sh", *argv],
         cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, check=True,
@@ -78,7 +78,7 @@ def start_detached(argv: list[str], out: IO[bytes] | None = None) -> None:
 
 
 def process_environment(pid: int) -> dict[str, str]:
-    """Return the environment that a process was started with."""
+    """Return the environment a process was started with, {} if it cannot be read."""
     with suppress(OSError):
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         return {os.fsdecode(name): os.fsdecode(value) for name, _, value in (pair.partition(b"=") for pair in pairs)}
@@ -86,19 +86,19 @@ def process_environment(pid: int) -> dict[str, str]:
 
 
 def listening_sockets() -> dict[int, set[str]]:
-    """Return the inodes of the sockets that listen, by TCP port, in one look."""
-    found: dict[int, set[str]] = {}
+    """Return the inodes of listening sockets by TCP port."""
+    inodes: dict[int, set[str]] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _TCP_LISTEN:
-                    found.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(fields[9])
-    return found
+                    inodes.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(fields[9])
+    return inodes
 
 
 def owns_any_socket(pids: list[int], inodes: set[str]) -> bool:
-    """Whether one of the processes has one of the sockets open."""
+    """Return whether one of the processes has one of the sockets open."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     return any(link in wanted for pid in pids for link in _open_files(pid))
 
@@ -106,7 +106,7 @@ def owns_any_socket(pids: list[int], inodes: set[str]) -> bool:
 def _open_files(pid: int) -> Iterator[str]:
     folder = Path(f"/proc/{pid}/fd")
     with suppress(OSError):
-        for name in os.listdir(folder):  # noqa: PTH208 (iterdir leaves its descriptor open when it is cut off)
+        for name in os.listdir(folder):  # noqa: PTH208 (an unfinished iterdir leaks its descriptor)
             with suppress(OSError):
                 yield str((folder / name).readlink())
 
@@ -116,7 +116,7 @@ def _pids() -> list[int]:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third, the state, on (proc(5))."""
+    """Return the fields of /proc/PID/stat from the third (state) on; see proc(5)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError as error:

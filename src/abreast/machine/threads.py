@@ -1,4 +1,4 @@
-"""Work in a thread that is never left behind, and never left out."""
+"""Blocking work in a thread, safe under cancellation."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do it in a thread and return what it returns; one that is cancelled meanwhile ends when the thread has.
+    """Run ``work`` in a thread and return its result. A cancelled caller waits until the thread has finished.
 
-    A pool of threads that ends drops what still waits in it; that has not begun, and is given to the next pool.
+    A pool that shuts down drops queued work, which has not begun; it is submitted to the next pool.
     """
     while True:
-        doing = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+        future = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
         try:
-            return await asyncio.shield(doing)
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait([doing])
+            await asyncio.wait([future])
             task = asyncio.current_task()
-            if not doing.cancelled() or (task and task.cancelling()):
+            if not future.cancelled() or (task and task.cancelling()):
                 raise

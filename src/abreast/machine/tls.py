@@ -1,4 +1,4 @@
-"""Whom this machine trusts."""
+"""The TLS trust store of this machine."""
 
 import ssl
 from functools import cache
@@ -8,5 +8,5 @@ import httpx2
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """Return the context of every client here; to read all certificates anew takes longer than a request."""
+    """Return the shared TLS context. Loading the certificates takes longer than a request."""
     return httpx2.create_ssl_context()

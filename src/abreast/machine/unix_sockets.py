@@ -1,13 +1,13 @@
-"""Unix sockets in folders with long names."""
+"""Unix sockets with long paths."""
 
 import os
 from pathlib import Path
 
 
 def short_socket_path(path: Path) -> str:
-    """Return a name for the socket that is short enough (107 bytes), however deep its folder lies.
+    """Return a path below the limit of 107 bytes for a socket in any folder.
 
-    It holds for this process; the folder's descriptor that it goes through stays open.
+    It is valid in this process only. It uses a descriptor of the folder, which stays open.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{folder}/{path.name}"

@@ -1,1 +1,1 @@
-"""Where services run: a port, and a folder or file for each platform."""
+"""Where services run: the port, and one folder or file per platform."""

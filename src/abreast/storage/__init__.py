@@ -1,1 +1,1 @@
-"""Object stores, which artifacts and backups are kept in."""
+"""Object stores for artifacts and backups."""

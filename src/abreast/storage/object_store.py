@@ -1,4 +1,4 @@
-"""A store of objects that several machines share: S3, Google's, Azure's, or a folder."""
+"""An object store that several machines can share: S3, Google Cloud Storage, Azure, or a folder."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ RETRY_CONFIG: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seco
 
 
 class ObjectStore:
-    """The store at ``url``, called ``what`` where it cannot be used; ``error`` is raised then, in the store's words."""
+    """The store at ``url``. Failures raise ``error``, with ``label`` as the store's name."""
 
     def __init__(self, url: str, label: str, error: type[AbreastError]) -> None:
         self.url = url
@@ -26,7 +26,7 @@ class ObjectStore:
         self._opened: Any = None
 
     def call(self, work: Callable[[Any], Any]) -> Any:  # noqa: ANN401 (what the work returns)
-        """Do something with the store; raises FileNotFoundError for what is not there."""
+        """Call ``work`` with the store. Raises FileNotFoundError for a missing object."""
         try:
             return work(self._store)
         except (FileNotFoundError, AbreastError):
@@ -34,24 +34,24 @@ class ObjectStore:
         except Exception as error:
             raise self._error(
                 f"the {self._label} {self.url} could not be used: {str(error).splitlines()[0][:300]}",
-                need="a store that this machine reaches and may write, and room in it",
+                need="a store that this machine can reach and write to, with free space",
                 next="abreast doctor",
             ) from error
 
     def read(self, path: str) -> bytes | None:
-        """Return an object's content, None where it is not there."""
+        """Return an object's content, None if it does not exist."""
         with suppress(FileNotFoundError):
             return bytes(self.call(lambda store: store.get(path).bytes()))
         return None
 
     def has(self, path: str) -> bool:
-        """Tell whether an object is there."""
+        """Return whether an object exists."""
         with suppress(FileNotFoundError):
             return bool(self.call(lambda store: store.head(path)))
         return False
 
     def delete_stale_uploads(self, below: str, before: datetime) -> None:
-        """Take away what uploads that were cut off left in a folder before then; a bucket has its own rule for it."""
+        """Delete the remains of interrupted uploads older than ``before``. Folders only; buckets have lifecycle rules."""
         if self.url.startswith(FILE_SCHEME):
             folder = Path(self.url.removeprefix(FILE_SCHEME), below)
             self.call(lambda _: _delete_stale_uploads(folder, before))
@@ -72,7 +72,7 @@ class ObjectStore:
 
 
 def _delete_stale_uploads(folder: Path, before: datetime) -> None:
-    for left in folder.glob("*#[0-9]*"):
-        with suppress(FileNotFoundError):  # somebody else was quicker
-            if left.stat().st_mtime < before.timestamp():
-                left.unlink()
+    for upload in folder.glob("*#[0-9]*"):
+        with suppress(FileNotFoundError):  # another process deleted it first
+            if upload.stat().st_mtime < before.timestamp():
+                upload.unlink()

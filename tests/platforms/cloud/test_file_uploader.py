@@ -237,7 +237,7 @@ def test_https_through_a_proxy(
     if open_to_all:
         assert put(work).text == "secure"
     else:
-        with pytest.raises(httpx2.ConnectError, match=f"does not connect to localhost:{port}"):
+        with pytest.raises(httpx2.ConnectError, match=f"refused a connection to localhost:{port}"):
             put(work)
     assert asked[0] == f"CONNECT localhost:{port} HTTP/1.1".encode()
     assert b"Proxy-Authorization: Basic bWU6cGFzcw==" in asked

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
     (Certificate(state="issued", expires_at="2026-12-01T00:00:00.000+00:00"), DiagnosticSeverity.WARNING, "in 10 days"),
     (Certificate(state="issued", expires_at="2026-11-20T00:00:00Z"), DiagnosticSeverity.FAULT, "ends 2026-11-20"),
     (Certificate(state="pending"), DiagnosticSeverity.WARNING, "is pending"),
-    (Certificate(), DiagnosticSeverity.WARNING, "in no known state"),
+    (Certificate(), DiagnosticSeverity.WARNING, "in an unknown state"),
     (None, DiagnosticSeverity.FAULT, "shop has no certificate"),
 ])  # fmt: skip
 def test_a_certificate(certificate: Certificate | None, level: DiagnosticSeverity, told: str) -> None:

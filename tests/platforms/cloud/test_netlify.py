@@ -93,7 +93,7 @@ def test_a_draft_is_published_in_the_turn_and_the_one_before_restored(stage: Sta
     assert stage.served == "web-1"
     uploads = [path for method, path in stage.emulator.faults.requests if method == "PUT" and "/files/" in path]
     assert len(uploads) == 3, "each content is sent once"
-    assert "netlify: 1 of 3 files to send" in stage.told
+    assert "netlify: uploading 1 of 3 files" in stage.told
 
 
 def test_what_is_there_is_found_again_and_not_made_twice(stage: Stage) -> None:
@@ -238,7 +238,7 @@ def test_digests_are_of_what_may_be_served(tmp_path: Path) -> None:
         (".well-known/x", "_headers", "a/b.txt", "index.html"), digest
     )
     (tmp_path / "what?").write_text("")
-    with pytest.raises(PlatformError, match=r"cannot serve what\?"):
+    with pytest.raises(PlatformError, match=r"cannot serve the file what\?"):
         file_digests(list_files(tmp_path))
 
 
@@ -296,7 +296,7 @@ def test_a_branch_does_not_lead_back_to_what_is_not_known_here(stage: Stage) -> 
     assert stage.run(lambda netlify: netlify.live_version(BRANCH)) == one
     stage.run(lambda netlify: netlify.retire([VersionRef(BRANCH, "web-1")], 0))
     assert stage.run(lambda netlify: netlify.live_version(BRANCH)) is None
-    with pytest.raises(PlatformError, match="which files web-9 has is not known here"):
+    with pytest.raises(PlatformError, match="the file list of web-9 is missing here"):
         stage.turn(replace(one, id="web-9"))
 
 
@@ -332,4 +332,4 @@ def test_a_domain_without_a_certificate_gets_one(stage: Stage) -> None:
     assert any("DNS does not lead here" in text for text in stage.told)
     stage.stage("web-2")
     assert sites["site-shop"].certificate_expires_at
-    assert "netlify: a certificate for shop.example.org is asked for" in stage.told
+    assert "netlify: requested a certificate for shop.example.org" in stage.told

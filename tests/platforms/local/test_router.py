@@ -228,7 +228,7 @@ def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -
                 lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
             )
             await router.change(lambda t: t.with_live({"web": "w-1"}))
-            with pytest.raises(PlatformError, match="Envoy refused"):
+            with pytest.raises(PlatformError, match="Envoy rejected"):
                 await router.change(lambda t: t.with_candidate("web", Upstream("w-2", (99999,))))
             async with httpx2.AsyncClient() as client:
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")

@@ -1,1 +1,1 @@
-"""What the platforms of others have in common: an HTTP API with limits, and moods."""
+"""What the cloud platforms share: an HTTP API client with retries and rate limits, uploads, polling."""

@@ -1,4 +1,4 @@
-"""A provider's JSON API over HTTP: repeated where that is safe, slow when told to be, clear when it fails."""
+"""A client for a provider's JSON API: retries where that is safe, waits for rate limits, maps errors."""
 
 import asyncio
 import contextlib
@@ -24,33 +24,34 @@ T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
 MAX_RATE_LIMIT_WAIT = 300.0
-"""Seconds of waiting for a rate limit, over all repeats of one request."""
+"""Maximum seconds that one request waits for rate limits in total."""
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 _IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})
 
 
 class NotFoundError(PlatformError):
-    """The provider does not know what was asked for (404)."""
+    """The provider has no such resource (404)."""
 
 
 class ConflictError(PlatformError):
-    """What was to be made is there already, or what it was to be made from has changed (409, 412)."""
+    """The resource exists already, or its base has changed (409, 412)."""
 
 
 class AccessDeniedError(PlatformError):
-    """The token is missing, not known, or not allowed this (401, 403)."""
+    """The token is missing, invalid, or lacks a permission (401, 403)."""
 
 
 class UnknownOutcomeError(TransientError):
-    """The request may have been carried out; look for what it was to make before it is sent again."""
+    """The request may have been carried out. Look for its result before sending it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Whose API it is, at ``base`` and then ``path``; ``base_variable`` names one that is set in place of ``base``.
+    """A provider whose API is at ``base_url`` + ``api_path``.
 
-    ``variable`` holds the token, ``scope`` is what the token must be allowed.
+    The variable ``base_variable`` overrides ``base_url``. The variable ``token_variable`` holds the token;
+    ``scope`` describes the permissions that it needs.
     """
 
     name: str
@@ -63,9 +64,9 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a JSON ``body`` or the content of a ``file``, which is of this ``kind``.
+    """A request with a JSON ``body``, or the content of ``file`` as ``content_type``.
 
-    ``path`` is below the API's base, or an address as the API itself gave it.
+    ``path`` is relative to the API's base, or a URL that the API returned.
     """
 
     method: str
@@ -80,11 +81,11 @@ class Request:
 
 
 class ApiClient:
-    """The API at ``base``, with ``token`` as its bearer.
+    """The API at ``base_url``, with ``token`` as bearer token.
 
-    GET, PUT and DELETE are repeated, three attempts in all; others only where they cannot have arrived. A rate
-    limit is waited for beside that. Raises PlatformError that names the provider and the request, never a
-    credential; LostAnswerError where the fate of a request that is not safe to repeat is unknown.
+    Makes up to three attempts for GET, PUT and DELETE; other methods are retried only if the request cannot have
+    arrived. Waits for rate limits on top of that. Raises PlatformError, which names the provider and the request but
+    no credential; UnknownOutcomeError if a request that is not idempotent may have been carried out.
     """
 
     def __init__(self, provider: Provider, base_url: str, token: Secret | None, retry_delay: float = 0.5) -> None:
@@ -96,16 +97,16 @@ class ApiClient:
         self._client = httpx2.AsyncClient(base_url=self._base_url, timeout=TIMEOUT, verify=ssl_context())
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close all connections."""
         await self._uploader.close()
         await self._client.aclose()
 
     async def fetch(self, answer_type: type[T], request: Request) -> T:
-        """Send a request and return its answer as ``kind``: a pydantic model, a list of them, a dict."""
+        """Send a request and parse its answer as ``answer_type``: a pydantic model, a list of them, a dict."""
         return await self._send_with_retries(request, partial(self._parse, answer_type, request))
 
     async def fetch_pages(self, answer_type: type[list[T]], request: Request) -> list[T]:
-        """Return the items of a list that comes in pages, each with a link to the next (RFC 8288)."""
+        """Return the items of all pages; each page links to the next (RFC 8288)."""
         items: list[T] = []
         while True:
             page, next_url = await self._send_with_retries(request, partial(self._parse_page, answer_type, request))
@@ -115,11 +116,11 @@ class ApiClient:
             request = Request(request.method, next_url)
 
     async def fetch_bytes(self, request: Request) -> bytes:
-        """Return an answer as it comes."""
+        """Send a request and return the raw answer."""
         return await self._send_with_retries(request, lambda answer: answer.content)
 
     async def stream_lines(self, request: Request, idle_timeout: float) -> AsyncIterator[str]:
-        """Yield an answer's lines as they come, until it ends, breaks off, or is silent for ``patience`` seconds."""
+        """Yield an answer's lines until it ends, breaks off, or is silent for ``idle_timeout`` seconds."""
         with contextlib.suppress(httpx2.HTTPError):
             opened = self._client.stream(
                 request.method, request.path, headers=self._headers(request), timeout=httpx2.Timeout(idle_timeout)
@@ -132,7 +133,7 @@ class ApiClient:
                     yield line
 
     async def send(self, request: Request) -> None:
-        """Send a request whose answer's content does not matter."""
+        """Send a request and ignore the content of its answer."""
         await self._send_with_retries(request, lambda _: None)
 
     def _parse_page(self, answer_type: type[T], request: Request, answer: httpx2.Response) -> tuple[T, str | None]:
@@ -160,7 +161,7 @@ class ApiClient:
         waited = 0.0
         while (answer := await self._send_once(request)).status_code == 429:
             if waited >= MAX_RATE_LIMIT_WAIT:
-                raise TransientError(self._error_text(request, f"over its rate limit for {waited:.0f} s"))
+                raise TransientError(self._error_text(request, f"rate limit still exceeded after {waited:.0f} s"))
             wait = rate_limit_delay(answer.headers, time.time())
             waited += wait + 0.1
             await asyncio.sleep(wait)
@@ -178,7 +179,7 @@ class ApiClient:
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise TransientError(
-                self._error_text(request, _exception_text(error)), need=f"a way to {self._provider.name}"
+                self._error_text(request, _exception_text(error)), need=f"a network connection to {self._provider.name}"
             ) from error
         except httpx2.HTTPError as error:
             raise self._delivery_error(request, _exception_text(error)) from error
@@ -192,14 +193,14 @@ class ApiClient:
         return headers
 
     def _is_own_host(self, address: str) -> bool:
-        """Whether the token may be shown there: an upload may lead to a host of others."""
+        """Return whether the URL is the API's: an upload URL can be on another host, which must not get the token."""
         return urlsplit(self._absolute_url(address))[:2] == urlsplit(self._base_url)[:2]
 
     def _absolute_url(self, address: str) -> str:
         return address if "://" in address else self._base_url + address
 
     def _raise_for_status(self, request: Request, answer: httpx2.Response) -> None:
-        """Raise for an answer that is no 2xx."""
+        """Raise the matching error for a status other than 2xx."""
         status = answer.status_code
         if status in {401, 403}:
             what = "may not do this" if status == 403 else "is refused" if self._token else "is missing"
@@ -209,7 +210,7 @@ class ApiClient:
                 next=f"export {self._provider.token_variable}=…",
             )
         if status == 404:
-            raise NotFoundError(self._error_text(request, _provider_message(answer) or "not there (404)"))
+            raise NotFoundError(self._error_text(request, _provider_message(answer) or "not found (404)"))
         if status in {409, 412}:
             raise ConflictError(self._error_text(request, f"status {status} {_provider_message(answer)}".rstrip()))
         if status >= 500:
@@ -218,7 +219,7 @@ class ApiClient:
             raise PlatformError(self._error_text(request, f"status {status} {_provider_message(answer)}".rstrip()))
 
     def _delivery_error(self, request: Request, why: str) -> TransientError:
-        """Return how a request failed that may have arrived."""
+        """Return the error for a request that may have arrived."""
         kind = TransientError if request.method in _IDEMPOTENT_METHODS else UnknownOutcomeError
         return kind(self._error_text(request, why), need=f"{self._provider.name} to be up")
 
@@ -231,7 +232,7 @@ def _query_text(value: object) -> str:
 
 
 def connect(provider: Provider, context: PlatformContext) -> ApiClient:
-    """Return a provider's API with this machine's credential, at the address that ``base_variable`` names, if set."""
+    """Return a client for a provider, with the token and the base URL from the context."""
     base = context.variable(provider.base_variable) or provider.base_url
     return ApiClient(provider, base.rstrip("/") + provider.api_path, context.secret(provider.token_variable))
 
@@ -244,9 +245,9 @@ def _invalid_answer_reason(answer: httpx2.Response, error: ValidationError) -> s
     if not answer.content:
         return "an empty answer instead of JSON"
     if answer.content.lstrip()[:1] == b"<":
-        return "HTML instead of JSON; something else may answer in its place"
+        return "HTML instead of JSON; a proxy may have answered"
     first = error.errors()[0]
-    return f"an answer that was not expected: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"an unexpected answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _provider_message(answer: httpx2.Response) -> str:

@@ -1,7 +1,6 @@
-"""Files over HTTP/1.1 (RFC 9112), by connections that are kept.
+"""Uploads files over persistent HTTP/1.1 connections (RFC 9112).
 
-A client for all purposes takes some ten times as long for each small file as it takes to send it, and a site has
-thousands.
+A general HTTP client spends some ten times the transfer time on each small file, and a site has thousands.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ import httpx2
 from abreast.machine.tls import ssl_context
 
 CONNECT_TIMEOUT, IDLE_TIMEOUT = 10.0, 30.0
-"""Seconds until a connection stands, and until anything happens on it."""
+"""Seconds to establish a connection, and to wait for progress on it."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _CHUNK = 1 << 18
@@ -28,7 +27,7 @@ _Origin = tuple[str, str, int]
 
 
 class _ResponseParser:
-    """An answer as it is parsed; of one that only says to go on (1xx), nothing stays."""
+    """A response being parsed. Interim responses (1xx) are discarded."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -54,7 +53,7 @@ class _ResponseParser:
 
 @dataclass(slots=True)
 class _Connection:
-    """One connection; ``by_proxy``: to a proxy that is asked for whole addresses. ``free``: for the next request."""
+    """A connection. ``is_proxied``: to a plain proxy, which needs absolute URLs. ``is_reusable``: afterwards."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -70,24 +69,24 @@ class _Connection:
         async with asyncio.timeout(IDLE_TIMEOUT):
             received = await self.reader.read(_CHUNK)
         if not received:
-            raise ConnectionResetError("the connection ended before an answer")
+            raise ConnectionResetError("the connection closed before an answer")
         answer.parser.feed_data(received)
 
     def abort(self) -> None:
-        """Drop it at once: a farewell in TLS could be waited for, and nobody needs it."""
+        """Close without waiting for the TLS shutdown."""
         self.writer.transport.abort()
 
 
 class FileUploader:
-    """Keeps a connection for each request that is under way; raises what httpx2 does."""
+    """Uploads files and pools connections. Raises httpx2's errors."""
 
     def __init__(self) -> None:
         self._idle: defaultdict[_Origin, list[_Connection]] = defaultdict(list)
 
     async def upload(self, method: str, url: str, headers: Mapping[str, str], file: Path) -> httpx2.Response:
-        """Send a file's content and return the answer.
+        """Upload a file and return the answer.
 
-        Raises httpx2.ConnectError where it cannot have arrived, another httpx2.HTTPError where it may have.
+        Raises httpx2.ConnectError if the request cannot have arrived, another httpx2.HTTPError if it may have.
         """
         parts = urlsplit(url)
         origin = (parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
@@ -104,12 +103,12 @@ class FileUploader:
         return answer
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close all connections."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.abort()
         self._idle.clear()
-        await asyncio.sleep(0)  # for the loop to close what was ended
+        await asyncio.sleep(0)  # lets the loop close aborted transports
 
     def _take_idle(self, origin: _Origin) -> _Connection | None:
         while self._idle[origin]:
@@ -129,7 +128,7 @@ async def _send_file(
     size = file.stat().st_size
     head = _request_head(f"{method} {target}", {"Host": url.netloc, **headers, "Content-Length": str(size)})
     sent = False
-    with suppress(ConnectionError):  # who is not wanted is told so before all is sent
+    with suppress(ConnectionError):  # a server may reject before the body is complete
         if size <= _CHUNK:
             await connection.send(head, file.read_bytes())
         else:
@@ -158,7 +157,7 @@ async def _chunks(file: Path) -> AsyncIterator[bytes]:
 
 
 async def _connect(origin: _Origin) -> _Connection:
-    """Connect, through the proxy that the environment names for this place, if it does."""
+    """Connect to ``origin``, through the proxy from the environment if there is one."""
     scheme, host, port = origin
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)
     try:
@@ -186,12 +185,12 @@ async def _connect_by_proxy(proxy: httpx2.URL, origin: _Origin) -> _Connection:
 
 
 async def _open_tunnel(proxy: httpx2.URL, connection: _Connection, authority: str) -> None:
-    """Ask a proxy for a way to a place; raises ConnectionRefusedError."""
+    """Open a CONNECT tunnel through a proxy. Raises ConnectionRefusedError."""
     answer = _ResponseParser()
-    name = base64.b64encode(proxy.userinfo).decode()
-    who = {"Proxy-Authorization": f"Basic {name}"} if proxy.userinfo else {}
-    await connection.send(_request_head(f"CONNECT {authority}", {"Host": authority, **who}))
+    credentials = base64.b64encode(proxy.userinfo).decode()
+    authorization = {"Proxy-Authorization": f"Basic {credentials}"} if proxy.userinfo else {}
+    await connection.send(_request_head(f"CONNECT {authority}", {"Host": authority, **authorization}))
     while not answer.headers_complete:
         await connection.receive_into(answer)
     if answer.parser.get_status_code() != 200:
-        raise ConnectionRefusedError(f"the proxy {proxy.host} does not connect to {authority}")
+        raise ConnectionRefusedError(f"the proxy {proxy.host} refused a connection to {authority}")

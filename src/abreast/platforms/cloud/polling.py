@@ -1,17 +1,17 @@
-"""How often a provider is asked how it gets on, and for how long."""
+"""How often, and for how long, to poll a provider."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 BACKOFF_FACTOR = 1.5
 INITIAL_FRACTION = 1 / 32
-"""The first pause, as a part of the longest: much is over soon. Where many wait, it is the longest at once."""
+"""The first pause as a fraction of the maximum: many operations end soon. Under load it starts at the maximum."""
 
 
 class PollBudget:
-    """Divides the looks that a provider allows among all who wait for it.
+    """Divides a provider's rate limit among all pollers.
 
-    ``longest``: seconds between two looks, at last, while at most ``room`` wait; more wait longer each.
+    A poll interval grows to ``max_interval`` seconds for up to ``capacity`` pollers, and longer for more.
     """
 
     def __init__(self, max_interval: float, capacity: int) -> None:
@@ -21,7 +21,7 @@ class PollBudget:
 
     @contextmanager
     def schedule(self, timeout: float) -> Iterator[Iterator[float]]:
-        """Give the seconds between the looks of one who waits; they end when they make up ``within`` seconds."""
+        """Yield the pauses of one poller, in seconds, until they add up to ``timeout`` seconds."""
         self._waiters += 1
         try:
             yield self._intervals(timeout)

@@ -1,17 +1,17 @@
-"""When a provider says "too many requests": how long to wait, in each of the forms that it is said in."""
+"""How long to wait after a 429, from any of the common rate limit headers."""
 
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 MAX_DELAY = 120.0
-"""Seconds that are waited at most; whoever asks for more is asked again then."""
+"""Maximum seconds to wait before the next attempt, even if the provider asks for more."""
 
 DEFAULT_DELAY = 5.0
-"""Seconds that are waited where nothing is said."""
+"""Seconds to wait without a rate limit header."""
 
 _EPOCH_THRESHOLD = 1_000_000_000
-"""A number from here on is a moment, one below it a duration."""
+"""Numbers from here on are Unix times, smaller ones are durations."""
 
 
 def rate_limit_delay(headers: Mapping[str, str], now: float) -> float:
@@ -47,8 +47,8 @@ def _parse_reset(value: str, now: float) -> float | None:
 
 
 def _parse_draft_header(value: str, now: float) -> float | None:  # noqa: ARG001 (always a duration)
-    found = re.search(r"(?:^|[;,])\s*t=(\d+)", value)
-    return float(found[1]) if found else None
+    match = re.search(r"(?:^|[;,])\s*t=(\d+)", value)
+    return float(match[1]) if match else None
 
 
 def _parse_number(value: str) -> float | None:

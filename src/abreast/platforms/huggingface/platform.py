@@ -54,9 +54,9 @@ class HuggingFacePlatform(Platform):
         """Tell how the Spaces get on, and whether the token may change them."""
         return await self._variant_for(service).diagnose(service)
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Send the tree: to a branch that waits, or to the Space that is idle."""
-        return await self._variant_for(order.service).stage(order, report)
+        return await self._variant_for(request.service).stage(request, report)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """See that each Space runs its version."""

@@ -23,20 +23,20 @@ RELEASE_FILE = "abreast-release.json"
 CommitLine = dict[str, object]
 
 
-async def publish(hub: HubClient, space: Space, branch: str, order: StageRequest) -> str:
+async def publish(hub: HubClient, space: Space, branch: str, request: StageRequest) -> str:
     """Make the tree of a branch, now at ``space.sha``, that of the order's artifact; return its commit.
 
     The Space's own card and attributes stay where the artifact has none; a file is added that says what it is, so
     that each version is a commit of its own.
     """
     release_info = {
-        "release": order.env.get("ABREAST_RELEASE", ""), "commit": order.commit, "version": order.version_id,
+        "release": request.env.get("ABREAST_RELEASE", ""), "commit": request.commit, "version": request.version_id,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as beside:
         release = Path(beside, RELEASE_FILE)
         release.write_text(json.dumps(release_info))
-        want = {**await asyncio.to_thread(list_files, order.artifact_path), RELEASE_FILE: release}
-        return await _commit_files(hub, space, branch, order.version_id, want)
+        want = {**await asyncio.to_thread(list_files, request.artifact_path), RELEASE_FILE: release}
+        return await _commit_files(hub, space, branch, request.version_id, want)
 
 
 async def _commit_files(hub: HubClient, space: Space, branch: str, title: str, want: Mapping[str, Path]) -> str:

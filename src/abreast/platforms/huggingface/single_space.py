@@ -43,16 +43,16 @@ class SingleSpace:
         await self.live_version(service)
         return await self._controller.diagnose(_space_id(service))
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Put the tree on a branch of its own, which the Space does not build."""
-        space = await self._controller.reachable_space(_space_id(order.service))
+        space = await self._controller.reachable_space(_space_id(request.service))
         with contextlib.suppress(ConflictError):  # it was made before
-            await self._hub.create_branch(space.id, order.version_id, space.sha)
-        staged = await self._hub.get_space(space.id, order.version_id)
-        if await self._controller.commit_title(space.id, staged.sha) != order.version_id:
-            await report(order.service.name, f"huggingface: sending what differs to {space.id}")
-            await publish(self._hub, staged, order.version_id, order)
-        return _version(order.version_id, order.service, space, order.version_id)
+            await self._hub.create_branch(space.id, request.version_id, space.sha)
+        staged = await self._hub.get_space(space.id, request.version_id)
+        if await self._controller.commit_title(space.id, staged.sha) != request.version_id:
+            await report(request.service.name, f"huggingface: sending what differs to {space.id}")
+            await publish(self._hub, staged, request.version_id, request)
+        return _version(request.version_id, request.service, space, request.version_id)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
         """Give the main branch the tree of the version, and follow the Space until it runs that."""

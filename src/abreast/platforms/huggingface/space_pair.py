@@ -49,20 +49,20 @@ class SpacePair:
         await self.live_version(service)
         return [remark for id_ in _space_ids(service) for remark in await self._controller.diagnose(id_)]
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Give the Space at the order's place the tree, and follow it until it runs that."""
-        space = next(space for space in await self._spaces(order.service) if space.address == order.reserved_url)
-        if await self._controller.commit_title(space.id, space.sha) != order.version_id:
-            await self._controller.configure(space.id, order.service, order.env, order.secrets)
-            await report(order.service.name, f"huggingface: sending what differs to {space.id}")
-            head = await publish(self._hub, space, MAIN_BRANCH, order)
+        space = next(space for space in await self._spaces(request.service) if space.address == request.reserved_url)
+        if await self._controller.commit_title(space.id, space.sha) != request.version_id:
+            await self._controller.configure(space.id, request.service, request.env, request.secrets)
+            await report(request.service.name, f"huggingface: sending what differs to {space.id}")
+            head = await publish(self._hub, space, MAIN_BRANCH, request)
             space = space.model_copy(update={"sha": head})
-            if order.service.settings.get("factory"):
+            if request.service.settings.get("factory"):
                 await self._hub.restart(space.id, factory=True)
-        await self._controller.wait_until_running(order.service, space, report)
-        handle = {"version": order.version_id, "space": space.id}
+        await self._controller.wait_until_running(request.service, space, report)
+        handle = {"version": request.version_id, "space": space.id}
         at = (Address(space.address),)
-        return Version(order.version_id, order.service.name, probes=at, url=space.address, handle=handle)
+        return Version(request.version_id, request.service.name, probes=at, url=space.address, handle=handle)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
         """See that the version's Space still has it and runs; users are led there by others."""

@@ -1,1 +1,1 @@
-"""The embedded platform: processes and folders on this machine, behind Envoy."""
+"""The built-in platform: runs services on this machine as processes and folders behind Envoy."""

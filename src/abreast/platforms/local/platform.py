@@ -1,4 +1,4 @@
-"""The local platform: a supervisor that keeps processes, a router that moves users between them."""
+"""The local platform: a supervisor runs processes, a router switches traffic between them."""
 
 import asyncio
 import os
@@ -29,17 +29,17 @@ from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, In
 
 ROUTER = "router"
 TERMINATION_GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL for a process that has nothing in flight."""
+"""Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
 OBSERVATION_TTL = 0.1
-"""Seconds for which a look at all processes serves others, too."""
+"""Seconds for which a snapshot of all processes is reused."""
 
 LOG_TAIL_LINES = 20
 
 
 class LocalPlatform(Platform):
-    """Runs one environment in ``home``; what services print goes to ``logs``.
+    """Runs one environment in ``home`` and writes the output of its services to ``logs``.
 
-    Every process sees ``inherited`` beside what its service asks for.
+    Every process gets the variables in ``inherited``, then those of its service.
     """
 
     name = "local"
@@ -56,37 +56,37 @@ class LocalPlatform(Platform):
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
     def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
-        """Candidates without users, and all services in one step."""
+        """Has candidates, and switches traffic of all services in one step."""
         return Capabilities(has_candidates=True)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell whether the service's port can be had; while the environment runs, that its router has it."""
+        """Check that the service's port is free, unless the environment is running and its router holds it."""
         port = _listener(service).port
         if self._supervisor.is_running():
-            return [Diagnostic(DiagnosticSeverity.OK, "", f"its environment runs, with port {port} for it")]
+            return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
         if owner := await self._router.port_owner(port):
-            need = f"a free port, or another one in abreast.yml: {service.name}: {{local: {{port: …}}}}"
+            need = f"a free port, or a different one in abreast.yml: {service.name}: {{local: {{port: …}}}}"
             return [Diagnostic(DiagnosticSeverity.FAULT, "", f"port {port} is taken by {owner}", need)]
         return [Diagnostic(DiagnosticSeverity.OK, "", f"port {port} is free")]
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (a matter of moments)
-        """Start the instances, or lay out the folder, and make it known to the router without users."""
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (takes milliseconds)
+        """Start the instances or install the site, and add it to the router as a candidate."""
         await self._ensure_started()
-        target = await (self._start_instances(order) if order.service.run else self._install_site(order))
-        service = order.service
+        target = await (self._start_instances(request) if request.service.run else self._install_site(request))
+        service = request.service
         listener = _listener(service)
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        return self._version(order, listener, target)
+        return self._version(request, listener, target)
 
-    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (a matter of moments)
-        """Move users of all services in one moment."""
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
+        """Switch traffic of all services at once."""
         await self._ensure_started()
-        aims = {move.service.name: move.target.id if move.target else None for move in moves}
-        places = {move.service.name: _listener(move.service) for move in moves if move.target}
-        await self._router.change(lambda table: _table_after_turn(table, aims, places))
+        target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
+        listeners = {move.service.name: _listener(move.service) for move in moves if move.target}
+        await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
-        """Let requests in flight finish, take the versions from the router, end their processes."""
+        """Drain requests in flight, remove the versions from the router, stop their processes."""
         ids = [version.id for version in versions]
         if self._supervisor.is_running():
             await self._ensure_started()
@@ -97,14 +97,17 @@ class LocalPlatform(Platform):
             await run_in_thread(shutil.rmtree, self._version_folder(version), ignore_errors=True)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
-        """Tell of each version whether all of it is up, and how often it crashed."""
+        """Return each version's state: whether all its instances run, and how often they crashed."""
         if not self._supervisor.is_running():
-            return {version.id: Observation(present=False, exit_reason="nothing runs here") for version in versions}
+            return {
+                version.id: Observation(present=False, exit_reason="the environment is not running")
+                for version in versions
+            }
         instances = await self._instances()
         return {version.id: self._observation(version.id, instances) for version in versions}
 
     async def stop_all(self) -> None:
-        """Stop every process of the environment, the router and the supervisor; data and logs stay."""
+        """Stop all services, the router and the supervisor. Data and logs stay."""
         if not self._home.exists():
             return
         await run_in_thread(self._supervisor.start)
@@ -113,7 +116,7 @@ class LocalPlatform(Platform):
         for folder in ("versions", ROUTER):
             await run_in_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
 
-    # ── parts of staging ────────────────────────────────────────────────────────────────────────
+    # ── staging ─────────────────────────────────────────────────────────────────────────────────
 
     async def _ensure_started(self) -> None:
         async with self._start_lock:
@@ -135,46 +138,46 @@ class LocalPlatform(Platform):
             wants_port=False,
         )
 
-    async def _start_instances(self, order: StageRequest) -> Upstream:
-        folder = self._version_folder(order.version_id)
+    async def _start_instances(self, request: StageRequest) -> Upstream:
+        folder = self._version_folder(request.version_id)
         if not folder.exists():
-            await run_in_thread(_copy_artifact, order.artifact_path, folder)
-        specs = [self._instance_spec(order, folder, number) for number in range(order.service.instances)]
+            await run_in_thread(_copy_artifact, request.artifact_path, folder)
+        specs = [self._instance_spec(request, folder, number) for number in range(request.service.instances)]
         started = await asyncio.gather(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
-        return Upstream(order.version_id, tuple(one.port for one in started if one.port))
+        return Upstream(request.version_id, tuple(instance.port for instance in started if instance.port))
 
-    def _instance_spec(self, order: StageRequest, folder: Path, number: int) -> InstanceSpec:
-        data = self._home / "data" / order.service.name
+    def _instance_spec(self, request: StageRequest, folder: Path, number: int) -> InstanceSpec:
+        data = self._home / "data" / request.service.name
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        assert order.service.run
+        assert request.service.run
         return InstanceSpec(
-            id=f"{order.version_id}-{number}",
-            command=order.service.run,
+            id=f"{request.version_id}-{number}",
+            command=request.service.run,
             cwd=folder,
-            env={**self._inherited, **order.env, "ABREAST_DATA": str(data)},
-            secrets=order.secrets,
-            log=self._log_file(order.version_id),
+            env={**self._inherited, **request.env, "ABREAST_DATA": str(data)},
+            secrets=request.secrets,
+            log=self._log_file(request.version_id),
             wants_port=True,
         )
 
-    async def _install_site(self, order: StageRequest) -> Site:
-        folder = self._version_folder(order.version_id)
-        previous = self._version_folder(order.previous.version.id) if order.previous else None
-        await run_in_thread(install_site, order.artifact_path, previous, folder)
-        return Site(order.version_id, folder, order.artifact_digest.removeprefix("sha256:")[:16])
+    async def _install_site(self, request: StageRequest) -> Site:
+        folder = self._version_folder(request.version_id)
+        previous = self._version_folder(request.previous.version.id) if request.previous else None
+        await run_in_thread(install_site, request.artifact_path, previous, folder)
+        return Site(request.version_id, folder, request.artifact_digest.removeprefix("sha256:")[:16])
 
-    def _version(self, order: StageRequest, listener: Listener, target: Target) -> Version:
+    def _version(self, request: StageRequest, listener: Listener, target: Target) -> Version:
         url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
         if isinstance(target, Upstream):
             probes = tuple(Address(f"http://127.0.0.1:{port}") for port in target.endpoints)
         else:
-            probes = (Address(f"http://{order.service.name}", str(self._router.candidate_socket)),)
-        return Version(order.version_id, order.service.name, probes, url)
+            probes = (Address(f"http://{request.service.name}", str(self._router.candidate_socket)),)
+        return Version(request.version_id, request.service.name, probes, url)
 
-    # ── what is there ──────────────────────────────────────────────────────────────────────────
+    # ── observation ────────────────────────────────────────────────────────────────────────────
 
     async def _instances(self) -> dict[str, Instance]:
-        """Look at all instances at once; callers share a look that is under way, or a moment old."""
+        """Return all instances by id. Callers share one request, and its result for OBSERVATION_TTL seconds."""
         now = asyncio.get_running_loop().time()
         if self._snapshot is None or (self._snapshot.done() and now - self._snapshot_at > OBSERVATION_TTL):
             self._snapshot_at = now
@@ -182,25 +185,25 @@ class LocalPlatform(Platform):
         return await asyncio.shield(self._snapshot)
 
     async def _fetch_instances(self) -> dict[str, Instance]:
-        found = await run_in_thread(self._supervisor.instances)
-        return {instance.id: instance for instance in found}
+        instances = await run_in_thread(self._supervisor.instances)
+        return {instance.id: instance for instance in instances}
 
     def _observation(self, version: str, instances: Mapping[str, Instance]) -> Observation:
         own_instances = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
         if not own_instances:
             served = self._version_folder(version).is_dir() and ROUTER in instances
-            return Observation(present=served, exit_reason="" if served else "it is not here")
-        ended = next((one for one in own_instances if one.restarts or one.state is not InstanceState.RUNNING), None)
+            return Observation(present=served, exit_reason="" if served else "it does not run here")
+        crashed = next((i for i in own_instances if i.restarts or i.state is not InstanceState.RUNNING), None)
         return Observation(
-            present=all(one.state is InstanceState.RUNNING for one in own_instances),
-            restarts=sum(one.restarts for one in own_instances),
-            waiting="" if all(one.listening for one in own_instances) else "it does not listen on $PORT of 127.0.0.1",
-            exit_reason=ended.last_exit if ended else "",
-            log_tail=_last_lines(self._log_file(version)) if ended else (),
+            present=all(instance.state is InstanceState.RUNNING for instance in own_instances),
+            restarts=sum(instance.restarts for instance in own_instances),
+            waiting="" if all(i.listening for i in own_instances) else "it does not listen on 127.0.0.1:$PORT",
+            exit_reason=crashed.last_exit if crashed else "",
+            log_tail=_last_lines(self._log_file(version)) if crashed else (),
         )
 
     async def _stop_instances(self, versions: Sequence[str] | None) -> None:
-        """End the processes of the versions (None: all there are) and wait until they are gone."""
+        """Stop the processes of the versions (None: all) and wait until they are gone."""
         while ids := await run_in_thread(self._instance_ids, versions):
             await run_in_thread(self._supervisor.stop, ids, TERMINATION_GRACE)
             await asyncio.sleep(0.05)
@@ -208,7 +211,7 @@ class LocalPlatform(Platform):
     def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:
         if not self._supervisor.is_running():
             return []
-        names = [one.id for one in self._supervisor.instances()]
+        names = [instance.id for instance in self._supervisor.instances()]
         if versions is None:
             return names
         return [name for name in names if any(name.startswith(f"{version}-") for version in versions)]
@@ -221,7 +224,7 @@ class LocalPlatform(Platform):
 
 
 def _table_with_candidate(table: RoutingTable, service: str, listener: Listener, target: Target) -> RoutingTable:
-    """Add a candidate; where the service has users already, they are met where they are until the turn."""
+    """Add a candidate. A service that is live keeps its listener until traffic switches."""
     placed = table if service in table.live else table.with_listener(service, listener)
     return placed.with_candidate(service, target)
 
@@ -237,12 +240,12 @@ def _table_after_turn(
 def _listener(service: Service) -> Listener:
     port, host = service.settings.get("port"), service.settings.get("host")
     if not isinstance(port, int):
-        raise PlatformError(f"{service.name} has no port", need="local: {port: …} in abreast.yml")
+        raise PlatformError(f"{service.name} has no port", need="`local: {port: …}` for it in abreast.yml")
     return Listener(port, str(host) if host else None)
 
 
 def _copy_artifact(artifact: Path, folder: Path) -> None:
-    """Copy, since a process may write where it runs and an artifact never changes; whole or not at all."""
+    """Copy an artifact atomically. A process may write to its folder, and an artifact must never change."""
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(artifact, unfinished, symlinks=True)

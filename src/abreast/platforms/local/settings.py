@@ -1,11 +1,11 @@
-"""What abreast.yml says of a service on the local platform."""
+"""The settings of a service on the local platform."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 INSTANCE_PORTS = range(20000, 30000)
-"""The ports that processes behind the router are given."""
+"""Ports reserved for instances behind the router."""
 
 
 def _reject_instance_port(port: int) -> int:
@@ -22,8 +22,9 @@ class LocalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     port: Annotated[int, Field(ge=1024, le=65535), AfterValidator(_reject_instance_port)] | None = Field(
-        None, description="The port that users reach, but none of 20000 to 29999; from 8080 up where none is given."
+        None,
+        description="The port for users. Default: counted up from 8080. 20000 to 29999 are reserved for instances.",
     )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(
-        None, description="The host name that users ask for; services with different names can share a port."
+        None, description="The host name for users. Services with different host names can share a port."
     )

@@ -1,1 +1,1 @@
-"""Netlify: static sites, each release a draft first and published in the turn."""
+"""Netlify: static sites. A release is staged as a draft and published when traffic switches."""

@@ -1,4 +1,4 @@
-"""A branch of a site, such as a staging or a preview: users of it are led by a deploy of its own, made in the turn."""
+"""Branch deploys, such as staging or a preview: a traffic switch makes a new deploy of the branch."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from abreast.platforms.netlify.draft_deploys import FAILED_STATES, READY_STATES,
 
 
 class BranchDeploys:
-    """Leads branches to versions; what files each version has is kept in ``home``, since Netlify does not tell."""
+    """Points branches at versions. Keeps each version's file list in ``home``, since Netlify does not return it."""
 
     def __init__(self, netlify: NetlifyClient, drafts: DraftDeploys, home: Path, poll_budget: PollBudget) -> None:
         self._netlify = netlify
@@ -24,24 +24,24 @@ class BranchDeploys:
         self._poll_budget = poll_budget
 
     def save_files(self, version: str, files: Mapping[str, str]) -> None:
-        """Keep the SHA-1 of each of the version's files by its path."""
+        """Save a version's files: path to SHA-1."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = self._home / f".{version}.json"
         unfinished.write_text(json.dumps(files))
         unfinished.replace(self._home / f"{version}.json")
 
     def delete_files(self, version: str) -> None:
-        """Let go of a version that nobody is led to."""
+        """Delete a version's file list."""
         (self._home / f"{version}.json").unlink(missing_ok=True)
 
     async def live_deploy(self, site: Site, branch: str) -> Deploy | None:
-        """Return the draft of the version that the branch leads to; None for one that was not made from here."""
+        """Return the draft of the branch's live version; None if it was not deployed from this state folder."""
         version = await self._live_version_id(site, branch)
         known = version and (self._home / f"{version}.json").exists()
         return await self._netlify.find_deploy(site.id, version) if known else None
 
     async def point_branch(self, service: Service, site: Site, branch: str, version: Version, report: Reporter) -> None:
-        """Make the version's files the branch's next deploy, and wait until it leads there; nothing is sent."""
+        """Deploy the version's files to the branch and wait until it is live. Uploads nothing."""
         if await self._live_version_id(site, branch) == version.id:
             return
         deploy = await self._ensure_deploy(site, branch, version)
@@ -49,12 +49,12 @@ class BranchDeploys:
         with self._poll_budget.schedule(self._poll_budget.max_interval * 30) as pauses:
             for pause in pauses:
                 if await self._live_version_id(site, branch) == version.id:
-                    await report(service.name, f"netlify: {branch} leads to {deploy.id}")
+                    await report(service.name, f"netlify: branch {branch} serves {deploy.id}")
                     return
                 await asyncio.sleep(pause)
         raise PlatformError(
-            f"the branch {branch} of {site.name} does not lead to deploy {deploy.id}",
-            need="branch deploys that are allowed, and nobody else who makes them",
+            f"the branch {branch} of {site.name} does not serve deploy {deploy.id}",
+            need="branch deploys to be enabled, and no other deploys of this branch",
             next="abreast deploy",
         )
 
@@ -76,23 +76,23 @@ class BranchDeploys:
             files: dict[str, str] = json.loads((self._home / f"{version.id}.json").read_text())
         except FileNotFoundError as error:
             raise PlatformError(
-                f"which files {version.id} has is not known here, and Netlify does not tell",
-                need="a version that was deployed from here",
+                f"the file list of {version.id} is missing here, and Netlify does not return it",
+                need="a version that was deployed from this state folder",
                 next="abreast deploy",
             ) from error
         return files
 
     async def _live_version_id(self, site: Site, branch: str) -> str:
-        """Return the id of the version that the branch leads to, "" where nothing is known of it."""
-        for one in await self._netlify.list_branches(site.id):
-            if branch in {one.name, one.slug} and one.deploy_id:
-                title = (await self._netlify.get_deploy(one.deploy_id)).title or ""
+        """Return the version id of the branch's live deploy, "" if it has none."""
+        for listed in await self._netlify.list_branches(site.id):
+            if branch in {listed.name, listed.slug} and listed.deploy_id:
+                title = (await self._netlify.get_deploy(listed.deploy_id)).title or ""
                 return title.removesuffix(_deploy_title("", branch))
         return ""
 
 
 def branch_url(deploy: Deploy, branch: str) -> str:
-    """Return where a branch is reached: its name stands where a draft's permalink has the deploy's id."""
+    """Return a branch's URL: the permalink of a deploy with the branch's name in place of the deploy id."""
     return (deploy.deploy_ssl_url or "").replace(deploy.id, branch, 1).rstrip("/")
 
 

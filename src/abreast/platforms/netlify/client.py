@@ -1,4 +1,4 @@
-"""Netlify's API, as far as it is needed; https://open-api.netlify.com."""
+"""The part of Netlify's API that abreast uses; https://open-api.netlify.com."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,13 @@ NETLIFY = Provider(
     base_variable="NETLIFY_API_URL",
 )
 ASYNC_FILE_THRESHOLD = 500
-"""From here on a deploy's files are worked through after the answer, as Netlify's own Go client has it."""
+"""Number of files from which a deploy is created asynchronously, as in Netlify's own Go client."""
 
 MAX_PAGES, PER_PAGE = 3, 100
 
 
 class Deploy(BaseModel):
-    """A deploy of a site; ``required`` are the SHA-1s of which Netlify wants the content."""
+    """A deploy of a site. ``required``: SHA-1s of the files to upload."""
 
     id: str
     site_id: str = ""
@@ -37,7 +37,7 @@ class Deploy(BaseModel):
 
 
 class Site(BaseModel):
-    """A site, and what its users reach."""
+    """A site and its published deploy."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class Site(BaseModel):
 
     @property
     def address(self) -> str:
-        """Where users reach it."""
+        """The public URL."""
         return (self.ssl_url or self.url or "").rstrip("/")
 
 
@@ -95,7 +95,7 @@ class _Member(BaseModel):
 
 
 class NetlifyClient:
-    """The calls, one method each; errors are the Api's."""
+    """One method per API call. Errors are those of ApiClient."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -105,7 +105,7 @@ class NetlifyClient:
         return await self._api.fetch(Site, Request("GET", f"/sites/{quote(name)}"))
 
     async def get_role(self, account: str) -> str | None:
-        """Return the role in an account of whoever the token is of, None where the account does not tell."""
+        """Return the role of the token's user in an account, None if it cannot be read."""
         try:
             me = await self._api.fetch(_Member, Request("GET", "/user"))
             members = await self._api.fetch(list[_Member], Request("GET", f"/{quote(account)}/members"))
@@ -114,18 +114,18 @@ class NetlifyClient:
         return next((one.role for one in members if one.id == me.id or one.email == me.email), None)
 
     async def get_certificate(self, site: str) -> Certificate | None:
-        """Return the state of a site's certificate, None where it has none."""
+        """Return a site's certificate, None if it has none."""
         try:
             return await self._api.fetch(Certificate, Request("GET", f"/sites/{site}/ssl"))
         except NotFoundError:
             return None
 
     async def provision_certificate(self, site: str) -> Certificate:
-        """Ask for a certificate of Let's Encrypt; one that is there stays."""
+        """Request a Let's Encrypt certificate. An existing one stays."""
         return await self._api.fetch(Certificate, Request("POST", f"/sites/{site}/ssl"))
 
     async def list_branches(self, site: str) -> list[Branch]:
-        """Return a site's branches that have deploys of their own."""
+        """Return a site's deployed branches."""
         return await self._api.fetch(list[Branch], Request("GET", f"/sites/{site}/deployed-branches"))
 
     async def get_variables(self, account: str, site: str) -> dict[str, Variable]:
@@ -139,18 +139,18 @@ class NetlifyClient:
         await self._api.send(Request("POST", f"/accounts/{account}/env", body, {"site_id": site}))
 
     async def set_variable(self, account: str, site: str, name: str, value: Mapping[str, str]) -> None:
-        """Set a variable's value in one context; in all others it stays."""
+        """Set a variable's value in one context; other contexts are unchanged."""
         path = f"/accounts/{account}/env/{quote(name, safe='')}"
         await self._api.send(Request("PATCH", path, value, {"site_id": site}))
 
     async def create_deploy(self, site: str, title: str, files: Mapping[str, str], branch: str | None = None) -> Deploy:
-        """Begin a deploy of a branch, or without one a draft, which only its permalink reaches."""
+        """Create a deploy of a branch, or a draft if ``branch`` is None. ``files``: path to SHA-1."""
         body: dict[str, object] = {"files": files, "async": len(files) > ASYNC_FILE_THRESHOLD}
         body |= {"branch": branch, "draft": False} if branch else {"draft": True}
         return await self._api.fetch(Deploy, Request("POST", f"/sites/{site}/deploys", body, {"title": title}))
 
     async def find_deploy(self, site: str, title: str) -> Deploy | None:
-        """Return the newest deploy with this title, if it is among the last few hundred."""
+        """Return the newest deploy with this title among the last 300, None if there is none."""
         for page in range(1, MAX_PAGES + 1):
             query = {"page": page, "per_page": PER_PAGE}
             deploys = await self._api.fetch(list[Deploy], Request("GET", f"/sites/{site}/deploys", query=query))
@@ -162,21 +162,21 @@ class NetlifyClient:
         return None
 
     async def get_deploy(self, id: str) -> Deploy:
-        """Return a deploy as it stands."""
+        """Return a deploy."""
         return await self._api.fetch(Deploy, Request("GET", f"/deploys/{id}"))
 
     async def upload_file(self, deploy: str, path: str, file: Path) -> None:
-        """Send the content of one file."""
+        """Upload a file of a deploy."""
         await self._api.send(Request("PUT", f"/deploys/{deploy}/files/{quote(path)}", file=file))
 
     async def publish_deploy(self, site: str, deploy: str) -> None:
-        """Let users reach a deploy that is ready; the same for one that they reached before."""
+        """Publish a ready deploy, new or earlier."""
         await self._api.send(Request("POST", f"/sites/{site}/deploys/{deploy}/restore"))
 
     async def cancel_deploy(self, deploy: str) -> None:
-        """Stop a deploy that is not ready yet."""
+        """Cancel a deploy that is not ready."""
         await self._api.send(Request("POST", f"/deploys/{deploy}/cancel"))
 
     async def delete_deploy(self, deploy: str) -> None:
-        """Take a deploy away that users do not reach."""
+        """Delete a deploy that is not published."""
         await self._api.send(Request("DELETE", f"/deploys/{deploy}"))

@@ -1,6 +1,6 @@
-"""The Netlify platform: a draft is staged and checked at its permalink, published in the turn, restored to go back.
+"""The Netlify platform: stages a draft, checks it at its permalink, publishes it when traffic switches.
 
-A branch of a site is led to the draft's files by a deploy of its own instead.
+For a branch, the switch deploys the draft's files to the branch instead.
 """
 
 import asyncio
@@ -33,18 +33,18 @@ from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, di
 from abreast.platforms.netlify.settings import NetlifySettings
 
 EXTRA_FILES = ("netlify.toml",)
-"""What Netlify reads of a site beside the files that users get."""
+"""Files outside the output folder that Netlify reads."""
 
 POLL_INTERVAL, MAX_POLLERS = 1.0, 6
-"""Seconds between two looks at a deploy, at last, and how many are followed so: 360 of the 500 requests a minute."""
+"""Maximum poll interval in seconds, and the pollers it allows: 360 of 500 requests a minute."""
 
 
 OBSERVATION_TTL = 5.0
-"""Seconds for which a look at a deploy serves others, too."""
+"""Seconds for which an observation is reused."""
 
 
 class NetlifyPlatform(Platform):
-    """Publishes folders to sites of one account; every deploy bears its version's id as title."""
+    """Publishes folders to sites of one account. A deploy's title is its version id."""
 
     name = "netlify"
 
@@ -58,12 +58,12 @@ class NetlifyPlatform(Platform):
         self._observations: dict[str, tuple[float, Observation]] = {}
 
     def capabilities(self, service: Service) -> Capabilities:
-        """Candidates are drafts; each site is published by a request of its own, and never emptied."""
+        """Candidates are drafts. Sites are published one by one and cannot be unpublished."""
         leads_to = tuple(dict.fromkeys(service_routes(service).values()))
         return Capabilities(has_candidates=True, can_unpublish=False, routes_to=leads_to, config_files=EXTRA_FILES)
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return the deploy that is published, whoever made it."""
+        """Return the published deploy, whoever made it."""
         site = await self._netlify.get_site(_site_name(service))
         await self._accounts.require_deploy_access(site)
         branch = _branch_name(service)
@@ -75,7 +75,7 @@ class NetlifyPlatform(Platform):
         )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell of the site's certificate, its redirect to HTTPS, and a lock."""
+        """Diagnose access, locks, the certificate and the redirect to HTTPS."""
         await self.live_version(service)
         site = await self._netlify.get_site(_site_name(service))
         _require_unlocked(site)
@@ -86,27 +86,27 @@ class NetlifyPlatform(Platform):
             await diagnose_redirect(site),
         ]
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
-        """Make the draft, or find the one that was made; send what Netlify lacks; wait until it is ready."""
-        site, branch = await self._netlify.get_site(_site_name(order.service)), _branch_name(order.service)
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
+        """Create the draft or find it, upload missing files, wait until it is ready."""
+        site, branch = await self._netlify.get_site(_site_name(request.service)), _branch_name(request.service)
         if not branch:
             _require_unlocked(site)
-        await self._accounts.request_certificate(site, order, report)
+        await self._accounts.request_certificate(site, request, report)
         context = {"context": "branch", "context_parameter": branch} if branch else {"context": "production"}
-        await self._accounts.set_variables(site, order, context)
-        deploy, files = await self._draft_deploys.ensure_draft(order, site, report)
+        await self._accounts.set_variables(site, request, context)
+        deploy, files = await self._draft_deploys.ensure_draft(request, site, report)
         if branch:
-            await asyncio.to_thread(self._branch_deploys.save_files, order.version_id, files)
-        return _version(order.version_id, order.service, site, deploy)
+            await asyncio.to_thread(self._branch_deploys.save_files, request.version_id, files)
+        return _version(request.version_id, request.service, site, deploy)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
-        """Publish each deploy, and wait until its site says so; a branch is led to its files."""
+        """Publish each deploy, or deploy it to its branch, and wait until it is live."""
         await asyncio.gather(
             *(self._switch_service(move.service, move.target, report) for move in moves if move.target)
         )
 
-    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (nothing is in flight)
-        """Delete drafts that were never published; what users had stays at Netlify, to be gone back to."""
+    async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (Netlify keeps deploys)
+        """Delete drafts that were never published. Published deploys stay, for rollbacks."""
         for version in versions:
             site = await self._cached_site(version.service)
             deploy = await self._netlify.find_deploy(site.id, version.id)
@@ -116,10 +116,10 @@ class NetlifyPlatform(Platform):
             self._branch_deploys.delete_files(version.id)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
-        """Tell whether each deploy is there and ready."""
+        """Return whether each deploy exists and is ready."""
         return {version.id: await self._observe(version.handle.get("deploy", "")) for version in versions}
 
-    # ── parts of the turn ───────────────────────────────────────────────────────────────────────
+    # ── the traffic switch ───────────────────────────────────────────────────────────────────────
 
     async def _switch_service(self, service: Service, version: Version, report: Reporter) -> None:
         if branch := _branch_name(service):
@@ -143,7 +143,7 @@ class NetlifyPlatform(Platform):
                     return
                 await asyncio.sleep(pause)
         raise lost or PlatformError(
-            f"Netlify does not publish deploy {deploy} of {_site_name(service)}",
+            f"Netlify did not publish deploy {deploy} of {_site_name(service)}",
             need="a site that is not locked to another deploy",
             next="unlock it in Netlify, then: abreast deploy",
         )
@@ -154,10 +154,10 @@ class NetlifyPlatform(Platform):
         return site.published_deploy is not None and site.published_deploy.id == deploy
 
     async def _observe(self, deploy: str) -> Observation:
-        """Look at a deploy, or remember the look of a moment ago."""
+        """Observe a deploy, or return the cached observation."""
         now = asyncio.get_running_loop().time()
         at, seen = self._observations.get(
-            deploy, (-OBSERVATION_TTL, Observation(present=False, exit_reason="it was never made"))
+            deploy, (-OBSERVATION_TTL, Observation(present=False, exit_reason="it was never created"))
         )
         if deploy and now - at >= OBSERVATION_TTL:
             try:
@@ -166,7 +166,7 @@ class NetlifyPlatform(Platform):
                     present=state == "ready", exit_reason="" if state == "ready" else f"netlify: {state}"
                 )
             except NotFoundError:
-                seen = Observation(present=False, exit_reason="somebody deleted it at Netlify")
+                seen = Observation(present=False, exit_reason="it was deleted at Netlify")
             self._observations[deploy] = now, seen
         return seen
 
@@ -187,13 +187,13 @@ def _branch_name(service: Service) -> str:
 
 def _version(id: str, service: Service, site: Site, deploy: Deploy) -> Version:
     branch = _branch_name(service)
-    users = branch_url(deploy, branch) if branch else site.address
+    url = branch_url(deploy, branch) if branch else site.address
     return Version(
         id,
         service.name,
         probes=(Address((deploy.deploy_ssl_url or site.address).rstrip("/")),),
-        url=users,
-        live_probes=(Address(users),),
+        url=url,
+        live_probes=(Address(url),),
         handle={"site": site.id, "deploy": deploy.id},
     )
 
@@ -202,7 +202,7 @@ def _require_unlocked(site: Site, allowed_deploy: str = "") -> None:
     live = site.published_deploy
     if live and live.locked and live.id != allowed_deploy:
         raise PlatformError(
-            f"the Netlify site {site.name} is locked to deploy {live.id}: nothing else is published",
+            f"the Netlify site {site.name} is locked to deploy {live.id}, so no other can be published",
             need="an unlocked site",
             next=f"unlock it at {site.admin_url or 'Netlify'}, then: abreast deploy",
         )

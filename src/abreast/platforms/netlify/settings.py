@@ -1,4 +1,4 @@
-"""What abreast.yml says of a service on Netlify."""
+"""The settings of a service on Netlify."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class NetlifySettings(BaseModel):
-    """Which site a frontend is published to; the token is read from `NETLIFY_AUTH_TOKEN`."""
+    """The site that a frontend is published to. `NETLIFY_AUTH_TOKEN` holds the token."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -14,10 +14,10 @@ class NetlifySettings(BaseModel):
         description="The site's name, domain or id."
     )
     branch: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,36}$")] | None = Field(
-        None, description="A branch deploy of the site instead of the site itself, such as `staging`."
+        None, description="Publish to this branch deploy of the site, such as `staging`, instead of the site itself."
     )
     routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
         default_factory=dict,
-        description="Paths that are passed on to another service, such as `/api/*: backend`; "
-        "they stand before the site's own `_redirects`.",
+        description="Paths to proxy to other services, such as `/api/*: backend`. "
+        "They take precedence over the site's own `_redirects`.",
     )

@@ -1,4 +1,4 @@
-"""A site's files as Netlify wants them: each path with the SHA-1 of its content."""
+"""A site's files by path, with the SHA-1 digests that Netlify's API takes."""
 
 import hashlib
 import os
@@ -11,10 +11,10 @@ from stat import S_ISLNK, S_ISREG
 from abreast.core.errors import PlatformError
 
 _BATCH_SIZE = 100
-"""Files that a thread takes at once."""
+"""Files per thread task."""
 
 _SMALL_FILE_SIZE = 1 << 20
-"""Bytes of a file that is read at once."""
+"""Maximum size in bytes of a file that is read in one go."""
 
 _THREADS = min(8, (os.cpu_count() or 1) + 2)
 
@@ -22,36 +22,36 @@ _THREADS = min(8, (os.cpu_count() or 1) + 2)
 def list_files(site: Path) -> dict[str, Path]:
     """Return each file by its path below ``site``, without a leading slash.
 
-    Leaves out dot files (but ``.well-known``) and links that lead outside. Raises PlatformError for a name that
+    Skips dot files (but not ``.well-known``) and links to outside. Raises PlatformError for a name that
     Netlify cannot serve.
     """
     paths = sorted(_servable_paths(site))
     if wrong := [path for path in paths if "#" in path or "?" in path]:
-        raise PlatformError(f"Netlify cannot serve {wrong[0]}", need="file names without # and ?")
+        raise PlatformError(f"Netlify cannot serve the file {wrong[0]}", need="file names without # and ?")
     return {path: site / path for path in paths}
 
 
 def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return the SHA-1 of each file's content by its path."""
+    """Return each file's SHA-1 by path."""
     paths = list(files)
     parts = [paths[start : start + _BATCH_SIZE] for start in range(0, len(paths), _BATCH_SIZE)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda part: [_sha1(files[path]) for path in part], parts)
-        return dict(zip(paths, chain.from_iterable(found), strict=True))
+        digests = pool.map(lambda part: [_sha1(files[path]) for path in part], parts)
+        return dict(zip(paths, chain.from_iterable(digests), strict=True))
 
 
 def render_redirects(routes: Mapping[str, str], addresses: Mapping[str, str], own: str) -> str:
-    """Return a ``_redirects`` file that passes paths on to services, and then says what the site's ``own`` does.
+    """Return a ``_redirects`` file: proxies for ``routes``, then the site's ``own`` rules.
 
-    ``routes``: services by path, where ``*`` at the end stands for any rest; ``addresses``: where they answer. A
-    path that a file has is passed on all the same. Raises PlatformError for a service without an address.
+    ``routes``: service by path, where a final ``*`` matches any rest; ``addresses``: URL by service. A route takes
+    precedence over a file of the same path. Raises PlatformError for a service without an address.
     """
     lines = []
     for path, service in routes.items():
         if not addresses.get(service):
             raise PlatformError(
-                f"{path} leads to {service}, whose address is not known yet",
-                need=f"`needs: [{service}]` in abreast.yml, so that it comes up before",
+                f"the route {path} points to {service}, whose URL is not known yet",
+                need=f"`needs: [{service}]` in abreast.yml, so that {service} is staged first",
             )
         lines.append(f"{path} {addresses[service].rstrip('/')}{path.replace('*', ':splat')} 200!")
     return "\n".join([*lines, own])
@@ -68,7 +68,7 @@ def _servable_paths(site: Path) -> Iterator[str]:
 
 
 def _is_inside(file: str, folder: Path) -> bool:
-    """Tell whether a name in a folder is of a file that is in it, too."""
+    """Return whether ``file`` is a file, or a link to one, inside ``folder``."""
     mode = os.lstat(file).st_mode
     return S_ISREG(mode) or (S_ISLNK(mode) and os.path.isfile(file) and Path(file).resolve().is_relative_to(folder))  # noqa: PTH113
 

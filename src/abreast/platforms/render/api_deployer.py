@@ -81,14 +81,14 @@ class ApiDeployer:
             )
         return remarks
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """See that the service is there, and keep Render from deploying it by itself."""
-        render_service = await self._get_service(order.service)
+        render_service = await self._get_service(request.service)
         if render_service.auto_deploy == "yes":
             with suppress(UnknownOutcomeError):
                 await self._render.disable_auto_deploy(render_service.id)
-            await report(order.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
-        return _version(order.version_id, order.service, render_service, _image_ref(order) or order.commit)
+            await report(request.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
+        return _version(request.version_id, request.service, render_service, _image_ref(request) or request.commit)
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
         """Deploy the version, or go back to the deploy that is named, until it is live; without one, suspend."""
@@ -160,22 +160,22 @@ class ApiDeployer:
                 await self._render.set_variable(id_, name, value)
 
 
-def _image_ref(order: StageRequest) -> str:
+def _image_ref(request: StageRequest) -> str:
     """Return the image that the order is for, "" where it is for its commit."""
-    image = str(order.service.settings.get("image") or "")
-    variables = {"ABREAST_COMMIT": order.commit, "ABREAST_RELEASE": order.env.get("ABREAST_RELEASE", "")}
+    image = str(request.service.settings.get("image") or "")
+    variables = {"ABREAST_COMMIT": request.commit, "ABREAST_RELEASE": request.env.get("ABREAST_RELEASE", "")}
     if "ABREAST_IMAGE" in image:
-        variables["ABREAST_IMAGE"] = _built_image(order)
+        variables["ABREAST_IMAGE"] = _built_image(request)
     return Template(image).safe_substitute(variables)
 
 
-def _built_image(order: StageRequest) -> str:
+def _built_image(request: StageRequest) -> str:
     """Return the image that was built, by its digest; raises PlatformError where none was."""
     try:
-        return parse_record((order.artifact_path / RECORD_FILE).read_bytes()).pinned
+        return parse_record((request.artifact_path / RECORD_FILE).read_bytes()).pinned
     except (OSError, ValueError, KeyError) as error:
         raise PlatformError(
-            f"no image was built of {order.service.name}, which $ABREAST_IMAGE stands for",
+            f"no image was built of {request.service.name}, which $ABREAST_IMAGE stands for",
             need="build: {image: …} of that service",
             next="abreast docs build",
         ) from error

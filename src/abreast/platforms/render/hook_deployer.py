@@ -53,13 +53,13 @@ class HookDeployer:
             return [Diagnostic(DiagnosticSeverity.FAULT, "", f"{_health_url(service)} names no commit", _COMMIT_NEED)]
         return [Diagnostic(DiagnosticSeverity.OK, "", f"{service.settings['url']} runs {commit[:7]}")]
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (nothing to do before the turn)
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (nothing to do before the turn)
         """See that the hook's address is at hand."""
-        self._hook_url(order.service)
-        address = str(order.service.settings["url"]).rstrip("/")
+        self._hook_url(request.service)
+        address = str(request.service.settings["url"]).rstrip("/")
         at = (Address(address),)
         return Version(
-            order.version_id, order.service.name, (), address, live_probes=at, handle={"commit": order.commit}
+            request.version_id, request.service.name, (), address, live_probes=at, handle={"commit": request.commit}
         )
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:

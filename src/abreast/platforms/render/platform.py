@@ -49,9 +49,9 @@ class RenderPlatform(Platform):
         """Tell what Render says of the service, or the service of itself."""
         return await self._deployer_for(service).diagnose(service)
 
-    async def stage(self, order: StageRequest, report: Reporter) -> Version:
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """See that the service is there, and keep Render from deploying it by itself."""
-        return await self._deployer_for(order.service).stage(order, report)
+        return await self._deployer_for(request.service).stage(request, report)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Deploy each version and follow it until it is live."""

@@ -1,1 +1,1 @@
-"""Envoy in front of the services: moves users between versions without a failed request."""
+"""Envoy in front of the services: switches traffic between versions without a failed request."""

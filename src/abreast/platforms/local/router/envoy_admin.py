@@ -1,4 +1,4 @@
-"""Envoy's own word on what it serves and how much is in flight, over its admin socket."""
+"""Envoy's admin interface: acknowledged resources, requests in flight, runtime values."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ TIMEOUT = 10.0
 class EnvoyAdmin:
     """The admin interface of the Envoy that runs in ``home``.
 
-    Its methods raise httpx2.TransportError or OSError while Envoy is not there.
+    Methods raise httpx2.TransportError or OSError if Envoy does not answer.
     """
 
     def __init__(self, home: Path) -> None:
@@ -28,7 +28,7 @@ class EnvoyAdmin:
         self._client: httpx2.AsyncClient | None = None
 
     async def is_ready(self) -> bool:
-        """Whether Envoy serves."""
+        """Return whether Envoy serves."""
         try:
             answer = await self._get("/ready")
         except httpx2.TransportError:
@@ -36,15 +36,15 @@ class EnvoyAdmin:
         return answer.status_code == 200
 
     async def resource_versions(self) -> Mapping[str, str]:
-        """Return the version that Envoy has of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
-        found: dict[str, str] = {}
+        """Return the version that Envoy has loaded of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
+        versions: dict[str, str] = {}
         for line in (await self._get("/stats?type=TextReadouts&filter=version_text")).text.splitlines():
             name, _, value = line.partition(": ")
-            found[_resource_name(name)] = value.strip('"')
-        return found
+            versions[_resource_name(name)] = value.strip('"')
+        return versions
 
     async def rejection_counts(self) -> Mapping[str, int]:
-        """Return how often Envoy refused an update, by resource."""
+        """Return how many updates Envoy rejected, by resource."""
         counts: dict[str, int] = {}
         for line in (await self._get("/stats?type=Counters&filter=update_(rejected|failure)$")).text.splitlines():
             name, _, value = line.partition(": ")
@@ -52,15 +52,15 @@ class EnvoyAdmin:
         return counts
 
     async def active_requests(self, clusters: Iterable[str]) -> Mapping[str, int]:
-        """Return the requests in flight of each cluster, streams and websockets among them."""
+        """Return the number of requests in flight by cluster, including streams and websockets."""
         names = "|".join(map(re.escape, clusters))
         answer = await self._get(f"/stats?type=Gauges&filter=^cluster\\.({names})\\.upstream_rq_active$")
         return {line.split(".")[1]: int(line.partition(": ")[2]) for line in answer.text.splitlines()}
 
     async def modify_runtime(self, values: Mapping[str, str]) -> None:
-        """Set runtime values, all in one moment; an empty one takes the value away.
+        """Set runtime values, all at once. An empty value removes the key.
 
-        Written by hand, since the users' turn waits for it, and a client for every purpose takes longer than Envoy.
+        Bypasses the HTTP client, which takes longer than Envoy itself: the traffic switch waits for this call.
         """
         if not values:
             return
@@ -76,8 +76,8 @@ class EnvoyAdmin:
     async def listening_ports(self) -> frozenset[int]:
         """Return the TCP ports that Envoy listens on."""
         answer = await self._get("/listeners?format=json")
-        found: list[dict[str, Any]] = answer.json().get("listener_statuses", [])
-        sockets = (status["local_address"].get("socket_address") for status in found)
+        statuses: list[dict[str, Any]] = answer.json().get("listener_statuses", [])
+        sockets = (status["local_address"].get("socket_address") for status in statuses)
         return frozenset(socket["port_value"] for socket in sockets if socket)
 
     async def _get(self, path: str) -> httpx2.Response:
@@ -93,5 +93,5 @@ def _resource_name(stat: str) -> str:
         return "clusters"
     if stat.startswith("listener_manager"):
         return "listeners"
-    found = re.search(r"\.rds\.(\w+)\.", stat)
-    return found[1] if found else stat
+    match = re.search(r"\.rds\.(\w+)\.", stat)
+    return match[1] if match else stat

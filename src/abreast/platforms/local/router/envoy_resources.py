@@ -1,4 +1,4 @@
-"""A table as Envoy's resources: bootstrap, listeners, clusters and routes, as JSON-able values.
+"""Renders a routing table as Envoy resources: bootstrap, listeners, clusters and routes, as JSON values.
 
 See https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api.
 """
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 ADMIN_SOCKET = "admin.sock"
 CANDIDATE_SOCKET = "candidates.sock"
 VHOST_HEADER = "x-abreast-place"
-"""The header that says on which port and for which host a request came in; overwritten at the listener."""
+"""The header with the port and host of a request, ``8080/example.org``. The listener overwrites it."""
 
 _TYPE_URL = "type.googleapis.com/envoy"
 _UNLIMITED = 1_000_000
@@ -24,7 +24,7 @@ _NO_TIMEOUT = "0s"
 
 
 def bootstrap() -> Json:
-    """Return what Envoy starts with; paths are relative to its working directory."""
+    """Return Envoy's bootstrap. Paths are relative to its working directory."""
     return {
         "node": {"id": "abreast", "cluster": "abreast"},
         "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}},
@@ -38,7 +38,7 @@ def bootstrap() -> Json:
                 {
                     "name": "abreast",
                     "static_layer": {
-                        # A site's files are alternatives of one pattern; its size is the site's.
+                        # A site's file names are one pattern, which grows with the site.
                         "re2.max_program_size.error_level": _UNLIMITED * 100,
                         "re2.max_program_size.warn_level": _UNLIMITED * 100,
                         "overload.global_downstream_max_connections": 50_000,
@@ -51,14 +51,14 @@ def bootstrap() -> Json:
 
 
 def runtime_overrides(before: RoutingTable, after: RoutingTable) -> dict[str, str]:
-    """Return the runtime values that turn users at once: "100" turns, and "" takes an earlier value away.
+    """Return the runtime values that switch traffic: "100" switches to a target, "" removes its value.
 
-    The routes of users know each candidate before its turn and skip it until its value is set. Envoy takes all
-    values of one request together, so the services of a deployment turn in one moment.
+    Live routes contain each candidate beforehand, disabled until its value is set. Envoy applies all values of one
+    request together, so all services of a deployment switch at once.
     """
-    moved = {service: aim for service, aim in after.live.items() if before.live.get(service) != aim}
-    turned = {_runtime_key(aim): "100" for service, aim in moved.items() if before.candidates.get(service) == aim}
-    return {**{_runtime_key(aim): "" for aim in _prepared_candidates(after).values()}, **turned}
+    moved = {service: target for service, target in after.live.items() if before.live.get(service) != target}
+    switched = {_runtime_key(id_): "100" for service, id_ in moved.items() if before.candidates.get(service) == id_}
+    return {**{_runtime_key(id_): "" for id_ in _prepared_candidates(after).values()}, **switched}
 
 
 def _runtime_key(target_id: str) -> str:
@@ -66,16 +66,16 @@ def _runtime_key(target_id: str) -> str:
 
 
 def _prepared_candidates(table: RoutingTable) -> dict[str, str]:
-    """Return the candidates by service that users could be turned to."""
-    return {service: aim for service, aim in table.candidates.items() if table.live.get(service) != aim}
+    """Return the candidates that are not live, by service."""
+    return {service: id_ for service, id_ in table.candidates.items() if table.live.get(service) != id_}
 
 
 def listeners(table: RoutingTable) -> Json:
-    """Return one listener for each port, and one on a socket of its own for checks of candidates."""
-    ports = {at.port: at for at in table.listeners.values()}
+    """Return one listener per port, and one on a Unix socket for checks of candidates."""
+    by_port = {listener.port: listener for listener in table.listeners.values()}
     port_listeners = [
-        _listener(f"port-{port}", _listener_address(at), "live", f"{port}/%REQ(:AUTHORITY)%")
-        for port, at in ports.items()
+        _listener(f"port-{port}", _listener_address(listener), "live", f"{port}/%REQ(:AUTHORITY)%")
+        for port, listener in by_port.items()
     ]
     socket = {"pipe": {"path": CANDIDATE_SOCKET, "mode": 0o600}}
     return _discovery_response(
@@ -85,31 +85,31 @@ def listeners(table: RoutingTable) -> Json:
 
 
 def clusters(table: RoutingTable, retiring: Mapping[str, Upstream] | None = None) -> Json:
-    """Return a cluster for each version of a backend; ``also`` keeps those that are about to go."""
+    """Return a cluster per backend version, plus those in ``retiring``."""
     upstreams = {
         **(retiring or {}),
-        **{name: at for name, at in table.targets.items() if isinstance(at, Upstream)},
+        **{name: target for name, target in table.targets.items() if isinstance(target, Upstream)},
     }
     return _discovery_response("config.cluster.v3.Cluster", [_cluster(upstreams[name]) for name in sorted(upstreams)])
 
 
 def live_routes(table: RoutingTable) -> Json:
-    """Return where users of each service go, before and after its turn; without a version, it answers 503."""
+    """Return the routes for users, before and after traffic switches. A service without a live version answers 503."""
     prepared = _prepared_candidates(table)
     hosts = [
         _virtual_host(
             service,
-            _vhost_domains(at),
+            _vhost_domains(listener),
             [*_post_turn_routes(table, prepared.get(service)), *_target_routes(table, table.live.get(service))],
         )
-        for service, at in table.listeners.items()
+        for service, listener in table.listeners.items()
     ]
     return _route_configuration("live", hosts, vhost_header=VHOST_HEADER)
 
 
 def candidate_routes(table: RoutingTable) -> Json:
-    """Return where checks of each service's candidate go; the host is the service's name."""
-    hosts = [_virtual_host(service, [service], _target_routes(table, aim)) for service, aim in table.candidates.items()]
+    """Return the routes for checks of candidates. The host is the service's name."""
+    hosts = [_virtual_host(service, [service], _target_routes(table, id_)) for service, id_ in table.candidates.items()]
     return _route_configuration("candidates", hosts)
 
 
@@ -159,7 +159,7 @@ def _direct_response(status: int, text: str) -> Json:
 
 @cache
 def _cluster_route(target: Upstream) -> Json:
-    """Route to one version, without time limits of ours; repeat only what cannot have reached it."""
+    """Route to one version without timeouts. Retry only requests that cannot have reached it."""
     return {
         "match": {"prefix": "/"},
         "route": {
@@ -180,7 +180,7 @@ def _listener(name: str, address: Json, route: str, vhost_value: str) -> Json:
     return {
         "name": name,
         "address": address,
-        # Two processes that listen with it would share a port, silently.
+        # With reuse_port two Envoys would silently share a port.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [
@@ -279,7 +279,7 @@ def _cluster(upstream: Upstream) -> Json:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_TYPE_URL}.extensions.upstreams.http.v3.HttpProtocolOptions",
-                # Below the 5 s after which common servers close an idle connection: ours goes first.
+                # Close first: common servers close idle connections after 5 s.
                 "common_http_protocol_options": {"idle_timeout": "4s"},
                 "explicit_http_config": {"http_protocol_options": {}},
             }
@@ -300,7 +300,7 @@ def _config_source(name: str) -> Json:
 
 
 def _discovery_response(message_type: str, resources: Iterable[Json]) -> Json:
-    """Return a discovery response whose version is its content's, so that Envoy's answer tells what it has."""
+    """Return a discovery response. Its version is a hash of its content: Envoy reports what it has loaded."""
     typed = [{"@type": f"{_TYPE_URL}.{message_type}", **resource} for resource in resources]
     version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": typed}

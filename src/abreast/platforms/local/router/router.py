@@ -1,4 +1,4 @@
-"""The router at work: changes the table, and carries each change out in the order that loses no request."""
+"""Changes the routing table and applies each change to Envoy in an order that loses no request."""
 
 import asyncio
 import json
@@ -20,9 +20,9 @@ from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
 
 TABLE_FILE = "table.json"
 MIN_DRAIN = 0.25
-"""Seconds after a turn in which a request may still be on its way to the old version unseen.
+"""Seconds after a switch in which requests may still reach the old version uncounted.
 
-Envoy's acknowledgement is its main thread's; the workers follow within this time.
+Envoy acknowledges from its main thread; its workers follow within this time.
 """
 ENVOY_TIMEOUT = 20.0
 POLL_INTERVAL = 0.01
@@ -37,7 +37,7 @@ _RESOURCE_BUILDERS: Mapping[str, Callable[[RoutingTable], dict[str, Any]]] = {
 
 
 class Router:
-    """The router of one environment, in ``home``; somebody else runs ``argv()`` with ``home`` as its folder."""
+    """The router of one environment, in ``home``. The caller runs ``argv()`` with ``home`` as working directory."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -48,11 +48,11 @@ class Router:
 
     @property
     def candidate_socket(self) -> Path:
-        """Where candidates answer, each under its service's name as host; not open to users."""
+        """The Unix socket for candidates. The host name of a request is the service's name."""
         return self._home / envoy_resources.CANDIDATE_SOCKET
 
     def argv(self) -> tuple[str, ...]:
-        """Return the command that runs Envoy; writes what it starts with, unless it is there."""
+        """Write the bootstrap and any missing resource file, and return the command that runs Envoy."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write("bootstrap", envoy_resources.bootstrap())
         for name, resource in _RESOURCE_BUILDERS.items():
@@ -64,44 +64,44 @@ class Router:
         )  # fmt: skip
 
     async def wait_until_ready(self) -> None:
-        """Wait until Envoy serves; raises PlatformError if it does not come up."""
+        """Wait until Envoy serves. Raises PlatformError on timeout."""
         await self._wait_until(self._admin.is_ready, "Envoy did not start")
 
     def table(self) -> RoutingTable:
-        """Return what is to be served now."""
+        """Return the current routing table."""
         try:
             return load(RoutingTable, json.loads((self._home / TABLE_FILE).read_text()))
         except FileNotFoundError:
             return RoutingTable()
         except ValueError as error:
             raise PlatformError(
-                f"{self._home / TABLE_FILE} is damaged: {error}", next="abreast down, then abreast deploy"
+                f"{self._home / TABLE_FILE} is damaged: {error}", next="abreast down && abreast deploy"
             ) from error
 
     async def change(self, change: TableChange) -> None:
-        """Change the table and wait until Envoy serves it; callers that wait together are served together.
+        """Change the table and wait until Envoy serves it. Concurrent changes are applied together.
 
-        Raises PlatformError when a port is taken or Envoy refuses; it goes on with what it had then.
+        Raises PlatformError if a port is taken or Envoy rejects the change; the previous table stays live then.
         """
         await self._batcher.submit(change)
 
     async def drain(self, ids: Sequence[str], timeout: float) -> Mapping[str, int]:
-        """Wait until nothing of the targets is in flight, ``limit`` seconds at most; returns what remained."""
-        known = self.table().targets
-        upstreams = [name for name in ids if isinstance(known.get(name), Upstream)]
+        """Wait up to ``timeout`` seconds until the targets have no request in flight. Returns those left, by target."""
+        targets = self.table().targets
+        upstreams = [name for name in ids if isinstance(targets.get(name), Upstream)]
         if not upstreams:
             return {}
         await asyncio.sleep(MIN_DRAIN)
         deadline = asyncio.get_running_loop().time() + timeout
-        quiet = 0
+        idle_polls = 0
         active: Mapping[str, int] = {}
-        while quiet < 3 and asyncio.get_running_loop().time() < deadline:
+        while idle_polls < 3 and asyncio.get_running_loop().time() < deadline:
             active = await self._admin.active_requests(upstreams)
-            quiet = 0 if any(active.values()) else quiet + 1
+            idle_polls = 0 if any(active.values()) else idle_polls + 1
             await asyncio.sleep(0.02)
         return active
 
-    # ── carrying out ───────────────────────────────────────────────────────────────────────────
+    # ── applying ───────────────────────────────────────────────────────────────────────────────
 
     async def _apply_changes(self, changes: Sequence[TableChange]) -> list[Exception | None]:
         before = after = self.table()
@@ -111,12 +111,12 @@ class Router:
                 after = change(after)
                 outcomes.append(None)
             except KeyError as error:
-                outcomes.append(PlatformError(f"there is no version {error} here to turn to"))
+                outcomes.append(PlatformError(f"cannot switch traffic to version {error}: it does not exist here"))
         failure = await self._try_apply(before, after)
         return [outcome or failure for outcome in outcomes]
 
     async def _try_apply(self, before: RoutingTable, after: RoutingTable) -> PlatformError | None:
-        """Carry a change out, then note it: one that was cut off in between is carried out again, to the same end."""
+        """Apply a change, then save the table. An interrupted change is applied again, with the same result."""
         try:
             await self._require_free_ports(before, after)
             await self._apply(before, after)
@@ -125,13 +125,13 @@ class Router:
             await self._revert(before)
             return error
         except (httpx2.HTTPError, OSError) as error:
-            return TransientError(f"the router could not be changed: {error}", next="abreast logs")
+            return TransientError(f"cannot update the router: {error}", next="abreast logs")
         return None
 
     async def _apply(self, before: RoutingTable, after: RoutingTable) -> None:
-        """New clusters, then routes, then listeners; old clusters go when no route names them.
+        """Push new clusters, then routes, then listeners; remove old clusters once no route names them.
 
-        What users were prepared for turns at once; their routes, which outlive Envoy, follow.
+        The runtime values switch traffic at once. The routes on disk, which survive a restart, follow.
         """
         await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, after))
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
@@ -148,7 +148,7 @@ class Router:
             self._write(name, resource(before))
 
     async def _push_resource(self, name: str, value: dict[str, Any]) -> None:
-        """Put a resource into place and wait until Envoy has it, if it has asked for it yet."""
+        """Write a resource and wait until Envoy has loaded it, if it is subscribed to it."""
         version = value["version_info"]
         if self._acknowledged.get(name) == version:
             return
@@ -156,7 +156,7 @@ class Router:
             self._rejections = await self._admin.rejection_counts()
         if name in self._acknowledged or self._read(name) != value:
             self._write(name, value)
-        await self._wait_until(lambda: self._is_acknowledged(name, version), f"Envoy did not take its {name}")
+        await self._wait_until(lambda: self._is_acknowledged(name, version), f"Envoy did not load its {name}")
         self._acknowledged[name] = version
 
     async def _is_acknowledged(self, name: str, version: str) -> bool:
@@ -164,7 +164,7 @@ class Router:
             return True
         before, self._rejections = self._rejections or {}, await self._admin.rejection_counts()
         if self._rejections.get(name, 0) > before.get(name, 0):
-            raise PlatformError(f"Envoy refused its {name}; users are served as before", next="see router.log")
+            raise PlatformError(f"Envoy rejected its {name}; the previous version stays live", next="see router.log")
         return False
 
     async def _wait_until(self, condition: Callable[[], Awaitable[bool]], complaint: str) -> None:
@@ -176,14 +176,14 @@ class Router:
 
     @staticmethod
     async def port_owner(port: int) -> str | None:
-        """Return who listens on a port, None if nobody does."""
+        """Return the process that listens on ``port``, None if it is free."""
         by_port = await asyncio.to_thread(listening_sockets)
         return _owning_process(by_port[port]) if port in by_port else None
 
     async def _require_free_ports(self, before: RoutingTable, after: RoutingTable) -> None:
-        """Raise PlatformError that names who listens, if a wanted port is somebody else's."""
-        known = {at.port for at in before.listeners.values()}
-        wanted = {at.port: service for service, at in after.listeners.items() if at.port not in known}
+        """Raise PlatformError if another process listens on a port that ``after`` adds."""
+        served = {listener.port for listener in before.listeners.values()}
+        wanted = {at.port: service for service, at in after.listeners.items() if at.port not in served}
         if not wanted:
             return
         ours = await self._admin.listening_ports()
@@ -191,9 +191,9 @@ class Router:
         for port, service in wanted.items():
             if port not in ours and port in by_port:
                 raise PlatformError(
-                    f"port {port}, where users are to reach {service}, is taken by {_owning_process(by_port[port])}",
+                    f"port {port} of {service} is taken by {_owning_process(by_port[port])}",
                     need="a free port",
-                    next=f"end it, or give {service} another: local: {{port: …}} in abreast.yml",
+                    next=f"stop that process, or set another port in abreast.yml: {service}: {{local: {{port: …}}}}",
                 )
 
     def _path(self, name: str) -> Path:
@@ -206,7 +206,7 @@ class Router:
             return None
 
     def _write(self, name: str, value: object) -> None:
-        """Rename into place: Envoy watches for that, and never sees half a file."""
+        """Write atomically by a rename, which is what Envoy watches for."""
         temporary = self._home / f".{name}.json"
         temporary.write_text(json.dumps(value))
         temporary.replace(self._path(name))

@@ -1,4 +1,4 @@
-"""What the router serves: pure values, and the moves between them."""
+"""The routing table: pure values and transitions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where users reach a service; services with different ``host`` names can share a port."""
+    """Where users reach a service. Services with different ``host`` names can share a port."""
 
     port: int
     host: str | None = None
@@ -16,7 +16,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A version of a backend: ports of 127.0.0.1."""
+    """A version of a backend. ``endpoints`` are ports of 127.0.0.1."""
 
     id: str
     endpoints: tuple[int, ...]
@@ -24,7 +24,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A version of a frontend: a folder that ``lay_site`` made, and a text that changes with its content."""
+    """A version of a frontend: the folder that ``install_site`` wrote, and an ETag that changes with its content."""
 
     id: str
     folder: Path
@@ -36,7 +36,7 @@ Target = Upstream | Site
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """Listeners by service, targets by id, and which target each service's users and checks reach."""
+    """Listeners by service, targets by id, and the live and candidate target id of each service."""
 
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -44,11 +44,11 @@ class RoutingTable:
     candidates: Mapping[str, str] = field(default_factory=dict)
 
     def with_listener(self, service: str, listener: Listener) -> "RoutingTable":
-        """Put the service behind a listener."""
+        """Set the listener of a service."""
         return replace(self, listeners={**self.listeners, service: listener})
 
     def with_candidate(self, service: str, target: Target) -> "RoutingTable":
-        """Add a target that only checks of the service reach."""
+        """Add a target that only checks reach."""
         return replace(
             self,
             targets={**self.targets, target.id: target},
@@ -56,20 +56,20 @@ class RoutingTable:
         )
 
     def with_live(self, target_ids: Mapping[str, str | None]) -> "RoutingTable":
-        """Move each service's users to the target named; None leaves the service without users.
+        """Make a target live for each service; None takes the service offline.
 
-        Raises KeyError for a target that is not there.
+        Raises KeyError for an unknown target.
         """
-        unknown = [aim for aim in target_ids.values() if aim is not None and aim not in self.targets]
+        unknown = [id_ for id_ in target_ids.values() if id_ is not None and id_ not in self.targets]
         if unknown:
             raise KeyError(unknown[0])
         moved = {**self.live, **target_ids}
-        return replace(self, live={service: aim for service, aim in moved.items() if aim is not None})
+        return replace(self, live={service: id_ for service, id_ in moved.items() if id_ is not None})
 
     def without_targets(self, ids: Collection[str]) -> "RoutingTable":
-        """Take targets away; services keep their listener while anything of them is left."""
-        live = {service: aim for service, aim in self.live.items() if aim not in ids}
-        candidates = {service: aim for service, aim in self.candidates.items() if aim not in ids}
+        """Remove targets. A service keeps its listener while it has a live version or a candidate."""
+        live = {service: id_ for service, id_ in self.live.items() if id_ not in ids}
+        candidates = {service: id_ for service, id_ in self.candidates.items() if id_ not in ids}
         return RoutingTable(
             listeners={name: at for name, at in self.listeners.items() if name in live or name in candidates},
             targets={name: target for name, target in self.targets.items() if name not in ids},

@@ -1,4 +1,4 @@
-"""The routes of a frontend: Envoy serves its files itself, with what browsers and caches expect."""
+"""The routes of a static site: Envoy serves its files, with caching, compression and ETags."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -33,9 +33,9 @@ CONTENT_TYPES = {
 
 
 def site_routes(site: Site) -> list[Json]:
-    """Return the routes of a site, most particular first; their number does not grow with its files.
+    """Return the routes of a site, most specific first. Their number does not grow with its files.
 
-    The ETag is the release's, one for each encoding: weak, since it says no more than "of this release".
+    The ETag identifies the release, not the file, and is therefore weak.
     """
     return [
         _method_not_allowed_route(),
@@ -65,13 +65,13 @@ def _not_modified_route(site: Site) -> Json:
     return {
         "match": {"prefix": "/", "headers": [known]},
         "direct_response": {"status": 304},
-        # Envoy gives each direct 3xx answer a location; one that says "not modified" has none.
+        # Envoy adds a location to every direct 3xx answer; a 304 must have none.
         "typed_per_filter_config": _header_mutation([*_response_headers(site, REVALIDATE), {"remove": "location"}]),
     }
 
 
 def _encoded_routes(site: Site, encoding: str) -> list[Json]:
-    """Serve what the build compressed to those who accept it; a folder's page is its index.html."""
+    """Serve precompressed files to clients that accept the encoding. A folder's page is its index.html."""
     names = _file_names(site.folder / encoding)
     hashed = [name for name in names if is_hashed(name)]
     others = [name for name in names if not is_hashed(name)]
@@ -88,7 +88,7 @@ def _encoded_routes(site: Site, encoding: str) -> list[Json]:
 
 
 def _fallback_routes(site: Site) -> list[Json]:
-    """Answer paths of the application itself, which are no files, with its first page."""
+    """Answer all other paths with index.html, for single-page applications."""
     page = site.folder / PLAIN / "index.html"
     if not page.is_file() or page.stat().st_size > MAX_FALLBACK_SIZE:
         return []
@@ -114,7 +114,7 @@ def _named_file_routes(
     request_headers: Sequence[Json] = (),
     response_headers: Sequence[Json] = (),
 ) -> list[Json]:
-    """Serve just these files of a tree, to requests with the headers ``wanted``."""
+    """Serve the files ``names`` of a tree to requests that match ``request_headers``."""
     if not names:
         return []
     return [
@@ -150,7 +150,7 @@ def _file_server_route(
 
 
 def _header_mutation(mutations: list[Json]) -> Json:
-    """Change the response's headers by a filter of their own: the file server answers past the route's."""
+    """Set response headers by a filter: the file server ignores those of the route."""
     per_route = {"@type": HEADER_MUTATION, "mutations": {"response_mutations": mutations}}
     return {"header_mutation": per_route}
 
@@ -174,7 +174,7 @@ def _accept_encoding_regex(encoding: str) -> str:
 
 
 def _extensionless_paths(site: Site) -> list[str]:
-    """Return the paths without an ending that are there: files, and folders with a page of their own."""
+    """Return the paths without a suffix: files, and folders with an index.html."""
     names = _file_names(site.folder / PLAIN)
     files = [name for name in names if "." not in Path(name).name]
     pages = [name.removesuffix("index.html") for name in names if Path(name).name == "index.html"]

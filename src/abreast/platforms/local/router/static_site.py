@@ -1,4 +1,4 @@
-"""A frontend's folder as the router serves it: one tree for each encoding, old assets carried forward."""
+"""Installs a frontend for the router: one tree per encoding, with old assets carried forward."""
 
 import os
 import re
@@ -9,21 +9,21 @@ from pathlib import Path
 
 PLAIN = "plain"
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
-"""Content encodings, best first, and the ending of the files that a build makes for them."""
+"""Content encodings, best first, with the suffix of precompressed files."""
 
 _HASHED_NAME = re.compile(r"[.-](?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{8,}\.[a-z0-9]+(\.map)?$")
 
 
 def is_hashed(name: str) -> bool:
-    """Whether a file's name holds a hash of its content (``app.3f2a9c1b.js``, ``index-BxY3k2_9.css``)."""
+    """Return whether a file's name contains a hash of its content (``app.3f2a9c1b.js``, ``index-BxY3k2_9.css``)."""
     return _HASHED_NAME.search(name) is not None
 
 
 def install_site(artifact: Path, previous: Path | None, into: Path) -> None:
-    """Lay a site out in ``into``, whole or not at all; nothing changes when it is there already.
+    """Install a site in ``into``, atomically. Does nothing if it exists.
 
-    Leaves out dot files and links that lead outside. Hashed files of the ``previous`` site stay, so that
-    pages open in a browser find what they were built with.
+    Skips dot files and links to outside. Keeps hashed files of ``previous``, so that open pages can still load
+    their assets.
     """
     if into.exists():
         return
@@ -54,7 +54,7 @@ def _carry_over_assets(previous: Path, site: Path) -> None:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Copy cheaply; a served file is never written to, so the two can share their content."""
+    """Hard-link, or copy across file systems. Served files are never written to, so they can share content."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         try:
@@ -64,7 +64,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _servable_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that may be served, relative to it, in order."""
+    """Yield the servable files of a folder: sorted, relative to it."""
     inside = folder.resolve()
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") or name == ".well-known")

@@ -1,1 +1,1 @@
-"""Keeps the processes of one environment running, outliving the command that asked for them."""
+"""Keeps the processes of one environment running after the command that started them has exited."""

@@ -1,4 +1,4 @@
-"""Asking the supervisor of one environment: start this, stop that, what is there."""
+"""The client of one environment's supervisor: start, stop and list instances."""
 
 import fcntl
 import json
@@ -15,23 +15,25 @@ from typing import Any
 from abreast.core.errors import PlatformError
 from abreast.machine.process import start_detached
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
+
 SOCKET_FILE = "supervisor.sock"
 LOCK_FILE = "supervisor.lock"
 LOG_FILE = "supervisor.log"
 REPLY_TIMEOUT = 20.0
-"""Seconds until a supervisor that does not answer is given up."""
+"""Seconds to wait for an answer."""
 
 HANDOVER_TIMEOUT = 2.0
-"""Seconds in which nobody holds the folder while a killed guard is replaced, at most."""
+"""Maximum seconds without a supervisor while a killed watchdog is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """A process to keep: ``command`` is a shell command or an argv, ``env`` its whole environment.
+    """A process to keep running. ``command`` is a shell command or an argv, ``env`` its whole environment.
 
-    ``secrets`` names variables whose values are never written anywhere; what it prints is appended to
-    ``log`` without them. With ``wants_port`` a port is held for it and given as ``$PORT``.
+    ``secrets`` names variables whose values are never written to disk. Output is appended to ``log``, redacted.
+    With ``wants_port`` a port is reserved and passed as ``$PORT``.
     """
 
     id: str
@@ -44,7 +46,7 @@ class InstanceSpec:
 
 
 class InstanceState(StrEnum):
-    """How an instance stands; LOST: it ended while nobody watched, and its secrets are not known here."""
+    """The state of an instance. LOST: it exited while no supervisor ran, and its secrets are gone."""
 
     RUNNING = "running"
     BACKING_OFF = "backing-off"
@@ -54,7 +56,7 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A kept process as it stands; ``listening``: a socket on its port is its own."""
+    """The current state of a process. ``listening``: the process itself listens on its port."""
 
     id: str
     state: InstanceState
@@ -66,13 +68,13 @@ class Instance:
 
 
 class SupervisorClient:
-    """The supervisor of ``home``; every call is short and safe to repeat."""
+    """Talks to the supervisor of ``home``. Every call is short and idempotent."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
 
     def start(self) -> None:
-        """Start it if it does not run; raises PlatformError if it does not come up."""
+        """Start the supervisor unless it runs; replace one of another protocol. Raises PlatformError on timeout."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._protocol_version() == PROTOCOL:
             return
@@ -83,7 +85,7 @@ class SupervisorClient:
         self._wait_until(lambda: self._protocol_version() == PROTOCOL, "did not start")
 
     def is_running(self) -> bool:
-        """Whether a supervisor holds ``home``, or is about to."""
+        """Return whether a supervisor runs in ``home`` or is starting."""
         try:
             with (self._home / LOCK_FILE).open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,25 +96,25 @@ class SupervisorClient:
         return self._protocol_version() is not None
 
     def ensure(self, spec: InstanceSpec) -> Instance:
-        """Return the instance, started now unless it is there; raises PlatformError if it cannot be."""
+        """Start the instance unless it exists, and return it. Raises PlatformError if it cannot be started."""
         wire = {**asdict(spec), "cwd": str(spec.cwd), "log": str(spec.log), "secrets": sorted(spec.secrets)}
         return _instance(self._request({"verb": "ensure", "spec": wire}))
 
     def stop(self, ids: Iterable[str], grace: float) -> None:
-        """Begin to end the instances: SIGTERM, after ``grace`` seconds SIGKILL, to each whole group.
+        """Begin to stop the instances: SIGTERM to each process group, SIGKILL after ``grace`` seconds.
 
-        Returns at once; an instance is gone when ``instances`` does not list it. Unknown ids are fine.
+        Returns at once. An instance is gone when ``instances`` no longer lists it. Ignores unknown ids.
         """
         self._request({"verb": "stop", "ids": list(ids), "grace": grace})
 
     def instances(self) -> tuple[Instance, ...]:
-        """Return every instance there is."""
+        """Return all instances."""
         return tuple(map(_instance, self._request({"verb": "instances"})))
 
     def shutdown(self) -> None:
-        """End the supervisor and wait until it is gone; its instances go on and the next one takes them up."""
+        """Stop the supervisor and wait until it is gone. Instances keep running; the next supervisor adopts them."""
         self._request({"verb": "shutdown"})
-        self._wait_until(lambda: not self.is_running(), "did not end")
+        self._wait_until(lambda: not self.is_running(), "did not stop")
 
     def _protocol_version(self) -> int | None:
         try:
@@ -122,7 +124,7 @@ class SupervisorClient:
         return int(answer["protocol"])
 
     def _request(self, request: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
-        """Ask, also across a moment in which a killed supervisor is being replaced."""
+        """Send a request, retrying while a killed supervisor is being replaced."""
         began = time.monotonic()
         answer: dict[str, Any] | None = None
         while answer is None:
@@ -132,8 +134,8 @@ class SupervisorClient:
                 if time.monotonic() - began > (REPLY_TIMEOUT if self.is_running() else HANDOVER_TIMEOUT):
                     raise PlatformError(
                         f"the supervisor of {self._home} does not answer: {error}",
-                        need="the process that keeps the local services running",
-                        next="abreast deploy, which starts it again and takes up what still runs",
+                        need="a running supervisor, which keeps the local services up",
+                        next="abreast deploy, which restarts it and adopts running services",
                     ) from error
                 time.sleep(0.05)
         if "error" in answer:
@@ -141,7 +143,7 @@ class SupervisorClient:
         return answer["ok"]
 
     def _request_once(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        # The path of a Unix socket is limited to 107 bytes; through the folder's descriptor it is short.
+        # Socket paths are limited to 107 bytes; the path by the folder's descriptor is short.
         folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with socket.socket(socket.AF_UNIX) as connection:

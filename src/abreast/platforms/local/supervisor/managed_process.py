@@ -1,4 +1,4 @@
-"""One kept instance: started, watched, started again with back-off, ended; and the record of it on disk."""
+"""One instance: start, watch, restart with back-off, stop; and its record on disk."""
 
 import asyncio
 import json
@@ -25,15 +25,15 @@ from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
-"""Seconds before a crashed instance is started again: doubled each time, up to the longest."""
+"""Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
 
 STABLE_AFTER, BACKOFF_RESET_AFTER = 5.0, 60.0
-"""Seconds up after which the first restart is at once, and after which the pauses begin anew."""
+"""Seconds of uptime after which the first restart is immediate, and after which the back-off resets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """What is written of an instance: all but the values of its secrets."""
+    """An instance's record on disk. It holds everything but the values of secrets."""
 
     id: str
     command: str | list[str]
@@ -49,26 +49,26 @@ class ProcessRecord:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], port: int | None) -> "ProcessRecord":
-        """Return the record of an instance that is yet to start."""
+        """Return the record of a new instance."""
         env = {name: value for name, value in spec["env"].items() if name not in spec["secrets"]}
         return cls(spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port)
 
     @classmethod
     def read(cls, file: Path) -> "ProcessRecord":
-        """Return a record from disk; raises ValueError, KeyError or TypeError where it is none."""
+        """Read a record. Raises ValueError, KeyError or TypeError if the file is invalid."""
         wire = json.loads(file.read_text())
         identity = ProcessIdentity(**wire["identity"]) if wire["identity"] else None
         return cls(**{**wire, "identity": identity})
 
     def write(self, folder: Path) -> None:
-        """Write the record whole."""
+        """Write the record atomically."""
         temporary = folder / f".{self.id}"
         temporary.write_text(json.dumps(asdict(self)))
         temporary.replace(folder / f"{self.id}.json")
 
 
 class ManagedProcess:
-    """An instance under this keeper; ``forget`` is called with its id when it is gone for good."""
+    """An instance of this supervisor. Calls ``on_removed`` with its id once it is stopped and removed."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class ManagedProcess:
     def adopt(
         cls, record: ProcessRecord, records_folder: Path, ports: PortAllocator, on_removed: Callable[[str], None]
     ) -> "ManagedProcess":
-        """Go on with an instance of an earlier keeper; its secrets are read from the process itself."""
+        """Take over an instance of an earlier supervisor. Its secrets are read from the running process."""
         alive = record.identity is not None and record.identity.is_alive
         env: Mapping[str, str] | None = None
         if alive and record.identity:
@@ -106,14 +106,14 @@ class ManagedProcess:
             process._open_output()
             process._watch()
         elif env is not None and not record.stopping:
-            process._schedule_restart("ended while nobody watched")
+            process._schedule_restart("exited while no supervisor ran")
         if record.stopping:
             process.stop(0.0)
         return process
 
     @property
     def state(self) -> InstanceState:
-        """How the instance stands."""
+        """The current state."""
         if self._stop_task:
             return InstanceState.STOPPING
         if self._pidfd is not None:
@@ -121,7 +121,7 @@ class ManagedProcess:
         return InstanceState.LOST if self._env is None else InstanceState.BACKING_OFF
 
     def to_wire(self, by_group: Mapping[int, list[int]], by_port: Mapping[int, set[str]]) -> dict[str, Any]:
-        """Return what the client is told; the arguments are one look at the whole machine."""
+        """Return an ``Instance`` as JSON, given pids by process group and inodes of listening sockets by port."""
         record = self._record
         pid = record.identity.pid if record.identity else 0
         inodes = by_port.get(record.port or 0, set())
@@ -136,18 +136,18 @@ class ManagedProcess:
         }
 
     def ensure(self, env: Mapping[str, str]) -> None:
-        """Start it unless it runs or is about to; raises PlatformError when the program cannot be started."""
+        """Start it unless it runs or will restart. Raises PlatformError if the program cannot be started."""
         if self.state is InstanceState.LOST or self._record.identity is None:
             self._env = dict(env)
             self._start()
 
     def stop(self, grace: float) -> None:
-        """Begin to end it and its whole group; a second call changes nothing."""
+        """Begin to stop its process group. A second call changes nothing."""
         if self._stop_task is None:
             self._stop_task = asyncio.ensure_future(self._terminate(grace))
 
     def detach(self) -> None:
-        """Stop watching and leave all as it is, for the next keeper."""
+        """Stop watching; leave the process to the next supervisor."""
         if self._output:
             self._output.detach()
 
@@ -197,7 +197,7 @@ class ManagedProcess:
             self._schedule_restart(_exit_text(code))
 
     def _schedule_restart(self, last_exit: str) -> None:
-        """Start it again: at once after it ran steadily, later the more often it crashed."""
+        """Restart: immediately after a stable run, otherwise with back-off."""
         up = time.monotonic() - self._started_at
         self._crashes = 1 if up >= BACKOFF_RESET_AFTER else self._crashes + 1
         at_once = self._crashes == 1 and up >= STABLE_AFTER
@@ -240,13 +240,13 @@ class ManagedProcess:
 
     def _update_record(self, **changes: Any) -> None:  # noqa: ANN401 (fields of Record)
         self._record = replace(self._record, **changes)
-        # Without the record an orphan could be left behind one day; that must not end what runs today.
+        # A full disk must not stop the service; without its record it may be orphaned later.
         with suppress(OSError):
             self._record.write(self._records_folder)
 
 
 async def _terminate_group(group: int, grace: float) -> None:
-    """SIGTERM, then SIGKILL, until no process of the group runs."""
+    """Send SIGTERM, then SIGKILL after ``grace`` seconds, until the group is empty."""
     deadline = asyncio.get_running_loop().time() + grace
     signal_group(group, SIGTERM)
     while not is_group_empty(group):
@@ -257,5 +257,5 @@ async def _terminate_group(group: int, grace: float) -> None:
 
 def _exit_text(code: int | None) -> str:
     if code is None:
-        return "ended"
+        return "exited"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({Signals(-code).name})"

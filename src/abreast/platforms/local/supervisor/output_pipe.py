@@ -1,7 +1,7 @@
-"""What an instance prints: through a named pipe, without its secrets, into a log.
+"""Copies an instance's output through a named pipe into a log, redacted.
 
-The instance opens the pipe for reading too, so that writing never fails because a reader died: what it
-prints waits in the pipe for the next keeper.
+The instance holds the read end too. If the supervisor dies, writes still succeed and the output waits in the pipe
+for the next supervisor.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
 
 PIPE_SIZE = 1 << 20
 MAX_LOG_SIZE = 10 << 20
-"""Bytes of a log after which it is put aside as ``.1``."""
+"""Size in bytes at which a log is rotated to ``.1``."""
 
 
 class OutputPipe:
@@ -32,21 +32,21 @@ class OutputPipe:
         self._reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with suppress(OSError):
             fcntl.fcntl(self._reader, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        # With a writer of its own the keeper never sees the pipe's end between two runs of an instance.
+        # Our own writer keeps the pipe open between two runs of the instance.
         self._writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         asyncio.get_running_loop().add_reader(self._reader, self._copy)
 
     def open_for_child(self) -> int:
-        """Return a new descriptor for the instance's output; the caller closes it."""
+        """Return a descriptor for the instance's output. The caller closes it."""
         return os.open(self._fifo, os.O_RDWR | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Copy what is left and take the pipe away."""
+        """Copy the remaining output and delete the pipe."""
         self.detach()
         self._fifo.unlink(missing_ok=True)
 
     def detach(self) -> None:
-        """Copy what is left and leave the pipe for the next keeper."""
+        """Copy the remaining output; leave the pipe to the next supervisor."""
         self._copy()
         if self._flush_timer:
             self._flush_timer.cancel()
@@ -63,24 +63,24 @@ class OutputPipe:
             self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_DELAY, self._flush)
 
     def _flush(self) -> None:
-        """Write what waits for the end of its line."""
+        """Write an incomplete last line."""
         self._flush_timer = None
         self._append(self._redactor.flush())
 
     def _append(self, text: bytes) -> None:
-        """Write to the log; on a full disk lines are dropped, and said to be, rather than the service held up."""
+        """Append to the log. On a full disk, drop output and count the bytes rather than block the service."""
         if not text:
             return
         try:
             if self._log.exists() and self._log.stat().st_size > MAX_LOG_SIZE:
                 self._log.replace(self._log.with_name(self._log.name + ".1"))
-            missing = (
-                f"[abreast: {self._dropped_bytes} bytes of output could not be written]\n".encode()
+            notice = (
+                f"[abreast: {self._dropped_bytes} bytes of output could not be written]\n"
                 if self._dropped_bytes
-                else b""
+                else ""
             )
             with self._log.open("ab", buffering=0) as log:
-                log.write(missing + text)
+                log.write(notice.encode() + text)
             self._dropped_bytes = 0
         except OSError:
             self._dropped_bytes += len(text)

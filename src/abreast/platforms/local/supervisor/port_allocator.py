@@ -1,4 +1,4 @@
-"""Ports for instances: below the range that the kernel gives to clients, and held against other supervisors."""
+"""Allocates ports for instances, below the kernel's ephemeral range and locked against other supervisors."""
 
 import fcntl
 import itertools
@@ -15,28 +15,30 @@ from abreast.platforms.local.settings import INSTANCE_PORTS
 
 
 class PortAllocator:
-    """Hands out ports of 127.0.0.1; a lock file per port keeps other supervisors of this user off it."""
+    """Allocates ports of 127.0.0.1. A lock file per port reserves it among the supervisors of this user."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.gettempdir()) / f"abreast-ports-{os.getuid()}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        found = self._folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PlatformError(f"{self._folder} is not a folder of ours", need="it gone", next=f"rm {self._folder}")
+        status = self._folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise PlatformError(
+                f"{self._folder} is not a folder of this user", need="that name to be free", next=f"rm {self._folder}"
+            )
         self._locks: dict[int, IO[str]] = {}
 
     def allocate(self) -> int:
-        """Return a port that nobody listens on and nobody else was given; raises PlatformError if none is left."""
-        first = random.randrange(len(INSTANCE_PORTS))  # noqa: S311 (any place will do)
+        """Reserve and return a free port. Raises PlatformError if none is left."""
+        first = random.randrange(len(INSTANCE_PORTS))  # noqa: S311 (only spreads the load)
         for port in itertools.chain(INSTANCE_PORTS[first:], INSTANCE_PORTS[:first]):
             if self.reserve(port):
                 if _is_free(port):
                     return port
                 self.release(port)
-        raise PlatformError(f"no port of {INSTANCE_PORTS[0]} to {INSTANCE_PORTS[-1]} is free", next="ss -ltnp")
+        raise PlatformError(f"no free port between {INSTANCE_PORTS[0]} and {INSTANCE_PORTS[-1]}", next="ss -ltnp")
 
     def reserve(self, port: int) -> bool:
-        """Lock a port, so that no other supervisor takes it; tells whether it is ours now."""
+        """Lock a port against other supervisors. Returns False if it is locked already."""
         if port in self._locks:
             return False
         file = (self._folder / str(port)).open("a")
@@ -49,7 +51,7 @@ class PortAllocator:
         return True
 
     def release(self, port: int) -> None:
-        """Let others have the port."""
+        """Release the port."""
         if file := self._locks.pop(port, None):
             file.close()
 

@@ -1,4 +1,4 @@
-"""The keeper: runs instances, starts them again with back-off, takes up those of a keeper before it."""
+"""The supervisor process: runs instances, restarts them with back-off, adopts those of its predecessor."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ RECORDS_FOLDER = "instances"
 
 
 class ProcessManager:
-    """Serves the supervisor's verbs on a Unix socket in ``home``."""
+    """Serves requests of ``SupervisorClient`` on a Unix socket in ``home``."""
 
     def __init__(self, home: Path) -> None:
         self._records_folder = home / RECORDS_FOLDER
@@ -30,7 +30,7 @@ class ProcessManager:
         self._stop_requested = False
 
     async def run(self, watchdog_pid: int) -> bool:
-        """Serve until asked to end (True), or until the guard is gone (False)."""
+        """Serve until a shutdown request (returns True) or until the watchdog dies (returns False)."""
         self._adopt_processes()
         Path(SOCKET_FILE).unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, SOCKET_FILE, limit=1 << 24)
@@ -80,7 +80,7 @@ class ProcessManager:
             process = ManagedProcess(record, spec["env"], self._records_folder, self._ports, self._remove_process)
             self._processes[record.id] = process
         process.ensure(spec["env"])
-        # Whether it listens is told by `instances`: one look at the whole machine, not one for each start.
+        # `instances` reports `listening`: one scan of the machine rather than one for each start.
         return {"ok": process.to_wire({}, {})}
 
     def _stop(self, ids: list[str], grace: float) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class ProcessManager:
 
 
 def main(home: Path, watchdog_pid: int) -> int:
-    """Keep until asked to end; if the guard died, start a new one, whose keeper takes all of it up."""
+    """Run until a shutdown request. If the watchdog died, start a new one; its supervisor adopts the instances."""
     os.chdir(home)
     os.umask(0o077)
     if not asyncio.run(ProcessManager(home).run(watchdog_pid)):

@@ -1,4 +1,4 @@
-"""The guard: starts the keeper, and starts it again if it dies, so that a kill of either heals."""
+"""The watchdog: starts the process manager and restarts it when it dies. Each restarts the other."""
 
 import fcntl
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 
 LOCK_FILE = "supervisor.lock"
 EXIT_ON_REQUEST = 0
-"""The keeper's exit code when it was asked to end."""
+"""The process manager's exit code after a shutdown request."""
 
 
 def main(home: Path) -> int:
-    """Guard until the keeper ends on purpose or ``home`` is gone; returns at once if another guard holds it."""
+    """Run the process manager until it is shut down or ``home`` is gone. Returns at once if another watchdog runs."""
     with (home / LOCK_FILE).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
