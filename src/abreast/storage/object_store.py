@@ -51,7 +51,7 @@ class ObjectStore:
         return False
 
     def delete_stale_uploads(self, below: str, before: datetime) -> None:
-        """Delete the remains of interrupted uploads older than ``before``. Folders only; buckets have lifecycle rules."""
+        """Delete remains of uploads interrupted before ``before``. Folders only; buckets have lifecycle rules."""
         if self.url.startswith(FILE_SCHEME):
             folder = Path(self.url.removeprefix(FILE_SCHEME), below)
             self.call(lambda _: _delete_stale_uploads(folder, before))
