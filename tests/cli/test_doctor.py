@@ -33,7 +33,7 @@ def test_nothing_is_wrong(project: SampleProject) -> None:
     assert f"port {project.backend_port} is free" in told
     assert told.endswith("no problems found. next: abreast plan\n")
     project.deploy()
-    assert "its environment runs" in project.run("doctor", "--env", "local").stdout
+    assert "the environment is running" in project.run("doctor", "--env", "local").stdout
 
 
 def test_what_is_wrong_here(project: SampleProject) -> None:

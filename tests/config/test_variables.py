@@ -73,3 +73,11 @@ def test_faults(project: SampleProject, variable: dict[str, Any], told: str) -> 
     project.config["services"]["backend"]["env"] = {"NAME": variable}
     project.commit()
     assert told in project.run("plan", code=2).stderr
+
+
+def test_down_needs_no_variables(project: SampleProject) -> None:
+    project.config["services"]["backend"]["env"] = {"NAMED": {}}
+    project.commit()
+    project.deploy(variables={"NAMED": "here"})
+    project.run("down", "--yes")
+    assert project.status()["services"] == {}

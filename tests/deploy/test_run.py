@@ -22,7 +22,7 @@ PLAN = Plan("D1", DeploymentKind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1,
 class Inline:
     """Runs steps as they come and keeps nothing."""
 
-    async def step(self, _: str, work: Callable[[], Awaitable[object]]) -> object:
+    async def run_step(self, _: str, work: Callable[[], Awaitable[object]]) -> object:
         return await work()
 
 
@@ -32,7 +32,7 @@ SECRET = "xq7-sentinel-value"
 class OnlyLedger:
     def __init__(self, ledger: SqliteLedger) -> None:
         self.ledger = ledger
-        self.known = frozenset({SECRET})
+        self.known_secrets = frozenset({SECRET})
 
 
 def outcome(
@@ -63,7 +63,7 @@ def outcome(
 
 def test_what_a_platform_says_is_recorded_without_secrets(tmp_path: Path) -> None:
     found, _, _ = outcome(tmp_path, [PlatformError(f"401 for Bearer abc123abc123 and {SECRET}")])
-    assert found.what == f"401 for Bearer {MASK} and {MASK}"
+    assert found.message == f"401 for Bearer {MASK} and {MASK}"
     assert not [file for file in tmp_path.iterdir() if SECRET.encode() in file.read_bytes()]
 
 
@@ -89,7 +89,7 @@ def test_what_will_not_pass_is_tried_once(tmp_path: Path, error: Exception, what
 def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None:
     failed = Failure(Chapter.BUILD, "x", "api")
     found, told, attempts = outcome(tmp_path / "a", [], halted=failed)
-    assert (found.what, found.cause, told, attempts) == (
+    assert (found.message, found.cause, told, attempts) == (
         "because api failed",
         FailureCause.STOPPED,
         [],

@@ -193,7 +193,7 @@ def test_two_packages_cannot_claim_one_name(tmp_path: Path, name: str) -> None:
     done = _plan(tmp_path, "heroku", packages)
     assert done.returncode == 2
     assert "heroku registers" in done.stderr
-    assert ("acme-heroku has already" if name == "heroku" else "abreast itself has already") in done.stderr
+    assert ("acme-heroku also registers" if name == "heroku" else "abreast itself also registers") in done.stderr
 
 
 def test_what_is_built_in_can_be_loaded() -> None:

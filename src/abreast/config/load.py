@@ -51,6 +51,13 @@ class ProjectConfig:
             )
         return self.resolver.environment(name)
 
+    def platforms(self, environment: str) -> frozenset[str]:
+        """Return the platforms that an environment names. Needs no variables."""
+        named = (
+            platform for (where, _), (platform, _) in self.resolver.platform_settings.items() if where == environment
+        )
+        return frozenset(named)
+
 
 def find_config_file(start: Path) -> Path:
     """Return the abreast.yml of ``start`` or of the nearest folder above; raises ConfigError if there is none."""

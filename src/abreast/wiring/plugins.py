@@ -4,18 +4,21 @@ from abreast.gates.interface import GatePlugin
 from abreast.platforms.interface import PlatformPlugin
 from abreast.wiring.registry import Registry
 
+DEFAULT_PLATFORM = "local"
+"""Where a service runs that names no platform."""
+
 PLATFORMS = Registry(
     "abreast.platforms",
     PlatformPlugin,
     {
-        "local": "abreast.platforms.local.platform:PLUGIN",
+        DEFAULT_PLATFORM: "abreast.platforms.local.platform:PLUGIN",
         "huggingface": "abreast.platforms.huggingface.platform:PLUGIN",
         "netlify": "abreast.platforms.netlify.platform:PLUGIN",
         "render": "abreast.platforms.render.platform:PLUGIN",
         "static-dir": "abreast.platforms.static_dir:PLUGIN",
     },
 )
-"""Platforms by the name that abreast.yml uses. A service that names none runs on the first."""
+"""Platforms by the name that abreast.yml uses. A service that names none runs on `DEFAULT_PLATFORM`, the first."""
 
 GATES = Registry(
     "abreast.gates",

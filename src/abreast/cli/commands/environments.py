@@ -8,6 +8,7 @@ import click
 from abreast.cli.target_selection import choose_environment, locate_workspace
 from abreast.core.errors import RefusedError, UsageError
 from abreast.platforms.interface import RunsHere
+from abreast.wiring.plugins import DEFAULT_PLATFORM
 from abreast.wiring.workspace import current_user, utc_now
 
 
@@ -32,7 +33,8 @@ def unlock(environment: str | None) -> int:
 def down(environment: str | None, *, yes: bool) -> int:
     """Stop everything that runs locally."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.load_project().environments, environment)
+    project = workspace.load_project()
+    name = choose_environment(project.environments, environment)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("cannot ask for confirmation: standard input is not a terminal", next="abreast down --yes")
@@ -44,10 +46,9 @@ def down(environment: str | None, *, yes: bool) -> int:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
         platforms = workspace.platforms(name)
-        services = workspace.load_project().environment(name).services
-        live = ledger.live_services(name).values()
-        used = {*(one.platform for one in services), *(one.platform for one in live)}
-        for platform in (platforms[one] for one in used):
+        live = {service.platform for service in ledger.live_services(name).values()}
+        for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
+            platform = platforms[used]
             if isinstance(platform, RunsHere):
                 asyncio.run(platform.stop_all())
         ledger.clear_live_services(name)
