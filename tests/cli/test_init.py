@@ -89,10 +89,10 @@ def test_what_abreast_yml_leaves_open_is_taken_from_the_blueprint(project: Sampl
     blueprint = {"services": [{"name": "backend", "startCommand": "python -m app", "healthCheckPath": "/healthz"}]}
     (project.folder / "render.yaml").write_text(yaml.safe_dump(blueprint))
     project.commit()
-    assert "needed: `run`" in project.run("plan", code=2).stderr, "only what is on Render"
+    assert "expected `run`" in project.run("plan", code=2).stderr, "only what is on Render"
     on_render(project)
     told = project.run("doctor", code=None).stdout
-    assert "needed: `run`" not in told
+    assert "expected `run`" not in told
     assert "warning  backend (render.yaml)" in told, "its auto-deploy is on"
 
 

@@ -54,47 +54,49 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: unknown key 'rnu' (did you mean 'run'?); known: watch, uses, needs, build, run, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: watch, uses, needs, build, run, instances, test, health, env, database",
         ]),
-        ("project: shop", "project: Shop", ["1:10: needed: a text of the form ^[a-z][a-z0-9-]{0,39}$"]),
-        ("project: shop\n", "", ["1:1: 'project' is missing"]),
-        ("{run: serve}", "{run: serve, health: {within: soon}}", ["4:38: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
+        ("project: shop", "project: Shop", [
+            '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
+        ("project: shop\n", "", ["1:1: project: required key is missing"]),
+        ("{run: serve}", "{run: serve, health: {within: soon}}", ['4:38: services.api.health.within: expected a duration such as 500ms, 2s or 5m, found "soon"']),
         ("{run: serve}", "{run: serve, watch: ['a{b']}", [
-            "4:29: not a glob that could be matched: { is not closed",
+            "4:29: services.api.watch[0]: not a glob: { is not closed",
         ]),
-        ("{run: serve}", "{run: serve, instances: 0}", ["4:32: needed: 1 or more"]),
-        ("{run: serve}", "{run: serve, instances: many}", ["4:32: needed: a whole number"]),
-        ("{run: serve}", "{run: serve, needs: [db]}", ["4:29: there is no service 'db'"]),
-        ("{run: serve}", "{run: serve, needs: [api]}", ["4:29: a service cannot need itself"]),
+        ("{run: serve}", "{run: serve, instances: 0}", ["4:32: services.api.instances: expected 1 or more, found 0"]),
+        ("{run: serve}", "{run: serve, instances: many}", ['4:32: services.api.instances: expected a whole number, found "many"']),
+        ("{run: serve}", "{run: serve, needs: [db]}", ["4:29: services.api.needs[0]: unknown service 'db'"]),
+        ("{run: serve}", "{run: serve, needs: [api]}", ["4:29: services.api.needs[0]: a service cannot need itself"]),
         ("{run: serve}", "{run: serve, needs: [web]}\n  two: {run: x, needs: [api, three]}\n  three: {run: y, needs: [two]}", [
-            "6:26: services need each other in a circle: three → two → three"]),
-        ("{output: public}", "{output: ../public}", ["3:25: needed: a folder inside the project, such as frontend/dist"]),
-        ("{output: public}", "{run: make}", ["3:3: needed: `run` (a backend) or `build.output` (a frontend's folder)"]),
-        ("local: {}", "local: {settle: -1}", ["6:19: needed: a duration such as 500ms, 2s, 5m or 1h30m"]),
-        ("local: {}", "local: {wbe: {}}", ["6:11: 'wbe' is neither a setting nor a service (did you mean 'web'?)"]),
-        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: unknown key 'lokal' (did you mean 'local'?); known: instances, env, database, local, huggingface, netlify, render, static-dir"]),
-        ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: needed: 1024 or more"]),
+            "6:26: services.three.needs: dependency cycle: three → two → three"]),
+        ("{output: public}", "{output: ../public}", [
+            '3:25: services.web.build.output: expected a folder inside the project, such as frontend/dist, found "../public"']),
+        ("{output: public}", "{run: make}", ["3:3: services.web: expected `run` (backend) or `build.output` (frontend), found neither"]),
+        ("local: {}", "local: {settle: -1}", ["6:19: environments.local.settle: expected a duration such as 500ms, 2s or 5m, found -1"]),
+        ("local: {}", "local: {wbe: {}}", ["6:11: environments.local.wbe: neither a setting nor a service (did you mean 'web'?)"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: environments.local.web.lokal: unknown key (did you mean 'local'?), expected one of: instances, env, database, local, huggingface, netlify, render, static-dir"]),
+        ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: environments.local.web.local.port: expected 1024 or more, found 80"]),
         ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
-            "6:31: port 9000 is api's too: give each a host, or another port",
-            "6:59: port 9000 is web's too: give each a host, or another port"]),
-        ("local: {}", "local: {}\n  local: {}", ["7:3: 'local' stands twice; first at 6:3"]),
-        ("{run: serve}", "{run: serve, env: {PORT: 1}}", ["4:27: PORT is set by abreast"]),
+            "6:31: environments.local.web.local.port: port 9000 is also used by api; set another port, or a host for each",
+            "6:59: environments.local.api.local.port: port 9000 is also used by web; set another port, or a host for each"]),
+        ("local: {}", "local: {}\n  local: {}", ["7:3: environments.local: duplicate key, first set at 6:3"]),
+        ("{run: serve}", "{run: serve, env: {PORT: 1}}", ["4:27: services.api.env.PORT: set by abreast; choose another name"]),
         ("{run: serve}", "{run: serve, env: {API_TOKEN: abc}}", [
-            "4:38: a secret in clear: write ${API_TOKEN} and set it where abreast runs"]),
+            "4:38: services.api.env.API_TOKEN: plain-text secret; write ${API_TOKEN} and set that variable where abreast runs"]),
         ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
-            "4:14: $API_TOKEN would stand in the list of processes: let the program read it from its environment"]),
-        ("{run: serve}", "{run: serve, database: 'mysql://db/shop'}", ["4:31: needed: sqlite:///… or postgresql://…"]),
+            "4:14: services.api.run: $API_TOKEN would be visible in the process list; read it from the environment instead"]),
+        ("{run: serve}", "{run: serve, database: 'mysql://db/shop'}", ["4:31: services.api.database.url: expected a URL that starts with sqlite:/// or postgresql://"]),
         ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, command: up}}", [
-            "4:70: either a folder of migrations, or a command"]),
+            "4:70: services.api.database.command: expected `migrations` or `command`, found both"]),
         ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, down: back}}", [
-            "4:70: it belongs to a `command`; files say it themselves"]),
+            "4:70: services.api.database.down: only allowed with `command`"]),
         ("{run: serve}", "{run: serve, database: {url: 'postgresql://shop:pa55word@db/shop'}}", [
-            "4:37: a secret in clear: write ${NAME} and set it where abreast runs"]),
-        ("run: serve", "run: [serve]", ["4:14: needed: a text"]),
-        ("services:", "services: {}\nx:", ["2:11: needed: at least one", "3:1: unknown key 'x'; known: project, services, environments, on_failure, gates, artifacts, backups, allow"]),
-        ("  local: {}", "\tlocal: {}", ["6:1: not YAML: found character '\\t' that cannot start any token"]),
-        ("shop", "!!python/object/apply:os.system [ls]", ["1:10: needed: a text"]),
-        ("shop", "!!python/name:os.system x", ["1:10: the tag tag:yaml.org,2002:python/name:os.system means nothing here"]),
+            "4:37: services.api.database.url: plain-text secret; write ${NAME} and set that variable where abreast runs"]),
+        ("run: serve", "run: [serve]", ["4:14: services.api.run: expected a command (text), found a list"]),
+        ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, allow"]),
+        ("  local: {}", "\tlocal: {}", ["6:1: not valid YAML: found character '\\t' that cannot start any token"]),
+        ("shop", "!!python/object/apply:os.system [ls]", ["1:10: project: expected a text, found a list"]),
+        ("shop", "!!python/name:os.system x", ["1:10: project: unknown tag tag:yaml.org,2002:python/name:os.system"]),
     ],
 )  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
@@ -105,11 +107,11 @@ def test_faults_are_told_with_their_place(tmp_path: Path, old: str, new: str, ex
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "1:1: needed: project, services and environments"),
-        (b"a: \xff\n", "1:4: not UTF-8"),
-        (b"a: b\n---\nc: d\n", "2:1: not YAML: but found another document"),
-        (b"a: \x00\n", "1:4: not YAML: special characters are not allowed"),
-        (b"- " * 3000, "1:1: not YAML that can be read: RecursionError"),
+        (b"", "1:1: expected project, services and environments, found nothing"),
+        (b"a: \xff\n", "1:4: expected UTF-8, found another encoding"),
+        (b"a: b\n---\nc: d\n", "2:1: not valid YAML: but found another document"),
+        (b"a: \x00\n", "1:4: not valid YAML: special characters are not allowed"),
+        (b"- " * 3000, "1:1: cannot be parsed as YAML: RecursionError"),
     ],
 )
 def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -120,7 +122,7 @@ def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     (fault,) = faults(tmp_path, "\n".join(lines))
-    assert "20000 parts" in fault
+    assert "20000 nodes" in fault
 
 
 def test_words_of_yaml_1_1_are_texts(tmp_path: Path) -> None:
@@ -150,8 +152,8 @@ def test_variables_that_are_not_set_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         project.environment("local")
     assert [str(fault) for fault in caught.value.faults] == [
-        "abreast.yml:4:30: ${ONE} is not set",
-        "abreast.yml:4:43: ${TWO} is not set",
+        "abreast.yml:4:30: services.api.env.A: ${ONE} is not set",
+        "abreast.yml:4:43: services.api.env.B: ${TWO} is not set",
     ]
 
 
@@ -235,4 +237,4 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
 
 def test_ports_of_instances_are_not_for_users(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, VALID.replace("local: {}", "local: {web: {local: {port: 20000}}}"))
-    assert fault.startswith("6:31: needed: a port outside 20000-29999")
+    assert fault.startswith("6:31: environments.local.web.local.port: expected a port outside 20000-29999")

@@ -65,8 +65,8 @@ def test_what_need_not_be_set_is_left_out(project: SampleProject) -> None:
 @pytest.mark.parametrize(
     ("variable", "told"),
     [
-        ({"format": "uri"}, "needed: 'url', 'email'"), ({"pattern": "("}, "not a regular expression"),
-        ({"value": "plain", "secret": True}, "a secret in clear"), ({"rotate_after": "soon"}, "needed: a duration"),
+        ({"format": "uri"}, "expected 'url', 'email'"), ({"pattern": "("}, "not a regular expression"),
+        ({"value": "plain", "secret": True}, "plain-text secret"), ({"rotate_after": "soon"}, 'rotate_after: expected a duration such as 500ms, 2s or 5m, found "soon"'),
     ],
 )  # fmt: skip
 def test_faults(project: SampleProject, variable: dict[str, Any], told: str) -> None:

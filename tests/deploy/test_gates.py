@@ -191,12 +191,12 @@ def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: SampleProje
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"gates": {"coverage": "700%"}}, "needed: a percentage such as 70%"),
-        ({"gates": {"coverage": True}}, "no service has a `test` that could report it"),
-        ({"gates": {"lint": 3}}, "needed: a mapping"),
-        ({"gates": {"lint": {"runs": "x"}}}, "unknown key 'runs'"),
-        ({"gates": {"test": "x"}}, "tests are each service's own"),
-        ({"environments": {"local": {"may_skip": ["lint"]}}}, "there is no gate 'lint'; there are: none is asked for"),
+        ({"gates": {"coverage": "700%"}}, "coverage.total: expected a percentage such as 70%, found"),
+        ({"gates": {"coverage": True}}, "no service has a `test` to report coverage"),
+        ({"gates": {"lint": 3}}, "gates.lint: expected a mapping, found 3"),
+        ({"gates": {"lint": {"runs": "x"}}}, "gates.lint.runs: unknown key"),
+        ({"gates": {"test": "x"}}, "tests belong to a service"),
+        ({"environments": {"local": {"may_skip": ["lint"]}}}, "unknown gate 'lint'; gates here: none is configured"),
     ],
 )  # fmt: skip
 def test_faults_have_their_place(project: SampleProject, change: dict[str, Any], told: str) -> None:

@@ -203,4 +203,4 @@ def test_a_route_to_nowhere_is_a_fault_with_its_place(shop: Shop) -> None:
     del routes["/orders/*"]
     shop.project.config["environments"]["local"]["backend"]["huggingface"]["standby"] = BOTH[0]
     shop.project.commit()
-    assert "needed: another Space than `space`" in shop.run("plan", code=2)
+    assert "another Space than `space`" in shop.run("plan", code=2)

@@ -79,7 +79,7 @@ def test_and_not_more_often(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "what"), [(PlatformError("no"), "no"), (ZeroDivisionError("x"), "unexpected: ZeroDivisionError: x")]
+    ("error", "what"), [(PlatformError("no"), "no"), (ZeroDivisionError("x"), "unexpected error: ZeroDivisionError: x")]
 )
 def test_what_will_not_pass_is_tried_once(tmp_path: Path, error: Exception, what: str) -> None:
     found, _, attempts = outcome(tmp_path, [error])

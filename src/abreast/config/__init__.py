@@ -1,1 +1,1 @@
-"""abreast.yml to frozen values; every error has its file:line:column."""
+"""Load and validate abreast.yml. Every error has its file:line:column."""

@@ -1,4 +1,4 @@
-"""Faults that lie between the parts of abreast.yml."""
+"""Faults between parts of abreast.yml that are valid on their own."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +16,7 @@ from abreast.core.gates import ScanKind, skippable_names
 def consistency_faults(
     document: Document, project: schema.Project, gate_plugins: Mapping[str, BaseModel]
 ) -> list[Fault]:
-    """Return what is wrong although each part alone is right."""
+    """Return the faults of a file whose parts are each valid."""
     return [
         *_service_faults(document, project),
         *_dependency_faults(document, project),
@@ -29,34 +29,35 @@ def _service_faults(document: Document, project: schema.Project) -> Iterator[Fau
     for name, service in project.services.items():
         path = ("services", name)
         if name in reserved:
-            yield document.fault(
-                path, f"{name!r} is a setting of an environment; call the service something else", at_key=True
-            )
+            yield document.fault(path, "this name is a setting of environments; rename the service", at_key=True)
         if service.run is None and service.build.output is None:
-            yield document.fault(path, "needed: `run` (a backend) or `build.output` (a frontend's folder)", at_key=True)
+            yield document.fault(
+                path, "expected `run` (backend) or `build.output` (frontend), found neither", at_key=True
+            )
         if service.run is None and "instances" in service.model_fields_set:
-            yield document.fault((*path, "instances"), "a frontend is a folder and has no instances", at_key=True)
+            yield document.fault((*path, "instances"), "only a backend (with `run`) has instances", at_key=True)
 
 
 def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[str, BaseModel]) -> Iterator[Fault]:
     tested = any(service.test for service in project.services.values())
     if project.gates.coverage and not tested:
-        yield document.fault(("gates", "coverage"), "no service has a `test` that could report it", at_key=True)
+        yield document.fault(("gates", "coverage"), "no service has a `test` to report coverage", at_key=True)
     if "test" in (project.gates.model_extra or {}):
-        yield document.fault(("gates", "test"), "tests are each service's own: services.….test", at_key=True)
+        yield document.fault(("gates", "test"), "tests belong to a service: services.NAME.test", at_key=True)
     scanned = (*ScanKind, *plugins)
     for number, allowed in enumerate(project.allow):
         if allowed.gate not in scanned:
             yield document.fault(
-                ("allow", number, "gate"), f"no gate {allowed.gate!r} has findings; these have: {', '.join(scanned)}"
+                ("allow", number, "gate"),
+                f"expected a gate with findings ({', '.join(scanned)}), found {allowed.gate!r}",
             )
     for name, environment in project.environments.items():
-        known = skippable_names(build_gates(project, name, plugins))
+        gates = skippable_names(build_gates(project, name, plugins))
         for number, gate in enumerate(environment.may_skip):
-            if gate not in known:
-                there = ", ".join(known) or "none is asked for"
+            if gate not in gates:
+                choices = ", ".join(gates) or "none is configured"
                 path = ("environments", name, "may_skip", number)
-                yield document.fault(path, f"there is no gate {gate!r}; there are: {there}")
+                yield document.fault(path, f"unknown gate {gate!r}; gates here: {choices}")
 
 
 def _dependency_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
@@ -65,18 +66,18 @@ def _dependency_faults(document: Document, project: schema.Project) -> Iterator[
         for number, need in enumerate(service.needs):
             if need not in project.services or need == name:
                 faulty = True
-                message = "a service cannot need itself" if need == name else f"there is no service {need!r}"
+                message = "a service cannot need itself" if need == name else f"unknown service {need!r}"
                 yield document.fault(("services", name, "needs", number), message)
     if not faulty:
         try:
             dependency_waves({name: service.needs for name, service in project.services.items()})
         except ValueError as error:
-            first = str(error).split(" → ", 1)[0]
-            yield document.fault(("services", first, "needs"), f"services need each other in a circle: {error}")
+            start = str(error).split(" → ", 1)[0]
+            yield document.fault(("services", start, "needs"), f"dependency cycle: {error}")
 
 
 def shell_variables(command: str) -> set[str]:
-    """Return the variables that a shell command names."""
+    """Return the names of the variables that a shell command expands."""
     return set(references(command)) | set(_variable_names(command))
 
 

@@ -1,4 +1,4 @@
-"""A first abreast.yml, guessed from what lies in a repository."""
+"""Draft an abreast.yml from the files of a repository, for ``abreast init``."""
 
 import json
 import re
@@ -10,30 +10,30 @@ import yaml
 from abreast.config.render_blueprint import read_blueprint
 
 BUILD_OUTPUTS = {"vite": "dist", "react-scripts": "build", "@angular/cli": "dist", "astro": "dist", "parcel": "dist"}
-"""Where builds leave a site, by the package that builds it."""
+"""Default output folders, by the npm package that builds."""
 
 GENERATED_FOLDERS = frozenset(
     {"node_modules", "dist", "build", "out", "target", "vendor", "coverage", "htmlcov", "site-packages"}
 )
-"""Folders that commands leave behind, which hold no service of the project's."""
+"""Folders of generated files, which are not searched for services."""
 
 ServiceDraft = dict[str, object]
 
 
 def detect_config(root: Path) -> str:
-    """Return the text of an abreast.yml with the services that the folder seems to hold; "" if none was found."""
-    found: dict[str, ServiceDraft] = {}
+    """Return an abreast.yml with the services detected in the folder, "" if there are none."""
+    services: dict[str, ServiceDraft] = {}
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir() and not _is_generated(path.name))):
         prefix = "" if folder == root else f"{folder.name}/"
         for name, service in _detect_services(folder, prefix).items():
-            found.setdefault(name, service)
+            services.setdefault(name, service)
     for name, blueprint in read_blueprint(root).items():
         if blueprint.start_command:
             health = {"health": blueprint.health_path} if blueprint.health_path else {}
-            found.setdefault(_valid_name(name), {"run": blueprint.start_command, **health})
-    if not found:
+            services.setdefault(_valid_name(name), {"run": blueprint.start_command, **health})
+    if not services:
         return ""
-    draft = {"project": _valid_name(root.name), "services": found, "environments": {"local": None}}
+    draft = {"project": _valid_name(root.name), "services": services, "environments": {"local": None}}
     return yaml.safe_dump(draft, sort_keys=False).replace("local: null", "local: {}")
 
 
@@ -49,7 +49,7 @@ def _from_package_json(folder: Path, prefix: str) -> dict[str, ServiceDraft]:
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     watch, cd_command = [f"{prefix}**"], _cd_command(prefix)
-    output = next((folder_ for name, folder_ in BUILD_OUTPUTS.items() if name in packages), None)
+    output = next((default for name, default in BUILD_OUTPUTS.items() if name in packages), None)
     if output and "build" in scripts:
         build = {"run": f"{cd_command}npm ci && npm run build", "output": f"{prefix}{output}"}
         return {_valid_name(prefix or "frontend"): {"watch": watch, "build": build}}
@@ -78,7 +78,7 @@ def _from_procfile(folder: Path, prefix: str) -> dict[str, ServiceDraft]:
 
 
 def _from_static_page(folder: Path, prefix: str) -> dict[str, ServiceDraft]:
-    """Return a folder of pages that nothing builds; the repository's top is none, since it holds all the rest."""
+    """Detect a folder with an index.html and no build. The repository's root never counts as one."""
     if not prefix or not (folder / "index.html").is_file() or (folder / "package.json").exists():
         return {}
     return {_valid_name(prefix): {"watch": [f"{prefix}**"], "build": {"output": prefix.rstrip("/")}}}
@@ -93,6 +93,6 @@ def _cd_command(prefix: str) -> str:
 
 
 def _valid_name(text: str) -> str:
-    """Return a text as a name that abreast.yml takes."""
+    """Return the text as a valid name for abreast.yml."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return (name if re.match(r"[a-z]", name) else f"p-{name}")[:40].rstrip("-")

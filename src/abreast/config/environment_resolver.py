@@ -1,4 +1,4 @@
-"""One environment's services: what is common, what differs there, and its variables."""
+"""Resolve one environment: common settings, its overrides, and its variables."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
 
 @dataclass(frozen=True, slots=True)
 class DeclaredVariable:
-    """A variable as the file says it, and where."""
+    """A variable as declared in the file, and its key path."""
 
     name: str
     variable: schema.Variable
@@ -36,13 +36,13 @@ class DeclaredVariable:
 
     @property
     def template(self) -> str:
-        """What its value is looked up by."""
+        """The template of its value."""
         return f"${{{self.name}}}" if self.variable.value is None else self.variable.value
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentResolver:
-    """A checked file, ready to be made into environments."""
+    """A validated file that can be resolved into environments."""
 
     document: Document
     project: schema.Project
@@ -52,10 +52,10 @@ class EnvironmentResolver:
     variables: Mapping[str, str]
 
     def environment(self, name: str) -> Environment:
-        """Return an environment; raises ConfigError for variables that are not set."""
+        """Return an environment. Raises ConfigError for variables that are not set or not valid."""
         faults = [fault for service in self.project.services for fault in self._value_faults(name, service)]
         if faults:
-            raise ConfigError(sorted(set(faults)), next="export them, or give a default: ${NAME:-value}")
+            raise ConfigError(sorted(set(faults)), next="export NAME=…, or write a default: ${NAME:-value}")
         config = self.project.environments[name]
         ports = self._settings_with_ports(name)
         return Environment(
@@ -74,7 +74,7 @@ class EnvironmentResolver:
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:
-        """Return how old secrets may get, in seconds, by ``service/NAME``."""
+        """Return the maximum age of secrets, in seconds, by ``service/NAME``."""
         return {
             f"{service}/{one.name}": one.variable.rotate_after
             for service in self.project.services
@@ -83,7 +83,7 @@ class EnvironmentResolver:
         }
 
     def variable_drift(self) -> Iterator[str]:
-        """Yield variables that a service has in staging and not in production, or the other way round."""
+        """Yield the variables that a service has in only one of staging and production."""
         pair = ("staging", "production")
         if not set(pair) <= set(self.project.environments):
             return
@@ -91,10 +91,10 @@ class EnvironmentResolver:
             first, second = ({one.name for one in self.declared_variables(name, service)} for name in pair)
             for names, here, there in ((first - second, *pair), (second - first, *reversed(pair))):
                 for name in sorted(names):
-                    yield f"{service} has {name} in {here}, and not in {there}"
+                    yield f"{service} has {name} in {here}, but not in {there}"
 
     def faults(self) -> list[Fault]:
-        """Return what is wrong with variables and ports in any environment."""
+        """Return the faults of variables, ports, databases and routes in all environments."""
         return [
             fault
             for name in self.project.environments
@@ -146,24 +146,22 @@ class EnvironmentResolver:
         if config is None:
             return
         if config.migrations and config.command:
-            yield self.document.fault((*path, "command"), "either a folder of migrations, or a command", at_key=True)
+            yield self.document.fault((*path, "command"), "expected `migrations` or `command`, found both", at_key=True)
         for key in ("status", "down"):
             if getattr(config, key) and not config.command:
-                yield self.document.fault(
-                    (*path, key), "it belongs to a `command`; files say it themselves", at_key=True
-                )
+                yield self.document.fault((*path, key), "only allowed with `command`", at_key=True)
         for key, template in (("url", config.url), ("scratch", config.scratch)):
             if template and not references(template) and is_secret("", template, self.variables):
                 yield self.document.fault(
-                    (*path, key), "a secret in clear: write ${NAME} and set it where abreast runs"
+                    (*path, key), "plain-text secret; write ${NAME} and set that variable where abreast runs"
                 )
         if not unset_references(config.url, self.variables) and not interpolate(config.url, self.variables).startswith(
             DATABASE_SCHEMES
         ):
-            yield self.document.fault((*path, "url"), "needed: sqlite:///… or postgresql://…")
+            yield self.document.fault((*path, "url"), "expected a URL that starts with sqlite:/// or postgresql://")
 
     def declared_variables(self, environment: str, service: str) -> Iterator[DeclaredVariable]:
-        """Yield a service's variables; the environment's own instead of the common."""
+        """Yield a service's variables. Those of the environment replace the common ones."""
         common = (("services", service, "env"), self.project.services[service].env)
         override = self.overrides.get((environment, service))
         own = (("environments", environment, service, "env"), override.env if override else {})
@@ -181,32 +179,32 @@ class EnvironmentResolver:
         return not declared.variable.required and bool(unset_references(declared.template, self.variables))
 
     def _value_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        """Yield what is not set, or not as it must be; never what it is."""
+        """Yield the variables that are not set or not valid, never their values."""
         for one in self.declared_variables(environment, service):
             unset = unset_references(one.template, self.variables)
             if unset and one.variable.required:
                 yield from (self.document.fault(one.path, f"${{{name}}} is not set") for name in unset)
             elif not unset:
-                needed = expected_format(
+                expected = expected_format(
                     interpolate(one.template, self.variables), one.variable.format, one.variable.pattern
                 )
-                if needed:
-                    yield self.document.fault(one.path, f"the value of {one.name} is not {needed}")
+                if expected:
+                    yield self.document.fault(one.path, f"the value of {one.name} is not {expected}")
 
     def _variable_faults(self, environment: str, service: str) -> Iterator[Fault]:
         config = self.project.services[service]
         for one in self.declared_variables(environment, service):
             name = one.name
             if name == "PORT" or name.startswith("ABREAST_"):
-                yield self.document.fault(one.path, f"{name} is set by abreast", at_key=True)
+                yield self.document.fault(one.path, "set by abreast; choose another name", at_key=True)
             if not self._is_secret(one):
                 continue
             if not references(one.template):
-                text = f"a secret in clear: write ${{{name}}} and set it where abreast runs"
+                text = f"plain-text secret; write ${{{name}}} and set that variable where abreast runs"
                 yield self.document.fault(one.path, text)
             for where, command in ((("run",), config.run), (("build", "run"), config.build.run)):
                 if command and name in shell_variables(command):
-                    text = f"${name} would stand in the list of processes: let the program read it from its environment"
+                    text = f"${name} would be visible in the process list; read it from the environment instead"
                     yield self.document.fault(("services", service, *where), text)
 
     def _port_faults(self, environment: str, service: str) -> Iterator[Fault]:
@@ -216,21 +214,20 @@ class EnvironmentResolver:
                 continue
             if not (own.get("host") and theirs.get("host")) or own["host"] == theirs["host"]:
                 path = ("environments", environment, service, "local", "port")
-                yield self.document.fault(
-                    path, f"port {own['port']} is {other}'s too: give each a host, or another port"
-                )
+                message = f"port {own['port']} is also used by {other}; set another port, or a host for each"
+                yield self.document.fault(path, message)
 
     def _route_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        """Yield routes that lead to no other service."""
+        """Yield the routes whose target is not another service."""
         platform, settings = self.platform_settings.get((environment, service), ("", None))
         for path, target in getattr(settings, "routes", {}).items():
             if target == service or target not in self.project.services:
                 others = ", ".join(name for name in self.project.services if name != service)
                 where = ("environments", environment, service, platform, "routes", path)
-                yield self.document.fault(where, f"{target!r} is not another service; there are: {others}")
+                yield self.document.fault(where, f"expected another service ({others}), found {target!r}")
 
     def _settings_with_ports(self, environment: str) -> dict[str, dict[str, str | int]]:
-        """Return each service's settings, with a port of its own from 8080 on where none is given."""
+        """Return each service's settings. A service without a port gets the next free one from 8080 on."""
         settings_by_service: dict[str, dict[str, str | int]] = {}
         for service in self.project.services:
             configured = self.platform_settings.get((environment, service))

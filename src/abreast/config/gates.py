@@ -1,25 +1,25 @@
-"""The gates that abreast.yml asks for."""
+"""The gates that abreast.yml configures."""
 
 from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import gate_schema, schema
 from abreast.core.gates import TEST, AllowlistEntry, CoverageThreshold, Gate, ScanKind, Severity
 
 QUICK_SCANS = frozenset({ScanKind.SECRETS, ScanKind.DEPENDENCIES})
-"""Scans that every environment asks for."""
+"""Scans that run in every environment."""
 
 
 def build_gates(project: schema.Project, environment: str, plugins: Mapping[str, BaseModel]) -> tuple[Gate, ...]:
-    """Return what an environment asks for: each service's tests, the project's own commands, scans, plug-ins."""
+    """Return the gates of an environment: the services' tests, the project's commands, scans and plug-ins."""
     config = project.environments[environment]
     thorough = config.gates == "full" or (config.gates is None and environment == "production")
     return (
         *_test_gates(project),
         *_command_gates(project),
         *_scan_gates(project, thorough=thorough),
-        *_plugins(project, plugins, thorough=thorough),
+        *_plugin_gates(project, plugins, thorough=thorough),
     )
 
 
@@ -47,7 +47,7 @@ def _command_gates(project: schema.Project) -> Iterator[Gate]:
 
 def _scan_gates(project: schema.Project, *, thorough: bool) -> Iterator[Gate]:
     for scan in ScanKind:
-        config: schema.Scan | None = getattr(project.gates, scan)
+        config: gate_schema.Scan | None = getattr(project.gates, scan)
         if config and (thorough or scan in QUICK_SCANS):
             default_severity = Severity.LOW if scan is ScanKind.SECRETS else Severity.HIGH
             yield Gate(
@@ -59,22 +59,22 @@ def _scan_gates(project: schema.Project, *, thorough: bool) -> Iterator[Gate]:
                 min_severity=Severity(config.block) if config.block else default_severity,
                 pass_if_unknown=config.unknown == "allow",
                 include_artifacts=thorough,
-                max_image_bytes=round(config.size) if isinstance(config, schema.ImageScan) else 0,
-                allowlist=_allowed(project, scan),
+                max_image_bytes=round(config.size) if isinstance(config, gate_schema.ImageScan) else 0,
+                allowlist=_allowlist(project, scan),
             )
 
 
-def _plugins(project: schema.Project, plugins: Mapping[str, BaseModel], *, thorough: bool) -> Iterator[Gate]:
+def _plugin_gates(project: schema.Project, plugins: Mapping[str, BaseModel], *, thorough: bool) -> Iterator[Gate]:
     for name, settings in plugins.items():
-        allow = _allowed(project, name)
+        allow = _allowlist(project, name)
         yield Gate(
             name, runner=name, settings=settings.model_dump(mode="json"), include_artifacts=thorough, allowlist=allow
         )
 
 
-def _allowed(project: schema.Project, gate: str) -> tuple[AllowlistEntry, ...]:
+def _allowlist(project: schema.Project, gate: str) -> tuple[AllowlistEntry, ...]:
     return tuple(
-        AllowlistEntry(one.gate, one.rule, one.path, one.owner, one.reason, one.expires)
-        for one in project.allow
-        if one.gate == gate
+        AllowlistEntry(entry.gate, entry.rule, entry.path, entry.owner, entry.reason, entry.expires)
+        for entry in project.allow
+        if entry.gate == gate
     )

@@ -1,6 +1,5 @@
-"""abreast.yml to the core's values; every fault at once, each with its place."""
+"""Load abreast.yml into values of the core. Reports every fault at once, each with its position."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from abreast.config import schema
+from abreast.config import gate_schema, schema
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
+from abreast.config.fault_messages import found_text, suggestion, validation_faults
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
 from abreast.core.errors import ConfigError, Fault, UsageError
@@ -23,7 +23,7 @@ GateSettings = Mapping[str, type[BaseModel] | None]
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """The settings that each platform and each gate takes, by its name; None for what is no key of abreast.yml."""
+    """The settings models of platforms and gates, by name. None: abreast's own gates, which have no key of their own."""
 
     platforms: PlatformSettings
     gates: GateSettings
@@ -31,7 +31,7 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProjectConfig:
-    """A project as its file describes it."""
+    """A loaded abreast.yml."""
 
     name: str
     environments: tuple[str, ...]
@@ -40,13 +40,13 @@ class ProjectConfig:
     backups: schema.Backups
 
     def environment(self, name: str) -> Environment:
-        """Return an environment with ``${…}`` looked up.
+        """Return an environment with ``${…}`` interpolated.
 
-        Raises UsageError for an unknown name, ConfigError for variables that are not set.
+        Raises UsageError for an unknown name and ConfigError for variables that are not set.
         """
         if name not in self.environments:
             raise UsageError(
-                f"there is no environment {name!r}{_suggestion(name, self.environments)}",
+                f"there is no environment {name!r}{suggestion(name, self.environments)}",
                 need=f"one of: {', '.join(self.environments)}",
             )
         return self.resolver.environment(name)
@@ -60,22 +60,24 @@ class ProjectConfig:
 
 
 def find_config_file(start: Path) -> Path:
-    """Return the abreast.yml of ``start`` or of the nearest folder above; raises ConfigError if there is none."""
+    """Return the abreast.yml in ``start`` or its nearest parent folder. Raises ConfigError if there is none."""
     for folder in (start, *start.parents):
         if (folder / CONFIG_FILE).is_file():
             return folder / CONFIG_FILE
-    raise ConfigError([Fault(CONFIG_FILE, 1, 1, f"not found in {start} or above")], next="abreast init")
+    raise ConfigError([Fault(CONFIG_FILE, 1, 1, f"not found in {start} or any folder above")], next="abreast init")
 
 
 def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSettings) -> ProjectConfig:
-    """Read and check the whole file; raises ConfigError with every fault in it."""
+    """Read and validate the whole file. Raises ConfigError with every fault in it."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigError([Fault(file.name, 1, 1, f"cannot be read: {error.strerror}")]) from error
     document = parse_document(file.name, content)
     if not isinstance(document.value, dict):
-        raise ConfigError([document.fault((), "needed: project, services and environments")])
+        raise ConfigError(
+            [document.fault((), "expected project, services and environments, found " + found_text((), document.value))]
+        )
     plugin_gates, faults = _plugin_gates(document, plugins.gates)
     model, new_faults = _validate(document, schema.Project, _without(document.value, plugin_gates))
     faults += new_faults
@@ -89,14 +91,8 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
         for service, override in (described.model_extra or {}).items():
             path = ("environments", environment, service)
             if service not in model.services:
-                known = (*model.services, *schema.Environment.model_fields)
-                faults.append(
-                    document.fault(
-                        path,
-                        f"{service!r} is neither a setting nor a service{_suggestion(service, known)}",
-                        at_key=True,
-                    )
-                )
+                hint = suggestion(service, (*model.services, *schema.Environment.model_fields))
+                faults.append(document.fault(path, f"neither a setting nor a service{hint}", at_key=True))
                 continue
             validated, new_faults = _validate_override(document, path, override, plugins.platforms)
             faults += new_faults
@@ -114,27 +110,31 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
 
 
 def _plugin_gates(document: Document, plugins: GateSettings) -> tuple[dict[str, BaseModel | None], list[Fault]]:
-    """Return the settings of gates that packages provide, None for invalid ones, and the faults in them.
+    """Return the settings of plug-in gates, None for invalid ones, and their faults.
 
-    A gate that is a text, or has a ``run``, is a command.
+    A text, or a mapping with ``run``, is a command gate.
     """
-    asked = document.value.get("gates") if isinstance(document.value, dict) else None
+    configured = document.value.get("gates") if isinstance(document.value, dict) else None
     gates: dict[str, BaseModel | None] = {}
     faults: list[Fault] = []
-    for name, value in (asked if isinstance(asked, dict) else {}).items():
-        if name in schema.Gates.model_fields or isinstance(value, str) or (isinstance(value, dict) and "run" in value):
+    for name, value in (configured if isinstance(configured, dict) else {}).items():
+        if (
+            name in gate_schema.Gates.model_fields
+            or isinstance(value, str)
+            or (isinstance(value, dict) and "run" in value)
+        ):
             continue
         if name in plugins and (model := plugins[name]):
-            gates[name], more = _validate(document, model, value or {}, ("gates", name))
-            faults += more
+            gates[name], new_faults = _validate(document, model, value or {}, ("gates", name))
+            faults += new_faults
     return gates, faults
 
 
 def _without(value: dict[str, Any], gates: Mapping[str, object]) -> dict[str, Any]:
-    """Return the file's content without the gates that packages provide, whose settings are their own."""
+    """Return the file's content without plug-in gates, which have models of their own."""
     if not gates:
         return value
-    return {**value, "gates": {name: asked for name, asked in value["gates"].items() if name not in gates}}
+    return {**value, "gates": {name: gate for name, gate in value["gates"].items() if name not in gates}}
 
 
 def _apply_blueprint(
@@ -142,7 +142,7 @@ def _apply_blueprint(
     settings: Mapping[tuple[str, str], tuple[str, BaseModel]],
     blueprint_services: Mapping[str, BlueprintService],
 ) -> None:
-    """Take what abreast.yml leaves open for services on Render from ``render.yaml``."""
+    """Fill gaps of abreast.yml from ``render.yaml``, for services on Render."""
     on_render = {service for (_, service), (platform, _) in settings.items() if platform == "render"}
     for name in on_render & blueprint_services.keys():
         service, blueprint = model.services[name], blueprint_services[name]
@@ -154,16 +154,21 @@ def _apply_blueprint(
 def _validate_override(
     document: Document,
     path: tuple[str, ...],
-    override: Any,  # noqa: ANN401 (whatever the file holds)
+    override: Any,  # noqa: ANN401 (any YAML value)
     platforms: PlatformSettings,
 ) -> tuple[tuple[schema.ServiceOverride, tuple[str, BaseModel]] | None, list[Fault]]:
     if override is None:
         override = {}
     if not isinstance(override, dict):
-        return None, [document.fault(path, f"needed: a platform ({', '.join(platforms)}) and its settings")]
+        message = f"expected a platform ({', '.join(platforms)}) and its settings, found {found_text(path, override)}"
+        return None, [document.fault(path, message)]
     platform_names = [key for key in override if key not in schema.ServiceOverride.model_fields and key in platforms]
     if len(platform_names) > 1:
-        return None, [document.fault((*path, platform_names[1]), "a service runs on one platform", at_key=True)]
+        return None, [
+            document.fault(
+                (*path, platform_names[1]), f"expected one platform, found {platform_names[0]} too", at_key=True
+            )
+        ]
     rest = {key: value for key, value in override.items() if key not in platform_names}
     common, faults = _validate(document, schema.ServiceOverride, rest, path, extra_keys=platforms)
     platform = platform_names[0] if platform_names else next(iter(platforms))
@@ -185,76 +190,4 @@ def _validate(
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_fault_from_error(document, model, path, dict(one), extra_keys) for one in error.errors()]
-
-
-def _fault_from_error(
-    document: Document,
-    model: type[BaseModel],
-    path: tuple[str, ...],
-    error: dict[str, Any],
-    extra_keys: Iterable[str],
-) -> Fault:
-    where = path + tuple(part for part in error["loc"] if not _is_union_branch(part))
-    if error["type"] == "extra_forbidden":
-        known = (*_known_keys(model, error["loc"][:-1]), *extra_keys)
-        name = str(error["loc"][-1])
-        where = (*path, *(part for part in error["loc"][:-1] if not _is_union_branch(part)), name)
-        message = f"unknown key {name!r}{_suggestion(name, known)}; known: {', '.join(known)}"
-        return document.fault(where, message, at_key=True)
-    at_key = error["loc"][-1:] == ("[key]",)
-    return document.fault(where, _MESSAGES.get(error["type"], _plain_message)(error), at_key=at_key)
-
-
-def _is_union_branch(part: object) -> bool:
-    """Whether pydantic means one of several shapes by this part of a place, not a part of the file."""
-    return isinstance(part, str) and (part in {"[key]", "str", "Variable"} or "[" in part)
-
-
-def _known_keys(kind: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
-    """Return the keys known at a place, by following the models' annotations."""
-    model: Any = kind
-    for part in loc:
-        annotation = (
-            model.model_fields[part].annotation
-            if hasattr(model, "model_fields") and part in model.model_fields
-            else None
-        )
-        model = next(iter(_nested_models(annotation)), model)
-    return tuple(model.model_fields)
-
-
-def _nested_models(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 (a type form)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in (*getattr(annotation, "__args__", ()), getattr(annotation, "__origin__", None)):
-        if inner is not None and inner is not annotation:
-            yield from _nested_models(inner)
-
-
-def _plain_message(error: dict[str, Any]) -> str:
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return text[0].lower() + text[1:]
-
-
-_MESSAGES: dict[str, Any] = {
-    "missing": lambda error: f"{error['loc'][-1]!r} is missing",
-    "string_type": lambda _: "needed: a text",
-    "int_type": lambda _: "needed: a whole number",
-    "bool_type": lambda _: "needed: true or false",
-    "list_type": lambda _: "needed: a list",
-    "dict_type": lambda _: "needed: a mapping of keys to values",
-    "model_type": lambda _: "needed: a mapping of keys to values",
-    "model_attributes_type": lambda _: "needed: a mapping of keys to values",
-    "too_short": lambda _: "needed: at least one",
-    "string_too_short": lambda _: "must not be empty",
-    "literal_error": lambda error: f"needed: {error['ctx']['expected']}",
-    "string_pattern_mismatch": lambda error: f"needed: a text of the form {error['ctx']['pattern']}",
-    "greater_than_equal": lambda error: f"needed: {error['ctx']['ge']} or more",
-    "less_than_equal": lambda error: f"needed: {error['ctx']['le']} or less",
-}
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
+        return None, validation_faults(document, model, path, error, extra_keys)

@@ -1,4 +1,4 @@
-"""The reference of abreast.yml: its JSON Schema for editors, and a page for people, both from the models."""
+"""The reference of abreast.yml, generated from the models: a JSON Schema for editors, a Markdown page for people."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import gate_schema, schema
 from abreast.core.errors import UsageError
 
 PlatformSettingsModels = Mapping[str, type[BaseModel]]
@@ -79,7 +79,7 @@ environments:
 
 
 def json_schema(platforms: PlatformSettingsModels) -> dict[str, Any]:
-    """Return the JSON Schema of abreast.yml, with each platform's settings under an environment's services."""
+    """Return the JSON Schema of abreast.yml, with each platform's settings under the services of an environment."""
     project_schema = schema.Project.model_json_schema()
     definitions = project_schema["$defs"]
     definitions["InEnvironment"] = schema.ServiceOverride.model_json_schema(ref_template="#/$defs/{model}")
@@ -92,15 +92,19 @@ def json_schema(platforms: PlatformSettingsModels) -> dict[str, Any]:
 
 
 def examples() -> Mapping[str, str]:
-    """Return the examples of the reference, each a whole abreast.yml."""
+    """Return the examples of the reference by model. Each is a complete abreast.yml."""
     return _EXAMPLES
 
 
 def markdown(platforms: PlatformSettingsModels, section: str | None = None) -> str:
-    """Return the reference as Markdown, or one section of it; raises UsageError that lists the sections."""
+    """Return the reference as Markdown, or one section of it. Raises UsageError for an unknown section."""
     parts = {**_SECTIONS, **{f"platform {name}": model for name, model in platforms.items()}}
     if section is not None and section not in (*parts, "reference"):
-        raise UsageError(f"there is no section {section!r}", need=f"one of: {', '.join(parts)}")
+        raise UsageError(
+            f"there is no section {section!r} in the reference",
+            need=f"one of: {', '.join(parts)}",
+            next="abreast docs",
+        )
     if section in parts:
         return "\n".join(_section_lines(str(section), parts[str(section)])) + "\n"
     lines = ["# abreast.yml: the reference", "", "Generated from the schema: `abreast docs reference`.", ""]
@@ -113,15 +117,15 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "project": schema.Project,
     "service": schema.Service,
     "build": schema.Build,
-    "test": schema.Test,
+    "test": gate_schema.Test,
     "health": schema.Health,
     "database": schema.Database,
     "variable": schema.Variable,
-    "gates": schema.Gates,
-    "coverage": schema.Coverage,
-    "gate": schema.GateCommand,
-    "scan": schema.Scan,
-    "allow": schema.AllowedFinding,
+    "gates": gate_schema.Gates,
+    "coverage": gate_schema.Coverage,
+    "gate": gate_schema.GateCommand,
+    "scan": gate_schema.Scan,
+    "allow": gate_schema.AllowedFinding,
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,
     "objectives": schema.Objectives,

@@ -1,4 +1,4 @@
-"""``render.yaml``, which Render calls a blueprint: read for what abreast.yml leaves open, held against it, written.
+"""Read, compare and generate ``render.yaml``, Render's blueprint.
 
 https://render.com/docs/blueprint-spec
 """
@@ -17,12 +17,12 @@ from abreast.core.model import Environment, Service
 
 BLUEPRINT_FILE = "render.yaml"
 MAX_SHUTDOWN_DELAY = 300
-"""Seconds that Render lets a service take to end, at most."""
+"""Render's maximum, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlueprintService:
-    """What the file says of one service; None where it says nothing."""
+    """One service of a blueprint. None stands for a setting that is not in the file."""
 
     start_command: str | None = None
     health_path: str | None = None
@@ -33,7 +33,7 @@ class BlueprintService:
 
 
 def read_blueprint(root: Path) -> dict[str, BlueprintService]:
-    """Return the services of the folder's ``render.yaml`` by name, none without one; raises ConfigError."""
+    """Return the services in the folder's ``render.yaml`` by name. Raises ConfigError if it is not valid."""
     file = root / BLUEPRINT_FILE
     if not file.is_file():
         return {}
@@ -42,8 +42,8 @@ def read_blueprint(root: Path) -> dict[str, BlueprintService]:
     except OSError as error:
         raise ConfigError([Fault(BLUEPRINT_FILE, 1, 1, f"cannot be read: {error.strerror}")]) from error
     services = value.get("services") if isinstance(value, dict) else None
-    known = [one for one in services if isinstance(one, dict)] if isinstance(services, list) else []
-    return {str(one.get("name")): _parse_service(one) for one in known}
+    entries = [one for one in services if isinstance(one, dict)] if isinstance(services, list) else []
+    return {str(entry.get("name")): _parse_service(entry) for entry in entries}
 
 
 def _parse_service(service: dict[str, YamlValue]) -> BlueprintService:
@@ -66,7 +66,7 @@ def _text_or_none(value: YamlValue) -> str | None:
 
 
 def _health_path(value: YamlValue) -> str | None:
-    """Return a path as abreast.yml takes it; Render takes one without the slash too."""
+    """Return a path as abreast.yml expects it. Render also accepts one without the leading slash."""
     text = "/" + value.lstrip("/") if isinstance(value, str) else ""
     return text if re.fullmatch(r"/[!-~]*", text) else None
 
@@ -74,7 +74,7 @@ def _health_path(value: YamlValue) -> str | None:
 def diagnose_blueprint(
     environment: Environment, blueprint_services: Mapping[str, BlueprintService]
 ) -> Iterator[Diagnostic]:
-    """Yield where the file and abreast.yml do not agree about a service on Render."""
+    """Yield the differences between the blueprint and abreast.yml, for services on Render."""
     for service in environment.services:
         blueprint = blueprint_services.get(service.name)
         if blueprint is None or service.platform != "render":
@@ -90,23 +90,23 @@ def diagnose_blueprint(
                 yield Diagnostic(
                     DiagnosticSeverity.WARNING,
                     subject,
-                    f"{key} is {theirs!r} there, and {ours!r} in abreast.yml",
-                    "one of them",
+                    f"{key} is {theirs!r} there, but {ours!r} in abreast.yml",
+                    "the same value in both files",
                 )
         if blueprint.auto_deploys:
-            what = "its auto-deploy is on there, and would be again with the next sync of the blueprint"
+            what = "auto-deploy is on there, and the next sync of the blueprint turns it on again"
             yield Diagnostic(DiagnosticSeverity.WARNING, subject, what, "autoDeployTrigger: off")
         if blueprint.disk_path and (blueprint.instances or 1) > 1:
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 subject,
-                f"{blueprint.instances} instances with a disk",
-                "one instance, or no disk",
+                f"{blueprint.instances} instances share a disk, which Render does not support",
+                "one instance or no disk",
             )
 
 
 def generate_blueprint(environment: Environment, root: Path) -> str:
-    """Return a ``render.yaml`` with the services that the environment has on Render; "" where there is none."""
+    """Return a ``render.yaml`` for the environment's services on Render, "" if there are none."""
     services = [
         _service_definition(one, environment.drain, root) for one in environment.services if one.platform == "render"
     ]

@@ -1,9 +1,10 @@
-"""YAML 1.2 (core schema) to plain values, with the place of each key and value.
+"""Parse YAML 1.2 (core schema) to plain values, with the position of each key and value.
 
-PyYAML's nodes carry the places; its own construction is not used, since it keeps duplicate keys silently
-and reads ``on`` as true.
+Built on PyYAML's nodes, which carry positions. PyYAML's own constructor accepts duplicate keys and reads ``on`` as
+true, so it is not used.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ YamlValue = None | bool | int | float | str | list["YamlValue"] | dict[str, "Yam
 MAX_FILE_SIZE = 1 << 20
 MAX_DEPTH = 50
 MAX_NODES = 20_000
-"""Nodes after aliases are followed: more is a mistake, or an attack."""
+"""Limit on nodes after aliases are expanded, against alias bombs."""
 
+_PLAIN_KEY = re.compile(r"[\w-]+")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS: Mapping[str, YamlValue] = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
@@ -29,7 +31,7 @@ _CONSTANTS: Mapping[str, YamlValue] = {"": None, "~": None, "null": None, "Null"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's value, and where (line, column, from 1) each part of it stands; ``keys``: each key."""
+    """A parsed file. Positions are (line, column), counted from 1, by key path."""
 
     file: str
     value: YamlValue
@@ -37,34 +39,47 @@ class Document:
     key_positions: dict[KeyPath, tuple[int, int]]
 
     def fault(self, path: KeyPath, message: str, *, at_key: bool = False) -> Fault:
-        """Return a fault at the value (or key) of ``path``, or at the nearest part around it."""
-        places = (self.key_positions, self.value_positions) if at_key else (self.value_positions, self.key_positions)
+        """Return a fault at the value (or key) of ``path``, or of its nearest parent in the file.
+
+        The message begins with the key path: ``services.api.run: expected …``.
+        """
+        text = with_key_path(path, message)
+        indexes = (self.key_positions, self.value_positions) if at_key else (self.value_positions, self.key_positions)
         while True:
-            for known in places:
-                if path in known:
-                    return Fault(self.file, *known[path], message)
+            for positions in indexes:
+                if path in positions:
+                    return Fault(self.file, *positions[path], text)
             if not path:
-                return Fault(self.file, 1, 1, message)
+                return Fault(self.file, 1, 1, text)
             path = path[:-1]
 
 
+def with_key_path(path: KeyPath, message: str) -> str:
+    """Return the message with its key path in front, such as ``services.api.needs[0]: …``."""
+    text = ""
+    for part in path:
+        name = str(part) if isinstance(part, int) or _PLAIN_KEY.fullmatch(part) else json.dumps(part)
+        text += f"[{name}]" if isinstance(part, int) else f".{name}"
+    return f"{text.removeprefix('.')}: {message}" if text else message
+
+
 def parse_document(file: str, content: bytes) -> Document:
-    """Return the document in ``content``; raises ConfigError with the place of what is no YAML."""
+    """Return the document in ``content``. Raises ConfigError with the position of each syntax error."""
     if len(content) > MAX_FILE_SIZE:
-        raise ConfigError([Fault(file, 1, 1, f"larger than {MAX_FILE_SIZE} bytes")])
+        raise ConfigError([Fault(file, 1, 1, f"expected at most {MAX_FILE_SIZE} bytes, found {len(content)}")])
     text = _decode(file, content)
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ConfigError([Fault(file, line, column, f"not YAML: {error.problem or error.context}")]) from None
+        raise ConfigError([Fault(file, line, column, f"not valid YAML: {error.problem or error.context}")]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        place = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise ConfigError([Fault(file, *place, f"not YAML: {error.reason}")]) from None
+        position = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise ConfigError([Fault(file, *position, f"not valid YAML: {error.reason}")]) from None
     except (RecursionError, ValueError) as error:
-        raise ConfigError([Fault(file, 1, 1, f"not YAML that can be read: {type(error).__name__}")]) from None
+        raise ConfigError([Fault(file, 1, 1, f"cannot be parsed as YAML: {type(error).__name__}")]) from None
     builder = _Builder(file)
     value = builder.build(node, (), 0) if node else None
     if builder.faults:
@@ -78,7 +93,7 @@ def _decode(file: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        raise ConfigError([Fault(file, line, column, "not UTF-8")]) from None
+        raise ConfigError([Fault(file, line, column, "expected UTF-8, found another encoding")]) from None
 
 
 class _Builder:
@@ -93,7 +108,7 @@ class _Builder:
         self._nodes_left -= 1
         if depth > MAX_DEPTH or self._nodes_left < 0:
             if not self.faults:
-                self._fault(node, f"more than {MAX_DEPTH} levels deep, or {MAX_NODES} parts")
+                self._fault(node, path, f"expected at most {MAX_DEPTH} levels and {MAX_NODES} nodes, found more")
             return None
         self.value_positions[path] = _position(node)
         if isinstance(node, yaml.MappingNode):
@@ -101,35 +116,35 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, number), depth + 1) for number, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
-        return self._scalar(node)
+        return self._scalar(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> YamlValue:
-        found: dict[str, YamlValue] = {}
+        mapping: dict[str, YamlValue] = {}
         for key, item in node.value:
-            name = self._key(key)
+            name = self._key(key, path)
             if name is None:
                 continue
-            if name in found:
+            if name in mapping:
                 line, column = self.key_positions[(*path, name)]
-                self._fault(key, f"{name!r} stands twice; first at {line}:{column}")
+                self._fault(key, (*path, name), f"duplicate key, first set at {line}:{column}")
                 continue
             self.key_positions[(*path, name)] = _position(key)
-            found[name] = self.build(item, (*path, name), depth + 1)
-        return found
+            mapping[name] = self.build(item, (*path, name), depth + 1)
+        return mapping
 
-    def _key(self, node: yaml.Node) -> str | None:
+    def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
-            self._fault(node, "a key must be a plain text")
+            self._fault(node, path, "expected a text as key, found another kind of value")
             return None
         if node.value == "<<" and node.style is None:
-            self._fault(node, "merge keys (<<) are not part of YAML 1.2; write the keys out")
+            self._fault(node, path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
             return None
         return str(node.value)
 
-    def _scalar(self, node: yaml.ScalarNode) -> YamlValue:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> YamlValue:
         text = str(node.value)
         if node.tag not in _KNOWN_TAGS:
-            self._fault(node, f"the tag {node.tag} means nothing here")
+            self._fault(node, path, f"unknown tag {node.tag}")
             return None
         if node.style is not None:
             return text
@@ -139,8 +154,8 @@ class _Builder:
             return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
         return float(text) if _FLOAT.fullmatch(text) else text
 
-    def _fault(self, node: yaml.Node, message: str) -> None:
-        self.faults.append(Fault(self._file, *_position(node), message))
+    def _fault(self, node: yaml.Node, path: KeyPath, message: str) -> None:
+        self.faults.append(Fault(self._file, *_position(node), with_key_path(path, message)))
 
 
 _KNOWN_TAGS = frozenset(
@@ -153,7 +168,7 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 
 
 def walk_values(value: YamlValue, path: KeyPath = ()) -> Iterator[tuple[KeyPath, YamlValue]]:
-    """Yield every part of a value with its path."""
+    """Yield every part of a value with its key path, parents first."""
     yield path, value
     if isinstance(value, dict):
         for name, item in value.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import AppliedMigration, Migration, MigrationStep
-from abreast.core.schema.sql_statements import transaction_end_fault
+from abreast.core.schema.sql_checks import transaction_end_fault
 from abreast.database.interface import Database, MigrationLimits, MigrationRun, Reporter
 from abreast.database.metadata_tables import Dialect, MetadataTables
 

@@ -33,11 +33,11 @@ def validate_pattern(pattern: str) -> str:
     """Return the pattern; raises ValueError if it is no glob that could be matched."""
     glob = pattern.removeprefix("!") if _is_negated(pattern) else pattern
     if _is_negated(glob):
-        raise ValueError("not a glob that could be matched: it is negated twice")
+        raise ValueError("not a glob: it is negated twice")
     try:
         _ = Glob(glob).regex
     except ValueError as error:
-        raise ValueError(f"not a glob that could be matched: {error}") from None
+        raise ValueError(f"not a glob: {error}") from None
     return pattern
 
 

@@ -1,45 +1,29 @@
-"""What the running version could not live with: told from a migration's statements, before any of them runs.
+"""Find the statements of a migration that break or block the running version, before any of them runs.
 
-The old version is still up while the new one's migration runs, so that what it reads and writes has to stay: expand
-first (add what is new), move, and contract (take away what is old) in a later release. What would lock a large table
-makes it stand still, which is as bad.
+The previous version still serves while the migration runs, so what it reads and writes must stay: expand (add the
+new), migrate, and contract (remove the old) in a later release. A long lock on a large table is a risk too.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from sqlglot import exp, parse_one
+from sqlglot.errors import ParseError
+
 from abreast.core.schema import sql_ast, statement_rules, token_rules
-from abreast.core.schema.context import SchemaContext, Violation
+from abreast.core.schema.context import MigrationRisk, SchemaContext, Violation
 from abreast.core.schema.migration_files import Migration
 from abreast.core.schema.sql_statements import DIALECTS, split_statements
 from abreast.core.schema.tables import Column, Table, Tables, breaking_changes
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationRisk:
-    """One statement that breaks what runs, or makes it wait; ``remedy`` says what to do instead.
-
-    ``wait``: it only makes it wait.
-    """
-
-    file: str
-    line: int
-    what: str
-    remedy: str
-    only_waits: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.what}: {self.remedy}"
-
-
 def find_risks(
     pending: Iterable[Migration], engine: str, tables: Tables, rows: Mapping[str, int]
 ) -> Sequence[MigrationRisk]:
-    """Return what is risky in migrations that will run, in order, on ``tables`` with so many ``rows``.
+    """Return the risks of ``pending`` migrations, run in order on ``tables`` with ``rows`` rows each.
 
-    What cannot be understood is a risk too.
+    A statement that cannot be parsed is a risk too.
     """
     logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     context = SchemaContext(engine, tables, rows)
@@ -50,7 +34,9 @@ def _migration_risks(migration: Migration, context: SchemaContext) -> Iterator[M
     try:
         numbered_texts = list(split_statements(migration.up, context.engine))
     except ValueError as error:
-        yield MigrationRisk(migration.name, migration.up.line, f"it cannot be read: {error}", "SQL of its engine")
+        yield MigrationRisk(
+            migration.name, migration.up.line, f"cannot be parsed: {error}", "write valid SQL of its engine"
+        )
         return
     statements = [(line, text, _parse_statement(text, context.engine)) for line, text in numbered_texts]
     replaced = _replaced_tables([one for _, _, one in statements], context)
@@ -66,9 +52,7 @@ def _migration_risks(migration: Migration, context: SchemaContext) -> Iterator[M
 
 
 def _normalized_table(columns: Mapping[str, Column], engine: str) -> Table:
-    """Return a table with names and types written in one way, whoever wrote them."""
-    from sqlglot import exp  # noqa: PLC0415
-    from sqlglot.errors import ParseError  # noqa: PLC0415
+    """Return a table with lower-case names and types in one spelling."""
 
     def type_(text: str) -> str:
         try:
@@ -84,10 +68,7 @@ def _split_remedy(text: str) -> tuple[str, str]:
     return what, remedy
 
 
-def _parse_statement(text: str, engine: str) -> Any:  # noqa: ANN401 (an expression of the parser, None where it cannot)
-    from sqlglot import parse_one  # noqa: PLC0415 (slow, and only migrations need it)
-    from sqlglot.errors import ParseError  # noqa: PLC0415
-
+def _parse_statement(text: str, engine: str) -> Any:  # noqa: ANN401 (a sqlglot expression, None for invalid SQL)
     try:
         return parse_one(text, read=DIALECTS[engine])
     except (ParseError, ValueError):
@@ -95,16 +76,13 @@ def _parse_statement(text: str, engine: str) -> Any:  # noqa: ANN401 (an express
 
 
 def _replaced_tables(statements: Sequence[Any], context: SchemaContext) -> dict[str, dict[str, Column] | None]:
-    """Return tables that this migration takes away and puts back under the same name, with their columns then.
+    """Return the tables that a migration drops or renames and then re-creates under the same name, with new columns.
 
-    So SQLite's tables are changed (https://sqlite.org/lang_altertable.html#otheralter), and so one is renamed behind a
-    view that keeps its name; the columns of a view are not known: None.
+    SQLite tables are changed this way (https://sqlite.org/lang_altertable.html#otheralter). A view can also take over
+    the name of a renamed table: its columns are unknown, None.
     """
-    from sqlglot import exp  # noqa: PLC0415
-
     removed: set[str] = set()
     created: dict[str, dict[str, Column] | None] = {}
-    found: dict[str, dict[str, Column] | None] = {}
     for one in statements:
         if isinstance(one, exp.Drop) and one.args.get("kind") in {"TABLE", "VIEW"}:
             removed |= {sql_ast.normalized_name(table) for table in sql_ast.dropped_objects(one)}
@@ -116,19 +94,15 @@ def _replaced_tables(statements: Sequence[Any], context: SchemaContext) -> dict[
             old = sql_ast.normalized_name(one.this)
             removed.add(old)
             created[to] = created.get(old, context.new_tables.get(old))
-    for name in removed & created.keys():
-        found[name] = created[name]
-    return found
+    return {name: created[name] for name in removed & created.keys()}
 
 
 def _statement_violations(
-    statement: Any,  # noqa: ANN401 (an expression of the parser)
+    statement: Any,  # noqa: ANN401 (a sqlglot expression)
     text: str,
     context: SchemaContext,
     replaced: Mapping[str, object],
 ) -> Iterator[Violation]:
-    from sqlglot import exp  # noqa: PLC0415
-
     if statement is not None:
         for below in statement.find_all(exp.CTE):
             yield from statement_rules.syntax_violations(below.this, context, replaced)

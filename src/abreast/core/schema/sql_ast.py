@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sqlglot import exp
+
 from abreast.core.schema.tables import Column
 
 
@@ -16,8 +18,6 @@ def normalized_name(node: Any) -> str:  # noqa: ANN401
 
 def created_object(node: Any) -> Any:  # noqa: ANN401
     """Return the table or view that CREATE makes."""
-    from sqlglot import exp  # noqa: PLC0415
-
     return node.this.this if isinstance(node.this, exp.Schema) else node.this
 
 
@@ -29,8 +29,6 @@ def dropped_objects(node: Any) -> list[Any]:  # noqa: ANN401
 
 def renamed_to(node: Any) -> str:  # noqa: ANN401
     """Return the new name that a table gets, "" where it keeps its name."""
-    from sqlglot import exp  # noqa: PLC0415
-
     actions = node.args.get("actions") or ()
     renames = [action for action in actions if isinstance(action, exp.AlterRename)]
     return normalized_name(renames[0].this) if renames and not node.args.get("options") else ""
@@ -38,8 +36,6 @@ def renamed_to(node: Any) -> str:  # noqa: ANN401
 
 def created_columns(node: Any) -> dict[str, Column]:  # noqa: ANN401
     """Return the columns that CREATE TABLE gives a table; none where they come from elsewhere."""
-    from sqlglot import exp  # noqa: PLC0415
-
     if not isinstance(node.this, exp.Schema):
         return {}
     found = {}

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sqlglot import tokenize
+from sqlglot.errors import TokenError
+
 from abreast.core.schema.migration_files import MigrationStep
 
 DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
@@ -11,8 +14,6 @@ DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
 
 def split_statements(step: MigrationStep, engine: str) -> Iterator[tuple[int, str]]:
     """Yield each statement of a step; raises ValueError where the text cannot be read."""
-    from sqlglot.errors import TokenError  # noqa: PLC0415 (slow, and only migrations need it)
-
     try:
         tokens = sql_tokens(step.sql, engine)
     except TokenError as error:
@@ -31,8 +32,6 @@ def split_statements(step: MigrationStep, engine: str) -> Iterator[tuple[int, st
 
 def sql_tokens(text: str, engine: str) -> Sequence[Any]:
     """Return the parser's tokens of a text."""
-    from sqlglot import tokenize  # noqa: PLC0415
-
     return tokenize(text, read=DIALECTS[engine])
 
 

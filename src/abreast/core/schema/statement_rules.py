@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sqlglot import exp
+from sqlglot.errors import ParseError
+
 from abreast.core.schema import sql_ast
 from abreast.core.schema.context import (
     REMEDY_ADD_BESIDE,
@@ -59,8 +62,6 @@ def _alter(statement: Any, context: SchemaContext, replaced: Mapping[str, object
 
 
 def _alter_action(action: Any, statement: Any, table: str, context: SchemaContext) -> Iterator[Violation]:  # noqa: ANN401
-    from sqlglot import exp  # noqa: PLC0415
-
     if isinstance(action, exp.ColumnDef):
         yield from _added_column(action, table, context)
     elif isinstance(action, exp.Drop):
@@ -83,8 +84,6 @@ def _alter_action(action: Any, statement: Any, table: str, context: SchemaContex
 
 
 def _added_column(column: Any, table: str, context: SchemaContext) -> Iterator[Violation]:  # noqa: ANN401
-    from sqlglot import exp  # noqa: PLC0415
-
     kinds = [one.args.get("kind") for one in column.args.get("constraints") or ()]
     default = next((one for one in kinds if isinstance(one, exp.DefaultColumnConstraint)), None)
     by_itself = isinstance(column.args.get("kind"), exp.DataType) and "SERIAL" in column.args["kind"].this.name
@@ -108,8 +107,6 @@ def _added_column(column: Any, table: str, context: SchemaContext) -> Iterator[V
 
 def _is_volatile(value: Any) -> bool:  # noqa: ANN401
     """Whether each row gets a value of its own, so that the whole table is written anew."""
-    from sqlglot import exp  # noqa: PLC0415
-
     steady = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentUser, exp.Cast, exp.Array)
     return any(isinstance(one, exp.Func) and not isinstance(one, steady) for one in value.walk())
 
@@ -129,9 +126,6 @@ def _altered_column(action: Any, table: str, context: SchemaContext) -> Iterator
 
 def _is_widening(before: str, to: Any) -> bool:  # noqa: ANN401
     """Whether each value stays as it is and the table is not written anew (PostgreSQL, ALTER TABLE, Notes)."""
-    from sqlglot import exp  # noqa: PLC0415
-    from sqlglot.errors import ParseError  # noqa: PLC0415
-
     try:
         old = exp.DataType.build(before, dialect="postgres") if before else None
     except ParseError:
@@ -171,8 +165,6 @@ def _update(statement: Any, context: SchemaContext, _: Mapping[str, object]) -> 
 
 
 def _insert(statement: Any, context: SchemaContext, _: Mapping[str, object]) -> Iterator[Violation]:  # noqa: ANN401
-    from sqlglot import exp  # noqa: PLC0415
-
     for source in statement.find_all(exp.From):
         table = sql_ast.normalized_name(source.this)
         if context.engine == "sqlite" and context.is_large(table):

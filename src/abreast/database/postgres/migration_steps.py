@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import Migration, MigrationStep
-from abreast.core.schema.sql_statements import split_statements
+from abreast.core.schema.sql_checks import split_statements
 from abreast.database.metadata_tables import MetadataTables
 from abreast.database.postgres.client import encode_sql
 from abreast.database.sql_database import MigrationRecorder

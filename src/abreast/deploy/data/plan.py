@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.events import EventKind
 from abreast.core.model import Action, BreakingChangePolicy, DatabasePlan, DeploymentKind, Environment, ServicePlan
-from abreast.core.schema import compatibility, migration_files
+from abreast.core.schema import migration_files
 from abreast.core.schema.migration_files import Migration
-from abreast.core.schema.sql_statements import transaction_end_fault
+from abreast.core.schema.sql_checks import find_risks, transaction_end_fault
 from abreast.database.interface import Database
 from abreast.deploy.runtime.ports import Ports
 
@@ -129,7 +129,7 @@ def has_changed_schema(ports: Ports, deployment: str, service: str) -> bool:
 
 
 def _plan_forward(plan: DatabasePlan, database: Database, pending: tuple[Migration, ...]) -> DatabasePlan:
-    found = compatibility.find_risks(pending, database.engine, database.tables(), database.estimate_row_counts())
+    found = find_risks(pending, database.engine, database.tables(), database.estimate_row_counts())
     risks = () if plan.breaking is BreakingChangePolicy.ALLOW else tuple(map(str, found))
     return DatabasePlan(plan.breaking, up=tuple(one.name for one in pending), risks=risks)
 
