@@ -128,8 +128,8 @@ def test_settings_of_plugins_are_checked_like_all_others(storefront: Storefront)
     storefront.commit()
     done = storefront.abreast("plan")
     assert done.returncode == 2
-    assert "unknown key 'kilobites' (did you mean 'kilobytes'?)" in done.stderr
-    assert "'run' is missing" not in done.stderr
+    assert "gates.file-size.kilobites: unknown key (did you mean 'kilobytes'?)" in done.stderr
+    assert "environments.local.frontend.shelf.folder: expected a text, found 7" in done.stderr
     assert len(done.stderr.splitlines()) == 2, done.stderr
 
 
@@ -161,7 +161,7 @@ def test_an_unknown_platform_is_an_unknown_key(tmp_path: Path) -> None:
     done = _plan(tmp_path, "heroku", tmp_path / "none")
     assert done.returncode == 2
     assert "abreast.yml:6:11" in done.stderr
-    assert "'heroku'" in done.stderr
+    assert "environments.local.web.heroku: unknown key" in done.stderr
     assert "netlify" in done.stderr
 
 

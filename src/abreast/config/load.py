@@ -23,7 +23,7 @@ GateSettings = Mapping[str, type[BaseModel] | None]
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """The settings models of platforms and gates, by name. None: abreast's own gates, which have no key of their own."""
+    """The settings models of platforms and gates, by name. None: abreast's own gates, without keys of their own."""
 
     platforms: PlatformSettings
     gates: GateSettings
