@@ -168,6 +168,6 @@ def test_a_variable_in_staging_and_not_in_production_is_told(project: SampleProj
     environments["production"] = {"backend": {"env": {"BOTH": "3"}}, "frontend": {"env": {"SIZE": "4"}}}
     project.commit()
     told = project.run("doctor", "--env", "local").stdout
-    assert "backend has FLAG in staging, and not in production" in told
-    assert "frontend has SIZE in production, and not in staging" in told
+    assert "backend has FLAG in staging, but not in production" in told
+    assert "frontend has SIZE in production, but not in staging" in told
     assert "BOTH" not in told

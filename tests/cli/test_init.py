@@ -101,8 +101,8 @@ def test_what_does_not_agree_is_told(project: SampleProject) -> None:
     (project.folder / "render.yaml").write_text(yaml.safe_dump({"services": [said, {"name": "other"}, "x"]}))
     on_render(project, instances=3)
     told = project.run("doctor", code=1).stdout
-    assert "healthCheckPath is '/ping' there, and '/health' in abreast.yml" in told
-    assert "numInstances is 2 there, and 3 in abreast.yml" in told
+    assert "healthCheckPath is '/ping' there, but '/health' in abreast.yml" in told
+    assert "numInstances is 2 there, but 3 in abreast.yml" in told
     assert "2 instances with a disk" in told
     (project.folder / "render.yaml").write_text("services: [a: b: c]")
     assert "render.yaml:1:" in project.run("plan", code=2).stderr
@@ -115,7 +115,7 @@ def test_what_is_odd_in_a_blueprint_does_no_harm(project: SampleProject) -> None
     on_render(project)
     told = project.run("doctor", code=1).stdout
     assert "healthCheckPath" not in told, "Render takes it with and without the slash"
-    assert "its auto-deploy is on there" in told
+    assert "auto-deploy is on there" in told
 
 
 def test_folders_of_any_name(tmp_path: Path) -> None:
