@@ -103,7 +103,7 @@ def test_what_does_not_agree_is_told(project: SampleProject) -> None:
     told = project.run("doctor", code=1).stdout
     assert "healthCheckPath is '/ping' there, but '/health' in abreast.yml" in told
     assert "numInstances is 2 there, but 3 in abreast.yml" in told
-    assert "2 instances with a disk" in told
+    assert "2 instances share a disk" in told
     (project.folder / "render.yaml").write_text("services: [a: b: c]")
     assert "render.yaml:1:" in project.run("plan", code=2).stderr
 
