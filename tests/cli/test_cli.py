@@ -113,7 +113,7 @@ def test_outside_of_a_repository(tmp_path: Path) -> None:
         [sys.executable, "-m", "abreast", "plan"], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
     )  # fmt: skip
-    assert (done.returncode, "not in a git repository" in done.stderr) == (2, True)
+    assert (done.returncode, "not a git repository: " in done.stderr) == (2, True)
 
 
 def test_files_that_cannot_be_used_are_told_and_stay(deployed: SampleProject, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_files_that_cannot_be_used_are_told_and_stay(deployed: SampleProject, tm
     database.close()
     for command in (["status"], ["history"], ["deploy", "--yes"]):
         done = deployed.run(*command, code=1, variables={"ABREAST_STATE": str(state)})
-        assert "made by a newer abreast" in done.stderr
+        assert "created by a newer abreast" in done.stderr
     (state / "ledger.db").write_bytes(b"\x00garbage" * 1000)
     for name in ("ledger.db-wal", "ledger.db-shm"):
         (state / name).unlink(missing_ok=True)

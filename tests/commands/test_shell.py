@@ -29,11 +29,11 @@ def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | No
 def test_the_end_is_told_with_the_last_lines(tmp_path: Path) -> None:
     assert ended("echo one; echo two >&2", tmp_path) == CommandResult("", ("one", "two"), 0)
     assert ended("seq 100; exit 3", tmp_path) == CommandResult("exit code 3", tuple(map(str, range(81, 101))), 3)
-    assert ended("kill -SEGV $$", tmp_path).why == "ended by SIGSEGV"
+    assert ended("kill -SEGV $$", tmp_path).why == "killed by SIGSEGV"
 
 
 def test_time_passes_and_others_are_told(tmp_path: Path) -> None:
-    assert ended("echo a; sleep 1000", tmp_path, timeout=0.3) == CommandResult("no end after 0.3 s", ("a",))
+    assert ended("echo a; sleep 1000", tmp_path, timeout=0.3) == CommandResult("timed out after 0.3 s", ("a",))
     assert ended("sleep 1000", tmp_path, halt_after=0.2).why == "told to stop"
 
 

@@ -156,6 +156,6 @@ def test_a_release_is_tagged_where_that_is_asked_for(project: SampleProject) -> 
     project.deploy()
     assert project.git("rev-parse", "v2^{commit}").strip() == second
     project.commit()
-    assert f"the tag v3 is that of {first[:7]} already" in project.deploy().stdout
+    assert f"the tag v3 already exists at {first[:7]}" in project.deploy().stdout
     project.run("rollback", "--yes", "--reason", "x")
     assert project.git("tag").split() == ["v2", "v3"]

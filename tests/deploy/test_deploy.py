@@ -119,7 +119,7 @@ def test_a_hanging_build_is_ended(project: SampleProject) -> None:
     project.config["services"]["frontend"]["build"] |= {"run": "echo begun; sleep 600", "timeout": "1s"}
     project.commit()
     failed = project.deploy(code=1)
-    assert "no end after 1 s" in failed.stdout
+    assert "timed out after 1 s" in failed.stdout
     assert "│ begun" in failed.stdout
 
 

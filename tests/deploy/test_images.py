@@ -110,7 +110,7 @@ def test_an_image_that_is_too_large_is_refused(world: MultiCloudProject) -> None
     world.project.commit()
     _, told = world.deploy(code=3)
     assert "high  size: " in told
-    assert "MB, and may have 1" in told
+    assert "MB, over the limit of 1" in told
     world.project.config["gates"]["images"]["size"] = "10MB"
     world.project.commit()
     _, told = world.deploy()

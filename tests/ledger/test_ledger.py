@@ -171,7 +171,7 @@ def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / LEDGER_FILE)
     database.execute("CREATE TABLE theirs (x)")
     database.close()
-    with pytest.raises(StateError, match="not a ledger of abreast"):
+    with pytest.raises(StateError, match="is not an abreast ledger"):
         SqliteLedger.open(tmp_path)
 
 

@@ -143,7 +143,7 @@ def test_a_submodule_tells_its_files_and_is_checked_out(top: Path, tmp_path: Pat
     assert [path.name for path in (tmp_path / "out" / "lib" / "src").iterdir()] == ["a.py"]
     bare = clone(top, tmp_path / "without")
     assert bare.changed_files(first, second) is None, "its commits are not here"
-    with pytest.raises(UsageError, match="submodule shop/lib is not here"):
+    with pytest.raises(UsageError, match="submodule shop/lib is not checked out"):
         bare.checkout(first, tmp_path / "nothing")
 
 
@@ -189,5 +189,5 @@ def test_a_tag_is_made_once_and_never_moved(top: Path) -> None:
     source.tag("v1", first, "shop v1")
     assert git(top, "tag", "--list", "-n1").split() == ["v1", "shop", "v1"]
     (top / "README").write_text("other")
-    with pytest.raises(UsageError, match="the tag v1 is that of"):
+    with pytest.raises(UsageError, match="the tag v1 already exists at"):
         source.tag("v1", commit(top), "shop v1")

@@ -1,1 +1,1 @@
-"""What builds made: kept by digest, never changed."""
+"""Build artifacts, stored by digest and never changed."""

@@ -1,4 +1,4 @@
-"""A folder as one compressed file, and back."""
+"""Pack a folder into one compressed archive, and unpack it."""
 
 import sys
 import tarfile
@@ -12,14 +12,14 @@ else:
 
 
 def pack(folder: Path, into: IO[bytes]) -> None:
-    """Write all that is in the folder, in order of path, so that the same content is the same archive but for times."""
+    """Write a folder's content, sorted by path: equal content gives an equal archive, apart from times."""
     with zstd.open(into, "wb") as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
         for path in sorted(folder.rglob("*")):
             archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
 
 
 def unpack(file: IO[bytes], into: Path) -> None:
-    """Put an archive's content into a new folder; nothing of it gets a place outside."""
+    """Extract an archive into the new folder ``into``; no entry can escape it."""
     into.mkdir()
     with zstd.open(file, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
         archive.extractall(into, filter="data")

@@ -16,20 +16,20 @@ from abreast.core.errors import ArtifactError
 
 
 class FolderArtifactStore(ArtifactStore):
-    """One folder for each artifact, below ``home``, named by its digest; beside it a note for each service."""
+    """One folder per artifact below ``home``, named by digest, with a metadata file per service beside it."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
 
     def add(self, folder: Path, metadata: ArtifactMetadata) -> str:
-        """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then."""
+        """Move ``folder`` into the store, all or nothing, and return its digest ``sha256:…``."""
         digest = tree_digest(folder)
         self.put(folder, digest)
         self.write_metadata(digest, metadata)
         return digest
 
     def put(self, folder: Path, digest: str) -> None:
-        """Put a folder of that content in its place; it is gone then."""
+        """Move a folder whose content has this digest into the store; a damaged copy there is replaced."""
         final = self.path_of(digest)
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if final.is_dir() and tree_digest(final) != digest:
@@ -42,38 +42,40 @@ class FolderArtifactStore(ArtifactStore):
             shutil.rmtree(folder)
 
     def has(self, digest: str) -> bool:
-        """Tell whether the artifact can be had."""
+        """Return whether the store has the artifact."""
         return self.path_of(digest).is_dir()
 
     def fetch(self, digest: str) -> Path:
-        """Return where the artifact lies, each byte of it compared with the digest."""
+        """Return the artifact's folder, its content verified against ``digest``."""
         path = self.path_of(digest)
         if not path.is_dir():
             raise ArtifactError(
-                f"the artifact {digest[:19]}… is gone", need="what was built for this release", next="abreast deploy"
+                f"the artifact {digest[:19]}… is gone from the store",
+                need="the artifact that was built for this release",
+                next="abreast deploy",
             )
-        found = tree_digest(path)
-        if found != digest:
+        actual = tree_digest(path)
+        if actual != digest:
             raise ArtifactError(
-                f"the artifact {digest[:19]}… is not what was built: its content is {found[:19]}… now",
-                need="every byte as it was tested",
-                next=f"find out who wrote to {path}; then: abreast deploy --force",
+                f"the artifact {digest[:19]}… is not what was built: its content now has the digest {actual[:19]}…",
+                need="the content that was tested",
+                next=f"find out what wrote to {path}, then: abreast deploy --force",
             )
         return path
 
     def metadata(self, digest: str, service: str) -> ArtifactMetadata:
-        """Return what is known of the artifact as the service's, nothing where that is not there."""
+        """Return the artifact's metadata for a service, empty if there is none."""
         with suppress(OSError, ValueError):
-            known: dict[str, Any] = json.loads(self._metadata_file(digest, service).read_text())
-            return known
+            metadata: dict[str, Any] = json.loads(self._metadata_file(digest, service).read_text())
+            return metadata
         return {}
 
     def annotate(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact as the service's."""
+        """Add ``more`` to the artifact's metadata for a service."""
         self.write_metadata(digest, {"service": service, **self.metadata(digest, service), **more})
 
     def write_metadata(self, digest: str, metadata: ArtifactMetadata) -> None:
-        """Put down what is known of the artifact as that service's, in place of what was."""
+        """Replace the artifact's metadata for ``metadata["service"]``."""
         _write(
             self._metadata_file(digest, metadata["service"]),
             json.dumps({"digest": digest, **metadata}, indent=1, ensure_ascii=False),
@@ -82,18 +84,20 @@ class FolderArtifactStore(ArtifactStore):
             _write(self._inputs_file(inputs), digest)
 
     def find_by_inputs(self, inputs: str) -> str | None:
-        """Return the artifact last made from these inputs, None where there is none."""
+        """Return the digest of the artifact last built from these inputs, None if there is none."""
         with suppress(OSError):
             digest = self._inputs_file(inputs).read_text()
             return digest if self.has(digest) else None
         return None
 
     def prune(self, keep: Collection[str], min_age: float = MIN_AGE) -> int:
-        """Take away all artifacts but those, and those younger than ``age`` seconds; returns how many went."""
-        known = [place for place in self._home.glob("*/") if _is_digest(place.name)]
-        expired = [place for place in known if f"sha256:{place.name}" not in keep and self._is_old(place, min_age)]
+        """Delete artifacts not in ``keep`` that are older than ``min_age`` seconds; return the number deleted."""
+        stored = [folder for folder in self._home.glob("*/") if _is_digest(folder.name)]
+        expired = [folder for folder in stored if f"sha256:{folder.name}" not in keep and self._is_old(folder, min_age)]
         for folder in expired:
-            trash = folder.with_name(f"{folder.name}.going")  # whole, or not there at all
+            trash = folder.with_name(
+                f"{folder.name}.going"
+            )  # renamed first, so that a partly deleted artifact is never used
             with suppress(OSError):
                 folder.rename(trash)
                 shutil.rmtree(trash)
@@ -105,11 +109,11 @@ class FolderArtifactStore(ArtifactStore):
         return len(expired)
 
     def _is_old(self, folder: Path, age: float) -> bool:
-        mtimes = [note.stat().st_mtime for note in self._metadata_files(folder)] or [folder.stat().st_mtime]
+        mtimes = [file.stat().st_mtime for file in self._metadata_files(folder)] or [folder.stat().st_mtime]
         return max(mtimes) <= time.time() - age
 
     def path_of(self, digest: str) -> Path:
-        """Return where the artifact lies, or would."""
+        """Return the artifact's folder, whether or not it exists."""
         return self._home / digest.removeprefix("sha256:")
 
     def _metadata_file(self, digest: str, service: str) -> Path:
@@ -123,7 +127,7 @@ class FolderArtifactStore(ArtifactStore):
 
 
 def metadata_file_name(digest: str, service: str) -> str:
-    """Return the file name of what is known of an artifact as a service's."""
+    """Return the name of the metadata file of an artifact for a service."""
     return f"{digest.removeprefix('sha256:')}.{service}.json"
 
 
@@ -132,7 +136,7 @@ def _is_digest(name: str) -> bool:
 
 
 def _write(file: Path, text: str) -> None:
-    """Put a text in place whole, or not at all."""
+    """Write a text file atomically."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.{id(text)}")
     unfinished.write_text(text)
@@ -140,13 +144,13 @@ def _write(file: Path, text: str) -> None:
 
 
 def tree_digest(folder: Path) -> str:
-    """Digest of a tree: over each entry's path, kind (with the executable bit) and content, in order of path."""
-    whole = hashlib.sha256()
+    """Return the digest of a folder: SHA-256 over each entry's path, kind (with the executable bit) and content."""
+    digest = hashlib.sha256()
     for path in sorted(_entries(folder), key=lambda entry: entry.as_posix()):
         name = path.relative_to(folder).as_posix().encode(errors="surrogateescape")
         kind, content = _kind_and_digest(path)
-        whole.update(b"%d %s%d %s%s" % (len(name), name, len(kind), kind, content))
-    return f"sha256:{whole.hexdigest()}"
+        digest.update(b"%d %s%d %s%s" % (len(name), name, len(kind), kind, content))
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -6,42 +6,42 @@ from pathlib import Path
 from typing import Any
 
 MIN_AGE = 3600.0
-"""Seconds for which an artifact stays, whoever needs it: it may be on its way into a release."""
+"""Seconds that an artifact is kept even if no release uses it: a running build may be about to."""
 
 ArtifactMetadata = Mapping[str, Any]
-"""What is known of an artifact as one service's, in JSON values: ``service``, ``commit``, ``inputs``, ``sbom``, …"""
+"""An artifact's metadata for one service, as JSON values: ``service``, ``commit``, ``inputs``, ``sbom``, …"""
 
 
 class ArtifactStore(ABC):
-    """Keeps folders under the digest of their content, each with what is known of it as each service's that has it.
+    """Stores folders by the digest of their content, with metadata for each service that uses them.
 
-    Raises ArtifactError where one cannot be kept or had, or is not what it was.
+    Raises ArtifactError if an artifact cannot be stored or read, or if its content changed.
     """
 
     @abstractmethod
     def add(self, folder: Path, metadata: ArtifactMetadata) -> str:
-        """Take the folder in, whole or not at all, and return its digest ``sha256:…``; the folder is gone then."""
+        """Move ``folder`` into the store, all or nothing, and return its digest ``sha256:…``."""
 
     @abstractmethod
     def has(self, digest: str) -> bool:
-        """Tell whether the artifact can be had."""
+        """Return whether the store has the artifact."""
 
     @abstractmethod
     def fetch(self, digest: str) -> Path:
-        """Return where the artifact lies, each byte of it compared with the digest."""
+        """Return the artifact's folder, its content verified against ``digest``."""
 
     @abstractmethod
     def metadata(self, digest: str, service: str) -> ArtifactMetadata:
-        """Return what is known of the artifact as the service's, nothing where that is not there."""
+        """Return the artifact's metadata for a service, empty if there is none."""
 
     @abstractmethod
     def annotate(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact as the service's."""
+        """Add ``more`` to the artifact's metadata for a service."""
 
     @abstractmethod
     def find_by_inputs(self, inputs: str) -> str | None:
-        """Return the artifact last made from these inputs, None where there is none."""
+        """Return the digest of the artifact last built from these inputs, None if there is none."""
 
     @abstractmethod
     def prune(self, keep: Collection[str], min_age: float = MIN_AGE) -> int:
-        """Take away all artifacts but those, and those younger than ``age`` seconds; returns how many went."""
+        """Delete artifacts not in ``keep`` that are older than ``min_age`` seconds; return the number deleted."""

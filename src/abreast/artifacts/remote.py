@@ -1,4 +1,4 @@
-"""Artifacts in a store that several machines share: S3, Google's or Azure's; a local folder keeps what is used here."""
+"""Artifacts in an object store that machines share (S3, GCS, Azure), with a local folder as cache."""
 
 import json
 import tempfile
@@ -17,14 +17,14 @@ _ARCHIVE = ".tar.zst"
 
 
 class RemoteArtifactStore(ArtifactStore):
-    """Puts each artifact into the store at ``url`` as a compressed archive."""
+    """Stores each artifact at ``url`` as a compressed archive."""
 
     def __init__(self, local: FolderArtifactStore, url: str) -> None:
         self._local = local
         self._objects = ObjectStore(url, "artifact store", ArtifactError)
 
     def add(self, folder: Path, metadata: ArtifactMetadata) -> str:
-        """Take the folder in, here and there, and return its digest ``sha256:…``; the folder is gone then."""
+        """Move ``folder`` into the local store, upload it, and return its digest ``sha256:…``."""
         digest = self._local.add(folder, metadata)
         if not self._objects.has(_archive_path(digest)):
             with tempfile.TemporaryFile() as archive:
@@ -37,43 +37,43 @@ class RemoteArtifactStore(ArtifactStore):
         return digest
 
     def has(self, digest: str) -> bool:
-        """Tell whether the artifact can be had, here or there."""
+        """Return whether the artifact is stored, locally or remotely."""
         return self._local.has(digest) or self._objects.has(_archive_path(digest))
 
     def fetch(self, digest: str) -> Path:
-        """Return where the artifact lies here, fetched if it was not, each byte compared with the digest."""
-        with suppress(FileNotFoundError):  # it is gone there too, which the folder says
+        """Return the artifact's local folder, downloaded if needed and verified against ``digest``."""
+        with suppress(FileNotFoundError):  # not in the remote store either: the local store raises the error
             if not self._local.has(digest):
                 self._download(digest)
         return self._local.fetch(digest)
 
     def metadata(self, digest: str, service: str) -> ArtifactMetadata:
-        """Return what is known of the artifact as the service's, nothing where that is not there."""
-        found = self._objects.read(_metadata_path(digest, service))
-        return json.loads(found) if found else self._local.metadata(digest, service)
+        """Return the artifact's metadata for a service, empty if there is none."""
+        content = self._objects.read(_metadata_path(digest, service))
+        return json.loads(content) if content else self._local.metadata(digest, service)
 
     def annotate(self, digest: str, service: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        """Add to what is known of the artifact as the service's."""
+        """Add ``more`` to the artifact's metadata for a service."""
         metadata = {"service": service, **self.metadata(digest, service), **more}
         self._local.write_metadata(digest, metadata)
         self._write_metadata(digest, metadata)
 
     def find_by_inputs(self, inputs: str) -> str | None:
-        """Return the artifact last made from these inputs, None where there is none."""
-        if found := self._local.find_by_inputs(inputs):
-            return found
+        """Return the digest of the artifact last built from these inputs, None if there is none."""
+        if local_digest := self._local.find_by_inputs(inputs):
+            return local_digest
         stored = self._objects.read(f"inputs/{inputs}")
         digest = stored.decode() if stored else ""
         return digest if digest and self.has(digest) else None
 
     def prune(self, keep: Collection[str], min_age: float = MIN_AGE) -> int:
-        """Take away all artifacts but those, and young ones, here and there; returns how many went there."""
+        """Delete expired artifacts, locally and remotely; return the number deleted from the remote store."""
         self._local.prune(keep, min_age)
         kept_digests = {digest.removeprefix("sha256:") for digest in keep}
         before = datetime.now(UTC) - timedelta(seconds=min_age)
-        listed = self._objects.call(lambda store: [one for page in store.list() for one in page])
-        kept_digests |= {_digest_in_name(one["path"]) for one in listed if one["last_modified"] > before}
-        paths = [one["path"] for one in listed if one["last_modified"] <= before]
+        listed = self._objects.call(lambda store: [entry for page in store.list() for entry in page])
+        kept_digests |= {_digest_in_name(entry["path"]) for entry in listed if entry["last_modified"] > before}
+        paths = [entry["path"] for entry in listed if entry["last_modified"] <= before]
         expired = [
             path for path in paths if path.startswith("artifacts/") and _digest_in_name(path) not in kept_digests
         ]
@@ -82,12 +82,12 @@ class RemoteArtifactStore(ArtifactStore):
             for path in paths
             if path.startswith("inputs/") and (self._objects.read(path) or b"").decode() not in keep
         ]
-        if all_ := [*expired, *stale]:
-            self._objects.call(lambda store: store.delete(all_))
+        if to_delete := [*expired, *stale]:
+            self._objects.call(lambda store: store.delete(to_delete))
         return sum(path.endswith(_ARCHIVE) for path in expired)
 
     def _download(self, digest: str) -> None:
-        """Bring the artifact here; what is not its digest's content never gets a place of its own."""
+        """Download an artifact into the local store, only if its content matches the digest."""
         path = self._local.path_of(digest)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
@@ -101,10 +101,11 @@ class RemoteArtifactStore(ArtifactStore):
             content = Path(workdir) / "content"
             with _unpack_errors(digest):
                 unpack(archive, content)
-            if (found := tree_digest(content)) != digest:
+            if (actual := tree_digest(content)) != digest:
                 raise ArtifactError(
-                    f"the artifact {digest[:19]}… in {self._objects.url} is not what was built, but {found[:19]}…",
-                    need="every byte as it was tested",
+                    f"the artifact {digest[:19]}… in {self._objects.url} is not what was built: "
+                    f"its digest is {actual[:19]}…",
+                    need="the content that was tested",
                     next="abreast deploy --force",
                 )
             self._local.put(content, digest)
@@ -133,7 +134,7 @@ def _metadata_path(digest: str, service: str) -> str:
 
 
 def _digest_in_name(path: str) -> str:
-    """Return the digest's letters in the name of what is kept of an artifact."""
+    """Return the hexadecimal digest in an object's name."""
     return Path(path).name.partition(".")[0]
 
 
@@ -144,6 +145,6 @@ def _unpack_errors(digest: str) -> Iterator[None]:
     except Exception as error:
         raise ArtifactError(
             f"the artifact {digest[:19]}… cannot be unpacked: {error}",
-            need="the archive as it was put there",
+            need="the archive as it was uploaded",
             next="abreast deploy --force",
         ) from error

@@ -1,1 +1,1 @@
-"""Running the project's own commands: builds, tests, migrations."""
+"""Runs the project's own commands: builds, tests, migrations."""

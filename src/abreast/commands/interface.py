@@ -1,4 +1,4 @@
-"""The port of running commands: what to run, and how it ended."""
+"""The port of the command runner."""
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run, with ``/bin/sh``, in ``cwd``; ``env`` is its whole environment, ``secrets`` are names in it."""
+    """A command for ``/bin/sh`` in ``cwd``; ``env`` is its whole environment, ``secrets`` are variables in it."""
 
     text: str
     cwd: Path
@@ -20,7 +20,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
+    """How a command ended: ``why`` is "" if it succeeded, ``exit_code`` is None if it was stopped."""
 
     why: str
     tail: tuple[str, ...]
@@ -28,8 +28,8 @@ class CommandResult:
 
 
 class CommandRunner(Protocol):
-    """Runs a command to its end; nothing of it stays behind."""
+    """Runs a command to its end and leaves no process behind."""
 
     async def __call__(self, command: Command, halt: Awaitable[str]) -> CommandResult:
-        """Run until it ends, its timeout passes, or ``halt`` says why it should stop."""
+        """Run until the command ends, its timeout passes, or ``halt`` returns a reason to stop."""
         ...

@@ -1,4 +1,4 @@
-"""A command to its end: with a limit, its output redacted into a log, and nothing of it left behind."""
+"""Runs a shell command with a timeout, writes its redacted output to a log, and leaves no process behind."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
 from abreast.machine.process import ProcessIdentity, signal_group
 
 TAIL_LINES = 20
-"""How many of the last lines a failure shows."""
+"""Number of last output lines that a failure shows."""
 
 
 async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
-    """Run the command until it ends, its timeout passes, or ``halt`` says why it should stop.
+    """Run the command until it ends, its timeout passes, or ``halt`` returns a reason to stop.
 
-    The whole process group ends with it, and one that an earlier, killed run of the same command left.
+    Ends the whole process group, and first the group that a killed earlier run of the same command left behind.
     """
     pid_file = command.log.with_suffix(".pid")
     await asyncio.to_thread(_kill_orphan, pid_file)
@@ -37,7 +37,7 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
-    with suppress(ProcessLookupError):  # it may have ended already
+    with suppress(ProcessLookupError):  # the process may have ended already
         pid_file.write_text(json.dumps(asdict(ProcessIdentity.from_pid(process.pid))))
     copying = asyncio.ensure_future(output.copy(process.stdout))
     halted = asyncio.ensure_future(halt)
@@ -49,7 +49,7 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
             exit_code = ending.result()
             why = _failure_reason(exit_code)
         else:
-            why = halted.result() if halted.done() else f"no end after {command.timeout:g} s"
+            why = halted.result() if halted.done() else f"timed out after {command.timeout:g} s"
     finally:
         await _terminate(process)
         halted.cancel()
@@ -103,13 +103,13 @@ class _RedactedOutput:
 def _failure_reason(code: int) -> str:
     if code == 0:
         return ""
-    return f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
 
 
 async def _terminate(process: asyncio.subprocess.Process) -> None:
-    for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+    for signum, grace in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
+            os.killpg(process.pid, signum)
         if process.returncode is None:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), patience)
+                await asyncio.wait_for(process.wait(), grace)

@@ -1,1 +1,1 @@
-"""What must hold before users are touched."""
+"""Gates: what must pass before a release gets traffic."""

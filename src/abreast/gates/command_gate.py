@@ -1,4 +1,4 @@
-"""A command that must succeed, the tests that it reports, and how much of the code they reach."""
+"""The command gate: a command that must succeed, its test reports, and its coverage."""
 
 import asyncio
 import os
@@ -14,11 +14,11 @@ from abreast.gates.interface import CommandOutcome, GateContext, GatePlugin
 
 IGNORED_FOLDERS = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
 MAX_REPORT_SIZE = 64 << 20
-"""Bytes of a report that are read."""
+"""Bytes; larger reports are ignored."""
 
 
 async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
-    """Run the command, then read what it wrote."""
+    """Run the gate's command, then evaluate the reports that it wrote."""
     assert gate.run is not None
     started = await asyncio.to_thread(_filesystem_now, context.workdir)
     outcome = await context.run_command("", gate.run, gate.env, gate.timeout)
@@ -43,7 +43,10 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
 def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitReport | None) -> GateResult:
     figures = {"tests": float(tests.count), "failed": float(len(tests.failed))} if tests else {}
     if tests and tests.failed:
-        lines = (*junit.failure_lines(tests), *(() if outcome.why else (f"`{gate.run}` ended as if all were well",)))
+        lines = (
+            *junit.failure_lines(tests),
+            *(() if outcome.why else (f"`{gate.run}` exited with code 0 in spite of it",)),
+        )
         return GateResult(gate.name, GateVerdict.FAILED, str(tests), lines, figures=figures)
     if outcome.why:
         return GateResult(gate.name, GateVerdict.FAILED, f"`{gate.run}`: {outcome.why}", outcome.tail, figures=figures)
@@ -53,21 +56,19 @@ def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitRepor
 async def _coverage_result(
     gate: Gate, threshold: CoverageThreshold, context: GateContext, fresh: Sequence[str], reports: Sequence[str]
 ) -> GateResult:
-    """Judge the coverage that the command reported; one that was not written anew says nothing of this commit."""
+    """Evaluate the coverage that the command reported; a stale report says nothing about this commit."""
     patterns = gate.coverage or _recursive_globs(coverage.REPORT_PATTERNS)
     found = [file for file, _ in match_files(patterns, fresh)]
     if not found:
         stale = [file for file, _ in match_files(patterns, reports)]
-        problem = (
-            f"{stale[0]} is there, but was not written by `{gate.run}`" if stale else f"`{gate.run}` wrote no report"
-        )
+        problem = f"`{gate.run}` did not update {stale[0]}" if stale else f"`{gate.run}` wrote no report"
         return GateResult(COVERAGE, GateVerdict.FAILED, f"{problem}; looked for {', '.join(patterns)}")
     try:
         total = coverage.merge_reports([coverage.parse_report((context.workdir / file).read_bytes()) for file in found])
     except (ValueError, OSError) as error:
         return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)}: {error}")
     if not total.valid:
-        return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)} names no line that tests could reach")
+        return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)} contains no executable line")
     changed = await _changed_line_coverage(total, context) if threshold.changed is not None else None
     return _threshold_result(threshold, total, changed)
 
@@ -82,13 +83,13 @@ def _threshold_result(threshold: CoverageThreshold, total: Coverage, changed: Co
     summaries = [_coverage_summary("lines", total, threshold.total)]
     sufficient = total.is_at_least(threshold.total)
     if threshold.changed is not None and changed is not None:
-        # A commit that changed no line which tests could reach has nothing to prove.
+        # A commit that changed no executable line has nothing to cover.
         sufficient = sufficient and (not changed.valid or changed.is_at_least(threshold.changed))
         figures |= {"changed": changed.percent} if changed.valid else {}
         summaries.append(_coverage_summary("changed lines", changed, threshold.changed))
     verdict = GateVerdict.PASSED if sufficient else GateVerdict.FAILED
     if threshold.changed is not None and changed is None and sufficient:
-        return GateResult(COVERAGE, GateVerdict.UNKNOWN, "which lines changed cannot be told", figures=figures)
+        return GateResult(COVERAGE, GateVerdict.UNKNOWN, "cannot determine which lines changed", figures=figures)
     return GateResult(
         COVERAGE,
         verdict,
@@ -100,16 +101,16 @@ def _threshold_result(threshold: CoverageThreshold, total: Coverage, changed: Co
 
 def _coverage_summary(label: str, measured: Coverage, needed: float) -> str:
     if not measured.valid:
-        return f"no {label} that tests could reach"
+        return f"no executable {label}"
     return f"{measured.percent:.1f} % of {label} ({measured.covered} of {measured.valid}; needed: {needed:g} %)"
 
 
 def _least_covered_files(total: Coverage) -> Iterator[str]:
-    """Yield the files with the most lines that no test reaches."""
+    """Yield a line for each of the five files with the most uncovered lines."""
     missed = {name: sum(not hit for hit in lines.values()) for name, lines in total.files.items()}
-    for name, count in sorted(missed.items(), key=lambda one: -one[1])[:5]:
+    for name, count in sorted(missed.items(), key=lambda item: -item[1])[:5]:
         if count:
-            yield f"{name}: {count} of {len(total.files[name])} lines not reached"
+            yield f"{name}: {count} of {len(total.files[name])} lines not covered"
 
 
 def _recursive_globs(names: Sequence[str]) -> tuple[str, ...]:
@@ -117,11 +118,11 @@ def _recursive_globs(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filesystem_now(workdir: Path) -> int:
-    """Return the time as the room's file system tells it, in nanoseconds; whatever is written from now on is newer."""
+    """Return the file system's time in ``workdir``, in nanoseconds; files written from now on are not older."""
     marker = workdir.with_name(f"{workdir.name}.mark")
     marker.touch()
     started = marker.stat().st_mtime_ns
-    while True:  # a file that was checked out in the same instant must not pass for a new one
+    while True:  # a file checked out in the same instant must not count as fresh
         os.utime(marker)
         if marker.stat().st_mtime_ns > started:
             return marker.stat().st_mtime_ns
@@ -129,7 +130,7 @@ def _filesystem_now(workdir: Path) -> int:
 
 
 def _report_candidates(workdir: Path) -> Iterator[tuple[str, int]]:
-    """Yield each file that could be a report, and when it was written."""
+    """Yield each file that may be a report, with its modification time in nanoseconds."""
     for base, folders, files in os.walk(workdir):
         folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
         for name in files:

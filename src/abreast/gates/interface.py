@@ -1,4 +1,4 @@
-"""The port that every gate fills: one look at what would go out, and what it amounts to."""
+"""The port of gates: evaluate a commit before it is deployed."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from abreast.core.gates import Gate, GateResult
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """How a command ended: ``why`` is "" when it succeeded, ``code`` None where it was cut off."""
+    """How a command ended: ``why`` is "" if it succeeded, ``code`` is None if it was stopped."""
 
     why: str
     tail: tuple[str, ...]
@@ -21,13 +21,14 @@ class CommandOutcome:
 
 @dataclass(frozen=True, slots=True)
 class GateContext:
-    """What a gate looks at: ``room``, a clean checkout of the commit that is this gate's own.
+    """What a gate evaluates.
 
-    ``command`` runs a text there (named, so that several can run at once), with variables beside the usual ones, and
-    logs it. ``changed``: the lines that the
-    commit changed, by file; None where that cannot be told. ``scratch`` is a folder for what it writes itself;
-    ``outgoing`` puts every version of a file that the commits bring, since what is live, into a folder, below the
-    commit's name. ``artifacts`` waits for what is built, and returns it by service. ``today`` is an ISO date.
+    ``workdir`` is a clean checkout of the commit, for this gate alone; ``scratch_dir`` is a folder for its own files.
+    ``run_command`` takes a name (unique among concurrent commands), a shell command, extra environment variables and a
+    timeout in seconds; it runs in ``workdir`` and is logged. ``changed_lines`` returns the lines that changed, by
+    file, or None if that is unknown. ``export_outgoing`` writes every version of each file since the live commit,
+    below the commit's name. ``await_artifacts`` waits for the build and returns folders by service. ``today`` is an
+    ISO date.
     """
 
     workdir: Path
@@ -40,18 +41,18 @@ class GateContext:
 
 
 class GateRunner(Protocol):
-    """Looks once; never raises for what it finds."""
+    """Evaluates a gate once; problems found are results, never exceptions."""
 
     async def __call__(self, gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
-        """Return what the gate says; a command's coverage is judged beside it."""
+        """Return the gate's result, and for a command with coverage a second one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class GatePlugin:
-    """What a package registers under the entry point group ``abreast.gates``.
+    """A gate that a package registers in the entry point group ``abreast.gates``.
 
-    The entry point's name is the gate's key under ``gates`` in abreast.yml, and ``settings`` the model of its value.
+    The entry point's name is the gate's key under ``gates`` in abreast.yml; ``settings`` is the model of its value.
     None is for abreast's own runners, whose settings belong to abreast.yml itself.
     """
 

@@ -1,4 +1,4 @@
-"""Security: tools that look for leaked secrets, known holes and weak places; one that could not look is unknown."""
+"""Security scans: secrets, dependencies, code, workflows, images. A scanner that could not run means unknown."""
 
 import asyncio
 import os
@@ -24,9 +24,9 @@ EXCLUDED_GLOBS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-pa
 
 @dataclass(frozen=True, slots=True)
 class ScanTool:
-    """A program: what it is run with so that it writes ``$REPORT``, the codes with which it has looked, its report.
+    """A scanner: arguments that make it write ``$REPORT``, exit codes of a finished scan, and the report's parser.
 
-    ``files`` are those that it is for; with ``whole`` it finds them itself.
+    It runs if a file matches ``file_globs``. It gets these files as arguments unless it ``scans_whole_tree``.
     """
 
     program: str
@@ -113,14 +113,14 @@ IMAGE_SCANNERS = (
         install_hint="https://github.com/anchore/grype",
     ),
 )
-"""What looks into images; the first that is here does."""
+"""Image scanners; the first one installed is used."""
 
 ToolReport = list[Finding] | str
-"""What a tool found, or why it could not look."""
+"""A tool's findings, or the reason why it could not scan."""
 
 
 async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
-    """Run the tools that look for what the gate is about, side by side."""
+    """Run the gate's scanners in parallel."""
     runners = {
         ScanKind.SECRETS: _scan_secrets,
         ScanKind.DEPENDENCIES: _scan_dependencies,
@@ -144,16 +144,16 @@ async def _scan_files(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
 
 
 async def _scan_secrets(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
-    """Look at what the commits bring that go out, also what a later one takes away again, and at what was built."""
+    """Scan the outgoing commits, including content that a later one removes, and the artifacts."""
     outgoing = context.scratch_dir / "outgoing"
     await context.export_outgoing(outgoing)
     targets = {"": outgoing, **(await context.await_artifacts() if gate.include_artifacts else {})}
     report = await _run_tool(KINGFISHER, [str(path) for path in targets.values()], gate, context)
-    return [report if isinstance(report, str) else [_with_known_location(one, targets) for one in report]]
+    return [report if isinstance(report, str) else [_with_known_location(finding, targets) for finding in report]]
 
 
 def _with_known_location(finding: Finding, targets: dict[str, Path]) -> Finding:
-    """Return a finding with the place that a person knows: the commit and its file, or the service's artifact."""
+    """Return a finding located by commit and file, or by file and service of an artifact."""
     for service, path in targets.items():
         file = Path(finding.file)
         if file.is_relative_to(path):
@@ -171,7 +171,7 @@ async def _scan_dependencies(gate: Gate, context: GateContext) -> Sequence[ToolR
     node = [file for file, _ in match_files(NPM_AUDIT.file_globs, files)]
     contents = {file: (context.workdir / file).read_bytes() for file in files if Path(file).name in MANIFESTS}
     unpinned_manifests = [
-        f"{file}: nothing settles what it depends on" for file in unlocked_manifests(parse_packages(contents), files)
+        f"{file}: no lock file pins its dependencies" for file in unlocked_manifests(parse_packages(contents), files)
     ]
     audited = await asyncio.gather(
         *(_audit_python(file, gate, context) for file in python), *(_audit_npm(file, gate, context) for file in node)
@@ -180,7 +180,7 @@ async def _scan_dependencies(gate: Gate, context: GateContext) -> Sequence[ToolR
 
 
 async def _audit_python(file: str, gate: Gate, context: GateContext) -> ToolReport:
-    """Audit what a file settles as it stands; where it leaves versions open, pip resolves them first."""
+    """Audit pinned versions directly; pip resolves unpinned ones first."""
     try:
         requirements = scan_results.pinned_requirements(
             file, await asyncio.to_thread((context.workdir / file).read_bytes)
@@ -202,7 +202,7 @@ async def _audit_npm(file: str, gate: Gate, context: GateContext) -> ToolReport:
 
 
 async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
-    """Look at the images that were built: their size, and what the scanner that is here finds in them."""
+    """Check the size of the built images and scan them."""
     files = [
         path / RECORD_FILE for path in (await context.await_artifacts()).values() if (path / RECORD_FILE).is_file()
     ]
@@ -210,18 +210,18 @@ async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]
     oversized = [
         Finding(
             "size",
-            f"{one.pinned} has {one.size / 1e6:,.0f} MB, and may have {gate.max_image_bytes / 1e6:,.0f}",
+            f"{image.pinned} is {image.size / 1e6:,.0f} MB, over the limit of {gate.max_image_bytes / 1e6:,.0f} MB",
             Severity.HIGH,
         )
-        for one in images
-        if one.size > gate.max_image_bytes
+        for image in images
+        if image.size > gate.max_image_bytes
     ]
-    tool = next((one for one in IMAGE_SCANNERS if _find_program(one.program)), IMAGE_SCANNERS[0])
-    return [oversized, *await asyncio.gather(*(_run_tool(tool, [one.pinned], gate, context) for one in images))]
+    tool = next((scanner for scanner in IMAGE_SCANNERS if _find_program(scanner.program)), IMAGE_SCANNERS[0])
+    return [oversized, *await asyncio.gather(*(_run_tool(tool, [image.pinned], gate, context) for image in images))]
 
 
 def _with_file(file: str, report: ToolReport) -> ToolReport:
-    return f"{file}: {report}" if isinstance(report, str) else [replace(one, file=file) for one in report]
+    return f"{file}: {report}" if isinstance(report, str) else [replace(finding, file=file) for finding in report]
 
 
 async def _run_tool(tool: ScanTool, targets: Sequence[str], gate: Gate, context: GateContext) -> ToolReport:
@@ -235,7 +235,9 @@ async def _run_tool(tool: ScanTool, targets: Sequence[str], gate: Gate, context:
     if outcome.code not in tool.success_codes:
         return f"{tool.program}: {outcome.why}{_last_line(outcome.tail)}"
     try:
-        return [_with_normalized_path(one) for one in tool.parse_report(await asyncio.to_thread(report.read_bytes))]
+        return [
+            _with_normalized_path(finding) for finding in tool.parse_report(await asyncio.to_thread(report.read_bytes))
+        ]
     except FileNotFoundError:
         return f"{tool.program}: {outcome.why or 'it wrote no report'}{_last_line(outcome.tail)}"
     except (OSError, ValueError) as error:
@@ -252,7 +254,7 @@ def _with_normalized_path(finding: Finding) -> Finding:
 
 
 def _find_program(program: str) -> str | None:
-    """Return where a program is: on the path, or installed beside abreast."""
+    """Return the path of a program, on the PATH or installed beside abreast; None if it is missing."""
     return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 

@@ -1,4 +1,4 @@
-"""How long chapters take, from what earlier deployments took."""
+"""Expected chapter durations, from earlier deployments."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from statistics import median
 from abreast.core.events import Event, EventKind
 
 ChapterDurations = Mapping[tuple[str | None, str], float]
-"""Seconds, by service (None: of all together) and chapter."""
+"""Seconds by service (None: the whole deployment) and chapter."""
 
 
 def chapter_durations(events: Iterable[Event]) -> ChapterDurations:
-    """Return how long each chapter of one deployment took that began and ended."""
+    """Return the duration of each finished chapter of one deployment."""
     started: dict[tuple[str | None, str], datetime] = {}
-    took: dict[tuple[str | None, str], float] = {}
+    durations: dict[tuple[str | None, str], float] = {}
     for event in events:
         if event.chapter is None:
             continue
@@ -22,14 +22,14 @@ def chapter_durations(events: Iterable[Event]) -> ChapterDurations:
         if event.kind is EventKind.STARTED:
             started.setdefault(key, datetime.fromisoformat(event.at))
         elif event.kind in {EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED} and key in started:
-            took[key] = (datetime.fromisoformat(event.at) - started[key]).total_seconds()
-    return took
+            durations[key] = (datetime.fromisoformat(event.at) - started[key]).total_seconds()
+    return durations
 
 
 def median_durations(deployments: Sequence[Sequence[Event]]) -> ChapterDurations:
     """Return the median of each chapter's durations over several deployments."""
     samples: dict[tuple[str | None, str], list[float]] = defaultdict(list)
     for events in deployments:
-        for place, seconds in chapter_durations(events).items():
-            samples[place].append(seconds)
-    return {key: median(each) for key, each in samples.items()}
+        for key, seconds in chapter_durations(events).items():
+            samples[key].append(seconds)
+    return {key: median(values) for key, values in samples.items()}

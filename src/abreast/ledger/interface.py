@@ -1,4 +1,4 @@
-"""The port of the ledger: what deployments write, and what views read."""
+"""The port of the ledger: deployments write it, commands and views read it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from abreast.core.states import DeploymentState
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One deployment as it stands; moments are ISO 8601 in UTC, ``finished`` is None while it goes on."""
+    """The current state of a deployment; times are ISO 8601 in UTC, ``finished`` is None while it runs."""
 
     id: str
     project: str
@@ -29,14 +29,14 @@ class Deployment:
 
     @property
     def exit_code(self) -> int:
-        """What a command that followed the deployment here exits with: 3 where a gate said no."""
+        """The exit code of a command that followed this deployment: 3 if a gate failed."""
         refused = self.state is DeploymentState.TURNED_BACK and self.chapter is Chapter.GATES
         return RefusedError.exit_code if refused else self.state.exit_code
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasePart:
-    """One service of a release: what was built, from which commit, and how it was meant to run."""
+    """One service of a release: its artifact, the commit it was built from, and its definition."""
 
     service: str
     commit: str
@@ -46,7 +46,7 @@ class ReleasePart:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The artifacts of all services at one commit; complete when every service has its part."""
+    """The artifacts of all services at one commit; complete when every service has a part."""
 
     version: str
     project: str
@@ -58,54 +58,54 @@ class Release:
 class Ledger(ABC):
     """Append-only; every write is one transaction, durable when it returns, and safe to repeat.
 
-    Raises StateError when the state cannot be read or written; nothing is lost then.
+    Raises StateError if the state cannot be read or written; nothing is lost.
     """
 
     @abstractmethod
     def reserve_version(self, project: str, commit: str) -> str:
-        """Return the next version (``v1``, ``v2``, …) of the project's releases, now taken."""
+        """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
 
     @abstractmethod
     def record_plan(self, plan: Plan) -> None:
-        """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
+        """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
 
     @abstractmethod
     def append_events(self, *events: Event) -> None:
-        """Append events, each once by its key, all or none; one with a state moves its deployment there."""
+        """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
 
     @abstractmethod
     def add_release_part(self, release: str, part: ReleasePart) -> None:
-        """Add a service's part to a release; a part is never changed."""
+        """Add a service's part to a release; an existing part is never changed."""
 
     @abstractmethod
     def record_live_services(
         self, deployment: str, live_services: Sequence[LiveService], removed: Sequence[str] = ()
     ) -> None:
-        """Record what users of each service reach since the turn; ``gone`` names services without users now."""
+        """Record the live version of each service after traffic switched; services in ``removed`` have none now."""
 
     @abstractmethod
     def request(self, deployment: str, request: str, reason: str) -> None:
-        """Leave a request (``cancel``) for the process that carries the deployment out."""
+        """Leave a request (``cancel``) for the process that runs the deployment."""
 
     @abstractmethod
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
-        """Return the request and reason left for a deployment, if any."""
+        """Return the pending request for a deployment and its reason, None if there is none."""
 
     @abstractmethod
     def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
-        """Note since when secrets have their values; ``fingerprints``, by ``service/NAME``, tell values apart."""
+        """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:
-        """Return since when secrets have the values that they have, by ``service/NAME``."""
+        """Return when each secret got its current value, by ``service/NAME``."""
 
     @abstractmethod
     def deployment(self, id: str) -> Deployment:
-        """Return a deployment by its id or a unique beginning or end of it; UsageError that lists choices otherwise."""
+        """Return a deployment by its id, or a unique prefix or suffix; raises UsageError that lists the latest ids."""
 
     @abstractmethod
     def stored_plan(self, id: str) -> Plan:
-        """Return the plan that a deployment was made with."""
+        """Return the plan of a deployment."""
 
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
@@ -113,19 +113,19 @@ class Ledger(ABC):
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
-        """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
+        """Return a deployment's events with ``seq`` greater than ``after``, in order."""
 
     @abstractmethod
     def live_services(self, environment: str) -> Mapping[str, LiveService]:
-        """Return what users of each service reach, by service."""
+        """Return the live version of each service, by service."""
 
     @abstractmethod
     def artifacts_in_use(self) -> frozenset[str]:
-        """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
+        """Return the artifacts that are live anywhere, or planned by an unfinished deployment."""
 
     @abstractmethod
     def release(self, version: str) -> Release:
-        """Return a release; UsageError that lists the last ones if there is none of that name."""
+        """Return a release; raises UsageError that lists the latest ones if it does not exist."""
 
     @abstractmethod
     def releases(self, limit: int = 20) -> tuple[Release, ...]:
@@ -133,8 +133,8 @@ class Ledger(ABC):
 
     @abstractmethod
     def expected_durations(self, environment: str) -> Mapping[tuple[str | None, str], float]:
-        """Return how long each chapter of each service took of late, in seconds."""
+        """Return the recent duration of each chapter of each service, in seconds."""
 
     @abstractmethod
     def clear_live_services(self, environment: str) -> None:
-        """Record that nothing runs in the environment any more."""
+        """Record that nothing is live in the environment."""

@@ -1,7 +1,7 @@
-"""Who may change an environment: one deployment at a time, and nobody while an operator holds it.
+"""The lock of an environment: one deployment at a time, and none while an operator holds it.
 
-The lock is the kernel's (``flock``): it goes with the process that held it, however that ended. Beside it,
-``<environment>.json`` says who holds it, for people and for ``abreast status``.
+The lock is the kernel's (``flock``), so it ends with its process. Beside it, ``<environment>.json`` names the
+holder, for people and for ``abreast status``.
 """
 
 import fcntl
@@ -18,13 +18,13 @@ from abreast.machine.process import ProcessIdentity
 
 
 class EnvironmentLock:
-    """The lock of one environment, in ``folder``; newcomers that wait take a ticket, and the newest goes first."""
+    """The lock of one environment, in ``folder``; waiting deployments take a ticket, and the newest ticket wins."""
 
     def __init__(self, folder: Path, environment: str) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StateError(f"{folder} cannot be made: {error.strerror}") from error
+            raise StateError(f"cannot create {folder}: {error.strerror}") from error
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
         self._operator_file = folder / f"{environment}.operator.json"
@@ -32,7 +32,7 @@ class EnvironmentLock:
 
     @contextmanager
     def try_acquire(self, holder: Mapping[str, Any]) -> Iterator[bool]:
-        """Hold the lock for the block if it is free, and say whether it is held; ``holder`` is told to others."""
+        """Hold the lock for the block if it is free; yield whether it is held. ``holder`` is shown to others."""
         with self._lock_file.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,41 +46,41 @@ class EnvironmentLock:
                 self._holder_file.unlink(missing_ok=True)
 
     def holder(self) -> dict[str, Any] | None:
-        """Return what is told of the one who holds the lock, None if nothing is."""
+        """Return the description of the lock's holder, None if there is none."""
         return _read_json(self._holder_file)
 
     def operator_lock(self) -> dict[str, Any] | None:
-        """Return the operator's lock with its ``reason``, ``by`` and ``since``, None if there is none."""
+        """Return the operator's lock (``reason``, ``by``, ``since``), None if there is none."""
         return _read_json(self._operator_file)
 
     def lock(self, operator: Mapping[str, Any]) -> None:
-        """Keep every deployment out until ``unlock``."""
+        """Block every deployment until ``unlock``."""
         write_json_atomically(self._operator_file, {**operator, "operator": True})
 
     def unlock(self) -> bool:
-        """Let deployments in again; tells whether the environment was locked."""
-        was = self._operator_file.exists()
+        """Allow deployments again; return whether the environment was locked."""
+        was_locked = self._operator_file.exists()
         self._operator_file.unlink(missing_ok=True)
-        return was
+        return was_locked
 
     def join_queue(self, ticket: str) -> None:
-        """Wait as ``ticket``, a text that sorts by time; replaces an older one that waits."""
+        """Wait as ``ticket``, a text that sorts by time; it replaces an older waiting one."""
         if self.newer_ticket(ticket) is None:
             write_json_atomically(self._ticket_file, {"ticket": ticket})
 
     def leave_queue(self, ticket: str) -> None:
-        """Wait no longer; leaves a newer ticket where it is."""
+        """Stop waiting; a newer ticket stays."""
         if (_read_json(self._ticket_file) or {}).get("ticket") == ticket:
             self._ticket_file.unlink(missing_ok=True)
 
     def newer_ticket(self, ticket: str) -> str | None:
-        """Return the newer ticket that waits instead of ``ticket``, None if there is none."""
+        """Return the waiting ticket that is newer than ``ticket``, None if there is none."""
         waiting = (_read_json(self._ticket_file) or {}).get("ticket", "")
         return waiting if waiting > ticket else None
 
 
 def write_json_atomically(file: Path, value: Mapping[str, Any]) -> None:
-    """Write a small JSON file so that a reader sees the old one or the new one, never a part."""
+    """Write a small JSON file; a reader sees the old or the new content, never a part."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(value))
@@ -88,7 +88,9 @@ def write_json_atomically(file: Path, value: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StateError(f"{file} cannot be written: {error.strerror}", need="room and rights there") from error
+        raise StateError(
+            f"cannot write {file}: {error.strerror}", need="free disk space and write permission"
+        ) from error
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ LEDGER_FILE = "ledger.db"
 
 
 class SqliteLedger(Ledger):
-    """A ledger that any number of processes and threads of this machine may use."""
+    """A ledger that any number of processes and threads on this machine can share."""
 
     def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
         self._file = file
@@ -37,7 +37,7 @@ class SqliteLedger(Ledger):
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
-        """Open the ledger in ``folder``, made if it is not there; raises StateError and leaves the file as it is."""
+        """Open the ledger in ``folder``, created if missing; raises StateError if unusable, and leaves it as it is."""
         file = folder / LEDGER_FILE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,20 +61,20 @@ class SqliteLedger(Ledger):
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     # ── writing ────────────────────────────────────────────────────────────────────────────────
 
     def reserve_version(self, project: str, commit: str) -> str:
-        """Return the next version (``v1``, ``v2``, …) of the project's releases, now taken."""
+        """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
         with self._transaction() as db:
             (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM releases").fetchone()
             db.execute("INSERT INTO releases VALUES (?, ?, ?, ?)", (number, project, commit, self._now()))
             return f"v{number}"
 
     def record_plan(self, plan: Plan) -> None:
-        """Record a new deployment, waiting; it replaces older ones that still wait for its environment."""
+        """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
         with self._transaction() as db:
             older = db.execute(
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
@@ -90,17 +90,17 @@ class SqliteLedger(Ledger):
                 Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
             )
             for (id_,) in older:
-                text = f"replaced by {plan.deployment} before it began"
+                text = f"replaced by {plan.deployment} before it started"
                 self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
 
     def append_events(self, *events: Event) -> None:
-        """Append events, each once by its key, all or none; one with a state moves its deployment there."""
+        """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
         with self._transaction():
             for event in events:
                 self._append_event(event)
 
     def add_release_part(self, release: str, part: ReleasePart) -> None:
-        """Add a service's part to a release; a part is never changed."""
+        """Add a service's part to a release; an existing part is never changed."""
         with self._transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
@@ -116,7 +116,7 @@ class SqliteLedger(Ledger):
     def record_live_services(
         self, deployment: str, live_services: Sequence[LiveService], removed: Sequence[str] = ()
     ) -> None:
-        """Record what users of each service reach since the turn; ``gone`` names services without users now."""
+        """Record the live version of each service after traffic switched; services in ``removed`` have none now."""
         with self._transaction() as db:
             (environment,) = db.execute("SELECT environment FROM deployments WHERE id = ?", (deployment,)).fetchone()
             for live in live_services:
@@ -133,7 +133,7 @@ class SqliteLedger(Ledger):
                 db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
 
     def request(self, deployment: str, request: str, reason: str) -> None:
-        """Leave a request (``cancel``) for the process that carries the deployment out."""
+        """Leave a request (``cancel``) for the process that runs the deployment."""
         with self._transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)",
@@ -141,7 +141,7 @@ class SqliteLedger(Ledger):
             )
 
     def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
-        """Note since when secrets have the values that they have."""
+        """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
         with self._transaction() as db:
             for name, fingerprint in fingerprints.items():
                 db.execute(
@@ -152,19 +152,19 @@ class SqliteLedger(Ledger):
                 )
 
     def clear_live_services(self, environment: str) -> None:
-        """Record that nothing runs in the environment any more."""
+        """Record that nothing is live in the environment."""
         with self._transaction() as db:
             db.execute("DELETE FROM live WHERE environment = ?", (environment,))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
-        """Return the request and reason left for a deployment, if any."""
+        """Return the pending request for a deployment and its reason, None if there is none."""
         rows = self._query("SELECT request, reason FROM requests WHERE deployment = ?", deployment)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def deployment(self, id: str) -> Deployment:
-        """Return a deployment by its id or a unique beginning or end of it."""
+        """Return a deployment by its id, or a unique prefix or suffix of it."""
         text = id.upper()
         condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
         rows = (
@@ -174,43 +174,45 @@ class SqliteLedger(Ledger):
         )
         if len(rows) == 1:
             return _deployment_from_row(rows[0])
-        latest = ", ".join(one.id for one in self.deployments(limit=3)) or "none yet"
-        problem = f"{len(rows)} deployments fit {id!r}" if rows else f"there is no deployment {id!r}"
-        raise UsageError(problem, need=f"an id, or enough of it; the latest: {latest}", next="abreast history")
+        latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
+        problem = f"{id!r} matches {len(rows)} deployments" if rows else f"there is no deployment {id!r}"
+        raise UsageError(
+            problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history"
+        )
 
     def stored_plan(self, id: str) -> Plan:
-        """Return the plan that a deployment was made with."""
+        """Return the plan of a deployment."""
         rows = self._query("SELECT plan FROM deployments WHERE id = ?", id)
         return load(Plan, json.loads(rows[0][0]))
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
-        found = self._query(
+        rows = self._query(
             f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY id DESC LIMIT ?",
             environment,
             limit,
         )
-        return tuple(map(_deployment_from_row, found))
+        return tuple(map(_deployment_from_row, rows))
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
-        """Return since when secrets have the values that they have, by ``service/NAME``."""
+        """Return when each secret got its current value, by ``service/NAME``."""
         return dict(self._query("SELECT name, since FROM secrets WHERE environment = ?", environment))
 
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
-        """Return a deployment's events with a ``seq`` greater than ``after``, in order."""
+        """Return a deployment's events with ``seq`` greater than ``after``, in order."""
         found = self._query(
             "SELECT seq, event FROM events WHERE deployment = ? AND seq > ? ORDER BY seq", deployment, after
         )
         return tuple(replace(load(Event, json.loads(text)), seq=seq) for seq, text in found)
 
     def live_services(self, environment: str) -> Mapping[str, LiveService]:
-        """Return what users of each service reach, by service."""
+        """Return the live version of each service, by service."""
         found = self._query("SELECT service, live FROM live WHERE environment = ? ORDER BY service", environment)
         return {service: load(LiveService, json.loads(text)) for service, text in found}
 
     def artifacts_in_use(self) -> frozenset[str]:
-        """Return the artifacts that are live in any environment, or in the plan of a deployment that is not over."""
+        """Return the artifacts that are live anywhere, or planned by an unfinished deployment."""
         live = [load(LiveService, json.loads(text)).artifact for (text,) in self._query("SELECT live FROM live")]
         unfinished = [one for one in self.deployments(limit=1000) if not one.state.is_final]
         planned = [part.artifact for one in unfinished for part in self.stored_plan(one.id).services if part.artifact]
@@ -220,12 +222,12 @@ class SqliteLedger(Ledger):
         return frozenset((*live, *planned, *previous))
 
     def release(self, version: str) -> Release:
-        """Return a release; UsageError that lists the last ones if there is none of that name."""
+        """Return a release; raises UsageError that lists the latest ones if it does not exist."""
         rows = self._query(
             "SELECT number, project, commit_id, created FROM releases WHERE number = ?", _release_number(version)
         )
         if not rows:
-            latest = ", ".join(one.version for one in self.releases(5)) or "none yet"
+            latest = ", ".join(release.version for release in self.releases(5)) or "none yet"
             raise UsageError(f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history")
         return self._load_release(rows[0])
 
@@ -237,12 +239,12 @@ class SqliteLedger(Ledger):
         return tuple(map(self._load_release, rows))
 
     def expected_durations(self, environment: str) -> Mapping[tuple[str | None, str], float]:
-        """Return how long each chapter of each service took, in seconds: the median of the last ten that succeeded."""
+        """Return each chapter's duration in seconds: the median of the last ten successful deployments."""
         succeeded = [one for one in self.deployments(environment, 50) if one.state is DeploymentState.SUCCEEDED][:10]
         return median_durations([self.events(one.id) for one in succeeded])
 
     def verify_audit_trail(self) -> ChainBreak | None:
-        """Walk the audit trail and return where it is broken, None if it is whole."""
+        """Check the audit trail; return where it breaks, None if it is intact."""
         return find_break(self._query("SELECT seq, event, hash FROM events ORDER BY seq"))
 
     # ── the file ───────────────────────────────────────────────────────────────────────────────
@@ -271,7 +273,7 @@ class SqliteLedger(Ledger):
             db.execute(f"PRAGMA user_version = {file_errors.SCHEMA_VERSION}")
 
     def _append_event(self, event: Event) -> None:
-        """Append within the transaction under way; the deployment moves with it, by the rules."""
+        """Append within the open transaction, and update the deployment's chapter and state."""
         exists_query = "SELECT 1 FROM events WHERE deployment = ? AND key = ?"
         if self._db.execute(exists_query, (event.deployment, event.key)).fetchone():
             return
@@ -296,14 +298,15 @@ class SqliteLedger(Ledger):
 
     def _load_release(self, row: tuple[Any, ...]) -> Release:
         number, project, commit, created = row
-        parts = self._query("SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number)
-        found = {
+        rows = self._query("SELECT service, commit_id, artifact, definition FROM parts WHERE release = ?", number)
+        parts_by_service = {
             name: load(
-                ReleasePart, {"service": name, "commit": its, "artifact": artifact, "definition": json.loads(text)}
+                ReleasePart,
+                {"service": name, "commit": built_from, "artifact": artifact, "definition": json.loads(text)},
             )
-            for name, its, artifact, text in parts
+            for name, built_from, artifact, text in rows
         }
-        return Release(f"v{number}", project, commit, created, found)
+        return Release(f"v{number}", project, commit, created, parts_by_service)
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -326,7 +329,7 @@ class SqliteLedger(Ledger):
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Say in our words what SQLite could not do."""
+        """Raise StateError for an SQLite error."""
         try:
             yield
         except sqlite3.Error as error:
@@ -352,5 +355,5 @@ def _release_number(version: str) -> int:
 
 
 def _state_error(texts: tuple[str, str, str]) -> StateError:
-    what, need, then = texts
-    return StateError(what, need=need, next=then)
+    what, need, next_command = texts
+    return StateError(what, need=need, next=next_command)

@@ -1,4 +1,4 @@
-"""The ledger's tables; ``status`` reads them with SQL of its own."""
+"""The ledger's tables; ``abreast status`` reads them with its own SQL."""
 
 CREATE_STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS secrets (

@@ -1,4 +1,4 @@
-"""What changed for each service, net, between what is live and a commit."""
+"""Which files changed for each service between the live commit and a new one."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -9,32 +9,32 @@ from abreast.core.model import Service
 from abreast.source.interface import Source
 
 ChangedFiles = Sequence[tuple[str, str]] | None
-"""Files, each with the pattern that counts it; None where that cannot be told."""
+"""Files, each with the pattern that it matches; None if unknown."""
 
 
 def changed_files_by_service(
     source: Source, services: Sequence[Service], bases: Mapping[str, str], commit: str
 ) -> dict[str, ChangedFiles]:
-    """Return what changed for each service since its commit in ``bases``; nothing where it has none.
+    """Return the files that changed for each service since its commit in ``bases``; none if it has no base.
 
-    Raises UsageError for a commit that cannot be meant.
+    Raises UsageError if a base names no commit.
     """
     since = {
         name: source.resolve_commit(base) if not _is_full_commit_id(base) else base for name, base in bases.items()
     }
     differing = {base: source.changed_files(base, commit) for base in {*since.values()} - {commit}}
-    also = _dependency_patterns(source, services, commit) if any(differing.values()) else {}
-    found: dict[str, ChangedFiles] = {}
+    patterns = _dependency_patterns(source, services, commit) if any(differing.values()) else {}
+    changed: dict[str, ChangedFiles] = {}
     for service in services:
         base = since.get(service.name, commit)
         files = differing.get(base, ())
-        uses = (*service.uses, *also.get(service.name, ()))
-        found[service.name] = None if files is None else match_files(service.watch, files, uses)
-    return found
+        uses = (*service.uses, *patterns.get(service.name, ()))
+        changed[service.name] = None if files is None else match_files(service.watch, files, uses)
+    return changed
 
 
 def build_input_files(source: Source, service: Service, commit: str) -> Mapping[str, str]:
-    """Return the files that count for a service at a commit, each with an id of its content."""
+    """Return the files that a service is built from at a commit, each with an id of its content."""
     contents = source.content_ids(commit)
     uses = (*service.uses, *_dependency_patterns(source, [service], commit).get(service.name, ()))
     return {file: contents[file] for file, _ in match_files(service.watch, list(contents), uses)}
@@ -45,10 +45,10 @@ def _is_full_commit_id(commit: str) -> bool:
 
 
 def _dependency_patterns(source: Source, services: Sequence[Service], commit: str) -> dict[str, tuple[str, ...]]:
-    """Return what each service is made from beside what it watches and uses, by the manifests in the repository."""
+    """Return patterns for the packages in the repository that each service depends on, from their manifests."""
     if not any(service.watch for service in services):
         return {}
     files = frozenset(source.list_files(commit))
     manifests = [name for name in files if PurePosixPath(name).name in MANIFESTS]
-    known = parse_packages(source.read_files(commit, manifests)) if manifests else ()
-    return {service.name: dependency_patterns(service.watch, known, files) for service in services if service.watch}
+    packages = parse_packages(source.read_files(commit, manifests)) if manifests else ()
+    return {service.name: dependency_patterns(service.watch, packages, files) for service in services if service.watch}

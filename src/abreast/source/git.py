@@ -1,4 +1,4 @@
-"""Git, by its own command."""
+"""The source, through the git command."""
 
 import os
 import re
@@ -12,17 +12,17 @@ from abreast.core.errors import UsageError
 from abreast.source.interface import Source
 
 FETCH_TIMEOUT = 60.0
-"""Seconds that fetching one commit may take."""
+"""Timeout for fetching one commit, in seconds."""
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""The tree of no files, which git knows by itself."""
+"""The empty tree, which every git repository has."""
 
 _SUBMODULE = "160000"
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
 class GitRepository(Source):
-    """The repository that ``folder`` lies in; ``folder`` may be below its top."""
+    """The repository that contains ``folder``, which may be a subfolder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,8 +35,8 @@ class GitRepository(Source):
         except _GitError as error:
             if not self._is_repository():
                 raise UsageError(
-                    f"{self._folder} is not in a git repository",
-                    need="a commit to deploy: what goes out is what was committed",
+                    f"not a git repository: {self._folder}",
+                    need="a git repository: abreast deploys commits",
                     next="git init && git add -A && git commit -m 'Start'",
                 ) from error
             raise UsageError(
@@ -46,7 +46,7 @@ class GitRepository(Source):
             ) from error
 
     def uncommitted_files(self) -> tuple[str, ...]:
-        """Return the files that differ from HEAD or that git does not know and does not ignore."""
+        """Return the files that differ from HEAD or are untracked and not ignored."""
         entries = self._git("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
         files, moved = [], False
         for entry in entries:
@@ -56,28 +56,28 @@ class GitRepository(Source):
         return tuple(files)
 
     def changed_files(self, since: str, commit: str) -> Sequence[str] | None:
-        """Return the files in which two commits differ, net; None when one of them is not to be had."""
+        """Return the files that differ between two commits, net; None if one of the commits is not available."""
         if not self._has_commit(since) and not self._fetch_commit(since):
             return None
         found: list[str] = []
         for name, old, new in self._raw_diff(since, commit):
             found.append(name)
             if old or new:
-                below = GitRepository(self._folder / name).differing_files(old, new)
-                if below is None:
+                inside = GitRepository(self._folder / name).differing_files(old, new)
+                if inside is None:
                     return None
-                found += (f"{name}/{file}" for file in below)
+                found += (f"{name}/{file}" for file in inside)
         return tuple(found)
 
     def differing_files(self, old: str, new: str) -> Sequence[str] | None:
-        """Return the files in which two commits differ, where "" stands for none; None when they are not here."""
+        """Return the files that differ between two commits ("": no commit); None if one is not available."""
         try:
             return self.changed_files(old, new) if old and new else self.list_files(old or new)
         except (_GitError, UsageError):
             return None
 
     def changed_lines(self, since: str | None, commit: str) -> Mapping[str, frozenset[int]] | None:
-        """Return by file the lines, from 1, that are new or other in ``commit``, all without ``since``."""
+        """Return the added or changed line numbers (from 1) by file; all lines if ``since`` is None."""
         if since and not self._has_commit(since) and not self._fetch_commit(since):
             return None
         options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=", "--dst-prefix=")
@@ -87,23 +87,23 @@ class GitRepository(Source):
         return {file: frozenset(lines) for file, lines in _added_lines(diff.split("\n")).items()}
 
     def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
-        """Put every version of a file that ``commit`` and those before it brought below ``into``/COMMIT/."""
+        """Write every file version added since ``since``, up to ``commit``, to ``into``/COMMIT/."""
         into.mkdir(parents=True)
-        known = [f"^{one}" for one in since if self._has_commit(one)]
-        if not known:
+        exclusions = [f"^{base}" for base in since if self._has_commit(base)]
+        if not exclusions:
             self.checkout(commit, into / commit[:7])
             return
         options = ("--raw", "--no-renames", "--no-abbrev", "-m", "-z", "--relative", "--format=%x00%H")
-        log = self._git("log", *options, commit, *known, "--", ".")
-        found = dict(_added_blobs(log))
-        contents = self._git_bytes("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in found).encode())
-        for blob, content in _batch_contents(contents, list(found)):
-            file = into / found[blob]
+        log = self._git("log", *options, commit, *exclusions, "--", ".")
+        file_names = dict(_added_blobs(log))
+        contents = self._git_bytes("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in file_names).encode())
+        for blob, content in _batch_contents(contents, list(file_names)):
+            file = into / file_names[blob]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
 
     def has_ancestor(self, commit: str, ancestor: str) -> bool:
-        """Tell whether ``earlier`` is the commit, or one of those that it came from."""
+        """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
         if commit == ancestor:
             return True
         try:
@@ -113,38 +113,42 @@ class GitRepository(Source):
         return True
 
     def list_files(self, commit: str) -> Sequence[str]:
-        """Return the project's files as committed."""
+        """Return the project's files at a commit."""
         return tuple(self.content_ids(commit))
 
     def content_ids(self, commit: str) -> Mapping[str, str]:
-        """Return by file of the project an id of its content as committed."""
+        """Return an id of the content of each of the project's files at a commit."""
         if commit not in self._content_ids:
             top, prefix = self._location
             listed = _split_names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
-            self._content_ids[commit] = {name: about for about, _, name in (entry.partition("\t") for entry in listed)}
+            self._content_ids[commit] = {
+                name: metadata for metadata, _, name in (entry.partition("\t") for entry in listed)
+            }
         return self._content_ids[commit]
 
     def read_files(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the content of those of the project's files that the commit has."""
+        """Return the content of the named files, without those that the commit does not have."""
         _, prefix = self._location
-        asked = "".join(f"{commit}:{prefix and prefix + '/'}{name}\n" for name in names if "\n" not in name)
-        answer = self._git_bytes("cat-file", "--batch", stdin=asked.encode(errors="surrogateescape"))
+        requested = "".join(f"{commit}:{prefix and prefix + '/'}{name}\n" for name in names if "\n" not in name)
+        answer = self._git_bytes("cat-file", "--batch", stdin=requested.encode(errors="surrogateescape"))
         return dict(_batch_contents(answer, [name for name in names if "\n" not in name]))
 
     def find_mentions(self, commit: str, names: Collection[str], excluding: Collection[str] = ()) -> frozenset[str]:
-        """Return which of the names stand in the commit's files as whole words; ``but`` names files not looked at."""
-        asked = [part for name in names for part in ("-e", name)]
-        where = [".", *(f":(exclude){name}" for name in excluding)]
+        """Return which of ``names`` occur as whole words in the commit's files, except in the files ``excluding``."""
+        patterns = [part for name in names for part in ("-e", name)]
+        pathspec = [".", *(f":(exclude){name}" for name in excluding)]
         try:
-            found = self._git("grep", "-h", "-o", "-w", "-I", "-F", *asked, commit, "--", *where) if asked else ""
-        except _GitError:  # none of them
-            found = ""
-        return frozenset(found.split("\n")) & frozenset(names)
+            output = (
+                self._git("grep", "-h", "-o", "-w", "-I", "-F", *patterns, commit, "--", *pathspec) if patterns else ""
+            )
+        except _GitError:  # no match
+            output = ""
+        return frozenset(output.split("\n")) & frozenset(names)
 
     def checkout(self, commit: str, into: Path) -> None:
-        """Put the project's files as committed into the new folder ``into``.
+        """Check out the project's files at a commit into the new folder ``into``.
 
-        By an index of its own, so that the user's repository is not touched, however this is cut off.
+        Uses an index of its own, so that the user's repository stays untouched even if this is interrupted.
         """
         into.mkdir(parents=True)
         index = into.with_name(f"{into.name}.index")
@@ -156,14 +160,14 @@ class GitRepository(Source):
             for name, module in _submodules(staged):
                 self._checkout_submodule(name, module, into)
         except _GitError as error:
-            raise UsageError(f"git could not give the files of {commit[:7]}: {error}", next="git fsck") from error
+            raise UsageError(f"git could not check out {commit[:7]}: {error}", next="git fsck") from error
         finally:
             index.unlink(missing_ok=True)
 
     def _checkout_submodule(self, name: str, commit: str, into: Path) -> None:
         if not (self._folder / name / ".git").exists():
             raise UsageError(
-                f"the submodule {name} is not here, so that it cannot be a part of what is built",
+                f"the submodule {name} is not checked out, so it cannot be built",
                 need=f"its files at {commit[:7]}",
                 next="git submodule update --init --recursive",
             )
@@ -172,25 +176,25 @@ class GitRepository(Source):
         GitRepository(self._folder / name).checkout(commit, into / name)
 
     def tag(self, name: str, commit: str, message: str) -> None:
-        """Give the commit a tag; one that it has already stays. Raises UsageError where another commit has it."""
+        """Tag a commit; does nothing if it has the tag already. Raises UsageError if another commit has the tag."""
         try:
             taken = self._git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}").strip()
         except _GitError:
             taken = ""
         if taken and taken != commit:
             raise UsageError(
-                f"the tag {name} is that of {taken[:7]} already, not of {commit[:7]}", next="git tag --list"
+                f"the tag {name} already exists at {taken[:7]}, not at {commit[:7]}", next="git tag --list"
             )
         if taken:
             return
-        who = ("-c", f"user.name={self.author() or 'abreast'}", "-c", "user.email=abreast@localhost")
+        identity = ("-c", f"user.name={self.author() or 'abreast'}", "-c", "user.email=abreast@localhost")
         try:
-            self._git(*who, "tag", "--annotate", "--no-sign", "--message", message, name, commit)
+            self._git(*identity, "tag", "--annotate", "--no-sign", "--message", message, name, commit)
         except _GitError as error:
-            raise UsageError(f"git could not make the tag {name}: {error}", next="git status") from error
+            raise UsageError(f"git could not create the tag {name}: {error}", next="git status") from error
 
     def author(self) -> str:
-        """Return the name of the person at work here, "" if unknown."""
+        """Return the current user's name, "" if unknown."""
         try:
             return self._git("config", "user.name").strip()
         except _GitError:
@@ -198,12 +202,12 @@ class GitRepository(Source):
 
     @cached_property
     def _location(self) -> tuple[str, str]:
-        """The repository's top folder, and where the project's lies below it."""
+        """The repository's top folder, and the path of the project's folder in it."""
         top, prefix = self._git("rev-parse", "--show-toplevel", "--show-prefix").removesuffix("\n").split("\n")
         return top, prefix.rstrip("/")
 
     def _raw_diff(self, since: str, commit: str) -> Iterator[tuple[str, str, str]]:
-        """Yield each file that differs, and for a submodule the commits that it was and is at."""
+        """Yield (file, old, new) for each difference; old and new are commits for a submodule, else ""."""
         diff = self._git("diff", "--raw", "--no-renames", "--no-abbrev", "-z", "--relative", since, commit, "--", ".")
         fields = iter(diff.split("\0"))
         for field, name in zip(fields, fields, strict=False):
@@ -217,7 +221,7 @@ class GitRepository(Source):
             return False
 
     def _fetch_commit(self, commit: str) -> bool:
-        """Fetch a commit that a shallow clone lacks; its history is not needed for a net difference."""
+        """Fetch one commit into a shallow clone, without its history; return whether it is there now."""
         try:
             if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
                 return False
@@ -254,14 +258,14 @@ class GitRepository(Source):
         except FileNotFoundError as error:
             raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
         except subprocess.TimeoutExpired as error:
-            raise _GitError(f"git {arguments[0]}: no end after {timeout:g} s") from error
+            raise _GitError(f"git {arguments[0]}: timed out after {timeout:g} s") from error
         if done.returncode != 0:
             raise _GitError(done.stderr.decode(errors="replace").strip())
         return done.stdout
 
 
 class _GitError(Exception):
-    """Git said no."""
+    """Git failed; the message is its error output."""
 
 
 def _split_names(output: str) -> Sequence[str]:
@@ -269,7 +273,7 @@ def _split_names(output: str) -> Sequence[str]:
 
 
 def _added_blobs(log: str) -> Iterator[tuple[str, str]]:
-    """Yield each blob that commits brought, with the commit's first letters and the file's name, oldest last."""
+    """Yield (blob, "COMMIT/FILE") for each blob that the commits added, newest commit first."""
     commit = ""
     fields = iter(log.split("\0"))
     for field in fields:
@@ -283,7 +287,7 @@ def _added_blobs(log: str) -> Iterator[tuple[str, str]]:
 
 
 def _added_lines(diff: Iterable[str]) -> dict[str, set[int]]:
-    """Return the lines that a diff without context adds, by file."""
+    """Return the line numbers that a diff without context adds, by file."""
     found: dict[str, set[int]] = {}
     file = ""
     for line in diff:
@@ -296,16 +300,16 @@ def _added_lines(diff: Iterable[str]) -> dict[str, set[int]]:
 
 
 def _submodules(staged: str) -> Iterator[tuple[str, str]]:
-    """Yield the name and commit of each submodule in an index, as ``ls-files --stage`` tells it."""
+    """Yield the name and commit of each submodule in the output of ``ls-files --stage``."""
     for entry in _split_names(staged):
-        about, name = entry.split("\t", 1)
-        mode, commit, _ = about.split(" ")
+        metadata, name = entry.split("\t", 1)
+        mode, commit, _ = metadata.split(" ")
         if mode == _SUBMODULE:
             yield name, commit
 
 
 def _batch_contents(answer: bytes, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield what ``cat-file --batch`` answers, in the order of what it was asked (git-cat-file(1), BATCH OUTPUT)."""
+    """Yield (name, content) from the output of ``cat-file --batch`` (git-cat-file(1), BATCH OUTPUT)."""
     at = 0
     for name in names:
         end = answer.index(b"\n", at)

@@ -1,4 +1,4 @@
-"""The port of the source: which commit, what changed, and a clean copy of it."""
+"""The port of the source: commits, changed files and checkouts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 class Source(ABC):
     """A repository, seen from the project's folder; paths are relative to that folder.
 
-    Raises UsageError where the repository cannot give what is asked.
+    Raises UsageError if the repository does not have what is requested.
     """
 
     @abstractmethod
@@ -17,58 +17,58 @@ class Source(ABC):
 
     @abstractmethod
     def uncommitted_files(self) -> tuple[str, ...]:
-        """Return the files that differ from HEAD or that git does not know and does not ignore."""
+        """Return the files that differ from HEAD or are untracked and not ignored."""
 
     @abstractmethod
     def changed_files(self, since: str, commit: str) -> Sequence[str] | None:
-        """Return the files in which two commits differ, net; None when one of them is not to be had.
+        """Return the files that differ between two commits, net; None if one of the commits is not available.
 
-        A submodule that differs is named itself, and with the files in it that do.
+        A submodule that differs is listed itself, and so are the files in it that differ.
         """
 
     @abstractmethod
     def changed_lines(self, since: str | None, commit: str) -> Mapping[str, frozenset[int]] | None:
-        """Return by file the lines, from 1, that are new or other in ``commit``, all without ``since``.
+        """Return the added or changed line numbers (from 1) by file; all lines if ``since`` is None.
 
-        None as for ``changed``.
+        None as for ``changed_files``.
         """
 
     @abstractmethod
     def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
-        """Put every version of a file that ``commit`` and those before it brought below ``into``/COMMIT/.
+        """Write every file version added by the commits up to ``commit`` to ``into``/COMMIT/.
 
-        But for those that ``since`` names or that came before them; where none of these is to be had, the commit's
-        own files.
+        Skips the commits in ``since`` and their ancestors. If none of ``since`` is available, writes the files of
+        ``commit`` alone.
         """
 
     @abstractmethod
     def has_ancestor(self, commit: str, ancestor: str) -> bool:
-        """Tell whether ``earlier`` is the commit, or one of those that it came from."""
+        """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
 
     @abstractmethod
     def list_files(self, commit: str) -> Sequence[str]:
-        """Return the project's files as committed."""
+        """Return the project's files at a commit."""
 
     @abstractmethod
     def content_ids(self, commit: str) -> Mapping[str, str]:
-        """Return by file of the project an id of its content as committed."""
+        """Return an id of the content of each of the project's files at a commit."""
 
     @abstractmethod
     def read_files(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the content of those of the project's files that the commit has."""
+        """Return the content of the named files, without those that the commit does not have."""
 
     @abstractmethod
     def find_mentions(self, commit: str, names: Collection[str], excluding: Collection[str] = ()) -> frozenset[str]:
-        """Return which of the names stand in the commit's files as whole words; ``but`` names files not looked at."""
+        """Return which of ``names`` occur as whole words in the commit's files, except in the files ``excluding``."""
 
     @abstractmethod
     def checkout(self, commit: str, into: Path) -> None:
-        """Put the project's files as committed into the new folder ``into``."""
+        """Check out the project's files at a commit into the new folder ``into``."""
 
     @abstractmethod
     def tag(self, name: str, commit: str, message: str) -> None:
-        """Give the commit a tag; one that it has already stays. Raises UsageError where another commit has it."""
+        """Tag a commit; does nothing if it has the tag already. Raises UsageError if another commit has the tag."""
 
     @abstractmethod
     def author(self) -> str:
-        """Return the name of the person at work here, "" if unknown."""
+        """Return the current user's name, "" if unknown."""
