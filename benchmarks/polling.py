@@ -94,7 +94,7 @@ def _measure(make_setup: Callable[[Path, int], PlatformSetup], count: int) -> tu
         with tempfile.TemporaryDirectory() as folder:
             setup = make_setup(Path(folder), count)
             limit, name = setup.rate_limit, setup.name
-            setup.emulator.takes = partial(random.Random(number).uniform, MIN_WORK_SECONDS, MAX_WORK_SECONDS)
+            setup.emulator.work_seconds = partial(random.Random(number).uniform, MIN_WORK_SECONDS, MAX_WORK_SECONDS)
             counter = PollCounter(setup.emulator.app, setup.poll_path)
             with ThreadedServer(counter) as served:
                 delays += asyncio.run(_deploy_delays(setup, served.url, Path(folder), count))

@@ -219,7 +219,7 @@ class SpaceHarness(EmulatedHarness):
 
     def version_count(self) -> int:
         space = self.emulator.spaces["owner/api"]
-        titles = [self.emulator.commits[id_].title for id_ in space.branches["main"]]
+        titles = [self.emulator.repository.commits[id_].title for id_ in space.branches["main"]]
         return len(space.branches) - 1 + len(set(titles) - {"initial commit", *space.branches})
 
     @property

@@ -52,6 +52,6 @@ def _nothing_twice(world: MultiCloudProject, commit: str) -> None:
     deploys = Counter(deploy.commit for deploy in world.render.services["srv-api"].deploys)
     assert deploys[commit] == 1
     space = world.huggingface.spaces["owner/worker"]
-    commits = Counter(world.huggingface.commits[id_].title for id_ in space.branches["main"])
+    commits = Counter(world.huggingface.repository.commits[id_].title for id_ in space.branches["main"])
     assert set(commits.values()) == {1}
     assert len(space.branches) <= 2

@@ -205,4 +205,4 @@ def _once(world: MultiCloudProject, commit: str) -> None:
     assert [deploy.title for deploy in world.netlify.deploys.values()].count(f"frontend-{version}") == 1
     assert [deploy.commit for deploy in world.render.services["srv-api"].deploys].count(commit) == 1
     main = world.huggingface.spaces["owner/worker"].branches["main"]
-    assert [world.huggingface.commits[id_].title for id_ in main].count(f"worker-{version}") == 1
+    assert [world.huggingface.repository.commits[id_].title for id_ in main].count(f"worker-{version}") == 1

@@ -37,7 +37,7 @@ def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: SpaceHarness) 
     space.switch_traffic(version)
     head = space.emulator.head("owner/api")
     assert (head.title, emulated.sha, emulated.start_count) == ("one", head.id, 1)
-    assert json.loads(space.emulator.blobs[head.tree[RELEASE_FILE].oid]) == {
+    assert json.loads(space.emulator.repository.blobs[head.tree[RELEASE_FILE].oid]) == {
         "release": "", "commit": space.commit("one"), "version": "one",
     }  # fmt: skip
     assert [text for text in space.reports if text.startswith("huggingface: ")] == [
@@ -58,7 +58,7 @@ def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: Sp
     space.deploy("two")
     tree = space.emulator.head("owner/api").tree
     assert set(tree) == {"Dockerfile", "README.md", "app.py", RELEASE_FILE}
-    assert space.emulator.blobs[tree["README.md"].oid].startswith(b"---\ntitle: Emulated")
+    assert space.emulator.repository.blobs[tree["README.md"].oid].startswith(b"---\ntitle: Emulated")
 
 
 def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
@@ -69,7 +69,7 @@ def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
     space.switch_traffic(space.run(lambda platform: platform.stage(order, space.report)))
     file = space.emulator.head("owner/api").tree["model.bin"]
     assert file.lfs
-    assert space.emulator.blobs[file.lfs] == content
+    assert space.emulator.repository.blobs[file.lfs] == content
     assert sum(method == "PUT" for method, _ in space.emulator.faults.requests) == 1
     space.deploy("two")
     there = {"version": "back", "revision": file_commit(space)}
@@ -82,7 +82,7 @@ def file_commit(space: SpaceHarness) -> str:
     return next(
         id_
         for id_ in space.emulator.spaces["owner/api"].branches["main"]
-        if "model.bin" in space.emulator.commits[id_].tree
+        if "model.bin" in space.emulator.repository.commits[id_].tree
     )
 
 
