@@ -44,7 +44,7 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(project: SampleProject) 
     variables = {"DATABASE_URL": "xq7-not-a-url", "REGION": "xq7-nowhere", "OPTIONAL": "xq7"}
     error = project.run("deploy", "--yes", code=2, variables=variables).stderr
     for told in (
-        "the value of DATABASE_URL is not a URL such as", "the value of REGION is not a text of the form [a-z]{2}",
+        "the value of DATABASE_URL is not a URL such as", "the value of REGION is not a text matching [a-z]{2}",
         "the value of WORKERS is not a whole number", "${API_TOKEN} is not set", "the value of OPTIONAL is not a port",
     ):  # fmt: skip
         assert told in error

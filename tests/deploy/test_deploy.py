@@ -159,7 +159,7 @@ def test_a_service_that_is_not_in_the_file_any_more_goes(project: SampleProject)
     backend = project.config["services"].pop("backend")
     placed = project.config["environments"]["local"].pop("backend")
     project.commit("Sell by telephone")
-    assert re.search(r"- backend +remove +not in this release any more", project.run("plan").stdout)
+    assert re.search(r"- backend +remove +no longer in this release", project.run("plan").stdout)
     project.deploy()
     assert set(project.status()["services"]) == {"frontend"}
     assert [name for name in _instances(project) if name.startswith("backend")] == []

@@ -1,4 +1,4 @@
-"""Backups: what is known of each, how they are called, and which of them stay."""
+"""Backups: their metadata, names and retention."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One backup; ``rows`` by table, at the moment of the backup. ``sealed``: the digest of what lies in the store.
+    """One backup. ``rows``: row counts by table. ``sealed``: the digest of the stored file.
 
-    ``verified``: since when it is known that it can be restored, "" for
-    never. ``migrations``: those that had run. ``release``: what was live.
+    ``verified``: when a test restore succeeded, "" for never. ``migrations``: those applied by then. ``release``: the
+    live release.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Backup:
     verified: str = ""
 
     def as_verified(self, at: str) -> "Backup":
-        """Return the backup as one that was restored and found whole."""
+        """Return the backup, marked as verified by a test restore."""
         return replace(self, verified=at)
 
 
@@ -42,10 +42,10 @@ def backup_name(environment: str, service: str, at: str, release: str) -> str:
 def expired(
     backups: Sequence[Backup], keep: int, within: float, now: str, needed: Collection[str] = ()
 ) -> tuple[Backup, ...]:
-    """Return the backups of one database that nobody needs any more.
+    """Return the backups of one database that can be deleted.
 
-    The last ``keep`` verified ones stay, those of the last ``within`` seconds, those of releases that are ``needed``
-    for a way back, and the newest verified one, whatever its age. One that was never verified stays for a day.
+    Kept are the last ``keep`` verified backups, those of the last ``within`` seconds, the newest of each release in
+    ``needed`` (rollback targets), and the newest verified one at any age. Unverified backups are kept for a day.
     """
     ordered = sorted(backups, key=lambda one: one.at, reverse=True)
     good = [one for one in ordered if one.verified]

@@ -1,4 +1,4 @@
-"""Images: how they are built and pushed, and what is kept of one: its name with the digest that its registry gave."""
+"""Container images: build and push commands, and the record that pins an image by digest."""
 
 import json
 import shlex
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 RECORD_FILE = "image.json"
-"""What an image's artifact holds."""
+"""The only file in an image's artifact."""
 
 INSPECT_OUTPUT_FILE = ".abreast-image.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerImage:
-    """An image in its registry; ``pinned`` names it by digest, ``size`` is in bytes."""
+    """An image in its registry. ``pinned``: its name with digest. ``size`` is in bytes."""
 
     pinned: str
     tags: tuple[str, ...]
@@ -23,7 +23,7 @@ class ContainerImage:
 
 
 def build_and_push_commands(name: str, dockerfile: str, context: str, release: str, commit: str) -> str:
-    """Return the shell commands that build an image, tag it with release and commit, push both, and look at it."""
+    """Return the shell commands that build an image, tag it by release and commit, push and inspect it."""
     tags = [f"{name}:{release}", f"{name}:{commit}"]
     labels = {"org.opencontainers.image.revision": commit, "org.opencontainers.image.version": release}
     build = ["docker", "build", "--file", dockerfile]
@@ -38,16 +38,16 @@ def build_and_push_commands(name: str, dockerfile: str, context: str, release: s
 
 
 def parse_inspect_output(name: str, content: bytes) -> ContainerImage:
-    """Return an image as ``docker image inspect`` tells it; raises ValueError where its registry gave no digest."""
+    """Parse ``docker image inspect``. Raises ValueError if the image has no registry digest."""
     (details,) = json.loads(content)
     pinned = [digest for digest in details.get("RepoDigests") or () if digest.startswith(f"{name}@sha256:")]
     if not pinned:
-        raise ValueError(f"the registry gave no digest for {name}")
+        raise ValueError(f"no registry digest for {name}")
     tags = tuple(tag for tag in details.get("RepoTags") or () if tag.startswith(f"{name}:"))
     return ContainerImage(pinned[0], tags, str(details["Id"]), int(details["Size"]))
 
 
 def parse_record(content: bytes) -> ContainerImage:
-    """Return the image of an artifact; raises ValueError where it is none."""
+    """Parse the record in an image's artifact. Raises ValueError if it is not valid."""
     record: Mapping[str, Any] = json.loads(content)
     return ContainerImage(record["pinned"], tuple(record["tags"]), record["id"], record["size"])

@@ -1,12 +1,12 @@
-"""The order that ``needs`` asks for."""
+"""Topological order of services by ``needs``."""
 
 from collections.abc import Mapping, Sequence
 
 
 def dependency_waves(needs: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """Group names so that each comes after all it needs; needs outside of ``needs`` count as met.
+    """Group names into waves, each after all its dependencies. Names that are not keys count as met.
 
-    Raises ValueError that names the circle, if there is one.
+    Raises ValueError with the cycle, such as ``a → b → a``.
     """
     remaining = {name: {need for need in wanted if need in needs} for name, wanted in needs.items()}
     groups: list[tuple[str, ...]] = []

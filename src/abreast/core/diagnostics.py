@@ -1,4 +1,4 @@
-"""What a look at a project finds: what is right, what is wrong, what could not be asked."""
+"""Diagnostics of a project, as ``doctor`` reports them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from abreast.core.errors import AbreastError, UnavailableError
 
 
 class DiagnosticSeverity(StrEnum):
-    """How much a remark matters; ``unknown``: it could not be looked at, so that it may be any of the others."""
+    """How serious a diagnostic is. ``unknown``: the check could not run, so it may be any of the others."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class DiagnosticSeverity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing found: ``about`` whom, ``what`` is, what was needed, and the next command."""
+    """One result: its subject (``about``), the state found, what was expected, and the next command."""
 
     level: DiagnosticSeverity
     about: str
@@ -27,6 +27,6 @@ class Diagnostic:
 
     @classmethod
     def from_error(cls, about: str, error: AbreastError) -> "Diagnostic":
-        """Return what an error says: a fault, or unknown where nobody could be asked."""
+        """Return an error as a diagnostic: UnavailableError is unknown, all others are faults."""
         level = DiagnosticSeverity.UNKNOWN if isinstance(error, UnavailableError) else DiagnosticSeverity.FAULT
         return cls(level, about, error.what, error.need, error.next)

@@ -1,16 +1,16 @@
-"""Every error that abreast raises on purpose.
+"""The errors that abreast raises on purpose.
 
 AbreastError
-├── UsageError            wrong use of the command line                          exit 2
-├── ConfigError           abreast.yml is wrong; one or more Faults               exit 2
-├── RefusedError          a gate, an approval or a lock said no                  exit 3
-├── StateError            the ledger or the engine's file cannot be used         exit 1
-├── ArtifactError         an artifact cannot be had, or is not what was built    exit 1
-├── DatabaseError         a database or a backup could not be used, or is none    exit 1
-├── PlatformError         a platform could not do what was asked                 exit 1
-│   ├── TransientError    … and the same call may succeed a moment later
-│   └── UnavailableError  … since nobody there could be asked, however often
-├── DeploymentError       failed; everything is on the old version               exit 1
+├── UsageError            invalid command line                                   exit 2
+├── ConfigError           invalid abreast.yml, with one or more Faults           exit 2
+├── RefusedError          refused by a gate, an approval or a lock               exit 3
+├── StateError            the ledger or the engine's file is unusable            exit 1
+├── ArtifactError         an artifact is unavailable or corrupt                  exit 1
+├── DatabaseError         a database or a backup is unusable                     exit 1
+├── PlatformError         a platform call failed                                 exit 1
+│   ├── TransientError    … and a retry may succeed
+│   └── UnavailableError  … and retries did too: no usable answer
+├── DeploymentError       failed; all services serve the previous version        exit 1
 └── StuckError            failed and not fully turned back: a person is needed   exit 4
 """
 
@@ -19,10 +19,7 @@ from typing import ClassVar, NamedTuple
 
 
 class AbreastError(Exception):
-    """The root: says what is, what was needed, and the next command.
-
-    ``what`` is the state found, ``need`` what would have been right, ``next`` a command to type.
-    """
+    """The root: ``what`` is the state found, ``need`` what was expected, ``next`` the command to type."""
 
     exit_code: ClassVar[int] = 1
 
@@ -42,13 +39,13 @@ class AbreastError(Exception):
 
 
 class UsageError(AbreastError):
-    """The command line asks for something that cannot be meant."""
+    """The command line is not valid."""
 
     exit_code = 2
 
 
 class Fault(NamedTuple):
-    """One thing wrong in a file; ``line`` and ``column`` count from 1."""
+    """One fault in a file. ``line`` and ``column`` count from 1."""
 
     file: str
     line: int
@@ -60,7 +57,7 @@ class Fault(NamedTuple):
 
 
 class ConfigError(AbreastError):
-    """The configuration is wrong; carries every fault found, never only the first."""
+    """The configuration is not valid. Carries every fault, not only the first."""
 
     exit_code = 2
 
@@ -70,40 +67,40 @@ class ConfigError(AbreastError):
 
 
 class RefusedError(AbreastError):
-    """A gate, an approval or a lock said no; nothing was touched."""
+    """A gate, an approval or a lock refused. Nothing was changed."""
 
     exit_code = 3
 
 
 class StateError(AbreastError):
-    """A state file is unreadable, of a newer version, or cannot be written; it was left as it is."""
+    """A state file is unreadable, from a newer version, or not writable. It was not changed."""
 
 
 class ArtifactError(AbreastError):
-    """An artifact cannot be kept or had, or is not what was built."""
+    """An artifact cannot be stored or fetched, or does not match its digest."""
 
 
 class DatabaseError(AbreastError):
-    """A database, or a backup of one, could not be used as it was asked; says what state it left."""
+    """An operation on a database or a backup failed. The message says what state it left."""
 
 
 class PlatformError(AbreastError):
-    """A platform could not do what was asked; says what state it left."""
+    """A platform call failed. The message says what state it left."""
 
 
 class TransientError(PlatformError):
-    """A platform failed in a way that may pass; the call is safe to repeat."""
+    """A platform call failed temporarily. It is safe to retry."""
 
 
 class UnavailableError(PlatformError):
-    """A platform did not answer, or not as it should, although it was asked again."""
+    """A platform gave no usable answer, even after retries."""
 
 
 class DeploymentError(AbreastError):
-    """A deployment failed and every service is on the old version."""
+    """A deployment failed. All services serve the previous version."""
 
 
 class StuckError(AbreastError):
-    """A deployment failed and was not fully turned back; a person is needed."""
+    """A deployment failed and was not fully turned back. A person must act."""
 
     exit_code = 4

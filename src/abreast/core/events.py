@@ -1,4 +1,4 @@
-"""What happens in a deployment, told in order: the ledger keeps it, views draw it."""
+"""Events of a deployment, in order. The ledger records them, views display them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened; ``key`` names it within its deployment, so that telling it twice records it once.
+    """One event. ``key`` is unique in its deployment, so recording it again has no effect.
 
-    ``seq`` and ``at`` are given by the ledger.
+    The ledger sets ``seq`` and ``at``.
     """
 
     deployment: str

@@ -1,4 +1,4 @@
-"""Gates: what must hold before users are touched, and what was found; every judgement is data."""
+"""Gates: what must pass before a deployment, and their results."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ TEST, COVERAGE = "test", "coverage"
 
 
 class Severity(StrEnum):
-    """How bad a finding is, from the least on."""
+    """Severity of a finding, in ascending order."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -17,12 +17,12 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Its place, so that severities can be compared."""
+        """Its position, for comparison."""
         return list(Severity).index(self)
 
 
 class GateVerdict(StrEnum):
-    """What a gate says; ``unknown``: it could not look, so that it may be either."""
+    """The verdict of a gate. ``unknown``: it could not check, so it may be either."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -31,7 +31,7 @@ class GateVerdict(StrEnum):
 
 
 class ScanKind(StrEnum):
-    """What is looked for in a security gate."""
+    """The kinds of security scans."""
 
     SECRETS = "secrets"
     DEPENDENCIES = "dependencies"
@@ -43,9 +43,9 @@ class ScanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CoverageThreshold:
-    """Parts of a hundred of the lines that tests must reach: of all, and of those that changed since what is live.
+    """Required coverage in percent: of all lines, and of lines changed since the live release.
 
-    ``skipped``: who does not ask for it, and why.
+    ``skipped``: who skips it, and why.
     """
 
     total: float = 70.0
@@ -55,7 +55,7 @@ class CoverageThreshold:
 
 @dataclass(frozen=True, slots=True)
 class AllowlistEntry:
-    """A finding that does not count for a while: its rule, below ``path`` (a glob); ``expires`` is an ISO date."""
+    """A finding allowed until ``expires`` (ISO date), in files that match ``path`` (a glob)."""
 
     gate: str
     rule: str
@@ -67,16 +67,13 @@ class AllowlistEntry:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One thing that must hold; with ``run`` a command that must succeed, with ``scan`` something looked for.
+    """One gate. ``runner`` evaluates it: ``command``, ``scan``, or the name of a plug-in with its ``settings``.
 
-    ``runner`` names what evaluates it: ``command``, ``scan``, or the plug-in that a package registered, whose
-    ``settings`` are what abreast.yml says of it.
-
-    ``service``: whose it is, None for the project's. ``reports`` and ``coverage`` are globs of what the command
-    writes, where its usual places are not meant; ``threshold`` is asked of its coverage. ``block``: from which severity
-    on a finding counts, but for what ``allow`` names; ``unknown``: whether it passes although nobody could look;
-    ``thorough``: it looks at what was built too; ``largest``: bytes that an image may have. ``skipped``: who skips it,
-    and why.
+    ``service``: its service, None for a gate of the project. Commands: ``reports`` and ``coverage`` are globs of the
+    reports that ``run`` writes, empty for the usual names. ``threshold`` applies to the coverage. Scans: findings
+    block from ``min_severity``, except those in ``allowlist``. ``pass_if_unknown``: unknown does not block.
+    ``include_artifacts``: build output is scanned too. ``max_image_bytes``: size limit of images. ``skipped``: who
+    skips the gate, and why.
     """
 
     name: str
@@ -99,13 +96,13 @@ class Gate:
 
     @property
     def key(self) -> str:
-        """What tells it from the other gates of a deployment."""
+        """Its unique key in a deployment."""
         return f"{self.name}/{self.service}" if self.service else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a gate found, and where."""
+    """One finding of a gate, and its location."""
 
     rule: str
     message: str
@@ -120,7 +117,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What a gate said, and ``why``; ``lines`` show what was found, for a person; ``figures`` what was measured."""
+    """The verdict of a gate and ``why``. ``lines`` show details to a person. ``figures`` are measurements."""
 
     gate: str
     verdict: GateVerdict
@@ -131,30 +128,31 @@ class GateResult:
 
     @property
     def is_blocking(self) -> bool:
-        """Whether the deployment stops here."""
+        """Whether the deployment stops."""
         return self.verdict in {GateVerdict.FAILED, GateVerdict.UNKNOWN}
 
 
 def select_gates(
     gates: Sequence[Gate], built: Collection[str], skips: Collection[str], reason: str
 ) -> tuple[Gate, ...]:
-    """Return the gates of a deployment: of the services that are ``built``, those of all if any is.
+    """Return the gates of a deployment.
 
-    Those in ``skips`` are marked with the reason. Commands test what is built; all others look at whatever goes out.
+    Commands run for services in ``built``; commands of the project run if any service is. Other gates always run.
+    Gates in ``skips`` are marked with ``reason``.
     """
     selected = [gate for gate in gates if gate.run is None or (gate.service in built if gate.service else built)]
     return tuple(_with_skips(gate, skips, reason) for gate in selected)
 
 
 def _with_skips(gate: Gate, skips: Collection[str], reason: str) -> Gate:
-    """Return the gate with what is skipped of it; the coverage that a test command reports is a gate of its own."""
+    """Return the gate with its skips marked. Coverage can be skipped apart from its test command."""
     if COVERAGE in skips and gate.threshold:
         gate = replace(gate, threshold=replace(gate.threshold, skipped=reason))
     return replace(gate, skipped=reason) if gate.name in skips else gate
 
 
 def skipped_results(gate: Gate) -> tuple[GateResult, ...]:
-    """Return what stands in the record of a gate that is skipped; coverage is not known without its tests."""
+    """Return the results of a skipped gate. Without its tests, coverage is unknown."""
     results = [GateResult(gate.name, GateVerdict.SKIPPED, gate.skipped or "")]
     if gate.threshold and gate.threshold.skipped is None:
         results.append(GateResult(COVERAGE, GateVerdict.UNKNOWN, f"{gate.name} was skipped, which would have told it"))
@@ -164,6 +162,6 @@ def skipped_results(gate: Gate) -> tuple[GateResult, ...]:
 
 
 def skippable_names(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """Return the names by which gates are skipped."""
+    """Return the names that ``--skip-gate`` accepts."""
     found = [name for gate in gates for name in (gate.name, *([COVERAGE] if gate.threshold else []))]
     return tuple(dict.fromkeys(found))

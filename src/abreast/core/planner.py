@@ -1,4 +1,4 @@
-"""What a deployment would do, and why: facts in, a plan's parts out."""
+"""Plan what a deployment does with each service, and why."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ from abreast.core.model import Action, LiveService, Service, ServicePlan
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """What is known of one service before planning.
+    """The facts about one service before planning.
 
-    ``changed``: pairs of a file and the pattern that counts it, between what is live and the commit; None
-    where that cannot be told. ``running``: its platform sees the live version. ``forced``: it is deployed anyway.
+    ``changed_files``: (file, pattern) pairs between the live commit and the new one, None if unknown. ``is_running``:
+    the platform reports the live version as running. ``force``: deploy without changes too.
     """
 
     live: LiveService | None
@@ -28,7 +28,7 @@ def plan_services(
     only: Collection[str] = (),
     notes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[ServicePlan, ...]:
-    """Plan a deployment of ``commit``; ``only`` names services where not all are meant."""
+    """Return the plan of each service for ``commit``. ``only`` limits it to some services, empty for all."""
     return tuple(
         _plan_service(service, facts[service.name], commit, only, (notes or {}).get(service.name, ()))
         for service in services
@@ -38,9 +38,9 @@ def plan_services(
 def plan_removals(
     live: Mapping[str, LiveService], wanted: Collection[str], only: Collection[str] = ()
 ) -> tuple[ServicePlan, ...]:
-    """Plan to take away what is live and not ``wanted``; nothing where just some services are meant."""
+    """Return the removal of live services that are not ``wanted``. Nothing is removed if ``only`` is set."""
     return tuple(
-        ServicePlan(one.definition, Action.REMOVE, "not in this release any more", one.commit, one.artifact, one)
+        ServicePlan(one.definition, Action.REMOVE, "no longer in this release", one.commit, one.artifact, one)
         for name, one in live.items()
         if name not in wanted and not only
     )
@@ -49,25 +49,25 @@ def plan_removals(
 def include_routing_services(
     parts: Sequence[ServicePlan], routes: Mapping[str, Collection[str]]
 ) -> tuple[ServicePlan, ...]:
-    """Take along each service that leads its users to one which gets a new address; as it is live, if it is kept.
+    """Redeploy the services that route to one with a new address. A kept service is redeployed as it is live.
 
-    ``leads``: by service, those with an address for each version that it leads its users to.
+    ``routes``: service to its targets that have an address per version.
     """
     moving = {part.name for part in parts if part.action is Action.DEPLOY}
     return tuple(_redeploy_with_routes(part, tuple(moving.intersection(routes.get(part.name, ())))) for part in parts)
 
 
 def stage_dependencies(part: ServicePlan, rollouts: Sequence[ServicePlan]) -> tuple[str, ...]:
-    """Return whose candidates must be there before this one's is brought up.
+    """Return the services whose candidates must be up before this one's.
 
-    Those that it needs, and those to which it leads users, as long as their address is not settled with the plan.
+    These are its ``needs``, and its route targets without a reserved address.
     """
     unsettled = {one.name for one in rollouts if not one.reserved_url}
     return (*part.service.needs, *(name for name in part.routes_to if name in unsettled))
 
 
 def rollout_waves(rollouts: Sequence[ServicePlan]) -> tuple[tuple[str, ...], ...]:
-    """Group rollouts so that each comes after all it waits for; raises ValueError that names a circle."""
+    """Group rollouts into waves, each after its dependencies. Raises ValueError with a cycle."""
     return dependency_waves({part.name: stage_dependencies(part, rollouts) for part in rollouts})
 
 
@@ -110,7 +110,7 @@ def _plan_service(
 
 
 def reason_to_deploy(service: Service, facts: ServiceFacts) -> str | None:
-    """Say why a service must be deployed, None if what is live is what is wanted."""
+    """Return why a service must be deployed, None if the live version is up to date."""
     live = facts.live
     if live is None:
         return "never deployed here"

@@ -1,14 +1,14 @@
-"""Judging a version by a series of looks at it: pure, so that every way it can go is tested as data."""
+"""Judge a version by a series of probes, as Kubernetes does."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FAILURE_THRESHOLD = 3
-"""Bad looks in a row, after a good one, that count as failed."""
+"""Consecutive failures, after a success, that fail the series."""
 
 
 class ProbeVerdict(StrEnum):
-    """What the looks so far amount to."""
+    """The verdict of the probes so far."""
 
     OPEN = "open"
     PASSED = "passed"
@@ -17,7 +17,7 @@ class ProbeVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One look, ``at`` seconds since the first; ``final``: looking again cannot help."""
+    """One probe, ``elapsed`` seconds after the first. ``final``: another probe cannot succeed."""
 
     elapsed: float
     success: bool
@@ -27,10 +27,10 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSeries:
-    """Passes after good looks for ``hold`` seconds in a row.
+    """Passes when probes succeed for ``hold`` seconds without a failure.
 
-    Fails when none was good within ``start`` seconds, at a final look, or at PATIENCE bad ones in a row
-    after a good one.
+    Fails without a success within ``start`` seconds, at a final failure, or at FAILURE_THRESHOLD consecutive failures
+    after a success.
     """
 
     start: float
@@ -42,11 +42,11 @@ class ProbeSeries:
     consecutive_failures: int = 0
 
     def next_delay(self, now: float, interval: float) -> float:
-        """Return the seconds until the next look: the usual, or less where the trial could pass before."""
+        """Return the seconds until the next probe: ``interval``, or less if the series can pass earlier."""
         return interval if self.healthy_since is None else min(interval, max(0.0, self.healthy_since + self.hold - now))
 
     def with_result(self, result: ProbeResult) -> "ProbeSeries":
-        """Return the trial as it stands after one more look; a verdict once given stays."""
+        """Return the series after one more probe. A verdict never changes."""
         if self.verdict is not ProbeVerdict.OPEN:
             return self
         return self._with_success(result) if result.success else self._with_failure(result)
@@ -64,7 +64,7 @@ class ProbeSeries:
         verdict = ProbeVerdict.FAILED if result.final or lost or late else ProbeVerdict.OPEN
         why = result.why
         if lost and not result.final:
-            why = f"was healthy, then not {failures} times in a row: {result.why}"
+            why = f"was healthy, then failed {failures} times in a row: {result.why}"
         elif late and not result.final:
             why = f"not healthy within {self.start:g} s: {result.why}"
         return replace(self, healthy_since=None, consecutive_failures=failures, verdict=verdict, why=why)

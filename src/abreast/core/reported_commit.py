@@ -1,11 +1,11 @@
-"""What an application tells of itself in an answer."""
+"""The commit that an application reports in its responses."""
 
 import json
 from collections.abc import Mapping
 
 
 def reported_commit(headers: Mapping[str, str], body: bytes) -> str:
-    """Return the commit that an answer names: in its header ``X-Commit``, or as ``commit`` in JSON; "" for none."""
+    """Return the commit in the header ``X-Commit`` or the JSON key ``commit``, "" if there is none."""
     return headers.get("X-Commit") or _commit_in_json(body)
 
 
@@ -14,8 +14,8 @@ def _commit_in_json(body: bytes) -> str:
         answer = json.loads(body)
     except ValueError:
         return ""
-    told = answer.get("commit") if isinstance(answer, dict) else None
-    return told if isinstance(told, str) and _is_commit_id(told) else ""
+    commit = answer.get("commit") if isinstance(answer, dict) else None
+    return commit if isinstance(commit, str) and _is_commit_id(commit) else ""
 
 
 def _is_commit_id(text: str) -> bool:

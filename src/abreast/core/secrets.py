@@ -1,4 +1,4 @@
-"""Values that must not be shown: a type that masks itself, and names that tell them."""
+"""Secrets: a type that masks its value, and how secrets are recognized by name or value."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from urllib.parse import unquote
 MASK = "••••"
 
 MIN_SECRET_LENGTH = 8
-"""Letters of a value that is taken for a secret by its variable's name alone."""
+"""Minimum length of a value that counts as secret by its variable's name."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PWD|APIKEY|KEY|CREDENTIALS?|DSN|PRIVATE|AUTH|WEBHOOK)(?:_|$)"
@@ -19,9 +19,9 @@ _CREDENTIALS_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.
 
 
 class Secret:
-    """A value whose text shows only through ``reveal()``; ``str``, ``repr`` and formatting give a mask.
+    """A value that only ``reveal()`` returns. ``str``, ``repr`` and formatting show a mask.
 
-    It does not pickle, so that it cannot reach a file by accident.
+    It cannot be pickled, so it never reaches a file by accident.
     """
 
     __slots__ = ("_value", "name")
@@ -31,7 +31,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the value itself; only for a child's environment or a request's header."""
+        """Return the value, for a child process's environment or a request header."""
         return self._value
 
     def __repr__(self) -> str:
@@ -47,18 +47,18 @@ class Secret:
         return hash((self.name, self._value))
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError(f"{self!r} is not written anywhere: pass its name and look the value up again")
+        raise TypeError(f"{self!r} cannot be serialized: pass its name and look up the value again")
 
 
 def looks_secret(name: str, value: str = "") -> bool:
-    """Tell whether a variable of this name, or with this value, should be treated as a secret."""
+    """Return whether a variable with this name or value is treated as a secret."""
     if name in _NOT_SECRET:
         return False
     return bool(_SECRET_NAME.search(name) or _CREDENTIALS_IN_URL.match(value))
 
 
 def url_credentials(url: str) -> frozenset[str]:
-    """Return what must not be shown of a URL: all of it and its password, if it has one."""
+    """Return the secrets in a URL with a password: the URL and the password. Empty for other URLs."""
     if not _CREDENTIALS_IN_URL.match(url):
         return frozenset()
     password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
@@ -66,7 +66,7 @@ def url_credentials(url: str) -> frozenset[str]:
 
 
 def secret_values(variables: Mapping[str, str]) -> frozenset[str]:
-    """Return the values of variables that look secret: of platforms, of databases; short ones could be any word."""
+    """Return the values of variables that look secret. Short ones are left out: they could be any word."""
     return frozenset(
         value for name, value in variables.items() if len(value) >= MIN_SECRET_LENGTH and looks_secret(name, value)
     )

@@ -1,4 +1,4 @@
-"""Every change of a deployment's state, in one place."""
+"""States of a deployment and their transitions."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from abreast.core.errors import StateError
 
 
 class DeploymentState(StrEnum):
-    """Where a deployment stands."""
+    """The state of a deployment."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -19,12 +19,12 @@ class DeploymentState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the deployment is over; a stuck one is not, since it can be resumed."""
+        """Whether the deployment is over. A stuck one is not: it can be resumed."""
         return self in {DeploymentState.SUCCEEDED, DeploymentState.TURNED_BACK, DeploymentState.CANCELLED}
 
     @property
     def exit_code(self) -> int:
-        """What a command that followed the deployment to this state exits with."""
+        """The exit code of a command that followed the deployment to this state."""
         if self is DeploymentState.SUCCEEDED:
             return 0
         return 1 if self in {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED} else 4
@@ -47,7 +47,7 @@ _TRANSITIONS: dict[DeploymentState, frozenset[DeploymentState]] = {
 
 
 def transition(current: DeploymentState, target: DeploymentState) -> DeploymentState:
-    """Return ``to`` where the move is allowed (staying is); raise StateError otherwise."""
+    """Return ``target`` if the transition is allowed. Staying is allowed. Raises StateError otherwise."""
     if target is not current and target not in _TRANSITIONS[current]:
         raise StateError(f"a deployment that is {current} cannot become {target}", next="abreast history")
     return target

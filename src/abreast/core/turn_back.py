@@ -1,4 +1,4 @@
-"""The way back: which services turn back after a failure, decided as data."""
+"""Decide which services turn back after a failure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from abreast.core.model import Failure, OnFailure
 
 @dataclass(frozen=True, slots=True)
 class TurnBackDecision:
-    """Names of the services that go back to what they were, and of those that stay on the new version."""
+    """The services that return to the previous version, and those that stay on the new one."""
 
     turn_back: tuple[str, ...]
     stay_live: tuple[str, ...] = ()
@@ -20,10 +20,10 @@ def decide_turn_back(
     on_failure: OnFailure,
     routes: Mapping[str, Collection[str]] | None = None,
 ) -> TurnBackDecision:
-    """Decide who of ``names``, that all have users on the new version, goes back.
+    """Return the services to turn back. All of ``names`` serve the new version.
 
-    All, or with ``alone`` only those that failed and those whose users go with theirs, which ``leads`` says: by
-    service, whom it leads them to. A failure that names no service is everybody's.
+    With ``together`` that is all. With ``alone`` it is the failed services and those linked to them by ``routes``
+    (service to its targets). A failure without a service turns all back.
     """
     affected = {failure.service for failure in failures}
     if on_failure is OnFailure.TOGETHER or None in affected:

@@ -1,4 +1,4 @@
-"""What a variable's value must look like; a value is looked at here, and never told."""
+"""Formats of variables. Messages never contain the value."""
 
 import base64
 import binascii
@@ -38,19 +38,19 @@ FORMATS: Mapping[str, tuple[str, Validator]] = {
     "boolean": ("true or false", _full_match(r"(?i)true|false|1|0|yes|no|on|off")),
     "port": ("a port from 1 to 65535", lambda value: _full_match(r"\d{1,5}")(value) and 0 < int(value) < 65536),
     "json": ("JSON", _json),
-    "base64": ("base 64", _base64),
+    "base64": ("Base64", _base64),
     "uuid": ("a UUID", UUID),
-    "host": ("the name or address of a host", _full_match(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")),
+    "host": ("a host name or IP address", _full_match(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")),
 }
-"""What each is called in an error, and what tells whether a value is one; it may raise ValueError instead."""
+"""Name for errors and validator of each format. A validator may raise ValueError for invalid values."""
 
 
 def expected_format(value: str, format_: str | None, pattern: str | None) -> str:
-    """Return what a value should have been, "" where it is; the value itself is not in it."""
+    """Return the format that a value should have, "" if it is valid. Never contains the value."""
     if format_ and not _is_valid(value, FORMATS[format_][1]):
         return FORMATS[format_][0]
     if pattern and not re.fullmatch(pattern, value):
-        return f"a text of the form {pattern}"
+        return f"a text matching {pattern}"
     return ""
 
 

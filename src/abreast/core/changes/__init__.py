@@ -1,1 +1,1 @@
-"""What changed: globs, watch patterns, workspaces, and the inputs of a build."""
+"""Change detection: globs, watch patterns, workspaces and build inputs."""

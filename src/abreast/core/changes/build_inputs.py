@@ -1,4 +1,4 @@
-"""What a build is made from, as one digest: what has the same needs not be built again."""
+"""One digest of all inputs of a build. The same digest means the artifact can be reused."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ def digest_build_inputs(
     extra_files: Sequence[str],
     machine: str,
 ) -> str:
-    """Return a digest, in hexadecimal, of a service's build: its command, the files that count, its variables.
+    """Return the hexadecimal digest of a service's build inputs.
 
-    ``files``: an id of each file's content; ``secrets``: what tells their values apart; ``along``: files that the
-    platform wants beside the output; ``machine``: its architecture.
+    ``files``: content ids by path. ``secrets``: fingerprints by name. ``extra_files``: files that the platform adds to
+    the output. ``machine``: the CPU architecture.
     """
     inputs = {
         "service": service.name,

@@ -1,8 +1,8 @@
-"""Globs as picomatch reads them (https://github.com/micromatch/picomatch), dot files included.
+"""Globs with the semantics of picomatch (https://github.com/micromatch/picomatch), dot files included.
 
-Of paths as git names them: from the repository's top, without ``.``, ``..`` or empty parts. Ours, since what
-``fnmatch`` and ``wcmatch`` take for the same differs in one of seventy cases, and since what all changed files are
-asked has to be fast: a pattern's literal beginning finds its files in the sorted list, a regex is made for the rest.
+Paths are git's: relative to the repository root, without ``.``, ``..`` or empty parts. ``fnmatch`` and ``wcmatch``
+differ from picomatch in one of seventy cases. For speed, a pattern's literal prefix selects files from the sorted
+list by binary search, and a regex matches only those.
 """
 
 import re
@@ -30,33 +30,33 @@ _TOKEN_READERS: Mapping[str, str] = {
     "\\": "escaped", "/": "slash", ".": "dot", "?": "question", "+": "plus", "(": "paren", ")": "close", "|": "pipe",
     "{": "brace", "}": "end_brace", ",": "comma", "[": "class", "*": "stars",
 }  # fmt: skip
-"""What reads a pattern's letters that are not plain."""
+"""The method that reads each special character."""
 
 
 class Glob:
-    """One pattern; raises ValueError where it is none."""
+    """One pattern. Raises ValueError for an invalid one."""
 
     def __init__(self, pattern: str) -> None:
         if not pattern:
-            raise ValueError("an empty pattern matches nothing")
+            raise ValueError("the pattern is empty")
         self.pattern = pattern
         text = pattern.removeprefix("./")
         literal = _LITERAL.match(text)
         self._literal_prefix = literal[0] if literal else ""
         self._is_whole_tree = text == "**" or (text[-3:] == "/**" and len(self._literal_prefix) == len(text) - 2 > 1)
         if not self._is_whole_tree and self._literal_prefix != text:
-            # Before the last slash only: what follows it may be optional.
+            # The part after the last slash may be optional.
             self._literal_prefix = (
                 self._literal_prefix[: self._literal_prefix.rfind("/")] if "/" in self._literal_prefix else ""
             )
         self._text = text
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern matches the whole of a path."""
+        """Return whether the pattern matches a whole path."""
         return any(True for _ in self.filter_sorted([path]))
 
     def filter_sorted(self, paths: Sequence[str]) -> Iterator[str]:
-        """Yield those of ``paths``, which are sorted, that match."""
+        """Yield the matches among sorted ``paths``."""
         if self._is_whole_tree:
             yield from _with_prefix(paths, self._literal_prefix)
             yield from _exact_match(paths, self._literal_prefix[:-1] or "/")
@@ -77,7 +77,7 @@ class Glob:
 
 @lru_cache(maxsize=4096)
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """Return the pattern as a regular expression for whole paths; raises ValueError where it is none."""
+    """Return the pattern as a regular expression for whole paths. Raises ValueError for an invalid one."""
     try:
         return re.compile(_special_form_regex(pattern) or _GlobTranslator(pattern).regex, re.DOTALL)
     except re.error as error:
@@ -96,7 +96,7 @@ def _exact_match(paths: Sequence[str], path: str) -> Sequence[str]:
 
 
 def _special_form_regex(pattern: str) -> str | None:
-    """Return the regex of the few forms that are read otherwise than their parts: ``**.js`` crosses folders."""
+    """Return the regex of special forms, such as ``**.js``, which crosses folders. None for all others."""
     found = _SPECIAL_FORM.fullmatch(pattern)
     if not found:
         return None
@@ -108,7 +108,7 @@ def _special_form_regex(pattern: str) -> str | None:
 
 @dataclass(slots=True)
 class _Group:
-    """A group not closed yet: where it begins among what was read, and in the text; what stands in it."""
+    """An open group: its index in the output, the position of its content, and whether it has commas or a range."""
 
     kind: str
     start: int
@@ -118,7 +118,7 @@ class _Group:
 
 
 class _GlobTranslator:
-    """Reads a pattern from left to right; ``kinds`` and ``out`` are what was read and the regex of it."""
+    """Translate a pattern from left to right. ``_kinds`` and ``_out`` hold the tokens and their regexes."""
 
     def __init__(self, text: str) -> None:
         self._text = {"***": "*", "**/**": "**", "**/**/**": "**"}.get(text, text)
@@ -190,11 +190,11 @@ class _GlobTranslator:
 
     def _close(self) -> None:
         if not self._open_groups or self._open_groups[-1].kind == "{":
-            raise ValueError(") closes nothing")
+            raise ValueError("unmatched )")
         group = self._open_groups.pop()
         kind, inner = group.kind, self._text[group.inner : self._position]
         if kind in {"*(", "+("} and re.search(r"[*+]", inner):
-            raise ValueError(f"{kind}{inner}): repeats within repeats could take forever to match")
+            raise ValueError(f"{kind}{inner}): nested repeats could take exponential time")
         self._push("close", _CLOSES.get(kind) or "")
         if kind == "!(":
             self._out[-1] = self._negated_end(inner)
@@ -221,7 +221,7 @@ class _GlobTranslator:
         group = self._open_groups[-1]
         inner = self._text[group.inner : self._position]
         if group.commas and group.range:
-            raise ValueError(f"{{{inner}}}: a range and a choice in one; make it two patterns")
+            raise ValueError(f"{{{inner}}}: mixes a range and alternatives; write two patterns")
         if group.commas:
             self._push("brace", ")")
         elif group.range:
@@ -288,7 +288,7 @@ class _GlobTranslator:
 
 
 def _range_regex(inner: str) -> str:
-    """Return the letters between two, as a class where it can be one."""
+    """Return a range such as ``a..c`` as a character class, or as literal text if it is not valid."""
     ends = sorted(inner.split(".."))
     one_of = f"[{'-'.join(map(re.escape, ends))}]"
     try:

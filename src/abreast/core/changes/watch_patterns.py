@@ -1,4 +1,4 @@
-"""Which changed files count for a service: globs as the paths-filter action knows them."""
+"""Match changed files against a service's patterns, like GitHub's paths-filter action."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,26 +11,26 @@ EVERYTHING = "**"
 def match_files(
     patterns: Sequence[str], files: Sequence[str], extra_patterns: Sequence[str] = ()
 ) -> tuple[tuple[str, str], ...]:
-    """Return the files that count, each with the pattern that decided, in order of the files.
+    """Return the matching files in order, each with the first pattern that matched.
 
-    A file counts when a pattern, or one of ``also``, matches it and none that begins with ``!`` does. Without a
-    pattern, or with negations only, every other file counts.
+    A file matches if one of ``patterns`` or ``extra_patterns`` does and no pattern with ``!`` excludes it. Without
+    positive patterns, all files match that are not excluded.
     """
     wanted = [pattern for pattern in patterns if not _is_negated(pattern)] or [EVERYTHING]
     ordered = sorted(files)
-    found: dict[str, str] = {}
+    matched: dict[str, str] = {}
     for pattern in (*wanted, *extra_patterns):
         for file in _cached_glob(pattern).filter_sorted(ordered):
-            found.setdefault(file, pattern)
+            matched.setdefault(file, pattern)
     for pattern in patterns:
-        if _is_negated(pattern) and found:
-            for file in list(_cached_glob(pattern[1:]).filter_sorted(sorted(found))):
-                del found[file]
-    return tuple(sorted(found.items()))
+        if _is_negated(pattern) and matched:
+            for file in list(_cached_glob(pattern[1:]).filter_sorted(sorted(matched))):
+                del matched[file]
+    return tuple(sorted(matched.items()))
 
 
 def validate_pattern(pattern: str) -> str:
-    """Return the pattern; raises ValueError if it is no glob that could be matched."""
+    """Return the pattern. Raises ValueError if it is not a valid glob."""
     glob = pattern.removeprefix("!") if _is_negated(pattern) else pattern
     if _is_negated(glob):
         raise ValueError("not a glob: it is negated twice")

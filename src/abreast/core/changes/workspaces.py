@@ -1,4 +1,4 @@
-"""Workspaces of npm, pnpm, yarn and uv: which folders of a repository a package of it is made from."""
+"""Workspaces of npm, pnpm, yarn and uv: the folders that a package depends on."""
 
 import json
 import re
@@ -17,14 +17,14 @@ LOCK_FILES = {
     "package.json": ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock"),
     "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock"),
 }
-"""Lock files beside each kind of manifest."""
+"""Lock files by kind of manifest."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspacePackage:
-    """A folder with a manifest; ``needs``: names, or folders of this repository, that it is made with."""
+    """A folder with a manifest. ``dependencies``: package names, or ``./folders`` of this repository."""
 
     folder: str
     manifest: str
@@ -36,9 +36,9 @@ class WorkspacePackage:
 def dependency_patterns(
     watch: Sequence[str], packages: Sequence[WorkspacePackage], files: Collection[str]
 ) -> tuple[str, ...]:
-    """Return patterns of what a service is made from beside what it watches: packages of its workspace, lock files.
+    """Return patterns for the workspace packages and lock files that a service depends on but does not watch.
 
-    The service's packages are those whose manifest it watches; without one, those nearest above what it watches.
+    Its own packages are those whose manifest it watches, else the nearest ones above its patterns.
     """
     own = [one for one in packages if match_files(watch, [_path_in(one.folder, one.manifest)])] or list(
         _nearest_packages(watch, packages)
@@ -53,7 +53,7 @@ def dependency_patterns(
 
 
 def _with_dependencies(package: WorkspacePackage, packages: Sequence[WorkspacePackage]) -> list[WorkspacePackage]:
-    """Return the packages that one is made from, itself the first."""
+    """Return a package and its transitive dependencies in the repository."""
     found, remaining = [package], [package]
     while remaining:
         needs = remaining.pop().dependencies
@@ -72,7 +72,7 @@ def _with_dependencies(package: WorkspacePackage, packages: Sequence[WorkspacePa
 def _lock_files(
     package: WorkspacePackage, packages: Sequence[WorkspacePackage], files: Collection[str]
 ) -> Iterator[str]:
-    """Yield the lock files, and the workspace's own manifest, that settle what a package is made with."""
+    """Yield the lock files and workspace manifests that pin a package's dependencies."""
     roots = [one for one in packages if one.manifest == package.manifest and _is_member(package, one)]
     for folder in dict.fromkeys((package.folder, *(root.folder for root in roots))):
         names = (*LOCK_FILES[package.manifest], package.manifest, "pnpm-workspace.yaml")
@@ -99,7 +99,7 @@ def _is_in_folder(package: WorkspacePackage, folder: str) -> bool:
 
 
 def unlocked_manifests(known: Sequence[WorkspacePackage], files: Collection[str]) -> tuple[str, ...]:
-    """Return the manifests that ask for packages which no lock file, beside them or above, nor requirements settle."""
+    """Return the manifests with dependencies that no lock or requirements file, beside or above them, pins."""
     return tuple(
         _path_in(one.folder, one.manifest)
         for one in known
@@ -114,7 +114,7 @@ def _is_lock_for(file: PurePosixPath, package: WorkspacePackage) -> bool:
 
 
 def parse_packages(contents: Mapping[str, bytes]) -> tuple[WorkspacePackage, ...]:
-    """Return the packages that manifests describe, by their paths; what cannot be read describes none."""
+    """Return the packages of manifests, given by path. Invalid manifests are skipped."""
     found = [_parse_package(path, content, contents) for path, content in contents.items()]
     return tuple(sorted((one for one in found if one), key=lambda one: one.folder))
 
@@ -147,7 +147,7 @@ def _parse_node_package(folder: str, manifest: dict[str, Any], pnpm: bytes | Non
 
 
 def _linked_folder(folder: str, version: str) -> str:
-    """Return the folder that a version such as ``file:../ui`` names, as ``./…`` from the repository's top."""
+    """Return the folder of a version such as ``file:../ui``, as ``./…`` from the repository root."""
     kind, _, path = version.partition(":")
     return _repository_path(folder, path) if kind in {"file", "link", "portal"} else ""
 
@@ -167,13 +167,13 @@ def _parse_python_package(folder: str, manifest: dict[str, Any]) -> WorkspacePac
 
 
 def _member_patterns(folders: Iterable[str]) -> tuple[str, ...]:
-    """Return patterns of folders; a workspace of exclusions only has no members."""
+    """Return member folders as patterns, none if all are exclusions."""
     patterns = tuple(str(one).rstrip("/") for one in folders)
     return patterns if any(not one.startswith("!") for one in patterns) else ()
 
 
 def _normalized_name(name: str) -> str:
-    """Return a Python package's name as it is compared (PEP 503)."""
+    """Return a Python package's normalized name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
