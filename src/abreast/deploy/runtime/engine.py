@@ -26,6 +26,9 @@ from abreast.core.errors import StateError
 COMPATIBILITY_VERSION = "2"
 """Increased when steps change in a way that older deployments cannot resume."""
 
+POLL_INTERVAL = 0.05
+"""Seconds between two looks of the engine at its file."""
+
 Json = Any
 WorkflowBody = Callable[..., Coroutine[Any, Any, Json]]
 
@@ -72,17 +75,19 @@ class WorkflowEngine:
         self._loop = asyncio.get_running_loop()
         self._fatal = self._loop.create_future()
         try:
-            DBOS(
+            engine = DBOS(
                 config={
                     "name": "abreast",
                     "system_database_url": f"sqlite:///{self._file}",
                     "application_version": COMPATIBILITY_VERSION,
                     "executor_id": self._executor_id,
                     "serializer": _JsonSerializer(),
-                    "notification_listener_polling_interval_sec": 0.05,
+                    "notification_listener_polling_interval_sec": POLL_INTERVAL,
                     "log_level": "CRITICAL",
                 }
             )
+            # What was cut off is taken up by way of a queue, at which the engine would look once a second.
+            engine._registry.get_internal_queue()._polling_interval_sec = POLL_INTERVAL
             await asyncio.to_thread(DBOS.launch)
         except Exception as error:
             raise _unusable_error(self._file, error) from error
@@ -100,7 +105,7 @@ class WorkflowEngine:
                 next=f"install the version of abreast that started it, then: abreast resume {id}",
             )
         handle = await (DBOS.retrieve_workflow_async(id) if status else self._start(name, id, *arguments))
-        result = asyncio.ensure_future(handle.get_result(polling_interval_sec=0.05))
+        result = asyncio.ensure_future(handle.get_result(polling_interval_sec=POLL_INTERVAL))
         await asyncio.wait({result, self._fatal}, return_when=asyncio.FIRST_COMPLETED)
         if self._fatal.done():
             self._fatal.result()
@@ -112,7 +117,7 @@ class WorkflowEngine:
         A start and a wait are steps, identified by their position: call them one after the other, in a fixed order.
         """
         handle = await self._start(name, id, *arguments)
-        return partial(handle.get_result, polling_interval_sec=0.05)
+        return partial(handle.get_result, polling_interval_sec=POLL_INTERVAL)
 
     async def completed_results(self, prefix: str) -> Mapping[str, Json]:
         """Return the results of completed workflows by id, for ids with this prefix. Not a recorded step."""
