@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +13,15 @@ from pathlib import Path
 from typing import IO
 
 _TCP_LISTEN = "0A"
+
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_NLMSG_DONE, _NLM_F_REQUEST_DUMP = 3, 0x301
+_LISTEN_MASK = 1 << int(_TCP_LISTEN, 16)
+_NETLINK_HEADER = struct.Struct("=IH10x")
+_DIAG_REQUEST = struct.Struct("=IHHIIBBBxI48x")
+"""The header, and struct inet_diag_req_v2, with the states that are asked for."""
+_DIAG_PORT, _DIAG_INODE = (struct.Struct(">20xH"), struct.Struct("=84xI"))
+"""Where the header and struct inet_diag_msg tell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +99,45 @@ def process_environment(pid: int) -> dict[str, str]:
 def listening_sockets() -> dict[int, set[str]]:
     """Return the inodes of listening sockets by TCP port."""
     inodes: dict[int, set[str]] = {}
+    try:
+        listed = [entry for family in (socket.AF_INET, socket.AF_INET6) for entry in _sock_diag(family)]
+    except OSError:  # an older kernel, or a sandbox
+        listed = list(_proc_net_tcp())
+    for port, inode in listed:
+        inodes.setdefault(port, set()).add(inode)
+    return inodes
+
+
+def _sock_diag(family: int) -> Iterator[tuple[int, str]]:
+    """Yield port and inode of each listening socket, from sock_diag(7). Raises OSError if the kernel lacks it.
+
+    Reading /proc/net/tcp takes a hundred times as long, since the kernel walks its whole connection table.
+    """
+    size, tcp = _DIAG_REQUEST.size, socket.IPPROTO_TCP
+    request = _DIAG_REQUEST.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 0, 0, family, tcp, 0, _LISTEN_MASK)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(request)
+        while True:
+            answer = kernel.recv(1 << 16)
+            at = 0
+            while at < len(answer):
+                length, kind = _NETLINK_HEADER.unpack_from(answer, at)
+                if kind == _NLMSG_DONE:
+                    return
+                if kind != _SOCK_DIAG_BY_FAMILY:
+                    raise OSError("sock_diag failed")
+                yield _DIAG_PORT.unpack_from(answer, at)[0], str(_DIAG_INODE.unpack_from(answer, at)[0])
+                at += length + 3 & ~3
+
+
+def _proc_net_tcp() -> Iterator[tuple[int, str]]:
+    """Yield port and inode of each listening socket, from /proc/net/tcp."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _TCP_LISTEN:
-                    inodes.setdefault(int(fields[1].rpartition(":")[2], 16), set()).add(fields[9])
-    return inodes
+                    yield int(fields[1].rpartition(":")[2], 16), fields[9]
 
 
 def owns_any_socket(pids: list[int], inodes: set[str]) -> bool:
