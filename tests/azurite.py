@@ -3,14 +3,12 @@
 import base64
 import hmac
 import http.client
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 
 from npm import install_packages
 from sample_project import eventually, free_ports
+from shared_servers import StartedServer, launch, shared_server
 
 VERSION = "3.37.0"
 ACCOUNT = "devstoreaccount1"
@@ -18,26 +16,17 @@ ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 """What everybody's emulator of Azure has: https://learn.microsoft.com/azure/storage/common/storage-use-azurite"""
 
 
-@contextmanager
-def azure_container(folder: Path, container: str) -> Iterator[str]:
-    """Serve a container of blobs; yields where."""
+def azure_url() -> str:
+    """Return where a server of blobs is, with the container ``releases``."""
+    return shared_server("azurite", _start_server)
+
+
+def _start_server(folder: Path) -> StartedServer:
     (port,) = free_ports(1)
-    program = [
-        str(_azurite_program()),
-        "--blobPort",
-        str(port),
-        "--location",
-        str(folder),
-        "--silent",
-        "--skipApiVersionCheck",
-    ]
-    running = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        eventually(lambda: _create_container(port, container) in {201, 409}, 120)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.wait(30)
+    program = [str(_azurite_program()), "--blobPort", str(port), "--location", str(folder / "blobs"), "--silent"]
+    pid = launch([*program, "--skipApiVersionCheck"], folder / "log")
+    eventually(lambda: _create_container(port, "releases") in {201, 409}, 120)
+    return pid, f"http://127.0.0.1:{port}"
 
 
 def _create_container(port: int, container: str) -> int:

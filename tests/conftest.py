@@ -1,14 +1,68 @@
-"""Fixtures: a small project in a git repository of its own, deployed by the real command."""
+"""A session of tests, which leaves nothing behind, and its fixtures: a project deployed by the real command."""
 
+import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from object_stores import az, blobs, file, gs, s3
+import leftovers
+import shared_servers
+from limits import scaled
+from object_stores import az, file, gs, s3
 from sample_project import SampleProject
 
-__all__ = ["az", "blobs", "file", "gs", "s3"]
+__all__ = ["az", "file", "gs", "s3"]
+
+
+FOLDER = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background; what tests start must not inherit it
+        signal.signal(signal.SIGINT, lambda *_: None)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = config.stash[FOLDER] = leftovers.make_folder()
+    config.option.basetemp = config.option.basetemp or str(folder / "t")
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    usual = item.get_closest_marker("timeout")
+    item.add_marker(
+        pytest.mark.timeout(scaled(usual.args[0] if usual else float(item.config.getini("timeout")))), False
+    )
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True, wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail where processes are left when all that runs tests has ended, and end those."""
+    yield
+    leftovers.AT_END.close()
+    folder = session.config.stash.get(FOLDER, None)
+    if folder is None:
+        return
+    shared_servers.end_all(folder)
+    if left := leftovers.end_all(folder):
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter
+        reporter.section("left running, now ended", red=True)
+        for line in left:
+            reporter.line(line)
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

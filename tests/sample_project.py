@@ -1,6 +1,5 @@
 """A small project for tests: real processes, a real repository, driven by the real command line."""
 
-import fcntl
 import itertools
 import json
 import os
@@ -8,18 +7,19 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import yaml
 
 import fork_server
+from limits import scaled
 
 APP_SOURCE = """
 import json, os, signal, sys, time
@@ -58,20 +58,18 @@ UNHEALTHY_AFTER_REQUESTS = "    return (503 if ANSWERED > 5 else 200), {}\n"
 
 
 def _claim_port_range() -> Iterator[int]:
-    """Return ports of a range that this process has to itself for as long as it lives, again and again."""
+    """Return ports of a range that this process has to itself for as long as it lives, again and again.
+
+    Whoever holds the first port of a range has the range.
+    """
     for first in range(10_000, 32_000, 1000):  # below those that the kernel gives
-        lock = (Path(tempfile.gettempdir()) / f"abreast-tests-{first}.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        _PORT_LOCKS.append(lock)
-        return itertools.cycle(range(first, first + 1000))
+        with suppress(OSError):
+            _PORT_LOCKS.append(socket.create_server(("127.0.0.1", first), backlog=0))
+            return itertools.cycle(range(first + 1, first + 1000))
     raise AssertionError("tests run in too many processes at once")
 
 
-_PORT_LOCKS: list[IO[str]] = []
+_PORT_LOCKS: list[socket.socket] = []
 _PORTS = _claim_port_range()
 
 
@@ -221,22 +219,27 @@ def get_json(port: int, path: str = "/") -> dict[str, Any]:
 
 
 def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    """Wait until the condition holds; an assertion that fails meanwhile counts as not yet."""
-    deadline = time.monotonic() + timeout
+    """Wait until the condition holds; an assertion that fails meanwhile counts as not yet.
+
+    To look takes no more than a quarter of the time, so that what is waited for gets on.
+    """
+    began = time.monotonic()
     while True:
+        looked = time.monotonic()
+        late = looked - began > scaled(timeout)
         try:
             if condition():
                 return
         except (AssertionError, OSError, KeyError, IndexError):
-            if time.monotonic() > deadline:
+            if late:
                 raise
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)
+        assert not late, "it did not come to hold"
+        time.sleep(max(0.02, 3 * (time.monotonic() - looked)))
 
 
 def wait_for_exit(command: subprocess.Popen[str]) -> int:
     """Wait for a command's end and return its exit code; what it said is shown if the test fails."""
-    sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=90)[0]}\n")
+    sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=scaled(90))[0]}\n")
     return command.returncode
 
 
