@@ -2,14 +2,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest -n 8 --dist worksteal
 
-.PHONY: demo test check lint bench docs clean
+.PHONY: demo test test-exhaustive test-all check lint bench docs clean
 
 demo: $(READY)
 	$(BIN)/abreast demo
 
 test: $(READY) check
-	$(BIN)/python -m pytest -n 8 --dist worksteal
+	$(PYTEST) -m "not exhaustive"
+
+test-exhaustive: $(READY)
+	$(PYTEST) -m exhaustive
+
+test-all: test test-exhaustive
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks

@@ -1,7 +1,13 @@
-"""Killed anywhere, a deployment goes on: all services new, or all as they were, and nothing done twice."""
+"""Killed anywhere, a deployment goes on: all services new, or all as they were, and nothing done twice.
 
+One deployment is killed at every write in turn, each time by the process that went on from the kill before. The
+exhaustive tests kill a deployment of its own at each write, and let it go on to its end.
+"""
+
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,14 +30,46 @@ MOST = 60
 """More writes than any deployment here makes; the run that is not killed any more ends the search."""
 
 
+CHAPTERS = {"add_release_part", "record_live_services", "build", "stage", "check", "turn", "watch", "settle"}
+"""What a deployment writes of, by the beginning or the second part of what a write is called."""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:
+    if moment == "after":
+        _one_behind_another(project)
+    project.deploy()
+    old, commit = project.served_commits(), project.commit()
+    new = dict.fromkeys(old, commit)
+    builds: dict[str, int] = {}
+    codes: list[int] = []
+    for code in fork_server.run_crash_relay(project.folder, *DEPLOY, moments=[moment]):
+        codes.append(code)
+        assert project.served_commits() in (old, new)
+        for name in _built(project, commit) - set(builds):
+            builds[name] = project.built_services(commit).count(name)
+    assert codes[-1] == 0
+    assert project.served_commits() == new != old
+    assert len(fork_server.relay_writes(project.folder)) > 20
+    assert {part for name in fork_server.relay_writes(project.folder) for part in re.split("[ /]", name)} >= CHAPTERS
+    assert Counter(project.built_services(commit)) == builds, "what was recorded as built was built again"
+    _nothing_twice(project, commit, set())
+
+
+def _one_behind_another(project: SampleProject) -> None:
+    """Let one service wait for the other, both behind a gate."""
+    project.config["services"]["frontend"]["needs"] = ["backend"]
+    project.config["gates"] = {"lint": "true"}
+    project.commit()
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject, group: int, moment: str) -> None:
-    if moment == "after":  # one that waits for another, both behind a gate
-        project.config["services"]["frontend"]["needs"] = ["backend"]
-        project.config["gates"] = {"lint": "true"}
-        project.commit()
+    if moment == "after":
+        _one_behind_another(project)
     project.deploy()
     killed = 0
     for number in range(1 + group, MOST, GROUPS):
@@ -41,7 +79,7 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject
             assert number > 20
             break
         killed += 1
-        recorded = _built(project)
+        recorded = _built(project, commit)
         if project.run("resume", code=None).returncode != 0:
             project.deploy()  # nothing had begun before the kill, or all was over
         assert project.served_commits() == {"frontend": commit, "backend": commit} != old
@@ -51,6 +89,27 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject
     assert killed
 
 
+def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: SampleProject) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "20s"
+    project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
+    served: list[dict[str, str]] = []
+    with _Users(project):
+        assert crash(project, FIRST_WITH_USERS, "before") == -signal.SIGKILL
+        for _ in fork_server.run_crash_relay(project.folder, *DEPLOY, moments=["before", "after"]):
+            served.append(project.served_commits())
+            if project.latest_deployment()["finished"] is not None:
+                break
+    assert project.latest_deployment()["state"] == "turned-back"
+    assert {"turn-back", "settle"} <= {name.split("/")[0] for name in fork_server.relay_writes(project.folder)}
+    back = dict.fromkeys(("frontend", "backend"), good)
+    assert served[-1] == back
+    turns = sum(one != other for one, other in itertools.pairwise([back, *served]))
+    assert turns == 2, served
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(4))
 def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: SampleProject, group: int) -> None:
@@ -124,11 +183,11 @@ class _Users:
         self._process.wait()
 
 
-def _built(project: SampleProject) -> set[str]:
-    """Return the services whose build was recorded as done when the process was killed."""
+def _built(project: SampleProject, commit: str) -> set[str]:
+    """Return the services whose build of a commit was recorded as done when the process was killed."""
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
         latest = ledger.deployments(limit=1)[0]
-        return set(ledger.release(latest.release).parts)
+        return {name for name, part in ledger.release(latest.release).parts.items() if part.commit == commit}
 
 
 def _nothing_twice(project: SampleProject, commit: str, recorded: set[str]) -> None:

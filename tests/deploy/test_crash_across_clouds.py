@@ -1,5 +1,6 @@
 """Killed at every write of a release across clouds, it goes on: all services new, and nothing made twice."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -22,6 +23,21 @@ def world(project: SampleProject, tmp_path_factory: pytest.TempPathFactory) -> I
         yield made
 
 
+def test_one_release_killed_at_every_write_in_turn_goes_on(world: MultiCloudProject) -> None:
+    world.deploy()
+    commit = world.project.commit()
+    code = 0
+    for code in fork_server.run_crash_relay(
+        world.project.folder, "deploy", "--yes", variables=world.variables, moments=["before", "after"]
+    ):
+        assert code in {0, -signal.SIGKILL}
+    assert code == 0
+    assert world.served_commits == world.all_at_commit(commit)
+    assert len(fork_server.relay_writes(world.project.folder)) > 30
+    _nothing_twice(world, commit)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_killed_at_every_write_it_goes_on(world: MultiCloudProject, group: int) -> None:

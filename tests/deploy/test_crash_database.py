@@ -2,6 +2,8 @@
 
 import itertools
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,55 @@ FIRST_MIGRATED = 16
 """About where the migration begins; what comes before is the same as where nothing fails."""
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SampleProject, engine: str) -> None:
+    shop = DatabaseProject(project, engine)
+    shop.deploy()
+    shop.insert_orders(20)
+    shop.query("CREATE TABLE ran (number integer)")
+    shop.write_migration("002_more.sql", "INSERT INTO ran VALUES (2);\nCREATE TABLE more (id integer);\n")
+    commit = project.commit()
+    known = len([one for one in shop.backups() if one["verified"]])
+    has_run = False
+    for code in relay(shop, "deploy", "--yes"):
+        ran = shop.query("SELECT number FROM ran")
+        noted = shop.query("SELECT filename FROM migrations WHERE filename = '002_more.sql'")
+        assert len(ran) == len(noted) <= 1, "both or neither, and once"
+        assert not has_run or ran
+        if ran and not has_run:
+            has_run = True
+            assert len([one for one in shop.backups() if one["verified"]]) > known, "without a verified backup"
+        if code == 0:
+            break
+    assert has_run
+    assert project.served_commits()["backend"] == commit
+    assert shop.leftover_copies() == []
+    assert len(fork_server.relay_writes(project.folder)) > 30
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_one_restore_killed_at_every_write_in_turn_is_whole(project: SampleProject, engine: str) -> None:
+    shop = DatabaseProject(project, engine)
+    shop.deploy()
+    shop.insert_orders(20)
+    shop.run("db", "backup")
+    good = shop.backups()[0]["name"].rpartition("/")[2]
+    before = shop.orders_digest()
+    shop.insert_orders(5)
+    expected = {before, shop.orders_digest()}
+    for _ in relay(shop, "db", "restore", good, "--yes"):
+        assert shop.orders_digest() in expected, "what was, or what is restored: nothing between"
+        if len(expected) > 1 and shop.orders_digest() == before:
+            shop.insert_orders(1)  # users go on, on what is restored
+            expected = {shop.orders_digest()}
+        if project.latest_deployment()["kind"] == "restore" and project.latest_deployment()["finished"] is not None:
+            break
+    assert len(expected) == 1
+    assert shop.leftover_copies() == []
+    assert len(fork_server.relay_writes(project.folder)) > 5
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("group", range(GROUPS))
@@ -54,6 +105,7 @@ def test_killed_at_every_write_of_a_deployment_that_migrates(project: SampleProj
     assert killed
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_killed_at_every_write_of_a_restore(project: SampleProject, engine: str) -> None:
@@ -84,19 +136,27 @@ def test_killed_at_every_write_of_a_restore(project: SampleProject, engine: str)
         pytest.fail("the restore never ended by itself")
 
 
+def test_one_failure_after_the_migration_killed_at_every_write_in_turn_is_taken_back(project: SampleProject) -> None:
+    shop, before, first = _failing_after_its_migration(project)
+    schemas = [before]
+    for _ in relay(shop, "deploy", "--yes"):
+        schemas.append(shop.schema())
+        if project.latest_deployment()["state"] == "turned-back":
+            break
+    assert schemas[-1] == before
+    assert sum(one != other for one, other in itertools.pairwise(schemas)) == 2, "there and back, once"
+    assert shop.query("SELECT filename FROM migrations") == [("001_orders.sql",)]
+    assert project.served_commits()["backend"] == first
+    assert shop.leftover_copies() == []
+
+
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("group", range(2))
 def test_killed_at_every_write_of_a_failure_after_the_migration(project: SampleProject, group: int) -> None:
-    shop = DatabaseProject(project)
-    project.config["services"]["backend"]["health"]["start"] = "1s"
-    project.commit()
-    shop.deploy()
-    shop.insert_orders(5)
-    before, first = shop.schema(), project.served_commits()["backend"]
+    shop, before, first = _failing_after_its_migration(project)
     for number in range(FIRST_MIGRATED + group, MOST, 2):
-        shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-        shop.write_migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
-        project.commit(app_py=app_source('assert "rehearsal" in url'))
+        project.commit()
         moment = "before" if number // 2 % 2 else "after"
         code = crash(shop, number, moment, "deploy", "--yes")
         if project.latest_deployment()["finished"] is None:
@@ -112,11 +172,38 @@ def test_killed_at_every_write_of_a_failure_after_the_migration(project: SampleP
         pytest.fail("the deployment never ended by itself")
 
 
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize("group", range(2))
-def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed(
-    project: SampleProject, group: int
-) -> None:
+def _failing_after_its_migration(project: SampleProject) -> tuple[DatabaseProject, list[Any], str]:
+    """Return a shop whose next deployment migrates and then fails, its schema, and the commit that is served."""
+    shop = DatabaseProject(project)
+    project.config["services"]["backend"]["health"]["start"] = "1s"
+    project.commit()
+    shop.deploy()
+    shop.insert_orders(5)
+    before, first = shop.schema(), project.served_commits()["backend"]
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    shop.write_migration("002_price.down.sql", "-- safe\nALTER TABLE orders DROP COLUMN price;\n")
+    project.commit(app_py=app_source('assert "rehearsal" in url'))
+    return shop, before, first
+
+
+def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(project: SampleProject) -> None:
+    shop = _migrated_by_a_command(project)
+    shop.deploy()
+    project.commit(step_py=migrator_source(price=True))
+    shop.deploy()
+    schemas = [shop.schema()]
+    for _ in relay(shop, "rollback", "--reason", "no", "--yes"):
+        schemas.append(shop.schema())
+        if project.latest_deployment()["kind"] == "rollback" and project.latest_deployment()["finished"]:
+            break
+    assert not [one["message"] for one in project.latest_deployment()["events"] if "the schema stays" in one["message"]]
+    assert "price" in str(schemas[0])
+    assert "price" not in str(schemas[-1])
+    assert sum(one != other for one, other in itertools.pairwise(schemas)) == 1
+
+
+def _migrated_by_a_command(project: SampleProject) -> DatabaseProject:
+    """Return a shop whose schema a command of its own brings up and takes back."""
     shop = DatabaseProject(project)
     project.config["services"]["backend"]["database"] = {
         "url": "${SHOP_DATABASE_URL}",
@@ -124,6 +211,16 @@ def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed
         "down": f"{sys.executable} step.py down",
     }
     project.commit(step_py=migrator_source(price=False))
+    return shop
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("group", range(2))
+def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed(
+    project: SampleProject, group: int
+) -> None:
+    shop = _migrated_by_a_command(project)
     shop.deploy()
     for number in range(FIRST_BACK + group, MOST, 2):
         project.commit(step_py=migrator_source(price=True))
@@ -139,6 +236,12 @@ def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed
             break
     else:
         pytest.fail("the rollback never ended by itself")
+
+
+def relay(shop: DatabaseProject, *arguments: str) -> Iterator[int]:
+    return fork_server.run_crash_relay(
+        shop.project.folder, *arguments, moments=["before", "after"], variables=shop.variables
+    )
 
 
 def crash(shop: DatabaseProject, number: int, moment: str, *arguments: str) -> int:
