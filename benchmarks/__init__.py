@@ -1,1 +1,1 @@
-"""Figures of abreast, as ratios against peers in the same run: ``make bench``."""
+"""Benchmarks of abreast, as ratios against peers in the same run: ``make bench``."""

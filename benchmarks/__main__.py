@@ -1,4 +1,4 @@
-"""Run the benchmarks (all, or those named) and write their sections of BENCHMARKS.md.
+"""Run all or the named benchmarks, and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups]
@@ -34,16 +34,16 @@ BENCHMARKS = {
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 
-`make bench` runs all of them; each says when it was last run, and on what. The machine is shared, so compare
-figures within one table; absolute times differ from run to run."""
+`make bench` runs all benchmarks. Each section names the date, commit and machine of its last run. The machine is shared:
+compare figures within one table only, because absolute times differ from run to run."""
 PAGE_FILE = Path(__file__).parents[1] / "BENCHMARKS.md"
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks and put their sections into the page; those that did not run stay as they were."""
+    """Run the benchmarks and write their sections into the page. Other sections stay unchanged."""
     chosen = names or list(BENCHMARKS)
     if unknown := set(chosen) - set(BENCHMARKS):
-        print(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"unknown benchmark {', '.join(sorted(unknown))}; expected: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     sections = _sections()
     for name in chosen:
@@ -56,9 +56,9 @@ def main(names: list[str]) -> int:
 
 
 def _sections() -> dict[str, str]:
-    """Return the page's sections by their title."""
-    found = PAGE_FILE.read_text().split("\n\n## ")[1:] if PAGE_FILE.exists() else []
-    return {f"## {text.splitlines()[0]}": f"## {text.strip()}" for text in found}
+    """Return the page's sections by title."""
+    texts = PAGE_FILE.read_text().split("\n\n## ")[1:] if PAGE_FILE.exists() else []
+    return {f"## {text.splitlines()[0]}": f"## {text.strip()}" for text in texts}
 
 
 def _machine_description() -> str:

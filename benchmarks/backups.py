@@ -1,4 +1,4 @@
-"""Backups of 1 GB on both engines against the plain tools, the drill's recovery time, and what is told of migrations."""
+"""Backups of 1 GB on both engines against plain tools, recovery time, and detection of breaking migrations."""
 
 import json
 import os
@@ -30,19 +30,19 @@ import json, resource, sys, time
 from pathlib import Path
 from abreast.core.backups import Backup
 from abreast.database.postgres.database import PostgresDatabase
-from abreast.database.backup_encryption import Keys
+from abreast.database.backup_encryption import BackupKeys
 from abreast.database.sqlite.database import SqliteDatabase
-from abreast.database.backup_store import SealedVault
+from abreast.database.backup_store import EncryptedBackupStore
 url, home = sys.argv[1], Path(sys.argv[2])
 database = PostgresDatabase(url) if url.startswith("postgresql") else SqliteDatabase(url, home)
-vault = SealedVault(f"file://{home}/vault", Keys([], home / "key"), 5, 0)
+store = EncryptedBackupStore(f"file://{home}/vault", BackupKeys([], home / "key"), 5, 0)
 began = time.perf_counter()
-saved, opener = vault.save(Backup("a/b/c", "p", "a", "b", "v1", "2026-01-01T00:00:00Z", "", ""), database.dump, {})
+saved, cipher = store.save(Backup("a/b/c", "p", "a", "b", "v1", "2026-01-01T00:00:00Z", "", ""), database.dump, {})
 sealed = time.perf_counter() - began
-vault.fetch(saved, home / "restored", opener)
-copy = database.beside("copy")
+store.fetch(saved, home / "restored", cipher)
+copy = database.sibling_copy("copy")
 copy.restore(home / "restored")
-assert copy.check().rows == saved.rows
+assert copy.check_integrity().rows == saved.rows
 copy.drop()
 memory = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(json.dumps({"sealed": sealed, "all": time.perf_counter() - began, "memory": memory / 1024, "stored": saved.stored}))
@@ -50,7 +50,7 @@ print(json.dumps({"sealed": sealed, "all": time.perf_counter() - began, "memory"
 
 
 def run() -> str:
-    """Return tables of both engines, of the drill, and of the corpus of migrations."""
+    """Return tables of both engines, the recovery times, and a table of the migration corpus."""
     sys.path.insert(0, str(TESTS_FOLDER))
     import postgres_server  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own server)
 
@@ -61,7 +61,7 @@ def run() -> str:
         _fill_sqlite(home / "shop.db")
         size = (home / "shop.db").stat().st_size
         sqlite_table = _compare_with_tools(home, f"sqlite:///{home}/shop.db", _time_sqlite_tools, size)
-        url = postgres_server.create_database()  # no server has work of its own while SQLite is measured
+        url = postgres_server.create_database()  # after the SQLite runs, so that no server competes with them
         _fill_postgres(url)
         postgres_table = _compare_with_tools(home, url, _postgres_tools_timer(postgres_server, url), size)
         rto = (
@@ -70,31 +70,31 @@ def run() -> str:
         )
     return f"""## Backups
 
-A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as SQLite's file. Medians of {RUNS} runs in turn, after one that does not count; all on one disk and {os.cpu_count()}
-cores, both with age to one recipient; the plain tools with zstd's usual level, abreast with level 1 and a worker a core (what each
-stores is in the table; memory is abreast's and that of its largest program). Goal for SQLite: ≥ 2 times as fast for the same steps, < 200 MB. abreast uses all cores, of which others
-may take a part; the plain tools, one after the other, use one: in parentheses the least and the most of the ratios.
+A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as a SQLite file. Medians of {RUNS} alternating runs after one warm-up, on one disk and {os.cpu_count()}
+cores. Both encrypt with age to one recipient. The plain tools use zstd's default level on one core, one after the other. abreast uses
+level 1 on all cores, which other work on the machine may share; the parentheses show the lowest and highest ratio. Memory is that of
+abreast plus its largest child process. Goal for SQLite: ≥ 2 times as fast for the same steps, with < 200 MB.
 
 {sqlite_table}
 
-The plain tools: `sqlite3 .backup`, `zstd -3`, `age`, one after the other; for the way back `age -d | zstd -d`, `PRAGMA
+Plain tools for backup: `sqlite3 .backup`, `zstd -3`, `age`, one after the other. To verify: `age -d | zstd -d`, `PRAGMA
 integrity_check`, `count(*)`.
 
 {postgres_table}
 
-The plain tools: `pg_dump -Fc -Z0 | zstd -3 | age`; for the way back `age -d | zstd -d`, `createdb`, `pg_restore -j`, `count(*)`.
+Plain tools for backup: `pg_dump -Fc -Z0 | zstd -3 | age`. To verify: `age -d | zstd -d`, `createdb`, `pg_restore -j`, `count(*)`.
 
-Recovery time that `abreast db drill` measures, with the release started on the copy and healthy: {rto[0]:.1f} s on SQLite,
-{rto[1]:.1f} s on PostgreSQL.
+Recovery time measured by `abreast db drill`, until the release is healthy on the copy: {rto[0]:.1f} s on SQLite, {rto[1]:.1f} s on
+PostgreSQL.
 
 {_compatibility_report()}"""
 
 
 def _compare_with_tools(home: Path, url: str, run_tools: Callable[[Path], dict[str, float]], size: int) -> str:
-    found: dict[str, list[dict[str, float]]] = {"abreast": [], "plain tools": []}
+    runs: dict[str, list[dict[str, float]]] = {"abreast": [], "plain tools": []}
     for _ in range(1 + RUNS):
-        os.sync()  # neither begins with what the other left to be written
-        found["plain tools"].append(run_tools(home))
+        os.sync()  # no run pays for the other's unwritten data
+        runs["plain tools"].append(run_tools(home))
         shutil.rmtree(home / "vault", ignore_errors=True)
         os.sync()
         done = subprocess.run(
@@ -102,25 +102,25 @@ def _compare_with_tools(home: Path, url: str, run_tools: Callable[[Path], dict[s
         )
         if done.returncode:
             raise RuntimeError(done.stderr)
-        found["abreast"].append(json.loads(done.stdout))
+        runs["abreast"].append(json.loads(done.stdout))
     medians = {
-        name: {key: statistics.median(one[key] for one in each[1:]) for key in each[0]} for name, each in found.items()
+        name: {key: statistics.median(run[key] for run in each[1:]) for key in each[0]} for name, each in runs.items()
     }
     rows = [
         f"| {name} | {one['sealed']:.1f} s | {size / 1e6 / one['sealed']:,.0f} MB/s | {one['all']:.1f} s | "
         f"{one['memory']:,.0f} MB | {one['stored'] / 1e6:,.0f} MB |"
         for name, one in medians.items()
     ]
-    ratio = [_format_ratio(found["plain tools"][1:], found["abreast"][1:], key) for key in ("sealed", "all")]
+    ratio = [_format_ratio(runs["plain tools"][1:], runs["abreast"][1:], key) for key in ("sealed", "all")]
     engine = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
     head = f"| {engine} | backup, compress, encrypt | | and verify | peak memory | stored |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, f"| ratio | {ratio[0]} | | {ratio[1]} | | |"])
 
 
 def _format_ratio(plain: Sequence[dict[str, float]], ours: Sequence[dict[str, float]], key: str) -> str:
-    """Return the median of the ratios of neighbours, and the least and the most: others use these cores too."""
-    found = [one[key] / other[key] for one, other in zip(plain, ours, strict=True)]
-    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    """Return the median, lowest and highest ratio of neighbouring runs."""
+    ratios = [other[key] / own[key] for other, own in zip(plain, ours, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _time_sqlite_tools(home: Path) -> dict[str, float]:
@@ -140,7 +140,7 @@ def _postgres_tools_timer(postgres: Any, url: str) -> Callable[[Path], dict[str,
     bin_, name = postgres.program_folder(), url.rpartition("/")[2]
     server = url.removesuffix(name)
 
-    def peer(home: Path) -> dict[str, float]:
+    def run_tools(home: Path) -> dict[str, float]:
         steps = [
             f"{bin_}/pg_dump -Fc -Z0 -d '{url}' | zstd -q -3 | age -r $(age-keygen -y {home}/key) -o {home}/plain.age",
         ]
@@ -150,11 +150,11 @@ def _postgres_tools_timer(postgres: Any, url: str) -> Callable[[Path], dict[str,
             f"{bin_}/pg_restore -j {os.cpu_count()} -d '{server}back' {home}/back.dump",
             f"{bin_}/psql -q -t -d '{server}back' -c 'SELECT count(*) FROM orders' | grep -q {ROWS}",
         ]
-        found = _time_steps(home, steps, back)
+        figures = _time_steps(home, steps, back)
         subprocess.run([f"{bin_}/psql", "-q", "-d", f"{server}postgres", "-c", "DROP DATABASE back"], check=True)
-        return found
+        return figures
 
-    return peer
+    return run_tools
 
 
 def _time_steps(home: Path, steps: list[str], restore_steps: list[str]) -> dict[str, float]:
@@ -170,7 +170,7 @@ def _time_steps(home: Path, steps: list[str], restore_steps: list[str]) -> dict[
 
 
 def _run_and_peak_memory(step: str) -> float:
-    """Run a command, and return the memory of the largest of its processes, in MB."""
+    """Run a command; return the peak memory of its largest process, in MB."""
     process = subprocess.Popen(["/bin/bash", "-o", "pipefail", "-c", step])
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -230,7 +230,7 @@ def _drill_recovery_seconds(home: Path, url: str, port: int) -> float:
 
 
 def _compatibility_report() -> str:
-    """Return precision and recall of what is told of migrations, by engine."""
+    """Return a table of precision and recall of the detected breaking migrations, by engine."""
     corpus = yaml.safe_load((TESTS_FOLDER / "core" / "compatibility.yaml").read_text())
     kinds = {"id": "INTEGER", "name": "VARCHAR(20)", "email": "TEXT", "price": "NUMERIC(10,2)", "made": "TEXT"}
     tables = {"users": Table({name: Column(kind) for name, kind in kinds.items()})}
@@ -243,15 +243,12 @@ def _compatibility_report() -> str:
             (one["breaks"], bool(find_risks(migration_files.parse_migrations({"001_it.sql": one["sql"].encode()})[0], name, tables, {"large": 10 * LARGE_TABLE_ROWS})))
             for one in corpus[engine]
         ]  # fmt: skip
-        true_positives = sum(breaks and said for breaks, said in verdicts)
-        false_positives, false_negatives = (
-            sum(said and not breaks for breaks, said in verdicts),
-            sum(breaks and not said for breaks, said in verdicts),
-        )
+        true_positives = sum(breaks and reported for breaks, reported in verdicts)
+        false_positives = sum(reported and not breaks for breaks, reported in verdicts)
+        breaking = sum(breaks for breaks, _ in verdicts)
         rows.append(
-            f"| {name} | {len(verdicts)} | {true_positives + false_negatives} | {100 * true_positives / (true_positives + false_negatives):.1f} % | {100 * true_positives / (true_positives + false_positives):.1f} % |"
+            f"| {name} | {len(verdicts)} | {breaking} | {100 * true_positives / breaking:.1f} % | {100 * true_positives / (true_positives + false_positives):.1f} % |"
         )
     return "\n".join([
-        "What the running version could not live with, told of the migrations in `tests/core/compatibility.yaml`; goals: recall 100 %,",
-        "precision ≥ 95 %.", "", "| engine | migrations | breaking | recall | precision |", "|---|---|---|---|---|", *rows,
+        "Detection of breaking migrations, on the corpus in `tests/core/compatibility.yaml`. Goals: recall 100 %, precision ≥ 95 %.", "", "| engine | migrations | breaking | recall | precision |", "|---|---|---|---|---|", *rows,
     ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Projects for benchmarks: n small services, in a repository of their own."""
+"""A project for benchmarks: n small services in a repository."""
 
 import json
 import subprocess
@@ -21,6 +21,8 @@ APP_SOURCE = (
 
 
 class BenchProject:
+    """``count`` services from ``first_port`` on; ``build``, ``hold`` and ``settle`` are seconds."""
+
     command = f"exec {sys.executable} -S -E app.py"
 
     def __init__(self, folder: Path, count: int, first_port: int, build: float, hold: float, settle: float) -> None:
@@ -51,7 +53,7 @@ class BenchProject:
         self.commit()
 
     def set_gates(self, commands: dict[str, str]) -> None:
-        """Ask for these commands; ``test`` is each service's own."""
+        """Set gates by name; ``test`` becomes each service's test."""
         config = yaml.safe_load((self.folder / "abreast.yml").read_text())
         test = commands.pop("test", None)
         for service in config["services"].values():
@@ -60,6 +62,7 @@ class BenchProject:
         (self.folder / "abreast.yml").write_text(yaml.safe_dump(config))
 
     def commit(self) -> None:
+        """Commit all files and a new change."""
         (self.folder / "change").write_text(str(time.time_ns()))
         self.git("add", "-A")
         self.git("-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "-qm", "Change")
@@ -68,6 +71,7 @@ class BenchProject:
         subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True)
 
     def timed_abreast(self, *arguments: str) -> float:
+        """Run a command; return its seconds. Raises RuntimeError, with its output, where it fails."""
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "abreast", *arguments], cwd=self.folder, capture_output=True, text=True, check=False
@@ -77,11 +81,12 @@ class BenchProject:
         return time.monotonic() - began
 
     def events(self) -> list[dict[str, Any]]:
-        told = subprocess.run(
+        """Return the events of the latest deployment, as ``show --json`` prints them."""
+        shown = subprocess.run(
             [sys.executable, "-m", "abreast", "show", "--json"],
             cwd=self.folder,
             capture_output=True,
             text=True,
             check=True,
         )
-        return list(json.loads(told.stdout)["events"])
+        return list(json.loads(shown.stdout)["events"])

@@ -1,4 +1,4 @@
-"""What changed: 2,000 of 100,000 files against the patterns of 20 services, by abreast and by picomatch on Node."""
+"""What changed: match 2,000 of 100,000 files against 20 services, with abreast and with picomatch on Node."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ from abreast.source.git import GitRepository
 
 FILES, CHANGED, SERVICES, RUNS = 100_000, 2_000, 20, 7
 PICOMATCH = Path(sys.prefix) / "netlify-cli" / "node_modules" / "picomatch"
-"""Where the tests install it."""
+"""Installed by the tests."""
 
 PICOMATCH_SCRIPT = """
 const picomatch = require(process.argv.at(-1));
@@ -30,11 +30,11 @@ for (const patterns of services) {
 }
 console.log(JSON.stringify({count, took: Number(process.hrtime.bigint() - begin) / 1e6}));
 """
-"""As the paths-filter action does it: each filter's patterns are compiled, then each is asked of each file."""
+"""Matches as the paths-filter action does: compile each filter's patterns, then try each on each file."""
 
 
 def run() -> str:
-    """Return a table of the matching alone, and of all that a plan does to know what changed."""
+    """Return a table of the matching alone, and of the whole change detection of a plan."""
     services = [
         Service(f"s{number}", "local", watch=(f"services/s{number}/**", "!**/*.md", "!**/test/**"),
                 uses=("shared/{core,ui}/**", f"libs/*-{number}/src/**/*.{{js,ts}}"))
@@ -61,29 +61,33 @@ def run() -> str:
     assert len(files) == CHANGED
     assert len(counts) == 1, counts
     version = json.loads((PICOMATCH / "package.json").read_text())["version"]
-    ratio = statistics.median(there / here for here, there in zip(ours, theirs, strict=True))
+    ratio = statistics.median(other / own for own, other in zip(ours, theirs, strict=True))
     return f"""## What changed
 
-{CHANGED:,} of {FILES:,} files against {SERVICES} services with five patterns each; {counts.pop():,} matches, the same for both.
-Medians of {RUNS} runs in turn, both with nothing compiled before, Node's start not counted. Goals: ≥ 5; < 0.5 s in all.
+{CHANGED:,} changed files of {FILES:,}, matched against {SERVICES} services with five patterns each. Both find the same {counts.pop():,} matches.
+Medians of {RUNS} alternating runs, with no patterns compiled before, without Node's start-up. Goals: ≥ 5; total < 0.5 s.
 
 | | |
 |---|---|
 | picomatch {version} on Node, matching | {statistics.median(theirs):.1f} ms |
 | abreast, matching | {statistics.median(ours):.2f} ms |
 | ratio | {ratio:.1f} |
-| abreast, in all: git's difference, manifests, matching | {statistics.median(total):.0f} ms |"""
+| abreast, in total: git diff, manifests, matching | {statistics.median(total):.0f} ms |"""
 
 
-def _run_picomatch(asked: str) -> dict[str, float]:
+def _run_picomatch(request: str) -> dict[str, float]:
     done = subprocess.run(
-        ["node", "-e", PICOMATCH_SCRIPT, "--", str(PICOMATCH)], input=asked, capture_output=True, text=True, check=True
+        ["node", "-e", PICOMATCH_SCRIPT, "--", str(PICOMATCH)],
+        input=request,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return dict(json.loads(done.stdout))
 
 
 def _create_repository(folder: Path) -> tuple[str, str]:
-    """Make a repository of many files, and a commit that changes some all over it."""
+    """Create a repository of many files and a second commit that changes some; return both commits."""
     kinds = ("services/s{0}/src/{1}.py", "services/s{0}/docs/{1}.md", "libs/lib-{0}/src/deep/{1}.ts", "shared/core/{0}/{1}.js",
              "docs/{0}/{1}.md", "tools/{0}/test/{1}.sh", "services/s{0}/test/{1}.py", "other/{0}/{1}.txt")  # fmt: skip
     names = [kinds[number % len(kinds)].format(number % SERVICES, number) for number in range(FILES)]
@@ -92,7 +96,7 @@ def _create_repository(folder: Path) -> tuple[str, str]:
 
 
 def _commit(folder: Path, files: dict[str, str], *, init: bool = False) -> str:
-    """Commit files by a stream, without a working tree: git fast-import(1)."""
+    """Commit files without a working tree, by git fast-import(1)."""
     if init:
         subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)
     lines = ["commit refs/heads/main", "committer t <t@localhost> 1700000000 +0000", "data 1", "x"]

@@ -1,4 +1,4 @@
-"""The two ends of the turn's benchmark, as processes: a backend that names itself, and a load that counts."""
+"""Processes of the traffic benchmark: a backend that reports its number, and a load generator that counts."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s" % (l
 
 
 class Backend(asyncio.Protocol):
-    """Answers every request with its number."""
+    """Answers every request, with its number in ``X-Release``."""
 
     def __init__(self, number: str) -> None:
         self._answer = b"HTTP/1.1 200 OK\r\nX-Release: %s\r\nContent-Length: 2\r\n\r\nok" % number.encode()
@@ -26,20 +26,20 @@ class Backend(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
-            at = head.find(b"content-length:")
-            whole = end + 4 + (int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
-            if len(self._buffer) < whole:
+            header_at = head.find(b"content-length:")
+            length = end + 4 + (int(head[header_at + 15 :].split(b"\r\n", 1)[0]) if header_at >= 0 else 0)
+            if len(self._buffer) < length:
                 return
-            self._buffer = self._buffer[whole:]
+            self._buffer = self._buffer[length:]
             self._transport.write(self._answer)  # type: ignore[attr-defined]
 
 
 class Client(asyncio.Protocol):
-    """One keep-alive connection; a request that is not answered in whole with 200 has failed, none is repeated."""
+    """A keep-alive connection. A request without a complete 200 response has failed; none is repeated."""
 
     sent = failed = 0
     response_times: ClassVar[dict[int, tuple[tuple["array[float]", "array[float]"], ...]]] = {}
-    """By port and number of the backend that answered: when each request was sent, and when it was answered."""
+    """By port and number of the responding backend: the times when each request was sent and answered."""
 
     is_over = False
 
@@ -76,7 +76,7 @@ class Client(asyncio.Protocol):
         else:
             self._send_request()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (what became of the request tells)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the request's own state decides)
         if self._in_flight and not Client.is_over:
             Client.failed += 1
         self._reconnects.put_nowait(self._port)
@@ -92,7 +92,7 @@ class Client(asyncio.Protocol):
 
 
 async def run_load(ports: list[int], connections: int, seconds: float) -> None:
-    """Ask over and over for ``seconds``, by connections shared among the ports, then print what became of it."""
+    """Send requests for ``seconds`` on ``connections``, spread over the ports, and print the result as JSON."""
     loop = asyncio.get_running_loop()
     reconnects: asyncio.Queue[int] = asyncio.Queue()
     Client.response_times.update({port: tuple((array("d"), array("d")) for _ in range(2)) for port in ports})

@@ -1,4 +1,4 @@
-"""Overhead: wall time of a deployment against the critical path of what it waits for; parallel against in turn."""
+"""Overhead: wall time of a deployment against its bare commands and probes; parallel against sequential."""
 
 import asyncio
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 from benchmarks.bench_project import BenchProject
 
 BUILD, HOLD, SETTLE = 60.0, 5.0, 30.0
-"""Seconds: each service's build sleeps, its candidate is held, the release is watched."""
+"""Seconds of each service's build, of its candidate's health hold, and of the watch."""
 
 
 def run() -> str:
-    """Return a table for 2, 20 and 200 services; the first deployment, so that everything has to start."""
+    """Return a table for 2, 20 and 200 services. Each is a first deployment, in which everything must start."""
     rows = []
     for count in (2, 20, 200):
         with tempfile.TemporaryDirectory() as folder:
@@ -24,14 +24,14 @@ def run() -> str:
         rows.append(f"| {count} | {baseline:.1f} s | {wall:.1f} s | {wall / baseline:.3f} |")
     return "\n".join([
         "## Overhead", "",
-        f"Each service: a build of {BUILD:.0f} s, a start, {HOLD:.0f} s held healthy; then {SETTLE:.0f} s of watching. Bare: the same commands and",
-        "probes, all services at once, by a few lines of Python that do nothing else. Goal ≤ 1.05.", "",
+        f"Each service builds for {BUILD:.0f} s, starts, and must stay healthy for {HOLD:.0f} s; then a watch of {SETTLE:.0f} s. Bare: a few lines of",
+        "Python run the same commands and probes for all services at once. Goal: ≤ 1.05.", "",
         "| services | bare | abreast | ratio |", "|---|---|---|---|", *rows, "", _parallel_summary(),
     ])  # fmt: skip
 
 
 async def _baseline_seconds(shop: BenchProject, count: int) -> float:
-    """Return the seconds that the commands and probes of a deployment take by themselves."""
+    """Return the seconds that the commands and probes of a deployment take without abreast."""
     began, servers = time.monotonic(), list[asyncio.subprocess.Process]()
 
     async def service(port: int) -> None:
@@ -70,9 +70,9 @@ def _parallel_summary() -> str:
         shop = BenchProject(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1)
         together = shop.timed_abreast("deploy", "--yes")
         shop.commit()
-        in_turn = sum(shop.timed_abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))
+        sequential = sum(shop.timed_abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))
         shop.timed_abreast("down", "--yes")
     return (
-        f"{count} services with builds of 3 s: together {together:.1f} s, one after the other {in_turn:.1f} s, "
-        f"{in_turn / together:.1f} times as long."
+        f"{count} services with builds of 3 s take {together:.1f} s together, and {sequential:.1f} s one after the other: "
+        f"{sequential / together:.1f} times as long."
     )

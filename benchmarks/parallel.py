@@ -1,4 +1,4 @@
-"""A release of a site at Netlify and a backend in two Spaces: how long until both candidates stand."""
+"""A release of a site at Netlify and a backend in two Spaces: time until both candidates are ready."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from abreast.testing.platforms.threaded_server import ThreadedServer
 from benchmarks.polling import SERVER_COMMAND
 
 SITE_SECONDS, BACKEND_SECONDS = 60.0, 90.0
-"""Seconds that each platform works on its part."""
+"""Processing time of each platform, in seconds."""
 
 CONFIG = {
     "project": "bench",
@@ -32,7 +32,7 @@ CONFIG = {
 
 
 def run() -> str:
-    """Return the seconds from the first stage's begin to the last one's end."""
+    """Return a table: time from the start of the first stage to the end of the last, against sequential stages."""
     at_netlify = netlify.NetlifyEmulator()
     with tempfile.TemporaryDirectory() as folder:
         at_hub = huggingface.HuggingFaceEmulator(Path(folder))
@@ -45,16 +45,16 @@ def run() -> str:
         at_hub.close()
     return "\n".join([
         "## Parallel", "",
-        f"One `abreast deploy`: Netlify works {SITE_SECONDS:g} s on the draft, Hugging Face {BACKEND_SECONDS:g} s on the Space. Goal: staged in ≤ 92 s.", "",
+        f"One `abreast deploy`. Netlify processes the draft for {SITE_SECONDS:g} s, Hugging Face builds the Space for {BACKEND_SECONDS:g} s. Goal: staged in ≤ 92 s.", "",
         "| | |", "|---|---|",
-        f"| from the first candidate's begin to the last one's end | {took:.1f} s |",
+        f"| from the start of the first stage to the end of the last | {took:.1f} s |",
         f"| the whole deployment | {total:.1f} s |",
-        f"| one after the other, by the platforms' time alone | {SITE_SECONDS + BACKEND_SECONDS:.1f} s |",
+        f"| one after the other, platform time only | {SITE_SECONDS + BACKEND_SECONDS:.1f} s |",
     ])  # fmt: skip
 
 
-def _constant(count: float) -> Callable[[], float]:
-    return lambda: count
+def _constant(seconds: float) -> Callable[[], float]:
+    return lambda: seconds
 
 
 def _deploy_timings(folder: Path, at_netlify: str, at_hub: str) -> tuple[float, float]:

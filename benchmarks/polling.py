@@ -1,4 +1,4 @@
-"""How soon a change at a platform is noticed, and how many requests that takes."""
+"""Polling: how soon abreast notices that a platform is done, and how many requests that takes."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.threaded_server import ThreadedServer
 
 MIN_WORK_SECONDS, MAX_WORK_SECONDS = 20.0, 60.0
-"""Seconds that a platform works on a deploy; each by chance."""
+"""Bounds of the random time in seconds that a platform processes a deploy."""
 
 SINGLE_RUNS, CONCURRENT_DEPLOYS = 3, 50
 SERVER_SOURCE = "import os, http.server as s; s.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), s.SimpleHTTPRequestHandler).serve_forever()"
@@ -40,7 +40,7 @@ SERVER_COMMAND = [sys.executable, "-S", "-c", SERVER_SOURCE]
 
 @dataclass
 class PlatformSetup:
-    """A platform whose emulator works for as long as ``takes`` says; ``due`` tells when a service's deploy is done."""
+    """A platform with its emulator. ``done_at`` returns when the deploy of a service is done (monotonic)."""
 
     name: str
     rate_limit: int
@@ -54,7 +54,7 @@ class PlatformSetup:
 
 
 class PollCounter:
-    """Middleware that notes when each look at how something gets on came."""
+    """Middleware that records the times of all polls: GET requests that match ``poll_path``."""
 
     def __init__(self, app: ASGIApp, poll_path: str) -> None:
         self._app = app
@@ -71,7 +71,7 @@ class PollCounter:
 
 
 def run() -> str:
-    """Return a table for each platform, alone and with many at once."""
+    """Return a table for each platform: one deploy alone, and many at once."""
     rows = []
     for make_setup in (_netlify_setup, _render_setup, _huggingface_setup):
         for count in (1, CONCURRENT_DEPLOYS):
@@ -81,10 +81,10 @@ def run() -> str:
             )
     return "\n".join([
         "## Polling", "",
-        f"Deploys that the emulator works on for {MIN_WORK_SECONDS:g} to {MAX_WORK_SECONDS:g} s: from its end until abreast goes on; at Render and",
-        f"Hugging Face with the start of the service. One alone ({SINGLE_RUNS} times), and {CONCURRENT_DEPLOYS} at once. What is asked to make the",
-        "deploys comes on top; where that is too much, the provider says so and is waited for.", "",
-        "| platform | at once | delay, mean | longest | most looks in a minute | of its limit |", "|---|---|---|---|---|---|", *rows,
+        f"The emulator processes each deploy for {MIN_WORK_SECONDS:g} to {MAX_WORK_SECONDS:g} s. Delay: time from the end of that until abreast continues; at Render and",
+        f"Hugging Face it includes the start of the service. One deploy alone ({SINGLE_RUNS} times), and {CONCURRENT_DEPLOYS} at once. Requests that create the",
+        "deploys are not counted; if they exceed the limit, the provider reports it and abreast waits.", "",
+        "| platform | at once | delay, mean | longest | most polls per minute | share of the limit |", "|---|---|---|---|---|---|", *rows,
     ])  # fmt: skip
 
 
@@ -105,11 +105,11 @@ def _measure(make_setup: Callable[[Path, int], PlatformSetup], count: int) -> tu
 
 
 async def _deploy_delays(setup: PlatformSetup, url: str, folder: Path, count: int) -> list[float]:
-    """Stage and turn each service; return by how much later than it was done each was."""
+    """Deploy all services at once; return for each the seconds from its end at the platform until it was noticed."""
     api = ApiClient(setup.provider, url + setup.provider.api_path, Secret("T", setup.token))
     platform = setup.make_platform(api)
 
-    async def one(number: int) -> float:
+    async def deploy(number: int) -> float:
         service = setup.make_service(number)
         artifact = folder / f"site{number}"
         artifact.mkdir()
@@ -123,7 +123,7 @@ async def _deploy_delays(setup: PlatformSetup, url: str, folder: Path, count: in
         await platform.switch_traffic([TrafficMove(service, version)], _ignore_progress)
         return time.monotonic() - setup.done_at(number)
 
-    delays = await asyncio.gather(*map(one, range(count)))
+    delays = await asyncio.gather(*map(deploy, range(count)))
     await api.close()
     return list(delays)
 
@@ -170,7 +170,7 @@ def _huggingface_setup(folder: Path, count: int) -> PlatformSetup:
 
 
 def _head_commit(folder: Path) -> str:
-    """Return the commit of a repository in the folder, made where there is none."""
+    """Return the commit of the repository in the folder, creating it if needed."""
     repo = folder / "repo"
     if not repo.exists():
         repo.mkdir()

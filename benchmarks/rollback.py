@@ -1,4 +1,4 @@
-"""Rollback: from the request until every user is on the old version; warm (still watched) and cold."""
+"""Rollback: time until all traffic is on the old version, warm (during the watch) and cold."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ RUNS = 5
 
 
 def run() -> str:
-    """Return a table of medians; the request is the start of the command ``abreast rollback``."""
+    """Return a table of medians, measured from the start of ``abreast rollback``."""
     cold = []
     with tempfile.TemporaryDirectory() as folder:
         shop = BenchProject(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1)
@@ -30,10 +30,10 @@ def run() -> str:
         shop.timed_abreast("down", "--yes")
     rows = [
         f"| {name} | {sorted(each)[len(each) // 2]:.2f} s | {min(each):.2f} to {max(each):.2f} s |"
-        for name, each in (("warm: during the watch", warm), ("cold: the old version has to start", cold))
+        for name, each in (("warm: during the watch", warm), ("cold: the old version must start first", cold))
     ]
     return "\n".join([
-        "## Rollback", "", f"From the start of the command to the last user on the old version, {RUNS} runs; goal: warm < 1 s.", "",
+        "## Rollback", "", f"Time from the start of `abreast rollback` until all traffic is on the old version, {RUNS} runs. Goal: warm < 1 s.", "",
         "| | median | range |", "|---|---|---|", *rows,
     ])  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Start-up: --help and status against a bare interpreter."""
+"""Start-up time of --help and status, against a bare interpreter."""
 
 import statistics
 import subprocess
@@ -13,7 +13,7 @@ RUNS = 25
 
 
 def run() -> str:
-    """Return a table of medians and ratios; status looks at two services that run."""
+    """Return a table of medians and ratios. ``status`` probes two running services."""
     abreast = str(Path(sys.executable).parent / "abreast")
     with tempfile.TemporaryDirectory() as folder:
         shop = BenchProject(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1)
@@ -35,5 +35,5 @@ def run() -> str:
         f"| `{name}` | {statistics.median(each):.1f} ms | {statistics.median(a / b for a, b in zip(each, bare, strict=True)):.2f} |"
         for name, each in times.items()
     ]
-    return "\n".join(["## Start-up", "", f"Medians of {RUNS} runs in turn; goal: status ≤ 3.", "",
+    return "\n".join(["## Start-up", "", f"Medians of {RUNS} alternating runs. Goal: status ≤ 3.", "",
                       "| command | median | ratio |", "|---|---|---|", *rows])  # fmt: skip

@@ -1,4 +1,4 @@
-"""The turn under load, side by side with what others do on the same backends: failed requests, latency, skew."""
+"""Traffic switches under load, against other proxies with the same backends: failed requests, latency, skew."""
 
 import asyncio
 import bisect
@@ -21,13 +21,13 @@ from abreast.platforms.local.router.routing_table import Listener, RoutingTable,
 
 TURNS = 100
 SWITCH_INTERVAL = 1.6
-"""Seconds between two turns; with the load that the machine bears, a million requests in all."""
+"""Seconds between two switches."""
 
 CONNECTIONS = 64
 
 
 class Proxy(ABC):
-    """A proxy before two backends, ``blue`` and ``green``, on port ``front``."""
+    """A proxy on ``front_port``, in front of two backends."""
 
     name: str
     executable: str | None = None
@@ -45,7 +45,7 @@ class Proxy(ABC):
 
     @abstractmethod
     async def switch_to(self, backend: int) -> None:
-        """Move users to backend number ``to``, by the gentlest way that the proxy has."""
+        """Switch traffic to backend number ``backend``, in the least disruptive way that the proxy offers."""
 
     def stop(self) -> None:
         if self.process:
@@ -68,17 +68,19 @@ class AbreastProxy(Proxy):
         await self.switch_to(0)
 
     async def switch_to(self, backend: int) -> None:
-        """As a deployment does it: two services together, then the old version drains and goes."""
+        """Switch as a deployment does: two services together, then drain and remove the old version."""
         old, self.number = self.number, self.number + 1
         new = {
             service: Upstream(f"{service}-{self.number}", (self.backend_ports[backend],)) for service in ("web", "api")
         }
         await self.router.change(lambda table: _with_candidates(table, new))
         self.began = time.monotonic()
-        await self.router.change(lambda table: table.with_live({service: at.id for service, at in new.items()}))
-        gone = [f"{service}-{old}" for service in new] if old else []
-        await self.router.drain(gone, 10)
-        await self.router.change(lambda table: table.without_targets(gone))
+        await self.router.change(
+            lambda table: table.with_live({service: upstream.id for service, upstream in new.items()})
+        )
+        retired = [f"{service}-{old}" for service in new] if old else []
+        await self.router.drain(retired, 10)
+        await self.router.change(lambda table: table.without_targets(retired))
 
 
 def _with_candidates(table: RoutingTable, new: dict[str, Upstream]) -> RoutingTable:
@@ -164,7 +166,7 @@ PROXIES: tuple[type[Proxy], ...] = (AbreastProxy, HAProxy, Nginx, Caddy)
 
 
 def run() -> str:
-    """Return a table with a row for each proxy that is installed."""
+    """Return a table with a row for each installed proxy."""
     rows, missing, skew = [], [], ""
     with tempfile.TemporaryDirectory() as folder:
         for number, proxy_class in enumerate(PROXIES):
@@ -176,16 +178,16 @@ def run() -> str:
             row, skews = asyncio.run(_measure(_create_proxy(proxy_class, home, 14000 + 10 * number)))
             rows.append(row)
             if skews:
-                skew = f"Skew between the two services' turns in one deployment: p50 {_percentile(skews, 50):.1f} ms, p99 {_percentile(skews, 99):.1f} ms; goal p99 < 50 ms."
+                skew = f"Skew between the two services' switches in one deployment: p50 {_percentile(skews, 50):.1f} ms, p99 {_percentile(skews, 99):.1f} ms. Goal: p99 < 50 ms."
             print(row, flush=True)
     return "\n".join([
         "## Turn", "",
-        f"{TURNS} turns, one each {SWITCH_INTERVAL} s, under {CONNECTIONS} keep-alive connections of POSTs, on the same two backends. Turn latency:",
-        "from the request to turn until the last request was sent that the old version answered; beside it, until the last",
-        "such answer came, which counts the proxy's own time for each request under full load.",
-        "Goals: 0 failed, p50 of the turn no worse than the best.", "",
+        f"{TURNS} traffic switches (turns), one every {SWITCH_INTERVAL} s, under POSTs on {CONNECTIONS} keep-alive connections, with the same two backends.",
+        "Turn: time from the request to switch until a client sent the last request that the old version answered. Last answer:",
+        "time until that answer arrived, which includes the proxy's own time per request under full load.",
+        "Goals: 0 failed requests; turn p50 no worse than the best.", "",
         "| | requests | failed | turn p50 | turn p99 | last answer p50 |", "|---|---|---|---|---|---|", *rows, "", skew,
-        *([f"Not installed, so not measured: {', '.join(missing)}."] if missing else []),
+        *([f"Not measured, because not installed: {', '.join(missing)}."] if missing else []),
     ])  # fmt: skip
 
 
@@ -219,7 +221,7 @@ async def _measure(proxy: Proxy) -> tuple[str, list[float]]:
 
 
 def _format_row(name: str, outcome: dict[str, Any], moments: list[tuple[float, int]]) -> tuple[str, list[float]]:
-    """Return a proxy's row, and for each turn the time in ms between two services' last requests."""
+    """Return a proxy's row, and for each switch the skew in ms between the two services' last requests."""
     lasts = [[_last_old_request(seen, moments, number) for number in range(len(moments))] for seen in outcome["seen"]]
     by_turn = list(zip(*lasts, strict=True))
     sent = [max(0.0, *(last[0] for last in each)) for each in by_turn]
@@ -235,7 +237,7 @@ def _format_row(name: str, outcome: dict[str, Any], moments: list[tuple[float, i
 def _last_old_request(
     seen: list[list[list[float]]], moments: list[tuple[float, int]], number: int
 ) -> tuple[float, float]:
-    """Return when, in ms after turn ``number``, the last request that the old version answered was sent, and answered."""
+    """Return when the old version's last request was sent and answered, in ms after switch ``number``."""
     began, to = moments[number]
     until = moments[number + 1][0] if number + 1 < len(moments) else began + SWITCH_INTERVAL
     sent_times, answer_times = seen[1 - to]
@@ -257,10 +259,10 @@ async def _wait_for_port(port: int) -> None:
         else:
             writer.close()
             return
-    raise RuntimeError(f"nothing listens on {port}")
+    raise RuntimeError(f"no server listens on port {port}")
 
 
 def _start_process(role: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.wire", role, *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.http_load", role, *arguments], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""Netlify: a site's files to the emulator, by abreast and by Netlify's own command line."""
+"""Netlify: upload a site to the emulator, with abreast and with Netlify's own command line."""
 
 import json
 import os
@@ -17,36 +17,36 @@ FILE_COUNTS = (4, 600, 5000)
 RUNS = 3
 FILE_SIZE = 2000
 NETLIFY_CLI = Path(sys.prefix) / "netlify-cli" / "node_modules" / ".bin" / "netlify"
-"""Where the tests install it."""
+"""Installed by the tests."""
 
 ABREAST_SCRIPT = """
 import asyncio, sys, time
 from pathlib import Path
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import Api
-from abreast.platforms.interface import Move, Order
-from abreast.platforms.netlify.client import NETLIFY, Netlify
+from abreast.platforms.cloud.api_client import ApiClient
+from abreast.platforms.interface import StageRequest, TrafficMove
+from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
 
-async def tell(service, text):
+async def ignore_progress(service, text):
     pass
 
-async def story(url, token, site, version):
-    api = Api(NETLIFY, url + "/api/v1", Secret("T", token))
-    platform = NetlifyPlatform(Netlify(api), Path(site).parent / "home")
+async def deploy(url, token, site, version):
+    api = ApiClient(NETLIFY, url + "/api/v1", Secret("T", token))
+    platform = NetlifyPlatform(NetlifyClient(api), Path(site).parent / "home")
     service = Service("web", "netlify", {"site": "shop"})
-    staged = await platform.stage(Order(version, service, "0" * 40, Path(site), "", None), tell)
-    await platform.turn([Move(service, staged)], tell)
+    staged = await platform.stage(StageRequest(version, service, "0" * 40, Path(site), "", None), ignore_progress)
+    await platform.switch_traffic([TrafficMove(service, staged)], ignore_progress)
 
 if len(sys.argv) > 1:
-    asyncio.run(story(*sys.argv[1:]))
+    asyncio.run(deploy(*sys.argv[1:]))
 """
-"""Stages a draft and publishes it; without arguments it only starts."""
+"""Stages a draft and publishes it. Without arguments it only imports."""
 
 
 def run() -> str:
-    """Return a table of both on the same sites, first and unchanged."""
+    """Return a table of both tools on the same sites: first upload, and unchanged."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "ours.py"
@@ -72,9 +72,9 @@ def run() -> str:
                 )
     return "\n".join([
         "## Netlify upload", "",
-        f"Medians of {RUNS} runs in turn, each against an emulator of its own in a process of its own; files of {FILE_SIZE} bytes.",
-        "Both publish; abreast stages a draft before. Less start-up: without what each takes to begin",
-        f"({starts['netlify-cli']:.2f} s `netlify --version`, {starts['abreast']:.2f} s a Python that has imported all). Goal: ≥ 5.",
+        f"Medians of {RUNS} alternating runs, each against a new emulator in its own process; files of {FILE_SIZE} bytes. Both tools publish;",
+        f"abreast stages a draft first. \"Less start-up\" subtracts each tool's start-up time ({starts['netlify-cli']:.2f} s `netlify --version`, {starts['abreast']:.2f} s",
+        "Python with all imports). Goal: ≥ 5.",
         "", "| files | | netlify-cli | abreast | ratio | less start-up |", "|---|---|---|---|---|---|", *rows,
     ])  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""For tests of abreast and of what builds on it; public."""
+"""Public test tools: emulators of platforms, and a command that is killed at a chosen write."""

@@ -1,10 +1,9 @@
-"""A command of abreast that is killed at a chosen write to the ledger.
+"""Run an abreast command and kill it at a chosen write to the ledger.
 
     python -m abreast.testing.crash 7 after deploy --yes
 
-runs ``abreast deploy --yes`` and ends it with SIGKILL right after its seventh write is durable (``before``:
-right before it would be), as if the machine had taken it away. Exits as the command does when it makes
-fewer writes.
+runs ``abreast deploy --yes`` and sends SIGKILL to it right after its seventh write is durable (``before``: right
+before), as if the machine had failed. With fewer writes, it exits as the command does.
 """
 
 import os
@@ -20,7 +19,7 @@ from abreast.wiring import workspace as wiring
 
 
 class CrashingLedger(SqliteLedger):
-    """A ledger whose process does not survive write number ``at``."""
+    """A ledger that kills its process at write number ``crash_at_write``, ``before`` or ``after`` it is durable."""
 
     crash_at_write = 0
     moment = "after"
@@ -29,17 +28,17 @@ class CrashingLedger(SqliteLedger):
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         CrashingLedger.write_count += 1
-        last = CrashingLedger.write_count == self.crash_at_write
+        crashes_here = CrashingLedger.write_count == self.crash_at_write
         with super()._transaction() as database:
             yield database
-            if last and self.moment == "before":
+            if crashes_here and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-        if last:
+        if crashes_here:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line after the number and the moment."""
+    """Run a command. ``arguments``: the number of the write, ``before`` or ``after``, and the command line."""
     CrashingLedger.crash_at_write, CrashingLedger.moment = int(arguments[0]), arguments[1]
     wiring.LEDGER_CLASS = CrashingLedger
     return run(arguments[2:])

@@ -378,7 +378,7 @@ def test_a_suspended_service_is_resumed_and_suspended_again_on_the_way_back(stag
     assert (first in stage.served, stage.service.suspenders) == (True, [])
     for _ in range(2):
         stage.run(lambda render: render.switch_traffic([TrafficMove(SERVICE, None)], stage.tell))
-    assert (stage.served, stage.service.suspenders) == ("nothing runs", ["user"])
+    assert (stage.served, stage.service.suspenders) == ("no running process", ["user"])
     assert sum(path.endswith("/suspend") for _, path in stage.emulator.faults.requests) == 1
 
 

@@ -1,1 +1,1 @@
-"""Emulators of the platforms' APIs, as real HTTP servers: deploys are kept, and the deployed sites served."""
+"""Emulators of platforms, with their APIs and what they deploy."""

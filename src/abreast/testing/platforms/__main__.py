@@ -1,10 +1,10 @@
-"""Emulators on ports of this machine, to try a configuration without an account.
+"""Serve emulators on local ports, to try a configuration without an account.
 
     python -m abreast.testing.platforms --netlify 9001 --site shop --render 9002 --service 'api:python -m app'
     python -m abreast.testing.platforms --huggingface 9003 --space owner/worker
 
-prints what to export, and serves until it is interrupted. Render's services run from the commits of the
-repository in this folder.
+prints the variables to export, and serves until interrupted. Render's services run from the commits of the
+repository in the working directory.
 """
 
 import signal
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import click
 
-from abreast.testing.platforms.huggingface import TOKEN as HUB_TOKEN
+from abreast.testing.platforms.huggingface import TOKEN as HUGGINGFACE_TOKEN
 from abreast.testing.platforms.huggingface import HuggingFaceEmulator
-from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
-from abreast.testing.platforms.render import TOKEN as KEY
+from abreast.testing.platforms.netlify import TOKEN as NETLIFY_TOKEN
+from abreast.testing.platforms.netlify import NetlifyEmulator
+from abreast.testing.platforms.render import TOKEN as RENDER_TOKEN
 from abreast.testing.platforms.render import RenderEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 
@@ -25,19 +26,19 @@ PORT = click.IntRange(1, 65535)
 
 
 @click.command()
-@click.option("--netlify", type=PORT, help="Netlify's API on this port.")
-@click.option("--site", "sites", multiple=True, default=("shop",), help="A site of Netlify; may be repeated.")
-@click.option("--render", type=PORT, help="Render's API on this port.")
-@click.option("--service", "services", multiple=True, help="A service of Render, as NAME:COMMAND; may be repeated.")
-@click.option("--huggingface", type=PORT, help="The Hugging Face Hub's API on this port.")
-@click.option("--space", "spaces", multiple=True, help="A Docker Space, as OWNER/NAME; may be repeated.")
+@click.option("--netlify", type=PORT, help="Serve Netlify's API on this port.")
+@click.option("--site", "sites", multiple=True, default=("shop",), help="Add a Netlify site. May be repeated.")
+@click.option("--render", type=PORT, help="Serve Render's API on this port.")
+@click.option("--service", "services", multiple=True, help="Add a Render service, as NAME:COMMAND. May be repeated.")
+@click.option("--huggingface", type=PORT, help="Serve the Hugging Face Hub's API on this port.")
+@click.option("--space", "spaces", multiple=True, help="Add a Docker Space, as OWNER/NAME. May be repeated.")
 def main(
     netlify: int | None, sites: tuple[str, ...], render: int | None, services: tuple[str, ...],
     huggingface: int | None, spaces: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Serve emulators of platforms until interrupted."""
     if not netlify and not render and not huggingface:
-        raise click.UsageError("which platform? --netlify PORT, --render PORT, --huggingface PORT")
+        raise click.UsageError("no platform given: use --netlify PORT, --render PORT or --huggingface PORT")
     with ExitStack() as resources:
         if netlify:
             _serve_netlify(resources, netlify, sites)
@@ -51,7 +52,7 @@ def main(
 def _serve_netlify(resources: ExitStack, port: int, sites: tuple[str, ...]) -> None:
     emulator = NetlifyEmulator()
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
-    click.echo(f"export NETLIFY_API_URL={url} NETLIFY_AUTH_TOKEN={TOKEN}")
+    click.echo(f"export NETLIFY_API_URL={url} NETLIFY_AUTH_TOKEN={NETLIFY_TOKEN}")
     for name in sites:
         emulator.add_site(name)
         click.echo(f"# {name} is served at {url}/s/{name}/")
@@ -61,7 +62,7 @@ def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) ->
     emulator = RenderEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
-    click.echo(f"export RENDER_API_URL={url} RENDER_API_KEY={KEY}")
+    click.echo(f"export RENDER_API_URL={url} RENDER_API_KEY={RENDER_TOKEN}")
     for spec in services:
         name, _, command = spec.partition(":")
         service = emulator.add_service(name, Path.cwd(), command)
@@ -72,10 +73,10 @@ def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...])
     emulator = HuggingFaceEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
-    click.echo(f"export HF_ENDPOINT={url} HF_TOKEN={HUB_TOKEN}")
-    for id_ in spaces:
-        emulator.add_space(id_)
-        click.echo(f"# {id_} is served at {url}/h/{id_}/")
+    click.echo(f"export HF_ENDPOINT={url} HF_TOKEN={HUGGINGFACE_TOKEN}")
+    for space_id in spaces:
+        emulator.add_space(space_id)
+        click.echo(f"# {space_id} is served at {url}/h/{space_id}/")
 
 
 if __name__ == "__main__":

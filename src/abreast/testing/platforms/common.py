@@ -1,4 +1,4 @@
-"""What the emulators have in common."""
+"""Tokens and timestamps for all emulators."""
 
 from datetime import UTC, datetime
 
@@ -6,11 +6,11 @@ from starlette.requests import Request
 
 
 def require_token(request: Request, token: str) -> None:
-    """Raise PermissionError for a request without the token."""
+    """Raise PermissionError for a request without the bearer ``token``."""
     if request.headers.get("Authorization") != f"Bearer {token}":
         raise PermissionError
 
 
 def utc_timestamp() -> str:
-    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    """Return the current time in UTC as ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What an emulator can be told to get wrong."""
+"""Faults to inject into an emulator: error responses, lost responses, dropped requests, delays."""
 
 import asyncio
 import re
@@ -11,16 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class FaultKind(StrEnum):
-    """How a request goes wrong."""
+    """How a request fails."""
 
     STATUS = "status"
-    """Answered with a status, headers and a body, and not carried out."""
+    """Not carried out; the response has the fault's status, headers and body."""
 
     RESPONSE_LOST = "lost"
-    """Carried out, but the connection ends before the answer is whole."""
+    """Carried out, but the connection ends before the response is complete."""
 
     REQUEST_DROPPED = "dropped"
-    """Not carried out: the connection ends while the request still comes in."""
+    """Not carried out; the connection ends while the request is still being sent."""
 
     SLOW = "slow"
     """Carried out, after ``delay`` seconds."""
@@ -28,9 +28,9 @@ class FaultKind(StrEnum):
 
 @dataclass
 class InjectedFault:
-    """The next ``times`` requests that match ``method`` and ``path`` (regular expressions) go wrong.
+    """A fault for the next ``times`` requests that match ``method`` and ``path`` (regular expressions).
 
-    The first ``skip`` of them go through.
+    The first ``skip`` matching requests succeed.
     """
 
     method: str
@@ -44,7 +44,7 @@ class InjectedFault:
     delay: float = 0.0
 
     def try_match(self, method: str, path: str) -> bool:
-        """Whether this request is one of them; counts it."""
+        """Return whether this request fails, and count it."""
         if self.times < 1 or not re.fullmatch(self.method, method) or not re.search(self.path, path):
             return False
         if self.skip:
@@ -55,7 +55,7 @@ class InjectedFault:
 
 
 class FaultInjector:
-    """Middleware: what is in ``planned`` goes wrong, all else goes through; ``seen`` lists the requests."""
+    """Middleware that injects the faults in ``planned``. ``requests`` lists method and path of all requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -63,12 +63,12 @@ class FaultInjector:
         self.requests: list[tuple[str, str]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request."""
+        """Serve one request, or fail it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         self.requests.append((scope["method"], scope["path"]))
-        fault = next((one for one in self.planned if one.try_match(scope["method"], scope["path"])), None)
+        fault = next((planned for planned in self.planned if planned.try_match(scope["method"], scope["path"])), None)
         if fault is None:
             await self.app(scope, receive, send)
         elif fault.kind is FaultKind.STATUS:
@@ -85,10 +85,10 @@ class FaultInjector:
 
 
 async def _discard_message(_: Message) -> None:
-    """Keep an answer from its client."""
+    """Drop the response."""
 
 
 async def _abort_response(send: Send) -> None:
-    """Promise a body and end the connection without it."""
+    """Announce a body, then end the connection without sending it."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
     raise ConnectionAbortedError

@@ -1,4 +1,4 @@
-"""Netlify's API, emulated: sites, deploys by digest, drafts, publishing, locks; and the sites themselves."""
+"""Netlify's API, emulated: sites, deploys by digest, drafts, publishing, locks. It also serves the sites."""
 
 import hashlib
 import mimetypes
@@ -22,7 +22,6 @@ from abreast.testing.platforms.service_process import fetch_response
 TOKEN = "netlify-token"  # noqa: S105 (the emulator's own)
 USER = {"id": "1", "email": "me@example.org", "full_name": "Me"}
 PRODUCTION_BRANCH = "main"
-"""The branch of production."""
 
 RULE_FILES = ("_redirects", "_headers", "netlify.toml")
 ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_allowed": ["Owner"]}
@@ -30,7 +29,7 @@ ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_a
 
 @dataclass
 class Deploy:
-    """A deploy as it is kept: ``files`` maps paths to SHA-1s, ``steps`` are states yet to come."""
+    """A deploy. ``files`` maps paths to SHA-1s. ``state`` changes to ``pending_states``, not before ``done_at``."""
 
     id: str
     site_id: str
@@ -50,7 +49,7 @@ class Deploy:
 
 @dataclass
 class Site:
-    """A site; ``live`` is the deploy that its users reach, ``certified`` when the certificate of its domain ends."""
+    """A site. ``branch_deploys`` maps branches to deploy ids, ``env`` names to variables as the API returns them."""
 
     id: str
     name: str
@@ -62,10 +61,11 @@ class Site:
 
 
 class NetlifyEmulator:
-    """Use ``app`` with ``Served``; ``sites``, ``deploys`` and ``faults.planned`` can be read and changed.
+    """Serve ``app`` with ``ThreadedServer``. Tests read and change the other attributes, and ``faults.planned``.
 
-    ``stuck``: a deploy stays in this state for ever. ``broken``: deploys end as ``error`` with this reason.
-    ``takes`` gives the seconds for which a deploy is worked on once all files are there.
+    ``stuck_state``: deploys never leave this state. ``build_error``: deploys end as ``error`` with this message.
+    ``role``: the token owner's role in the team. ``work_seconds`` returns the processing time of a deploy whose
+    files are all uploaded.
     """
 
     def __init__(self) -> None:
@@ -104,12 +104,12 @@ class NetlifyEmulator:
         self.app = self.faults
 
     def add_site(self, name: str) -> Site:
-        """Make a site, without a deploy."""
+        """Add a site without a deploy."""
         site = Site(f"site-{name}", name)
         self.sites[site.id] = site
         return site
 
-    # ── what is asked ──────────────────────────────────────────────────────────────────────────
+    # ── API requests ───────────────────────────────────────────────────────────────────────────
 
     async def _list_accounts(self, request: Request) -> Response:
         require_token(request, TOKEN)
@@ -128,9 +128,9 @@ class NetlifyEmulator:
         site = self.sites.get(request.query_params.get("site_id", ""), Site("", ""))
         if request.method == "GET":
             return JSONResponse(list(site.env.values()))
-        added = {one["key"]: one for one in await request.json()}
-        if taken := site.env.keys() & added.keys():
-            return JSONResponse({"code": 409, "message": f"{min(taken)} is there already"}, 409)
+        added = {variable["key"]: variable for variable in await request.json()}
+        if existing := site.env.keys() & added.keys():
+            return JSONResponse({"code": 409, "message": f"{min(existing)} already exists"}, 409)
         site.env |= added
         return JSONResponse(list(added.values()), 201)
 
@@ -154,7 +154,8 @@ class NetlifyEmulator:
     async def _list_sites(self, request: Request) -> Response:
         require_token(request, TOKEN)
         name = request.query_params.get("name")
-        return JSONResponse([self._site_json(request, one) for one in self.sites.values() if name in {None, one.name}])
+        sites = [site for site in self.sites.values() if name in {None, site.name}]
+        return JSONResponse([self._site_json(request, site) for site in sites])
 
     async def _get_site(self, request: Request) -> Response:
         return JSONResponse(self._site_json(request, self._authorized_site(request)))
@@ -172,8 +173,8 @@ class NetlifyEmulator:
     async def _list_deploys(self, request: Request) -> Response:
         site = self._authorized_site(request)
         page, size = (int(request.query_params.get(name, value)) for name, value in (("page", 1), ("per_page", 100)))
-        found = [one for one in reversed(self.deploys.values()) if one.site_id == site.id]
-        return JSONResponse([self._deploy_json(request, one) for one in found[(page - 1) * size : page * size]])
+        deploys = [deploy for deploy in reversed(self.deploys.values()) if deploy.site_id == site.id]
+        return JSONResponse([self._deploy_json(request, each) for each in deploys[(page - 1) * size : page * size]])
 
     async def _create_deploy(self, request: Request) -> Response:
         site, body = self._authorized_site(request), await request.json()
@@ -212,15 +213,15 @@ class NetlifyEmulator:
         path = request.path_params["path"]
         digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         if deploy.files.get(path.lstrip("/")) != digest:
-            return JSONResponse({"code": 422, "message": f"{path} is not what the deploy said"}, 422)
+            return JSONResponse({"code": 422, "message": f"{path} does not match the digest of the deploy"}, 422)
         self.blobs[digest] = content
-        for one in self.deploys.values():
-            one.missing_digests.discard(digest)
+        for other in self.deploys.values():
+            other.missing_digests.discard(digest)
         if not deploy.missing_digests and not self.build_error:
             self._start_processing(deploy)
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        told = {"id": path, "path": f"/{path}", "sha": digest, "mime_type": kind, "size": len(content)}
-        return JSONResponse(told)
+        file = {"id": path, "path": f"/{path}", "sha": digest, "mime_type": kind, "size": len(content)}
+        return JSONResponse(file)
 
     async def _cancel_deploy(self, request: Request) -> Response:
         deploy = self._authorized_deploy(request)
@@ -247,7 +248,7 @@ class NetlifyEmulator:
         deploy.locked = locked
         return JSONResponse(self._deploy_json(request, deploy))
 
-    # ── what users see ─────────────────────────────────────────────────────────────────────────
+    # ── Sites ──────────────────────────────────────────────────────────────────────────────────
 
     async def _serve_deploy(self, request: Request) -> Response:
         name, _, site = request.path_params["deploy"].partition("--")
@@ -255,21 +256,21 @@ class NetlifyEmulator:
         return await self._serve_path(branches.get(name, name), request.path_params["path"])
 
     async def _serve_site(self, request: Request) -> Response:
-        site = next(one for one in self.sites.values() if one.name == request.path_params["name"])
+        site = next(site for site in self.sites.values() if site.name == request.path_params["name"])
         return await self._serve_path(site.live_deploy_id or "", request.path_params["path"])
 
     async def _serve_path(self, deploy: str, path: str) -> Response:
         files = self.deploys[deploy].files if deploy in self.deploys else {}
         rules = {name: self.blobs[files[name]].decode() for name in RULE_FILES if files.get(name) in self.blobs}
-        answer = self._file_response(files, path)
+        response = self._file_response(files, path)
         for rule in parse_redirects(rules):
             to = rule.destination_for(f"/{path}")
-            if to is not None and (rule.force or answer is None):
-                answer = await self._redirect_response(files, to, rule.status)
+            if to is not None and (rule.force or response is None):
+                response = await self._redirect_response(files, to, rule.status)
                 break
-        answer = answer or Response("Not Found", 404)
-        answer.headers.update(headers_for_path(rules, f"/{path}"))
-        return answer
+        response = response or Response("Not Found", 404)
+        response.headers.update(headers_for_path(rules, f"/{path}"))
+        return response
 
     def _file_response(self, files: dict[str, str], path: str) -> Response | None:
         for name in (path, f"{path}/index.html".lstrip("/"), f"{path}.html"):
@@ -279,16 +280,14 @@ class NetlifyEmulator:
         return None
 
     async def _redirect_response(self, files: dict[str, str], destination: str, status: int) -> Response | None:
-        """Answer as a rule says: from elsewhere, with another file, or with a redirect."""
+        """Return a redirect, a file of the deploy, or another server's response."""
         if status != 200:
             return Response(status_code=status, headers={"location": destination})
-        return (
-            await fetch_response(destination)
-            if "://" in destination
-            else self._file_response(files, destination.lstrip("/"))
-        )
+        if "://" in destination:
+            return await fetch_response(destination)
+        return self._file_response(files, destination.lstrip("/"))
 
-    # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
+    # ── Deploys ────────────────────────────────────────────────────────────────────────────────
 
     def _accept_files(self, deploy: Deploy, body: dict[str, Any]) -> None:
         deploy.files = {path.lstrip("/"): digest for path, digest in body.get("files", {}).items()}
@@ -296,18 +295,14 @@ class NetlifyEmulator:
         if self.build_error:
             deploy.state, deploy.pending_states = "processing", ["error"]
         elif deploy.missing_digests:
-            deploy.state, deploy.pending_states = (
-                ("preparing", ["prepared"]) if body.get("async") else ("uploading", [])
-            )
+            deploy.state = "preparing" if body.get("async") else "uploading"
+            deploy.pending_states = ["prepared"] if body.get("async") else []
         else:
             self._start_processing(deploy)
 
     def _start_processing(self, deploy: Deploy) -> None:
-        deploy.state, deploy.pending_states, deploy.done_at = (
-            "processing",
-            ["ready"],
-            time.monotonic() + self.work_seconds(),
-        )
+        deploy.state, deploy.pending_states = "processing", ["ready"]
+        deploy.done_at = time.monotonic() + self.work_seconds()
 
     def _advance(self, deploy: Deploy) -> None:
         if not deploy.pending_states or deploy.state == self.stuck_state or time.monotonic() < deploy.done_at:
@@ -326,7 +321,7 @@ class NetlifyEmulator:
         deploy.draft, deploy.published_at = False, utc_timestamp()
         self.sites[deploy.site_id].live_deploy_id = deploy.id
 
-    # ── how it is told ─────────────────────────────────────────────────────────────────────────
+    # ── Responses ──────────────────────────────────────────────────────────────────────────────
 
     def _site_json(self, request: Request, site: Site) -> dict[str, Any]:
         address = f"{_base_url(request)}/s/{site.name}"
@@ -359,8 +354,9 @@ class NetlifyEmulator:
 
     def _authorized_site(self, request: Request) -> Site:
         require_token(request, TOKEN)
-        wanted = request.path_params["site"]
-        return next((one for one in self.sites.values() if one.name == wanted), None) or self.sites[wanted]
+        name_or_id = request.path_params["site"]
+        by_name = {site.name: site for site in self.sites.values()}
+        return by_name.get(name_or_id) or self.sites[name_or_id]
 
     def _authorized_deploy(self, request: Request) -> Deploy:
         require_token(request, TOKEN)

@@ -1,4 +1,4 @@
-"""What a site's ``_redirects``, ``_headers`` and ``netlify.toml`` say, as Netlify reads them."""
+"""Parse a site's ``_redirects``, ``_headers`` and ``netlify.toml`` as Netlify does."""
 
 import re
 import tomllib
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RedirectRule:
-    """Requests for ``path`` (which may end with ``*``) go ``to`` another; ``force``: also where a file has it."""
+    """Redirect ``path`` (which may end with ``*``) ``to`` another; with ``force`` even if a file has that path."""
 
     path: str
     to: str
@@ -16,19 +16,22 @@ class RedirectRule:
     force: bool = False
 
     def destination_for(self, path: str) -> str | None:
-        """Return where a request goes, None where the rule is not for it."""
-        found = re.fullmatch(re.escape(self.path).replace(r"\*", "(.*)"), path)
-        if not found:
+        """Return the destination of a request, or None if the rule does not match."""
+        match = re.fullmatch(re.escape(self.path).replace(r"\*", "(.*)"), path)
+        if not match:
             return None
-        return self.to.replace(":splat", found[1] if found.groups() else "")
+        return self.to.replace(":splat", match[1] if match.groups() else "")
 
 
 def parse_redirects(files: Mapping[str, str]) -> list[RedirectRule]:
-    """Return the rules in the order in which they are tried; ``files`` holds texts by their names."""
+    """Return the redirect rules in order of precedence. ``files`` maps names to contents."""
     toml_rules = tomllib.loads(files.get("netlify.toml", "")).get("redirects", [])
     return [
         *(_parse_redirect_line(*line.split()) for line in _significant_lines(files.get("_redirects", ""))),
-        *(RedirectRule(one["from"], one["to"], one.get("status", 301), one.get("force", False)) for one in toml_rules),
+        *(
+            RedirectRule(rule["from"], rule["to"], rule.get("status", 301), rule.get("force", False))
+            for rule in toml_rules
+        ),
     ]
 
 
@@ -37,25 +40,25 @@ def _parse_redirect_line(path: str, to: str, status: str = "301") -> RedirectRul
 
 
 def headers_for_path(files: Mapping[str, str], path: str) -> dict[str, str]:
-    """Return the headers that an answer for ``path`` has in addition."""
+    """Return the additional response headers for ``path``. ``files`` maps names to contents."""
     return {
         name: value
-        for at, name, value in _parse_headers(files)
-        if RedirectRule(at, "").destination_for(path) is not None
+        for pattern, name, value in _parse_headers(files)
+        if RedirectRule(pattern, "").destination_for(path) is not None
     }
 
 
 def _parse_headers(files: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    at = ""
+    pattern = ""
     for line in _significant_lines(files.get("_headers", "")):
         if line.startswith((" ", "\t")):
             name, _, value = line.strip().partition(":")
-            yield at, name, value.strip()
+            yield pattern, name, value.strip()
         else:
-            at = line.strip()
-    for one in tomllib.loads(files.get("netlify.toml", "")).get("headers", []):
-        for name, value in one["values"].items():
-            yield one["for"], name, value
+            pattern = line.strip()
+    for rule in tomllib.loads(files.get("netlify.toml", "")).get("headers", []):
+        for name, value in rule["values"].items():
+            yield rule["for"], name, value
 
 
 def _significant_lines(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Render's API, emulated: deploys of commits, roll back, cancel, logs; and the services themselves, as processes."""
+"""Render's API, emulated: deploys, rollback, cancel, logs. The services run as local processes."""
 
 import asyncio
 import os
@@ -23,14 +23,14 @@ from abreast.testing.platforms.service_process import ServiceProcess, proxy_to_p
 TOKEN = "render-key"  # noqa: S105 (the emulator's own)
 IN_PROGRESS = frozenset({"build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
 HOOK_KEY = "render-hook"
-"""What the address of a deploy hook has as its key."""
+"""The ``key`` in the address of a deploy hook."""
 
 OWNER_ID = "tea-emulated"
 
 
 @dataclass
 class Deploy:
-    """A deploy as it is kept."""
+    """A deploy. It cannot be live before ``done_at`` (monotonic)."""
 
     id: str
     commit: str
@@ -43,7 +43,7 @@ class Deploy:
 
 @dataclass
 class Job:
-    """A job as it is kept."""
+    """A one-off job."""
 
     id: str
     command: str
@@ -53,9 +53,9 @@ class Job:
 
 @dataclass
 class Service:
-    """A service: ``command`` runs in a checkout of ``repo``; ``running`` is what users reach.
+    """A service: ``command`` runs in a checkout of ``repo``, and users reach ``live_process``.
 
-    ``images`` says of which commit an image is, where it runs images; ``jobs`` are those that were asked for.
+    ``images`` maps image references to commits. ``jobs`` and ``deploys`` are in order of creation.
     """
 
     id: str
@@ -77,12 +77,12 @@ class Service:
 
 
 class RenderEmulator:
-    """Use ``app`` with ``Served``; ``services`` and ``faults.planned`` can be read and changed.
+    """Serve ``app`` with ``ThreadedServer``. Tests read and change ``services``, ``faults.planned`` and the settings.
 
-    A deploy goes on each time that it is asked for, so that tests need not wait. ``queued``: a new deploy is
-    answered with 202 and nothing. ``broken``: builds fail, with this line in the log. ``stuck``: deploys stay in
-    this status. ``forgotten``: builds of earlier deploys are gone, so that none can be rolled back to.
-    ``takes`` gives the seconds until a deploy can be live.
+    A deploy advances by one status each time it is polled, so tests need not wait. ``queues_deploys``: a new deploy
+    gets 202 without a body. ``build_error``: builds fail, with this line in the log. ``stuck_state``: deploys never
+    leave this status. ``builds_expired``: earlier builds are deleted, so rollbacks are refused. ``work_seconds``
+    returns the time until a deploy can be live.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,18 +116,18 @@ class RenderEmulator:
         self.app = self.faults
 
     def add_service(self, name: str, repo: Path, command: str, health_path: str = "/") -> Service:
-        """Make a service, without a deploy."""
+        """Add a service without a deploy."""
         service = Service(f"srv-{name}", name, repo, command, health_path)
         self.services[service.id] = service
         return service
 
     def close(self) -> None:
-        """End every process."""
+        """Stop all processes."""
         for service in self.services.values():
             if service.live_process:
                 service.live_process.stop()
 
-    # ── what is asked ──────────────────────────────────────────────────────────────────────────
+    # ── API requests ───────────────────────────────────────────────────────────────────────────
 
     async def _get_service(self, request: Request) -> Response:
         return JSONResponse(self._service_json(request, self._authorized_service(request)))
@@ -144,8 +144,8 @@ class RenderEmulator:
         limit = int(request.query_params.get("limit", 20))
         for deploy in list(service.deploys):
             await self._advance(service, deploy)
-        found = reversed(service.deploys[-limit:])
-        return JSONResponse([{"cursor": one.id, "deploy": _deploy_json(one)} for one in found])
+        newest = reversed(service.deploys[-limit:])
+        return JSONResponse([{"cursor": deploy.id, "deploy": _deploy_json(deploy)} for deploy in newest])
 
     async def _create_deploy(self, request: Request) -> Response:
         service, body = self._authorized_service(request), await request.json()
@@ -171,7 +171,7 @@ class RenderEmulator:
         service = self._authorized_service(request)
         old = _find_deploy(service, (await request.json())["deployId"])
         if self.builds_expired:
-            return JSONResponse({"id": "x", "message": "the build of this deploy is not there any more"}, 400)
+            return JSONResponse({"id": "x", "message": "the build of this deploy has expired"}, 400)
         deploy = self._start_deploy(service, old.commit, "rollback", old.image)
         deploy.status = "update_in_progress"
         return JSONResponse(_deploy_json(deploy), 201)
@@ -211,12 +211,12 @@ class RenderEmulator:
             job = Job(f"job-{secrets.token_hex(10)}", (await request.json())["startCommand"])
             service.jobs.append(job)
             return JSONResponse(_job_json(service, job), 201)
-        return JSONResponse([{"cursor": one.id, "job": _job_json(service, one)} for one in reversed(service.jobs)])
+        return JSONResponse([{"cursor": job.id, "job": _job_json(service, job)} for job in reversed(service.jobs)])
 
     async def _get_job(self, request: Request) -> Response:
-        """Answer with a job as it stands; it runs when it is asked about, in the build that is live."""
+        """Return a job's status. Each poll advances it; it runs in the live build."""
         service = self._authorized_service(request)
-        job = next(one for one in service.jobs if one.id == request.path_params["job"])
+        job = next(job for job in service.jobs if job.id == request.path_params["job"])
         if job.status == "pending":
             job.status = "running"
         elif job.status == "running":
@@ -224,7 +224,7 @@ class RenderEmulator:
         return JSONResponse(_job_json(service, job))
 
     def _run_job(self, service: Service, job: Job) -> None:
-        live = next(one for one in service.deploys if one.status == "live")
+        live = next(deploy for deploy in service.deploys if deploy.status == "live")
         done = self._run_command(service, live.commit, job.command)
         job.status = "failed" if done.returncode else "succeeded"
 
@@ -238,7 +238,7 @@ class RenderEmulator:
         return done
 
     async def _trigger_hook(self, request: Request) -> Response:
-        """Begin a deploy for whoever knows the address; it goes on each time that the service is asked for."""
+        """Start a deploy, without a token. It advances each time the service itself is requested."""
         service = self.services[request.path_params["service"]]
         if request.query_params.get("key") != HOOK_KEY:
             raise PermissionError
@@ -256,16 +256,16 @@ class RenderEmulator:
             {"id": str(n), "labels": [], "message": text, "timestamp": utc_timestamp()}
             for n, text in enumerate(service.log)
         ]
-        told = {"hasMore": False, "nextStartTime": utc_timestamp(), "nextEndTime": utc_timestamp(), "logs": lines[::-1]}
-        return JSONResponse(told)
+        now = utc_timestamp()
+        return JSONResponse({"hasMore": False, "nextStartTime": now, "nextEndTime": now, "logs": lines[::-1]})
 
     async def _proxy(self, request: Request) -> Response:
-        service = next(one for one in self.services.values() if one.name == request.path_params["name"])
-        for deploy in [one for one in service.deploys if one.trigger == "deploy_hook"]:
+        service = next(each for each in self.services.values() if each.name == request.path_params["name"])
+        for deploy in [deploy for deploy in service.deploys if deploy.trigger == "deploy_hook"]:
             await self._advance(service, deploy)
         return await proxy_to_process(request, service.live_process)
 
-    # ── how a deploy gets on ───────────────────────────────────────────────────────────────────
+    # ── Deploys ────────────────────────────────────────────────────────────────────────────────
 
     def _start_deploy(self, service: Service, commit: str, trigger: str, image: str = "") -> Deploy:
         for other in service.deploys:
@@ -278,7 +278,7 @@ class RenderEmulator:
         return deploy
 
     async def _advance(self, service: Service, deploy: Deploy) -> None:
-        """Take one step; all that are left where time, not looks, is what a deploy takes."""
+        """Advance a deploy by one status, or, where ``work_seconds`` is set, as far as time allows."""
         async with self._advance_lock:
             before = ""
             while deploy.status != before:
@@ -299,19 +299,19 @@ class RenderEmulator:
                 deploy.status = "pre_deploy_in_progress"
         elif deploy.status == "pre_deploy_in_progress":
             done = await asyncio.to_thread(self._run_command, service, deploy.commit, service.pre_deploy)
-            if deploy.status == "pre_deploy_in_progress":  # it may have been cancelled meanwhile
+            if deploy.status == "pre_deploy_in_progress":  # it may have been canceled meanwhile
                 deploy.status = "pre_deploy_failed" if done.returncode else "update_in_progress"
         elif deploy.status == "update_in_progress":
             await self._go_live(service, deploy)
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
-        """Start the commit, and let users reach it once it is healthy."""
+        """Start the commit, and switch traffic to it once it is healthy."""
         new = await asyncio.to_thread(self._start_process, service, deploy.commit)
-        answers = await new.wait_until_healthy(service.health_path)
-        if deploy.status != "update_in_progress":  # it was cancelled meanwhile
+        is_healthy = await new.wait_until_healthy(service.health_path)
+        if deploy.status != "update_in_progress":  # it was canceled meanwhile
             await asyncio.to_thread(new.stop)
             return
-        if not answers:
+        if not is_healthy:
             await asyncio.to_thread(new.stop)
             deploy.status = "update_failed"
             service.log += [*new.log.read_text().splitlines(), "the health check did not pass"]
@@ -378,8 +378,7 @@ def _job_json(service: Service, job: Job) -> dict[str, Any]:
 
 
 def _find_deploy(service: Service, deploy_id: str) -> Deploy:
-    found = {deploy.id: deploy for deploy in service.deploys}
-    return found[deploy_id]
+    return {deploy.id: deploy for deploy in service.deploys}[deploy_id]
 
 
 async def _not_found_response(_: Request, __: Exception) -> Response:

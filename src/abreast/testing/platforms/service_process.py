@@ -1,4 +1,4 @@
-"""The services that an emulator runs: processes on ports of this machine, reached through the emulator."""
+"""Services that an emulator runs: processes on local ports, reached through the emulator."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from abreast.machine.tls import ssl_context
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A process that listens on a port and prints to ``log``; ``held`` keeps others from the port."""
+    """A process that listens on ``port`` and prints to ``log``. ``reserved_socket`` reserves the port."""
 
     process: "subprocess.Popen[bytes]"
     reserved_socket: socket.socket
@@ -27,8 +27,8 @@ class ServiceProcess:
 
     @classmethod
     def start(cls, command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> "ServiceProcess":
-        """Start a command with ``$PORT``; what it prints goes to ``log``."""
-        # Bound and not listening: nobody is given the port, and a server that reuses addresses can listen on it.
+        """Start a command with ``$PORT``. Its output goes to ``log``."""
+        # Bound but not listening: nothing else gets the port, and a server with SO_REUSEADDR can still listen on it.
         reserved_socket = socket.socket()
         reserved_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved_socket.bind(("127.0.0.1", 0))
@@ -41,11 +41,11 @@ class ServiceProcess:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that the process listens on."""
         return int(self.reserved_socket.getsockname()[1])
 
     async def wait_until_healthy(self, path: str, timeout: float = 5.0) -> bool:
-        """Tell whether it answers below 400 in time; one that ended does not."""
+        """Return whether it responds with a status below 400 before ``timeout`` seconds, or its end, pass."""
         deadline = asyncio.get_running_loop().time() + timeout
         async with httpx2.AsyncClient(timeout=5, verify=ssl_context()) as client:
             while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
@@ -56,7 +56,7 @@ class ServiceProcess:
         return False
 
     async def wait_until_listening(self, timeout: float = 5.0) -> bool:
-        """Tell whether it takes connections in time; one that ended does not."""
+        """Return whether it accepts connections before ``timeout`` seconds, or its end, pass."""
         deadline = asyncio.get_running_loop().time() + timeout
         while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
             with suppress(OSError):
@@ -67,7 +67,7 @@ class ServiceProcess:
         return False
 
     def stop(self) -> None:
-        """End it and what it started."""
+        """Stop the process and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait()
@@ -75,17 +75,17 @@ class ServiceProcess:
 
 
 async def proxy_to_process(request: Request, process: ServiceProcess | None) -> Response:
-    """Answer with what the process answers to the rest of the path."""
+    """Return the process's response to the rest of the path; 503 without a process."""
     if process is None:
-        return Response("nothing runs", 503)
+        return Response("no running process", 503)
     return await fetch_response(f"http://127.0.0.1:{process.port}/{request.path_params['path']}")
 
 
 async def fetch_response(url: str) -> Response:
-    """Answer with what another server answers."""
+    """Return another server's response; 502 where it cannot be reached."""
     async with httpx2.AsyncClient(timeout=10, verify=ssl_context()) as client:
         try:
-            answer = await client.get(url)
+            response = await client.get(url)
         except httpx2.HTTPError:
             return Response("bad gateway", 502)
-    return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+    return Response(response.content, response.status_code, media_type=response.headers.get("content-type"))

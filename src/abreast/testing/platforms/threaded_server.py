@@ -1,4 +1,4 @@
-"""An emulator on a port of 127.0.0.1, in a thread."""
+"""Serve an emulator on a port of 127.0.0.1, in a thread."""
 
 import threading
 import time
@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 
 
 class ThreadedServer:
-    """Serves ``app`` while it is entered; ``url`` is where."""
+    """Context manager that serves ``app`` at ``url``; port 0 picks a free one."""
 
     def __init__(self, app: ASGIApp, port: int = 0) -> None:
-        # uvicorn's own date header is up to a second late, which clients take for the server's time.
+        # uvicorn's date header is up to a second late, and clients use it as the server's time.
         config = uvicorn.Config(
             app, host="127.0.0.1", port=port, log_level="critical", access_log=False, lifespan="off", date_header=False
         )
@@ -22,7 +22,7 @@ class ThreadedServer:
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end."""
+        """The address, without a trailing slash."""
         host, port = self._server.servers[0].sockets[0].getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -30,7 +30,7 @@ class ThreadedServer:
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise RuntimeError("the emulator did not start; is its port free?")
+                raise RuntimeError("the emulator did not start: check that its port is free")
             time.sleep(0.01)
         return self
 
