@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -n 8 --dist worksteal
+SOURCES := src tests benchmarks examples/plugin
 
 .PHONY: demo test test-exhaustive test-all check lint bench docs clean
 
@@ -18,8 +19,8 @@ test-exhaustive: $(READY)
 test-all: test test-exhaustive
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from abreast.core.errors import PlatformError
 from abreast.core.gates import Gate, GateResult, GateVerdict
 from abreast.core.model import Address, Service, Version
@@ -23,7 +25,6 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from pydantic import BaseModel, ConfigDict, Field
 
 
 class ShelfSettings(BaseModel):
@@ -94,7 +95,7 @@ def _versions(service: Service) -> Path:
     return folder
 
 
-PLATFORM = PlatformPlugin(ShelfSettings, lambda context: Shelf())
+PLATFORM = PlatformPlugin(ShelfSettings, lambda _: Shelf())
 
 
 class FileSizeSettings(BaseModel):
@@ -112,7 +113,9 @@ async def check_file_sizes(gate: Gate, context: GateContext) -> tuple[GateResult
     large = sorted(path.relative_to(context.workdir).as_posix() for path in paths if path.lstat().st_size > limit)
     if not large:
         return (GateResult(gate.name, GateVerdict.PASSED),)
-    return (GateResult(gate.name, GateVerdict.FAILED, f"{len(large)} files are larger than {limit} bytes", tuple(large)),)
+    return (
+        GateResult(gate.name, GateVerdict.FAILED, f"{len(large)} files are larger than {limit} bytes", tuple(large)),
+    )
 
 
 GATE = GatePlugin(check_file_sizes, FileSizeSettings)

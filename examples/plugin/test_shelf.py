@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
 from abreast.core.model import Service
 from abreast.platforms.interface import Platform, StageRequest
 from abreast.testing.platform_contract import PlatformContract, PlatformHarness
