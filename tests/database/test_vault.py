@@ -151,7 +151,7 @@ def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm:
         (saved,) = (one for one in there.list_backups("production") if one.name == saved.name)
     else:
         shutil.copy(tmp_path / "store" / f"{other.name}.about.age", tmp_path / "store" / f"{saved.name}.about.age")
-    with pytest.raises(DatabaseError, match=r"was cut off or changed|is incomplete|is gone"):
+    with pytest.raises(DatabaseError, match=r"was cut off or changed|is incomplete|is gone|is not what was"):
         there.fetch(saved, tmp_path / "out")
 
 

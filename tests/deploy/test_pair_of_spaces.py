@@ -76,7 +76,7 @@ def test_users_are_led_from_one_space_to_the_other_and_back(shop: Shop) -> None:
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "NO_APP_FILE"))
     second = shop.project.commit()
     told = shop.deploy()
-    assert "in that of its two Spaces which users are not led to" in told
+    assert "is staged in the idle one of its two Spaces" in told
     assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
     assert "nothing to do" in shop.deploy()
     shop.run("rollback", "--yes", "--reason", "no")
@@ -183,7 +183,7 @@ def test_without_its_record_it_asks_rather_than_take_the_space_that_users_reach(
         shop.hub.spaces[name].stage = "RUNNING"
     variables = {**shop.variables, "ABREAST_STATE": str(shop.project.folder.parent / "other")}
     done = shop.project.run("deploy", "--yes", code=1, variables=variables)
-    assert "does not know which of them users are led to" in done.stdout + done.stderr
+    assert "does not know which one is live" in done.stdout + done.stderr
     assert shop.served == (first, first)
 
 
@@ -199,7 +199,7 @@ def test_a_route_to_nowhere_is_a_fault_with_its_place(shop: Shop) -> None:
     shop.project.commit()
     told = shop.run("plan", code=2)
     assert "abreast.yml:" in told
-    assert "'orders' is not another service; there are: backend" in told
+    assert "expected another service (backend), found 'orders'" in told
     del routes["/orders/*"]
     shop.project.config["environments"]["local"]["backend"]["huggingface"]["standby"] = BOTH[0]
     shop.project.commit()

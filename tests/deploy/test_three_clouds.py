@@ -131,7 +131,7 @@ CASES = [
     Case("an upload that is slow", NETLIFY, InjectedFault("PUT", UPLOAD, FaultKind.SLOW, delay=1)),
     Case("an upload that never works", NETLIFY, always("PUT", UPLOAD, 500), "old", told="/files/index.html: status 500 (3 times)"),
     Case("a draft that ends in an error", NETLIFY, None, "old", {"build_error": "the site is too large"}, told="the site is too large"),
-    Case("a draft that never gets ready", NETLIFY, None, "old", {"stuck_state": "processing"}, told="for 6 s"),
+    Case("a draft that never gets ready", NETLIFY, None, "old", {"stuck_state": "processing"}, told="still processing after 6 s"),
     # the stage, in a Space
     Case("a branch that is made but not said so", HUB, InjectedFault("POST", BRANCH, FaultKind.RESPONSE_LOST)),
     Case("a branch that fails once", HUB, status("POST", BRANCH, 500)),
@@ -154,7 +154,7 @@ CASES = [
     Case("a look that fails once", RENDER, status("GET", r"/deploys/dep-", 502)),
     Case("a deploy that cannot begin", RENDER, always("POST", BEGIN), "old", told="Render: POST"),
     Case("a build that fails", RENDER, None, "old", {"build_error": "no such package: leftpad"}, told="leftpad"),
-    Case("a deploy that hangs", RENDER, None, "old", {"stuck_state": "build_in_progress"}, told="for 6 s"),
+    Case("a deploy that hangs", RENDER, None, "old", {"stuck_state": "build_in_progress"}, told="still build_in_progress after 6 s"),
     Case("a version that is never healthy", RENDER, None, "old", files=SICK, told="no database"),
     # the turn, in a Space
     Case("a merge whose answer is lost", HUB, InjectedFault("POST", MAIN, FaultKind.RESPONSE_LOST)),

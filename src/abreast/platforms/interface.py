@@ -1,7 +1,7 @@
-"""The port that every platform fills, and what some platforms can do beside it.
+"""The port of platforms, and the optional protocols.
 
 Every platform has four verbs: ``stage``, ``switch_traffic``, ``observe``, ``retire``. What only some can do is a small
-protocol of its own; a platform has it by having the method. The deployment asks with ``isinstance``.
+protocol: a platform implements it by having the method. The deployment checks with ``isinstance``.
 """
 
 from abc import ABC, abstractmethod
@@ -24,9 +24,9 @@ Reporter = Callable[[str, str], Awaitable[None]]
 class Capabilities:
     """What a platform can do with one service; ``notes`` are printed in the plan.
 
-    ``has_candidates``: a new version can be up without users. ``can_unpublish``: users can be taken off a service, so
-    that no version of it is live. ``address_per_version``: each version has its own address, and the services that
-    route there lead users to it. ``routes_to``: the services to which this one routes its users. ``config_files``:
+    ``has_candidates``: a new version can run without users. ``can_unpublish``: the service can be left without a live
+    version. ``address_per_version``: each version has its own address, and other services route users to it.
+    ``routes_to``: the services to which this one routes users. ``config_files``:
     files beside a build's output that the platform reads, such as ``netlify.toml``.
     """
 
@@ -40,9 +40,9 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class StageRequest:
-    """A version to bring up. ``env`` holds its variables; ``secrets`` names those that must never be shown.
+    """A version to stage. ``env`` holds its variables; ``secrets`` names those that must never be shown.
 
-    ``addresses``: where other services answer once this version has users. ``reserved_url``: what ``reserve_url``
+    ``addresses``: URLs of other services once this version is live. ``reserved_url``: what ``reserve_url``
     returned for it.
     """
 
@@ -60,10 +60,10 @@ class StageRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrafficMove:
-    """Users of ``service`` move to ``target``; None takes them off the service, which had no version before.
+    """Switch traffic of ``service`` to ``target``. None unpublishes the service, which had no version before.
 
     ``env`` and ``secrets`` are as in a StageRequest, for a platform that starts the version in the switch.
-    ``before``: what users reached when the deployment was planned; set when they move to something new.
+    ``before``: the live version when the deployment was planned; set when ``target`` is new.
     """
 
     service: Service
@@ -84,10 +84,10 @@ class VersionRef:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The state of a version as its platform reports it. ``log_tail`` holds the last lines that it printed.
+    """The state of a version as its platform reports it. ``log_tail`` holds its last lines of output.
 
-    ``restarts`` counts crashes since it came up; ``exit_reason`` says how it last ended. ``waiting`` says what is
-    missing before it can answer.
+    ``restarts`` counts crashes since it came up; ``exit_reason`` says how it last ended. ``waiting`` says why it
+    cannot answer yet.
     """
 
     present: bool
@@ -111,11 +111,11 @@ class Platform(ABC):
 
     @abstractmethod
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Bring the version up without users; it need not be healthy yet."""
+        """Start the version as a candidate. It need not be healthy yet."""
 
     @abstractmethod
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
-        """Move users of all services in one step, if the platform can. Switching back is the same call."""
+        """Switch traffic of all services, in one step if the platform can. Switching back is the same call."""
 
     @abstractmethod
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
@@ -131,10 +131,10 @@ class Platform(ABC):
 
 @runtime_checkable
 class ReportsLiveVersion(Protocol):
-    """A platform where others than abreast can publish: what they published is what a failure leads back to."""
+    """A platform where others can publish, too. A failed deployment restores what they published."""
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return what users of the service reach now, whoever published it; None if that cannot be known.
+        """Return the live version, whoever published it; None if there is none or it cannot be known.
 
         The handle of a version that ``stage`` returned is a subset of the handle returned here.
         """
@@ -143,19 +143,19 @@ class ReportsLiveVersion(Protocol):
 
 @runtime_checkable
 class ReservesUrl(Protocol):
-    """A platform where each version has its own address, which is settled with the plan."""
+    """A platform where each version has its own address, reserved with the plan."""
 
     async def reserve_url(self, service: Service, previous: LiveService | None) -> str:
-        """Return where the service's next version will answer, "" if the service has one address for all."""
+        """Return the URL of the service's next version, "" if all versions share one address."""
         ...
 
 
 @runtime_checkable
 class Diagnoses(Protocol):
-    """A platform that ``abreast doctor`` can ask how a service stands."""
+    """A platform that ``abreast doctor`` can diagnose."""
 
     async def diagnose(self, service: Service) -> Sequence[Diagnostic]:
-        """Return what would keep a deployment from succeeding, as faults. Asks all that a deployment asks; no changes.
+        """Return a fault for everything that would fail a deployment. Makes the same requests, changes nothing.
 
         The caller fills in ``about``.
         """
@@ -167,17 +167,17 @@ class RunsHere(Protocol):
     """A platform whose versions run on this machine, so that ``abreast down`` can stop them."""
 
     async def stop_all(self) -> None:
-        """Stop everything that runs for the environment; data and logs stay."""
+        """Stop everything of the environment. Data and logs stay."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformContext:
-    """What a platform gets from the project it serves, for one environment.
+    """What a platform gets from the project, for one environment.
 
-    ``state`` is a folder of the platform's own, which may not exist yet; ``logs`` is where services' output goes.
-    ``inherited`` are the variables that every process starts with. ``variable`` looks up a setting of the machine such
-    as ``NETLIFY_API_URL``; ``secret`` looks up a credential, None if it is not set.
+    ``state`` is a folder of the platform's own, which may not exist yet; ``logs`` is the folder for services' output.
+    ``inherited`` holds the variables that every process starts with. ``variable`` looks up a machine setting such as
+    ``NETLIFY_API_URL``; ``secret`` looks up a credential, None if it is not set.
     """
 
     state: Path

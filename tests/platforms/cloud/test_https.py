@@ -19,9 +19,9 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("certificate", "level", "told"), [
-    (Certificate(state="issued", expires_at="2027-01-21T00:00:00Z"), DiagnosticSeverity.OK, "ends 2027-01-21, in 61 days"),
+    (Certificate(state="issued", expires_at="2027-01-21T00:00:00Z"), DiagnosticSeverity.OK, "expires 2027-01-21, in 61 days"),
     (Certificate(state="issued", expires_at="2026-12-01T00:00:00.000+00:00"), DiagnosticSeverity.WARNING, "in 10 days"),
-    (Certificate(state="issued", expires_at="2026-11-20T00:00:00Z"), DiagnosticSeverity.FAULT, "ends 2026-11-20"),
+    (Certificate(state="issued", expires_at="2026-11-20T00:00:00Z"), DiagnosticSeverity.FAULT, "expires 2026-11-20"),
     (Certificate(state="pending"), DiagnosticSeverity.WARNING, "is pending"),
     (Certificate(), DiagnosticSeverity.WARNING, "in an unknown state"),
     (None, DiagnosticSeverity.FAULT, "shop has no certificate"),

@@ -41,7 +41,7 @@ def test_a_tree_waits_on_a_branch_and_is_built_in_the_turn(space: SpaceHarness) 
         "release": "", "commit": space.commit("one"), "version": "one",
     }  # fmt: skip
     assert [text for text in space.reports if text.startswith("huggingface: ")] == [
-        "huggingface: sending what differs to owner/api",
+        "huggingface: uploading changed files to owner/api",
         *(f"huggingface: {stage}" for stage in ("NO_APP_FILE", "BUILDING", "APP_STARTING", "RUNNING")),
     ]
     assert any("COPY . ." in text for text in space.reports), "the build's log is told"

@@ -394,7 +394,7 @@ HOOKED = Service(
 
 
 @pytest.mark.parametrize(("answer", "told"), [
-    (InjectedFault("GET", "^/r/", FaultKind.STATUS, times=999, status=200, body="{}"), "names no commit"),
+    (InjectedFault("GET", "^/r/", FaultKind.STATUS, times=999, status=200, body="{}"), "reports no commit"),
     (InjectedFault("GET", "^/r/", FaultKind.STATUS, times=999, status=502), "does not serve"),
     (InjectedFault("POST", "^/deploy/", FaultKind.STATUS, times=9, status=404), "the deploy hook of api: status 404"),
     (InjectedFault("POST", "^/deploy/", FaultKind.REQUEST_DROPPED, times=9), "the deploy hook of api: RemoteProtocolError"),

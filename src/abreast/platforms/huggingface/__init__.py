@@ -1,1 +1,1 @@
-"""Hugging Face Spaces: backends that a Space builds from a Dockerfile; two of them make a blue-green pair."""
+"""Hugging Face Spaces: backends that a Space builds from a Dockerfile. Two Spaces form a blue-green pair."""

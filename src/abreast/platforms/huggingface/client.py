@@ -1,4 +1,4 @@
-"""The Hub's API, as far as Spaces need it; https://huggingface.co/docs/hub/api."""
+"""The part of the Hub's API that abreast uses; https://huggingface.co/docs/hub/api."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,21 +22,21 @@ IN_PROGRESS = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNIN
 FAILED = frozenset({"NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
 ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
 WRITE_SCOPE = "repo.write"
-"""The scope of a fine-grained token that lets it change a repository."""
+"""The scope with which a fine-grained token can change a repository."""
 
 MAIN_BRANCH = "main"
-"""The branch that a Space builds; it builds no other."""
+"""The only branch that a Space builds."""
 
 
 class Hardware(BaseModel):
-    """What a Space runs on, and is to run on."""
+    """The current and the requested hardware of a Space."""
 
     current: str | None = None
     requested: str | None = None
 
 
 class Runtime(BaseModel):
-    """How a Space gets on; ``sha`` is the commit that it runs, and may lag."""
+    """The runtime state of a Space. ``sha`` is the running commit and may lag."""
 
     stage: str
     sha: str | None = None
@@ -45,7 +45,7 @@ class Runtime(BaseModel):
 
 
 class Space(BaseModel):
-    """A Space at the head of a branch."""
+    """A Space at a revision."""
 
     id: str
     sha: str
@@ -55,7 +55,7 @@ class Space(BaseModel):
 
     @property
     def address(self) -> str:
-        """Where users reach it."""
+        """The public URL."""
         return (self.host or f"https://{self.id.replace('/', '-').lower()}.hf.space").rstrip("/")
 
 
@@ -67,14 +67,14 @@ class Commit(BaseModel):
 
 
 class LfsPointer(BaseModel):
-    """Where a large file's content is: by its SHA-256, given as ``oid``."""
+    """A large file in LFS. ``oid`` is the SHA-256 of its content."""
 
     oid: str
     size: int
 
 
 class TreeEntry(BaseModel):
-    """A file or folder of a tree; ``oid`` is git's."""
+    """A file or folder of a tree. ``oid`` is its git object id."""
 
     type: str
     path: str
@@ -83,7 +83,7 @@ class TreeEntry(BaseModel):
 
 
 class UploadMode(BaseModel):
-    """How the Hub wants a file: ``regular`` in the commit, or ``lfs``, uploaded before it."""
+    """How to upload a file: ``regular``, in the commit, or ``lfs``, before it."""
 
     path: str
     upload: str = Field(alias="uploadMode")
@@ -104,18 +104,18 @@ class _Scopes(BaseModel):
 
 
 class Token(BaseModel):
-    """What a token may do: ``role`` is ``read``, ``write``, or ``fineGrained`` as its scopes say."""
+    """The permissions of a token. ``role`` is ``read``, ``write``, or ``fineGrained`` with scopes."""
 
     role: str = ""
     scopes: _Scopes | None = Field(None, alias="fineGrained")
 
     def can_write(self, space: str) -> bool:
-        """Tell whether it may change a Space."""
+        """Return whether the token can change a Space."""
         if self.role != "fineGrained":
             return self.role != "read"
-        known = {space, space.partition("/")[0]}
+        entities = {space, space.partition("/")[0]}
         scopes = self.scopes.scoped if self.scopes else []
-        return any(one.entity.name in known and WRITE_SCOPE in one.permissions for one in scopes)
+        return any(scope.entity.name in entities and WRITE_SCOPE in scope.permissions for scope in scopes)
 
 
 class _Auth(BaseModel):
@@ -136,7 +136,7 @@ class _Action(BaseModel):
 
 
 class Upload(BaseModel):
-    """Where a large file goes; without actions it is there already."""
+    """The upload target of a large file. No actions: the Hub has the file already."""
 
     oid: str
     actions: dict[str, _Action] = Field(default_factory=dict)
@@ -159,19 +159,19 @@ class _Variable(BaseModel):
 
 
 class HubClient:
-    """The calls, one method each; errors are the Api's."""
+    """One method per API call. Errors are those of ApiClient."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
     async def get_token(self) -> Token:
-        """Return what the token may do."""
+        """Return the token's permissions."""
         return (await self._api.fetch(_Identity, Request("GET", "/api/whoami-v2"))).auth.token
 
     # ── the repository ─────────────────────────────────────────────────────────────────────────
 
     async def get_space(self, id: str, revision: str = MAIN_BRANCH) -> Space:
-        """Return a Space as a branch or commit has it."""
+        """Return a Space at a branch or commit."""
         return await self._api.fetch(Space, Request("GET", f"/api/spaces/{id}/revision/{quote(revision, safe='')}"))
 
     async def list_commits(self, id: str, revision: str = MAIN_BRANCH) -> list[Commit]:
@@ -181,43 +181,43 @@ class HubClient:
         )
 
     async def get_tree(self, id: str, revision: str) -> dict[str, TreeEntry]:
-        """Return every file of a tree by its path."""
+        """Return the files of a tree by path."""
         request = Request("GET", f"/api/spaces/{id}/tree/{revision}", query={"recursive": True, "expand": False})
         return {
             entry.path: entry for entry in await self._api.fetch_pages(list[TreeEntry], request) if entry.type == "file"
         }
 
     async def get_file(self, id: str, revision: str, path: str) -> bytes:
-        """Return the content of a file that is not a large one."""
+        """Return the content of a file that is not in LFS."""
         return await self._api.fetch_bytes(Request("GET", f"/spaces/{id}/resolve/{revision}/{quote(path)}"))
 
     async def create_branch(self, id: str, name: str, start: str) -> None:
-        """Make a branch that begins at a commit."""
+        """Create a branch at a commit."""
         await self._api.send(
             Request("POST", f"/api/spaces/{id}/branch/{quote(name, safe='')}", {"startingPoint": start})
         )
 
     async def delete_branch(self, id: str, name: str) -> None:
-        """Take a branch away; that there is none is fine."""
+        """Delete a branch. A missing branch is fine."""
         try:
             await self._api.send(Request("DELETE", f"/api/spaces/{id}/branch/{quote(name, safe='')}"))
         except NotFoundError:
             return
 
     async def get_upload_modes(self, id: str, revision: str, files: list[dict[str, object]]) -> list[UploadMode]:
-        """Ask how the Hub wants these files (``path``, ``sample``, ``size``)."""
+        """Return how to upload files, given as ``path``, ``sample``, ``size``."""
         request = Request("POST", f"/api/spaces/{id}/preupload/{quote(revision, safe='')}", {"files": files})
         return (await self._api.fetch(_UploadModes, request)).files
 
     async def request_uploads(self, id: str, objects: list[dict[str, object]]) -> list[Upload]:
-        """Ask where large files (``oid``, ``size``) go."""
+        """Return the upload targets of large files, given as ``oid``, ``size``."""
         body = {"operation": "upload", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256"}
         return (
             await self._api.fetch(_Batch, Request("POST", f"/spaces/{id}.git/info/lfs/objects/batch", body))
         ).objects
 
     async def upload_file(self, upload: Upload, file: Path) -> None:
-        """Send a large file to where it goes."""
+        """Upload a large file to its target."""
         if "upload" in upload.actions:
             await self._api.send(Request("PUT", upload.actions["upload"].href, file=file))
         if "verify" in upload.actions:
@@ -225,43 +225,43 @@ class HubClient:
             await self._api.send(Request("POST", upload.actions["verify"].href, body))
 
     async def create_commit(self, id: str, branch: str, lines: Path) -> str:
-        """Commit what the lines say (NDJSON: a header, then each change) to a branch; return the commit."""
+        """Create a commit on a branch from NDJSON (a header, then each change). Returns its SHA."""
         request = Request(
             "POST", f"/api/spaces/{id}/commit/{quote(branch, safe='')}", file=lines, content_type="application/x-ndjson"
         )
         return (await self._api.fetch(_CreatedCommit, request)).oid
 
-    # ── what runs ──────────────────────────────────────────────────────────────────────────────
+    # ── runtime ────────────────────────────────────────────────────────────────────────────────
 
     async def get_runtime(self, id: str) -> Runtime:
-        """Return how a Space gets on."""
+        """Return the runtime state of a Space."""
         return await self._api.fetch(Runtime, Request("GET", f"/api/spaces/{id}/runtime"))
 
     async def restart(self, id: str, *, factory: bool = False) -> None:
-        """Start a Space again; ``factory``: build it anew, without a cache."""
+        """Restart a Space. ``factory``: rebuild it without cache."""
         query = {"factory": True} if factory else {}
         await self._api.send(Request("POST", f"/api/spaces/{id}/restart", query=query))
 
     async def pause(self, id: str) -> None:
-        """Stop a Space until it is started again."""
+        """Pause a Space until it is restarted."""
         await self._api.send(Request("POST", f"/api/spaces/{id}/pause"))
 
     async def request_hardware(self, id: str, flavor: str) -> None:
-        """Ask for other hardware."""
+        """Request hardware."""
         await self._api.send(Request("POST", f"/api/spaces/{id}/hardware", {"flavor": flavor}))
 
     async def get_variables(self, id: str) -> dict[str, str]:
-        """Return a Space's variables that are not secret."""
-        found = await self._api.fetch(dict[str, _Variable], Request("GET", f"/api/spaces/{id}/variables"))
-        return {name: one.value or "" for name, one in found.items()}
+        """Return a Space's variables, without secrets."""
+        variables = await self._api.fetch(dict[str, _Variable], Request("GET", f"/api/spaces/{id}/variables"))
+        return {name: variable.value or "" for name, variable in variables.items()}
 
     async def set_variable(self, id: str, name: str, value: str, *, secret: bool) -> None:
-        """Set one variable."""
+        """Set one variable or secret."""
         kind = "secrets" if secret else "variables"
         await self._api.send(Request("POST", f"/api/spaces/{id}/{kind}", {"key": name, "value": value}))
 
     async def stream_log(self, id: str, kind: str, idle_timeout: float) -> AsyncIterator[str]:
-        """Yield the lines of the ``build`` or ``run`` log from its beginning, as they come."""
+        """Yield the lines of the ``build`` or ``run`` log until it is silent for ``idle_timeout`` seconds."""
         async for line in self._api.stream_lines(Request("GET", f"/api/spaces/{id}/logs/{kind}"), idle_timeout):
             if line.startswith("data: {"):
                 try:

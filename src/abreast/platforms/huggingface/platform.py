@@ -1,4 +1,4 @@
-"""The Hugging Face platform: a service has one Space, or two in turn."""
+"""The Hugging Face platform: a service runs in one Space, or alternates between two."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ from abreast.platforms.interface import (
 )
 
 POLL_INTERVAL, MAX_POLLERS = 2.0, 5
-"""Seconds between two looks at a Space, at last, and how many are followed so: 150 of the 200 requests a minute."""
+"""Maximum poll interval in seconds, and the pollers it allows: 150 of 200 requests a minute."""
 
 
 class HuggingFacePlatform(Platform):
-    """Gives Spaces a new tree; each commit bears its version's id as title."""
+    """Commits a version's files to a Space. A commit's title is its version id."""
 
     name = "huggingface"
 
@@ -39,27 +39,27 @@ class HuggingFacePlatform(Platform):
         self._pair = SpacePair(hub, controller)
 
     def capabilities(self, service: Service) -> Capabilities:
-        """With one Space no candidates and always a version; with two, an address for each version."""
+        """One Space: no candidates, no unpublishing. Two Spaces: an address per version."""
         return self._variant_for(service).capabilities
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return what one Space has on its main branch, whoever put it there."""
+        """Return the head of the main branch, whoever pushed it; None with two Spaces."""
         return await self._variant_for(service).live_version(service)
 
     async def reserve_url(self, service: Service, previous: LiveService | None) -> str:
-        """Return the address of that of two Spaces which is idle."""
+        """Return the URL of the idle Space of two, "" with one Space."""
         return await self._variant_for(service).reserve_url(service, previous)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell how the Spaces get on, and whether the token may change them."""
+        """Diagnose the Spaces, and check that the token can change them."""
         return await self._variant_for(service).diagnose(service)
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Send the tree: to a branch that waits, or to the Space that is idle."""
+        """Upload the files, to a branch of the Space or to the idle Space of two."""
         return await self._variant_for(request.service).stage(request, report)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
-        """See that each Space runs its version."""
+        """Make each Space run its version."""
         await asyncio.gather(
             *(
                 self._variant_for(move.service).switch_traffic(move, move.target, report)
@@ -69,14 +69,14 @@ class HuggingFacePlatform(Platform):
         )
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
-        """Take away branches that waited; pause Spaces that have nothing for users, once ``drain`` is over."""
+        """Delete staged branches. Pause Spaces that are not live, after ``drain`` seconds."""
         if any(self.capabilities(version.service).address_per_version for version in versions):
             await asyncio.sleep(drain)
         for version in versions:
             await self._variant_for(version.service).retire(version)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
-        """Tell of each version whether it is what its Space has on the main branch, and runs."""
+        """Return whether each version is the head of its Space's main branch, and runs."""
         return {version.id: await self._variant_for(version.service).observe(version) for version in versions}
 
     def _variant_for(self, service: Service) -> SingleSpace | SpacePair:

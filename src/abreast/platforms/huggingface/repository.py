@@ -1,4 +1,4 @@
-"""A Space's repository: a tree becomes one commit of what differs, whether it comes from here or from its past."""
+"""A Space's repository: commits the difference to a local tree, or to an earlier commit."""
 
 import asyncio
 import base64
@@ -13,27 +13,27 @@ from abreast.platforms.huggingface.client import MAIN_BRANCH, HubClient, Space, 
 from abreast.platforms.interface import StageRequest
 
 PREUPLOAD_BATCH_SIZE = 256
-"""Files that are asked about in one request, as the Hub's own client has it."""
+"""Files per preupload request, as in the Hub's own client."""
 
 SAMPLE_SIZE = 512
 CARD_FILE, ATTRIBUTES_FILE = "README.md", ".gitattributes"
 RELEASE_FILE = "abreast-release.json"
-"""Where the version that runs can read what it is."""
+"""The file from which a running version can read its release and commit."""
 
 CommitLine = dict[str, object]
 
 
 async def publish(hub: HubClient, space: Space, branch: str, request: StageRequest) -> str:
-    """Make the tree of a branch, now at ``space.sha``, that of the order's artifact; return its commit.
+    """Commit the request's artifact to a branch, now at ``space.sha``. Returns the commit.
 
-    The Space's own card and attributes stay where the artifact has none; a file is added that says what it is, so
-    that each version is a commit of its own.
+    Keeps the Space's card and attributes if the artifact has none. Adds ``RELEASE_FILE``, so that each version is a
+    commit of its own.
     """
     release_info = {
         "release": request.env.get("ABREAST_RELEASE", ""), "commit": request.commit, "version": request.version_id,
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as beside:
-        release = Path(beside, RELEASE_FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        release = Path(folder, RELEASE_FILE)
         release.write_text(json.dumps(release_info))
         want = {**await asyncio.to_thread(list_files, request.artifact_path), RELEASE_FILE: release}
         return await _commit_files(hub, space, branch, request.version_id, want)
@@ -50,7 +50,7 @@ async def _commit_files(hub: HubClient, space: Space, branch: str, title: str, w
 
 
 async def restore(hub: HubClient, space: Space, revision: str, title: str) -> str:
-    """Make the tree of the main branch, now at ``space.sha``, that of a commit of its past; return its commit."""
+    """Commit the tree of ``revision`` to the main branch, now at ``space.sha``. Returns the commit."""
     have, want = await asyncio.gather(hub.get_tree(space.id, space.sha), hub.get_tree(space.id, revision))
     changed = [entry for path, entry in want.items() if path not in have or have[path].oid != entry.oid]
     contents = {entry.path: await hub.get_file(space.id, revision, entry.path) for entry in changed if not entry.lfs}
@@ -63,7 +63,7 @@ async def restore(hub: HubClient, space: Space, revision: str, title: str) -> st
 async def _upload_large_files(
     hub: HubClient, id: str, branch: str, files: Mapping[str, Path]
 ) -> dict[str, tuple[str, int]]:
-    """Send those files that the Hub wants apart from the commit; return their SHA-256 and size."""
+    """Upload the files that belong in LFS. Returns their SHA-256 and size by path."""
     large: dict[str, tuple[str, int]] = {}
     paths = list(files)
     for start in range(0, len(paths), PREUPLOAD_BATCH_SIZE):
@@ -81,7 +81,10 @@ async def _upload_large_files(
 async def _commit(
     hub: HubClient, space: Space, branch: str, title: str, small: Iterable[CommitLine], lines: Iterable[CommitLine]
 ) -> str:
-    """Commit on top of ``space.sha``, refused if somebody else was faster; where nothing differs there is none."""
+    """Commit on top of ``space.sha``. Returns the new SHA, or ``space.sha`` if nothing differs.
+
+    Raises ConflictError if the branch has moved.
+    """
     header: CommitLine = {"summary": title, "description": "", "parentCommit": space.sha}
     with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as written:
         count = await asyncio.to_thread(_write_commit, written, header, small, lines)
@@ -96,8 +99,8 @@ def _write_commit(
 ) -> int:
     to.write(json.dumps({"key": "header", "value": header}) + "\n")
     count = 0
-    for many in (small, lines):
-        for line in many:
+    for group in (small, lines):
+        for line in group:
             to.write(json.dumps(line) + "\n")
             count += 1
     to.flush()
@@ -120,15 +123,15 @@ def _deletion_lines(paths: Iterable[str]) -> list[CommitLine]:
     return [{"key": "deletedFile", "value": {"path": path}} for path in paths]
 
 
-# ── files of this machine ──────────────────────────────────────────────────────────────────────
+# ── local files ───────────────────────────────────────────────────────────────────────────────
 
 
 def list_files(folder: Path) -> dict[str, Path]:
-    """Return the files to be sent by their paths, without links that lead outside and a README that is no card."""
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(_walk_files(folder))}
-    if CARD_FILE in found and not found[CARD_FILE].read_bytes().startswith(b"---"):
-        del found[CARD_FILE]
-    return found
+    """Return the files to upload by path, without links to outside and without a README that is no card."""
+    files = {file.relative_to(folder).as_posix(): file for file in sorted(_walk_files(folder))}
+    if CARD_FILE in files and not files[CARD_FILE].read_bytes().startswith(b"---"):
+        del files[CARD_FILE]
+    return files
 
 
 def _walk_files(folder: Path) -> Iterator[Path]:
@@ -148,7 +151,7 @@ def _differs(have: Mapping[str, TreeEntry], path: str, file: Path) -> bool:
 
 
 def _git_oid(file: Path) -> str:
-    """Return what git names the content by: the SHA-1 of ``blob``, its size and itself."""
+    """Return the git object id of a file (blob)."""
     content = file.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What abreast.yml says of a service in a Hugging Face Space."""
+"""The settings of a service in a Hugging Face Space."""
 
 from typing import Annotated
 
@@ -8,16 +8,16 @@ _SPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class HuggingFaceSettings(BaseModel):
-    """Which Docker Space, or which two, a backend runs in; the token is read from `HF_TOKEN`."""
+    """The Docker Space, or two of them, that a backend runs in. `HF_TOKEN` holds the token."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     space: Annotated[str, Field(pattern=_SPACE)] = Field(description="The Space, as `owner/name`.")
     standby: Annotated[str, Field(pattern=_SPACE)] | None = Field(
-        None, description="A second Space: each version comes up in the one that users are not led to."
+        None, description="A second Space. Each new version is staged in the one that is not live."
     )
-    hardware: str | None = Field(None, description="The hardware to ask for, such as `cpu-upgrade`.")
-    factory: bool = Field(False, description="Build without the cache of earlier builds.")
+    hardware: str | None = Field(None, description="The hardware to request, such as `cpu-upgrade`.")
+    factory: bool = Field(False, description="Build without cache.")
 
     @field_validator("standby")
     @classmethod

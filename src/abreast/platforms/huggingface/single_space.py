@@ -1,4 +1,4 @@
-"""One Space for a service: a version waits on a branch of it, and becomes what is built in the turn."""
+"""One Space for a service: a version is staged on a branch, and built when traffic switches."""
 
 import contextlib
 
@@ -12,12 +12,14 @@ from abreast.platforms.interface import Capabilities, Observation, Reporter, Sta
 
 
 class SingleSpace:
-    """The verbs of a platform for a service with one Space, which has no candidate without users."""
+    """Implements the platform for a service with one Space. It has no candidates."""
 
     capabilities = Capabilities(
         has_candidates=False,
         can_unpublish=False,
-        notes=("goes live in the turn, once its Space has built it; a second one as `standby` would be a candidate",),
+        notes=(
+            "goes live in the turn, once its Space has built it; a second Space as `standby` would allow candidates",
+        ),
     )
 
     def __init__(self, hub: HubClient, controller: SpaceController) -> None:
@@ -25,7 +27,7 @@ class SingleSpace:
         self._controller = controller
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return the head of the main branch, whoever put it there, if it ever ran."""
+        """Return the head of the main branch, whoever pushed it; None if it has no application."""
         space = await self._controller.reachable_space(_space_id(service))
         await self._controller.require_write_access(space.id)
         runtime = await self._hub.get_runtime(space.id)
@@ -34,28 +36,28 @@ class SingleSpace:
         title = await self._controller.commit_title(space.id, space.sha)
         return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
 
-    async def reserve_url(self, service: Service, previous: LiveService | None) -> str:  # noqa: ARG002 (as for two Spaces)
-        """Return nothing: it has one address."""
+    async def reserve_url(self, service: Service, previous: LiveService | None) -> str:  # noqa: ARG002 (same signature as SpacePair)
+        """Return "": the service has one address."""
         return ""
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell how the Space gets on."""
+        """Diagnose the Space."""
         await self.live_version(service)
         return await self._controller.diagnose(_space_id(service))
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Put the tree on a branch of its own, which the Space does not build."""
+        """Commit the files to a branch of their own, which the Space does not build."""
         space = await self._controller.reachable_space(_space_id(request.service))
-        with contextlib.suppress(ConflictError):  # it was made before
+        with contextlib.suppress(ConflictError):  # the branch exists from an earlier attempt
             await self._hub.create_branch(space.id, request.version_id, space.sha)
         staged = await self._hub.get_space(space.id, request.version_id)
         if await self._controller.commit_title(space.id, staged.sha) != request.version_id:
-            await report(request.service.name, f"huggingface: sending what differs to {space.id}")
+            await report(request.service.name, f"huggingface: uploading changed files to {space.id}")
             await publish(self._hub, staged, request.version_id, request)
         return _version(request.version_id, request.service, space, request.version_id)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """Give the main branch the tree of the version, and follow the Space until it runs that."""
+        """Commit the version's tree to the main branch, and wait until the Space runs it."""
         space = await self._controller.reachable_space(_space_id(move.service))
         await self._controller.configure(space.id, move.service, move.env, move.secrets)
         title = version.handle["version"]
@@ -66,11 +68,11 @@ class SingleSpace:
         await self._controller.wait_until_running(move.service, space.model_copy(update={"sha": head}), report)
 
     async def retire(self, version: VersionRef) -> None:
-        """Take the version's branch away; what users have is on the main branch."""
+        """Delete the version's branch. The live version is on the main branch."""
         await self._hub.delete_branch(_space_id(version.service), version.id)
 
     async def observe(self, version: VersionRef) -> Observation:
-        """Tell whether the version is what the Space has on the main branch, and runs."""
+        """Return whether the version is the head of the main branch, and runs."""
         return await self._controller.observe(_space_id(version.service), version.handle.get("version", version.id))
 
 

@@ -1,4 +1,4 @@
-"""What runs in a Space: set up, followed until it does, looked at."""
+"""Configures a Space, waits until it runs a commit, observes it."""
 
 import asyncio
 import contextlib
@@ -26,21 +26,21 @@ from abreast.platforms.huggingface.client import (
 from abreast.platforms.interface import Observation, Reporter
 
 OBSERVATION_TTL = 10.0
-"""Seconds for which a look at a Space serves others, too."""
+"""Seconds for which an observation is reused."""
 
 MAX_STALE_POLLS = 10
-"""Looks for which a Space may still speak of what it ran before."""
+"""Polls during which a Space may still report its previous version."""
 
 LOG_TAIL_LINES = 20
 VARIABLES_IN_TREE = frozenset({"ABREAST_RELEASE", "ABREAST_COMMIT"})
-"""What is told by a file of the tree: as variables, what still runs would be told that it is the next."""
+"""Variables passed by a file of the tree. Set as variables, they would reach the previous version too."""
 
 LOG_IDLE_TIMEOUT, BUILD_LOG_IDLE_TIMEOUT = 5.0, 900.0
-"""Seconds of silence after which a log is taken to have ended: one of the past, one that is being written."""
+"""Seconds without a line after which a log has ended: a finished log, and that of a running build."""
 
 
 class SpaceController:
-    """The Spaces that a token reaches, as what runs in them."""
+    """Controls what runs in Spaces."""
 
     def __init__(self, hub: HubClient, poll_budget: PollBudget) -> None:
         self._hub = hub
@@ -49,37 +49,38 @@ class SpaceController:
         self._observations: dict[str, tuple[float, Commit, str]] = {}
 
     async def reachable_space(self, id: str) -> Space:
-        """Return a Space that users can reach; raises PlatformError for one that they cannot, or of another kind."""
+        """Return a Space. Raises PlatformError if it is private or not a Docker Space."""
         space = await self._hub.get_space(id)
         if space.sdk != "docker":
-            raise PlatformError(f"the Space {space.id} is one for {space.sdk}", need="a Docker Space (sdk: docker)")
+            raise PlatformError(f"the Space {space.id} has the SDK {space.sdk}", need="a Docker Space (sdk: docker)")
         if space.private:
-            raise PlatformError(f"the Space {space.id} is private: nobody reaches it", need="a public Space")
+            raise PlatformError(f"the Space {space.id} is private, so users cannot reach it", need="a public Space")
         return space
 
     async def require_write_access(self, id: str) -> None:
-        """Raise PlatformError for a token that may not change the Space."""
+        """Raise PlatformError if the token cannot change the Space."""
         self._token = self._token or await self._hub.get_token()
         if not self._token.can_write(id):
             raise PlatformError(
-                f"the token may read the Space {id}, but not change it (its role is {self._token.role})",
+                f"the token cannot change the Space {id} (its role is {self._token.role})",
                 need=f"{HUGGING_FACE.token_variable} with the role `write`, or with the scope `{WRITE_SCOPE}` for {id}",
-                next=f"create one at https://huggingface.co/settings/tokens; export {HUGGING_FACE.token_variable}=…",
+                next="create one at https://huggingface.co/settings/tokens, then: "
+                f"export {HUGGING_FACE.token_variable}=…",
             )
 
     async def diagnose(self, id: str) -> list[Diagnostic]:
-        """Tell how a Space gets on, for a person."""
+        """Diagnose the runtime state of a Space."""
         runtime = await self._hub.get_runtime(id)
-        level = DiagnosticSeverity.WARNING if runtime.stage in FAILED else DiagnosticSeverity.OK
+        severity = DiagnosticSeverity.WARNING if runtime.stage in FAILED else DiagnosticSeverity.OK
         more = f": {runtime.error}" if runtime.error else ""
-        return [Diagnostic(level, "", f"the Space {id} is {runtime.stage}{more}")]
+        return [Diagnostic(severity, "", f"the Space {id} is {runtime.stage}{more}")]
 
     async def commit_title(self, id: str, revision: str) -> str:
-        """Return the title of a commit: the id of the version that abreast made it for."""
+        """Return the title of a commit: its version id, if abreast made it."""
         return (await self._hub.list_commits(id, revision))[0].title
 
     async def configure(self, id: str, service: Service, env: Mapping[str, str], secrets: frozenset[str]) -> None:
-        """Set hardware and variables where they differ; a secret's value cannot be read, so it is set each time."""
+        """Set hardware and variables that differ. Secrets cannot be read back and are set each time."""
         wanted = service.settings.get("hardware")
         if wanted and wanted != ((await self._hub.get_runtime(id)).hardware or Hardware()).requested:
             await self._hub.request_hardware(id, str(wanted))
@@ -91,7 +92,7 @@ class SpaceController:
                 await self._hub.set_variable(id, name, value, secret=name in secrets)
 
     async def wait_until_running(self, service: Service, space: Space, report: Reporter) -> None:
-        """Wait until the Space runs its head; each stage is told, and the build's log as it comes."""
+        """Wait until the Space runs ``space.sha``, reporting its stages and its build log."""
         build = _BuildLog(self._hub, space.id)
         try:
             await self._poll_until_running(service, space, build, report)
@@ -100,7 +101,7 @@ class SpaceController:
             self._observations.pop(space.id, None)
 
     async def observe(self, id: str, title: str) -> Observation:
-        """Tell whether the Space has the version of this title on its main branch, and runs."""
+        """Return whether the head of the main branch has this title, and runs."""
         now = asyncio.get_running_loop().time()
         at, head, stage = self._observations.get(id, (-OBSERVATION_TTL, Commit(id="", title=""), ""))
         if now - at >= OBSERVATION_TTL:
@@ -111,7 +112,7 @@ class SpaceController:
             head, stage = commits[0], runtime.stage
             self._observations[id] = now, head, stage
         if title != head.title:
-            return Observation(present=False, exit_reason=f"the Space has {head.title!r} ({head.id[:7]}) instead")
+            return Observation(present=False, exit_reason=f"the Space is at {head.title!r} ({head.id[:7]}) instead")
         gone = stage in FAILED or stage in ASLEEP
         return Observation(present=not gone, exit_reason=f"huggingface: {stage}" if gone else "")
 
@@ -140,7 +141,7 @@ class SpaceController:
         raise PlatformError(
             f"the Space {space.id} is still {reported_stage} after {service.build.timeout:g} s and does not run "
             f"{space.sha[:7]}",
-            need="a tree that it can build and start, or a longer build.timeout",
+            need="a version that it can build and start, or a longer build.timeout",
         )
 
     async def _failure(self, space: Space, runtime: Runtime) -> PlatformError:
@@ -151,14 +152,15 @@ class SpaceController:
                 lines.append(line)
         log = "".join(f"\n    {line}" for line in lines)
         return PlatformError(
-            f"the Space {space.id} ended {space.sha[:7]} as {runtime.stage}: {runtime.error or 'no reason given'}{log}",
-            need="a tree that it can build and start",
+            f"the Space {space.id} failed to run {space.sha[:7]}: "
+            f"{runtime.stage}: {runtime.error or 'no reason given'}{log}",
+            need="a version that it can build and start",
             next=f"see {space.address}",
         )
 
 
 class _BuildLog:
-    """A Space's build log, read beside while it is built."""
+    """A Space's build log, read in the background during the build."""
 
     def __init__(self, hub: HubClient, id: str) -> None:
         self._hub, self._id = hub, id
@@ -166,7 +168,7 @@ class _BuildLog:
         self._read_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Read from now on; a second call changes nothing."""
+        """Start reading. A second call changes nothing."""
         self._read_task = self._read_task or asyncio.create_task(self._read())
 
     def take_new_lines(self) -> list[str]:

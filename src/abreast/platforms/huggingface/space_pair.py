@@ -1,4 +1,4 @@
-"""Two Spaces for a service: the one that users are not led to takes the next version, and is paused afterwards."""
+"""Two Spaces for a service: the idle one takes the next version, the other is paused after the switch."""
 
 import asyncio
 
@@ -12,12 +12,12 @@ from abreast.platforms.interface import Capabilities, Observation, Reporter, Sta
 
 
 class SpacePair:
-    """The verbs of a platform for a service with two Spaces; users follow by whoever leads them to its address."""
+    """Implements the platform for a service with two Spaces. Other services route users to the live one."""
 
     capabilities = Capabilities(
         has_candidates=True,
         address_per_version=True,
-        notes=("comes up in that of its two Spaces which users are not led to",),
+        notes=("is staged in the idle one of its two Spaces",),
     )
 
     def __init__(self, hub: HubClient, controller: SpaceController) -> None:
@@ -25,36 +25,36 @@ class SpacePair:
         self._controller = controller
 
     async def live_version(self, service: Service) -> Version | None:
-        """See that both Spaces are there; what users are led to is not for a Space to know."""
+        """Check both Spaces. Returns None: a Space does not know whether it is live."""
         await self._spaces(service)
         for id_ in _space_ids(service):
             await self._controller.require_write_access(id_)
         return None
 
     async def reserve_url(self, service: Service, previous: LiveService | None) -> str:
-        """Return the address of the Space that users are not led to; raises PlatformError where that is not known."""
+        """Return the URL of the idle Space. Raises PlatformError if it cannot tell which one is idle."""
         spaces = await self._spaces(service)
         live = _live_space_id(previous)
         for space in spaces:
             if space.id != live if live else (await self._hub.get_runtime(space.id)).stage != "RUNNING":
                 return space.address
         raise PlatformError(
-            f"both {spaces[0].id} and {spaces[1].id} run, and abreast does not know which of them users are led to",
-            need="the other one paused",
+            f"{spaces[0].id} and {spaces[1].id} both run, and abreast does not know which one is live",
+            need="the idle one to be paused",
             next=f"pause it at {spaces[1].address}, then: abreast deploy",
         )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell how both Spaces get on."""
+        """Diagnose both Spaces."""
         await self.live_version(service)
-        return [remark for id_ in _space_ids(service) for remark in await self._controller.diagnose(id_)]
+        return [diagnostic for id_ in _space_ids(service) for diagnostic in await self._controller.diagnose(id_)]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Give the Space at the order's place the tree, and follow it until it runs that."""
+        """Commit the files to the Space at ``request.reserved_url``, and wait until it runs them."""
         space = next(space for space in await self._spaces(request.service) if space.address == request.reserved_url)
         if await self._controller.commit_title(space.id, space.sha) != request.version_id:
             await self._controller.configure(space.id, request.service, request.env, request.secrets)
-            await report(request.service.name, f"huggingface: sending what differs to {space.id}")
+            await report(request.service.name, f"huggingface: uploading changed files to {space.id}")
             head = await publish(self._hub, space, MAIN_BRANCH, request)
             space = space.model_copy(update={"sha": head})
             if request.service.settings.get("factory"):
@@ -65,19 +65,19 @@ class SpacePair:
         return Version(request.version_id, request.service.name, probes=at, url=space.address, handle=handle)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """See that the version's Space still has it and runs; users are led there by others."""
+        """Check that the Space still runs the version. Other services route users to it."""
         space = await self._controller.reachable_space(version.handle["space"])
         title = await self._controller.commit_title(space.id, space.sha)
         if title != version.handle["version"]:
             raise PlatformError(
-                f"the Space {space.id} has {title!r} instead of {version.id}",
-                need="a Space that nobody else pushes to",
+                f"the Space {space.id} is at {title!r} instead of {version.id}",
+                need="no other pushes to this Space",
                 next="abreast deploy",
             )
         await self._controller.wait_until_running(move.service, space, report)
 
     async def retire(self, version: VersionRef) -> None:
-        """Pause the Space that has the version, where one has."""
+        """Pause the Space that holds the version, if any."""
         for id_ in _space_ids(version.service):
             if await self._controller.commit_title(id_, MAIN_BRANCH) == version.id:
                 runtime = await self._hub.get_runtime(id_)
@@ -85,7 +85,7 @@ class SpacePair:
                     await self._hub.pause(id_)
 
     async def observe(self, version: VersionRef) -> Observation:
-        """Tell whether its Space has the version on the main branch, and runs."""
+        """Return whether the version is the head of its Space's main branch, and runs."""
         return await self._controller.observe(version.handle["space"], version.handle["version"])
 
     async def _spaces(self, service: Service) -> list[Space]:
@@ -97,7 +97,7 @@ def _space_ids(service: Service) -> tuple[str, str]:
 
 
 def _live_space_id(live: LiveService | None) -> str:
-    """Return the Space that users are led to, "" where that is none."""
+    """Return the id of the live Space, "" if there is none."""
     if live is None or live.platform != "huggingface":
         return ""
     return live.version.handle.get("space") or str(live.definition.settings["space"])

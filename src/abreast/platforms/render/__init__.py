@@ -1,1 +1,1 @@
-"""Render: backends that Render builds from a commit; each goes live in the turn."""
+"""Render: backends that Render builds from a commit. They go live when traffic switches."""

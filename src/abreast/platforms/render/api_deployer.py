@@ -1,4 +1,4 @@
-"""With a key: a service is deployed, followed and rolled back by Render's API."""
+"""Deploys a service by Render's API. Needs an API key."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ from abreast.platforms.render.deploys import Deploys, render_service_id, short_s
 from abreast.platforms.render.jobs import Jobs
 
 OBSERVATION_TTL = 10.0
-"""Seconds for which a look at a service serves others, too."""
+"""Seconds for which an observation is reused."""
 
-DISK_NOTE = "with a disk: one instance, a pause between two versions, and no disk in build, pre-deploy and jobs"
+DISK_NOTE = "with a disk: one instance, downtime between two versions, and no disk in build, pre-deploy and jobs"
 USER_SUSPENDER = "user"
-"""Who suspended a service that may be resumed."""
+"""The suspender of a service that may be resumed."""
 
 
 class ApiDeployer:
-    """The verbs of a platform for a service that a key may change."""
+    """Implements the platform for a service that the API key can change."""
 
     def __init__(self, render: RenderClient, poll_budget: PollBudget) -> None:
         self._render = render
@@ -35,85 +35,103 @@ class ApiDeployer:
         self._observations: dict[str, tuple[float, Deploy | None]] = {}
 
     def capabilities(self, service: Service) -> Capabilities:
-        """No candidates and no common moment; what a disk means, once it is known."""
-        notes = ("goes live in the turn: Render has no candidate without users", "its auto-deploy is turned off")
+        """No candidates. Notes the limits of a disk once it is known."""
+        notes = ("goes live in the turn: Render has no candidates without users", "abreast turns off its auto-deploy")
         with_disk = render_service_id(service) in self._ids_with_disk or service.settings.get("disk")
         return Capabilities(has_candidates=False, notes=(*notes, DISK_NOTE) if with_disk else notes)
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return the deploy that is live, whoever made it; a service that a person suspended has none."""
-        there = await self._get_service(service)
-        if there.details.disk:
-            self._ids_with_disk.add(there.id)
-        if there.suspended != "not_suspended":
-            _require_resumable(there)
+        """Return the live deploy, whoever made it. None if a person suspended the service."""
+        render_service = await self._get_service(service)
+        if render_service.details.disk:
+            self._ids_with_disk.add(render_service.id)
+        if render_service.suspended != "not_suspended":
+            _require_resumable(render_service)
             return None
-        live = await self._deploys.live_deploy(there.id)
-        return _version(f"{service.name}-render-{live.id}", service, there, live.source, live.id) if live else None
+        live = await self._deploys.live_deploy(render_service.id)
+        return (
+            _version(f"{service.name}-render-{live.id}", service, render_service, live.source, live.id)
+            if live
+            else None
+        )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell what Render says of the service, and what a deployment will change about it."""
+        """Diagnose the service, and warn about settings that a deployment will change."""
         live = await self.live_version(service)
-        there = await self._get_service(service)
-        running = f"runs {short_source(live.handle['of'])}" if live else "has no deploy that users reach"
-        remarks = [Diagnostic(DiagnosticSeverity.OK, "", f"{there.name} {running}")]
-        if there.auto_deploy == "yes":
-            remarks.append(
+        render_service = await self._get_service(service)
+        running = f"runs {short_source(live.handle['of'])}" if live else "has no live deploy"
+        diagnostics = [Diagnostic(DiagnosticSeverity.OK, "", f"{render_service.name} {running}")]
+        if render_service.auto_deploy == "yes":
+            diagnostics.append(
                 Diagnostic(
-                    DiagnosticSeverity.WARNING, "", "its auto-deploy is on", "it off: the next deployment does that"
+                    DiagnosticSeverity.WARNING,
+                    "",
+                    "its auto-deploy is on",
+                    "auto-deploy off: the next deployment turns it off",
                 )
             )
-        if there.details.disk:
-            remarks.append(Diagnostic(DiagnosticSeverity.WARNING, "", DISK_NOTE, "an external database, for no pause"))
-        if not there.details.url:
-            remarks.append(Diagnostic(DiagnosticSeverity.FAULT, "", f"{there.name} has no address", "a web service"))
-        if there.suspended != "not_suspended":
-            remarks.append(
+        if render_service.details.disk:
+            diagnostics.append(
+                Diagnostic(DiagnosticSeverity.WARNING, "", DISK_NOTE, "an external database, to avoid downtime")
+            )
+        if not render_service.details.url:
+            diagnostics.append(
+                Diagnostic(DiagnosticSeverity.FAULT, "", f"{render_service.name} has no URL", "a web service")
+            )
+        if render_service.suspended != "not_suspended":
+            diagnostics.append(
                 Diagnostic(
-                    DiagnosticSeverity.WARNING, "", "it is suspended", "it resumed: the next deployment does that"
+                    DiagnosticSeverity.WARNING, "", "it is suspended", "it resumed: the next deployment resumes it"
                 )
             )
-        if not there.details.health_check_path:
-            remarks.append(
+        if not render_service.details.health_check_path:
+            diagnostics.append(
                 Diagnostic(
-                    DiagnosticSeverity.WARNING, "", "it has no health check path", "one, or a sick build goes live"
+                    DiagnosticSeverity.WARNING,
+                    "",
+                    "it has no health check path",
+                    "one, or an unhealthy build goes live",
                 )
             )
-        return remarks
+        return diagnostics
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """See that the service is there, and keep Render from deploying it by itself."""
+        """Check that the service exists, and turn off its auto-deploy."""
         render_service = await self._get_service(request.service)
         if render_service.auto_deploy == "yes":
             with suppress(UnknownOutcomeError):
                 await self._render.disable_auto_deploy(render_service.id)
-            await report(request.service.name, "render: auto-deploy is off from now on, or it would undo a rollback")
+            await report(request.service.name, "render: turned off auto-deploy, which would undo a rollback")
         return _version(request.version_id, request.service, render_service, _image_ref(request) or request.commit)
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
-        """Deploy the version, or go back to the deploy that is named, until it is live; without one, suspend."""
-        there = await self._get_service(move.service)
+        """Deploy the version, or restore the deploy in its handle, and wait until live. Suspend if it is None."""
+        render_service = await self._get_service(move.service)
         if version is None:
-            if there.suspended == "not_suspended":
-                await self._render.suspend(there.id)
-                await report(move.service.name, f"render: {there.name} is suspended: no version of it is for users")
+            if render_service.suspended == "not_suspended":
+                await self._render.suspend(render_service.id)
+                await report(move.service.name, f"render: {render_service.name} is suspended and serves no users")
             return
-        await self._configure(move, there, report)
+        await self._configure(move, render_service, report)
         try:
             await self._deploys.deploy_version(move, version, report)
         finally:
-            self._observations.pop(there.id, None)
+            self._observations.pop(render_service.id, None)
         job = move.service.settings.get("job")
         if job and not version.handle.get("deploy"):
-            live = await self._deploys.live_deploy(there.id)
-            why = await self._jobs.run_once(move.service, there.id, str(job), (live and live.createdAt) or "", report)
+            live = await self._deploys.live_deploy(render_service.id)
+            why = await self._jobs.run_once(
+                move.service, render_service.id, str(job), (live and live.createdAt) or "", report
+            )
             if why:
                 raise PlatformError(
-                    f"{why}{await self._deploys.log_tail(there)}", need="a job that succeeds", next=there.dashboard_url
+                    f"{why}{await self._deploys.log_tail(render_service)}",
+                    need="a job that succeeds",
+                    next=render_service.dashboard_url,
                 )
 
     async def observe(self, version: VersionRef) -> Observation:
-        """Tell whether the version is what its service runs."""
+        """Return whether the service runs the version."""
         id_, now = render_service_id(version.service), asyncio.get_running_loop().time()
         at, live = self._observations.get(id_, (-OBSERVATION_TTL, None))
         if now - at >= OBSERVATION_TTL:
@@ -131,29 +149,29 @@ class ApiDeployer:
         except NotFoundError as error:
             raise PlatformError(
                 f"{error.what}: the key sees no such service",
-                need=f"{RENDER.token_variable} with {RENDER.scope}, and the id that its dashboard's address shows",
+                need=f"{RENDER.token_variable} with {RENDER.scope}, and the service id from the URL of its dashboard",
                 next=f"export {RENDER.token_variable}=…",
             ) from error
 
-    # ── the turn ───────────────────────────────────────────────────────────────────────────────
+    # ── the traffic switch──────────────────────────────────────────────────────────────────────
 
     async def _configure(self, move: TrafficMove, render_service: RenderService, report: Reporter) -> None:
-        """Make the service what the version asks for: resumed, scaled, with its variables and pre-deploy command."""
+        """Apply settings to the service: resume, scale, pre-deploy command, variables."""
         name, settings = move.service.name, move.service.settings
         if render_service.suspended != "not_suspended":
             _require_resumable(render_service)
             await self._render.resume(render_service.id)
-            await report(name, f"render: {render_service.name} is resumed")
+            await report(name, f"render: {render_service.name} was resumed")
         instances, pre_deploy = settings.get("instances"), settings.get("pre_deploy")
         if isinstance(instances, int) and instances != render_service.details.instances:
             await self._render.scale(render_service.id, instances)
-            await report(name, f"render: {render_service.name} is scaled to {instances}")
+            await report(name, f"render: {render_service.name} was scaled to {instances}")
         if pre_deploy and pre_deploy != render_service.details.pre_deploy:
             await self._render.set_pre_deploy_command(render_service.id, str(pre_deploy))
         await self._set_variables(render_service.id, move.env)
 
     async def _set_variables(self, id_: str, env: Mapping[str, str]) -> None:
-        """Set the variables that differ, one by one, and leave all others."""
+        """Set the variables that differ; leave all others."""
         have = await self._render.get_variables(id_) if env else {}
         for name, value in env.items():
             if have.get(name) != value:
@@ -161,7 +179,7 @@ class ApiDeployer:
 
 
 def _image_ref(request: StageRequest) -> str:
-    """Return the image that the order is for, "" where it is for its commit."""
+    """Return the image to deploy, "" to deploy the commit."""
     image = str(request.service.settings.get("image") or "")
     variables = {"ABREAST_COMMIT": request.commit, "ABREAST_RELEASE": request.env.get("ABREAST_RELEASE", "")}
     if "ABREAST_IMAGE" in image:
@@ -170,23 +188,23 @@ def _image_ref(request: StageRequest) -> str:
 
 
 def _built_image(request: StageRequest) -> str:
-    """Return the image that was built, by its digest; raises PlatformError where none was."""
+    """Return the built image by digest. Raises PlatformError if none was built."""
     try:
         return parse_record((request.artifact_path / RECORD_FILE).read_bytes()).pinned
     except (OSError, ValueError, KeyError) as error:
         raise PlatformError(
             f"no image was built of {request.service.name}, which $ABREAST_IMAGE stands for",
-            need="build: {image: …} of that service",
+            need="`build: {image: …}` for that service",
             next="abreast docs build",
         ) from error
 
 
 def _require_resumable(render_service: RenderService) -> None:
-    """Raise PlatformError for a service that is suspended by others than a person of its workspace."""
+    """Raise PlatformError if the service was suspended by anyone but a user of its workspace."""
     if others := [who for who in render_service.suspenders if who != USER_SUSPENDER]:
         raise PlatformError(
             f"the Render service {render_service.name} is suspended ({', '.join(others)})",
-            need="one that may run",
+            need="a service that can be resumed",
             next=f"see {render_service.dashboard_url}",
         )
 

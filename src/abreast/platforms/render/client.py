@@ -1,4 +1,4 @@
-"""Render's API, as far as it is needed; https://api-docs.render.com."""
+"""The part of Render's API that abreast uses; https://api-docs.render.com."""
 
 from urllib.parse import quote
 
@@ -20,13 +20,13 @@ FAILED = frozenset({"build_failed", "pre_deploy_failed", "update_failed", "cance
 
 
 class Commit(BaseModel):
-    """What a deploy was made of."""
+    """The commit of a deploy."""
 
     id: str | None = None
 
 
 class Image(BaseModel):
-    """What a deploy was made of where it was not a commit."""
+    """The image of a deploy, if it has no commit."""
 
     ref: str | None = None
 
@@ -43,7 +43,7 @@ class Deploy(BaseModel):
 
     @property
     def source(self) -> str:
-        """The image or the commit that it was made of."""
+        """The image or the commit that was deployed."""
         return (self.image.ref if self.image else None) or (self.commit.id if self.commit else None) or ""
 
 
@@ -54,7 +54,7 @@ class Disk(BaseModel):
 
 
 class ServiceDetails(BaseModel):
-    """What differs by a service's kind."""
+    """The details that depend on a service's type."""
 
     url: str | None = None
     disk: Disk | None = None
@@ -77,7 +77,7 @@ class RenderService(BaseModel):
 
 
 class Job(BaseModel):
-    """A command that ran, or runs, once, in the build that is live."""
+    """A one-off command in the live build."""
 
     id: str
     command: str = Field("", alias="startCommand")
@@ -111,7 +111,7 @@ class _Logs(BaseModel):
 
 
 class RenderClient:
-    """The calls, one method each; errors are the Api's."""
+    """One method per API call. Errors are those of ApiClient."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -121,74 +121,74 @@ class RenderClient:
         return await self._api.fetch(RenderService, Request("GET", f"/services/{id}"))
 
     async def disable_auto_deploy(self, id: str) -> None:
-        """Keep Render from deploying a service by itself."""
+        """Turn off auto-deploy of a service."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
 
     async def list_deploys(self, id: str) -> list[Deploy]:
-        """Return a service's latest deploys, newest first."""
+        """Return a service's last 100 deploys, newest first."""
         listed = await self._api.fetch(
             list[_ListedDeploy], Request("GET", f"/services/{id}/deploys", query={"limit": 100})
         )
-        return [one.deploy for one in listed]
+        return [entry.deploy for entry in listed]
 
     async def get_deploy(self, id: str, deploy: str) -> Deploy:
-        """Return a deploy as it stands."""
+        """Return a deploy."""
         return await self._api.fetch(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
 
     async def create_deploy(self, id: str, commit: str, image: str = "") -> None:
-        """Begin a deploy of a commit, or of an image; it is found by listing, since Render may not name it."""
+        """Start a deploy of a commit or an image. Find it by listing: the answer may not contain it."""
         body = {"imageUrl": image} if image else {"commitId": commit}
         await self._api.send(Request("POST", f"/services/{id}/deploys", body))
 
     async def suspend(self, id: str) -> None:
-        """Take a service off its users."""
+        """Suspend a service."""
         await self._api.send(Request("POST", f"/services/{id}/suspend"))
 
     async def resume(self, id: str) -> None:
-        """Let a suspended service run again."""
+        """Resume a suspended service."""
         await self._api.send(Request("POST", f"/services/{id}/resume"))
 
     async def scale(self, id: str, instances: int) -> None:
-        """Run a service in so many instances."""
+        """Set the number of instances."""
         await self._api.send(Request("POST", f"/services/{id}/scale", {"numInstances": instances}))
 
     async def set_pre_deploy_command(self, id: str, command: str) -> None:
-        """Set what runs in each new build before it goes live."""
+        """Set the command that runs in each new build before it goes live."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
 
     async def list_jobs(self, id: str) -> list[Job]:
-        """Return a service's latest jobs, newest first."""
+        """Return a service's last 20 jobs, newest first."""
         listed = await self._api.fetch(list[_ListedJob], Request("GET", f"/services/{id}/jobs", query={"limit": 20}))
-        return [one.job for one in listed]
+        return [entry.job for entry in listed]
 
     async def get_job(self, id: str, job: str) -> Job:
-        """Return a job as it stands."""
+        """Return a job."""
         return await self._api.fetch(Job, Request("GET", f"/services/{id}/jobs/{job}"))
 
     async def run_job(self, id: str, command: str) -> Job:
-        """Run a command once, in the build that is live."""
+        """Run a command once in the live build."""
         return await self._api.fetch(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
 
     async def roll_back(self, id: str, deploy: str) -> None:
-        """Begin a deploy of what an earlier one built."""
+        """Start a deploy of the build of an earlier deploy."""
         await self._api.send(Request("POST", f"/services/{id}/rollback", {"deployId": deploy}))
 
     async def cancel_deploy(self, id: str, deploy: str) -> None:
-        """Stop a deploy that is under way; what users reach stays."""
+        """Cancel a running deploy. The live one stays."""
         await self._api.send(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
 
     async def get_variables(self, id: str) -> dict[str, str]:
         """Return a service's own environment variables."""
         query = {"limit": 100}
         listed = await self._api.fetch(list[_ListedVariable], Request("GET", f"/services/{id}/env-vars", query=query))
-        return {one.variable.key: one.variable.value for one in listed}
+        return {entry.variable.key: entry.variable.value for entry in listed}
 
     async def set_variable(self, id: str, name: str, value: str) -> None:
-        """Set one variable, all others stay; it holds from the next deploy on."""
+        """Set one variable. It applies from the next deploy."""
         await self._api.send(Request("PUT", f"/services/{id}/env-vars/{quote(name, safe='')}", {"value": value}))
 
     async def get_logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
-        """Return the last lines that a service and its builds printed, oldest first."""
+        """Return the last ``count`` log lines of a service and its builds, oldest first."""
         query = {"ownerId": owner, "resource": id, "limit": count, "direction": "backward"}
-        found = await self._api.fetch(_Logs, Request("GET", "/logs", query=query))
-        return tuple(line.message for line in reversed(found.logs))
+        page = await self._api.fetch(_Logs, Request("GET", "/logs", query=query))
+        return tuple(line.message for line in reversed(page.logs))

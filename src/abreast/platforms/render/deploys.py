@@ -1,4 +1,4 @@
-"""Deploys: begun, or found again, and followed until they are live."""
+"""Starts deploys, or finds started ones, and waits until they are live."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,37 +13,41 @@ from abreast.platforms.render.client import FAILED, IN_PROGRESS, Deploy, RenderC
 
 LOG_TAIL_LINES = 20
 LOOKUP_INTERVALS = 10
-"""How many of the longest pauses a deploy that was asked for is looked for, before it counts as not begun."""
+"""Maximum poll intervals to look for a requested deploy before it counts as not started."""
 
 
 class Deploys:
-    """The deploys of services that are there."""
+    """The deploys of existing services."""
 
     def __init__(self, render: RenderClient, poll_budget: PollBudget) -> None:
         self._render = render
         self._poll_budget = poll_budget
 
     async def deploy_version(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """Deploy the version, or go back to the deploy that it names, and follow it until it is live."""
+        """Deploy the version, or restore the deploy in its handle, and wait until it is live."""
         service, id_, source = move.service, render_service_id(move.service), version.handle["of"]
         deploys = await self._render.list_deploys(id_)
-        live = next((one for one in deploys if one.status == "live"), None)
-        in_progress = next((one for one in deploys if one.status in IN_PROGRESS), None)
+        live = next((deploy for deploy in deploys if deploy.status == "live"), None)
+        in_progress = next((deploy for deploy in deploys if deploy.status in IN_PROGRESS), None)
         if in_progress and not _matches_move(in_progress, move, version):
-            await report(service.name, f"render: {in_progress.id} of {short_source(in_progress.source)} is cancelled")
+            await report(service.name, f"render: cancelling {in_progress.id} of {short_source(in_progress.source)}")
             await self._render.cancel_deploy(id_, in_progress.id)
             in_progress = None
         if in_progress is None and live and _matches_move(live, move, version):
             return
         if in_progress is None:
-            # A deploy of the same commit is new only in what it asks for, which a roll back would not show.
+            # A redeploy of the live commit changes only settings, which a rollback would not apply.
             built = None if live and live.source == source else _reusable_deploy_id(deploys, source)
-            known = {one.id for one in deploys}
-            in_progress = await self._start_deploy(id_, version.handle, version.handle.get("deploy") or built, known)
+            known_ids = {deploy.id for deploy in deploys}
+            in_progress = await self._start_deploy(
+                id_, version.handle, version.handle.get("deploy") or built, known_ids
+            )
         await self._wait_until_live(service, in_progress, report)
 
-    async def _start_deploy(self, id_: str, handle: Mapping[str, str], built: str | None, known: set[str]) -> Deploy:
-        """Begin a deploy, from an earlier one's build where it is still there, and find it in the list."""
+    async def _start_deploy(
+        self, id_: str, handle: Mapping[str, str], built: str | None, known_ids: set[str]
+    ) -> Deploy:
+        """Start a deploy, from the build of deploy ``built`` if it still exists, and find it in the list."""
         lost = None
         try:
             await self._request_deploy(id_, handle, built)
@@ -52,11 +56,12 @@ class Deploys:
         with self._poll_budget.schedule(self._poll_budget.max_interval * (1 if lost else LOOKUP_INTERVALS)) as pauses:
             for pause in pauses:
                 for deploy in await self._render.list_deploys(id_):
-                    if deploy.id not in known and deploy.source == handle["of"]:
+                    if deploy.id not in known_ids and deploy.source == handle["of"]:
                         return deploy
                 await asyncio.sleep(pause)
         raise lost or PlatformError(
-            f"Render took a deploy of {short_source(handle['of'])} to {id_} but lists none", next="abreast deploy"
+            f"Render accepted a deploy of {short_source(handle['of'])} to {id_} but does not list it",
+            next="abreast deploy",
         )
 
     async def _request_deploy(self, id_: str, handle: Mapping[str, str], built: str | None) -> None:
@@ -65,7 +70,7 @@ class Deploys:
                 await self._render.roll_back(id_, built)
             except TransientError:
                 raise
-            except PlatformError:  # its build is gone, so the commit is built again
+            except PlatformError:  # its build is gone: build the commit again
                 built = None
         if not built:
             await self._render.create_deploy(id_, handle["of"], handle.get("image", ""))
@@ -84,7 +89,7 @@ class Deploys:
                 await asyncio.sleep(pause)
                 deploy = await self._render.get_deploy(id_, deploy.id)
         raise PlatformError(
-            f"Render left deploy {deploy.id} as {deploy.status} for {service.build.timeout:g} s",
+            f"Render deploy {deploy.id} is still {deploy.status} after {service.build.timeout:g} s",
             need="a deploy that goes live, or a longer build.timeout",
         )
 
@@ -92,17 +97,17 @@ class Deploys:
         render_service = await self._render.get_service(render_service_id(service))
         log = await self.log_tail(render_service)
         return PlatformError(
-            f"Render ended deploy {deploy.id} of {render_service.name} as {deploy.status}; users did not move{log}",
+            f"Render deploy {deploy.id} of {render_service.name} failed ({deploy.status}); traffic did not switch{log}",
             need="a commit that Render can build and start",
             next=render_service.dashboard_url,
         )
 
     async def live_deploy(self, id_: str) -> Deploy | None:
-        """Return the deploy that users reach."""
-        return next((one for one in await self._render.list_deploys(id_) if one.status == "live"), None)
+        """Return the live deploy, None if there is none."""
+        return next((deploy for deploy in await self._render.list_deploys(id_) if deploy.status == "live"), None)
 
     async def log_tail(self, render_service: RenderService) -> str:
-        """Return the last lines that a service and its builds printed, to stand below an error."""
+        """Return the last log lines of a service and its builds, indented for an error message."""
         lines: tuple[str, ...] = ()
         with suppress(PlatformError):
             lines = await self._render.get_logs(render_service.owner_id, render_service.id, LOG_TAIL_LINES)
@@ -115,12 +120,12 @@ def render_service_id(service: Service) -> str:
 
 
 def short_source(source: str) -> str:
-    """Return a commit as people say it, or an image whole."""
+    """Return a commit shortened to 7 characters, or an image unchanged."""
     return source if "/" in source or ":" in source else source[:7]
 
 
 def _matches_move(deploy: Deploy, move: TrafficMove, version: Version) -> bool:
-    """Tell whether a deploy is what a move leads to: by name, by rolling back to it, or new and of its commit."""
+    """Return whether a deploy is the target of a move: by id, as its rollback, or new with its source."""
     deploy_id = version.handle.get("deploy")
     if deploy_id:
         return deploy.id == deploy_id or (deploy.source == version.handle["of"] and deploy.trigger == "rollback")
@@ -129,5 +134,5 @@ def _matches_move(deploy: Deploy, move: TrafficMove, version: Version) -> bool:
 
 
 def _reusable_deploy_id(deploys: Sequence[Deploy], source: str) -> str | None:
-    """Return the newest deploy of a commit that was live once, so that its build may still be there."""
-    return next((one.id for one in deploys if one.source == source and one.status == "deactivated"), None)
+    """Return the id of the newest deploy of ``source`` that was live before; its build may still exist."""
+    return next((deploy.id for deploy in deploys if deploy.source == source and deploy.status == "deactivated"), None)

@@ -1,4 +1,4 @@
-"""With a deploy hook: an address that begins a deploy and tells nothing, so that the service itself is asked."""
+"""Deploys by a deploy hook, which reports no status: polls the service's own health instead."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,31 +16,31 @@ from abreast.platforms.interface import Capabilities, Observation, Reporter, Sta
 
 TIMEOUT = 10.0
 HookLookup = Callable[[str], Secret | None]
-"""Returns the address of a deploy hook by the name of the variable that holds it."""
+"""Returns the URL of a deploy hook, given the name of its variable."""
 
 
 class HookDeployer:
-    """The verbs of a platform for a service that nothing but its deploy hook is known of."""
+    """Implements the platform for a service with a deploy hook and no API key."""
 
     def __init__(self, hooks: HookLookup, poll_budget: PollBudget) -> None:
         self._hooks = hooks
         self._poll_budget = poll_budget
 
     def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
-        """No candidates, no common moment, and always a version."""
+        """No candidates, and no way to unpublish."""
         notes = (
-            "goes live in the turn: Render has no candidate without users",
-            "is followed at its own address, since a deploy hook tells nothing: its health must name the commit",
+            "goes live in the turn: Render has no candidates without users",
+            "its health path must report the commit: a deploy hook reports no status",
         )
         return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
 
     async def live_version(self, service: Service) -> Version | None:
-        """See that the hook's address is at hand; what others deployed cannot be told."""
+        """Check that the hook's URL is set. Returns None: the live version is not known."""
         self._hook_url(service)
         return None
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Tell what the service answers."""
+        """Diagnose the health path and the commit that it reports."""
         self._hook_url(service)
         commit = await self._reported_commit(service)
         if commit is None:
@@ -50,11 +50,11 @@ class HookDeployer:
                 )
             ]
         if not commit:
-            return [Diagnostic(DiagnosticSeverity.FAULT, "", f"{_health_url(service)} names no commit", _COMMIT_NEED)]
+            return [Diagnostic(DiagnosticSeverity.FAULT, "", f"{_health_url(service)} reports no commit", _COMMIT_NEED)]
         return [Diagnostic(DiagnosticSeverity.OK, "", f"{service.settings['url']} runs {commit[:7]}")]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (nothing to do before the turn)
-        """See that the hook's address is at hand."""
+        """Check that the hook's URL is set."""
         self._hook_url(request.service)
         address = str(request.service.settings["url"]).rstrip("/")
         at = (Address(address),)
@@ -63,12 +63,12 @@ class HookDeployer:
         )
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
-        """Ask for a deploy of the commit, and for the service until it answers with it."""
+        """Trigger a deploy of the commit, and poll the service until it reports that commit."""
         service = move.service
         if version is None or await self._is_running(service, version):
             return
         await self._trigger_deploy(service, version.handle["commit"])
-        await report(service.name, f"render: a deploy of {version.handle['commit'][:7]} is asked for")
+        await report(service.name, f"render: requested a deploy of {version.handle['commit'][:7]}")
         with self._poll_budget.schedule(service.build.timeout) as pauses:
             for pause in pauses:
                 if await self._is_running(service, version):
@@ -77,20 +77,20 @@ class HookDeployer:
         raise PlatformError(
             f"{_health_url(service)} does not serve {version.handle['commit'][:7]} after {service.build.timeout:g} s",
             need="a deploy that goes live, or a longer build.timeout",
-            next="see it at https://dashboard.render.com",
+            next="see https://dashboard.render.com",
         )
 
     async def observe(self, version: VersionRef) -> Observation:
-        """Tell whether the service answers for another commit; whether it is healthy is for the check to say."""
+        """Return whether the service reports another commit. Its health is left to the check."""
         commit = await self._reported_commit(version.service)
         other = commit and not version.handle.get("commit", "").startswith(commit)
-        return Observation(present=not other, exit_reason=f"it answers for {commit[:7]}" if commit and other else "")
+        return Observation(present=not other, exit_reason=f"it runs commit {commit[:7]}" if commit and other else "")
 
     def _hook_url(self, service: Service) -> Secret:
         name = str(service.settings["hook"])
         if hook := self._hooks(name):
             return hook
-        raise PlatformError(f"{name} is not set", need="the address of the deploy hook", next=f"export {name}=…")
+        raise PlatformError(f"{name} is not set", need="the URL of the deploy hook", next=f"export {name}=…")
 
     async def _trigger_deploy(self, service: Service, commit: str) -> None:
         try:
@@ -103,17 +103,18 @@ class HookDeployer:
         if not answer.is_success:
             name = service.settings["hook"]
             raise PlatformError(
-                f"Render: the deploy hook of {service.name}: status {answer.status_code}", need=f"the right {name}"
+                f"Render: the deploy hook of {service.name}: status {answer.status_code}",
+                need=f"{name} with the URL of an existing deploy hook",
             )
 
     async def _is_running(self, service: Service, version: Version) -> bool:
         commit = await self._reported_commit(service)
         if commit == "":
-            raise PlatformError(f"{_health_url(service)} names no commit", need=_COMMIT_NEED)
+            raise PlatformError(f"{_health_url(service)} reports no commit", need=_COMMIT_NEED)
         return commit is not None and version.handle["commit"].startswith(commit)
 
     async def _reported_commit(self, service: Service) -> str | None:
-        """Return the commit that a healthy service names, "" where it names none; None where it is not healthy."""
+        """Return the commit that the service reports, "" if it reports none, None if it is not healthy."""
         try:
             async with httpx2.AsyncClient(timeout=TIMEOUT, verify=ssl_context()) as client:
                 answer = await client.get(_health_url(service))

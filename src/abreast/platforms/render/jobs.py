@@ -1,4 +1,4 @@
-"""Jobs: a command that runs once, in the build that is live."""
+"""Jobs: one-off commands in the live build."""
 
 import asyncio
 
@@ -10,14 +10,14 @@ from abreast.platforms.render.client import Job, RenderClient
 
 
 class Jobs:
-    """Runs jobs, or finds those that were begun."""
+    """Runs jobs, or finds started ones."""
 
     def __init__(self, render: RenderClient, poll_budget: PollBudget) -> None:
         self._render = render
         self._poll_budget = poll_budget
 
     async def run_once(self, service: Service, id: str, command: str, since: str, report: Reporter) -> str:
-        """Run the command once ``since`` that moment, and wait for its end; return what went wrong, "" for nothing."""
+        """Run the command unless it ran after ``since``, and wait for it. Returns the failure, "" on success."""
         job = await self._find(id, command, since) or await self._start(id, command, since)
         with self._poll_budget.schedule(service.build.timeout) as pauses:
             for pause in pauses:
@@ -31,13 +31,13 @@ class Jobs:
         return f"the job {job.id} of {service.name} is {job.status}: {command}"
 
     async def _find(self, id_: str, command: str, since: str) -> Job | None:
-        found = (one for one in await self._render.list_jobs(id_) if one.command == command and one.created_at >= since)
-        return next(found, None)
+        jobs = await self._render.list_jobs(id_)
+        return next((job for job in jobs if job.command == command and job.created_at >= since), None)
 
     async def _start(self, id_: str, command: str, since: str) -> Job:
         try:
             return await self._render.run_job(id_, command)
         except UnknownOutcomeError:
-            if found := await self._find(id_, command, since):
-                return found
+            if job := await self._find(id_, command, since):
+                return job
             raise

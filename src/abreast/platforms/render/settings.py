@@ -1,4 +1,4 @@
-"""What abreast.yml says of a service on Render."""
+"""The settings of a service on Render."""
 
 from typing import Annotated, Self
 
@@ -6,32 +6,34 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RenderSettings(BaseModel):
-    """Which of Render's services a backend is; the key is read from `RENDER_API_KEY`.
+    """The Render service that a backend is deployed to. `RENDER_API_KEY` holds the key.
 
-    Without a key: `hook` and `url`, and nothing else.
+    Without a key, set `hook` and `url` and nothing else.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     service: Annotated[str, Field(pattern=r"^srv-[A-Za-z0-9]+$")] | None = Field(
-        None, description="The service's id, as its dashboard's address shows it."
+        None, description="The service's id, `srv-…`, from the URL of its dashboard."
     )
     image: Annotated[str, Field(pattern=r"^[A-Za-z0-9./:@_$-]+$")] | None = Field(
         None,
-        description="The image to deploy instead of the commit, such as `ghcr.io/acme/api:$ABREAST_COMMIT`, "
-        "or `$ABREAST_IMAGE` for the one that `build.image` makes, by its digest.",
+        description="The image to deploy instead of the commit, such as `ghcr.io/acme/api:$ABREAST_COMMIT`. "
+        "`$ABREAST_IMAGE` is the image that `build.image` built, by digest.",
     )
-    instances: int | None = Field(None, ge=1, le=100, description="How many instances it is scaled to in the turn.")
+    instances: int | None = Field(None, ge=1, le=100, description="The number of instances, set when traffic switches.")
     pre_deploy: str | None = Field(
-        None, min_length=1, description="What runs in each new build before it goes live, such as a migration."
+        None, min_length=1, description="The command to run in each new build before it goes live, such as a migration."
     )
-    job: str | None = Field(None, min_length=1, description="What runs once, as a job, when the new build is live.")
-    disk: str | None = Field(None, pattern=r"^/", description="Where its disk is mounted, for `init --render`.")
+    job: str | None = Field(
+        None, min_length=1, description="The command to run once as a job when the new build is live."
+    )
+    disk: str | None = Field(None, pattern=r"^/", description="The mount path of its disk, for `init --render`.")
     hook: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
-        None, description="The name of the variable that holds the deploy hook's address, which is a secret."
+        None, description="The name of the variable that holds the deploy hook's URL, a secret."
     )
     url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
-        None, description="Where users reach it; needed with `hook`, which tells nothing."
+        None, description="The public URL. Required with `hook`."
     )
 
     @model_validator(mode="after")
