@@ -154,6 +154,7 @@ def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: 
     assert found.stdout == b""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(200)
 def test_on_a_schedule_and_an_alert_where_it_fails(project: SampleProject, tmp_path: Path) -> None:
     shop = DatabaseProject(project)
@@ -202,6 +203,7 @@ def at_check(project: SampleProject) -> bool:
     return (project.latest_deployment()["kind"], project.latest_deployment()["chapter"]) == ("drill", "check")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(200)
 def test_a_schedule_ends_when_its_drill_is_ended(project: SampleProject, waiting: DatabaseProject) -> None:
     running = subprocess.Popen(

@@ -37,7 +37,7 @@ def write(project: SampleProject, **files: str) -> None:
         file.write_text(text)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
 def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProject:
     made = DatabaseProject(project, request.param)
     del project.config["services"]["backend"]["database"]["migrations"]

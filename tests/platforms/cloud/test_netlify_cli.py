@@ -21,6 +21,7 @@ NOT_DESCRIBED = {"deploy_source", "include_upload_url", "build_version"}
 """What the command sends although the description does not have it."""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_it_deploys(tmp_path: Path) -> None:
     emulator = NetlifyEmulator()
