@@ -6,13 +6,19 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from limits import scaled
+
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw")
 """Tells what this process keeps on a shared server from what others do."""
+
+GRACE_PERIOD = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
 
 StartedServer = tuple[int, str]
 """The number of a server's process, and where it is reached."""
@@ -38,10 +44,15 @@ def launch(argv: list[str], log: Path, **more: Any) -> int:  # noqa: ANN401 (wha
 
 
 def end_all(folder: Path) -> None:
-    """Ask all of a session's servers to end."""
-    for pid in _pids(folder):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    """End all of a session's servers: each is asked to, and killed if it takes its time."""
+    pids = list(_pids(folder))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + scaled(GRACE_PERIOD)
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _pids(folder: Path) -> Iterator[int]:
