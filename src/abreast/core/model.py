@@ -1,6 +1,6 @@
-"""The nouns: what a project is made of, and what a deployment does with it.
+"""The nouns: services, environments, versions, plans and failures.
 
-Durations are seconds. Moments are ISO 8601 texts in UTC (``2026-11-21T01:02:03.456Z``).
+Durations are in seconds. Timestamps are ISO 8601 texts in UTC (``2026-11-21T01:02:03.456Z``).
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from abreast.core.gates import Gate
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How a service's artifact is made: ``run`` in a clean checkout, then the folder ``output`` of it.
+    """How to build a service's artifact: ``run`` in a clean checkout produces the folder ``output``.
 
-    Without ``run`` the checkout itself is taken, without ``output`` all of it. With ``image``, a name without a tag,
-    the artifact is the image that ``dockerfile`` makes of that folder, pushed to its registry.
+    Without ``run`` the artifact is the checkout as it is, without ``output`` all of it. With ``image`` (a name without
+    a tag) the artifact is a container image, built from that folder with ``dockerfile`` and pushed to its registry.
     """
 
     run: str | None = None
@@ -27,9 +27,9 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """What must hold of a running version: ``path`` answers 2xx or 3xx ``within`` seconds.
+    """The health check of a version: ``path`` answers 2xx or 3xx within ``within`` seconds.
 
-    ``start``: until the first good answer; ``hold``: how long answers stay good before users come.
+    The first success must come within ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
     """
 
     path: str = "/"
@@ -39,7 +39,7 @@ class HealthSettings:
 
 
 class BreakingChangePolicy(StrEnum):
-    """What happens to a migration that the running version could not live with."""
+    """What happens to a migration that would break the running version."""
 
     BLOCK = "block"
     WARN = "warn"
@@ -48,11 +48,11 @@ class BreakingChangePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """A service's database: ``url`` is a template such as ``${DATABASE_URL}``, never a value.
+    """A service's database. ``url`` is a template such as ``${DATABASE_URL}``, never a value.
 
-    ``migrations`` is a folder of the project; or ``command`` migrates, ``status`` succeeds when there is nothing to do,
-    ``down`` takes the last release's migrations back. ``variable``: the one by which the service gets the URL.
-    ``scratch``: a template of a URL where copies may be made, in place of beside it. Limits are those of a statement.
+    Either ``migrations`` is a folder of SQL files, or ``command`` migrates: then ``status`` succeeds if nothing is
+    pending, and ``down`` reverses the migrations of the last release. The service gets the URL in ``variable``. Copies
+    are created beside the database, or on the server at the template ``scratch``. Timeouts apply to each statement.
     """
 
     url: str
@@ -67,16 +67,16 @@ class DatabaseSettings:
 
     @property
     def has_migrations(self) -> bool:
-        """Whether abreast brings it up to date."""
+        """Whether abreast migrates it."""
         return bool(self.migrations or self.command)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One deployable part, as it is meant in one environment.
+    """A service as configured for one environment.
 
-    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder).
-    ``secrets`` maps a variable's name to a template such as ``${DATABASE_URL}``: never to a value.
+    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder). ``secrets``
+    maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Service:
 
 
 class OnFailure(StrEnum):
-    """Who turns back when one service fails at or after the turn."""
+    """Which services turn back when one fails during or after the turn."""
 
     TOGETHER = "together"
     ALONE = "alone"
@@ -103,12 +103,11 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where releases go; ``settle``: watched before the old version goes, ``drain``: its limit to finish.
+    """An environment. The new version is watched for ``settle``; the previous one may ``drain`` for so long.
 
-    ``gates`` are asked before anything is brought up; ``may_skip`` names those that a person may skip.
-    ``breaking``: what happens to migrations that the running version could not live with; ``rto`` and ``rpo`` are the
-    seconds that a recovery may take, and that a disaster may cost.
-    ``rotate_after``: how old secrets may get, by ``service/NAME``. ``tag``: a release that got there is tagged in git.
+    ``gates`` must pass before anything is staged; a person may skip those in ``may_skip``. ``breaking`` applies to
+    migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
+    is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
     """
 
     name: str
@@ -127,7 +126,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a version answers HTTP: a base ``url``, through the Unix ``socket`` where one is named."""
+    """Where a version answers HTTP: a base ``url``, through a Unix ``socket`` if one is named."""
 
     url: str
     socket: str | None = None
@@ -135,10 +134,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a service as it stands on its platform; ``id`` is ``{service}-{deployment}``.
+    """A version of a service on its platform. ``id`` is ``{service}-{deployment}``; ``url`` is where users reach it.
 
-    ``probes``: where each instance of it answers before users come; ``url``: where users reach the service.
-    ``turned``: where it is asked after the turn, in their place. ``handle``: how its platform finds it.
+    ``probes`` are the addresses of its instances before traffic switches, ``live_probes`` those to probe afterwards.
+    ``handle`` is what its platform needs to find it again.
     """
 
     id: str
@@ -151,7 +150,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class LiveService:
-    """What users of one service reach now."""
+    """The version of a service that has users, as the ledger records it."""
 
     service: str
     platform: str
@@ -176,10 +175,10 @@ class Action(StrEnum):
 class DatabasePlan:
     """What a deployment does with a service's database, after a verified backup.
 
-    ``up``: files that are run before the new version starts; with a ``command`` they are not known. ``down``: files
-    that are taken back when no user is on the version that needs them, as they stand at the commit ``since``;
-    ``stays`` says why the schema is left as it is. ``restore`` names a backup that is put in the database's place.
-    ``risks``: what the running version could not live with. ``rto`` and ``rpo``: objectives of a drill, in seconds.
+    ``up``: the files to run before the new version starts; unknown with a ``command``. ``down``: the files to reverse
+    once no user is on the version that needs them, read at the commit ``since``. ``kept_reason``: why the schema stays.
+    ``restore``: the backup to restore. ``risks``: changes that would break the running version. ``rto`` and ``rpo``:
+    the objectives of a drill, in seconds.
     """
 
     breaking: BreakingChangePolicy
@@ -195,23 +194,22 @@ class DatabasePlan:
 
     @property
     def is_forward(self) -> bool:
-        """Whether something is run before the new version starts."""
+        """Whether a migration runs before the new version starts."""
         return bool(self.up or (self.command and not self.since))
 
     @property
     def is_backward(self) -> bool:
-        """Whether something is taken back when no user is on the version that needs it."""
+        """Whether a migration is reversed once no user is on the version that needs it."""
         return bool(self.down or (self.command and self.since))
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What a deployment does with one service, and ``why``; ``artifact`` is set where it is built already.
+    """What a deployment does with one service, and ``why``. ``artifact`` is set if it is already built.
 
-    ``previous``: what abreast made live there. ``before``: what users reach now, also if others put it there.
-    ``leads_to``: services whose new version has a new address, to which this one leads its users. ``place``: where
-    its new version will answer, if that is settled with the plan. ``changed``: the files that count for it, between
-    what is live and the commit, each with the pattern that decided.
+    ``previous`` is what abreast deployed last; ``version_before`` is what users reach now, whoever published it.
+    ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
+    the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
     """
 
     service: Service
@@ -234,7 +232,7 @@ class ServicePlan:
 
 
 class DeploymentKind(StrEnum):
-    """Why a deployment was made."""
+    """What a deployment does."""
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
@@ -246,9 +244,9 @@ class DeploymentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a deployment needs to run, and to go on after a crash; holds no secret's value.
+    """Everything a deployment needs to run, and to resume after a crash. Contains no secrets.
 
-    ``anew``: what was made before from the same is built again.
+    ``force_rebuild``: build even if an artifact of the same inputs exists.
     """
 
     deployment: str
@@ -269,27 +267,27 @@ class Plan:
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:
-        """The services of which this deployment brings up a new version."""
+        """The services that get a new version."""
         return tuple(part for part in self.services if part.action is Action.DEPLOY)
 
     @property
     def removals(self) -> tuple[ServicePlan, ...]:
-        """The services that are live and not wanted any more."""
+        """The live services that are no longer part of the project."""
         return tuple(part for part in self.services if part.action is Action.REMOVE)
 
     @property
     def database_changes(self) -> tuple[ServicePlan, ...]:
-        """The services whose database this deployment touches."""
+        """The services whose database changes."""
         return tuple(part for part in self.services if part.database_plan)
 
     @property
     def traffic_changes(self) -> tuple[ServicePlan, ...]:
-        """The services whose users this deployment moves."""
+        """The services whose traffic moves."""
         return self.rollouts + self.removals
 
 
 class Chapter(StrEnum):
-    """The parts of the story, in order."""
+    """The chapters of a deployment, in order."""
 
     PLAN = "plan"
     GATES = "gates"
@@ -307,7 +305,7 @@ class Chapter(StrEnum):
 
 
 class FailureCause(StrEnum):
-    """What a failure came from: the thing itself, a gate that said no, another's failure, or a person's request."""
+    """The cause of a failure: a fault, a gate that refused, the failure of another service, or a cancel request."""
 
     FAULT = "fault"
     REFUSED = "refused"
@@ -317,7 +315,7 @@ class FailureCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a service, or the whole deployment, did not get there; ``log``: the last lines of what it printed."""
+    """Why a service, or the whole deployment, failed. ``log`` holds the last lines of output."""
 
     chapter: Chapter
     message: str

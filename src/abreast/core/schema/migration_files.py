@@ -1,4 +1,4 @@
-"""Migrations as files: their names, their parts, their order; what is pending, and what must not be run at all."""
+"""Migration files: their names, sections and order; which are pending, and which must not run."""
 
 import hashlib
 import re
@@ -14,12 +14,12 @@ _IRREVERSIBLE = re.compile(r"^--\s*irreversible:\s*(\S.*)$", re.MULTILINE)
 _CONTRACT = re.compile(r"^--\s*contract:\s*(\S.*)$", re.MULTILINE)
 
 MAX_SEQUENCE_DIGITS = 6
-"""Digits up to which numbers count one by one; longer ones are times, between which nothing is missing."""
+"""Maximum digits of a sequence number. Longer numbers are timestamps, which may have gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """SQL that is run as one: in a transaction, unless the text says ``-- no-transaction``; ``line`` is its first."""
+    """SQL that runs in one transaction, or without (``-- no-transaction``). ``line`` is its first line in the file."""
 
     sql: str
     in_transaction: bool = True
@@ -28,11 +28,10 @@ class MigrationStep:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: ``up``, and the ``down`` that takes it back, where there is one.
+    """One migration: ``up``, and the ``down`` that reverses it, if there is one.
 
-    ``safe``: whoever wrote it says that ``down`` loses nothing (``-- safe``). ``contract``: why what the old version
-    needs may be taken away by now (``-- contract: REASON``); ``irreversible``: why there is no way back
-    (``-- irreversible: REASON``); "" where nothing is said.
+    Its author may declare that ``down`` loses no data (``-- safe``), why it may remove what the previous version needed
+    (``-- contract: REASON``), or why it cannot be reversed (``-- irreversible: REASON``). A missing reason is "".
     """
 
     number: int
@@ -47,7 +46,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class AppliedMigration:
-    """A row of the database's own table: what ran there, and when; ``checksum`` is "" where it was not noted."""
+    """A row of the database's migrations table: what ran, and when. ``checksum`` is "" if the table has none."""
 
     name: str
     at: str
@@ -56,14 +55,14 @@ class AppliedMigration:
 
 @dataclass(frozen=True, slots=True)
 class MigrationPlan:
-    """What is to be run, in order, and what keeps it from being run."""
+    """The pending migrations in order, and the faults that forbid running them."""
 
     pending: tuple[Migration, ...] = ()
     faults: tuple[str, ...] = ()
 
 
 def parse_migrations(files: Mapping[str, bytes]) -> tuple[tuple[Migration, ...], tuple[str, ...]]:
-    """Return the migrations of a folder (its files by name) in order, and what is wrong with it."""
+    """Return the migrations of a folder (contents by file name) in order, and the faults found."""
     named = {name: found for name in sorted(files) if (found := _NAME.fullmatch(name))}
     faults = [f"{name}: not a name such as 001_name.sql" for name in sorted(files) if _is_misnamed(name, named)]
     downs = {f"{found[1]}_{found[2]}": name for name, found in named.items() if found[3]}
@@ -118,7 +117,7 @@ def _marked_reason(marker: re.Pattern[str], text: str) -> str:
 
 
 def _split_sections(text: str) -> tuple[MigrationStep, MigrationStep | None]:
-    """Return the parts of a file with ``-- migrate:up`` and ``-- migrate:down`` (as dbmate has them), or all of it."""
+    """Return the ``-- migrate:up`` and ``-- migrate:down`` sections, as dbmate writes them. Without any, all is up."""
     marks = list(_SECTION.finditer(text))
     if not marks:
         return _parse_step(text, 1), None
@@ -149,7 +148,7 @@ def _numbering_faults(found: Sequence[Migration]) -> Iterator[str]:
 
 
 def plan_migrations(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> MigrationPlan:
-    """Return what is to be run of a folder in a database that has ``applied``."""
+    """Return what is pending of a folder in a database that has ``applied``."""
     by_name = {one.name: one for one in migrations}
     ran = {known: one for one in applied if (known := _matching_file(one.name, by_name))}
     pending = [one for one in migrations if one.name not in ran]
@@ -162,7 +161,7 @@ def plan_migrations(migrations: Sequence[Migration], applied: Sequence[AppliedMi
 
 
 def missing_down_faults(migrations: Iterable[Migration]) -> tuple[str, ...]:
-    """Return what keeps migrations from being run where each needs its way back."""
+    """Return a fault for each migration that is neither reversible nor declared irreversible."""
     return tuple(
         f"{one.name} has no down step: write {one.name.removesuffix('.sql')}.down.sql, or -- irreversible: REASON"
         for one in migrations
@@ -171,18 +170,18 @@ def missing_down_faults(migrations: Iterable[Migration]) -> tuple[str, ...]:
 
 
 def _matching_file(name: str, by_name: Mapping[str, Migration]) -> str:
-    """Return the file of a row, also where the row has no ``.sql``; "" where there is none."""
+    """Return the file that a row names, with or without ``.sql``, "" if there is none."""
     return next((one for one in (name, f"{name}.sql") if one in by_name), "")
 
 
 def applied_without_file(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
-    """Return what ran in the database and is not in the folder, in the order in which it ran."""
+    """Return the applied migrations that are not in the folder, in the order in which they ran."""
     by_name = {one.name: one for one in migrations}
     return tuple(one.name for one in applied if not _matching_file(one.name, by_name))
 
 
 def plan_down(names: Sequence[str], migrations: Iterable[Migration]) -> tuple[tuple[Migration, ...], str]:
-    """Return the migrations that take ``names`` back, the last first, or none and why the schema has to stay."""
+    """Return the migrations to reverse for ``names``, last first, or none and why the schema must stay."""
     known = {one.name: one for one in migrations}
     steps = []
     for name in reversed(names):
