@@ -1,4 +1,4 @@
-"""How a secret may stand in an output: as it is, or written for a shell, a URL, JSON, XML, or in base 64."""
+"""The forms in which output may contain a secret: plain, quoted for a shell, URL, JSON or XML, or in base64."""
 
 import base64
 import json
@@ -8,13 +8,13 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 MIN_LENGTH = 3
-"""Letters of a secret that is still looked for; shorter ones stand in every text."""
+"""Minimum length of a secret. Shorter ones would match in any text."""
 
 MIN_ENCODED_LENGTH = 6
 
 
 def secret_forms(secret: str) -> frozenset[bytes]:
-    """Return every form in which a secret is looked for; none of them has a line break."""
+    """Return every form of a secret to search for. No form contains a line break."""
     found = set[bytes]()
     for part in {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}:
         if len(part) >= (MIN_LENGTH if part == secret.strip() else MIN_ENCODED_LENGTH):
@@ -34,7 +34,7 @@ def _encoded_forms(text: str) -> Iterator[bytes]:
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """Yield the letters that are the secret's alone, wherever in a longer text it begins: at all three shifts."""
+    """Yield the base64 characters that depend on the secret alone, at each of the three possible offsets."""
     for shift in range(3):
         letters = base64.b64encode(bytes(shift) + raw)[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
         yield letters

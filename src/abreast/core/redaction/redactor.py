@@ -1,4 +1,4 @@
-"""Takes secrets out of what others print, as it streams by: those that are known, and those that look like one."""
+"""Masks secrets in streamed output: known values, and whatever matches a secret pattern."""
 
 import re
 from bisect import bisect_left
@@ -11,28 +11,28 @@ from abreast.core.redaction.secret_patterns import KEY_END, PRIVATE_KEY, SECRET_
 from abreast.core.secrets import MASK
 
 HAS_HYPERSCAN = find_spec("hyperscan") is not None
-"""Whether there is an automaton for this machine; without one the same is found, more slowly."""
+"""Whether hyperscan runs on this machine. Without it, the same secrets are found, more slowly."""
 
 FLUSH_DELAY = 0.1
-"""Seconds after which whoever feeds the redactor should let go of what it holds."""
+"""Seconds after which the caller should flush a redactor."""
 
 MAX_LINE_BYTES = 64 << 10
-"""Bytes of a line that are held for its end."""
+"""Bytes of an unfinished line that are buffered."""
 
 AUTOMATON_THRESHOLD = 256 << 10
-"""Bytes after which it pays to make an automaton of all that is looked for."""
+"""Bytes of input after which compiling an automaton pays off."""
 
 CONTEXT_BYTES = 8 << 10
-"""Bytes of a line, let go already, that are looked at again with what follows."""
+"""Bytes of a released line that are searched again together with what follows."""
 
 MAX_KEY_BYTES = 64 << 10
-"""Bytes after the beginning of a private key that are taken out where its end does not come."""
+"""Bytes that are masked after the start of a private key without an end."""
 
 MAX_KEY_END_BYTES = 60
-"""Bytes of the line that ends a private key, at most."""
+"""Maximum length of the line that ends a private key."""
 
 MIN_PREFIX_LENGTH = 4
-"""Letters of a known secret's beginning that are not let go, though what follows has yet to come."""
+"""Length of a known secret's prefix from which on it is held back until the rest arrives."""
 
 _MASK = MASK.encode()
 _TOKEN = re.compile(rb"[A-Za-z0-9+/=_.~%-]*")
@@ -44,10 +44,10 @@ CandidateSearch = Callable[[bytes], list[int]]
 
 
 class Redactor:
-    """Masks secrets in a stream of bytes, also where one is split across chunks.
+    """Masks secrets in one stream of bytes, also if a secret is split across chunks.
 
-    A line is held until its end; whoever feeds lets go of it with ``flush`` after ``PAUSE`` seconds, and what follows
-    is still seen together with it. A line without end is let go piece by piece. Not for several streams at once.
+    A line is buffered until it ends. The caller flushes after ``FLUSH_DELAY`` seconds; the released part is still
+    searched together with what follows. A line that never ends is released piece by piece.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -60,11 +60,11 @@ class Redactor:
 
     @property
     def has_buffered(self) -> bool:
-        """Whether something waits for the end of its line."""
+        """Whether part of a line is buffered."""
         return bool(self._buffer)
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return what of the stream so far is safe to show."""
+        """Add a chunk, and return what is safe to show."""
         self._buffer += chunk
         cut = self._buffer.rfind(b"\n") + 1
         if len(self._buffer) - cut > MAX_LINE_BYTES:
@@ -72,11 +72,11 @@ class Redactor:
         return self._release(cut) if cut else b""
 
     def flush(self) -> bytes:
-        """Return what was held, at the end of the stream or of a wait."""
+        """Return the buffer, masked, after a pause or at the end of the stream."""
         return self._release(len(self._buffer), paused=True)
 
     def redact_text(self, value: str) -> str:
-        """Return one whole text with every secret masked; independent of the stream."""
+        """Return a complete text with every secret masked. Does not touch the stream."""
         if not value:
             return value
         raw = value.encode(errors="surrogateescape")
@@ -84,7 +84,7 @@ class Redactor:
         return _mask_spans(raw, spans, 0, len(raw)).decode(errors="surrogateescape") if spans else value
 
     def redact_value(self, given: object) -> object:
-        """Return a JSON value with every text in it masked."""
+        """Return a JSON value with the secrets in all its strings masked."""
         if isinstance(given, str):
             return self.redact_text(given)
         if isinstance(given, dict):
@@ -105,7 +105,7 @@ class Redactor:
         return out
 
     def _continued_spans(self, text: bytes, begin: int) -> Iterator[Span]:
-        """Yield what follows a secret that had not ended where the last text was let go."""
+        """Yield the spans that continue a secret from the part already released."""
         if self._in_token:
             found = _TOKEN.match(text, begin)
             yield begin, found.end() if found else begin
@@ -114,13 +114,13 @@ class Redactor:
             yield begin, ends.end() if ends else min(len(text), begin + self._open_key_bytes)
 
     def _track_open_secrets(self, text: bytes, spans: Sequence[Span], begin: int, end: int) -> None:
-        """Note whether a secret goes on in what is yet to come."""
+        """Remember whether a secret continues in the next chunk."""
         self._open_key_bytes = self._remaining_key_bytes(text, begin, end)
         touching = any(start < end <= stop for start, stop in spans)
         self._in_token = touching and not self._open_key_bytes and text[end - 1 : end] != b"\n"
 
     def _remaining_key_bytes(self, text: bytes, begin: int, end: int) -> int:
-        """Return how many bytes of a private key, at most, are yet to come; 0 where none is open."""
+        """Return how many more bytes of an open private key to mask, 0 if none is open."""
         if self._open_key_bytes and not KEY_END.search(text, max(0, begin - MAX_KEY_END_BYTES), end):
             return max(0, self._open_key_bytes - (end - begin))
         last = None
@@ -129,7 +129,7 @@ class Redactor:
         return MAX_KEY_BYTES if last and not KEY_END.search(text, last.end(), end) else 0
 
     def _secret_spans(self, text: bytes) -> Iterator[Span]:
-        """Yield where secrets are in a text; a private key without an end goes on to the text's."""
+        """Yield the spans of secrets in a text. A private key without an end extends to the end of the text."""
         for number in self._finder(text):
             if number >= len(_PATTERN_NAMES):
                 yield from _occurrences(self._needles[number - len(_PATTERN_NAMES)], text)
@@ -137,7 +137,7 @@ class Redactor:
                 yield from _pattern_spans(_PATTERN_NAMES[number], text)
 
     def _partial_secret_start(self, text: bytes) -> int:
-        """Return where the beginning of a known secret stands at the end of a text, else the text's end."""
+        """Return where a known secret's prefix starts at the end of a text, or the length of the text."""
         line = text.rfind(b"\n") + 1
         for start in range(max(line, len(text) - self._longest_needle + 1), len(text) - MIN_PREFIX_LENGTH + 1):
             rest = text[start:]
@@ -164,7 +164,7 @@ def _pattern_spans(name: str, text: bytes) -> Iterator[Span]:
 
 
 def _merge_spans(spans: Iterable[Span]) -> list[Span]:
-    """Return spans in order, those that touch as one."""
+    """Return the spans in order, with touching ones merged."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -175,7 +175,7 @@ def _merge_spans(spans: Iterable[Span]) -> list[Span]:
 
 
 def _mask_spans(text: bytes, spans: Sequence[Span], begin: int, end: int) -> bytes:
-    """Return a part of a text; a secret whose beginning was let go before is masked where it goes on, once."""
+    """Return part of a text with its spans masked. A secret that began earlier is masked once, where it continues."""
     pieces, at = [], begin
     for start, stop in spans:
         if stop > at and start < end:
@@ -189,9 +189,9 @@ def _mask_spans(text: bytes, spans: Sequence[Span], begin: int, end: int) -> byt
 
 
 class _CandidateFinder:
-    """Tells the numbers of the leaks, and after those of the known secrets, that may be in a text.
+    """Finds which secret patterns, and which known secrets, may occur in a text, by their numbers.
 
-    What little is printed is asked for each; what is much is worth the time that an automaton takes to make.
+    Small inputs are searched one by one. After ``AUTOMATON_THRESHOLD`` bytes an automaton is compiled.
     """
 
     def __init__(self, known: Sequence[bytes]) -> None:
@@ -255,7 +255,7 @@ def _regex_search(known: Sequence[bytes]) -> CandidateSearch:
 
 
 def _prefix_regex(known: Sequence[bytes]) -> bytes:
-    """Return sorted texts as one expression, in which those that begin alike share their beginning."""
+    """Return sorted texts as one regular expression that shares common prefixes."""
     groups: dict[bytes, list[bytes]] = {}
     for needle in known:
         groups.setdefault(needle[:1], []).append(needle)

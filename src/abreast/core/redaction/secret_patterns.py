@@ -1,7 +1,7 @@
-"""What secrets look like that nobody told us: tokens of clouds and platforms, keys, passwords in URLs.
+"""Patterns of unknown secrets: tokens of clouds and platforms, keys, passwords in URLs.
 
-Each pattern is read by two engines: where it has a group, the group is the secret, else all of it. The forms are those
-that the providers publish for scanners, such as https://docs.github.com/code-security/secret-scanning.
+Two engines read each pattern. The secret is its group, if it has one, else the whole match. Providers publish these
+formats for scanners; see https://docs.github.com/code-security/secret-scanning.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class SecretPattern(NamedTuple):
-    """What a kind of secret looks like; one of ``marks``, in small letters, is in every text that has one."""
+    """One kind of secret. Every text that contains one contains one of the lower-case ``markers``."""
 
     markers: str
     regex: str
@@ -88,7 +88,7 @@ SECRET_PATTERNS: Mapping[str, SecretPattern] = {
     "vault-token": SecretPattern("hvs. hvb. hvr.", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}"),
     "private-key": SecretPattern("-----begin ", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
 }
-"""By name; a private key goes on to its end line."""
+"""By name. A private key extends to its end line."""
 
 PRIVATE_KEY = "private-key"
 KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
@@ -96,5 +96,5 @@ KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 
 @cache
 def compiled_pattern(name: str) -> re.Pattern[bytes]:
-    """Return a pattern, ready to match."""
+    """Return a pattern, compiled."""
     return re.compile(SECRET_PATTERNS[name].regex.encode())

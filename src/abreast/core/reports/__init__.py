@@ -1,1 +1,1 @@
-"""Reports of others' tools: tests, coverage, findings, bills of materials."""
+"""Reports: JUnit tests, coverage, findings of scanners, SARIF, bills of materials."""

@@ -1,4 +1,4 @@
-"""Coverage reports, in the forms that test runners write, to lines that were reached and lines that were not."""
+"""Coverage reports: which lines the tests covered."""
 
 import json
 import math
@@ -16,14 +16,14 @@ REPORT_PATTERNS = (
     "coverage.json",
     "coverage-summary.json",
 )
-"""How reports are usually called."""
+"""Usual names of reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Lines that tests reached, of those that they could; ``files``: by file and line, whether it was reached.
+    """Covered lines out of coverable (``valid``) ones. ``files`` maps file and line to whether it was covered.
 
-    A report without lines has its totals only.
+    A report without lines has only totals.
     """
 
     covered: int
@@ -32,15 +32,15 @@ class Coverage:
 
     @property
     def percent(self) -> float:
-        """Parts of a hundred, rounded down to a tenth, so that 69.96 is not shown as enough for 70."""
+        """Percentage, rounded down to a tenth, so that 69.96 never shows as 70."""
         return math.floor(1000 * self.covered / self.valid) / 10 if self.valid else 0.0
 
     def is_at_least(self, percent: float) -> bool:
-        """Whether at least so many of a hundred lines were reached; never of no lines."""
+        """Whether at least ``percent`` of the lines are covered. False without lines."""
         return bool(self.valid) and self.covered * 100 >= percent * self.valid
 
     def for_lines(self, lines: Mapping[str, Iterable[int]]) -> "Coverage":
-        """Return the coverage of these lines; those that no test could reach do not count."""
+        """Return the coverage of these lines. Lines that are not coverable do not count."""
         found = {
             file: {line: self.files[name][line] for line in wanted if line in self.files[name]}
             for file, wanted in lines.items()
@@ -49,7 +49,7 @@ class Coverage:
         return coverage_of_lines(found)
 
     def _reported_name(self, file: str) -> str | None:
-        """Return what the report calls a file: whole, below a source folder, or with the path of the machine before."""
+        """Return the report's name of a file: the same, relative to a source folder, or absolute."""
         fits = [
             name
             for name in self.files
@@ -59,13 +59,13 @@ class Coverage:
 
 
 def coverage_of_lines(files: Mapping[str, Mapping[int, bool]]) -> Coverage:
-    """Return the coverage that lines amount to."""
+    """Return the coverage of files, by file and line."""
     reached = [hit for lines in files.values() for hit in lines.values()]
     return Coverage(sum(reached), len(reached), files)
 
 
 def merge_reports(reports: Iterable[Coverage]) -> Coverage:
-    """Return several reports as one: a line is reached where one of them says so; totals only count without lines."""
+    """Merge reports. A line is covered if one report says so. Totals count only if no report has lines."""
     whole = list(reports)
     files: dict[str, dict[int, bool]] = {}
     for report in whole:
@@ -79,7 +79,7 @@ def merge_reports(reports: Iterable[Coverage]) -> Coverage:
 
 
 def parse_report(content: bytes) -> Coverage:
-    """Return what a report says; raises ValueError where it is none of the known forms.
+    """Parse a report. Raises ValueError for an unknown format.
 
     Cobertura (http://cobertura.sourceforge.net/xml/coverage-04.dtd), lcov (geninfo(1)), coverage.py's JSON
     (https://coverage.readthedocs.io), Istanbul's summary.

@@ -1,19 +1,19 @@
-"""JUnit XML, as test runners write it, to the tests that failed and why."""
+"""JUnit XML reports: which tests failed, and why."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as Xml
 
 REPORT_PATTERNS = ("junit*.xml", "*junit.xml", "TEST-*.xml", "test-results/**/*.xml", "test-reports/**/*.xml")
-"""How reports are usually called."""
+"""Usual names of reports."""
 
 MAX_SHOWN = 20
-"""Failures that are shown; the log has all."""
+"""Failures to show. The log has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedTest:
-    """One test that did not pass, and its message."""
+    """A failed test and its message."""
 
     name: str
     message: str
@@ -21,7 +21,7 @@ class FailedTest:
 
 @dataclass(frozen=True, slots=True)
 class JUnitReport:
-    """What one or more reports say."""
+    """The result of one or more reports."""
 
     count: int
     skipped: int
@@ -37,9 +37,9 @@ class JUnitReport:
 
 
 def parse_reports(contents: Iterable[bytes]) -> JUnitReport | None:
-    """Return what the reports among ``contents`` say, None where there is none.
+    """Return the result of the reports among ``contents``, None if there are none.
 
-    The form is the one of https://github.com/testmoapp/junitxml.
+    Format: https://github.com/testmoapp/junitxml.
     """
     cases = [case for content in contents for case in _test_cases(content) or ()]
     if not cases:
@@ -66,7 +66,7 @@ def _failed_test(case: Xml.Element) -> FailedTest | None:
 
 
 def failure_lines(report: JUnitReport) -> Iterator[str]:
-    """Yield the failures as lines, one test each, with its message."""
+    """Yield one line for each failure: the test and its message."""
     shown = report.failed[:MAX_SHOWN]
     wide = min(60, max((len(one.name) for one in shown), default=0))
     for one in shown:

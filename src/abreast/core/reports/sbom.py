@@ -1,4 +1,4 @@
-"""What a service is made with, as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), from its lock files."""
+"""Bills of materials as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), from lock files."""
 
 import json
 import re
@@ -15,14 +15,14 @@ LOCK_FILE_PATTERNS = (
     "**/poetry.lock",
     "**/requirements*.txt",
 )
-"""Files that settle what packages a service is made with."""
+"""Files that pin the packages of a service."""
 
 PackageVersion = tuple[str, str, str]
-"""Its kind (``npm`` or ``pypi``), name and version."""
+"""Ecosystem (``npm`` or ``pypi``), name, version."""
 
 
 def document(service: str, version: str, moment: str, locks: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the bill of materials of a service, from the content of its lock files by name."""
+    """Return a service's bill of materials, from its lock files (contents by name)."""
     found = sorted({package for name, content in locks.items() for package in _locked_packages(name, content)})
     return {
         "bomFormat": "CycloneDX",
@@ -73,6 +73,6 @@ def _requirements(text: str) -> Iterator[PackageVersion]:
 
 
 def is_lock_file(file: str) -> bool:
-    """Tell whether a file settles packages."""
+    """Return whether a file pins packages."""
     name = PurePosixPath(file).name
     return any(PurePosixPath(name).match(PurePosixPath(lock).name) for lock in LOCK_FILE_PATTERNS)

@@ -1,4 +1,4 @@
-"""What security tools report, to findings, and what those amount to: thresholds, and what is allowed for a while."""
+"""Reports of security tools as findings, and the gate result they amount to."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from abreast.core.changes.watch_patterns import match_files
 from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVerdict, Severity
 
 MAX_SHOWN = 20
-"""Findings that are shown; the SARIF file has all."""
+"""Findings to show. The SARIF file has all."""
 
 
 def evaluate_findings(
     gate: Gate, raw_findings: Iterable[Finding], unknown_reasons: Sequence[str], today: str
 ) -> GateResult:
-    """Return what findings amount to; ``unknown`` says what could not be looked at, ``today`` is an ISO date.
+    """Return the result of a gate. ``unknown_reasons`` say what could not be scanned; ``today`` is an ISO date.
 
-    A finding that counts outweighs what is not known: it is there either way.
+    A blocking finding outweighs what is unknown: it exists either way.
     """
     findings = tuple(dict.fromkeys(raw_findings))
     allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
@@ -45,7 +45,7 @@ def evaluate_findings(
 
 
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
-    """Return what allows a finding, the one that does so longest."""
+    """Return the allowlist entry for a finding that expires last."""
     fits = [
         one for one in gate.allowlist if one.rule == finding.rule and match_files([one.path], [finding.file or "-"])
     ]
@@ -69,11 +69,11 @@ def _finding_lines(findings: Sequence[Finding], allowed: dict[Finding, Allowlist
 # ── reports ────────────────────────────────────────────────────────────────────────────────────
 
 ReportParser = Callable[[bytes], list[Finding]]
-"""Returns what a tool's report says; raises ValueError where it is none."""
+"""Parses a tool's report. Raises ValueError if it is not one."""
 
 
 def json_report_parser(read: Callable[[Any], Iterator[Finding]]) -> ReportParser:
-    """Return what reads a JSON report; whatever is missing in it makes it none."""
+    """Return a parser of JSON reports. A missing field makes the report invalid."""
 
     def whole(content: bytes) -> list[Finding]:
         try:
@@ -86,7 +86,7 @@ def json_report_parser(read: Callable[[Any], Iterator[Finding]]) -> ReportParser
 
 @json_report_parser
 def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield secrets; https://github.com/mongodb/kingfisher."""
+    """Yield leaked secrets; https://github.com/mongodb/kingfisher."""
     scanned = report["audit"]["summary"]
     if missed := scanned["scan_partial"] + scanned["scan_failed"] + scanned["pending"]:
         raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned whole")
@@ -97,7 +97,7 @@ def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def bandit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield weak places in Python; https://bandit.readthedocs.io."""
+    """Yield weaknesses in Python code; https://bandit.readthedocs.io."""
     if report["errors"]:
         raise ValueError(f"{report['errors'][0]['filename']}: {report['errors'][0]['reason']}")
     for one in report["results"]:
@@ -107,7 +107,7 @@ def bandit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def zizmor(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield weak places in workflows; https://docs.zizmor.sh."""
+    """Yield weaknesses in GitHub workflows; https://docs.zizmor.sh."""
     for one in report:
         place = next(where for where in one["locations"] if where["symbolic"]["kind"] == "Primary")
         file, row = _primary_file(place["symbolic"]["key"]), place["concrete"]["location"]["start_point"]["row"]
@@ -124,7 +124,7 @@ def _primary_file(key: dict[str, Any]) -> str:
 
 @json_report_parser
 def check_jsonschema(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield where a workflow is none; https://check-jsonschema.readthedocs.io."""
+    """Yield schema errors in workflows; https://check-jsonschema.readthedocs.io."""
     for one in report["errors"]:
         best = one.get("best_deep_match") or one
         yield Finding("schema", f"{best['path']}: {best['message']}", Severity.HIGH, one["filename"])
@@ -134,7 +134,7 @@ def check_jsonschema(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def hadolint(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield weak places in Dockerfiles; https://github.com/hadolint/hadolint."""
+    """Yield weaknesses in Dockerfiles; https://github.com/hadolint/hadolint."""
     severities = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
     for one in report:
         severity = severities.get(one["level"], Severity.LOW)
@@ -143,7 +143,7 @@ def hadolint(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def pip_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield known holes of Python packages, which it does not grade; https://github.com/pypa/pip-audit."""
+    """Yield vulnerabilities of Python packages, without severities; https://github.com/pypa/pip-audit."""
     for one in report["dependencies"]:
         if reason := one.get("skip_reason"):
             raise ValueError(f"{one['name']}: {reason}")
@@ -154,7 +154,7 @@ def pip_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def npm_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield known holes of packages from npm; https://docs.npmjs.com/cli/commands/npm-audit."""
+    """Yield vulnerabilities of npm packages; https://docs.npmjs.com/cli/commands/npm-audit."""
     if "error" in report:
         raise ValueError(report.get("message") or report["error"].get("summary") or "the registry could not be asked")
     grades = {"moderate": Severity.MEDIUM, "info": Severity.LOW}
@@ -168,7 +168,7 @@ def npm_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield known holes in an image; https://trivy.dev."""
+    """Yield vulnerabilities of an image; https://trivy.dev."""
     if "SchemaVersion" not in report:
         raise ValueError("it has no SchemaVersion")
     for result in report.get("Results") or ():
@@ -180,14 +180,14 @@ def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 
 @json_report_parser
 def grype(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
-    """Yield known holes in an image; https://github.com/anchore/grype."""
+    """Yield vulnerabilities of an image; https://github.com/anchore/grype."""
     for one in report["matches"]:
         hole, package = one["vulnerability"], one["artifact"]
         yield Finding(hole["id"], f"{package['name']} {package['version']}", _parse_severity(hole["severity"]))
 
 
 def _parse_severity(said: str) -> Severity:
-    """Return a severity; one that nobody graded counts as high."""
+    """Return a severity. An unknown one counts as high."""
     known = {"negligible": Severity.LOW, "unknown": Severity.HIGH}
     return known.get(said.lower()) or Severity(said.lower())
 
@@ -196,7 +196,7 @@ def _parse_severity(said: str) -> Severity:
 
 
 def pinned_requirements(name: str, content: bytes) -> str | None:
-    """Return the requirements that a file settles, one ``name==version`` a line; None where it leaves any open."""
+    """Return the pinned requirements of a file, one ``name==version`` per line; None if any is not pinned."""
     if name.endswith(".lock"):
         found = tomllib.loads(content.decode()).get("package", ())
         outside = [

@@ -1,1 +1,1 @@
-"""Database schema: migration files, SQL statements, tables, and what is compatible with what."""
+"""Database schema: migration files, SQL statements, tables, and compatibility with the running version."""

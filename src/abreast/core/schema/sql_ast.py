@@ -1,4 +1,4 @@
-"""What the parser's expressions name: tables, what is made and taken away, and columns."""
+"""Names in the SQL parser's syntax tree: tables, columns, created and dropped objects."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from abreast.core.schema.tables import Column
 
 
 def normalized_name(node: Any) -> str:  # noqa: ANN401
-    """Return a name as tables are known by here: without case and quotes, and without the schema where it is public."""
+    """Return a normalized table name: lower case, unquoted, without the default schema."""
     if node is None:
         return ""
     schema = node.args.get("db") if hasattr(node, "args") else None
@@ -17,25 +17,25 @@ def normalized_name(node: Any) -> str:  # noqa: ANN401
 
 
 def created_object(node: Any) -> Any:  # noqa: ANN401
-    """Return the table or view that CREATE makes."""
+    """Return the table or view that a CREATE creates."""
     return node.this.this if isinstance(node.this, exp.Schema) else node.this
 
 
 def dropped_objects(node: Any) -> list[Any]:  # noqa: ANN401
-    """Return what DROP takes away."""
+    """Return the objects that a DROP drops."""
     found = node.args.get("tables") or ([node.this] if node.this else [])
     return list(found)
 
 
 def renamed_to(node: Any) -> str:  # noqa: ANN401
-    """Return the new name that a table gets, "" where it keeps its name."""
+    """Return a table's new name, "" if it is not renamed."""
     actions = node.args.get("actions") or ()
     renames = [action for action in actions if isinstance(action, exp.AlterRename)]
     return normalized_name(renames[0].this) if renames and not node.args.get("options") else ""
 
 
 def created_columns(node: Any) -> dict[str, Column]:  # noqa: ANN401
-    """Return the columns that CREATE TABLE gives a table; none where they come from elsewhere."""
+    """Return the columns that a CREATE TABLE lists; none for CREATE TABLE AS."""
     if not isinstance(node.this, exp.Schema):
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""SQL to its statements, each with the line at which it begins, by the parser's own tokens."""
+"""Split SQL into statements, each with its first line, by the parser's tokens."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from sqlglot.errors import TokenError
 from abreast.core.schema.migration_files import MigrationStep
 
 DIALECTS = {"sqlite": "sqlite", "postgresql": "postgres"}
-"""What the parser calls the engines."""
+"""The parser's names of the engines."""
 
 
 def split_statements(step: MigrationStep, engine: str) -> Iterator[tuple[int, str]]:
-    """Yield each statement of a step; raises ValueError where the text cannot be read."""
+    """Yield the line and text of each statement. Raises ValueError if the SQL cannot be tokenized."""
     try:
         tokens = sql_tokens(step.sql, engine)
     except TokenError as error:
@@ -31,12 +31,12 @@ def split_statements(step: MigrationStep, engine: str) -> Iterator[tuple[int, st
 
 
 def sql_tokens(text: str, engine: str) -> Sequence[Any]:
-    """Return the parser's tokens of a text."""
+    """Return the parser's tokens."""
     return tokenize(text, read=DIALECTS[engine])
 
 
 def normalized_tokens(statement: str, engine: str) -> tuple[str, ...]:
-    """Return the words of a statement in capitals, names in quotes as they are, in quotes; texts are left out."""
+    """Return a statement's tokens in upper case, without string literals. Quoted identifiers stay as they are."""
     found = sql_tokens(statement, engine)
     if found and found[0].token_type.name == "COMMAND":  # the tokenizer leaves what follows as one text
         return (found[0].text.upper(), *normalized_tokens(statement[found[0].end + 1 :], engine))
@@ -45,7 +45,7 @@ def normalized_tokens(statement: str, engine: str) -> tuple[str, ...]:
 
 
 def _is_in_body(tokens: Sequence[Any]) -> bool:
-    """Whether what is held is a body with statements of its own, not yet at its end."""
+    """Whether the tokens are inside a body of statements, as in a trigger."""
     texts = [token.text.upper() for token in tokens]
     if not {"TRIGGER", "FUNCTION", "PROCEDURE"} & set(texts[:5]) or texts[:1] != ["CREATE"]:
         return False
@@ -59,7 +59,7 @@ def _numbered_statement(step: MigrationStep, tokens: Sequence[Any]) -> tuple[int
 
 
 def transaction_end_fault(step: MigrationStep, engine: str) -> str:
-    """Return where a step that runs in a transaction ends it itself, as ``LINE: what to do``; "" where it does not."""
+    """Return the fault of a step that ends its own transaction, as ``LINE: remedy``; "" if it does not."""
     if not step.in_transaction:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What the parser of SQL knows of a statement, judged."""
+"""Compatibility rules on statements that the parser understands."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from abreast.core.schema.context import (
 
 
 def syntax_violations(statement: Any, context: SchemaContext, replaced: Mapping[str, object]) -> Iterator[Violation]:  # noqa: ANN401
-    """Yield what is risky in a statement that the parser understands; ``back`` are tables that are put back."""
+    """Yield the violations of a parsed statement. ``replaced``: tables that the migration drops and creates again."""
     if look := _RULES.get(type(statement).__name__):
         yield from look(statement, context, replaced)
 
@@ -106,7 +106,7 @@ def _added_column(column: Any, table: str, context: SchemaContext) -> Iterator[V
 
 
 def _is_volatile(value: Any) -> bool:  # noqa: ANN401
-    """Whether each row gets a value of its own, so that the whole table is written anew."""
+    """Whether each row gets its own value, which rewrites the whole table."""
     steady = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentUser, exp.Cast, exp.Array)
     return any(isinstance(one, exp.Func) and not isinstance(one, steady) for one in value.walk())
 
@@ -125,7 +125,7 @@ def _altered_column(action: Any, table: str, context: SchemaContext) -> Iterator
 
 
 def _is_widening(before: str, to: Any) -> bool:  # noqa: ANN401
-    """Whether each value stays as it is and the table is not written anew (PostgreSQL, ALTER TABLE, Notes)."""
+    """Whether a type change keeps all values without rewriting the table (PostgreSQL, ALTER TABLE, Notes)."""
     try:
         old = exp.DataType.build(before, dialect="postgres") if before else None
     except ParseError:
@@ -208,6 +208,6 @@ _HARMLESS = frozenset(
         "Rollback", "Select", "Semicolon", "Set", "Subquery", "Transaction", "Union", "Values",
     }
 )  # fmt: skip
-"""Statements that take nothing away."""
+"""Statements that remove nothing."""
 KNOWN_STATEMENTS = frozenset({*_RULES, *_HARMLESS})
-"""What the parser understands; of all else it has the words only."""
+"""Statements that the parser understands. Of all others it has only the tokens."""

@@ -1,4 +1,4 @@
-"""What a database looks like: its tables, as far as a running version depends on them; and what differs."""
+"""The tables of a database, as far as a running version depends on them, and their differences."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``type`` as the engine writes it; ``needed``: a row cannot be put there without a value for it."""
+    """A column. ``type`` is the engine's spelling. ``required``: an INSERT must give it a value."""
 
     type: str
     required: bool = False
@@ -14,18 +14,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's (or view's) columns by name, and what else holds of it, by name: indexes, constraints, triggers."""
+    """A table or view: its columns by name, and its indexes, constraints and triggers by name."""
 
     columns: Mapping[str, Column]
     rules: Mapping[str, str] = field(default_factory=dict)
 
 
 Tables = Mapping[str, Table]
-"""Tables by name; in PostgreSQL outside of ``public`` with their schema's before it."""
+"""Tables by name. In PostgreSQL, names outside ``public`` include the schema."""
 
 
 def schema_diff(before: Tables, after: Tables) -> Iterator[str]:
-    """Yield what differs, a line each: ``+ table orders``, ``~ column orders.note: text → integer``."""
+    """Yield the differences, one line each: ``+ table orders``, ``~ column orders.note: text → integer``."""
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
             yield f"+ table {name} ({', '.join(after[name].columns)})"
@@ -55,7 +55,7 @@ def _column_text(column: Column) -> str:
 
 
 def breaking_changes(before: Tables, after: Tables) -> Iterator[str]:
-    """Yield what a version that was written for ``before`` can no longer do with ``after``, with the remedy."""
+    """Yield the changes in ``after`` that break a version written for ``before``, each with its remedy."""
     for name, table in before.items():
         if name not in after:
             yield f"the table {name} is gone: let a later release take it away, when no version reads it any more"

@@ -1,4 +1,4 @@
-"""What the parser of SQL does not know in full, judged by its words."""
+"""Compatibility rules on the tokens of statements that the parser does not understand."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,18 +20,18 @@ _HARMLESS_PREFIXES = (
     ("ALTER", "EXTENSION"), ("ALTER", "STATISTICS"), ("ALTER", "POLICY"), ("ALTER", "INDEX"), ("ALTER", "TRIGGER"),
     ("ALTER", "ROLE"), ("REFRESH", "MATERIALIZED", "VIEW", "CONCURRENTLY"), ("REINDEX",),
 )  # fmt: skip
-"""How statements begin that take nothing away."""
+"""First tokens of statements that remove nothing."""
 
 _HARMLESS_ALTER_ACTIONS = frozenset(
     {"VALIDATE", "OWNER", "CLUSTER", "ATTACH", "INHERIT", "REPLICA", "DISABLE", "FORCE", "NO"}
 )
-"""How actions of ALTER TABLE begin that take nothing away."""
+"""First tokens of ALTER TABLE actions that remove nothing."""
 
 _CONSTRAINTS = frozenset({"EXCLUDE", "CHECK", "FOREIGN", "UNIQUE", "PRIMARY"})
 
 
 def token_violations(text: str, context: SchemaContext) -> Iterator[Violation]:
-    """Yield what is risky in a statement, word by word; what is not understood is a risk."""
+    """Yield the violations of a statement. What is not understood is a violation."""
     tokens = normalized_tokens(text, context.engine)
     if tokens[:2] == ("VACUUM", "FULL") or tokens[:1] == ("CLUSTER",) or tokens[:1] == ("LOCK",):
         yield "the whole table is locked", "do it outside of the migration, or not at all", True
@@ -72,7 +72,7 @@ def _create_index_violations(tokens: Sequence[str], context: SchemaContext) -> I
 
 
 def _split_table_name(tokens: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the table that words begin with, without its schema, and what follows."""
+    """Return the table name at the start of the tokens, without its schema, and the tokens after it."""
     rest = [word for word in tokens if word not in {"IF", "EXISTS", "ONLY"}]
     while rest[1:2] == ["."]:
         rest = rest[2:]
@@ -80,7 +80,7 @@ def _split_table_name(tokens: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _split_actions(tokens: Sequence[str]) -> Iterator[list[str]]:
-    """Yield each action of ALTER TABLE: what stands between commas that are in no parentheses."""
+    """Yield each action of an ALTER TABLE: the tokens between top-level commas."""
     action: list[str] = []
     depth = 0
     for word in tokens:
