@@ -1,1 +1,1 @@
-"""Databases: looked at, dumped, restored, migrated; and the vault that keeps what was dumped."""
+"""Databases: inspection, dumps, restores, migrations; and the encrypted backup store."""

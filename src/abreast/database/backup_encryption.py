@@ -1,7 +1,7 @@
-"""Sealing: what is written is compressed, encrypted and put away as it comes; nothing of it lies about in clear.
+"""Backup encryption: a dump is compressed and encrypted while it is written; plain text never reaches the store.
 
-Compression is zstd (RFC 8878), encryption age (https://age-encryption.org/v1); both have tools of their own, so that
-a backup can be opened without abreast.
+Compression is zstd (RFC 8878), encryption is age (https://age-encryption.org/v1). Both have their own command-line
+tools, so a backup can be opened without abreast.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ else:
 T = TypeVar("T")
 
 COMPRESSION_LEVEL = 1
-"""Of zstd: a backup is done sooner, and is a few percent larger than with its usual level, or none."""
+"""The zstd level: faster than the default level, at the cost of a few percent of size."""
 
 
 class BackupKeys:
-    """Who can open what is sealed: ``recipients``, the holder of the key in ``file``, or of the passphrase.
+    """The keys that open a backup: those of ``recipients``, the key in ``file``, or the passphrase.
 
-    With ``make`` the file is made where there is none.
+    With ``create`` a missing key file is created.
 
-    A key of its own is made for each backup too: what was sealed can be opened again by the process that sealed it,
-    to see that it can. With a passphrase that key lies beside the backup, sealed with the passphrase.
+    Each backup also gets a key of its own, so that the process that encrypted it can verify it. With a passphrase,
+    this key is stored beside the backup, encrypted with the passphrase.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class BackupKeys:
         self._passphrase = passphrase
 
     def new_cipher(self) -> "BackupCipher":
-        """Return what seals one backup; raises DatabaseError for a recipient that is none."""
+        """Return the cipher for a new backup; raises DatabaseError for an invalid recipient."""
         if self._create and self._file:
             _create_key_file(self._file)
         backup_key = pyrage.x25519.Identity.generate()
-        recipients = [_parse_recipient(one) for one in self._recipients]
+        recipients = [_parse_recipient(recipient) for recipient in self._recipients]
         recipients += [identity.to_public() for identity in self._read_identities()]
         wrapped_key = b""
         if self._passphrase:
@@ -67,21 +67,21 @@ class BackupKeys:
         return BackupCipher([*recipients, backup_key.to_public()], [backup_key], wrapped_key)
 
     def cipher_for(self, wrapped_key: bytes | None) -> "BackupCipher":
-        """Return what opens a backup, whose ``wrapped`` key lies beside it."""
+        """Return the cipher that opens a backup; ``wrapped_key`` is its passphrase-encrypted key, if it has one."""
         identities = self._read_identities()
         if wrapped_key and self._passphrase:
             try:
                 backup_key = pyrage.passphrase.decrypt(wrapped_key, self._passphrase().reveal())
             except pyrage.DecryptError as error:
                 raise DatabaseError(
-                    "the passphrase does not open this backup", need="the one that it was made with"
+                    "the passphrase does not open this backup", need="the passphrase that it was encrypted with"
                 ) from error
             identities = [*identities, pyrage.x25519.Identity.from_str(backup_key.decode())]
         if not identities:
             raise DatabaseError(
-                "there is no key here that could open a backup",
+                "no key to open a backup",
                 need="the file that `backups: key` names, or the passphrase",
-                next="put the key there, mode 0600",
+                next="copy the key to that file, with mode 0600",
             )
         return BackupCipher([], identities, b"")
 
@@ -93,14 +93,14 @@ class BackupKeys:
             return [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
         except pyrage.IdentityError as error:
             raise DatabaseError(
-                f"{self._file} is no key of age",
-                need="a file that age-keygen writes",
+                f"{self._file} is not an age key",
+                need="a key file as age-keygen writes it",
                 next=f"age-keygen -o {self._file}",
             ) from error
 
 
 class BackupCipher:
-    """Seals to ``recipients`` and opens with ``identities``; ``wrapped`` is the sealed key, b"" where there is none."""
+    """Encrypts to ``recipients`` and decrypts with ``identities``; ``wrapped_key`` is b"" without a passphrase."""
 
     def __init__(self, recipients: Sequence[Any], identities: Sequence[Any], wrapped_key: bytes) -> None:
         self._recipients = list(recipients)
@@ -108,30 +108,30 @@ class BackupCipher:
         self.wrapped_key = wrapped_key
 
     def encrypt(self, content: bytes) -> bytes:
-        """Return a small content, encrypted."""
+        """Return a small content encrypted."""
         return bytes(pyrage.encrypt(content, self._recipients))
 
     def decrypt(self, content: bytes, subject: str) -> bytes:
-        """Return a small content as it was."""
+        """Return a small content decrypted; ``subject`` names it in errors."""
         with _decryption_errors(subject):
             return bytes(pyrage.decrypt(content, self._identities))
 
     def encrypt_to_store(self, objects: ObjectStore, path: str, write: Callable[[IO[bytes]], T]) -> tuple[T, str, int]:
-        """Seal all that ``write`` writes into an object; returns its answer, the object's digest, and its size.
+        """Encrypt what ``write`` writes into an object; return its result, the object's digest and its size in bytes.
 
-        The object is there whole, or not at all; memory is bounded, however much is written.
+        The object is stored completely or not at all. Memory use does not grow with the size.
         """
 
         def upload(source: IO[bytes]) -> tuple[str, int]:
-            def sealing(store: Any) -> tuple[str, int]:  # noqa: ANN401 (one of the library's stores)
+            def encrypt(store: Any) -> tuple[str, int]:  # noqa: ANN401 (one of the library's stores)
                 with open_writer(store, path, buffer_size=8 << 20) as target:
                     hashing = _HashingWriter(target)
                     pyrage.encrypt_io(source, hashing, self._recipients)
                     if worker.writer_failed:
-                        raise DatabaseError("what is sealed was cut off")  # the writer then leaves no object
+                        raise DatabaseError("the backup was interrupted")  # the writer then stores no object
                 return f"sha256:{hashing.digest.hexdigest()}", hashing.size
 
-            return objects.call(sealing)  # type: ignore[no-any-return]
+            return objects.call(encrypt)  # type: ignore[no-any-return]
 
         worker = _PipeWorker(upload)
         with worker.writer() as pipe, _compressor(pipe) as target:
@@ -139,7 +139,7 @@ class BackupCipher:
         return result, *worker.result()
 
     def decrypt_from_store(self, objects: ObjectStore, path: str, into: Path, digest: str) -> None:
-        """Put the object's content, as it was written, into a file; raises DatabaseError where it is not that."""
+        """Decrypt an object into the file ``into``; raises DatabaseError if its digest is not ``digest``."""
 
         def decompress(source: IO[bytes]) -> None:
             with _decompressor(source) as plain, into.open("wb") as file:
@@ -156,18 +156,18 @@ class BackupCipher:
             raise stream.error or error from error.__cause__
         worker.result()
         if digest and f"sha256:{stream.digest.hexdigest()}" != digest:
-            raise DatabaseError(f"the backup {path} is not what was put there", need="its bytes as they were")
+            raise DatabaseError(f"the content of the backup {path} has changed", need="the content that was stored")
 
 
 def _write_chunk(file: IO[bytes], chunk: bytes, path: Path) -> None:
     try:
         file.write(chunk)
     except OSError as error:
-        raise DatabaseError(f"{path} could not be written: {error.strerror}", need="room on the disk") from error
+        raise DatabaseError(f"cannot write {path}: {error.strerror}", need="free disk space") from error
 
 
 class _PipeWorker:
-    """Work in a thread that reads what this one feeds it through a pipe; the first of the two to fail is told."""
+    """A thread that reads from a pipe what the caller writes; the first error of the two is raised."""
 
     def __init__(self, work: Callable[[IO[bytes]], Any]) -> None:
         read, self._write = os.pipe()
@@ -182,7 +182,7 @@ class _PipeWorker:
         with os.fdopen(read, "rb", CHUNK_SIZE) as source:
             try:
                 self._result = work(source)
-            except BaseException as error:  # noqa: BLE001 (told by the thread that waits)
+            except BaseException as error:  # noqa: BLE001 (raised in the waiting thread)
                 self._error = error
 
     @contextmanager
@@ -220,11 +220,11 @@ class _HashingWriter:
         return len(chunk)
 
     def flush(self) -> None:
-        """The target is closed by whoever opened it."""
+        """Do nothing: the caller flushes and closes the target."""
 
 
 class _ChunkReader:
-    """Chunks of a store as a file; ``error`` is what the store failed with, which who reads does not hand on."""
+    """A store's chunks as a file; ``error`` keeps the store's error, which the decryption library swallows."""
 
     def __init__(self, objects: ObjectStore, chunks: Any) -> None:  # noqa: ANN401 (an iterator of buffers)
         self._objects = objects
@@ -264,7 +264,9 @@ def _decompressor(source: IO[bytes]) -> Iterator[Any]:
         with zstd.ZstdFile(source, "rb") as file:
             yield file
     except (zstd.ZstdError, EOFError) as error:
-        raise DatabaseError(f"the backup cannot be unpacked: {error}", need="its bytes as they were") from error
+        raise DatabaseError(
+            f"the backup cannot be decompressed: {error}", need="the content that was stored"
+        ) from error
 
 
 @contextmanager
@@ -274,14 +276,16 @@ def _decryption_errors(subject: str) -> Iterator[None]:
     except pyrage.DecryptError as error:
         wrong_key = "matching keys" in str(error)
         raise DatabaseError(
-            f"the key does not open {subject}" if wrong_key else f"{subject} was cut off or changed: {error}",
-            need="the key that it was sealed for" if wrong_key else "its bytes as they were",
+            f"the key does not open {subject}" if wrong_key else f"{subject} is truncated or was changed: {error}",
+            need="the key that it was encrypted for" if wrong_key else "the content that was stored",
             next="abreast db list",
         ) from error
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise DatabaseError(f"{subject} was cut off or changed: {error}", need="its bytes as they were") from error
+        raise DatabaseError(
+            f"{subject} is truncated or was changed: {error}", need="the content that was stored"
+        ) from error
 
 
 def _create_key_file(file: Path) -> None:
@@ -301,4 +305,4 @@ def _parse_recipient(text: str) -> Any:  # noqa: ANN401 (one of the library's)
         kind = pyrage.ssh if text.startswith("ssh-") else pyrage.x25519
         return kind.Recipient.from_str(text)
     except pyrage.RecipientError as error:
-        raise DatabaseError(f"{text[:24]}… is no recipient of age", need="age1… or an ssh public key") from error
+        raise DatabaseError(f"{text[:24]}… is not an age recipient", need="age1… or an SSH public key") from error

@@ -1,4 +1,4 @@
-"""Programs that write a dump, or read one: what they write goes on as it comes, what they say is heard."""
+"""Runs programs that write or read a dump; their output is streamed, their error output collected."""
 
 import fcntl
 import shutil
@@ -9,15 +9,15 @@ from contextlib import suppress
 from typing import IO
 
 CHUNK_SIZE = 1 << 20
-"""Bytes that are handed on at once, and that a pipe holds."""
+"""Bytes copied at once, and the capacity of a pipe."""
 
 
 def run_program(
     command: Sequence[str], *, into: IO[bytes] | None = None, env: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run a program to its end; returns its code (negative: a signal's number) and what it said on its error output.
+    """Run a program; return its exit code (negative: the signal that killed it) and its error output.
 
-    It has a group of its own: an interrupt at the terminal is for abreast, which ends a chapter before it stops.
+    It gets its own process group: Ctrl-C is for abreast, which ends a chapter before it stops.
     """
     with subprocess.Popen(
         command,
@@ -44,6 +44,6 @@ def run_program(
 
 
 def widen_pipe(pipe: int) -> None:
-    """Let a pipe hold a whole chunk, so that both ends work at once; it stays as it is where the system has no more."""
+    """Set a pipe's capacity to one chunk, so that both ends can work in parallel; ignored if the system refuses."""
     with suppress(OSError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, CHUNK_SIZE)

@@ -1,4 +1,4 @@
-"""The port of a database: one that is live, or a copy of it that nobody uses."""
+"""The ports of a database (a live one or a copy without users) and of the backup store."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,12 +12,12 @@ from abreast.core.schema.migration_files import AppliedMigration, Migration
 from abreast.core.schema.tables import Tables
 
 Reporter = Callable[[str], None]
-"""Hears a line about how something gets on."""
+"""Receives progress lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStats:
-    """What a database holds: rows by table, and the size of all in bytes."""
+    """Rows by table, and the size of the database in bytes."""
 
     rows: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
@@ -25,10 +25,7 @@ class DatabaseStats:
 
 @dataclass(frozen=True, slots=True)
 class MigrationLimits:
-    """How long, in seconds, one statement may take, and how long it may wait for a lock before it is tried again.
-
-    ``tries``: how often, at most.
-    """
+    """Timeouts in seconds of one statement and of one wait for a lock; ``max_attempts`` limits the retries."""
 
     statement_timeout: float = 900.0
     lock_timeout: float = 2.0
@@ -37,7 +34,7 @@ class MigrationLimits:
 
 @dataclass(frozen=True, slots=True)
 class MigrationRun:
-    """One migration that was run: how long it took, in seconds, and which locks it held, where that can be told."""
+    """One migration that ran: its duration in seconds, and the locks it held, as far as the engine reports them."""
 
     name: str
     seconds: float
@@ -45,138 +42,138 @@ class MigrationRun:
 
 
 class BackupStore(ABC):
-    """Backups, sealed, each with what is known of it; raises DatabaseError where the store cannot be used."""
+    """Encrypted backups with their metadata; raises DatabaseError if the store cannot be used."""
 
     @abstractmethod
     def save(
         self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any]
     ) -> tuple[Backup, object]:
-        """Put a backup away, not yet verified; ``around`` is kept with it, sealed.
+        """Store what ``write`` writes as an unverified backup, with ``context`` encrypted beside it.
 
-        Returns it, and what opens it in this process.
+        Returns the backup with its sizes and digest, and the cipher that opens it in this process.
         """
 
     @abstractmethod
     def write_metadata(self, backup: Backup) -> None:
-        """Put down what is known of a backup, in place of what was."""
+        """Replace a backup's metadata."""
 
     @abstractmethod
     def fetch(self, backup: Backup, into: Path, cipher: object = None) -> Mapping[str, Any]:
-        """Put what was dumped into a file, and return what was kept with it.
+        """Decrypt a backup's dump into a file, and return the context that was saved with it.
 
-        Raises DatabaseError where it was changed, is not whole, or cannot be opened with the keys that are here.
+        Raises DatabaseError if the backup was changed, is incomplete, or cannot be opened with the available keys.
         """
 
     @abstractmethod
     def list_backups(self, environment: str, service: str = "") -> Sequence[Backup]:
-        """Return the backups of an environment (and service), newest first."""
+        """Return the backups of an environment, or of one of its services, newest first."""
 
     @abstractmethod
     def find_backup(self, environment: str, service: str, which: str = "") -> Backup:
-        """Return the backup that a person means: by name, by the end of it, by release, or the newest verified one.
+        """Return a backup by name, last part of the name, or release; by default the newest verified one.
 
-        Raises UsageError that lists the last ones.
+        Raises UsageError that lists the latest backups.
         """
 
     @abstractmethod
     def prune(self, environment: str, service: str, needed: Collection[str], now: str) -> int:
-        """Take away what nobody needs any more; ``needed`` are releases. Returns how many backups went.
+        """Delete expired backups, except those of the releases in ``needed``; return the number deleted.
 
-        What a killed process left, which is no backup, goes after a day.
+        Incomplete backups, left by a killed process, are deleted after a day.
         """
 
 
 class Database(ABC):
-    """Each verb leaves the database as it was where it raises DatabaseError, and may be cut off anywhere."""
+    """A database; a method that raises DatabaseError leaves it unchanged, and may be interrupted at any point."""
 
     engine: str
 
     @abstractmethod
     def connection_url(self) -> str:
-        """Return the URL by which an application reaches it."""
+        """Return the URL for applications."""
 
     @abstractmethod
     def engine_version(self) -> str:
-        """Return the engine's version; raises DatabaseError where the database cannot be reached, or is none."""
+        """Return the engine's version; raises DatabaseError if the database is unreachable or not a database."""
 
     @abstractmethod
     def stats(self) -> DatabaseStats:
-        """Return what it holds; nothing where it is not there yet."""
+        """Return rows and size; empty if the database does not exist yet."""
 
     @abstractmethod
     def estimate_row_counts(self) -> Mapping[str, int]:
-        """Return about how many rows each table has; quickly."""
+        """Return an estimate of each table's rows, quickly."""
 
     @abstractmethod
     def tables(self) -> Tables:
-        """Return what it looks like."""
+        """Return the tables and views, except abreast's own."""
 
     @abstractmethod
     def owner(self) -> str:
-        """Return whose it is, as ``claim`` noted it; "" where nobody did."""
+        """Return the owner recorded by ``claim``, "" if there is none."""
 
     @abstractmethod
     def restored_by(self) -> str:
-        """Return the deployment that put this database in place, as ``claim`` noted it, "" where none did."""
+        """Return the deployment that restored this database, as recorded by ``claim``, "" if there is none."""
 
     @abstractmethod
     def claim(self, owner: str, restored_by: str = "") -> None:
-        """Note whose it is, in the database itself, and which deployment will have put it in place."""
+        """Record in the database its owner, and the deployment that restores it."""
 
     @abstractmethod
     def dump(self, into: IO[bytes]) -> DatabaseStats:
-        """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
+        """Write a consistent dump while others write; return the rows and size at that moment."""
 
     @abstractmethod
     def restore(self, dump: Path) -> None:
-        """Make this database, which is a copy that nobody uses, what was dumped."""
+        """Restore a dump into this database, a copy without users."""
 
     @abstractmethod
     def check_integrity(self) -> DatabaseStats:
-        """Look whether it is whole, and return what it holds."""
+        """Check the database's integrity and return its rows and size; raises DatabaseError if it is damaged."""
 
     @abstractmethod
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "Database":
-        """Return the copy of that name, be it there or not; ``here``: where it can take this one's place."""
+        """Return the copy called ``name``, which may not exist yet; a ``swappable`` one can replace this database."""
 
     @abstractmethod
     def exists(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether the database exists."""
 
     @abstractmethod
     def copy_from(self, other: "Database") -> None:
-        """Make this copy anew from another one that nobody uses."""
+        """Recreate this copy from another copy without users."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Take this copy away; fine where there is none."""
+        """Delete this copy, if it exists."""
 
     @abstractmethod
     def replace_with(self, copy: "Database", archive_name: str, report: Reporter) -> str:
-        """Put a copy in this database's place, in one step; returns where what was is kept, "" where it is not.
+        """Replace this database with a copy, atomically; return where the old one is kept, "" if there was none.
 
-        ``tell`` hears what around the data could not be made as it was.
+        ``report`` receives what could not be carried over besides the data, such as owner and grants.
         """
 
     @abstractmethod
     def applied_migrations(self) -> Sequence[AppliedMigration]:
-        """Return which migrations ran, in order; raises DatabaseError where one was begun and its end is not known."""
+        """Return the applied migrations in order; raises DatabaseError if one was interrupted in an unknown state."""
 
     @abstractmethod
     def prepare_migration_table(self, migrations: Sequence[Migration]) -> None:
-        """Make the table of migrations, or adopt the one that is there; raises DatabaseError for another form.
+        """Create the migrations table, or adopt an existing one; raises DatabaseError if its columns do not fit.
 
-        What ran of ``known`` and has no checksum yet has it from now on.
+        Applied ones of ``migrations`` get their checksum if they have none yet.
         """
 
     @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
-        """Hold the lock of migrations for the block; raises DatabaseError where another has it."""
+        """Hold the migration lock for the block; raises DatabaseError if another process keeps it."""
 
     @abstractmethod
     def apply_migration(self, migration: Migration, limits: MigrationLimits, report: Reporter) -> MigrationRun:
-        """Run a migration's ``up`` and note it, both or neither; the table of migrations is prepared."""
+        """Run a migration's ``up`` and record it, atomically; needs ``prepare_migration_table`` first."""
 
     @abstractmethod
     def revert_migration(self, migration: Migration, limits: MigrationLimits, report: Reporter) -> MigrationRun:
-        """Run a migration's ``down`` and forget it, both or neither; the table of migrations is prepared."""
+        """Run a migration's ``down`` and delete its record, atomically; needs ``prepare_migration_table`` first."""

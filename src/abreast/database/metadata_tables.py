@@ -1,4 +1,4 @@
-"""The tables of abreast in an application's own database: what ran there, what was begun, whose it is."""
+"""abreast's own tables in an application's database: applied migrations, unfinished ones, and the owner."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import AppliedMigration, Migration
 
 MIGRATIONS_TABLE = "migrations"
-"""What ran, in the form that many applications have already: id, filename, executed_at; abreast adds ``checksum``."""
+"""Applied migrations, in a common form: id, filename, executed_at; abreast adds ``checksum``."""
 
 UNFINISHED_TABLE = "migrations_begun"
-"""Migrations without a transaction that were begun: a row that stays means that nobody knows how they ended."""
+"""Started migrations without a transaction; a row that stays means that one was interrupted."""
 
 OWNER_TABLE = "abreast_owner"
-"""One row: whose database this is, as ``project/environment/service``, and the deployment that restored it."""
+"""One row: the owner ``project/environment/service``, and the deployment that restored the database."""
 
 METADATA_TABLES = frozenset({MIGRATIONS_TABLE, UNFINISHED_TABLE, OWNER_TABLE})
-"""Tables that no version of an application depends on."""
+"""Tables that belong to abreast, not to the application."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What engines say differently: a value's place, a number that counts by itself, and a moment.
+    """An engine's placeholder, serial type and timestamp type.
 
-    ``columns`` asks for the names of the columns of the table whose name is its one value; none where it is not there.
+    ``columns_query`` takes a table's name and returns the names of its columns; no rows if the table does not exist.
     """
 
     placeholder: str
@@ -34,16 +34,16 @@ class Dialect:
 
 
 class MetadataTables:
-    """The notes as one connection of an engine, that has ``execute``, reads and writes them."""
+    """Reads and writes abreast's tables over one connection, which has ``execute``."""
 
     def __init__(self, db: Any, dialect: Dialect) -> None:  # noqa: ANN401 (of either library)
         self._db = db
         self._dialect = dialect
 
-    # ── what ran ───────────────────────────────────────────────────────────────────────────────
+    # ── applied migrations ─────────────────────────────────────────────────────────────────────
 
     def applied_migrations(self) -> tuple[AppliedMigration, ...]:
-        """Return which migrations ran, in order; raises DatabaseError where one was begun and its end is not known."""
+        """Return the applied migrations in order; raises DatabaseError if one was interrupted in an unknown state."""
         columns = self._migrations_columns()
         if not columns:
             return ()
@@ -51,14 +51,14 @@ class MetadataTables:
             unfinished := self._query(f"SELECT filename, done FROM {UNFINISHED_TABLE}")
         ):
             raise _interrupted_error(*unfinished[0])
-        checksum = "coalesce(checksum, '')" if "checksum" in columns else "''"
+        checksum_column = "coalesce(checksum, '')" if "checksum" in columns else "''"
         rows = self._query(
-            f"SELECT filename, CAST(executed_at AS text), {checksum} FROM {MIGRATIONS_TABLE} ORDER BY id"
+            f"SELECT filename, CAST(executed_at AS text), {checksum_column} FROM {MIGRATIONS_TABLE} ORDER BY id"
         )
-        return tuple(AppliedMigration(name, str(at), known) for name, at, known in rows)
+        return tuple(AppliedMigration(name, str(at), checksum) for name, at, checksum in rows)
 
     def prepare(self, migrations: Iterable[Migration]) -> None:
-        """Make the tables, or adopt the one that is there: what ran of ``known`` has its checksum from now on."""
+        """Create the tables, or adopt an existing one and add the checksums of ``migrations``."""
         dialect = self._dialect
         self._execute(
             f"CREATE TABLE IF NOT EXISTS {MIGRATIONS_TABLE}"
@@ -70,56 +70,58 @@ class MetadataTables:
         self._execute(
             f"CREATE TABLE IF NOT EXISTS {UNFINISHED_TABLE} (filename text PRIMARY KEY, done integer NOT NULL)"
         )
-        adopted = {name for (name,) in self._query(f"SELECT filename FROM {MIGRATIONS_TABLE} WHERE checksum IS NULL")}
-        for one in migrations:
-            for name in adopted & set(_recorded_names(one)):
-                self._execute(f"UPDATE {MIGRATIONS_TABLE} SET checksum = ? WHERE filename = ?", one.checksum, name)
+        unchecked = {name for (name,) in self._query(f"SELECT filename FROM {MIGRATIONS_TABLE} WHERE checksum IS NULL")}
+        for migration in migrations:
+            for name in unchecked & set(_recorded_names(migration)):
+                self._execute(
+                    f"UPDATE {MIGRATIONS_TABLE} SET checksum = ? WHERE filename = ?", migration.checksum, name
+                )
 
     def record_applied(self, migration: Migration) -> None:
-        """Note that a migration ran."""
+        """Record that a migration was applied."""
         text = f"INSERT INTO {MIGRATIONS_TABLE} (filename, executed_at, checksum) VALUES (?, CURRENT_TIMESTAMP, ?)"
         self._execute(text, migration.name, migration.checksum)
 
     def record_reverted(self, migration: Migration) -> None:
-        """Note that a migration was taken back."""
+        """Delete the record of a migration."""
         self._execute(f"DELETE FROM {MIGRATIONS_TABLE} WHERE filename IN (?, ?)", *_recorded_names(migration))
 
-    # ── what was begun ─────────────────────────────────────────────────────────────────────────
+    # ── unfinished migrations ──────────────────────────────────────────────────────────────────
 
     def record_start(self, migration: Migration) -> None:
-        """Note that a migration without a transaction is begun."""
+        """Record that a migration without a transaction started."""
         self._execute(f"INSERT INTO {UNFINISHED_TABLE} VALUES (?, 0)", migration.name)
 
     def record_progress(self, statements_done: int) -> None:
-        """Note how many statements of it are done."""
+        """Record how many of its statements are done."""
         self._execute(f"UPDATE {UNFINISHED_TABLE} SET done = ?", statements_done)
 
     def record_end(self) -> None:
-        """Note that it came to its end."""
+        """Record that it finished."""
         self._execute(f"DELETE FROM {UNFINISHED_TABLE}")
 
-    # ── whose it is ────────────────────────────────────────────────────────────────────────────
+    # ── ownership ──────────────────────────────────────────────────────────────────────────────
 
     def ownership(self) -> tuple[str, str]:
-        """Return whose it is and which deployment put it in place, "" where that was not noted."""
-        found = self._query(f"SELECT owner, restored FROM {OWNER_TABLE}") if self._column_names(OWNER_TABLE) else ()
-        return tuple(found[0]) if found else ("", "")
+        """Return the owner and the deployment that restored the database, each "" if not recorded."""
+        rows = self._query(f"SELECT owner, restored FROM {OWNER_TABLE}") if self._column_names(OWNER_TABLE) else ()
+        return tuple(rows[0]) if rows else ("", "")
 
     def claim(self, owner: str, restored_by: str) -> None:
-        """Note whose it is, and which deployment will have put it in place."""
+        """Record the owner, and the deployment that restores the database."""
         self._execute(f"CREATE TABLE IF NOT EXISTS {OWNER_TABLE} (owner text NOT NULL, restored text NOT NULL)")
         self._execute(f"DELETE FROM {OWNER_TABLE}")
         self._execute(f"INSERT INTO {OWNER_TABLE} VALUES (?, ?)", owner, restored_by)
 
-    # ── asking ─────────────────────────────────────────────────────────────────────────────────
+    # ── queries ────────────────────────────────────────────────────────────────────────────────
 
     def _migrations_columns(self) -> set[str]:
-        """Return the columns of the table of migrations; raises DatabaseError where it is of another form."""
+        """Return the columns of the migrations table; raises DatabaseError if required ones are missing."""
         columns = self._column_names(MIGRATIONS_TABLE)
         if columns and not {"id", "filename", "executed_at"} <= set(columns):
             raise DatabaseError(
-                f"the database has a table {MIGRATIONS_TABLE} of another form: {', '.join(columns)}",
-                need=f"{MIGRATIONS_TABLE} (id, filename, executed_at), or none",
+                f"the database has another table called {MIGRATIONS_TABLE}, with the columns {', '.join(columns)}",
+                need=f"the columns id, filename and executed_at, or no table {MIGRATIONS_TABLE}",
             )
         return set(columns)
 
@@ -134,16 +136,16 @@ class MetadataTables:
 
 
 def _recorded_names(migration: Migration) -> tuple[str, str]:
-    """Return how tables of migrations call one: some leave the ending away."""
+    """Return the names under which tables record a migration: with or without ``.sql``."""
     return migration.name, migration.name.removesuffix(".sql")
 
 
 def _interrupted_error(name: str, done: int) -> DatabaseError:
-    """Return the error for a migration without a transaction whose end nobody saw."""
+    """Return the error for an interrupted migration without a transaction."""
     return DatabaseError(
-        f"{name} runs without a transaction and was cut off: {done} of its statements are done, "
-        "the next may be, or may be not",
-        need="a person who looks, and brings the database to the state before it or after it",
-        next=f"then: DELETE FROM {UNFINISHED_TABLE}; and, where it is done: "
+        f"{name} runs without a transaction and was interrupted: {done} of its statements are done; "
+        "the next one may or may not be",
+        need="the schema as it was before this migration, or as it is after it: complete or revert it by hand",
+        next=f"then: DELETE FROM {UNFINISHED_TABLE}; and, if you completed it: "
         f"INSERT INTO {MIGRATIONS_TABLE} (filename, executed_at) VALUES ('{name}', CURRENT_TIMESTAMP);",
     )

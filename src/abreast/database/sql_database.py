@@ -1,4 +1,4 @@
-"""What databases do alike, whatever their engine: notes, the lock of migrations, and steps that are tried again."""
+"""What all SQL engines share: abreast's tables, the migration lock, and retries of migration steps."""
 
 import time
 from abc import abstractmethod
@@ -13,38 +13,38 @@ from abreast.database.interface import Database, MigrationLimits, MigrationRun, 
 from abreast.database.metadata_tables import Dialect, MetadataTables
 
 MigrationRecorder = Callable[[MetadataTables, Migration], None]
-"""Notes that a step is done, in the step's own transaction."""
+"""Records a finished step, in the step's own transaction."""
 
 
 class SqlDatabase(Database):
-    """An engine opens connections and runs steps; what is told of a migration is told here."""
+    """Base of the engines, which open connections and run migration steps."""
 
     wait_timeout = 10.0
-    """Seconds to wait for a connection, for whoever has the database locked, and for whoever migrates already."""
+    """Seconds to wait for a connection, for a locked database, and for another migration."""
 
     dialect: Dialect
 
     @abstractmethod
     def _connect(self) -> AbstractContextManager[Any]:
-        """Open a connection for the block, to read."""
+        """Open a read connection for the block."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Any]:
-        """Open a connection for the block, in a transaction that writes."""
+        """Open a connection with a write transaction for the block."""
 
     @abstractmethod
     def _lock_acquirer(self) -> AbstractContextManager[Callable[[], bool]]:
-        """Yield what tries to take the lock of migrations; it is let go of at the end of the block."""
+        """Yield a function that tries to take the migration lock; the lock is released after the block."""
 
     @abstractmethod
     def _run_step(
         self, migration: Migration, step: MigrationStep, record: MigrationRecorder, limits: MigrationLimits
     ) -> tuple[str, ...]:
-        """Run a step and note it; returns the locks that it held."""
+        """Run a step and record it; return the locks that it held."""
 
     @abstractmethod
     def _is_lock_timeout(self, error: DatabaseError) -> bool:
-        """Tell whether a step failed because of somebody's lock."""
+        """Return whether a step failed because it could not get a lock."""
 
     @contextmanager
     def _metadata_reader(self) -> Iterator[MetadataTables]:
@@ -57,49 +57,49 @@ class SqlDatabase(Database):
             yield MetadataTables(db, self.dialect)
 
     def owner(self) -> str:
-        """Return whose it is, as ``claim`` noted it; "" where nobody did."""
+        """Return the owner recorded by ``claim``, "" if there is none."""
         with self._metadata_reader() as metadata:
             return metadata.ownership()[0]
 
     def restored_by(self) -> str:
-        """Return the deployment that put this database in place, as ``claim`` noted it, "" where none did."""
+        """Return the deployment that restored this database, as recorded by ``claim``, "" if there is none."""
         with self._metadata_reader() as metadata:
             return metadata.ownership()[1]
 
     def claim(self, owner: str, restored_by: str = "") -> None:
-        """Note whose it is, in the database itself, and which deployment will have put it in place."""
+        """Record in the database its owner, and the deployment that restores it."""
         with self._metadata_writer() as metadata:
             metadata.claim(owner, restored_by)
 
     def applied_migrations(self) -> Sequence[AppliedMigration]:
-        """Return which migrations ran, in order; raises DatabaseError where one was begun and its end is not known."""
+        """Return the applied migrations in order; raises DatabaseError if one was interrupted in an unknown state."""
         with self._metadata_reader() as metadata:
             return metadata.applied_migrations()
 
     def prepare_migration_table(self, migrations: Sequence[Migration]) -> None:
-        """Make the table of migrations, or adopt the one that is there; raises DatabaseError for another form."""
+        """Create the migrations table, or adopt an existing one; raises DatabaseError if its columns do not fit."""
         with self._metadata_writer() as metadata:
             metadata.prepare(migrations)
 
     @contextmanager
     def migration_lock(self) -> Iterator[None]:
-        """Hold the lock of migrations for the block; raises DatabaseError where another has it."""
+        """Hold the migration lock for the block; raises DatabaseError if another process keeps it."""
         with self._lock_acquirer() as try_acquire:
             deadline = time.monotonic() + self.wait_timeout
             while not try_acquire():
                 if time.monotonic() > deadline:
                     raise DatabaseError(
-                        "another migration of this database is under way", next="wait for it, and try again"
+                        "another migration of this database is running", next="wait until it ends, then try again"
                     )
                 time.sleep(0.05)
             yield
 
     def apply_migration(self, migration: Migration, limits: MigrationLimits, report: Reporter) -> MigrationRun:
-        """Run a migration's ``up`` and note it, both or neither."""
+        """Run a migration's ``up`` and record it, atomically."""
         return self._run_with_retries(migration, migration.up, MetadataTables.record_applied, limits, report)
 
     def revert_migration(self, migration: Migration, limits: MigrationLimits, report: Reporter) -> MigrationRun:
-        """Run a migration's ``down`` and forget it, both or neither."""
+        """Run a migration's ``down`` and delete its record, atomically."""
         assert migration.down is not None
         return self._run_with_retries(migration, migration.down, MetadataTables.record_reverted, limits, report)
 
@@ -122,8 +122,8 @@ class SqlDatabase(Database):
                 if not self._is_lock_timeout(error) or attempt == limits.max_attempts or not step.in_transaction:
                     raise
                 report(
-                    f"{migration.name}: waited {limits.lock_timeout:g} s for a lock; "
-                    f"attempt {attempt + 1} of {limits.max_attempts} follows"
+                    f"{migration.name}: no lock after {limits.lock_timeout:g} s; "
+                    f"retrying, attempt {attempt + 1} of {limits.max_attempts}"
                 )
                 time.sleep(min(0.1 * 2**attempt, 5.0))
         raise AssertionError("the last attempt returns or raises")

@@ -1,1 +1,1 @@
-"""PostgreSQL: one database of a server; copies by its own programs."""
+"""PostgreSQL, dumped and restored with pg_dump and pg_restore."""

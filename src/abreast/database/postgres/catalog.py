@@ -1,4 +1,4 @@
-"""What a database of PostgreSQL looks like, and what it holds, as one connection sees it."""
+"""Reads tables, rows and sizes of a PostgreSQL database."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -37,20 +37,20 @@ _RULES_SQL = (
 
 
 def read_stats(db: "Connection[Any]") -> DatabaseStats:
-    """Count the rows of each table, and all bytes."""
+    """Count the rows of each table and return them with the database's size."""
     names = sorted(name for name, _ in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall())
     size = int(fetch_value(db, "SELECT pg_database_size(current_database())"))
     return DatabaseStats({name: _count_rows(db, name) for name in names}, size)
 
 
 def estimate_row_counts(db: "Connection[Any]") -> Mapping[str, int]:
-    """Return about how many rows each table has, as the planner thinks; what it does not know is counted."""
-    found = {name: int(rows) for name, rows in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall()}
-    return {name: rows if rows >= 0 else _count_rows(db, name) for name, rows in found.items()}
+    """Return the planner's estimate of each table's rows; tables without an estimate are counted."""
+    estimates = {name: int(rows) for name, rows in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall()}
+    return {name: rows if rows >= 0 else _count_rows(db, name) for name, rows in estimates.items()}
 
 
 def read_tables(db: "Connection[Any]") -> Tables:
-    """Return the tables and views, but for abreast's own."""
+    """Return the tables and views, except abreast's own."""
     columns: dict[str, dict[str, Column]] = {}
     for table, column, kind, needed in db.execute(encode_sql(_COLUMNS_SQL)).fetchall():
         columns.setdefault(table, {})
@@ -59,7 +59,7 @@ def read_tables(db: "Connection[Any]") -> Tables:
     rules: dict[str, dict[str, str]] = {}
     for table, name, text in db.execute(encode_sql(_RULES_SQL)).fetchall():
         rules.setdefault(table, {})[name] = text
-    return {name: Table(found, rules.get(name, {})) for name, found in columns.items() if name not in METADATA_TABLES}
+    return {name: Table(own, rules.get(name, {})) for name, own in columns.items() if name not in METADATA_TABLES}
 
 
 def _count_rows(db: "Connection[Any]", name: str) -> int:

@@ -1,4 +1,4 @@
-"""A server of PostgreSQL: connections to it, its own programs, and what it says, without a password."""
+"""Connections to a PostgreSQL server and its client programs; passwords stay out of errors and process lists."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ INSTALL_COMMAND = "pip install 'abreast[postgres]'"
 
 @contextmanager
 def connect(url: str, timeout: float) -> "Iterator[Connection[Any]]":
-    """Connect for the block; what cannot be done is said in our words."""
+    """Connect for the block; errors of psycopg become DatabaseError."""
     try:
         import psycopg  # noqa: PLC0415 (slow, and only databases need it)
     except ImportError as error:
-        raise DatabaseError("psycopg is not installed", need="what PostgreSQL needs", next=INSTALL_COMMAND) from error
+        raise DatabaseError("psycopg is not installed", need="psycopg for PostgreSQL", next=INSTALL_COMMAND) from error
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=int(timeout), application_name="abreast") as db:
             yield db
@@ -32,7 +32,7 @@ def connect(url: str, timeout: float) -> "Iterator[Connection[Any]]":
         message = (error.diag.message_primary or str(error)).strip().splitlines()[0]
         raise DatabaseError(
             f"{_redacted_url(url)}: {message}",
-            need="a server that answers, and a role that may" if isinstance(error, psycopg.OperationalError) else "",
+            need="a reachable server, and a role with access" if isinstance(error, psycopg.OperationalError) else "",
             next="abreast doctor",
         ) from error
 
@@ -43,20 +43,20 @@ def _redacted_url(url: str) -> str:
 
 
 def database_url(url: str, name: str) -> str:
-    """Return the URL of another database of the same server."""
+    """Return the URL of another database on the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{quote(name)}"))
 
 
 def run_client_program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None) -> None:
-    """Run one of PostgreSQL's programs; variables tell it the connection, so that no list of processes has it.
+    """Run a PostgreSQL client program; it gets the connection by environment, so that ``ps`` cannot show it.
 
-    Raises DatabaseError with the first of what it said.
+    Raises DatabaseError with the first lines of its error output.
     """
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}  # as psycopg heeds them
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}  # psycopg uses them too
     env = {"PATH": os.defpath, "LC_ALL": "C", **inherited, **_libpq_variables(url)}
     code, error_output = dump_process.run_program([_find_program(name), *arguments], into=into, env=env)
     if code:
-        reason = "; ".join(error_output.splitlines()[:4]) or f"it ended by signal {-code}"
+        reason = "; ".join(error_output.splitlines()[:4]) or f"killed by signal {-code}"
         raise DatabaseError(f"{name}: {reason}", need=_version_remedy(reason), next=f"{name} --version")
 
 
@@ -65,43 +65,43 @@ def _version_remedy(reason: str) -> str:
 
 
 def _libpq_variables(url: str) -> dict[str, str]:
-    """Return a connection as the variables of libpq (https://www.postgresql.org/docs/current/libpq-envars.html)."""
+    """Return a connection as libpq's environment variables (https://www.postgresql.org/docs/current/libpq-envars.html)."""
     from psycopg import pq  # noqa: PLC0415
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
-    names = {one.keyword.decode(): one.envvar.decode() for one in pq.Conninfo.get_defaults() if one.envvar}
+    names = {option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
     parameters = conninfo_to_dict(url)
     return {names[key]: str(value) for key, value in parameters.items() if key in names and value is not None}
 
 
 def _find_program(name: str) -> str:
-    """Return a program of PostgreSQL: the newest where Debian puts them, or that on the path."""
-    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda one: int(one.parts[4]))
-    found = str(candidates[-1]) if candidates else shutil.which(name)
-    if not found:
+    """Return the path of a PostgreSQL program: Debian's newest version, or the one on the PATH."""
+    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    program = str(candidates[-1]) if candidates else shutil.which(name)
+    if not program:
         raise DatabaseError(f"{name} is not installed", need=CLIENT_PACKAGE, next=f"apt-get install {CLIENT_PACKAGE}")
-    return found
+    return program
 
 
 # ── SQL ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def encode_sql(text: str) -> bytes:
-    """Return SQL as psycopg takes what is not written out in the program."""
+    """Return SQL as bytes: psycopg's types allow only literals as ``str``."""
     return text.encode()
 
 
 def quote_identifier(name: str) -> str:
-    """Return a name as SQL has it."""
+    """Return a name quoted as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quote_literal(text: str) -> str:
-    """Return a text as SQL has it, where it takes no values."""
+    """Return a text quoted as an SQL literal, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def fetch_value(db: "Connection[Any]", text: str) -> Any:  # noqa: ANN401 (whatever the column holds)
-    """Return the first column of the first row, None where there is none."""
-    found = db.execute(encode_sql(text)).fetchone()
-    return found[0] if found else None
+    """Return the first column of the first row, None without rows."""
+    row = db.execute(encode_sql(text)).fetchone()
+    return row[0] if row else None

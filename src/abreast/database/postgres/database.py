@@ -1,4 +1,4 @@
-"""PostgreSQL, by psycopg and its own pg_dump and pg_restore (https://www.postgresql.org/docs/current/app-pgdump.html)."""
+"""PostgreSQL, through psycopg, pg_dump and pg_restore (https://www.postgresql.org/docs/current/app-pgdump.html)."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 URL_SCHEMES = ("postgresql://", "postgres://")
 MAX_NAME_LENGTH = 63
-"""Letters of a name, at most (NAMEDATALEN)."""
+"""Maximum length of an identifier (NAMEDATALEN - 1)."""
 MIN_SERVER_VERSION = 130000
 _COLUMN_NAMES_SQL = (
     "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
@@ -38,10 +38,10 @@ _LOCK_KEY = "hashtextextended('abreast migrations', 0)"
 
 
 class PostgresDatabase(SqlDatabase):
-    """One database of a server; copies are made at ``scratch``, the URL of a server, or beside it.
+    """One database of a server; copies go to the server at the URL ``scratch``, or to the same server.
 
-    ``like``: the database that this one is a copy of, "" for one that is none. ``abroad``: that is another server's,
-    whose roles are not here.
+    ``copy_of`` is the database that this one is a copy of, "" for an original. ``foreign_server`` means that the
+    original is on another server, whose roles may not exist on this one.
     """
 
     engine = "postgresql"
@@ -57,48 +57,50 @@ class PostgresDatabase(SqlDatabase):
         self._name = urlsplit(url).path.removeprefix("/")
 
     def connection_url(self) -> str:
-        """Return the URL by which an application reaches it."""
+        """Return the URL for applications."""
         return self._url
 
     def engine_version(self) -> str:
-        """Return the server's version; raises DatabaseError where it cannot be reached or is too old."""
+        """Return the server's version; raises DatabaseError if it is unreachable or too old."""
         with self._connect() as db:
             if db.info.server_version < MIN_SERVER_VERSION:
-                raise DatabaseError(f"PostgreSQL {db.info.server_version // 10000} is too old", need="13 or newer")
+                raise DatabaseError(
+                    f"PostgreSQL {db.info.server_version // 10000} is too old", need="PostgreSQL 13 or newer"
+                )
             return str(fetch_value(db, "SHOW server_version")).split(" ")[0]
 
     def exists(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether the database exists."""
         import psycopg  # noqa: PLC0415 (slow, and only databases need it)
 
         try:
             with self._connect():
                 return True
         except DatabaseError as error:
-            # A connection that fails has no SQLSTATE, but its words (libpq gives no more).
+            # A failed connection has no SQLSTATE; libpq gives a message only.
             if isinstance(error.__cause__, psycopg.OperationalError) and "does not exist" in str(error.__cause__):
                 return False
             raise
 
     def stats(self) -> DatabaseStats:
-        """Return what it holds, by counting."""
+        """Return rows, counted, and size."""
         with self._connect() as db:
             return catalog.read_stats(db)
 
     def estimate_row_counts(self) -> Mapping[str, int]:
-        """Return about how many rows each table has."""
+        """Return an estimate of each table's rows."""
         with self._connect() as db:
             return catalog.estimate_row_counts(db)
 
     def tables(self) -> Tables:
-        """Return what it looks like."""
+        """Return the tables and views, except abreast's own."""
         with self._connect() as db:
             return catalog.read_tables(db)
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
     def dump(self, into: IO[bytes]) -> DatabaseStats:
-        """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
+        """Write a consistent dump while others write; return the rows and size at that moment."""
         with self._connect() as db:
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             snapshot = f"--snapshot={fetch_value(db, 'SELECT pg_export_snapshot()')}"
@@ -110,7 +112,7 @@ class PostgresDatabase(SqlDatabase):
                 return pending_stats.result()
 
     def restore(self, dump: Path) -> None:
-        """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""
+        """Restore a dump into this database, a copy without users; the dump is consumed."""
         self.drop()
         with self._connect_to_server() as db:
             database_admin.create_like(db, self._name, self._copy_of)
@@ -121,11 +123,11 @@ class PostgresDatabase(SqlDatabase):
         dump.unlink()
 
     def check_integrity(self) -> DatabaseStats:
-        """Return what it holds: that each constraint and index could be made of it shows that it is whole."""
+        """Return rows and size; pg_restore has verified the data by creating every constraint and index."""
         return self.stats()
 
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "PostgresDatabase":
-        """Return the copy of that name: at the scratch server, or ``here``, where it can take this one's place."""
+        """Return the copy called ``name``: on the scratch server, or on this one if ``swappable``."""
         foreign_server = bool(self._scratch) and not swappable
         server = self._scratch if self._scratch and not swappable else self._url
         max_length = MAX_NAME_LENGTH - len(name) - 1
@@ -134,7 +136,7 @@ class PostgresDatabase(SqlDatabase):
         )
 
     def copy_from(self, other: Database) -> None:
-        """Make this copy anew from another one that nobody uses."""
+        """Recreate this copy from another copy without users."""
         assert isinstance(other, PostgresDatabase)
         self.drop()
         with self._connect_to_server() as db:
@@ -143,15 +145,16 @@ class PostgresDatabase(SqlDatabase):
             )
 
     def drop(self) -> None:
-        """Take this copy away; fine where there is none."""
+        """Delete this copy, if it exists."""
         assert self._copy_of, "only copies are dropped"
         with self._connect_to_server() as db:
             db.execute(encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(self._name)} WITH (FORCE)"))
 
     def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:
-        """Let a copy take this database's name, owner, rights and settings, when the sessions of both were ended.
+        """Give a copy this database's name, owner, grants and settings, after ending the sessions of both.
 
-        Data come first: where this role may not give the copy one of these, ``tell`` hears what is to be done by hand.
+        If this role lacks the privilege for a property, ``report`` receives the SQL to run by hand, and the swap goes
+        on.
         """
         assert isinstance(copy, PostgresDatabase)
         archive = f"{self._name[: MAX_NAME_LENGTH - len(archive_name) - 1]}_{archive_name}"
@@ -161,7 +164,7 @@ class PostgresDatabase(SqlDatabase):
             database_admin.swap(db, self._name, copy._name, archive, original_exists=existed)
         return archive if existed else ""
 
-    # ── what an engine does ────────────────────────────────────────────────────────────────────
+    # ── engine ─────────────────────────────────────────────────────────────────────────────────
 
     def _connect(self) -> "AbstractContextManager[Connection[Any]]":
         return connect(self._url, self.wait_timeout)
@@ -194,5 +197,5 @@ class PostgresDatabase(SqlDatabase):
         return getattr(error.__cause__, "sqlstate", None) in migration_steps.LOCK_SQLSTATES
 
     def _connect_to_server(self) -> "AbstractContextManager[Connection[Any]]":
-        """Connect to the server for what is done with whole databases."""
+        """Connect to the maintenance database, to create, rename and drop databases."""
         return connect(database_url(self._url, "postgres"), self.wait_timeout)

@@ -1,4 +1,4 @@
-"""Whole databases of a server: made, made alike, and swapped by their names."""
+"""Creates and swaps databases of a PostgreSQL server."""
 
 import time
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 SWAP_TIMEOUT = 30.0
-"""Seconds for which sessions are ended until a database can take another's name."""
+"""Seconds to keep ending sessions until a database can be renamed."""
 _OBJECT_IN_USE = "55006"
-"""Object in use (PostgreSQL, Appendix A)."""
+"""SQLSTATE object_in_use (PostgreSQL, Appendix A)."""
 _LIST_SETTINGS = frozenset(
     {"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"}
 )  # fmt: skip
-"""Settings whose values are lists of names, which are noted as SQL has them (``GUC_LIST_QUOTE``)."""
+"""Settings that hold lists of names, stored already quoted (``GUC_LIST_QUOTE``)."""
 
 
 def create_like(db: "Connection[Any]", name: str, like: str) -> None:
-    """Make an empty database with the encoding and the locale of another, or the server's where that is not there."""
-    found = db.execute(
+    """Create an empty database with the encoding and locale of ``like``, or the server's if ``like`` is missing."""
+    template = db.execute(
         "SELECT pg_encoding_to_char(encoding), to_jsonb(d) FROM pg_database d"
         " WHERE datname IN (%s, 'template0') ORDER BY datname = %s DESC LIMIT 1",
         (like, like),
     ).fetchone()
-    assert found
-    encoding, row = found
+    assert template
+    encoding, row = template
     locale = row.get("datlocale") or row.get("daticulocale")
     options = [f"ENCODING {quote_literal(encoding)}"]
     options += [f"LC_COLLATE {quote_literal(row['datcollate'])} LC_CTYPE {quote_literal(row['datctype'])}"]
@@ -40,9 +40,9 @@ def create_like(db: "Connection[Any]", name: str, like: str) -> None:
 
 
 def copy_database_properties(db: "Connection[Any]", name: str, like: str, report: Reporter) -> None:
-    """Give a database the owner, the rights, the settings and the limit of connections of another.
+    """Copy the owner, grants, settings and connection limit of ``like`` to the database ``name``.
 
-    No dump of a database has these: they belong to the server. ``tell`` hears what this role may not give it.
+    A dump does not have these: they belong to the server. ``report`` receives what this role may not set.
     """
     import psycopg  # noqa: PLC0415 (slow, and only databases need it)
 
@@ -51,14 +51,14 @@ def copy_database_properties(db: "Connection[Any]", name: str, like: str, report
             db.execute(encode_sql(text + value))
         except psycopg.Error as error:
             by_hand = text.replace(quote_identifier(name), quote_identifier(like)) + ("…" if value else "")
-            report(f"{error.diag.message_primary}; do it as a role that may: {by_hand}")
+            report(f"{error.diag.message_primary}; run it as a role with the privilege: {by_hand}")
 
 
 def _property_statements(db: "Connection[Any]", name: str, like: str) -> Iterator[tuple[str, str]]:
-    """Return what is to be said to the server, and apart from it a setting's value, which may be a secret."""
+    """Yield (statement, value); a setting's value is separate because it may be a secret."""
     values = {"name": quote_identifier(name), "like": like}
     for text in (_OWNER_SQL, _CONNECTION_LIMIT_SQL, _REVOKE_PUBLIC_SQL, _GRANTS_SQL):
-        yield from ((said, "") for (said,) in db.execute(encode_sql(text), values).fetchall())
+        yield from ((statement, "") for (statement,) in db.execute(encode_sql(text), values).fetchall())
     for role, setting in db.execute(encode_sql(_SETTINGS_SQL), values).fetchall():
         key, _, value = setting.partition("=")
         target = (
@@ -97,7 +97,7 @@ _SETTINGS_SQL = (
 
 
 def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
-    """Let a copy take a database's name, in one transaction, when the sessions of both were ended."""
+    """Rename a copy to the database's name in one transaction, after ending the sessions of both."""
     deadline = time.monotonic() + SWAP_TIMEOUT
     while True:
         try:
@@ -110,10 +110,10 @@ def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, orig
 
 
 def _rename_databases(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
-    for one in (name, copy):
+    for database in (name, copy):
         db.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            (one,),
+            (database,),
         )
     with db.transaction():
         if original_exists:

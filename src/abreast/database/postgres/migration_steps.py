@@ -1,4 +1,4 @@
-"""One step of a migration in PostgreSQL: all of it and its note in one transaction, or statement by statement."""
+"""Runs a migration step on PostgreSQL: in one transaction with its record, or statement by statement."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 LOCK_SQLSTATES = frozenset({"55P03", "40P01"})
-"""Lock not available, deadlock (PostgreSQL, Appendix A)."""
+"""SQLSTATEs lock_not_available and deadlock_detected (PostgreSQL, Appendix A)."""
 _HELD_LOCKS_SQL = (
     "SELECT c.relname, replace(l.mode, 'Lock', '') FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
     " JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -29,14 +29,14 @@ def run_in_transaction(
     step: MigrationStep,
     record: MigrationRecorder,
 ) -> tuple[str, ...]:
-    """Run all in one transaction; returns the locks that it held in the end."""
+    """Run and record a step in one transaction; return the locks held at its end."""
     from psycopg.pq import TransactionStatus  # noqa: PLC0415
 
     with db.transaction():
         _execute(db, step.sql, migration.name, step.line)
         if db.info.transaction_status is not TransactionStatus.INTRANS:
             raise DatabaseError(
-                f"{migration.name} ends its transaction itself", need="no COMMIT in it, or -- no-transaction"
+                f"{migration.name} ends its own transaction", need="a file without COMMIT, or with -- no-transaction"
             )
         locks = db.execute(_HELD_LOCKS_SQL).fetchall()
         record(metadata, migration)
@@ -50,7 +50,7 @@ def run_statement_by_statement(
     step: MigrationStep,
     record: MigrationRecorder,
 ) -> tuple[str, ...]:
-    """Run each statement by itself, noting how far it got."""
+    """Run each statement on its own and record the progress."""
     metadata.record_start(migration)
     for number, (line, text) in enumerate(split_statements(step, "postgresql")):
         _execute(db, text, migration.name, line)
@@ -62,7 +62,7 @@ def run_statement_by_statement(
 
 
 def _execute(db: "Connection[Any]", text: str, file: str, line: int) -> None:
-    """Run SQL; raises DatabaseError with the line that it stopped at."""
+    """Run SQL; raises DatabaseError with the line that failed."""
     import psycopg  # noqa: PLC0415
 
     try:
@@ -73,5 +73,5 @@ def _execute(db: "Connection[Any]", text: str, file: str, line: int) -> None:
         detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
         raise DatabaseError(
             f"{file}:{failed_line}: {error.diag.message_primary or str(error).strip()}{detail}",
-            need="a statement that the data allows, within its limits",
+            need="a statement that fits the data, within its timeouts",
         ) from error

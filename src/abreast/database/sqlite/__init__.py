@@ -1,1 +1,1 @@
-"""SQLite: one file beside the service; copies by the online backup API."""
+"""SQLite: one file beside the service, copied with the online backup API."""

@@ -1,4 +1,4 @@
-"""What a database of SQLite looks like, and what it holds, as one connection sees it."""
+"""Reads tables, rows and sizes of an SQLite database."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -9,24 +9,24 @@ from abreast.database.metadata_tables import METADATA_TABLES
 
 
 class Cursor(Protocol):
-    """What a query gave."""
+    """The result of a query."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through the rows."""
+        """Iterate over the rows."""
 
     def fetchone(self) -> Any:  # noqa: ANN401 (a tuple of whatever the columns hold)
         """Return the next row."""
 
 
 class Connection(Protocol):
-    """A connection of ``sqlite3``, or one of ``apsw``."""
+    """A connection of ``sqlite3`` or ``apsw``."""
 
     def execute(self, sql: str, values: Any = ..., /) -> Cursor:  # noqa: ANN401 (each has a type of its own)
-        """Ask."""
+        """Run a statement."""
 
 
 def read_stats(db: Connection) -> DatabaseStats:
-    """Count the rows of each table, and all bytes."""
+    """Count the rows of each table and return them with the database's size."""
     rows = {
         name: int(db.execute(f"SELECT count(*) FROM {_quote_identifier(name)}").fetchone()[0])
         for name in _table_names(db, "table")
@@ -36,12 +36,12 @@ def read_stats(db: Connection) -> DatabaseStats:
 
 
 def read_tables(db: Connection) -> Tables:
-    """Return the tables and views, but for abreast's own."""
+    """Return the tables and views, except abreast's own."""
     return {name: _read_table(db, name) for name in _table_names(db, "table", "view") if name not in METADATA_TABLES}
 
 
 def _table_names(db: Connection, *kinds: str) -> list[str]:
-    """Return names; none of virtual tables, whose module may be missing here (what they keep is in tables)."""
+    """Return the names without virtual tables: their module may be missing, and their data is in shadow tables."""
     rows = db.execute(
         "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'"
         " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"

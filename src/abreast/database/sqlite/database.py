@@ -1,4 +1,4 @@
-"""SQLite: copies by the online backup API, so that a dump is of one moment while others write."""
+"""SQLite; dumps use the online backup API, so they are consistent while others write."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ _DUMP_COMMAND = [sys.executable, "-P", "-m", "abreast.database.sqlite.streaming_
 
 
 class SqliteDatabase(SqlDatabase):
-    """One file; ``url`` is ``sqlite:///relative`` to ``folder``, or ``sqlite:////absolute``."""
+    """One database file; ``url`` is ``sqlite:///relative`` to ``folder``, or ``sqlite:////absolute``."""
 
     engine = "sqlite"
     dialect = Dialect("?", "INTEGER", "TEXT", "SELECT name FROM pragma_table_info(?)")
@@ -45,83 +45,83 @@ class SqliteDatabase(SqlDatabase):
         self._file = folder / unquote(url.removeprefix(URL_PREFIX))
 
     def connection_url(self) -> str:
-        """Return the URL by which an application reaches it."""
+        """Return the URL for applications."""
         return f"{URL_PREFIX}{self._file}"
 
     def engine_version(self) -> str:
-        """Return the engine's version; raises DatabaseError where the file is none of its databases."""
+        """Return SQLite's version; raises DatabaseError if the file is not an SQLite database."""
         with self._connect() as db:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return sqlite3.sqlite_version
 
     def exists(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether the database exists."""
         return self._file.exists()
 
     def stats(self) -> DatabaseStats:
-        """Return what it holds; nothing where it is not there yet."""
+        """Return rows and size; empty if the database does not exist yet."""
         with self._connect() as db:
             db.execute("BEGIN")
             return catalog.read_stats(db)
 
     def estimate_row_counts(self) -> Mapping[str, int]:
-        """Return how many rows each table has."""
+        """Return the rows of each table, counted."""
         return self.stats().rows
 
     def tables(self) -> Tables:
-        """Return what it looks like."""
+        """Return the tables and views, except abreast's own."""
         with self._connect() as db:
             return catalog.read_tables(db)
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
     def dump(self, into: IO[bytes]) -> DatabaseStats:
-        """Write all of it, as it is at one moment, while others write; returns what it held at that moment."""
+        """Write a consistent dump while others write; return the rows and size at that moment."""
         code, error_output = run_program([*_DUMP_COMMAND, str(self._file), str(self.wait_timeout)], into=into)
         try:
             answer = json.loads(error_output.rpartition("\n")[2])
         except ValueError:
             raise sqlite_error(
-                self._file, f"the dump ended by signal {-code}" if code < 0 else error_output, ""
+                self._file, f"the dump was killed by signal {-code}" if code < 0 else error_output, ""
             ) from None
         if "error" in answer:
             raise sqlite_error(self._file, answer["error"], answer["code"])
         return DatabaseStats(**answer)
 
     def restore(self, dump: Path) -> None:
-        """Make this database, which is a copy that nobody uses, what was dumped; the dump is gone then."""
+        """Restore a dump into this database, a copy without users; the dump is consumed."""
         self.drop()
         with translate_errors(self._file):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(dump, self._file)
 
     def check_integrity(self) -> DatabaseStats:
-        """Look whether it is whole, and return what it holds."""
+        """Check the database's integrity and return its rows and size; raises DatabaseError if it is damaged."""
         with self._connect() as db:
             problems = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
             if problems != ["ok"]:
                 raise DatabaseError(f"{self._file} is damaged: {'; '.join(problems)}")
             return catalog.read_stats(db)
 
-    def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (there is no other place)
-        """Return the copy of that name beside this one, be it there or not."""
+    def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (every copy is swappable)
+        """Return the copy called ``name`` beside this file, which may not exist yet."""
         return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"))
 
     def copy_from(self, other: Database) -> None:
-        """Make this copy anew from another one that nobody uses."""
+        """Recreate this copy from another copy without users."""
         assert isinstance(other, SqliteDatabase)
         self.drop()
         with translate_errors(self._file):
             shutil.copyfile(other._file, self._file)
 
     def drop(self) -> None:
-        """Take this copy away; fine where there is none."""
+        """Delete this copy, if it exists."""
         remove_files(self._file)
 
-    def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:  # noqa: ARG002 (all of it is in the file)
-        """Put a copy in this database's place, in one transaction, under the applications that have it open.
+    def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:  # noqa: ARG002 (the file is everything)
+        """Replace this database with a copy in one transaction, while applications have it open.
 
-        What was, with all that was written until then, is kept beside it, also where it is no database any more.
+        The old content is kept beside it, even if the file is no longer a valid database.
         """
         assert isinstance(copy, SqliteDatabase)
         archive, existed = self._sibling_path(archive_name), self.exists()
@@ -145,7 +145,7 @@ class SqliteDatabase(SqlDatabase):
             copy._file.rename(self._file)
         return str(archive) if existed else ""
 
-    # ── what an engine does ────────────────────────────────────────────────────────────────────
+    # ── engine ─────────────────────────────────────────────────────────────────────────────────
 
     def _connect(self) -> AbstractContextManager[sqlite3.Connection]:
         return open_for_reading(self._file, self.wait_timeout)
@@ -188,13 +188,13 @@ class SqliteDatabase(SqlDatabase):
 
 
 def _is_not_a_database(error: DatabaseError) -> bool:
-    """Tell whether a file turned out to be no database any more."""
-    why = error.__cause__
-    return isinstance(why, sqlite3.DatabaseError) and not isinstance(why, sqlite3.OperationalError)
+    """Return whether the error means that the file is not a valid database."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
 
 
 def _lock_timeout_callback(file: Path, timeout: float) -> Callable[[int, int, int], None]:
-    """Return what ends a copy that waits for others' locks too long; by itself it would wait for ever."""
+    """Return a progress callback that stops a copy which waits too long for a lock; SQLite would wait for ever."""
     deadline = time.monotonic() + timeout
 
     def check_deadline(status: int, _: int, __: int) -> None:

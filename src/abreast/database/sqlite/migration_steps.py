@@ -1,4 +1,4 @@
-"""One step of a migration in SQLite: all of it and its note in one transaction, or statement by statement."""
+"""Runs a migration step on SQLite: in one transaction with its record, or statement by statement."""
 
 import sqlite3
 import threading
@@ -19,7 +19,7 @@ def run_in_transaction(
     record: MigrationRecorder,
     timeout: float,
 ) -> None:
-    """Run a step in the transaction that is open."""
+    """Run and record a step in the open transaction."""
     for line, statement in _split_statements(step):
         _execute(db, statement, f"{migration.name}:{line}", timeout)
     record(metadata, migration)
@@ -33,7 +33,7 @@ def run_statement_by_statement(
     record: MigrationRecorder,
     timeout: float,
 ) -> None:
-    """Run a step without a transaction, noting how far it got."""
+    """Run a step without a transaction and record the progress."""
     metadata.record_start(migration)
     for number, (line, statement) in enumerate(_split_statements(step)):
         _execute(db, statement, f"{migration.name}:{line}", timeout)
@@ -45,7 +45,7 @@ def run_statement_by_statement(
 
 
 def _split_statements(step: MigrationStep) -> Iterator[tuple[int, str]]:
-    """Yield each statement of a step with the line at which it begins in the file."""
+    """Yield (line in the file, statement) for each statement of a step."""
     statement, line, first_line = "", step.line, step.line
     for text in step.sql.splitlines(keepends=True):
         if not statement.strip():
@@ -75,10 +75,11 @@ def _execute(db: sqlite3.Connection, statement: str, location: str, timeout: flo
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise DatabaseError(
-                f"{location}: no end after {timeout:g} s; it was rolled back", need="a shorter one, or a longer limit"
+                f"{location}: timed out after {timeout:g} s; the statement was rolled back",
+                need="a faster statement, or a longer timeout",
             ) from error
         if is_lock_error(error):
             raise
-        raise DatabaseError(f"{location}: {error}", need="a statement that the data allows") from error
+        raise DatabaseError(f"{location}: {error}", need="a statement that fits the data") from error
     finally:
         timer.cancel()

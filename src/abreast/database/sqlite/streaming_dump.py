@@ -1,8 +1,8 @@
-"""A program that writes a file of SQLite to its output, as it is at one moment while others write.
+"""A program that writes a consistent dump of an SQLite file to its standard output, while others write.
 
-The online backup API (https://sqlite.org/backup.html) copies into a database whose file hands on what is written to it.
-That needs a SQLite whose files can be made in Python, and so a process of its own: two that have a file open in one
-process let go of each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
+The online backup API (https://sqlite.org/backup.html) copies into a database whose virtual file streams the pages. This
+needs apsw, a second copy of SQLite, and therefore its own process: two copies of SQLite that open one file in one
+process break each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 import json
@@ -22,30 +22,30 @@ from abreast.database.interface import DatabaseStats
 from abreast.database.sqlite import catalog
 
 LOCK_BYTE_OFFSET = 1 << 30
-"""Where the page lies that no database uses (https://sqlite.org/fileformat.html#the_lock_byte_page)."""
+"""Offset of the page that no database uses (https://sqlite.org/fileformat.html#the_lock_byte_page)."""
 
 PageHandler = Callable[[bytes, int], None]
 
 
 def dump(file: Path, timeout: float, into: IO[bytes]) -> DatabaseStats:
-    """Write all of it, and return what it held; a file that is not there holds nothing.
+    """Write the database to ``into`` and return its rows and size; a missing file reads as empty.
 
-    SQLite writes the first page last, since it counts the changes: a first pass is for that page alone.
+    SQLite writes the first page last, because it counts the changes. So a first pass reads only that page.
     """
     name = str(file) if file.exists() else ":memory:"
     with closing(apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         db.set_busy_timeout(int(timeout * 1000))
-        db.execute("BEGIN")  # what is counted is what is dumped
-        contents = catalog.read_stats(db)
+        db.execute("BEGIN")  # count and dump the same snapshot
+        stats = catalog.read_stats(db)
         if db.execute("PRAGMA journal_mode").fetchall() != [("delete",)]:
             _dump_pages(db, into)
         else:
             with tempfile.TemporaryFile(dir=file.parent) as copy:
                 _dump_pages(db, copy)
-                db.execute("COMMIT")  # in this mode writers wait for readers, and need not wait for a slow store
+                db.execute("COMMIT")  # readers block writers in this mode: do not hold them up for a slow store
                 copy.seek(0)
                 shutil.copyfileobj(copy, into, CHUNK_SIZE)
-    return contents
+    return stats
 
 
 def _dump_pages(db: apsw.Connection, into: IO[bytes]) -> None:
@@ -55,7 +55,7 @@ def _dump_pages(db: apsw.Connection, into: IO[bytes]) -> None:
 
 
 def _for_each_page(db: apsw.Connection, handle_page: PageHandler) -> None:
-    """Let ``take`` have each page and where it lies."""
+    """Call ``handle_page`` with each page and its offset."""
     vfs = _PageVfs(handle_page)
     with closing(apsw.Connection("pages", vfs=vfs.name)) as target:
         target.execute("PRAGMA journal_mode=OFF")
@@ -65,7 +65,7 @@ def _for_each_page(db: apsw.Connection, handle_page: PageHandler) -> None:
 
 
 class _FirstPageCapture:
-    """Takes the first page, as it is when all are written."""
+    """Keeps the first page in its final version."""
 
     page = b""
 
@@ -75,7 +75,7 @@ class _FirstPageCapture:
 
 
 class _SequentialWriter:
-    """Hands pages on in the order of the file, of which the ``first`` is known; raises where they do not come so."""
+    """Writes pages in file order after the known ``first_page``; raises PageOrderError if they are out of order."""
 
     def __init__(self, into: IO[bytes], first_page: bytes) -> None:
         self._into = into
@@ -97,11 +97,11 @@ class _SequentialWriter:
 
 
 class PageOrderError(Exception):
-    """SQLite wrote a page twice, or asked for one again; what was handed on cannot be taken back."""
+    """SQLite rewrote a page or read one back, but pages are streamed and cannot be changed."""
 
 
 class _PageVfs(apsw.VFS):
-    """Files of a database that is written once, from nothing (https://sqlite.org/vfs.html)."""
+    """A virtual file system for one database that is written once (https://sqlite.org/vfs.html)."""
 
     name = "abreast-pages"
 
@@ -121,7 +121,7 @@ class _PageVfs(apsw.VFS):
 
 
 class _PageFile:
-    """A file that begins empty, and of which no page is asked for again."""
+    """A write-only file that starts empty."""
 
     def __init__(self, handle_page: PageHandler) -> None:
         self._handle_page = handle_page
@@ -129,7 +129,7 @@ class _PageFile:
 
     def xRead(self, amount: int, offset: int) -> bytes:
         if not self._empty:
-            raise PageOrderError(f"{amount} bytes at {offset} were asked for")
+            raise PageOrderError(f"SQLite read {amount} bytes back at {offset}")
         return b""
 
     def xWrite(self, data: bytes, offset: int) -> None:
@@ -152,17 +152,17 @@ class _PageFile:
         return False
 
     def xLock(self, level: int) -> None:
-        """Nobody else has it."""
+        """Do nothing: only this connection has the file."""
 
     def xUnlock(self, level: int) -> None:
-        """Nobody else has it."""
+        """Do nothing: only this connection has the file."""
 
     def xClose(self) -> None:
-        """What takes the pages is closed by whoever opened it."""
+        """Do nothing: the caller closes the output."""
 
 
 def main() -> int:
-    """Write the file that the arguments name, and say on the error output, as JSON, what it held or why not."""
+    """Dump the file named by the arguments; print its stats or an error as JSON on standard error."""
     file, timeout = sys.argv[1:]
     try:
         with open(sys.stdout.fileno(), "wb", CHUNK_SIZE, closefd=False) as into:
@@ -173,12 +173,12 @@ def main() -> int:
         answer = {"error": str(error), "code": ""}
     except OSError as error:
         answer = {"error": error.strerror or "", "code": "SQLITE_IOERR"}
-    print(json.dumps(answer), file=sys.stderr)  # noqa: T201 (that is what this program is for)
+    print(json.dumps(answer), file=sys.stderr)  # noqa: T201 (the program's answer)
     return int("error" in answer)
 
 
 def _error_name(error: apsw.Error) -> str:
-    """Return its name (https://sqlite.org/rescode.html), "" where SQLite itself had no error."""
+    """Return the error's name (https://sqlite.org/rescode.html), "" if it is not SQLite's."""
     return str(apsw.mapping_result_codes.get(getattr(error, "extendedresult", 0) & 255, ""))
 
 
