@@ -120,7 +120,7 @@ def test_a_file_that_ends_its_transaction_itself_is_not_begun(subject: Subject, 
     run(subject.database, ORDERS)
     file = of("002_two.sql", f"CREATE TABLE a (id integer);\n-- COMMIT;\n{end};\nCREATE TABLE b (id integer);\n")
     with pytest.raises(
-        DatabaseError, match=rf"002_two\.sql:3: {end.partition(' ')[0].strip(';')} ends its transaction"
+        DatabaseError, match=rf"002_two\.sql:3: {end.partition(' ')[0].strip(';')} ends the transaction"
     ):
         run(subject.database, file)
     assert list(subject.database.tables()) == ["orders"]

@@ -137,7 +137,7 @@ GRYPE = {
 
 def test_reports_of_scanners() -> None:
     assert scan_results.trivy(json.dumps(TRIVY).encode()) == [
-        Finding("CVE-2026-1", "libc6 2.36; mended in 2.37", Severity.CRITICAL, "app (debian 12.1)"),
+        Finding("CVE-2026-1", "libc6 2.36; fixed in 2.37", Severity.CRITICAL, "app (debian 12.1)"),
         Finding("CVE-2026-2", "zlib 1", Severity.HIGH, "app (debian 12.1)"),
     ]
     assert scan_results.grype(json.dumps(GRYPE).encode()) == [Finding("CVE-2026-3", "bash 5", Severity.LOW)]

@@ -281,7 +281,7 @@ def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[
     found = look(gate, room)
     assert found.verdict is GateVerdict.FAILED
     assert sorted(found.lines) == [
-        "high  uv.lock  PYSEC-2026-1: deep 4; mended in 9.9", "high  web/package-lock.json  GHSA-aaaa: left <2: Bad",
+        "high  uv.lock  PYSEC-2026-1: deep 4; fixed in 9.9", "high  web/package-lock.json  GHSA-aaaa: left <2: Bad",
     ]  # fmt: skip
 
 

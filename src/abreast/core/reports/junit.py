@@ -28,12 +28,12 @@ class JUnitReport:
     failed: tuple[FailedTest, ...]
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"{self.count} tests",
             f"{len(self.failed)} failed",
             *([f"{self.skipped} skipped"] * bool(self.skipped)),
         ]
-        return ", ".join(told)
+        return ", ".join(parts)
 
 
 def parse_reports(contents: Iterable[bytes]) -> JUnitReport | None:

@@ -25,7 +25,7 @@ def document(gate: str, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS.get(finding.severity, "error"),
         "message": {"text": finding.message},
@@ -34,5 +34,5 @@ def _result(finding: Finding) -> dict[str, Any]:
         where: dict[str, Any] = {"artifactLocation": {"uri": finding.file}}
         if finding.line:
             where["region"] = {"startLine": finding.line}
-        told["locations"] = [{"physicalLocation": where}]
-    return told
+        result["locations"] = [{"physicalLocation": where}]
+    return result

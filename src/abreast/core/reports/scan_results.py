@@ -40,8 +40,8 @@ def evaluate_findings(
             gate.name, GateVerdict.UNKNOWN, unknown_reasons[0], tuple(unknown_reasons[1:]), findings, figures
         )
     less = len(findings) - len(exempt)
-    told = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
-    return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, told)), (), findings, figures)
+    parts = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
+    return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, parts)), (), findings, figures)
 
 
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
@@ -75,13 +75,13 @@ ReportParser = Callable[[bytes], list[Finding]]
 def json_report_parser(read: Callable[[Any], Iterator[Finding]]) -> ReportParser:
     """Return a parser of JSON reports. A missing field makes the report invalid."""
 
-    def whole(content: bytes) -> list[Finding]:
+    def wvulnerability(content: bytes) -> list[Finding]:
         try:
             return list(read(json.loads(content)))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not a report that is known: {type(error).__name__}: {error}") from error
 
-    return whole
+    return wvulnerability
 
 
 @json_report_parser
@@ -89,7 +89,7 @@ def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield leaked secrets; https://github.com/mongodb/kingfisher."""
     scanned = report["audit"]["summary"]
     if missed := scanned["scan_partial"] + scanned["scan_failed"] + scanned["pending"]:
-        raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned whole")
+        raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned wvulnerability")
     for one in report["findings"]:
         found = one["finding"]
         yield Finding(one["rule"]["name"], one["rule"]["description"], Severity.HIGH, found["path"], found["line"])
@@ -147,9 +147,9 @@ def pip_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     for one in report["dependencies"]:
         if reason := one.get("skip_reason"):
             raise ValueError(f"{one['name']}: {reason}")
-        for hole in one["vulns"]:
-            mended = f"; mended in {', '.join(hole['fix_versions'])}" if hole["fix_versions"] else ""
-            yield Finding(hole["id"], f"{one['name']} {one['version']}{mended}", Severity.HIGH)
+        for vulnerability in one["vulns"]:
+            fix = f"; fixed in {', '.join(vulnerability['fix_versions'])}" if vulnerability["fix_versions"] else ""
+            yield Finding(vulnerability["id"], f"{one['name']} {one['version']}{fix}", Severity.HIGH)
 
 
 @json_report_parser
@@ -173,8 +173,8 @@ def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
         raise ValueError("it has no SchemaVersion")
     for result in report.get("Results") or ():
         for one in result.get("Vulnerabilities") or ():
-            mended = f"; mended in {one['FixedVersion']}" if one.get("FixedVersion") else ""
-            text = f"{one['PkgName']} {one['InstalledVersion']}{mended}"
+            fix = f"; fixed in {one['FixedVersion']}" if one.get("FixedVersion") else ""
+            text = f"{one['PkgName']} {one['InstalledVersion']}{fix}"
             yield Finding(one["VulnerabilityID"], text, _parse_severity(one["Severity"]), result["Target"])
 
 
@@ -182,14 +182,16 @@ def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
 def grype(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield vulnerabilities of an image; https://github.com/anchore/grype."""
     for one in report["matches"]:
-        hole, package = one["vulnerability"], one["artifact"]
-        yield Finding(hole["id"], f"{package['name']} {package['version']}", _parse_severity(hole["severity"]))
+        vulnerability, package = one["vulnerability"], one["artifact"]
+        yield Finding(
+            vulnerability["id"], f"{package['name']} {package['version']}", _parse_severity(vulnerability["severity"])
+        )
 
 
-def _parse_severity(said: str) -> Severity:
+def _parse_severity(reported: str) -> Severity:
     """Return a severity. An unknown one counts as high."""
     known = {"negligible": Severity.LOW, "unknown": Severity.HIGH}
-    return known.get(said.lower()) or Severity(said.lower())
+    return known.get(reported.lower()) or Severity(reported.lower())
 
 
 # ── what Python packages a file asks for ────────────────────────────────────────────────────────

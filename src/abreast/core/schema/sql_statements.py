@@ -37,11 +37,11 @@ def sql_tokens(text: str, engine: str) -> Sequence[Any]:
 
 def normalized_tokens(statement: str, engine: str) -> tuple[str, ...]:
     """Return a statement's tokens in upper case, without string literals. Quoted identifiers stay as they are."""
-    found = sql_tokens(statement, engine)
-    if found and found[0].token_type.name == "COMMAND":  # the tokenizer leaves what follows as one text
-        return (found[0].text.upper(), *normalized_tokens(statement[found[0].end + 1 :], engine))
-    told = (one for one in found if one.token_type.name != "STRING")
-    return tuple(f'"{one.text}"' if one.token_type.name == "IDENTIFIER" else one.text.upper() for one in told)
+    tokens = sql_tokens(statement, engine)
+    if tokens and tokens[0].token_type.name == "COMMAND":  # the tokenizer leaves the rest as one text
+        return (tokens[0].text.upper(), *normalized_tokens(statement[tokens[0].end + 1 :], engine))
+    words = (token for token in tokens if token.token_type.name != "STRING")
+    return tuple(f'"{word.text}"' if word.token_type.name == "IDENTIFIER" else word.text.upper() for word in words)
 
 
 def _is_in_body(tokens: Sequence[Any]) -> bool:
@@ -63,12 +63,12 @@ def transaction_end_fault(step: MigrationStep, engine: str) -> str:
     if not step.in_transaction:
         return ""
     try:
-        found = [(line, normalized_tokens(text, engine)) for line, text in split_statements(step, engine)]
-    except ValueError:  # who judges statements says that this cannot be read
+        statements = [(line, normalized_tokens(text, engine)) for line, text in split_statements(step, engine)]
+    except ValueError:  # the compatibility rules report SQL that cannot be read
         return ""
-    for line, said in found:
-        if (said[:1] in _TRANSACTION_ENDS or said[:2] == ("PREPARE", "TRANSACTION")) and "TO" not in said[:3]:
-            return f"{line}: {said[0]} ends its transaction: leave it out, or say -- no-transaction"
+    for line, tokens in statements:
+        if (tokens[:1] in _TRANSACTION_ENDS or tokens[:2] == ("PREPARE", "TRANSACTION")) and "TO" not in tokens[:3]:
+            return f"{line}: {tokens[0]} ends the transaction: remove it, or add -- no-transaction"
     return ""
 
 

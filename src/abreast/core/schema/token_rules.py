@@ -37,7 +37,7 @@ def token_violations(text: str, context: SchemaContext) -> Iterator[Violation]:
         yield "the whole table is locked", "do it outside of the migration, or not at all", True
     elif tokens[:1] == ("VACUUM",):
         if context.engine == "sqlite" and max(context.rows.values(), default=0) >= LARGE_TABLE_ROWS:
-            yield "the whole database is written anew", "do it outside of the migration", True
+            yield "VACUUM rewrites the whole database", "do it outside of the migration", True
     elif tokens[:2] == ("REFRESH", "MATERIALIZED") and "CONCURRENTLY" not in tokens:
         yield "who reads the view waits", "REFRESH MATERIALIZED VIEW CONCURRENTLY", True
     elif tokens[:1] == ("REINDEX",) and "CONCURRENTLY" not in tokens and context.engine == "postgresql":
