@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import fork_server
-from sample_project import SampleProject
+from sample_project import SampleProject, free_ports
 
 
 def init(folder: Path, *arguments: str, code: int = 0) -> str:
@@ -24,6 +24,11 @@ def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> N
     (tmp_path / "api" / "Procfile").write_text("worker: x\nweb: exec python3 -m http.server --bind 127.0.0.1 $PORT\n")
     told = init(tmp_path)
     assert "next: abreast doctor" in told
+    written = yaml.safe_load((tmp_path / "abreast.yml").read_text())
+    assert written["environments"] == {"local": {}}
+    ports = zip(written["services"], free_ports(2), strict=True)  # the usual ones may be taken on this machine
+    written["environments"]["local"] = {name: {"local": {"port": port}} for name, port in ports}
+    (tmp_path / "abreast.yml").write_text(yaml.safe_dump(written))
     for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@localhost commit -qm Start"):
         subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
     assert fork_server.run_command(tmp_path, "doctor").returncode == 0
