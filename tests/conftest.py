@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,10 @@ from object_stores import az, file, gs, s3
 from sample_project import SampleProject
 
 __all__ = ["az", "file", "gs", "s3"]
+
+# Tests start hundreds of interpreters, which must not compile the same modules again and again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 FOLDER = pytest.StashKey[Path]()
@@ -34,6 +39,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have each worker begin with its share of the tests that may take longest, so that none runs alone at the end.
+
+    Of n workers, each is given the next n-th of all tests.
+    """
+    workers: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    slow = [item for item in items if any(mark.name == "timeout" for mark in item.own_markers)]
+    others = [item for item in items if item not in slow]
+    total = len(items)
+    items.clear()
+    for worker in range(workers):
+        share = slow[worker::workers]
+        count = (total - len(items)) // (workers - worker) - len(share)
+        items += share + others[:count]
+        del others[:count]
 
 
 @pytest.hookimpl(tryfirst=True, wrapper=True)

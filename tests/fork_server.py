@@ -4,13 +4,17 @@ Each is a process of its own still, with its own folder, variables and output, t
 """
 
 import ctypes
+import fcntl
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +35,74 @@ NOTHING_TO_RESUME = 2
 MOST_KILLS = 150
 """More writes than any command here makes."""
 
+SERVER_LOCK = threading.Lock()
+
+
+class StartedCommand:
+    """A command that runs in a process of its own; used like a ``subprocess.Popen``.
+
+    Which write it is killed before or after is its number, or the first that is not in a file (see ``crash_relay``).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        killed_at: tuple[int | Path, str] | None = None,
+        stdin: str = os.devnull,
+        stdout: str,
+        stderr: str,
+    ) -> None:
+        """Streams are the paths of files or of a terminal; a terminal becomes the process's own."""
+        self.args = ["abreast", *arguments]
+        self.returncode: int | None = None
+        order = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "variables": {**os.environ, **(variables or {})},
+            "killed_at": killed_at and (str(killed_at[0]), killed_at[1]),
+            "streams": [stdin, stdout, stderr],
+        }
+        self._stdout = Path(stdout)
+        self.pid = _ask_server(order)
+
+    @property
+    def output(self) -> str:
+        """What it wrote so far."""
+        return self._stdout.read_text()
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the command runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs.
+        """
+        if self.returncode is None:
+            pidfd = os.pidfd_open(self.pid)
+            try:
+                if not select.select([pidfd], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            finally:
+                os.close(pidfd)
+            self.returncode = _ask_server({"wait": self.pid})
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the process and nothing that it started."""
+        self.send_signal(signal.SIGKILL)
+
 
 def run_command(
     folder: Path,
@@ -38,31 +110,20 @@ def run_command(
     variables: Mapping[str, str] | None = None,
     killed_at: tuple[int | Path, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in ``folder`` to its end, or until it is killed before or after a write to the ledger.
-
-    Which write is its number, or the first that is not in a file (see ``crash_relay``).
-    """
+    """Run a command in ``folder`` to its end, or until it is killed before or after a write to the ledger."""
     with tempfile.TemporaryDirectory() as outputs:
-        order = {
-            "folder": str(folder),
-            "arguments": arguments,
-            "variables": {**os.environ, **(variables or {})},
-            "killed_at": killed_at and (str(killed_at[0]), killed_at[1]),
-            "outputs": outputs,
-        }
-        server = _fork_server()
-        assert server.stdin
-        assert server.stdout
+        stdout, stderr = f"{outputs}/stdout", f"{outputs}/stderr"
+        command = StartedCommand(
+            folder, *arguments, variables=variables, killed_at=killed_at, stdout=stdout, stderr=stderr
+        )
         try:
-            server.stdin.write(json.dumps(order) + "\n")
-            server.stdin.flush()
-            code = int(server.stdout.readline())
-        except BaseException:  # the test was cut off: the command ends with it, and no later one gets its answer
-            _stop_server()
+            code = command.wait()
+        except BaseException:  # the test was cut off: the command ends with it
+            command.kill()
             raise
-        stdout, stderr = (Path(outputs, name).read_text() for name in ("stdout", "stderr"))
-    assert "Traceback" not in stderr, stderr
-    return subprocess.CompletedProcess(["abreast", *arguments], code, stdout, stderr)
+        done = subprocess.CompletedProcess(command.args, code, command.output, Path(stderr).read_text())
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 def run_crash_relay(
@@ -119,13 +180,32 @@ def _prepare() -> None:
     tls.ssl_context()
 
 
+def _ask_server(order: Mapping[str, Any]) -> int:
+    """Have a command started, and return its process id; or have one that ended waited for, and return its code."""
+    with SERVER_LOCK:
+        server = _fork_server()
+        assert server.stdin
+        assert server.stdout
+        try:
+            server.stdin.write(json.dumps(order) + "\n")
+            server.stdin.flush()
+            return int(server.stdout.readline())
+        except BaseException:  # the test was cut off: no later one gets its answer
+            _stop_server()
+            raise
+
+
 def _serve() -> None:
     _prepare()
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            _become_command(json.loads(line))
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        order = json.loads(line)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _become_command(order)
+        sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
 
@@ -138,10 +218,15 @@ def _become_command(order: dict[str, Any]) -> None:
         os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["variables"])
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(f"{order['outputs']}/{name}", os.O_WRONLY | os.O_CREAT), number)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the process's own)
+        for number, path in enumerate(order["streams"]):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY), number)
+        if os.isatty(0):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        sys.path[:0] = filter(None, order["variables"].get("PYTHONPATH", "").split(os.pathsep))
+        sys.stdin, sys.stdout, sys.stderr = (
+            open(number, mode, closefd=False)  # noqa: SIM115 (the process's own)
+            for number, mode in enumerate("rww")
+        )
         sys.argv[1:] = order["arguments"]
         code = _run_main(order["killed_at"])
     except SystemExit as end:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import jsonschema
+import jsonschema_rs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from abreast.testing.platforms.fault_injection import FaultInjector
@@ -45,7 +45,7 @@ class OpenApiValidator:
         spec = json.loads((SPECS / f"{name}.json").read_text())
         self._base: str = spec.get("basePath") or urlsplit(spec["servers"][0]["url"]).path
         self._paths = [(_path_pattern(path), operations) for path, operations in spec["paths"].items()]
-        self._validators: dict[int, jsonschema.Draft202012Validator] = {}
+        self._validators: dict[int, jsonschema_rs.Draft202012Validator] = {}
         self.violations: list[str] = []
         self.checked_count = 0
 
@@ -111,10 +111,10 @@ class OpenApiValidator:
 
     def _validate(self, where: str, schema: dict[str, Any], text: bytes) -> None:
         if id(schema) not in self._validators:
-            self._validators[id(schema)] = jsonschema.Draft202012Validator(_to_json_schema(schema))
+            self._validators[id(schema)] = jsonschema_rs.Draft202012Validator(_to_json_schema(schema))
         try:
             self._validators[id(schema)].validate(json.loads(text))
-        except (ValueError, jsonschema.ValidationError) as error:
+        except (ValueError, jsonschema_rs.ValidationError) as error:
             self.violations.append(f"{where}: {str(error).splitlines()[0]}")
 
 

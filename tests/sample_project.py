@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 import fork_server
+from fork_server import StartedCommand
 from limits import scaled
 
 APP_SOURCE = """
@@ -102,7 +103,7 @@ class SampleProject:
         self.folder = folder
         self.build_log = folder.parent / "builds"
         self.frontend_port, self.backend_port = free_ports(2)
-        self._started_commands: list[subprocess.Popen[str]] = []
+        self._started_commands: list[StartedCommand] = []
         self.config: dict[str, Any] = {
             "project": "shop",
             "services": {
@@ -167,12 +168,10 @@ class SampleProject:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> StartedCommand:
         """Begin a command of abreast."""
-        begun = subprocess.Popen(
-            self.command_line(*arguments), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            stdin=subprocess.DEVNULL, env={**os.environ, **(variables or {})},
-        )  # fmt: skip
+        output = str(self.folder.parent / f"output-{len(self._started_commands)}")
+        begun = StartedCommand(self.folder, *arguments, variables=variables, stdout=output, stderr=output)
         self._started_commands.append(begun)
         return begun
 
@@ -192,9 +191,9 @@ class SampleProject:
     def down(self) -> None:
         """Stop all that runs, and show what the commands said that a test did not wait for."""
         for begun in self._started_commands:
-            if begun.stdout and not begun.stdout.closed:
+            if begun.returncode is None:
                 begun.kill()
-                sys.stdout.write(f"{begun.args!r}\n{begun.communicate()[0]}\n")
+                sys.stdout.write(f"{begun.args!r}\n{begun.output}\n")
         if (self.folder / ".abreast").exists():
             self.run("down", "--yes", code=None)
 
@@ -237,10 +236,12 @@ def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
         time.sleep(max(0.02, 3 * (time.monotonic() - looked)))
 
 
-def wait_for_exit(command: subprocess.Popen[str]) -> int:
+def wait_for_exit(command: StartedCommand) -> int:
     """Wait for a command's end and return its exit code; what it said is shown if the test fails."""
-    sys.stdout.write(f"{command.args!r}\n{command.communicate(timeout=scaled(90))[0]}\n")
-    return command.returncode
+    try:
+        return command.wait(scaled(90))
+    finally:
+        sys.stdout.write(f"{command.args!r}\n{command.output}\n")
 
 
 def get_text(url: str) -> str:

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import struct
-import subprocess
 import sys
 import termios
 import threading
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pyte
 
+from fork_server import StartedCommand
 from sample_project import SampleProject
 
 CTRL_C = "\x03"
@@ -21,15 +21,14 @@ class Terminal:
     """A command of abreast at a terminal of its own, and what its screen shows."""
 
     def __init__(self, project: SampleProject, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
-        self._master_fd, slave_fd = os.openpty()
+        self._master_fd, self._slave_fd = os.openpty()
         self._screen = pyte.Screen(100, 40)
-        fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-        self.process = subprocess.Popen(
-            project.command_line(*arguments), cwd=project.folder, stdin=slave_fd, stdout=slave_fd, stderr=slave_fd,
-            preexec_fn=lambda: os.login_tty(slave_fd),  # noqa: PLW1509 (it only makes the terminal the command's)
-            env={**os.environ, **(variables or {}), "TERM": "xterm-256color"},
+        fcntl.ioctl(self._slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        path = os.ttyname(self._slave_fd)
+        self.process = StartedCommand(
+            project.folder, *arguments, variables={**(variables or {}), "TERM": "xterm-256color"},
+            stdin=path, stdout=path, stderr=path,
         )  # fmt: skip
-        os.close(slave_fd)
         self._reader_thread = threading.Thread(target=self._read)
         self._reader_thread.start()
 
@@ -46,6 +45,7 @@ class Terminal:
 
     def close(self) -> None:
         self.process.kill()
+        os.close(self._slave_fd)
         self._reader_thread.join()
         os.close(self._master_fd)
 

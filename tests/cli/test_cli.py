@@ -57,13 +57,11 @@ def test_logs_of_services_and_of_a_deployment(deployed: SampleProject) -> None:
 def test_logs_follow_from_another_terminal(deployed: SampleProject) -> None:
     following = deployed.start("logs", "--follow", "--service", "backend")
     log = next((deployed.folder / ".abreast" / "logs" / "local").glob("backend-*.log"))
-    assert following.stdout
-    assert "ready" in following.stdout.readline()
+    eventually(lambda: "ready" in following.output)
     with log.open("a") as file:
         file.write("something new\n")
-    assert "something new" in following.stdout.readline()
+    eventually(lambda: "something new" in following.output)
     following.kill()
-    following.communicate()
 
 
 def test_deploy_as_one_json_document(deployed: SampleProject) -> None:

@@ -34,6 +34,7 @@ CHAPTERS = {"add_release_part", "record_live_services", "build", "stage", "check
 """What a deployment writes of, by the beginning or the second part of what a write is called."""
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:
     if moment == "after":
@@ -89,6 +90,7 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject
     assert killed
 
 
+@pytest.mark.timeout(280)
 def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()

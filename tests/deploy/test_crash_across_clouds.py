@@ -23,6 +23,7 @@ def world(project: SampleProject, tmp_path_factory: pytest.TempPathFactory) -> I
         yield made
 
 
+@pytest.mark.timeout(280)
 def test_one_release_killed_at_every_write_in_turn_goes_on(world: MultiCloudProject) -> None:
     world.deploy()
     commit = world.project.commit()

@@ -18,6 +18,7 @@ FIRST_MIGRATED = 16
 """About where the migration begins; what comes before is the same as where nothing fails."""
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
@@ -44,6 +45,7 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SamplePr
     assert len(fork_server.relay_writes(project.folder)) > 30
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_one_restore_killed_at_every_write_in_turn_is_whole(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
@@ -136,6 +138,7 @@ def test_killed_at_every_write_of_a_restore(project: SampleProject, engine: str)
         pytest.fail("the restore never ended by itself")
 
 
+@pytest.mark.timeout(280)
 def test_one_failure_after_the_migration_killed_at_every_write_in_turn_is_taken_back(project: SampleProject) -> None:
     shop, before, first = _failing_after_its_migration(project)
     schemas = [before]
@@ -186,6 +189,7 @@ def _failing_after_its_migration(project: SampleProject) -> tuple[DatabaseProjec
     return shop, before, first
 
 
+@pytest.mark.timeout(280)
 def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(project: SampleProject) -> None:
     shop = _migrated_by_a_command(project)
     shop.deploy()

@@ -13,7 +13,7 @@ from database_project import DatabaseProject, app_source
 from sample_project import APP_SOURCE, HEALTHY, SampleProject, free_ports
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["postgresql", pytest.param("sqlite", marks=pytest.mark.exhaustive)])
 def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProject:
     return DatabaseProject(project, request.param)
 

@@ -167,14 +167,7 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: SampleProject, tmp_p
     project.commit()
     shop.deploy()
     known = len(shop.backups())
-    variables = {**os.environ, **shop.variables}
-    running = [
-        subprocess.Popen(
-            project.command_line("db", verb, "--scheduled"), cwd=project.folder, env=variables,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for verb in ("backup", "drill")
-    ]  # fmt: skip
+    running = [project.start("db", verb, "--scheduled", variables=shop.variables) for verb in ("backup", "drill")]
     try:
         eventually(lambda: len(shop.backups()) > known, 90)
         eventually(lambda: (tmp_path / "alert").exists() and (tmp_path / "alert").read_text(), 90)
@@ -206,10 +199,7 @@ def at_check(project: SampleProject) -> bool:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(200)
 def test_a_schedule_ends_when_its_drill_is_ended(project: SampleProject, waiting: DatabaseProject) -> None:
-    running = subprocess.Popen(
-        project.command_line("db", "drill", "--scheduled"), cwd=project.folder, env={**os.environ, **waiting.variables},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    running = project.start("db", "drill", "--scheduled", variables=waiting.variables)
     try:
         eventually(lambda: at_check(project), 120)
         running.send_signal(signal.SIGTERM)

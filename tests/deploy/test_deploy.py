@@ -247,9 +247,8 @@ def test_rollback_during_the_watch_turns_back(project: SampleProject) -> None:
     deploying = project.start("deploy", "--yes")
     eventually(lambda: project.latest_deployment()["chapter"] == "watch")
     project.run("rollback", "--yes", "--reason", "users complain")
-    output, _ = deploying.communicate(timeout=60)
-    assert deploying.returncode == 1
-    assert "users complain" in output
+    assert wait_for_exit(deploying) == 1
+    assert "users complain" in deploying.output
     assert project.latest_deployment()["state"] == "cancelled"
     assert project.served_commits() == {"frontend": first, "backend": first}
 
@@ -272,8 +271,7 @@ def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: SampleProjec
     deploying = project.start("deploy", "--yes")
     eventually(lambda: project.latest_deployment()["chapter"] == "watch", 90)
     deploying.send_signal(signal.SIGINT)
-    output, _ = deploying.communicate(timeout=60)
-    assert deploying.returncode == 1, output
+    assert wait_for_exit(deploying) == 1
     assert project.served_commits() == {"frontend": first, "backend": first}
 
 
@@ -285,13 +283,10 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: SamplePr
     eventually(lambda: project.latest_deployment()["state"] == "running")
     second = project.commit()
     older = project.start("deploy", "--yes")
-    assert older.stdout
-    lines = older.stdout
-    eventually(lambda: "waiting for local" in lines.readline())
+    eventually(lambda: "waiting for local" in older.output)
     newer = project.start("deploy", "--yes")
-    output, _ = older.communicate(timeout=60)
-    assert older.returncode == 3
-    assert "so this one gave up" in output
+    assert wait_for_exit(older) == 3
+    assert "so this one gave up" in older.output
     go.touch()
     assert wait_for_exit(running) == 0
     assert wait_for_exit(newer) == 0

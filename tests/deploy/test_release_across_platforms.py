@@ -117,7 +117,7 @@ def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
 
     eventually(used)
     assert deploying.returncode == 4
-    output = deploying.communicate()[0]
+    output = deploying.output
     assert "netlify cannot unpublish it: it stays live" in output
     assert "abreast resume" in output
 

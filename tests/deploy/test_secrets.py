@@ -80,7 +80,6 @@ def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: Sample
     logs = project.folder / ".abreast" / "logs" / "deployments"
     eventually(lambda: any("Continue? " in log.read_text() for log in logs.glob("*/backend.build.log")))
     deploying.kill()
-    deploying.communicate()
 
 
 def test_in_github_actions_the_runner_is_told_each_secret(project: SampleProject) -> None:

@@ -30,6 +30,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MultiCloudProjec
 def good(world: MultiCloudProject) -> str:
     """The commit that all services are on before the test."""
     world.clear_faults()
+    if (world.project.folder / "app.py").read_text() != APP_SOURCE:
+        world.project.commit(app_py=APP_SOURCE)
     if len(set(world.served_commits.values())) != 1 or "Not Found" in world.served_commits.values():
         world.project.commit(app_py=APP_SOURCE)
         world.deploy()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+import fork_server
 from abreast.wiring.plugins import GATES, PLATFORMS
 from sample_project import free_ports, get_text
 
@@ -78,9 +79,8 @@ class Storefront:
 
 
 def _abreast(folder: Path, packages: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(packages), os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-m", "abreast", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    path = os.pathsep.join(filter(None, (str(packages), os.environ.get("PYTHONPATH"))))
+    return fork_server.run_command(folder, *arguments, variables={"PYTHONPATH": path})
 
 
 def _served_commit(url: str) -> str:

@@ -1,11 +1,11 @@
 """The forms in which output may contain a secret: plain, quoted for a shell, URL, JSON or XML, or in base64."""
 
 import base64
+import html
 import json
 import shlex
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 MIN_LENGTH = 3
 """Minimum length of a secret. Shorter ones would match in any text."""
@@ -63,10 +63,11 @@ def _for_json(text: str) -> Iterator[str]:
 
 
 def _for_xml(text: str) -> Iterator[str]:
-    yield escape(text)
+    escaped = html.escape(text, quote=False)
+    yield escaped
     for double in ("&quot;", "&#34;"):
         for single in ("'", "&apos;", "&#39;", "&#x27;"):
-            yield escape(text, {'"': double, "'": single})
+            yield escaped.replace('"', double).replace("'", single)
 
 
 def _for_shells(text: str) -> Iterator[str]:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-INSTANCE_PORTS = range(20000, 30000)
-"""Ports reserved for instances behind the router."""
+from abreast.platforms.local.supervisor.port_allocator import INSTANCE_PORTS
 
 
 def _reject_instance_port(port: int) -> int:

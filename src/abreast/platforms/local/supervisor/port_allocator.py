@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from abreast.core.errors import PlatformError
-from abreast.platforms.local.settings import INSTANCE_PORTS
+
+INSTANCE_PORTS = range(20000, 30000)
+"""Ports reserved for instances behind the router."""
 
 
 class PortAllocator:
