@@ -144,8 +144,9 @@ class SampleProject:
             (self.folder / name.replace("_", ".")).write_text(text)
         (self.folder / "change.txt").write_text(f"{subject} {time.time_ns()}")
         self.git("add", "-A")
-        self.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", subject)
-        return self.git("rev-parse", "HEAD").strip()
+        identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+        self.git(*identity, "-c", "maintenance.auto=false", "commit", "-qm", subject)
+        return (self.folder / ".git" / "refs" / "heads" / "main").read_text().strip()
 
     def app_source(self, health_body: str) -> str:
         """Return the backend's program with this body of ``health()``."""

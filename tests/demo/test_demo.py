@@ -79,6 +79,7 @@ def test_the_load_counts_honestly(answers: str, failed: int) -> None:
     assert sum(tally.responses_by_release.values()) == answers.count("201") + answers.count("500")
 
 
+@pytest.mark.exhaustive  # what fails on real data is stopped in tests/deploy/test_database.py too
 def test_a_migration_that_fails_on_real_data_only_is_stopped_at_the_rehearsal(tmp_path: Path) -> None:
     empty, project = Example(tmp_path / "empty"), Example(tmp_path / "shop")
     for one in (empty, project):

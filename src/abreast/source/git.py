@@ -57,10 +57,11 @@ class GitRepository(Source):
 
     def changed_files(self, since: str, commit: str) -> Sequence[str] | None:
         """Return the files that differ between two commits, net; None if one of the commits is not available."""
-        if not self._has_commit(since) and not self._fetch_commit(since):
+        differences = self._raw_diff(since, commit)
+        if differences is None:
             return None
         found: list[str] = []
-        for name, old, new in self._raw_diff(since, commit):
+        for name, old, new in differences:
             found.append(name)
             if old or new:
                 inside = GitRepository(self._folder / name).differing_files(old, new)
@@ -206,13 +207,24 @@ class GitRepository(Source):
         top, prefix = self._git("rev-parse", "--show-toplevel", "--show-prefix").removesuffix("\n").split("\n")
         return top, prefix.rstrip("/")
 
-    def _raw_diff(self, since: str, commit: str) -> Iterator[tuple[str, str, str]]:
-        """Yield (file, old, new) for each difference; old and new are commits for a submodule, else ""."""
-        diff = self._git("diff", "--raw", "--no-renames", "--no-abbrev", "-z", "--relative", since, commit, "--", ".")
+    def _raw_diff(self, since: str, commit: str) -> Sequence[tuple[str, str, str]] | None:
+        """Return (file, old, new) for each difference, None if ``since`` is not available.
+
+        Old and new are commits for a submodule, else "".
+        """
+        options = ("--raw", "--no-renames", "--no-abbrev", "-z", "--relative")
+        try:
+            diff = self._git("diff", *options, since, commit, "--", ".")
+        except _GitError:
+            if self._has_commit(since):
+                raise
+            return self._raw_diff(since, commit) if self._fetch_commit(since) else None
         fields = iter(diff.split("\0"))
-        for field, name in zip(fields, fields, strict=False):
-            old_mode, new_mode, old, new, _ = field.lstrip(":").split(" ")
-            yield name, old if old_mode == _SUBMODULE else "", new if new_mode == _SUBMODULE else ""
+        return [
+            (name, old if old_mode == _SUBMODULE else "", new if new_mode == _SUBMODULE else "")
+            for field, name in zip(fields, fields, strict=False)
+            for old_mode, new_mode, old, new, _ in [field.lstrip(":").split(" ")]
+        ]
 
     def _has_commit(self, commit: str) -> bool:
         try:
