@@ -224,7 +224,7 @@ def _drill_recovery_seconds(home: Path, url: str, port: int) -> float:
     try:
         shop.timed_abreast("db", "backup")
         shop.timed_abreast("db", "drill")
-        return float(next(one["data"]["rto"] for one in shop.events() if one["kind"] == "measured"))
+        return float(next(event["data"]["rto"] for event in shop.events() if event["kind"] == "measured"))
     finally:
         shop.timed_abreast("down", "--yes")
 

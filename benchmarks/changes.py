@@ -44,7 +44,7 @@ def run() -> str:
         first, second = _create_repository(Path(folder))
         source = GitRepository(Path(folder))
         files = list(source.changed_files(first, second) or ())
-        request = json.dumps({"services": [[*one.watch, *one.uses] for one in services], "files": files})
+        request = json.dumps({"services": [[*service.watch, *service.uses] for service in services], "files": files})
         ours, theirs, total, counts = [], [], [], set()
         for _ in range(RUNS):
             result = _run_picomatch(request)
@@ -52,11 +52,11 @@ def run() -> str:
             glob.compile_glob.cache_clear()
             watch_patterns._cached_glob.cache_clear()
             began = time.perf_counter()
-            counts.add(sum(len(watch_patterns.match_files(one.watch, files, one.uses)) for one in services))
+            counts.add(sum(len(watch_patterns.match_files(service.watch, files, service.uses)) for service in services))
             ours.append((time.perf_counter() - began) * 1000)
             counts.add(int(result["count"]))
             began = time.perf_counter()
-            changed_files_by_service(source, services, {one.name: first for one in services}, second)
+            changed_files_by_service(source, services, {service.name: first for service in services}, second)
             total.append((time.perf_counter() - began) * 1000)
     assert len(files) == CHANGED
     assert len(counts) == 1, counts

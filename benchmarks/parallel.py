@@ -77,6 +77,8 @@ def _deploy_timings(folder: Path, at_netlify: str, at_hub: str) -> tuple[float, 
         raise RuntimeError(done.stdout + done.stderr)
     output = subprocess.run([*abreast, "show", "--json"], cwd=folder, env=variables, capture_output=True, check=True)
     stages = [
-        datetime.fromisoformat(one["at"]) for one in json.loads(output.stdout)["events"] if one["chapter"] == "stage"
+        datetime.fromisoformat(event["at"])
+        for event in json.loads(output.stdout)["events"]
+        if event["chapter"] == "stage"
     ]
     return (max(stages) - min(stages)).total_seconds(), total

@@ -140,7 +140,7 @@ def _netlify_setup(folder: Path, count: int) -> PlatformSetup:
         "Netlify", 500, r"/deploys/[^/]+$", NETLIFY, netlify.TOKEN, emulator,
         lambda number: Service(f"s{number}", "netlify", {"site": f"s{number}"}, build=Build(timeout=600)),
         lambda api: NetlifyPlatform(NetlifyClient(api), folder / "home"),
-        lambda number: next(one.done_at for one in emulator.deploys.values() if one.title == f"v-{number}"),
+        lambda number: next(deploy.done_at for deploy in emulator.deploys.values() if deploy.title == f"v-{number}"),
     )  # fmt: skip
 
 

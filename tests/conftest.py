@@ -1,4 +1,4 @@
-"""A session of tests, which leaves nothing behind, and its fixtures: a project deployed by the real command."""
+"""Hooks that keep a test session clean and quick, and the fixtures that all tests share."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from sample_project import SampleProject
 
 __all__ = ["az", "file", "gs", "s3"]
 
-# Tests start hundreds of interpreters, which must not compile the same modules again and again.
+# Tests start hundreds of interpreters. Without this, each would compile every module.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -28,7 +28,7 @@ FOLDER = pytest.StashKey[Path]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background; what tests start must not inherit it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # background jobs ignore SIGINT; children would inherit that
         signal.signal(signal.SIGINT, lambda *_: None)
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
@@ -43,9 +43,9 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have each worker begin with its share of the tests that may take longest, so that none runs alone at the end.
+    """Start the slowest tests (those with their own timeout) first, so that none runs alone at the end.
 
-    Of n workers, each is given the next n-th of all tests.
+    The scheduler gives each of n workers a contiguous n-th of the tests; the slow ones go to the front of each.
     """
     workers: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     slow = [item for item in items if any(mark.name == "timeout" for mark in item.own_markers)]
@@ -70,7 +70,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True, wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Fail where processes are left when all that runs tests has ended, and end those."""
+    """Kill the processes that tests left running, and fail the session if there are any."""
     yield
     leftovers.AT_END.close()
     folder = session.config.stash.get(FOLDER, None)
@@ -90,7 +90,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[SampleProject]:
-    """A project with a frontend and a backend, committed and not yet deployed; taken down at the end."""
+    """A committed project with a frontend and a backend, not yet deployed. It is taken down after the test."""
     made = SampleProject(tmp_path / "project")
     yield made
     made.down()
@@ -98,7 +98,7 @@ def project(tmp_path: Path) -> Iterator[SampleProject]:
 
 @pytest.fixture(scope="module")
 def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleProject]:
-    """The same, for the tests of one module that only read or go on from what was before."""
+    """A project that the tests of one module share; each starts from the state that the previous one left."""
     made = SampleProject(tmp_path_factory.mktemp("shared") / "project")
     yield made
     made.down()

@@ -1,7 +1,8 @@
-"""A relay of killed processes: each goes on where the one before was killed, to the next write to the ledger.
+"""Kills a deployment at every write to the ledger, within one deployment.
 
-One deployment so passes all of its boundaries; the list of the writes at which a process was killed is kept
-in a file. A write is known by what it is of, not by its number: what is repeated after a kill is none anew.
+Each process resumes where the previous one was killed, and dies at its first write that no process died at before.
+A file lists those writes. Writes are identified by what they record, not by number, because a resumed step records
+the same thing again.
 """
 
 import inspect
@@ -25,20 +26,20 @@ WRITES = [
     for name, method in vars(SqliteLedger).items()
     if inspect.isfunction(method) and name[0] != "_" and "self._transaction()" in inspect.getsource(method)
 ]
-"""The ledger's methods that write."""
+"""The names of the ledger's methods that write."""
 
 
 class CrashRelayLedger(SqliteLedger):
-    """A ledger whose process does not survive its first write that is not in ``file``; it adds that one there."""
+    """A ledger that kills its process at the first write that ``file`` does not list, and adds it there."""
 
     file = Path()
     moment = "after"
     known = frozenset[str]()
-    under_way = threading.local()
+    current = threading.local()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        new: frozenset[str] = getattr(self.under_way, "names", frozenset()) - self.known
+        new: frozenset[str] = getattr(self.current, "names", frozenset()) - self.known
         with super()._transaction() as database:
             yield database
             if new and self.moment == "before":
@@ -53,21 +54,21 @@ class CrashRelayLedger(SqliteLedger):
 
 
 def _with_names(write: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of the ledger that tells of what its write is."""
+    """Wrap a ledger method so that its transaction knows the names of its writes."""
 
     @wraps(write)
     def call(self: CrashRelayLedger, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 (each method's own)
-        self.under_way.names = _write_names(write.__name__, arguments)
+        self.current.names = _write_names(write.__name__, arguments)
         try:
             return write(self, *arguments, **more)
         finally:
-            self.under_way.names = frozenset()
+            self.current.names = frozenset()
 
     return call
 
 
 def _write_names(write: str, arguments: tuple[Any, ...]) -> frozenset[str]:
-    """Return names that stay the same when what was cut off is done again: no times, sizes or counts."""
+    """Return names that are the same when a step is repeated: without times, sizes and counts."""
     if write == "append_events":
         return frozenset(re.sub(r"[0-9]+", "#", event.key) for event in arguments)
     return frozenset({f"{write} {arguments[1].service}" if write == "add_release_part" else write})
@@ -78,7 +79,7 @@ for _write in WRITES:
 
 
 def main(file: Path, moment: str, arguments: list[str]) -> int:
-    """Run a command of abreast until it is killed, or to its end where no write is new."""
+    """Run a command of abreast until it is killed at a new write, or to its end."""
     file.touch()
     CrashRelayLedger.file, CrashRelayLedger.moment = file, moment
     CrashRelayLedger.known = frozenset(file.read_text().splitlines())

@@ -134,4 +134,4 @@ class DatabaseProject:
         name = self.url.rpartition("/")[2]
         with psycopg.connect(postgres_server.server_url()) as db:
             known = [one for (one,) in db.execute("SELECT datname FROM pg_database") if one.startswith(f"{name}_")]
-        return [one for one in known if "_before_" not in one] + work
+        return [package for package in known if "_before_" not in package] + work

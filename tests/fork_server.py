@@ -1,6 +1,6 @@
-"""Commands of abreast by fork: a process that has imported everything once makes each in a moment.
+"""Runs commands of abreast by forking a process that has already imported abreast.
 
-Each is a process of its own still, with its own folder, variables and output, to be killed like any other.
+Each command is a process with its own working directory, environment and streams, but starts within milliseconds.
 """
 
 import ctypes
@@ -29,19 +29,20 @@ PR_SET_PDEATHSIG = 1
 """See prctl(2)."""
 
 LATE_IMPORTS = ("anyio._backends._asyncio", "dbos._sys_db_sqlite", "httpcore2", "psycopg", "pydantic.dataclasses")
-"""What libraries import when they need it first."""
+"""Modules that libraries import on first use."""
 
 NOTHING_TO_RESUME = 2
 MOST_KILLS = 150
-"""More writes than any command here makes."""
+"""More kills than any command here has writes."""
 
 SERVER_LOCK = threading.Lock()
 
 
 class StartedCommand:
-    """A command that runs in a process of its own; used like a ``subprocess.Popen``.
+    """A running command of abreast, with the interface of ``subprocess.Popen``.
 
-    Which write it is killed before or after is its number, or the first that is not in a file (see ``crash_relay``).
+    ``killed_at`` kills it (before or after) at a write to the ledger: the write's number, or the first write that a
+    file does not list (see ``crash_relay``).
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class StartedCommand:
         stdout: str,
         stderr: str,
     ) -> None:
-        """Streams are the paths of files or of a terminal; a terminal becomes the process's own."""
+        """The streams are paths of files or of a terminal, which becomes the controlling terminal."""
         self.args = ["abreast", *arguments]
         self.returncode: int | None = None
         order = {
@@ -69,21 +70,17 @@ class StartedCommand:
 
     @property
     def output(self) -> str:
-        """What it wrote so far."""
+        """What the command has written to standard output so far."""
         return self._stdout.read_text()
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while the command runs."""
+        """Return the exit code, None while the command is running."""
         with suppress(subprocess.TimeoutExpired):
             return self.wait(0)
         return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; return the exit code.
-
-        Raises:
-            subprocess.TimeoutExpired: It still runs.
-        """
+        """Wait for the exit and return the exit code. Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
             pidfd = os.pidfd_open(self.pid)
             try:
@@ -95,12 +92,12 @@ class StartedCommand:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal if the command is still running."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill the process and nothing that it started."""
+        """Kill the process, but no process that it started."""
         self.send_signal(signal.SIGKILL)
 
 
@@ -110,7 +107,7 @@ def run_command(
     variables: Mapping[str, str] | None = None,
     killed_at: tuple[int | Path, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in ``folder`` to its end, or until it is killed before or after a write to the ledger."""
+    """Run a command in ``folder`` and wait for its exit; fails the test on a traceback."""
     with tempfile.TemporaryDirectory() as outputs:
         stdout, stderr = f"{outputs}/stdout", f"{outputs}/stderr"
         command = StartedCommand(
@@ -118,7 +115,7 @@ def run_command(
         )
         try:
             code = command.wait()
-        except BaseException:  # the test was cut off: the command ends with it
+        except BaseException:  # the test timed out
             command.kill()
             raise
         done = subprocess.CompletedProcess(command.args, code, command.output, Path(stderr).read_text())
@@ -129,9 +126,9 @@ def run_command(
 def run_crash_relay(
     folder: Path, *arguments: str, moments: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> Iterator[int]:
-    """Kill a command at its first write, what goes on from there at the next, and so on; yield each exit code.
+    """Kill a command at its first write, resume it until the next write, and so on. Yields each exit code.
 
-    Where nothing is to be resumed, the command is given again. The moments are taken in turn.
+    If there is nothing to resume, the command is run again. ``moments`` ("before", "after") alternate.
     """
     file = _writes_file(folder)
     for number in range(MOST_KILLS):
@@ -146,7 +143,7 @@ def run_crash_relay(
 
 
 def relay_writes(folder: Path) -> list[str]:
-    """Return the writes at which a relay was killed."""
+    """Return the names of the writes at which a relay was killed."""
     return _writes_file(folder).read_text().splitlines()
 
 
@@ -161,7 +158,7 @@ def _fork_server() -> subprocess.Popen[str]:
 
 
 def _stop_server() -> None:
-    """End the server, and with it the command that it runs."""
+    """Stop the server, and with it the commands that it started."""
     if not _fork_server.cache_info().currsize:
         return
     server = _fork_server()
@@ -172,7 +169,7 @@ def _stop_server() -> None:
 
 
 def _prepare() -> None:
-    """Import and read what every command does, and what takes long."""
+    """Import the modules and load the certificates that commands need."""
     for name in ("abreast.cli.commands.deployments", "abreast.cli.views", "abreast.testing.crash", "crash_relay"):
         importlib.import_module(name)
     for name in LATE_IMPORTS:
@@ -181,7 +178,7 @@ def _prepare() -> None:
 
 
 def _ask_server(order: Mapping[str, Any]) -> int:
-    """Have a command started, and return its process id; or have one that ended waited for, and return its code."""
+    """Send an order to the server: returns the process id of a started command, or the exit code of a finished one."""
     with SERVER_LOCK:
         server = _fork_server()
         assert server.stdin
@@ -190,7 +187,7 @@ def _ask_server(order: Mapping[str, Any]) -> int:
             server.stdin.write(json.dumps(order) + "\n")
             server.stdin.flush()
             return int(server.stdout.readline())
-        except BaseException:  # the test was cut off: no later one gets its answer
+        except BaseException:  # the test timed out: its answer must not reach the next order
             _stop_server()
             raise
 
@@ -210,7 +207,7 @@ def _serve() -> None:
 
 
 def _become_command(order: dict[str, Any]) -> None:
-    """Become the command, as a shell would start it."""
+    """Turn this forked process into the command, as a shell would start it."""
     code = 70
     try:
         os.setsid()

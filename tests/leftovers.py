@@ -1,6 +1,7 @@
-"""What a session of tests starts ends with it: all of its processes know its folder, and are looked for by that.
+"""Finds and ends the processes that a test session leaves running.
 
-Most have it in their environment as ``TMPDIR``; a router, which gets none, works in it.
+Every process of a session can be traced to the session's folder: most inherit it as ``TMPDIR``; the router, which
+has no environment, uses it as its working directory.
 """
 
 import os
@@ -13,28 +14,28 @@ from pathlib import Path
 from limits import scaled
 
 AT_END = ExitStack()
-"""What this process of tests ends when its last test is over."""
+"""Closed by each test process after its last test."""
 
-MOMENT = 2.0
-"""Seconds in which what was told to end may still do so."""
+GRACE_PERIOD = 2.0
+"""Seconds that processes which were told to end have for that."""
 
 
 def make_folder() -> Path:
-    """Make the folder of a session, where from now on all that is temporary goes."""
+    """Create the session's folder and make it the place for temporary files."""
     folder = Path(tempfile.mkdtemp(prefix="abreast-tests-"))
-    folder.chmod(0o711)  # for a server that runs as another user
+    folder.chmod(0o711)  # PostgreSQL runs as another user
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
     return folder
 
 
 def end_all(folder: Path) -> list[str]:
-    """End what is left of a session, and return what that was."""
-    patient_until = time.monotonic() + scaled(MOMENT)
-    while _of(folder) and time.monotonic() < patient_until:
+    """Kill the session's processes that are still running; return a line for each."""
+    deadline = time.monotonic() + scaled(GRACE_PERIOD)
+    while _processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.05)
     found: dict[int, str] = {}
-    while left := _of(folder):  # one that is started again by another comes up in the next look
+    while left := _processes_of(folder):  # repeated, since a supervisor restarts what it supervises
         found |= left
         for pid in left:
             with suppress(ProcessLookupError):
@@ -43,15 +44,17 @@ def end_all(folder: Path) -> list[str]:
     return list(found.values())
 
 
-def _of(folder: Path) -> dict[int, str]:
-    """Return the processes that know the folder, but for this one."""
+def _processes_of(folder: Path) -> dict[int, str]:
+    """Return the session's processes except this one, by process id."""
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it may be gone by now
-            told = (place / "environ").read_bytes().split(b"\0")
+            environment = (place / "environ").read_bytes().split(b"\0")
             command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            where = str((place / "cwd").readlink())
-            knows = f"TMPDIR={folder}".encode() in told or str(folder) in command or where.startswith(str(folder))
-            if knows and int(place.name) != os.getpid():
-                found[int(place.name)] = f"{place.name} in {where}: {command}"
+            workdir = str((place / "cwd").readlink())
+            belongs = (
+                f"TMPDIR={folder}".encode() in environment or str(folder) in command or workdir.startswith(str(folder))
+            )
+            if belongs and int(place.name) != os.getpid():
+                found[int(place.name)] = f"{place.name} in {workdir}: {command}"
     return found

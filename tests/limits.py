@@ -1,8 +1,8 @@
-"""How long tests wait for what must come: longer, the busier the machine is."""
+"""Time limits that grow with the load of the machine."""
 
 import os
 
 
 def scaled(seconds: float) -> float:
-    """Return a limit that does a machine justice on which more wants to run than can."""
+    """Return a limit, multiplied by the number of runnable processes per processor if that is more than one."""
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

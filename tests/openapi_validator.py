@@ -85,11 +85,11 @@ class OpenApiValidator:
         return None
 
     def _check_request(self, where: str, operation: dict[str, Any], scope: Scope, body: bytes) -> None:
-        known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+        known = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
         asked = {pair.split("=", maxsplit=1)[0] for pair in scope["query_string"].decode().split("&") if pair}
         if unknown := asked - known - {"page", "per_page"}:
             self.violations.append(f"{where}: query {unknown} is not described")
-        schema = next((one["schema"] for one in operation["parameters"] if one["in"] == "body"), None)
+        schema = next((parameter["schema"] for parameter in operation["parameters"] if parameter["in"] == "body"), None)
         if "requestBody" in operation:
             schema = _json_schema(operation["requestBody"])
         if not schema or not body or schema.get("type") not in {"object", "array"}:
@@ -127,7 +127,7 @@ def _json_schema(part: dict[str, Any]) -> dict[str, Any] | None:
 def _to_json_schema(schema: Any) -> Any:  # noqa: ANN401 (JSON has no better type)
     """Return what OpenAPI 3.0 says in JSON Schema's words; of several shapes that fit, one is enough."""
     if isinstance(schema, list):
-        return [_to_json_schema(one) for one in schema]
+        return [_to_json_schema(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {("anyOf" if key == "oneOf" else key): _to_json_schema(value) for key, value in schema.items()}

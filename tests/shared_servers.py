@@ -1,4 +1,4 @@
-"""Servers that all processes of a session of tests share: who needs one first starts it, the session ends it."""
+"""Servers that all processes of a test session share. The first that needs one starts it; the session ends it."""
 
 import fcntl
 import json
@@ -15,17 +15,17 @@ from typing import Any
 from limits import scaled
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw")
-"""Tells what this process keeps on a shared server from what others do."""
+"""Names this test process, so that each has its own data on a shared server."""
 
 GRACE_PERIOD = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 
 StartedServer = tuple[int, str]
-"""The number of a server's process, and where it is reached."""
+"""A server's process id and its address."""
 
 
 def shared_server(name: str, start: Callable[[Path], StartedServer]) -> str:
-    """Return where a server is reached; ``start`` is given a folder for it, where it does not run yet."""
+    """Return a server's address. If it is not running, ``start`` is called with a new folder for its data."""
     folder = Path(tempfile.gettempdir())
     known = folder / f"{name}.server"
     with (folder / f"{name}.lock").open("w") as lock:
@@ -38,13 +38,13 @@ def shared_server(name: str, start: Callable[[Path], StartedServer]) -> str:
 
 
 def launch(argv: list[str], log: Path, **more: Any) -> int:  # noqa: ANN401 (what Popen takes)
-    """Start a program that outlives this process, and return its pid."""
+    """Start a program that outlives this process; return its process id."""
     command = ["/bin/sh", "-c", 'out=$1; shift; "$@" > "$out" 2>&1 < /dev/null & echo $!', "sh", str(log), *argv]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **more).stdout)
 
 
 def end_all(folder: Path) -> None:
-    """End all of a session's servers: each is asked to, and killed if it takes its time."""
+    """Stop all servers of a session: SIGTERM, then SIGKILL after the grace period."""
     pids = list(_pids(folder))
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:

@@ -1,4 +1,4 @@
-"""A terminal: a real one, as a screen shows it."""
+"""A real pseudo-terminal, and the screen that a user would see."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ CTRL_C = "\x03"
 
 
 class Terminal:
-    """A command of abreast at a terminal of its own, and what its screen shows."""
+    """A command of abreast in its own terminal."""
 
     def __init__(self, project: SampleProject, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
         self._master_fd, self._slave_fd = os.openpty()

@@ -67,7 +67,9 @@ def test_a_file_that_is_wrong_is_told_whole(project: SampleProject) -> None:
     project.commit()
     told = json.loads(project.run("doctor", "--json", code=1).stdout)
     assert len(told["project"]) == 2
-    assert all(one["level"] == "fault" and "did you mean" in one["what"] for one in told["project"])
+    assert all(
+        diagnostic["level"] == "fault" and "did you mean" in diagnostic["what"] for diagnostic in told["project"]
+    )
 
 
 def test_a_stuck_deployment_and_a_lock(project: SampleProject) -> None:

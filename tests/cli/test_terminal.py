@@ -17,8 +17,8 @@ def terminal(project: SampleProject) -> Iterator[Callable[..., Terminal]]:
         return opened[-1]
 
     yield open_
-    for one in opened:
-        one.close()
+    for each in opened:
+        each.close()
 
 
 def test_the_board_shows_the_services_side_by_side(project: SampleProject, terminal: Callable[..., Terminal]) -> None:

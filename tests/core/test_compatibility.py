@@ -30,7 +30,7 @@ CASES = [(ENGINES[engine], one["sql"], one["breaks"]) for engine, all_ in CORPUS
 def found(engine: str, sql: str) -> list[str]:
     whole, faults = migration_files.parse_migrations({"001_it.sql": sql.encode()})
     assert faults == ()
-    return [str(one) for one in find_risks(whole, engine, TABLES, {"large": 10 * LARGE_TABLE_ROWS, "users": 50})]
+    return [str(risk) for risk in find_risks(whole, engine, TABLES, {"large": 10 * LARGE_TABLE_ROWS, "users": 50})]
 
 
 @pytest.mark.parametrize(("engine", "sql", "breaks"), CASES, ids=[f"{engine}-{sql[:60]}" for engine, sql, _ in CASES])

@@ -127,7 +127,7 @@ def test_a_final_look_fails_at_once() -> None:
 
 @given(st.lists(NAMES, unique=True, min_size=1), st.lists(st.none() | NAMES, min_size=1), st.sampled_from(OnFailure))
 def test_everybody_goes_back_or_stays(names: list[str], guilty: list[str | None], on_failure: OnFailure) -> None:
-    way = decide_turn_back(names, [Failure(Chapter.WATCH, "x", one) for one in guilty], on_failure)
+    way = decide_turn_back(names, [Failure(Chapter.WATCH, "x", service) for service in guilty], on_failure)
     assert sorted((*way.turn_back, *way.stay_live)) == sorted(names)
     if on_failure is OnFailure.TOGETHER or None in guilty:
         assert not way.stay_live

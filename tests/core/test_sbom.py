@@ -27,7 +27,7 @@ NPM = {
 )  # fmt: skip
 def test_components(locks: dict[str, str], expected: list[str]) -> None:
     found = sbom.document("web", "v7", "2026-11-21T01:02:03Z", {name: text.encode() for name, text in locks.items()})
-    assert [one["purl"] for one in found["components"]] == [f"pkg:{one}" for one in expected]
+    assert [component["purl"] for component in found["components"]] == [f"pkg:{one}" for one in expected]
     assert sbom_faults(json.dumps(found)) is None
 
 

@@ -91,7 +91,7 @@ def test_all_of_a_file_or_nothing(subject: Subject) -> None:
     with pytest.raises(DatabaseError, match=r"002_b\.sql:\d: .*(NOT NULL|not-null)"):
         run(subject.database, broken)
     assert list(subject.database.tables()) == ["orders"]
-    assert [one.name for one in subject.database.applied_migrations()] == ["001_orders.sql"]
+    assert [migration.name for migration in subject.database.applied_migrations()] == ["001_orders.sql"]
 
 
 def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> None:
@@ -109,7 +109,10 @@ def test_a_table_of_migrations_that_is_there_is_adopted(subject: Subject) -> Non
     subject.database.apply_migration(price, LIMITS, lambda _: None)
     edited = of("001_orders.sql", "CREATE TABLE orders (id integer PRIMARY KEY);\n")
     ran = subject.database.applied_migrations()
-    assert [(one.name, bool(one.at)) for one in ran] == [("001_orders", True), ("002_price.sql", True)]
+    assert [(migration.name, bool(migration.at)) for migration in ran] == [
+        ("001_orders", True),
+        ("002_price.sql", True),
+    ]
     assert migration_files.plan_migrations([ORDERS, price], ran).faults == ()
     (fault,) = migration_files.plan_migrations([edited, price], ran).faults
     assert "001_orders.sql was edited after it ran" in fault
@@ -147,7 +150,7 @@ def test_the_way_back_of_a_migration(subject: Subject) -> None:
     run(subject.database, ORDERS, price)
     subject.database.revert_migration(price, LIMITS, lambda _: None)
     assert "price" not in subject.database.tables()["orders"].columns
-    assert [one.name for one in subject.database.applied_migrations()] == ["001_orders.sql"]
+    assert [migration.name for migration in subject.database.applied_migrations()] == ["001_orders.sql"]
 
 
 def test_without_a_transaction_it_is_known_how_far_it_got(subject: Subject) -> None:
@@ -180,8 +183,8 @@ def test_a_dump_is_of_one_moment_while_others_write(subject: Subject, tmp_path: 
                 written[number] += 1
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for one in writers:
-        one.start()
+    for writer in writers:
+        writer.start()
     try:
         while sum(written) < 200:
             time.sleep(0.01)
@@ -190,8 +193,8 @@ def test_a_dump_is_of_one_moment_while_others_write(subject: Subject, tmp_path: 
         after = sum(written)
     finally:
         stop.set()
-        for one in writers:
-            one.join()
+        for writer in writers:
+            writer.join()
     copy = subject.database.sibling_copy("copy")
     copy.restore(file)
     assert copy.check_integrity().rows == contents.rows
@@ -524,5 +527,5 @@ def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> No
     )  # fmt: skip
     assert "TOLD 002_many.sql:2: " in done.stdout, done.stderr
     assert list(database.tables()) == ["orders"]
-    assert [one.name for one in database.applied_migrations()] == ["001_orders.sql"]
+    assert [migration.name for migration in database.applied_migrations()] == ["001_orders.sql"]
     assert database.check_integrity().rows["orders"] == 0

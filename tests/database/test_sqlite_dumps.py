@@ -125,7 +125,7 @@ def test_a_dump_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     database = filled(tmp_path / "shop.db", 40_000, mode="delete")
     with pytest.raises(DatabaseError, match="the dump was killed by signal 9"):
         database.dump(FirstWriteHook(child_killer("streaming_dump")))  # type: ignore[arg-type]
-    assert [one.name for one in tmp_path.iterdir()] == ["shop.db"]
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.db"]
     written(database)
 
 
@@ -184,9 +184,9 @@ def test_many_dumps_at_once(tmp_path: Path) -> None:
     database = filled(tmp_path / "shop.db", 5_000)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(len(written(database)))) for _ in range(4)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(found) == 4
     assert len(set(found)) == 1

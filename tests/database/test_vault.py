@@ -63,7 +63,7 @@ def test_what_is_put_there_comes_back(store: str, request: pytest.FixtureRequest
     assert around["variables"] == {"backend": {"TOKEN": "xq7-sentinel"}}
     newer, _ = again.save(backup("2027-02-21T01:02:03Z", "v5"), write, {})
     again.write_metadata(newer.as_verified("2027-02-21T01:02:04Z"))
-    assert [one.release for one in again.list_backups("production", "backend")] == ["v5", "v4"]
+    assert [listed.release for listed in again.list_backups("production", "backend")] == ["v5", "v4"]
 
 
 def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path) -> None:
@@ -148,7 +148,7 @@ def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm:
     elif harm == "the note":
         note = tmp_path / "store" / f"{saved.name}.json"
         note.write_text(json.dumps({**json.loads(note.read_text()), "rows": {"orders": 8}}))
-        (saved,) = (one for one in there.list_backups("production") if one.name == saved.name)
+        (saved,) = (listed for listed in there.list_backups("production") if listed.name == saved.name)
     else:
         shutil.copy(tmp_path / "store" / f"{other.name}.about.age", tmp_path / "store" / f"{saved.name}.about.age")
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_what_fails_half_way_leaves_no_backup(file: str, tmp_path: Path, key: Pa
         there.save(backup(), fail, {})
     assert there.list_backups("production") == []
     assert not list((tmp_path / "store").rglob("*.json"))
-    assert [one for one in (tmp_path / "store").rglob("*.age") if one.is_file()] == []
+    assert [path for path in (tmp_path / "store").rglob("*.age") if path.is_file()] == []
 
 
 def test_a_store_without_room_is_said(tmp_path: Path, key: Path) -> None:
@@ -222,20 +222,20 @@ def days(number: int, **more: bool) -> Backup:
 def test_the_last_ones_and_the_young_ones_stay() -> None:
     all_ = [days(number, verified=True) for number in range(100)]
     now = "2026-04-16T00:00:00Z"
-    assert [one.release for one in expired(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
-    young = {one.release for one in all_} - {one.release for one in expired(all_, 5, 30 * 86400.0, now)}
+    assert [each.release for each in expired(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
+    young = {each.release for each in all_} - {each.release for each in expired(all_, 5, 30 * 86400.0, now)}
     assert young == {f"v{number}" for number in range(72, 100)}
 
 
 def test_the_only_good_one_stays_whatever_its_age() -> None:
     all_ = [days(1, verified=True), days(50), days(51), days(52)]
-    assert [one.release for one in expired(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
+    assert [backup.release for backup in expired(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
     assert expired([days(1), days(2)], 1, 0, "2027-01-01T00:00:00Z") == ()
 
 
 def test_what_a_live_release_could_need_stays() -> None:
     all_ = [days(number, verified=True) for number in range(10)]
-    gone = {one.release for one in expired(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
+    gone = {backup.release for backup in expired(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
     assert gone == {f"v{number}" for number in (0, 1, 2, 4, 5, 6, 7)}
 
 
@@ -254,7 +254,7 @@ def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, 
     os.utime(store / "README", (1767225600, 1767225600))
     before = sorted(path.name for path in store.iterdir())
     assert there.prune("production", "backend", set(), "2026-11-21T12:00:00Z") == 0
-    assert sorted(path.name for path in store.iterdir()) == [one for one in before if not one.startswith(old)]
+    assert sorted(path.name for path in store.iterdir()) == [name for name in before if not name.startswith(old)]
     there.fetch(saved, tmp_path / "out")
 
 
@@ -265,7 +265,7 @@ def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequ
         saved, _ = there.save(backup(at, release), write, {})
         there.write_metadata(saved.as_verified(at))
     assert there.prune("production", "backend", set(), "2026-11-22T01:02:03Z") == 1
-    assert [one.release for one in there.list_backups("production")] == ["v2"]
+    assert [listed.release for listed in there.list_backups("production")] == ["v2"]
     assert {path.rpartition("-")[2].partition(".")[0] for path in there._stored_objects("production")} == {"v2"}
     assert there.prune("production", "backend", set(), "2026-11-22T01:02:03Z") == 0
 

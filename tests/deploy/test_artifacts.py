@@ -14,7 +14,7 @@ from sbom_validator import sbom_faults
 def notes(project: SampleProject) -> dict[str, dict[str, Any]]:
     """What is known of each service's latest artifact."""
     found = [json.loads(file.read_text()) for file in (project.folder / ".abreast" / "artifacts").glob("*.json")]
-    return {one["service"]: one for one in sorted(found, key=lambda one: str(one["built"]))}
+    return {note["service"]: note for note in sorted(found, key=lambda note: str(note["built"]))}
 
 
 def folder(project: SampleProject, digest: str) -> Path:
@@ -48,7 +48,7 @@ def test_what_is_known_of_an_artifact(project: SampleProject) -> None:
     assert (known["commit"], known["release"], known["environment"]) == (commit, "v1", "local")
     assert known["builder"]["abreast"]
     assert known["results"] == [{"gate": "lint", "verdict": "passed", "why": "", "figures": {}}]
-    assert [one["purl"] for one in known["sbom"]["components"]] == ["pkg:pypi/shop-lib@1.2"]
+    assert [component["purl"] for component in known["sbom"]["components"]] == ["pkg:pypi/shop-lib@1.2"]
     assert sbom_faults(json.dumps(known["sbom"])) is None
 
 

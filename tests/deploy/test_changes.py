@@ -75,7 +75,7 @@ def test_a_failed_deployment_does_not_lose_a_change(watching: SampleProject) -> 
     watching.commit("Mend", app_py=APP_SOURCE)
     write(watching, "README.md")
     watching.commit("Only docs since the last push")
-    assert [one["file"] for one in planned(watching)["frontend"]["changed"]] == ["web/new.js"]
+    assert [change["file"] for change in planned(watching)["frontend"]["changed"]] == ["web/new.js"]
     watching.deploy()
     assert watching.served_commits()["frontend"] == built, "what was built then is the same still"
 

@@ -199,7 +199,7 @@ def _nothing_twice(project: SampleProject, commit: str, recorded: set[str]) -> N
         assert counts[name] == 1, f"{name} was built {counts[name]} times"
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
         assert ledger.verify_audit_trail() is None
-        live = {one.version.id for one in ledger.live_services("local").values()}
+        live = {part.version.id for part in ledger.live_services("local").values()}
     home = project.folder / ".abreast" / "local" / "local"
     running = {record.stem.rpartition("-")[0] for record in (home / "instances").glob("backend-*.json")}
     assert running == {version for version in live if version.startswith("backend")}

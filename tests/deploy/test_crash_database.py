@@ -27,7 +27,7 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SamplePr
     shop.query("CREATE TABLE ran (number integer)")
     shop.write_migration("002_more.sql", "INSERT INTO ran VALUES (2);\nCREATE TABLE more (id integer);\n")
     commit = project.commit()
-    known = len([one for one in shop.backups() if one["verified"]])
+    known = len([backup for backup in shop.backups() if backup["verified"]])
     has_run = False
     for code in relay(shop, "deploy", "--yes"):
         ran = shop.query("SELECT number FROM ran")
@@ -36,7 +36,7 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SamplePr
         assert not has_run or ran
         if ran and not has_run:
             has_run = True
-            assert len([one for one in shop.backups() if one["verified"]]) > known, "without a verified backup"
+            assert len([backup for backup in shop.backups() if backup["verified"]]) > known, "without a verified backup"
         if code == 0:
             break
     assert has_run
@@ -85,13 +85,13 @@ def test_killed_at_every_write_of_a_deployment_that_migrates(project: SampleProj
             f"{file:03}_more.sql", f"INSERT INTO ran VALUES ({file});\nCREATE TABLE more_{file} (id integer);\n"
         )
         commit = project.commit()
-        known = len([one for one in shop.backups() if one["verified"]])
+        known = len([backup for backup in shop.backups() if backup["verified"]])
         moment = "before" if number // GROUPS % 2 else "after"
         if crash(shop, number, moment, "deploy", "--yes") == 0:
             assert number > 30
             break
         killed += 1
-        verified = len([one for one in shop.backups() if one["verified"]])
+        verified = len([backup for backup in shop.backups() if backup["verified"]])
         ran = shop.query(f"SELECT count(*) FROM ran WHERE number = {file}") == [(1,)]
         noted = shop.query(f"SELECT count(*) FROM migrations WHERE filename = '{file:03}_more.sql'") == [(1,)]
         assert ran == noted, "both or neither"
@@ -200,7 +200,9 @@ def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(p
         schemas.append(shop.schema())
         if project.latest_deployment()["kind"] == "rollback" and project.latest_deployment()["finished"]:
             break
-    assert not [one["message"] for one in project.latest_deployment()["events"] if "the schema stays" in one["message"]]
+    assert not [
+        event["message"] for event in project.latest_deployment()["events"] if "the schema stays" in event["message"]
+    ]
     assert "price" in str(schemas[0])
     assert "price" not in str(schemas[-1])
     assert sum(one != other for one, other in itertools.pairwise(schemas)) == 1
@@ -234,7 +236,7 @@ def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed
         if project.latest_deployment()["finished"] is None:
             shop.run("resume")
         events = project.latest_deployment()["events"]
-        assert not [one["message"] for one in events if "the schema keeps" in one["message"]]
+        assert not [event["message"] for event in events if "the schema keeps" in event["message"]]
         assert "price" not in str(shop.schema())
         if code == 0:
             break

@@ -199,8 +199,8 @@ def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: Databa
     told = shop.run("rollback", "--reason", "no", "--yes").stdout
     assert "revert 002_price.sql after the traffic switch and a backup" in told
     assert shop.project.served_commits() == first
-    assert [one for one in shop.schema() if "migrations" not in one[0]] == [
-        one for one in before if "migrations" not in one[0]
+    assert [column for column in shop.schema() if "migrations" not in column[0]] == [
+        column for column in before if "migrations" not in column[0]
     ]
     assert shop.query("SELECT filename FROM migrations") == [("001_orders.sql",)]
     assert len(shop.backups()) == count + 1, "after a fresh backup"
@@ -329,6 +329,8 @@ def test_a_failure_after_the_migration_takes_it_back_or_says_that_it_stays(
     if stays:
         assert "the schema keeps 002_price.sql: 002_price.sql has no down step" in told
     else:
-        assert [one for one in shop.schema() if "migr" not in one[0]] == [one for one in before if "migr" not in one[0]]
+        assert [column for column in shop.schema() if "migr" not in column[0]] == [
+            column for column in before if "migr" not in column[0]
+        ]
         assert shop.orders_digest() == rows
     assert shop.leftover_copies() == []

@@ -34,14 +34,14 @@ class Users:
                 self.bad.append(str(error))
 
     def __enter__(self) -> Self:
-        for one in self._threads:
-            one.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        for one in self._threads:
-            one.join()
+        for thread in self._threads:
+            thread.join()
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])

@@ -53,7 +53,7 @@ def test_migrate_without_a_deployment(project: SampleProject) -> None:
     assert project.served_commits() == served
     assert "nothing to do" in shop.run("db", "migrate", "--yes").stdout
     assert shop.leftover_copies() == []
-    kinds = [one["kind"] for one in json.loads(shop.run("history", "--json").stdout)]
+    kinds = [deployment["kind"] for deployment in json.loads(shop.run("history", "--json").stdout)]
     assert kinds == ["migrate", "rehearse", "deploy"]
     assert json.loads(shop.run("status", "--json").stdout)["environments"]["local"]["release"] == "v1"
 
@@ -172,10 +172,10 @@ def test_on_a_schedule_and_an_alert_where_it_fails(project: SampleProject, tmp_p
         eventually(lambda: len(shop.backups()) > known, 90)
         eventually(lambda: (tmp_path / "alert").exists() and (tmp_path / "alert").read_text(), 90)
     finally:
-        for one in running:
-            one.send_signal(signal.SIGINT)
-        for one in running:
-            one.wait(90)
+        for command in running:
+            command.send_signal(signal.SIGINT)
+        for command in running:
+            command.wait(90)
     assert "the drill failed" in (tmp_path / "alert").read_text()
 
 
@@ -246,7 +246,7 @@ def test_the_password_of_a_database_appears_nowhere(project: SampleProject) -> N
     done = shop.run("db", "status", code=None)
     said.append(done.stdout + done.stderr)
     for secret in ("pa55 w%rd", "pa55%20w"):
-        assert not any(secret in one for one in said), [one for one in said if secret in one]
+        assert not any(secret in text for text in said), [text for text in said if secret in text]
         found = subprocess.run(
             ["grep", "-rlaF", secret, ".abreast"], cwd=project.folder, capture_output=True, text=True, check=False
         )

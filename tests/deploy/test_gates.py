@@ -39,7 +39,7 @@ def test_gates_pass_beside_the_build(project: SampleProject) -> None:
     project.config["gates"] = {"coverage": True, "lint": "test $CI = true"}
     commit = project.commit()
     plan = json.loads(project.run("plan", "--json").stdout)
-    assert [(one["name"], one["service"]) for one in plan["gates"]] == [
+    assert [(gate["name"], gate["service"]) for gate in plan["gates"]] == [
         ("test", "frontend"), ("test", "backend"), ("lint", None),
     ]  # fmt: skip
     told = project.deploy().stdout

@@ -55,7 +55,7 @@ class Database:
         if path.endswith("/advisories/bulk"):
             return {name: [self.npm[name]] for name in said if name in self.npm}
         ids = self.python.get(said["package"]["name"], [])
-        return {"vulns": [_osv(one, said["package"]["name"]) for one in ids]}
+        return {"vulns": [_osv(id_, said["package"]["name"]) for id_ in ids]}
 
 
 def _osv(id: str, package: str) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_weak_places(tmp_path: Path, gate: str, file: str, text: str, rule: str)
     (tmp_path / "room" / file).write_text(text)
     found = look(Gate(gate, scan=ScanKind(gate), min_severity=Severity.HIGH), tmp_path / "room")
     assert found.verdict is GateVerdict.FAILED
-    (one,) = [one for one in found.findings if one.rule == rule]
+    (one,) = [finding for finding in found.findings if finding.rule == rule]
     assert (one.file, one.severity) == (file, Severity.HIGH)
     assert str(one) in found.lines
 
@@ -222,7 +222,7 @@ def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: Sampl
     assert "high  weak.py:3  B602: " in project.deploy(code=3).stdout
     log = json.loads(next((project.folder / ".abreast" / "logs" / "deployments").glob("*/code.sarif")).read_text())
     assert log["version"] == "2.1.0"
-    place = next(one for one in log["runs"][0]["results"] if one["ruleId"] == "B602")["locations"][0][
+    place = next(result for result in log["runs"][0]["results"] if result["ruleId"] == "B602")["locations"][0][
         "physicalLocation"
     ]
     assert place == {"artifactLocation": {"uri": "weak.py"}, "region": {"startLine": 3}}
@@ -397,7 +397,7 @@ def test_what_a_file_settles(name: str, content: str, settled: str | None) -> No
 
 def test_sarif_grades_rules_by_their_worst_finding() -> None:
     log = sarif.document("code", [*FOUND, Finding("R1", "less", Severity.LOW)])
-    rules = {one["id"]: one["properties"]["security-severity"] for one in log["runs"][0]["tool"]["driver"]["rules"]}
+    rules = {rule["id"]: rule["properties"]["security-severity"] for rule in log["runs"][0]["tool"]["driver"]["rules"]}
     assert rules == {"R1": "5.5", "R2": "9.5"}
-    assert [one["level"] for one in log["runs"][0]["results"]] == ["warning", "error", "note"]
+    assert [result["level"] for result in log["runs"][0]["results"]] == ["warning", "error", "note"]
     assert "locations" not in log["runs"][0]["results"][2]

@@ -55,7 +55,7 @@ def test_a_newer_deployment_replaces_those_that_wait(ledger: SqliteLedger) -> No
     for name in ("D1", "D2"):
         ledger.record_plan(plan(name))
     ledger.record_plan(plan("D3", "staging"))
-    assert {one.id: one.state for one in ledger.deployments()} == {
+    assert {deployment.id: deployment.state for deployment in ledger.deployments()} == {
         "D1": DeploymentState.CANCELLED, "D2": DeploymentState.WAITING, "D3": DeploymentState.WAITING,
     }  # fmt: skip
     assert "replaced by D2" in ledger.events("D1")[-1].message

@@ -11,11 +11,11 @@ def test_what_listens_is_told_with_its_port() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
         socket.create_connection(four.getsockname()) as client,
     ):
-        ports = [one.getsockname()[1] for one in (four, six)]
-        told = [one for family in (socket.AF_INET, socket.AF_INET6) for one in _sock_diag(family)]
-        ours = sorted((one for one in told if one[0] in ports), key=lambda one: ports.index(one[0]))
+        ports = [each.getsockname()[1] for each in (four, six)]
+        told = [entry for family in (socket.AF_INET, socket.AF_INET6) for entry in _sock_diag(family)]
+        ours = sorted((entry for entry in told if entry[0] in ports), key=lambda entry: ports.index(entry[0]))
         assert [port for port, _ in ours] == ports
-        assert sorted(one for one in _proc_net_tcp() if one[0] in ports) == sorted(ours)
+        assert sorted(entry for entry in _proc_net_tcp() if entry[0] in ports) == sorted(ours)
         assert [listening_sockets()[port] for port in ports] == [{inode} for _, inode in ours]
         assert client.getsockname()[1] not in listening_sockets()
     assert not set(ports) & set(listening_sockets())

@@ -76,10 +76,10 @@ class EnvironmentResolver:
     def _rotations(self, environment: str) -> dict[str, float]:
         """Return the maximum age of secrets, in seconds, by ``service/NAME``."""
         return {
-            f"{service}/{one.name}": one.variable.rotate_after
+            f"{service}/{declared.name}": declared.variable.rotate_after
             for service in self.project.services
-            for one in self.declared_variables(environment, service)
-            if one.variable.rotate_after and self._is_secret(one)
+            for declared in self.declared_variables(environment, service)
+            if declared.variable.rotate_after and self._is_secret(declared)
         }
 
     def variable_drift(self) -> Iterator[str]:
@@ -88,7 +88,7 @@ class EnvironmentResolver:
         if not set(pair) <= set(self.project.environments):
             return
         for service in self.project.services:
-            first, second = ({one.name for one in self.declared_variables(name, service)} for name in pair)
+            first, second = ({declared.name for declared in self.declared_variables(name, service)} for name in pair)
             for names, here, there in ((first - second, *pair), (second - first, *reversed(pair))):
                 for name in sorted(names):
                     yield f"{service} has {name} in {here}, but not in {there}"
@@ -110,9 +110,11 @@ class EnvironmentResolver:
     def _resolve_service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
         config = self.project.services[name]
         override = self.overrides.get((environment, name), schema.ServiceOverride(env={}))
-        declared = [one for one in self.declared_variables(environment, name) if not self._is_omitted(one)]
-        secret_names = {one.name for one in declared if self._is_secret(one)}
-        variables = {one.name: one.template for one in declared}
+        declared = [
+            variable for variable in self.declared_variables(environment, name) if not self._is_omitted(variable)
+        ]
+        secret_names = {variable.name for variable in declared if self._is_secret(variable)}
+        variables = {variable.name: variable.template for variable in declared}
         return Service(
             name=name,
             platform=self.platform_settings.get((environment, name), ("local", None))[0],
@@ -126,8 +128,8 @@ class EnvironmentResolver:
             run=config.run,
             instances=override.instances or config.instances,
             health=HealthSettings(config.health.path, config.health.within, config.health.start, config.health.hold),
-            env={one: interpolate(text, self.variables) for one, text in variables.items() if one not in secret_names},
-            secrets={one: text for one, text in variables.items() if one in secret_names},
+            env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
+            secrets={key: text for key, text in variables.items() if key in secret_names},
             database=self._resolve_database(environment, name),
         )
 
@@ -180,28 +182,28 @@ class EnvironmentResolver:
 
     def _value_faults(self, environment: str, service: str) -> Iterator[Fault]:
         """Yield the variables that are not set or not valid, never their values."""
-        for one in self.declared_variables(environment, service):
-            unset = unset_references(one.template, self.variables)
-            if unset and one.variable.required:
-                yield from (self.document.fault(one.path, f"${{{name}}} is not set") for name in unset)
+        for declared in self.declared_variables(environment, service):
+            unset = unset_references(declared.template, self.variables)
+            if unset and declared.variable.required:
+                yield from (self.document.fault(declared.path, f"${{{name}}} is not set") for name in unset)
             elif not unset:
                 expected = expected_format(
-                    interpolate(one.template, self.variables), one.variable.format, one.variable.pattern
+                    interpolate(declared.template, self.variables), declared.variable.format, declared.variable.pattern
                 )
                 if expected:
-                    yield self.document.fault(one.path, f"the value of {one.name} is not {expected}")
+                    yield self.document.fault(declared.path, f"the value of {declared.name} is not {expected}")
 
     def _variable_faults(self, environment: str, service: str) -> Iterator[Fault]:
         config = self.project.services[service]
-        for one in self.declared_variables(environment, service):
-            name = one.name
+        for declared in self.declared_variables(environment, service):
+            name = declared.name
             if name == "PORT" or name.startswith("ABREAST_"):
-                yield self.document.fault(one.path, "set by abreast; choose another name", at_key=True)
-            if not self._is_secret(one):
+                yield self.document.fault(declared.path, "set by abreast; choose another name", at_key=True)
+            if not self._is_secret(declared):
                 continue
-            if not references(one.template):
+            if not references(declared.template):
                 text = f"plain-text secret; write ${{{name}}} and set that variable where abreast runs"
-                yield self.document.fault(one.path, text)
+                yield self.document.fault(declared.path, text)
             for where, command in ((("run",), config.run), (("build", "run"), config.build.run)):
                 if command and name in shell_variables(command):
                     text = f"${name} would be visible in the process list; read it from the environment instead"

@@ -24,9 +24,9 @@ def validation_faults(
     document: Document, model: type[BaseModel], path: KeyPath, error: ValidationError, extra_keys: Iterable[str]
 ) -> list[Fault]:
     """Return the faults of a model that was validated at ``path``. ``extra_keys`` are allowed there too."""
-    errors = [dict(one) for one in error.errors()]
-    relevant = [one for one in errors if not _is_other_branch(one)] or errors
-    return [_fault(document, model, path, one, tuple(extra_keys)) for one in relevant]
+    errors = [dict(entry) for entry in error.errors()]
+    relevant = [entry for entry in errors if not _is_other_branch(entry)] or errors
+    return [_fault(document, model, path, entry, tuple(extra_keys)) for entry in relevant]
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def read_blueprint(root: Path) -> dict[str, BlueprintService]:
     except OSError as error:
         raise ConfigError([Fault(BLUEPRINT_FILE, 1, 1, f"cannot be read: {error.strerror}")]) from error
     services = value.get("services") if isinstance(value, dict) else None
-    entries = [one for one in services if isinstance(one, dict)] if isinstance(services, list) else []
+    entries = [service for service in services if isinstance(service, dict)] if isinstance(services, list) else []
     return {str(entry.get("name")): _parse_service(entry) for entry in entries}
 
 
@@ -108,7 +108,9 @@ def diagnose_blueprint(
 def generate_blueprint(environment: Environment, root: Path) -> str:
     """Return a ``render.yaml`` for the environment's services on Render, "" if there are none."""
     services = [
-        _service_definition(one, environment.drain, root) for one in environment.services if one.platform == "render"
+        _service_definition(service, environment.drain, root)
+        for service in environment.services
+        if service.platform == "render"
     ]
     return yaml.safe_dump({"services": services}, sort_keys=False) if services else ""
 

@@ -27,7 +27,7 @@ def interpolate(template: str, variables: Mapping[str, str]) -> str:
 
 def is_secret(name: str, template: str, variables: Mapping[str, str]) -> bool:
     """Return whether a variable looks like a secret: by its name, by the variables in it, or by its value."""
-    return any(looks_secret(one) for one in (name, *references(template))) or looks_secret(
+    return any(looks_secret(text) for text in (name, *references(template))) or looks_secret(
         "", interpolate(template, variables)
     )
 

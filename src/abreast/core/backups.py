@@ -47,19 +47,19 @@ def expired(
     Kept are the last ``keep`` verified backups, those of the last ``within`` seconds, the newest of each release in
     ``needed`` (rollback targets), and the newest verified one at any age. Unverified backups are kept for a day.
     """
-    ordered = sorted(backups, key=lambda one: one.at, reverse=True)
-    good = [one for one in ordered if one.verified]
+    ordered = sorted(backups, key=lambda backup: backup.at, reverse=True)
+    good = [backup for backup in ordered if backup.verified]
     if not good:
         return ()
     moment = datetime.fromisoformat(now)
-    stay = {one.name for one in good[: max(1, keep)]}
+    stay = {backup.name for backup in good[: max(1, keep)]}
     for release in set(needed):
-        stay |= {one.name for one in [one for one in good if one.release == release][:1]}
+        stay |= {backup.name for backup in [backup for backup in good if backup.release == release][:1]}
     return tuple(
-        one
-        for one in ordered
-        if one.name not in stay
-        and moment - datetime.fromisoformat(one.at) > timedelta(seconds=_retention_seconds(one, within))
+        backup
+        for backup in ordered
+        if backup.name not in stay
+        and moment - datetime.fromisoformat(backup.at) > timedelta(seconds=_retention_seconds(backup, within))
     )
 
 

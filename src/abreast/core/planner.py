@@ -40,8 +40,8 @@ def plan_removals(
 ) -> tuple[ServicePlan, ...]:
     """Return the removal of live services that are not ``wanted``. Nothing is removed if ``only`` is set."""
     return tuple(
-        ServicePlan(one.definition, Action.REMOVE, "no longer in this release", one.commit, one.artifact, one)
-        for name, one in live.items()
+        ServicePlan(part.definition, Action.REMOVE, "no longer in this release", part.commit, part.artifact, part)
+        for name, part in live.items()
         if name not in wanted and not only
     )
 
@@ -62,7 +62,7 @@ def stage_dependencies(part: ServicePlan, rollouts: Sequence[ServicePlan]) -> tu
 
     These are its ``needs``, and its route targets without a reserved address.
     """
-    unsettled = {one.name for one in rollouts if not one.reserved_url}
+    unsettled = {rollout.name for rollout in rollouts if not rollout.reserved_url}
     return (*part.service.needs, *(name for name in part.routes_to if name in unsettled))
 
 

@@ -72,8 +72,9 @@ def run_demo(folder: Path | None, *, keep: bool) -> int:
         results, stats = project.run_scenarios()
     _print_report(console, results, stats, project_folder, keep=keep)
     all_as_expected = all(
-        one.exit_code == one.scenario.expected_exit_code and one.live_release == one.scenario.expected_release
-        for one in results
+        result.exit_code == result.scenario.expected_exit_code
+        and result.live_release == result.scenario.expected_release
+        for result in results
     )
     return 0 if all_as_expected and not stats.failed and len(results) == len(SCENARIOS) else 1
 
@@ -171,14 +172,14 @@ def _print_report(
     table = Table(title="What happened")
     for column in ("deployment", "live after", "took", "switch", "turn back", "requests", "failed"):
         table.add_column(column, justify="left" if column == "deployment" else "right")
-    for one in results:
+    for result in results:
         table.add_row(
-            one.scenario.title, one.live_release, f"{one.seconds:.1f} s", _format_ms(one.turn_seconds),
-            _format_ms(one.turn_back_seconds),
-            f"{one.requests_sent:,}", str(one.requests_failed),
+            result.scenario.title, result.live_release, f"{result.seconds:.1f} s", _format_ms(result.turn_seconds),
+            _format_ms(result.turn_back_seconds),
+            f"{result.requests_sent:,}", str(result.requests_failed),
         )  # fmt: skip
     table.add_section()
-    total = f"{sum(one.seconds for one in results):.1f} s"
+    total = f"{sum(result.seconds for result in results):.1f} s"
     table.add_row("all", "", total, "", "", f"{stats.sent:,}", str(stats.failed))
     console.print(table)
     for failure in stats.failure_samples:

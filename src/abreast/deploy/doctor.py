@@ -36,16 +36,16 @@ async def diagnose_environment(ports: Ports, environment: Environment) -> list[D
     """Return diagnostics of an environment: deployments, services, databases, secrets. Asks all platforms at once."""
     diagnostics = await asyncio.gather(*(_diagnose_service(ports, service) for service in environment.services))
     diagnostics += [
-        await asyncio.to_thread(lambda one=one: list(_diagnose_database(ports, environment, one)))  # type: ignore[misc]
-        for one in environment.services
-        if one.database
+        await asyncio.to_thread(lambda service=service: list(_diagnose_database(ports, environment, service)))  # type: ignore[misc]
+        for service in environment.services
+        if service.database
     ]
     secret_diagnostics = await asyncio.to_thread(
         lambda: [*_unused_secrets(ports, environment), *_overdue_secrets(ports, environment)]
     )
     return [
         *_unfinished_deployments(ports, environment.name),
-        *(one for found in diagnostics for one in found),
+        *(diagnostic for found in diagnostics for diagnostic in found),
         *secret_diagnostics,
     ]
 
@@ -83,24 +83,24 @@ def _overdue_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnos
 
 
 def _unfinished_deployments(ports: Ports, environment: str) -> Iterator[Diagnostic]:
-    for one in ports.ledger.deployments(environment, 1):
-        if one.state is DeploymentState.STUCK:
+    for deployment in ports.ledger.deployments(environment, 1):
+        if deployment.state is DeploymentState.STUCK:
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 "deployment",
-                f"{one.id} is stuck: its turn-back failed",
-                next=f"abreast resume {one.id}",
+                f"{deployment.id} is stuck: its turn-back failed",
+                next=f"abreast resume {deployment.id}",
             )
-        elif not one.state.is_final:
-            what = f"{one.id} is {one.state}, or was interrupted"
-            yield Diagnostic(DiagnosticSeverity.WARNING, "deployment", what, next=f"abreast show {one.id}")
+        elif not deployment.state.is_final:
+            what = f"{deployment.id} is {deployment.state}, or was interrupted"
+            yield Diagnostic(DiagnosticSeverity.WARNING, "deployment", what, next=f"abreast show {deployment.id}")
 
 
 async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
     subject = f"{service.name} ({service.platform})"
     diagnostics = [
         *_missing_secrets(ports, service, subject),
-        *[one async for one in _missing_programs(ports, service, subject)],
+        *[diagnostic async for diagnostic in _missing_programs(ports, service, subject)],
     ]
     try:
         platform = ports.platforms[service.platform]
@@ -109,7 +109,13 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
         return [*diagnostics, Diagnostic.from_error(subject, UnavailableError(error.what, need=error.need))]
     except PlatformError as error:
         return [*diagnostics, Diagnostic.from_error(subject, error)]
-    return [*diagnostics, *(Diagnostic(one.level, subject, one.what, one.need, one.next) for one in observed)]
+    return [
+        *diagnostics,
+        *(
+            Diagnostic(observation.level, subject, observation.what, observation.need, observation.next)
+            for observation in observed
+        ),
+    ]
 
 
 def _diagnose_database(ports: Ports, environment: Environment, service: Service) -> Iterator[Diagnostic]:
@@ -118,7 +124,7 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
     try:
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
-        verified = [one for one in ports.vault.list_backups(environment.name, service.name) if one.verified]
+        verified = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.verified]
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
         return

@@ -91,7 +91,7 @@ def _plan_data_only(
 ) -> Plan:
     """Return a plan that changes databases only: of the current commit, or for a drill of what is live."""
     commit = ports.source.resolve_commit()
-    services = {name: one.definition for name, one in live.items()} if request.kind is DeploymentKind.DRILL else {}
+    services = {name: part.definition for name, part in live.items()} if request.kind is DeploymentKind.DRILL else {}
     parts = []
     for configured in environment.services:
         service, now = services.get(configured.name, configured), live.get(configured.name)
@@ -102,7 +102,7 @@ def _plan_data_only(
         selected = service.database and (not request.services or service.name in request.services)
         data = _requested_database_plan(ports, project, environment, request, part) if selected else None
         parts.append(replace(part, action=Action.KEEP, database_plan=data))
-    newest = max((one.release for one in live.values()), key=_release_number, default="v0")
+    newest = max((live_part.release for live_part in live.values()), key=_release_number, default="v0")
     return _build_plan(ports, project, environment, request, newest, commit, tuple(parts))
 
 
@@ -159,9 +159,11 @@ def _routes_between_services(ports: Ports, parts: Sequence[ServicePlan]) -> dict
         part.name: _capabilities(ports, _effective_service(part)) for part in parts if part.action is not Action.REMOVE
     }
     moving = {part.name for part in parts if part.action is Action.DEPLOY and _may_change_address(ports, part)}
-    routes = {name: [other for other in one.routes_to if other in moving] for name, one in capabilities.items()}
-    routed = {target for one in capabilities.values() for target in one.routes_to}
-    if unrouted := {name for name, one in capabilities.items() if one.address_per_version} - routed:
+    routes = {
+        name: [other for other in capability.routes_to if other in moving] for name, capability in capabilities.items()
+    }
+    routed = {target for capability in capabilities.values() for target in capability.routes_to}
+    if unrouted := {name for name, capability in capabilities.items() if capability.address_per_version} - routed:
         raise UsageError(
             f"each version of {min(unrouted)} has its own URL, and no service routes users to it",
             need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(unrouted)}}}`",
@@ -212,7 +214,7 @@ async def _plan_from_commit(
     live: Mapping[str, LiveService], running: frozenset[str],
 ) -> Plan:  # fmt: skip
     commit = await asyncio.to_thread(ports.source.resolve_commit)
-    bases = {name: request.since or one.commit for name, one in live.items()}
+    bases = {name: request.since or part.commit for name, part in live.items()}
     changed = await asyncio.to_thread(changed_files_by_service, ports.source, environment.services, bases, commit)
     facts = {
         service.name: ServiceFacts(
@@ -298,12 +300,12 @@ def _release_number(version: str) -> int:
 async def _running_services(ports: Ports, live: Mapping[str, LiveService]) -> frozenset[str]:
     """Return the services whose live version exists on its platform."""
     running = set()
-    for platform in {one.platform for one in live.values()} & ports.platforms.keys():
-        ids = {one.version.id: one.service for one in live.values() if one.platform == platform}
+    for platform in {part.platform for part in live.values()} & ports.platforms.keys():
+        ids = {part.version.id: part.service for part in live.values() if part.platform == platform}
         references = [
-            VersionRef(one.definition, one.version.id, one.version.handle)
-            for one in live.values()
-            if one.platform == platform
+            VersionRef(part.definition, part.version.id, part.version.handle)
+            for part in live.values()
+            if part.platform == platform
         ]
         observations = await ports.platforms[platform].observe(references)
         running |= {ids[version] for version, observation in observations.items() if observation.present}

@@ -214,10 +214,18 @@ class SqliteLedger(Ledger):
     def artifacts_in_use(self) -> frozenset[str]:
         """Return the artifacts that are live anywhere, or planned by an unfinished deployment."""
         live = [load(LiveService, json.loads(text)).artifact for (text,) in self._query("SELECT live FROM live")]
-        unfinished = [one for one in self.deployments(limit=1000) if not one.state.is_final]
-        planned = [part.artifact for one in unfinished for part in self.stored_plan(one.id).services if part.artifact]
+        unfinished = [deployment for deployment in self.deployments(limit=1000) if not deployment.state.is_final]
+        planned = [
+            part.artifact
+            for deployment in unfinished
+            for part in self.stored_plan(deployment.id).services
+            if part.artifact
+        ]
         previous = [
-            part.previous.artifact for one in unfinished for part in self.stored_plan(one.id).services if part.previous
+            part.previous.artifact
+            for deployment in unfinished
+            for part in self.stored_plan(deployment.id).services
+            if part.previous
         ]
         return frozenset((*live, *planned, *previous))
 
@@ -240,8 +248,12 @@ class SqliteLedger(Ledger):
 
     def expected_durations(self, environment: str) -> Mapping[tuple[str | None, str], float]:
         """Return each chapter's duration in seconds: the median of the last ten successful deployments."""
-        succeeded = [one for one in self.deployments(environment, 50) if one.state is DeploymentState.SUCCEEDED][:10]
-        return median_durations([self.events(one.id) for one in succeeded])
+        succeeded = [
+            deployment
+            for deployment in self.deployments(environment, 50)
+            if deployment.state is DeploymentState.SUCCEEDED
+        ][:10]
+        return median_durations([self.events(deployment.id) for deployment in succeeded])
 
     def verify_audit_trail(self) -> ChainBreak | None:
         """Check the audit trail; return where it breaks, None if it is intact."""

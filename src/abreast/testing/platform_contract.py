@@ -166,24 +166,24 @@ class PlatformContract:
 
     def test_users_stay_until_traffic_switches_and_can_come_back(self, harness: PlatformHarness) -> None:
         """Staging is invisible, and switching back is the same verb."""
-        one = harness.stage("one")
+        first = harness.stage("one")
         assert harness.served_commit() == ""
-        harness.switch_traffic(one)
+        harness.switch_traffic(first)
         assert harness.served_commit() == harness.commit("one")
         two = harness.stage("two")
         assert harness.served_commit() == harness.commit("one")
         harness.switch_traffic(two)
         assert harness.served_commit() == harness.commit("two")
-        harness.switch_traffic(one)
+        harness.switch_traffic(first)
         assert harness.served_commit() == harness.commit("one")
 
     def test_a_second_call_changes_nothing(self, harness: PlatformHarness) -> None:
         """Each verb is idempotent."""
-        one = harness.stage("one")
-        assert harness.stage("one") == one
-        harness.switch_traffic(one)
-        harness.switch_traffic(one)
-        assert harness.stage("one") == one
+        first = harness.stage("one")
+        assert harness.stage("one") == first
+        harness.switch_traffic(first)
+        harness.switch_traffic(first)
+        assert harness.stage("one") == first
         assert (harness.version_count(), harness.served_commit()) == (1, harness.commit("one"))
 
     def test_a_cut_off_verb_is_finished_by_the_next_process(self, harness: PlatformHarness) -> None:
@@ -199,18 +199,18 @@ class PlatformContract:
 
     def test_a_discarded_candidate_goes_and_users_stay(self, harness: PlatformHarness) -> None:
         """Retiring is safe to repeat, also for unknown ids."""
-        one = harness.deploy("one")
+        first = harness.deploy("one")
         harness.stage("two")
         harness.retire("two")
         harness.retire("two", "never-was")
         assert (harness.version_count(), harness.served_commit()) == (1, harness.commit("one"))
-        assert harness.is_present(one)
+        assert harness.is_present(first)
 
     def test_a_version_is_observed_if_it_is_there(self, harness: PlatformHarness) -> None:
         """An unknown version is not present, and that is no error."""
-        one = harness.deploy("one")
-        assert harness.is_present(one)
-        unknown = Version("never-was", harness.service.name, (), "", handle=dict.fromkeys(one.handle, "x"))
+        first = harness.deploy("one")
+        assert harness.is_present(first)
+        unknown = Version("never-was", harness.service.name, (), "", handle=dict.fromkeys(first.handle, "x"))
         assert not harness.is_present(unknown)
 
     def test_diagnosing_changes_nothing(self, harness: PlatformHarness) -> None:
@@ -230,8 +230,8 @@ class PlatformContract:
 
     def test_errors_are_abreast_errors(self, harness: PlatformHarness) -> None:
         """Traffic cannot be moved to a version that is gone, and the error is one that abreast can show."""
-        one = harness.stage("one")
-        gone = Version("gone", harness.service.name, (), "", handle=dict.fromkeys(one.handle, "gone"))
+        first = harness.stage("one")
+        gone = Version("gone", harness.service.name, (), "", handle=dict.fromkeys(first.handle, "gone"))
         with pytest.raises(AbreastError):
             harness.switch_traffic(gone)
 

@@ -91,9 +91,11 @@ class Workspace:
 
     def secret_values(self, environment: Environment) -> frozenset[str]:
         """Return the values of an environment's secrets, as far as they are set."""
-        references = [one for service in environment.services for one in service.secrets.values()]
+        references = [reference for service in environment.services for reference in service.secrets.values()]
         return frozenset(
-            interpolate(one, self.variables) for one in references if not unset_references(one, self.variables)
+            interpolate(reference, self.variables)
+            for reference in references
+            if not unset_references(reference, self.variables)
         )
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
@@ -175,7 +177,7 @@ class Workspace:
             variables = {
                 service.name: {
                     **service.env,
-                    **{name: one.reveal() for name, one in self._reveal_secrets(service).items()},
+                    **{name: secret.reveal() for name, secret in self._reveal_secrets(service).items()},
                 }
                 for service in services
             }

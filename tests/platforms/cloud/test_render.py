@@ -268,7 +268,7 @@ def test_the_client_that_others_wrote_works_against_the_emulator(stage: Stage) -
                 list_deploys.sync("srv-api", client=client)
         listed = list_deploys.sync("srv-api", client=client)
         assert isinstance(listed, list)
-        deploys = [one.deploy for one in listed if isinstance(one.deploy, Deploy)]
+        deploys = [item.deploy for item in listed if isinstance(item.deploy, Deploy)]
         assert [deploy.to_dict()["commit"]["id"] for deploy in deploys] == [second, first]
         old = deploys[1]
         back = rollback_deploy.sync("srv-api", client=client, body=RollbackDeployBody(deploy_id=old.id))

@@ -31,7 +31,7 @@ def supervisor(home: Path) -> Iterator[SupervisorClient]:
     made.start()
     yield made
     made.start()
-    made.stop([one.id for one in made.instances()], grace=0)
+    made.stop([instance.id for instance in made.instances()], grace=0)
     eventually(lambda: not made.instances())
     made.shutdown()
 
@@ -136,12 +136,15 @@ def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: S
     silent = supervisor.ensure(spec(home, SLEEP, name="web-1", wants_port=True))
     assert listening.port
     assert silent.port
-    eventually(lambda: {one.id: one.listening for one in supervisor.instances()}["web-0"])
+    eventually(lambda: {instance.id: instance.listening for instance in supervisor.instances()}["web-0"])
     with socket.create_server(("127.0.0.1", silent.port)):
-        assert {one.id: one.listening for one in supervisor.instances()} == {"web-0": True, "web-1": False}
+        assert {instance.id: instance.listening for instance in supervisor.instances()} == {
+            "web-0": True,
+            "web-1": False,
+        }
     os.kill(listening.pid, signal.SIGKILL)
-    eventually(lambda: any(one.restarts and one.listening for one in supervisor.instances()))
-    assert {one.id: one.port for one in supervisor.instances()}["web-0"] == listening.port
+    eventually(lambda: any(instance.restarts and instance.listening for instance in supervisor.instances()))
+    assert {instance.id: instance.port for instance in supervisor.instances()}["web-0"] == listening.port
 
 
 def test_two_supervisors_never_give_the_same_port(supervisor: SupervisorClient, home: Path, tmp_path: Path) -> None:
@@ -150,9 +153,9 @@ def test_two_supervisors_never_give_the_same_port(supervisor: SupervisorClient, 
     for number in range(10):
         for each, folder in ((supervisor, home), (other, tmp_path / "other")):
             each.ensure(spec(folder, name=f"web-{number}", wants_port=True, log=folder / "log"))
-    ports = [one.port for each in (supervisor, other) for one in each.instances()]
+    ports = [instance.port for each in (supervisor, other) for instance in each.instances()]
     assert len(set(ports)) == 20
-    other.stop([one.id for one in other.instances()], 0)
+    other.stop([instance.id for instance in other.instances()], 0)
     eventually(lambda: not other.instances())
     other.shutdown()
 

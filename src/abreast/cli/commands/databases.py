@@ -40,7 +40,7 @@ def backup(environment: str | None, services: tuple[str, ...], *, scheduled: boo
         )
     backups = _create_backups(target, services)
     if as_json:
-        print(json.dumps([dump(one) for one in backups], indent=2))
+        print(json.dumps([dump(backup) for backup in backups], indent=2))
     else:
         _print_redacted(view.backup_lines(backups))
     return 0
@@ -79,12 +79,12 @@ def list_backups(environment: str | None, services: tuple[str, ...], *, as_json:
     target = load_target(environment)
     vault = target.workspace.open_vault()
     backups = [
-        one
+        backup
         for service in _database_services(target.environment, services)
-        for one in vault.list_backups(target.environment.name, service.name)
+        for backup in vault.list_backups(target.environment.name, service.name)
     ]
     if as_json:
-        print(json.dumps([dump(one) for one in backups], indent=2))
+        print(json.dumps([dump(backup) for backup in backups], indent=2))
     else:
         nothing = [f"no backup yet. next: abreast db backup --env {target.environment.name}"]
         _print_redacted(view.backup_lines(backups) if backups else nothing)
@@ -110,7 +110,7 @@ def status(environment: str | None, services: tuple[str, ...], *, as_json: bool)
 def _database_status(
     ports: Ports, project: ProjectConfig, environment: Environment, service: Service
 ) -> dict[str, Any]:
-    verified = [one for one in ports.vault.list_backups(environment.name, service.name) if one.verified]
+    verified = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.verified]
     age = view.seconds_since(verified[0].at) if verified else None
     state: dict[str, Any] = {"faults": [], "backup": verified[0].name if verified else None, "backup_age": age}
     if environment.rpo is not None and (age is None or age > environment.rpo):
@@ -129,7 +129,7 @@ def _database_status(
             "size": contents.size,
             "rows": contents.rows,
         }
-        state |= {"owner": database.owner(), "applied": [dump(one) for one in applied]}
+        state |= {"owner": database.owner(), "applied": [dump(migration) for migration in applied]}
         request = DeployRequest(DeploymentKind.MIGRATE, (service.name,))
         planned = asyncio.run(plan_deployment(ports, project.name, environment, request))
         data = next((part.database_plan for part in planned.services if part.name == service.name), None)

@@ -72,7 +72,7 @@ def rollback(
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
         latest = ledger.deployments(target.environment.name, 1)
-        running = [one for one in latest if one.state is DeploymentState.RUNNING]
+        running = [deployment for deployment in latest if deployment.state is DeploymentState.RUNNING]
         if running and not release:
             command.report(f"deployment {running[0].id} is running: turning it back")
             return command.run(

@@ -27,12 +27,14 @@ def doctor(environment: str | None, *, as_json: bool) -> int:
     """Print all diagnostics. Returns 1 if something is wrong or could not be checked."""
     findings = _collect_findings(locate_workspace(), environment)
     if as_json:
-        document = {where: [dump(one, Diagnostic) for one in found] for where, found in findings.items()}
+        document = {where: [dump(diagnostic, Diagnostic) for diagnostic in found] for where, found in findings.items()}
         print(redact(json.dumps(document, indent=2)))
     else:
         for line in _report_lines(findings):
             print(redact(line))
-    return 1 if any(one.level in FAILING_SEVERITIES for found in findings.values() for one in found) else 0
+    return (
+        1 if any(diagnostic.level in FAILING_SEVERITIES for found in findings.values() for diagnostic in found) else 0
+    )
 
 
 def _collect_findings(workspace: Workspace, requested: str | None) -> Findings:
@@ -44,8 +46,8 @@ def _collect_findings(workspace: Workspace, requested: str | None) -> Findings:
         project.environment(requested)
     summary = f"{len(project.environments)} environments: {', '.join(project.environments)}"
     drift = [
-        Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", one, "the same variables in both")
-        for one in project.resolver.variable_drift()
+        Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", missing, "the same variables in both")
+        for missing in project.resolver.variable_drift()
     ]
     findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", summary), *drift]}
     try:
@@ -104,7 +106,7 @@ def _report_lines(findings: Mapping[str, Sequence[Diagnostic]]) -> Iterator[str]
     for where, found in findings.items():
         yield where
         yield from diagnostic_lines(found)
-    count = Counter(one.level for found in findings.values() for one in found)
+    count = Counter(diagnostic.level for found in findings.values() for diagnostic in found)
     del count[DiagnosticSeverity.OK]
     if not count:
         yield "no problems found. next: abreast plan"

@@ -19,7 +19,7 @@ def history(environment: str | None, limit: int, *, as_json: bool) -> int:
     with locate_workspace().open_ledger() as ledger:
         deployments = ledger.deployments(environment, limit)
     if as_json:
-        print(json.dumps([view.deployment_json(one) for one in deployments], indent=2))
+        print(json.dumps([view.deployment_json(deployment) for deployment in deployments], indent=2))
     else:
         nothing = ["nothing has been deployed yet. next: abreast deploy"]
         _print_lines(view.history_lines(deployments) if deployments else nothing)

@@ -9,14 +9,14 @@ from abreast.core.backups import Backup
 
 def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
     """Yield one line per backup."""
-    width = max((len(one.name) for one in backups), default=0)
-    for one in backups:
-        rows = sum(one.rows.values())
-        verdict = "verified" if one.verified else "NOT VERIFIED"
+    width = max((len(backup.name) for backup in backups), default=0)
+    for backup in backups:
+        rows = sum(backup.rows.values())
+        verdict = "verified" if backup.verified else "NOT VERIFIED"
         yield (
-            f"{one.name:<{width}}  {_local_time(one.at)}  {one.engine} {format_size(one.size):>9}  "
-            f"{format_size(one.stored):>9} sealed  "
-            f"{rows} rows in {len(one.rows)} tables  {verdict}"
+            f"{backup.name:<{width}}  {_local_time(backup.at)}  {backup.engine} {format_size(backup.size):>9}  "
+            f"{format_size(backup.stored):>9} sealed  "
+            f"{rows} rows in {len(backup.rows)} tables  {verdict}"
         )
 
 

@@ -14,11 +14,11 @@ from abreast.ledger.interface import Deployment
 
 def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
     """Yield one line per deployment, in the given order."""
-    for one in deployments:
+    for deployment in deployments:
         yield (
-            f"{one.id}  {_local_time(one.started)}  {one.environment:<12} {one.kind:<8} {one.release:<5} "
-            f"{one.commit[:7]}  {one.state:<12} {_duration(one):>7}  {one.author}"
-            + (f"  ({one.reason})" if one.reason else "")
+            f"{deployment.id}  {_local_time(deployment.started)}  {deployment.environment:<12} {deployment.kind:<8} "
+            f"{deployment.release:<5} {deployment.commit[:7]}  {deployment.state:<12} {_duration(deployment):>7}  "
+            f"{deployment.author}" + (f"  ({deployment.reason})" if deployment.reason else "")
         )
 
 

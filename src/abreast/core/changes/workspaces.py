@@ -40,9 +40,9 @@ def dependency_patterns(
 
     Its own packages are those whose manifest it watches, else the nearest ones above its patterns.
     """
-    own = [one for one in packages if match_files(watch, [_path_in(one.folder, one.manifest)])] or list(
-        _nearest_packages(watch, packages)
-    )
+    own = [
+        candidate for candidate in packages if match_files(watch, [_path_in(candidate.folder, candidate.manifest)])
+    ] or list(_nearest_packages(watch, packages))
     found: dict[str, None] = {}
     for package in own:
         for other in _with_dependencies(package, packages):
@@ -58,11 +58,11 @@ def _with_dependencies(package: WorkspacePackage, packages: Sequence[WorkspacePa
     while remaining:
         needs = remaining.pop().dependencies
         more = [
-            one
-            for one in packages
-            if one.manifest == package.manifest
-            and one not in found
-            and (one.name in needs or f"./{one.folder}" in needs)
+            other
+            for other in packages
+            if other.manifest == package.manifest
+            and other not in found
+            and (other.name in needs or f"./{other.folder}" in needs)
         ]
         found += more
         remaining += more
@@ -73,7 +73,9 @@ def _lock_files(
     package: WorkspacePackage, packages: Sequence[WorkspacePackage], files: Collection[str]
 ) -> Iterator[str]:
     """Yield the lock files and workspace manifests that pin a package's dependencies."""
-    roots = [one for one in packages if one.manifest == package.manifest and _is_member(package, one)]
+    roots = [
+        candidate for candidate in packages if candidate.manifest == package.manifest and _is_member(package, candidate)
+    ]
     for folder in dict.fromkeys((package.folder, *(root.folder for root in roots))):
         names = (*LOCK_FILES[package.manifest], package.manifest, "pnpm-workspace.yaml")
         yield from (path for name in names if (path := _path_in(folder, name)) in files)
@@ -89,9 +91,11 @@ def _is_member(package: WorkspacePackage, root: WorkspacePackage) -> bool:
 def _nearest_packages(watch: Sequence[str], packages: Sequence[WorkspacePackage]) -> Iterator[WorkspacePackage]:
     for pattern in watch:
         literal = re.split(r"[*?{\[(!@+]", pattern)[0]
-        folders = [str(one) for one in PurePosixPath(literal + "x").parents if not pattern.startswith("!")]
-        nearest = next((folder for folder in folders if any(_is_in_folder(one, folder) for one in packages)), None)
-        yield from (one for one in packages if nearest is not None and _is_in_folder(one, nearest))
+        folders = [str(parent) for parent in PurePosixPath(literal + "x").parents if not pattern.startswith("!")]
+        nearest = next(
+            (folder for folder in folders if any(_is_in_folder(package, folder) for package in packages)), None
+        )
+        yield from (package for package in packages if nearest is not None and _is_in_folder(package, nearest))
 
 
 def _is_in_folder(package: WorkspacePackage, folder: str) -> bool:
@@ -101,9 +105,9 @@ def _is_in_folder(package: WorkspacePackage, folder: str) -> bool:
 def unlocked_manifests(known: Sequence[WorkspacePackage], files: Collection[str]) -> tuple[str, ...]:
     """Return the manifests with dependencies that no lock or requirements file, beside or above them, pins."""
     return tuple(
-        _path_in(one.folder, one.manifest)
-        for one in known
-        if one.dependencies and not any(_is_lock_for(PurePosixPath(file), one) for file in files)
+        _path_in(package.folder, package.manifest)
+        for package in known
+        if package.dependencies and not any(_is_lock_for(PurePosixPath(file), package) for file in files)
     )
 
 
@@ -116,7 +120,7 @@ def _is_lock_for(file: PurePosixPath, package: WorkspacePackage) -> bool:
 def parse_packages(contents: Mapping[str, bytes]) -> tuple[WorkspacePackage, ...]:
     """Return the packages of manifests, given by path. Invalid manifests are skipped."""
     found = [_parse_package(path, content, contents) for path, content in contents.items()]
-    return tuple(sorted((one for one in found if one), key=lambda one: one.folder))
+    return tuple(sorted((package for package in found if package), key=lambda package: package.folder))
 
 
 def _parse_package(path: str, content: bytes, contents: Mapping[str, bytes]) -> WorkspacePackage | None:
@@ -160,7 +164,9 @@ def _parse_python_package(folder: str, manifest: dict[str, Any]) -> WorkspacePac
     sources = [source for source in uv.get("sources", {}).values() if isinstance(source, dict)]
     paths = [_repository_path(folder, source["path"]) for source in sources if "path" in source]
     workspace = uv.get("workspace", {})
-    members = _member_patterns([*workspace.get("members", ()), *(f"!{one}" for one in workspace.get("exclude", ()))])
+    members = _member_patterns(
+        [*workspace.get("members", ()), *(f"!{excluded}" for excluded in workspace.get("exclude", ()))]
+    )
     return WorkspacePackage(
         folder, "pyproject.toml", _normalized_name(project.get("name", "")), (*names, *paths), members
     )
@@ -168,8 +174,8 @@ def _parse_python_package(folder: str, manifest: dict[str, Any]) -> WorkspacePac
 
 def _member_patterns(folders: Iterable[str]) -> tuple[str, ...]:
     """Return member folders as patterns, none if all are exclusions."""
-    patterns = tuple(str(one).rstrip("/") for one in folders)
-    return patterns if any(not one.startswith("!") for one in patterns) else ()
+    patterns = tuple(str(folder).rstrip("/") for folder in folders)
+    return patterns if any(not pattern.startswith("!") for pattern in patterns) else ()
 
 
 def _normalized_name(name: str) -> str:

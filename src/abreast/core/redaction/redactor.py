@@ -125,7 +125,7 @@ class Redactor:
             return max(0, self._open_key_bytes - (end - begin))
         last = None
         if b"-----BEGIN " in text:
-            last = next((one for one in reversed(list(compiled_pattern(PRIVATE_KEY).finditer(text, 0, end)))), None)
+            last = next((match for match in reversed(list(compiled_pattern(PRIVATE_KEY).finditer(text, 0, end)))), None)
         return MAX_KEY_BYTES if last and not KEY_END.search(text, last.end(), end) else 0
 
     def _secret_spans(self, text: bytes) -> Iterator[Span]:

@@ -75,7 +75,7 @@ def merge_reports(reports: Iterable[Coverage]) -> Coverage:
                 known[line] = known.get(line, False) or hit
     if files:
         return coverage_of_lines(files)
-    return Coverage(sum(one.covered for one in whole), sum(one.valid for one in whole))
+    return Coverage(sum(file.covered for file in whole), sum(file.valid for file in whole))
 
 
 def parse_report(content: bytes) -> Coverage:
@@ -99,9 +99,9 @@ def _cobertura(root: Xml.Element) -> Coverage:
     if root.tag != "coverage":
         raise ValueError(f"not a coverage report: <{root.tag}>")
     files: dict[str, dict[int, bool]] = {}
-    for one in root.iter("class"):
-        known = files.setdefault(one.get("filename", ""), {})
-        for line in one.iterfind("lines/line"):
+    for element in root.iter("class"):
+        known = files.setdefault(element.get("filename", ""), {})
+        for line in element.iterfind("lines/line"):
             number, hit = int(line.get("number", "0")), int(line.get("hits", "0")) > 0
             known[number] = known.get(number, False) or hit
     if any(files.values()):

@@ -68,8 +68,8 @@ def _failed_test(case: Xml.Element) -> FailedTest | None:
 def failure_lines(report: JUnitReport) -> Iterator[str]:
     """Yield one line for each failure: the test and its message."""
     shown = report.failed[:MAX_SHOWN]
-    wide = min(60, max((len(one.name) for one in shown), default=0))
-    for one in shown:
-        yield f"{one.name:<{wide}}  {one.message[:200]}"
+    wide = min(60, max((len(case.name) for case in shown), default=0))
+    for case in shown:
+        yield f"{case.name:<{wide}}  {case.message[:200]}"
     if len(report.failed) > MAX_SHOWN:
         yield f"and {len(report.failed) - MAX_SHOWN} more"

@@ -11,16 +11,16 @@ _SCORES = {Severity.LOW: "3.0", Severity.MEDIUM: "5.5", Severity.HIGH: "8.0", Se
 
 def document(gate: str, findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the findings of a gate as a SARIF log with one run."""
-    worst = {one.rule: one for one in sorted(findings, key=lambda one: one.severity.rank)}
+    worst = {finding.rule: finding for finding in sorted(findings, key=lambda finding: finding.severity.rank)}
     rules = [
-        {"id": rule, "shortDescription": {"text": rule}, "properties": {"security-severity": _SCORES[one.severity]}}
-        for rule, one in worst.items()
+        {"id": rule, "shortDescription": {"text": rule}, "properties": {"security-severity": _SCORES[finding.severity]}}
+        for rule, finding in worst.items()
     ]
     driver = {"name": f"abreast {gate}", "rules": rules}
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": [_result(one) for one in findings]}],
+        "runs": [{"tool": {"driver": driver}, "results": [_result(finding) for finding in findings]}],
     }
 
 

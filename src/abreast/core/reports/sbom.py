@@ -55,16 +55,16 @@ def _locked_packages(name: str, content: bytes) -> Iterator[PackageVersion]:
 
 
 def _npm(lock: dict[str, Any]) -> Iterator[PackageVersion]:
-    for path, one in lock.get("packages", {}).items():
-        name = one.get("name") or path.rpartition("node_modules/")[2]
-        if path and name and one.get("version") and not one.get("link"):
-            yield "npm", name, one["version"]
+    for path, package in lock.get("packages", {}).items():
+        name = package.get("name") or path.rpartition("node_modules/")[2]
+        if path and name and package.get("version") and not package.get("link"):
+            yield "npm", name, package["version"]
 
 
 def _python(lock: dict[str, Any]) -> Iterator[PackageVersion]:
-    for one in lock.get("package", ()):
-        if not {"editable", "virtual"}.intersection(one.get("source", ())):
-            yield "pypi", one["name"], one["version"]
+    for package in lock.get("package", ()):
+        if not {"editable", "virtual"}.intersection(package.get("source", ())):
+            yield "pypi", package["name"], package["version"]
 
 
 def _requirements(text: str) -> Iterator[PackageVersion]:

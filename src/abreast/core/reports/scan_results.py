@@ -24,7 +24,11 @@ def evaluate_findings(
     findings = tuple(dict.fromkeys(raw_findings))
     allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
     exempt = {finding for finding, entry in allowlisted.items() if entry.expires >= today}
-    blocking = [one for one in findings if one not in exempt and one.severity.rank >= gate.min_severity.rank]
+    blocking = [
+        candidate
+        for candidate in findings
+        if candidate not in exempt and candidate.severity.rank >= gate.min_severity.rank
+    ]
     figures = {"findings": float(len(findings)), "allowed": float(len(exempt)), "counting": float(len(blocking))}
     if blocking:
         return GateResult(
@@ -47,18 +51,20 @@ def evaluate_findings(
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
     """Return the allowlist entry for a finding that expires last."""
     fits = [
-        one for one in gate.allowlist if one.rule == finding.rule and match_files([one.path], [finding.file or "-"])
+        exemption
+        for exemption in gate.allowlist
+        if exemption.rule == finding.rule and match_files([exemption.path], [finding.file or "-"])
     ]
-    return max(fits, key=lambda one: one.expires, default=None)
+    return max(fits, key=lambda exemption: exemption.expires, default=None)
 
 
 def _severity_counts(findings: Sequence[Finding]) -> str:
-    count = Counter(one.severity for one in findings)
+    count = Counter(finding.severity for finding in findings)
     return ", ".join(f"{count[severity]} {severity}" for severity in reversed(Severity) if count[severity])
 
 
 def _finding_lines(findings: Sequence[Finding], allowed: dict[Finding, AllowlistEntry]) -> Iterator[str]:
-    for finding in sorted(findings, key=lambda one: -one.severity.rank)[:MAX_SHOWN]:
+    for finding in sorted(findings, key=lambda found: -found.severity.rank)[:MAX_SHOWN]:
         yield str(finding)
         if entry := allowed.get(finding):
             yield f"  allowed by {entry.owner} until {entry.expires}, which has passed: {entry.reason}"
@@ -90,9 +96,11 @@ def kingfisher(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     scanned = report["audit"]["summary"]
     if missed := scanned["scan_partial"] + scanned["scan_failed"] + scanned["pending"]:
         raise ValueError(f"{missed} of {scanned['discovered']} folders could not be scanned wvulnerability")
-    for one in report["findings"]:
-        found = one["finding"]
-        yield Finding(one["rule"]["name"], one["rule"]["description"], Severity.HIGH, found["path"], found["line"])
+    for finding in report["findings"]:
+        found = finding["finding"]
+        yield Finding(
+            finding["rule"]["name"], finding["rule"]["description"], Severity.HIGH, found["path"], found["line"]
+        )
 
 
 @json_report_parser
@@ -100,21 +108,21 @@ def bandit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield weaknesses in Python code; https://bandit.readthedocs.io."""
     if report["errors"]:
         raise ValueError(f"{report['errors'][0]['filename']}: {report['errors'][0]['reason']}")
-    for one in report["results"]:
-        severity = Severity(one["issue_severity"].lower())
-        yield Finding(one["test_id"], one["issue_text"], severity, one["filename"], one["line_number"])
+    for result in report["results"]:
+        severity = Severity(result["issue_severity"].lower())
+        yield Finding(result["test_id"], result["issue_text"], severity, result["filename"], result["line_number"])
 
 
 @json_report_parser
 def zizmor(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield weaknesses in GitHub workflows; https://docs.zizmor.sh."""
-    for one in report:
-        place = next(where for where in one["locations"] if where["symbolic"]["kind"] == "Primary")
+    for finding in report:
+        place = next(where for where in finding["locations"] if where["symbolic"]["kind"] == "Primary")
         file, row = _primary_file(place["symbolic"]["key"]), place["concrete"]["location"]["start_point"]["row"]
         severity = {"High": Severity.HIGH, "Medium": Severity.MEDIUM}.get(
-            one["determinations"]["severity"], Severity.LOW
+            finding["determinations"]["severity"], Severity.LOW
         )
-        yield Finding(one["ident"], one["desc"], severity, file, row + 1)
+        yield Finding(finding["ident"], finding["desc"], severity, file, row + 1)
 
 
 def _primary_file(key: dict[str, Any]) -> str:
@@ -125,31 +133,31 @@ def _primary_file(key: dict[str, Any]) -> str:
 @json_report_parser
 def check_jsonschema(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield schema errors in workflows; https://check-jsonschema.readthedocs.io."""
-    for one in report["errors"]:
-        best = one.get("best_deep_match") or one
-        yield Finding("schema", f"{best['path']}: {best['message']}", Severity.HIGH, one["filename"])
-    for one in report.get("parse_errors", ()):
-        yield Finding("syntax", one["message"], Severity.HIGH, one["filename"])
+    for error in report["errors"]:
+        best = error.get("best_deep_match") or error
+        yield Finding("schema", f"{best['path']}: {best['message']}", Severity.HIGH, error["filename"])
+    for error in report.get("parse_errors", ()):
+        yield Finding("syntax", error["message"], Severity.HIGH, error["filename"])
 
 
 @json_report_parser
 def hadolint(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield weaknesses in Dockerfiles; https://github.com/hadolint/hadolint."""
     severities = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
-    for one in report:
-        severity = severities.get(one["level"], Severity.LOW)
-        yield Finding(one["code"], one["message"], severity, one["file"], one["line"])
+    for finding in report:
+        severity = severities.get(finding["level"], Severity.LOW)
+        yield Finding(finding["code"], finding["message"], severity, finding["file"], finding["line"])
 
 
 @json_report_parser
 def pip_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield vulnerabilities of Python packages, without severities; https://github.com/pypa/pip-audit."""
-    for one in report["dependencies"]:
-        if reason := one.get("skip_reason"):
-            raise ValueError(f"{one['name']}: {reason}")
-        for vulnerability in one["vulns"]:
+    for dependency in report["dependencies"]:
+        if reason := dependency.get("skip_reason"):
+            raise ValueError(f"{dependency['name']}: {reason}")
+        for vulnerability in dependency["vulns"]:
             fix = f"; fixed in {', '.join(vulnerability['fix_versions'])}" if vulnerability["fix_versions"] else ""
-            yield Finding(vulnerability["id"], f"{one['name']} {one['version']}{fix}", Severity.HIGH)
+            yield Finding(vulnerability["id"], f"{dependency['name']} {dependency['version']}{fix}", Severity.HIGH)
 
 
 @json_report_parser
@@ -158,8 +166,8 @@ def npm_audit(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     if "error" in report:
         raise ValueError(report.get("message") or report["error"].get("summary") or "the registry could not be asked")
     grades = {"moderate": Severity.MEDIUM, "info": Severity.LOW}
-    for name, one in report["vulnerabilities"].items():
-        for via in one["via"]:
+    for name, package in report["vulnerabilities"].items():
+        for via in package["via"]:
             if isinstance(via, dict):
                 grade = grades.get(via["severity"]) or Severity(via["severity"])
                 rule = str(via.get("url", via["source"])).rsplit("/", 1)[-1]
@@ -172,17 +180,19 @@ def trivy(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     if "SchemaVersion" not in report:
         raise ValueError("it has no SchemaVersion")
     for result in report.get("Results") or ():
-        for one in result.get("Vulnerabilities") or ():
-            fix = f"; fixed in {one['FixedVersion']}" if one.get("FixedVersion") else ""
-            text = f"{one['PkgName']} {one['InstalledVersion']}{fix}"
-            yield Finding(one["VulnerabilityID"], text, _parse_severity(one["Severity"]), result["Target"])
+        for vulnerability in result.get("Vulnerabilities") or ():
+            fix = f"; fixed in {vulnerability['FixedVersion']}" if vulnerability.get("FixedVersion") else ""
+            text = f"{vulnerability['PkgName']} {vulnerability['InstalledVersion']}{fix}"
+            yield Finding(
+                vulnerability["VulnerabilityID"], text, _parse_severity(vulnerability["Severity"]), result["Target"]
+            )
 
 
 @json_report_parser
 def grype(report: Any) -> Iterator[Finding]:  # noqa: ANN401 (JSON)
     """Yield vulnerabilities of an image; https://github.com/anchore/grype."""
-    for one in report["matches"]:
-        vulnerability, package = one["vulnerability"], one["artifact"]
+    for match in report["matches"]:
+        vulnerability, package = match["vulnerability"], match["artifact"]
         yield Finding(
             vulnerability["id"], f"{package['name']} {package['version']}", _parse_severity(vulnerability["severity"])
         )
@@ -202,9 +212,11 @@ def pinned_requirements(name: str, content: bytes) -> str | None:
     if name.endswith(".lock"):
         found = tomllib.loads(content.decode()).get("package", ())
         outside = [
-            one for one in found if not {"editable", "virtual", "directory", "path"}.intersection(one.get("source", ()))
+            package
+            for package in found
+            if not {"editable", "virtual", "directory", "path"}.intersection(package.get("source", ()))
         ]
-        return "".join(f"{one['name']}=={one['version']}\n" for one in outside)
+        return "".join(f"{package['name']}=={package['version']}\n" for package in outside)
     joined = content.decode(errors="replace").replace("\\\n", " ")
     lines = [line.split(" #")[0].strip() for line in joined.splitlines()]
     asked = [re.sub(r"\s--hash=\S+", "", line).strip() for line in lines if line and not line.startswith("#")]

@@ -39,14 +39,16 @@ def _migration_risks(migration: Migration, context: SchemaContext) -> Iterator[M
         )
         return
     statements = [(line, text, _parse_statement(text, context.engine)) for line, text in numbered_texts]
-    replaced = _replaced_tables([one for _, _, one in statements], context)
-    for line, text, one in statements:
-        for what, remedy, wait in _statement_violations(one, text, context, replaced):
+    replaced = _replaced_tables([statement for _, _, statement in statements], context)
+    for line, text, statement in statements:
+        for what, remedy, wait in _statement_violations(statement, text, context, replaced):
             if wait or not migration.contract_reason:
                 yield MigrationRisk(migration.name, line, what, remedy, wait)
     for name, columns in replaced.items():
         if columns is not None and name in context.tables and not migration.contract_reason:
-            before, after = (_normalized_table(one, context.engine) for one in (context.tables[name].columns, columns))
+            before, after = (
+                _normalized_table(table, context.engine) for table in (context.tables[name].columns, columns)
+            )
             for what in breaking_changes({name: before}, {name: after}):
                 yield MigrationRisk(migration.name, migration.up.line, *_split_remedy(what))
 
@@ -60,7 +62,7 @@ def _normalized_table(columns: Mapping[str, Column], engine: str) -> Table:
         except ParseError:
             return text
 
-    return Table({name.casefold(): Column(type_(one.type), one.required) for name, one in columns.items()})
+    return Table({name.casefold(): Column(type_(column.type), column.required) for name, column in columns.items()})
 
 
 def _split_remedy(text: str) -> tuple[str, str]:
@@ -83,15 +85,15 @@ def _replaced_tables(statements: Sequence[Any], context: SchemaContext) -> dict[
     """
     removed: set[str] = set()
     created: dict[str, dict[str, Column] | None] = {}
-    for one in statements:
-        if isinstance(one, exp.Drop) and one.args.get("kind") in {"TABLE", "VIEW"}:
-            removed |= {sql_ast.normalized_name(table) for table in sql_ast.dropped_objects(one)}
-        elif isinstance(one, exp.Create) and one.kind in {"TABLE", "VIEW"}:
-            created[sql_ast.normalized_name(sql_ast.created_object(one))] = (
-                sql_ast.created_columns(one) if one.kind == "TABLE" else None
+    for statement in statements:
+        if isinstance(statement, exp.Drop) and statement.args.get("kind") in {"TABLE", "VIEW"}:
+            removed |= {sql_ast.normalized_name(table) for table in sql_ast.dropped_objects(statement)}
+        elif isinstance(statement, exp.Create) and statement.kind in {"TABLE", "VIEW"}:
+            created[sql_ast.normalized_name(sql_ast.created_object(statement))] = (
+                sql_ast.created_columns(statement) if statement.kind == "TABLE" else None
             )
-        elif isinstance(one, exp.Alter) and (to := sql_ast.renamed_to(one)):
-            old = sql_ast.normalized_name(one.this)
+        elif isinstance(statement, exp.Alter) and (to := sql_ast.renamed_to(statement)):
+            old = sql_ast.normalized_name(statement.this)
             removed.add(old)
             created[to] = created.get(old, context.new_tables.get(old))
     return {name: created[name] for name in removed & created.keys()}

@@ -41,7 +41,7 @@ class SchemaContext:
 
     def is_used(self, name: str) -> bool:
         """Whether the running version may use the table. It matches in any schema."""
-        return name in self.tables or any(one.endswith(f".{name}") for one in self.tables)
+        return name in self.tables or any(table.endswith(f".{name}") for table in self.tables)
 
     def is_large(self, name: str) -> bool:
         """Whether a lock on the table would last."""

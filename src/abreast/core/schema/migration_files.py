@@ -77,7 +77,7 @@ def parse_migrations(files: Mapping[str, bytes]) -> tuple[tuple[Migration, ...],
         except ValueError as error:
             faults.append(f"{name}: {error}")
     faults += [f"{name}: there is no migration that it takes back" for name in downs.values()]
-    parsed.sort(key=lambda one: (one.number, one.name))
+    parsed.sort(key=lambda migration: (migration.number, migration.name))
     return tuple(parsed), (*faults, *_numbering_faults(parsed))
 
 
@@ -149,12 +149,12 @@ def _numbering_faults(found: Sequence[Migration]) -> Iterator[str]:
 
 def plan_migrations(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> MigrationPlan:
     """Return what is pending of a folder in a database that has ``applied``."""
-    by_name = {one.name: one for one in migrations}
-    ran = {known: one for one in applied if (known := _matching_file(one.name, by_name))}
-    pending = [one for one in migrations if one.name not in ran]
-    edited = [name for name, one in ran.items() if one.checksum and one.checksum != by_name[name].checksum]
+    by_name = {migration.name: migration for migration in migrations}
+    ran = {known: migration for migration in applied if (known := _matching_file(migration.name, by_name))}
+    pending = [migration for migration in migrations if migration.name not in ran]
+    edited = [name for name, row in ran.items() if row.checksum and row.checksum != by_name[name].checksum]
     last = max((by_name[name].number for name in ran), default=-1)
-    late = [one.name for one in pending if one.number < last]
+    late = [migration.name for migration in pending if migration.number < last]
     faults = [f"{name} was edited after it ran ({ran[name].at}): write a new migration instead" for name in edited]
     faults += [f"{name} comes before one that ran already: give it the next number" for name in late]
     return MigrationPlan(tuple(pending), tuple(faults))
@@ -163,34 +163,35 @@ def plan_migrations(migrations: Sequence[Migration], applied: Sequence[AppliedMi
 def missing_down_faults(migrations: Iterable[Migration]) -> tuple[str, ...]:
     """Return a fault for each migration that is neither reversible nor declared irreversible."""
     return tuple(
-        f"{one.name} has no down step: write {one.name.removesuffix('.sql')}.down.sql, or -- irreversible: REASON"
-        for one in migrations
-        if one.down is None and not one.irreversible_reason
+        f"{migration.name} has no down step: "
+        f"write {migration.name.removesuffix('.sql')}.down.sql, or -- irreversible: REASON"
+        for migration in migrations
+        if migration.down is None and not migration.irreversible_reason
     )
 
 
 def _matching_file(name: str, by_name: Mapping[str, Migration]) -> str:
     """Return the file that a row names, with or without ``.sql``, "" if there is none."""
-    return next((one for one in (name, f"{name}.sql") if one in by_name), "")
+    return next((candidate for candidate in (name, f"{name}.sql") if candidate in by_name), "")
 
 
 def applied_without_file(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
     """Return the applied migrations that are not in the folder, in the order in which they ran."""
-    by_name = {one.name: one for one in migrations}
-    return tuple(one.name for one in applied if not _matching_file(one.name, by_name))
+    by_name = {migration.name: migration for migration in migrations}
+    return tuple(migration.name for migration in applied if not _matching_file(migration.name, by_name))
 
 
 def plan_down(names: Sequence[str], migrations: Iterable[Migration]) -> tuple[tuple[Migration, ...], str]:
     """Return the migrations to reverse for ``names``, last first, or none and why the schema must stay."""
-    known = {one.name: one for one in migrations}
+    known = {migration.name: migration for migration in migrations}
     steps = []
     for name in reversed(names):
-        one = known.get(name) or known.get(f"{name}.sql")
-        if one is None:
+        migration = known.get(name) or known.get(f"{name}.sql")
+        if migration is None:
             return (), f"the file of {name} is not in the release that is live"
-        if one.down is None:
-            return (), f"{one.name} has no down step"
-        if not one.is_down_safe:
-            return (), f"the down step of {one.name} is not declared safe (-- safe)"
-        steps.append(one)
+        if migration.down is None:
+            return (), f"{migration.name} has no down step"
+        if not migration.is_down_safe:
+            return (), f"the down step of {migration.name} is not declared safe (-- safe)"
+        steps.append(migration)
     return tuple(steps), ""

@@ -84,15 +84,15 @@ def _alter_action(action: Any, statement: Any, table: str, context: SchemaContex
 
 
 def _added_column(column: Any, table: str, context: SchemaContext) -> Iterator[Violation]:  # noqa: ANN401
-    kinds = [one.args.get("kind") for one in column.args.get("constraints") or ()]
-    default = next((one for one in kinds if isinstance(one, exp.DefaultColumnConstraint)), None)
+    kinds = [constraint.args.get("kind") for constraint in column.args.get("constraints") or ()]
+    default = next((kind for kind in kinds if isinstance(kind, exp.DefaultColumnConstraint)), None)
     by_itself = isinstance(column.args.get("kind"), exp.DataType) and "SERIAL" in column.args["kind"].this.name
     generated = any(
-        isinstance(one, exp.ComputedColumnConstraint | exp.GeneratedAsIdentityColumnConstraint) for one in kinds
+        isinstance(kind, exp.ComputedColumnConstraint | exp.GeneratedAsIdentityColumnConstraint) for kind in kinds
     )
     needed = any(
-        isinstance(one, exp.NotNullColumnConstraint) and not one.args.get("allow_null") for one in kinds
-    ) or any(isinstance(one, exp.PrimaryKeyColumnConstraint) for one in kinds)
+        isinstance(kind, exp.NotNullColumnConstraint) and not kind.args.get("allow_null") for kind in kinds
+    ) or any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds)
     name = f"{table}.{sql_ast.normalized_name(column)}"
     if needed and (default is None or isinstance(default.this, exp.Null)) and not (by_itself or generated):
         yield (
@@ -108,7 +108,7 @@ def _added_column(column: Any, table: str, context: SchemaContext) -> Iterator[V
 def _is_volatile(value: Any) -> bool:  # noqa: ANN401
     """Whether each row gets its own value, which rewrites the whole table."""
     steady = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentUser, exp.Cast, exp.Array)
-    return any(isinstance(one, exp.Func) and not isinstance(one, steady) for one in value.walk())
+    return any(isinstance(node, exp.Func) and not isinstance(node, steady) for node in value.walk())
 
 
 def _altered_column(action: Any, table: str, context: SchemaContext) -> Iterator[Violation]:  # noqa: ANN401
@@ -135,11 +135,11 @@ def _is_widening(before: str, to: Any) -> bool:  # noqa: ANN401
     if old == to:
         return True
     texts = {"VARCHAR", "TEXT"}
-    sizes = [[int(part.name) for part in one.expressions if part.name.isdigit()] for one in (old, to)]
+    sizes = [[int(part.name) for part in kind.expressions if part.name.isdigit()] for kind in (old, to)]
     if old.this.name in texts and to.this.name in texts:
         return not sizes[1] or bool(sizes[0] and sizes[1][0] >= sizes[0][0])
     if old.this.name == to.this.name == "DECIMAL":
-        scales = [one[1] if len(one) > 1 else 0 for one in sizes]
+        scales = [size[1] if len(size) > 1 else 0 for size in sizes]
         return not sizes[1] or bool(sizes[0] and sizes[1][0] >= sizes[0][0] and scales[0] == scales[1])
     return False
 

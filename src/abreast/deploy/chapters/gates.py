@@ -29,13 +29,13 @@ async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
         await asyncio.to_thread(shutil.rmtree, gate_workdir, ignore_errors=True)
     if stopping := run.halt.stop_failure(Chapter.GATES, gate.service):
         return stopping
-    for one in results:
-        await _record_result(run, gate, one)
+    for result in results:
+        await _record_result(run, gate, result)
     blocking = next(
         (
-            one
-            for one in results
-            if one.is_blocking and not (one.verdict is GateVerdict.UNKNOWN and gate.pass_if_unknown)
+            result
+            for result in results
+            if result.is_blocking and not (result.verdict is GateVerdict.UNKNOWN and gate.pass_if_unknown)
         ),
         None,
     )
@@ -120,6 +120,8 @@ def annotate_gate_results(run: Run, built: ReleasePart) -> None:
     if not run.plan.gates:
         return
     events = run.ports.ledger.events(run.plan.deployment)
-    recorded = [one.data for one in events if one.kind is EventKind.JUDGED and one.service in {None, built.service}]
-    results = [{key: one.get(key) for key in ("gate", "verdict", "why", "figures")} for one in recorded]
+    recorded = [
+        event.data for event in events if event.kind is EventKind.JUDGED and event.service in {None, built.service}
+    ]
+    results = [{key: event.get(key) for key in ("gate", "verdict", "why", "figures")} for event in recorded]
     run.ports.artifacts.annotate(built.artifact, built.service, results=results, tested=run.plan.release)

@@ -40,6 +40,10 @@ def prune_artifacts(run: Run) -> int:
     ledger, retention = run.ports.ledger, run.ports.retention
     oldest = datetime.fromisoformat(run.ports.now()) - timedelta(seconds=retention.keep_within)
     releases = ledger.releases(100_000)
-    recent = [one for one in releases[retention.keep_last :] if datetime.fromisoformat(one.created) >= oldest]
-    needed = {part.artifact for one in (*releases[: retention.keep_last], *recent) for part in one.parts.values()}
+    recent = [
+        release for release in releases[retention.keep_last :] if datetime.fromisoformat(release.created) >= oldest
+    ]
+    needed = {
+        part.artifact for release in (*releases[: retention.keep_last], *recent) for part in release.parts.values()
+    }
     return run.ports.artifacts.prune(needed | ledger.artifacts_in_use())

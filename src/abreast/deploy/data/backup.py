@@ -53,9 +53,10 @@ def take_backup(
     project, environment, service = owner.split("/")
     _check_not_emptied(ports, database, owner, live)
     now, release = ports.now(), live.release if live else ""
+    applied = tuple(migration.name for migration in database.applied_migrations())
     unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
-        database.engine, database.engine_version(), migrations=tuple(one.name for one in database.applied_migrations()),
+        database.engine, database.engine_version(), migrations=applied,
     )  # fmt: skip
     saved, opener = ports.vault.save(unverified, database.dump, ports.backup_context())
     verify_backup(ports, saved, copy, workdir, opener)
@@ -70,7 +71,9 @@ def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveS
     if database.estimate_row_counts():
         return
     nonempty = [
-        one for one in ports.vault.list_backups(environment, service) if one.verified and any(one.rows.values())
+        backup
+        for backup in ports.vault.list_backups(environment, service)
+        if backup.verified and any(backup.rows.values())
     ]
     if nonempty or (live and live.definition.database and live.definition.database.has_migrations):
         before = f"its last backup ({nonempty[0].at}) was not" if nonempty else "its live release has migrated it"
@@ -135,8 +138,8 @@ def _clean_up_database(run: Run, part: ServicePlan) -> None:
 def prune_backups(ports: Ports, environment: str, service: str) -> int:
     """Delete old backups that no live or recent release needs. Returns their number."""
     live: dict[str, LiveService] = dict(ports.ledger.live_services(environment))
-    recent = [one.release for one in ports.ledger.deployments(environment, 20)]
-    needed = {*recent[:5], *(one.release for one in live.values())}
+    recent = [deployment.release for deployment in ports.ledger.deployments(environment, 20)]
+    needed = {*recent[:5], *(part.release for part in live.values())}
     return ports.vault.prune(environment, service, needed, ports.now())
 
 

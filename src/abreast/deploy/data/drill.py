@@ -27,7 +27,7 @@ async def _start_and_measure(run: Run, part: ServicePlan, recovered: Backup) -> 
     if failure := await _start_on_copy(run, part):
         return failure
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
-    began = next(one.at for one in events if one.kind is EventKind.STARTED and one.chapter is Chapter.RESTORE)
+    began = next(event.at for event in events if event.kind is EventKind.STARTED and event.chapter is Chapter.RESTORE)
     seconds = (datetime.fromisoformat(run.ports.now()) - datetime.fromisoformat(began)).total_seconds()
     return await _record_measurement(run, part, recovered, seconds)
 

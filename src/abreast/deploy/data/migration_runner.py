@@ -59,15 +59,18 @@ def _run_files(
         database.prepare_migration_table(migrations)
         applied = database.applied_migrations()
         if data.down:
-            stems, files = {migration_stem(one.name) for one in applied}, {one.name: one for one in migrations}
+            stems, files = (
+                {migration_stem(migration.name) for migration in applied},
+                {migration.name: migration for migration in migrations},
+            )
             yield from (
                 database.revert_migration(files[name], limits, report)
                 for name in data.down
                 if migration_stem(name) in stems
             )
             return
-        for one in _pending_as_planned(migrations, applied):
-            yield database.apply_migration(one, limits, report)
+        for migration in _pending_as_planned(migrations, applied):
+            yield database.apply_migration(migration, limits, report)
 
 
 def migration_stem(name: str) -> str:

@@ -95,7 +95,9 @@ def plan_database(
 
 
 def _transaction_faults(pending: tuple[Migration, ...], engine: str) -> tuple[str, ...]:
-    return tuple(f"{one.name}:{fault}" for one in pending if (fault := transaction_end_fault(one.up, engine)))
+    return tuple(
+        f"{migration.name}:{fault}" for migration in pending if (fault := transaction_end_fault(migration.up, engine))
+    )
 
 
 def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) -> DatabasePlan | None:
@@ -107,7 +109,9 @@ def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) 
     assert used
     if live is None:
         return None
-    before = next(one.previous for one in ports.ledger.stored_plan(live.deployment).services if one.name == part.name)
+    before = next(
+        service.previous for service in ports.ledger.stored_plan(live.deployment).services if service.name == part.name
+    )
     if before is None or before.commit != part.commit:
         return replace(
             plan,
@@ -123,15 +127,17 @@ def _plan_command_reversal(ports: Ports, plan: DatabasePlan, part: ServicePlan) 
 def has_changed_schema(ports: Ports, deployment: str, service: str) -> bool:
     """Whether the migration of a deployment changed the schema of a service's database, as its rehearsal showed."""
     measured = (
-        one for one in ports.ledger.events(deployment) if one.kind is EventKind.MEASURED and one.service == service
+        event
+        for event in ports.ledger.events(deployment)
+        if event.kind is EventKind.MEASURED and event.service == service
     )
-    return any(one.data.get("schema") for one in measured)
+    return any(event.data.get("schema") for event in measured)
 
 
 def _plan_forward(plan: DatabasePlan, database: Database, pending: tuple[Migration, ...]) -> DatabasePlan:
     found = find_risks(pending, database.engine, database.tables(), database.estimate_row_counts())
     risks = () if plan.breaking is BreakingChangePolicy.ALLOW else tuple(map(str, found))
-    return DatabasePlan(plan.breaking, up=tuple(one.name for one in pending), risks=risks)
+    return DatabasePlan(plan.breaking, up=tuple(migration.name for migration in pending), risks=risks)
 
 
 def _plan_backward(
@@ -144,7 +150,7 @@ def _plan_backward(
     except UsageError:
         known = ()
     down, stays = migration_files.plan_down(without_file, known)
-    return DatabasePlan(plan.breaking, down=tuple(one.name for one in down), since=since, kept_reason=stays)
+    return DatabasePlan(plan.breaking, down=tuple(migration.name for migration in down), since=since, kept_reason=stays)
 
 
 def refuse_breaking_changes(parts: Mapping[str, DatabasePlan]) -> None:

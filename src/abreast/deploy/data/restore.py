@@ -74,7 +74,7 @@ def _missing_migrations(ports: Ports, part: ServicePlan, database: Database) -> 
     migration_plan = migration_files.plan_migrations(
         migrations_at_commit(ports, live.commit, used.migrations), database.applied_migrations()
     )
-    return [one.name for one in migration_plan.pending]
+    return [migration.name for migration in migration_plan.pending]
 
 
 def _swap_databases(

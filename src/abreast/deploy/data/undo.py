@@ -25,7 +25,7 @@ class SchemaLeftover:
 async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
     """Revert the migrations of a failed deployment, or record why they stay."""
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
-    started = any(one.chapter is Chapter.MIGRATE and one.service == part.name for one in events)
+    started = any(event.chapter is Chapter.MIGRATE and event.service == part.name for event in events)
     data = part.database_plan
     if not started or data is None or not data.is_forward:
         return
@@ -51,14 +51,14 @@ def _schema_leftover(run: Run, part: ServicePlan, data: DatabasePlan) -> SchemaL
         return SchemaLeftover()  # this service stays on its new version: only another one was turned back
     if used.command:
         ended = f"{part.name}/{Chapter.MIGRATE}/ended"
-        completed = any(one.key == ended for one in run.ports.ledger.events(run.plan.deployment))
+        completed = any(event.key == ended for event in run.ports.ledger.events(run.plan.deployment))
         if not completed or not has_changed_schema(run.ports, run.plan.deployment, part.name):
             return SchemaLeftover()  # any change is an earlier release's
         return SchemaLeftover(
             (f"`{used.command}`",), kept_reason="" if used.down and run.built_part(part) else "it has no `down`"
         )
     assert used.migrations
-    ran = {migration_stem(one.name) for one in run.ports.open_database(part.service).applied_migrations()}
+    ran = {migration_stem(migration.name) for migration in run.ports.open_database(part.service).applied_migrations()}
     applied = tuple(name for name in data.up if migration_stem(name) in ran)
     steps, why = migration_files.plan_down(applied, migrations_at_commit(run.ports, part.commit, used.migrations))
-    return SchemaLeftover(applied, tuple(one.name for one in steps), why)
+    return SchemaLeftover(applied, tuple(migration.name for migration in steps), why)

@@ -163,7 +163,7 @@ class Run:
         if isinstance(outcome, Failure):
             return load(Failure, self.redactor.redact_value(dump(outcome)))
         if isinstance(outcome, list) and only_failures(outcome):
-            return cast("T", [self._redacted(one) for one in outcome])
+            return cast("T", [self._redacted(item) for item in outcome])
         return outcome
 
     async def _record_end(self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str) -> None:

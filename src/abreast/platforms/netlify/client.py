@@ -85,7 +85,7 @@ class Variable(BaseModel):
     def in_context(self, context: Mapping[str, str]) -> str | None:
         """Return its value in exactly this context."""
         wanted = context["context"], context.get("context_parameter")
-        return next((one.value for one in self.values if (one.context, one.context_parameter) == wanted), None)
+        return next((value.value for value in self.values if (value.context, value.context_parameter) == wanted), None)
 
 
 class _Member(BaseModel):
@@ -111,7 +111,7 @@ class NetlifyClient:
             members = await self._api.fetch(list[_Member], Request("GET", f"/{quote(account)}/members"))
         except (AccessDeniedError, NotFoundError):
             return None
-        return next((one.role for one in members if one.id == me.id or one.email == me.email), None)
+        return next((member.role for member in members if member.id == me.id or member.email == me.email), None)
 
     async def get_certificate(self, site: str) -> Certificate | None:
         """Return a site's certificate, None if it has none."""
@@ -131,7 +131,7 @@ class NetlifyClient:
     async def get_variables(self, account: str, site: str) -> dict[str, Variable]:
         """Return a site's own variables by name."""
         request = Request("GET", f"/accounts/{account}/env", query={"site_id": site})
-        return {one.key: one for one in await self._api.fetch(list[Variable], request)}
+        return {variable.key: variable for variable in await self._api.fetch(list[Variable], request)}
 
     async def add_variable(self, account: str, site: str, name: str, value: Mapping[str, str], *, secret: bool) -> None:
         """Add a variable with its value in one context."""

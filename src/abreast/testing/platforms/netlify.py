@@ -139,7 +139,7 @@ class NetlifyEmulator:
         value = await request.json()
         variable = self.sites[request.query_params["site_id"]].env[request.path_params["key"]]
         context = value["context"], value.get("context_parameter")
-        kept = [one for one in variable["values"] if (one["context"], one.get("context_parameter")) != context]
+        kept = [value for value in variable["values"] if (value["context"], value.get("context_parameter")) != context]
         variable["values"] = [*kept, value]
         return JSONResponse(variable, 201)
 
