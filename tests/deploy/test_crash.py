@@ -91,7 +91,10 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject
 
 
 @pytest.mark.timeout(280)
-def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: SampleProject) -> None:
+@pytest.mark.parametrize("moments", [("before", "after"), ("after", "before")], ids="/".join)
+def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(
+    project: SampleProject, moments: tuple[str, str]
+) -> None:
     good = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "20s"
@@ -99,7 +102,7 @@ def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: Sampl
     served: list[dict[str, str]] = []
     with _Users(project):
         assert crash(project, FIRST_WITH_USERS, "before") == -signal.SIGKILL
-        for _ in fork_server.run_crash_relay(project.folder, *DEPLOY, moments=["before", "after"]):
+        for _ in fork_server.run_crash_relay(project.folder, *DEPLOY, moments=moments):
             served.append(project.served_commits())
             if project.latest_deployment()["finished"] is not None:
                 break
