@@ -16,7 +16,7 @@ import tempfile
 import termios
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -124,15 +124,15 @@ def run_command(
 
 
 def run_crash_relay(
-    folder: Path, *arguments: str, moments: Sequence[str], variables: Mapping[str, str] | None = None
+    folder: Path, *arguments: str, moment: str = "before", variables: Mapping[str, str] | None = None
 ) -> Iterator[int]:
     """Kill a command at its first write, resume it until the next write, and so on. Yields each exit code.
 
-    If there is nothing to resume, the command is run again. ``moments`` ("before", "after") alternate.
+    If there is nothing to resume, the command is run again. ``moment`` is "before" or "after" (see ``crash_relay``).
     """
     file = _writes_file(folder)
-    for number in range(MOST_KILLS):
-        killed_at = (file, moments[number % len(moments)])
+    for _ in range(MOST_KILLS):
+        killed_at = (file, moment)
         code = run_command(folder, "resume", variables=variables, killed_at=killed_at).returncode
         if code == NOTHING_TO_RESUME:
             code = run_command(folder, *arguments, variables=variables, killed_at=killed_at).returncode

@@ -245,9 +245,7 @@ def test_a_command_that_takes_the_schema_back_does_so_once_wherever_it_is_killed
 
 
 def relay(shop: DatabaseProject, *arguments: str) -> Iterator[int]:
-    return fork_server.run_crash_relay(
-        shop.project.folder, *arguments, moments=["before", "after"], variables=shop.variables
-    )
+    return fork_server.run_crash_relay(shop.project.folder, *arguments, variables=shop.variables)
 
 
 def crash(shop: DatabaseProject, number: int, moment: str, *arguments: str) -> int:
