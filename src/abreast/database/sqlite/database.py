@@ -5,11 +5,10 @@ import json
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import unquote
 
 from abreast.core.errors import DatabaseError
@@ -22,7 +21,6 @@ from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 from abreast.database.sqlite import catalog, migration_steps
 from abreast.database.sqlite.database_file import (
     FILE_SUFFIXES,
-    NEED_LOCK_RELEASED,
     is_lock_error,
     open_for_reading,
     open_for_writing,
@@ -32,7 +30,6 @@ from abreast.database.sqlite.database_file import (
 )
 
 URL_PREFIX = "sqlite:///"
-_DUMP_COMMAND = [sys.executable, "-P", "-m", "abreast.database.sqlite.streaming_dump"]
 
 
 class SqliteDatabase(SqlDatabase):
@@ -77,15 +74,7 @@ class SqliteDatabase(SqlDatabase):
 
     def dump(self, into: IO[bytes]) -> DatabaseStats:
         """Write a consistent dump while others write; return the rows and size at that moment."""
-        code, error_output = run_program([*_DUMP_COMMAND, str(self._file), str(self.wait_timeout)], into=into)
-        try:
-            answer = json.loads(error_output.rpartition("\n")[2])
-        except ValueError:
-            raise sqlite_error(
-                self._file, f"the dump was killed by signal {-code}" if code < 0 else error_output, ""
-            ) from None
-        if "error" in answer:
-            raise sqlite_error(self._file, answer["error"], answer["code"])
+        answer = self._run_apsw_program("streaming_dump", self.wait_timeout, into=into)
         return DatabaseStats(**answer)
 
     def restore(self, dump: Path) -> None:
@@ -119,25 +108,15 @@ class SqliteDatabase(SqlDatabase):
         remove_files(self._file)
 
     def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:  # noqa: ARG002 (the file is everything)
-        """Replace this database with a copy in one transaction, while applications have it open.
+        """Replace this database with a copy under one lock, while applications have it open.
 
         The old content is kept beside it, even if the file is no longer a valid database.
         """
         assert isinstance(copy, SqliteDatabase)
         archive, existed = self._sibling_path(archive_name), self.exists()
-        try:
-            with (
-                copy._connect() as source,
-                open_for_writing(self._file, self.wait_timeout, transaction=False) as target,
-            ):
-                if existed:
-                    remove_files(archive)
-                    with translate_errors(archive), closing(sqlite3.connect(archive)) as archive_db:
-                        target.backup(archive_db)
-                source.backup(target, progress=_lock_timeout_callback(self._file, self.wait_timeout))
-        except DatabaseError as error:
-            if not _is_not_a_database(error):
-                raise
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        answer = self._run_apsw_program("file_replacement", copy._file, archive, self.wait_timeout)
+        if not answer["replaced"]:
             remove_files(archive)
             for suffix in FILE_SUFFIXES:
                 with suppress(FileNotFoundError):
@@ -146,6 +125,19 @@ class SqliteDatabase(SqlDatabase):
         return str(archive) if existed else ""
 
     # ── engine ─────────────────────────────────────────────────────────────────────────────────
+
+    def _run_apsw_program(self, module: str, *arguments: object, into: IO[bytes] | None = None) -> dict[str, Any]:
+        """Run a program on this file and return its answer (see ``apsw_program``); raises DatabaseError."""
+        command = [sys.executable, "-P", "-m", f"abreast.database.sqlite.{module}", self._file, *arguments]
+        code, error_output = run_program([str(part) for part in command], into=into)
+        try:
+            answer: dict[str, Any] = json.loads(error_output.rpartition("\n")[2])
+        except ValueError:
+            reason = f"the {module.partition('_')[2]} was killed by signal {-code}" if code < 0 else error_output
+            raise sqlite_error(self._file, reason, "") from None
+        if "error" in answer:
+            raise sqlite_error(self._file, answer["error"], answer["code"])
+        return answer
 
     def _connect(self) -> AbstractContextManager[sqlite3.Connection]:
         return open_for_reading(self._file, self.wait_timeout)
@@ -185,20 +177,3 @@ class SqliteDatabase(SqlDatabase):
 
     def _sibling_path(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
-
-
-def _is_not_a_database(error: DatabaseError) -> bool:
-    """Return whether the error means that the file is not a valid database."""
-    cause = error.__cause__
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
-
-
-def _lock_timeout_callback(file: Path, timeout: float) -> Callable[[int, int, int], None]:
-    """Return a progress callback that stops a copy which waits too long for a lock; SQLite would wait for ever."""
-    deadline = time.monotonic() + timeout
-
-    def check_deadline(status: int, _: int, __: int) -> None:
-        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > deadline:
-            raise DatabaseError(f"{file}: the database is locked", need=NEED_LOCK_RELEASED, next="try again")
-
-    return check_deadline

@@ -1,11 +1,8 @@
 """A program that writes a consistent dump of an SQLite file to its standard output, while others write.
 
-The online backup API (https://sqlite.org/backup.html) copies into a database whose virtual file streams the pages. This
-needs apsw, a second copy of SQLite, and therefore its own process: two copies of SQLite that open one file in one
-process break each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
+The online backup API (https://sqlite.org/backup.html) copies into a database whose virtual file streams the pages.
 """
 
-import json
 import shutil
 import sys
 import tempfile
@@ -20,6 +17,7 @@ import apsw
 from abreast.database.dump_process import CHUNK_SIZE
 from abreast.database.interface import DatabaseStats
 from abreast.database.sqlite import catalog
+from abreast.database.sqlite.apsw_program import ProgramError, answer
 
 LOCK_BYTE_OFFSET = 1 << 30
 """Offset of the page that no database uses (https://sqlite.org/fileformat.html#the_lock_byte_page)."""
@@ -96,7 +94,7 @@ class _SequentialWriter:
         self._next_offset += len(page)
 
 
-class PageOrderError(Exception):
+class PageOrderError(ProgramError):
     """SQLite rewrote a page or read one back, but pages are streamed and cannot be changed."""
 
 
@@ -162,24 +160,14 @@ class _PageFile:
 
 
 def main() -> int:
-    """Dump the file named by the arguments; print its stats or an error as JSON on standard error."""
+    """Dump the file named by the arguments; print its stats or an error."""
     file, timeout = sys.argv[1:]
-    try:
+
+    def work() -> dict[str, object]:
         with open(sys.stdout.fileno(), "wb", CHUNK_SIZE, closefd=False) as into:
-            answer = asdict(dump(Path(file), float(timeout), into))
-    except apsw.Error as error:
-        answer = {"error": str(error), "code": _error_name(error)}
-    except PageOrderError as error:
-        answer = {"error": str(error), "code": ""}
-    except OSError as error:
-        answer = {"error": error.strerror or "", "code": "SQLITE_IOERR"}
-    print(json.dumps(answer), file=sys.stderr)  # noqa: T201 (the program's answer)
-    return int("error" in answer)
+            return asdict(dump(Path(file), float(timeout), into))
 
-
-def _error_name(error: apsw.Error) -> str:
-    """Return the error's name (https://sqlite.org/rescode.html), "" if it is not SQLite's."""
-    return str(apsw.mapping_result_codes.get(getattr(error, "extendedresult", 0) & 255, ""))
+    return answer(work)
 
 
 if __name__ == "__main__":
