@@ -112,6 +112,44 @@ def test_a_restore_that_fails_leaves_what_was(project: SampleProject, harm: str)
     assert shop.leftover_copies() == []
 
 
+def test_the_same_restore_again_does_not_restore_the_damage(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
+    shop.deploy()
+    shop.insert_orders(5)
+    shop.run("db", "backup")
+    good = shop.orders_digest()
+    for _ in range(2):
+        shop.query("DELETE FROM orders WHERE id > 1")
+        shop.run("db", "restore", "--yes")
+        assert shop.orders_digest() == good
+    assert sum(backup["before_restore"] for backup in shop.backups()) == 2
+    assert "verified, before a restore" in shop.run("db", "list").stdout
+
+
+def test_where_the_newest_backup_is_damaged_the_one_before_is_restored(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
+    shop.deploy()
+    shop.insert_orders(5)
+    shop.run("db", "backup")
+    good = shop.orders_digest()
+    shop.insert_orders(2)
+    shop.run("db", "backup")
+    newest, older, *_ = (backup["name"] for backup in shop.backups())
+    sealed = project.folder / ".abreast" / "backups" / f"{newest}.dump.zst.age"
+    sealed.write_bytes(sealed.read_bytes()[:-3] + b"rot")
+    assert f"{older}  7 rows, verified" in shop.run("db", "verify", older.rpartition("/")[2]).stdout
+    assert f"{newest}  CANNOT BE RESTORED" in shop.run("db", "verify", code=1).stdout
+    told = shop.run("db", "verify", "--all", code=1).stdout
+    assert (f"{older}  7 rows, verified" in told, f"{newest}  CANNOT" in told) == (True, True)
+    assert shop.leftover_copies() == []
+
+    assert "truncated or was changed" in shop.run("db", "restore", newest.rpartition("/")[2], "--yes", code=1).stdout
+    told = shop.run("db", "restore", "--yes").stdout
+    assert f"{newest} cannot be restored: " in told
+    assert f"Going on with {older}" in told
+    assert shop.orders_digest() == good
+
+
 def test_without_room_for_the_copy_nothing_is_migrated(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     shop.deploy()

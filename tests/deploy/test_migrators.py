@@ -7,7 +7,7 @@ import pytest
 
 from database_project import DatabaseProject, app_source, migrator_source
 from npm import install_packages
-from sample_project import SampleProject
+from sample_project import APP_SOURCE, SampleProject
 
 ALEMBIC_ENV = """
 import os
@@ -191,6 +191,44 @@ def test_a_migrator_that_could_not_be_led_to_a_copy_is_not_run(project: SamplePr
     backend["env"] = {}
     project.commit()
     assert "rehearse  FAILED `exit 7`: exit code 7" in shop.deploy(code=1)
+
+
+def test_a_migrator_that_uses_another_spelling_is_led_to_the_copy_too(project: SampleProject) -> None:
+    shop = with_another_way(project, "os.environ['DIRECT_URL']")
+    backend = project.config["services"]["backend"]
+    shop.variables["OTHER_URL"] = shop.url.replace("127.0.0.1", "localhost")
+    backend["env"] = {"DIRECT_URL": "${OTHER_URL}"}
+    before = shop.schema()
+    backend["health"]["start"] = "1s"
+    project.commit(app_py="raise SystemExit('a candidate that never starts')")
+    told = shop.deploy(code=1)
+    assert "+ table led" in told
+    assert shop.schema() == before
+
+
+def test_a_migrator_that_reaches_the_real_database_by_a_file_is_found_out(
+    project: SampleProject, tmp_path: Path
+) -> None:
+    (tmp_path / "address").write_text("")
+    shop = with_another_way(project, f"open('{tmp_path}/address').read()")
+    (tmp_path / "address").write_text(shop.url)
+    project.commit()
+    told = shop.deploy(code=1)
+    assert "rehearse  FAILED the rehearsal changed the real database (+ table led" in told
+    assert "abreast db restore --env local" in told
+
+
+def with_another_way(project: SampleProject, address: str) -> DatabaseProject:
+    """A shop that is live, and whose next migration takes its database's address from elsewhere."""
+    shop = DatabaseProject(project, "postgresql")
+    statement = "CREATE TABLE IF NOT EXISTS led (id int)"
+    program = f"import os, psycopg; psycopg.connect({address}, autocommit=True).execute('{statement}')"
+    backend = project.config["services"]["backend"]
+    backend["database"] = {"url": "${SHOP_DATABASE_URL}", "command": "true"}
+    project.commit(app_py=APP_SOURCE)
+    shop.deploy()
+    backend["database"]["command"] = f'{sys.executable} -c "{program}"'
+    return shop
 
 
 def test_knex(project: SampleProject) -> None:

@@ -55,11 +55,24 @@ _DATABASE_COMMANDS = (
         [ENVIRONMENT, SERVICES, JSON],
     ),
     LazyCommand(
+        "verify",
+        "abreast.cli.commands.databases:verify",
+        "Restore a stored BACKUP into a copy, to see that it still can be.\n\n"
+        "BACKUP is the name of a backup, or a release. Default: the newest verified backup. "
+        "Returns 1 if one is damaged.",
+        [
+            click.Argument(["backup"], required=False, default=""),
+            ENVIRONMENT,
+            SERVICES,
+            click.Option(["--all", "every"], is_flag=True, help="Verify every backup."),
+        ],
+    ),
+    LazyCommand(
         "restore",
         "abreast.cli.commands.databases:restore",
         "Replace a database by a BACKUP.\n\n"
         "Shows what would be lost, first. "
-        "BACKUP is the name of a backup, or a release. Default: the newest verified backup.",
+        "BACKUP is the name of a backup, or a release. Default: the newest verified backup that no restore made.",
         [click.Argument(["backup"], required=False, default=""), ENVIRONMENT, SERVICES, REASON, YES, JSON],
     ),
     LazyCommand(

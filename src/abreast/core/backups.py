@@ -10,7 +10,7 @@ class Backup:
     """One backup. ``rows``: row counts by table. ``sealed``: the digest of the stored file.
 
     ``verified``: when a test restore succeeded, "" for never. ``migrations``: those applied by then. ``release``: the
-    live release.
+    live release. ``before_restore``: it holds what a restore was about to replace, which may be the damage.
     """
 
     name: str
@@ -27,6 +27,12 @@ class Backup:
     stored: int = 0
     sealed: str = ""
     verified: str = ""
+    before_restore: bool = False
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the backup is restored where none is named."""
+        return bool(self.verified) and not self.before_restore
 
     def as_verified(self, at: str) -> "Backup":
         """Return the backup, marked as verified by a test restore."""
@@ -44,15 +50,17 @@ def expired(
 ) -> tuple[Backup, ...]:
     """Return the backups of one database that can be deleted.
 
-    Kept are the last ``keep`` verified backups, those of the last ``within`` seconds, the newest of each release in
-    ``needed`` (rollback targets), and the newest verified one at any age. Unverified backups are kept for a day.
+    Kept are the last ``keep`` trusted backups, those of the last ``within`` seconds, the newest of each release in
+    ``needed`` (rollback targets), and the newest trusted one at any age. Backups before a restore are kept as many
+    besides, and unverified ones for a day.
     """
     ordered = sorted(backups, key=lambda backup: backup.at, reverse=True)
-    good = [backup for backup in ordered if backup.verified]
+    good = [backup for backup in ordered if backup.is_trusted]
     if not good:
         return ()
     moment = datetime.fromisoformat(now)
-    stay = {backup.name for backup in good[: max(1, keep)]}
+    replaced = [backup for backup in ordered if backup.verified and backup.before_restore]
+    stay = {backup.name for backup in (*good[: max(1, keep)], *replaced[:keep])}
     for release in set(needed):
         stay |= {backup.name for backup in [backup for backup in good if backup.release == release][:1]}
     return tuple(

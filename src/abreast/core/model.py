@@ -177,8 +177,8 @@ class DatabasePlan:
 
     ``up``: the files to run before the new version starts; unknown with a ``command``. ``down``: the files to reverse
     once no user is on the version that needs them, read at the commit ``since``. ``kept_reason``: why the schema stays.
-    ``restore``: the backup to restore. ``risks``: changes that would break the running version. ``rto`` and ``rpo``:
-    the objectives of a drill, in seconds.
+    ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
+    would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds.
     """
 
     breaking: BreakingChangePolicy
@@ -188,6 +188,7 @@ class DatabasePlan:
     since: str = ""
     kept_reason: str = ""
     restore: str = ""
+    alternatives: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
     rto: float | None = None
     rpo: float | None = None

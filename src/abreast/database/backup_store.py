@@ -84,16 +84,16 @@ class EncryptedBackupStore(BackupStore):
         return {entry["path"]: entry["last_modified"] for entry in listed}
 
     def find_backup(self, environment: str, service: str, which: str = "") -> Backup:
-        """Return a backup by name, last part of the name, or release; by default the newest verified one.
+        """Return a backup by name, last part of the name, or release; by default the newest trusted one.
 
         Raises UsageError that lists the latest backups.
         """
         backups = self.list_backups(environment, service)
         if not which:
-            matches = [backup for backup in backups if backup.verified]
+            matches = [backup for backup in backups if backup.is_trusted]
         else:
             named = [backup for backup in backups if which in {backup.name, _short_name(backup), backup.release}]
-            matches = sorted(named, key=lambda backup: not backup.verified)
+            matches = sorted(named, key=lambda backup: (not backup.is_trusted, not backup.verified))
         if not matches:
             latest = ", ".join(map(_short_name, backups[:3])) or "none yet"
             requested = f"backup {which!r}" if which else "verified backup"

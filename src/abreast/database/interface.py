@@ -70,7 +70,7 @@ class BackupStore(ABC):
 
     @abstractmethod
     def find_backup(self, environment: str, service: str, which: str = "") -> Backup:
-        """Return a backup by name, last part of the name, or release; by default the newest verified one.
+        """Return a backup by name, last part of the name, or release; by default the newest trusted one.
 
         Raises UsageError that lists the latest backups.
         """
@@ -139,6 +139,13 @@ class Database(ABC):
     @abstractmethod
     def exists(self) -> bool:
         """Return whether the database exists."""
+
+    @abstractmethod
+    def redirected_variables(self, variables: Mapping[str, str], copy: "Database") -> Mapping[str, str]:
+        """Return those of ``variables`` that lead to this database in any spelling, leading to ``copy`` instead.
+
+        Raises DatabaseError for one that leads here by a way that cannot lead to the copy.
+        """
 
     @abstractmethod
     def copy_from(self, other: "Database") -> None:

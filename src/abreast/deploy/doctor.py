@@ -124,7 +124,7 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
     try:
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
-        verified = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.verified]
+        trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
         return
@@ -134,10 +134,10 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
             DiagnosticSeverity.FAULT, subject, f"this database belongs to {owner}", "the URL of its own database"
         )
     command = f"abreast db backup --env {environment.name}"
-    if not verified:
+    if not trusted:
         yield Diagnostic(DiagnosticSeverity.WARNING, subject, "no verified backup yet", next=command)
         return
-    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(verified[0].at)).total_seconds()
+    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(trusted[0].at)).total_seconds()
     late = environment.rpo is not None and age > environment.rpo
     what = f"the newest verified backup is {age / 3600:.1f} hours old"
     yield Diagnostic(

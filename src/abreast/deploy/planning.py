@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from abreast.core.backups import Backup
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.gates import Gate, select_gates, skippable_names
 from abreast.core.model import (
@@ -23,6 +24,9 @@ from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import Capabilities, ReportsLiveVersion, ReservesUrl, VersionRef
 from abreast.source.changed_files import changed_files_by_service
+
+MAX_ALTERNATIVES = 5
+"""Maximum number of older backups that a restore tries if the newest is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,15 @@ def _requested_database_plan(
         return DatabasePlan(environment.breaking, command=command, rto=environment.rto, rpo=environment.rpo)
     if request.kind is DeploymentKind.RESTORE:
         chosen = ports.vault.find_backup(environment.name, part.name, request.backup)
-        return DatabasePlan(environment.breaking, restore=chosen.name)
+        alternatives = () if request.backup else _older_backups(ports, environment.name, chosen)
+        return DatabasePlan(environment.breaking, restore=chosen.name, alternatives=alternatives)
     return plan_database(ports, project, environment, part, request.kind)
+
+
+def _older_backups(ports: Ports, environment: str, chosen: Backup) -> tuple[str, ...]:
+    """Return the names of the trusted backups before a chosen one, newest first."""
+    known = ports.vault.list_backups(environment, chosen.service)
+    return tuple(backup.name for backup in known if backup.is_trusted and backup.at < chosen.at)[:MAX_ALTERNATIVES]
 
 
 def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) -> tuple[Gate, ...]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,14 @@ from abreast.core.backups import Backup
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
 from abreast.core.model import DeploymentKind, Environment, Service
-from abreast.deploy.data.backup import VERIFIED_COPY, database_copy, prune_backups, restore_workdir, take_backup
+from abreast.deploy.data.backup import (
+    VERIFIED_COPY,
+    database_copy,
+    prune_backups,
+    restore_workdir,
+    take_backup,
+    verify_backup,
+)
 from abreast.deploy.data.plan import owner_name
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.runtime.ports import Ports
@@ -60,11 +68,7 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
                 )
             copy = database_copy(database, VERIFIED_COPY, MANUAL)
             owner = owner_name(target.project.name, environment.name, service.name)
-            with workspace.environment_lock(f"{environment.name}.{service.name}.{MANUAL}").try_acquire(
-                {"since": utc_now()}
-            ) as free:
-                if not free:
-                    raise DatabaseError(f"another backup of {service.name} is running", next="abreast db list")
+            with _only_backup(target, service):
                 workdir = restore_workdir(ports, MANUAL)
                 try:
                     backups.append(take_backup(ports, database, owner, live.get(service.name), copy, workdir))
@@ -72,6 +76,50 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
                     copy.drop()
             prune_backups(ports, environment.name, service.name)
     return backups
+
+
+@contextmanager
+def _only_backup(target: Target, service: Service) -> Iterator[None]:
+    """Hold the lock of a database's backups for the block. Raises DatabaseError if another command holds it."""
+    lock = target.workspace.environment_lock(f"{target.environment.name}.{service.name}.{MANUAL}")
+    with lock.try_acquire({"since": utc_now()}) as free:
+        if not free:
+            raise DatabaseError(f"another backup of {service.name} is running", next="abreast db list")
+        yield
+
+
+def verify(backup: str, environment: str | None, services: tuple[str, ...], *, every: bool) -> int:
+    """Restore stored backups into copies and compare their rows. Returns 1 if one cannot be restored."""
+    target = load_target(environment)
+    workspace, name = target.workspace, target.environment.name
+    intact = True
+    with workspace.open_ledger() as ledger:
+        ports = workspace.ports(name, ledger)
+        for service in _database_services(target.environment, services):
+            stored = (
+                ports.vault.list_backups(name, service.name)
+                if every
+                else [ports.vault.find_backup(name, service.name, backup)]
+            )
+            with _only_backup(target, service):
+                for found in stored:
+                    intact &= _verify_stored(ports, service, found)
+    return 0 if intact else 1
+
+
+def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
+    """Restore a backup into a copy, print what came of it, and return whether it is intact."""
+    copy = database_copy(ports.open_database(service), VERIFIED_COPY, MANUAL)
+    try:
+        verify_backup(ports, stored, copy, restore_workdir(ports, MANUAL))
+    except DatabaseError as error:
+        _print_redacted([f"{stored.name}  CANNOT BE RESTORED: {error}"])
+        return False
+    finally:
+        copy.drop()
+    ports.vault.write_metadata(stored.as_verified(ports.now()))
+    _print_redacted([f"{stored.name}  {sum(stored.rows.values())} rows, verified"])
+    return True
 
 
 def list_backups(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
@@ -110,9 +158,9 @@ def status(environment: str | None, services: tuple[str, ...], *, as_json: bool)
 def _database_status(
     ports: Ports, project: ProjectConfig, environment: Environment, service: Service
 ) -> dict[str, Any]:
-    verified = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.verified]
-    age = view.seconds_since(verified[0].at) if verified else None
-    state: dict[str, Any] = {"faults": [], "backup": verified[0].name if verified else None, "backup_age": age}
+    trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
+    age = view.seconds_since(trusted[0].at) if trusted else None
+    state: dict[str, Any] = {"faults": [], "backup": trusted[0].name if trusted else None, "backup_age": age}
     if environment.rpo is not None and (age is None or age > environment.rpo):
         newest = (
             "no verified backup" if age is None else f"the newest verified backup is {view.format_duration(age)} old"

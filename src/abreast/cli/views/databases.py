@@ -13,6 +13,8 @@ def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
     for backup in backups:
         rows = sum(backup.rows.values())
         verdict = "verified" if backup.verified else "NOT VERIFIED"
+        if backup.before_restore:
+            verdict += ", before a restore"
         yield (
             f"{backup.name:<{width}}  {_local_time(backup.at)}  {backup.engine} {format_size(backup.size):>9}  "
             f"{format_size(backup.stored):>9} sealed  "

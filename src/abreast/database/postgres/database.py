@@ -22,6 +22,7 @@ from abreast.database.postgres.client import (
     quote_identifier,
     run_client_program,
 )
+from abreast.database.postgres.redirection import Redirection
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ class PostgresDatabase(SqlDatabase):
         return PostgresDatabase(
             database_url(server, f"{self._name[:max_length]}_{name}"), copy_of=self._name, foreign_server=foreign_server
         )
+
+    def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
+        """Return the variables that lead to this database, leading to ``copy`` instead."""
+        return Redirection(self._url, copy.connection_url()).variables(variables)
 
     def copy_from(self, other: Database) -> None:
         """Recreate this copy from another copy without users."""

@@ -28,6 +28,7 @@ from abreast.database.sqlite.database_file import (
     sqlite_error,
     translate_errors,
 )
+from abreast.database.sqlite.redirection import redirected_variables
 
 URL_PREFIX = "sqlite:///"
 
@@ -95,6 +96,11 @@ class SqliteDatabase(SqlDatabase):
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (every copy is swappable)
         """Return the copy called ``name`` beside this file, which may not exist yet."""
         return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"))
+
+    def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
+        """Return the variables that lead to this file, leading to ``copy`` instead."""
+        assert isinstance(copy, SqliteDatabase)
+        return redirected_variables(self._file, copy._file, variables)
 
     def copy_from(self, other: Database) -> None:
         """Recreate this copy from another copy without users."""

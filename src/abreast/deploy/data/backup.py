@@ -19,14 +19,15 @@ RESTORED_COPY = "restored"
 DRILL_COPY = "drill"
 
 
-async def back_up_and_verify(run: Run, part: ServicePlan) -> Backup:
+async def back_up_and_verify(run: Run, part: ServicePlan, *, before_restore: bool = False) -> Backup:
     """Return a verified backup. The copy that it was restored into stays for the rehearsal."""
     live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
     database = run.ports.open_database(part.service)
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
     copy = database_copy(database, VERIFIED_COPY, run.plan.deployment)
+    workdir = restore_workdir(run.ports, run.plan.deployment)
     saved = await asyncio.to_thread(
-        take_backup, run.ports, database, owner, live, copy, restore_workdir(run.ports, run.plan.deployment)
+        take_backup, run.ports, database, owner, live, copy, workdir, before_restore=before_restore
     )
     await record_note(
         run,
@@ -43,7 +44,14 @@ def restore_workdir(ports: Ports, deployment: str) -> Path:
 
 
 def take_backup(
-    ports: Ports, database: Database, owner: str, live: LiveService | None, copy: Database, workdir: Path
+    ports: Ports,
+    database: Database,
+    owner: str,
+    live: LiveService | None,
+    copy: Database,
+    workdir: Path,
+    *,
+    before_restore: bool = False,
 ) -> Backup:
     """Back a database up, and verify the backup by a restore into ``copy``. The dump passes through ``workdir``.
 
@@ -56,7 +64,7 @@ def take_backup(
     applied = tuple(migration.name for migration in database.applied_migrations())
     unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
-        database.engine, database.engine_version(), migrations=applied,
+        database.engine, database.engine_version(), migrations=applied, before_restore=before_restore,
     )  # fmt: skip
     saved, opener = ports.vault.save(unverified, database.dump, ports.backup_context())
     verify_backup(ports, saved, copy, workdir, opener)
@@ -73,7 +81,7 @@ def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveS
     nonempty = [
         backup
         for backup in ports.vault.list_backups(environment, service)
-        if backup.verified and any(backup.rows.values())
+        if backup.is_trusted and any(backup.rows.values())
     ]
     if nonempty or (live and live.definition.database and live.definition.database.has_migrations):
         before = f"its last backup ({nonempty[0].at}) was not" if nonempty else "its live release has migrated it"

@@ -146,25 +146,22 @@ def _image_variables(workdir: Path) -> dict[str, str]:
 
 
 def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:
-    """Return a service's variables, and the names of the secret ones, with the URL of ``database`` for its own.
+    """Return a service's variables, and the names of the secret ones, leading to ``database`` instead of its own.
 
-    Raises DatabaseError if no variable holds that URL: the service would use the real database.
+    Raises DatabaseError if a variable leads to the real database and cannot lead to the copy, or if none leads there:
+    the service would reach it in another way.
     """
     env, secrets = child_environment(
         run.ports, part.service, run.plan.environment, run.plan.release, run.candidate_commit(part)
     )
-    real, settings = run.ports.open_database(part.service).connection_url(), part.service.database
+    real, settings = run.ports.open_database(part.service), part.service.database
     assert settings
-    copy_url = database.connection_url()
-    replacements = {real: copy_url, _sqlite_path(real): _sqlite_path(copy_url)}
-    redirected = {name: replacements.get(value, value) for name, value in env.items()}
-    if copy_url != real and not any(value in {copy_url, _sqlite_path(copy_url)} for value in redirected.values()):
+    if database.connection_url() == real.connection_url():
+        return dict(env), secrets
+    redirected = real.redirected_variables(env, database)
+    if not redirected:
         raise DatabaseError(
             f"no variable of {part.name} holds its database URL, so it cannot be pointed at a copy",
             need=f"{settings.variable} with the value of `database: url`",
         )
-    return redirected, secrets
-
-
-def _sqlite_path(url: str) -> str:
-    return url.removeprefix("sqlite:///")
+    return {**env, **redirected}, secrets

@@ -33,9 +33,11 @@ async def rehearse(
     pristine = database_copy(database, VERIFIED_COPY, run.plan.deployment)
     copy = database_copy(database, REHEARSAL_COPY, run.plan.deployment)
     await asyncio.to_thread(copy.copy_from, pristine)
-    before = await asyncio.to_thread(copy.tables)
+    before, real = await asyncio.to_thread(copy.tables), await asyncio.to_thread(database.tables)
     await run_migrations(run, part, built, copy, Chapter.REHEARSE)
     after = await asyncio.to_thread(copy.tables)
+    if failure := await _check_untouched(run, part, database, real):
+        return failure
     changes = list(schema_diff(before, after))
     for line in changes:
         await record_note(run, part, Chapter.REHEARSE, line)
@@ -46,7 +48,21 @@ async def rehearse(
         )
     if failure := await _check_compatibility(run, part, before, after):
         return failure
-    return await check_candidate(copy) if check_candidate else None
+    if check_candidate is None:
+        return None
+    return await check_candidate(copy) or await _check_untouched(run, part, database, real)
+
+
+async def _check_untouched(run: Run, part: ServicePlan, database: Database, known: Tables) -> Failure | None:
+    """Return a failure if the rehearsal changed the real database, which it can reach by what abreast cannot see."""
+    changes = list(schema_diff(known, await asyncio.to_thread(database.tables)))
+    if not changes:
+        return None
+    what = (
+        f"the rehearsal changed the real database ({changes[0]}): the service reaches it by something that abreast"
+        f" cannot redirect, such as a file. To undo it: abreast db restore --env {run.plan.environment}"
+    )
+    return Failure(Chapter.REHEARSE, what, part.name)
 
 
 async def _check_compatibility(run: Run, part: ServicePlan, before: Tables, after: Tables) -> Failure | None:

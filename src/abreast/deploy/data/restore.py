@@ -1,6 +1,9 @@
 """Restore: back the current database up, then replace it by a backup."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
 
 from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
@@ -35,23 +38,23 @@ async def _back_up_current(run: Run, part: ServicePlan) -> None:
     if not await asyncio.to_thread(_is_usable, database):
         await record_note(run, part, Chapter.BACKUP, "the current database cannot be read, so it is not backed up")
     elif await asyncio.to_thread(database.estimate_row_counts):
-        await back_up_and_verify(run, part)
+        await back_up_and_verify(run, part, before_restore=True)
 
 
 async def replace_with_backup(run: Run, part: ServicePlan) -> None:
     """Restore into a copy, verify it, swap it in. Raises DatabaseError, and leaves the database unchanged then."""
     assert part.database_plan
     database = run.ports.open_database(part.service)
-    chosen = await asyncio.to_thread(
-        run.ports.vault.find_backup, run.plan.environment, part.name, part.database_plan.restore
-    )
+    names = (part.database_plan.restore, *part.database_plan.alternatives)
+    find = partial(run.ports.vault.find_backup, run.plan.environment, part.name)
+    candidates = [await asyncio.to_thread(find, name) for name in names]
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
-    if owner_name(chosen.project, chosen.environment, chosen.service) != owner:
-        raise DatabaseError(f"the backup {chosen.name} belongs to {chosen.project}, not to {run.plan.project}")
+    if foreign := next((backup for backup in candidates if _owner(backup) != owner), None):
+        raise DatabaseError(f"the backup {foreign.name} belongs to {foreign.project}, not to {run.plan.project}")
     copy = database_copy(database, RESTORED_COPY, run.plan.deployment)
     report = threadsafe_reporter(run, part, Chapter.RESTORE)
-    kept = await asyncio.to_thread(
-        _swap_databases, run.ports, database, chosen, copy, owner, run.plan.deployment, report
+    chosen, kept = await asyncio.to_thread(
+        _swap_databases, run.ports, database, candidates, copy, owner, run.plan.deployment, report
     )
     rows = sum(chosen.rows.values())
     where = f"; the previous database is kept as {kept}" if kept else ""
@@ -77,22 +80,48 @@ def _missing_migrations(ports: Ports, part: ServicePlan, database: Database) -> 
     return [migration.name for migration in migration_plan.pending]
 
 
+def _owner(backup: Backup) -> str:
+    return owner_name(backup.project, backup.environment, backup.service)
+
+
 def _swap_databases(
-    ports: Ports, database: Database, chosen: Backup, copy: Database, owner: str, deployment: str, report: Reporter
-) -> str:
+    ports: Ports,
+    database: Database,
+    candidates: Sequence[Backup],
+    copy: Database,
+    owner: str,
+    deployment: str,
+    report: Reporter,
+) -> tuple[Backup, str]:
     """Restore, verify and swap, once: a second call would lose what users wrote since the first.
 
-    Returns the name under which the previous database is kept, "" if none is.
+    Returns the backup that was restored, and the name under which the previous database is kept, "" if none is.
     """
     with database.migration_lock():
         if _is_usable(database) and database.restored_by() == deployment:
-            return ""
-        verify_backup(ports, chosen, copy, restore_workdir(ports, deployment))
+            return candidates[0], ""
+        chosen = _restore_first_intact(ports, candidates, copy, deployment, report)
         check_owner(copy, owner)
         copy.claim(owner, deployment)
         kept = database.replace_with(copy, f"before_{deployment.lower()}", report)
         copy.drop()
-    return kept
+    return chosen, kept
+
+
+def _restore_first_intact(
+    ports: Ports, candidates: Sequence[Backup], copy: Database, deployment: str, report: Reporter
+) -> Backup:
+    """Restore the first of the backups that is whole; report those that are not. Raises DatabaseError if none is."""
+    for backup, older in zip_longest(candidates, candidates[1:]):
+        try:
+            verify_backup(ports, backup, copy, restore_workdir(ports, deployment))
+        except DatabaseError as error:
+            if older is None:
+                raise
+            report(f"{backup.name} cannot be restored: {error.what}. Going on with {older.name}")
+        else:
+            return backup
+    raise AssertionError("there is at least one candidate")
 
 
 def _is_usable(database: Database) -> bool:
