@@ -64,7 +64,7 @@ def _kill_orphan(pid_file: Path) -> None:
     with suppress(OSError, ValueError, TypeError):
         identity = ProcessIdentity(**json.loads(pid_file.read_text()))
         while identity.is_alive:
-            signal_group(identity.pid, signal.SIGKILL)
+            signal_group(identity, {}, signal.SIGKILL)
             time.sleep(0.01)
 
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +38,14 @@ class ProcessIdentity:
         return cls(pid, int(_stat_fields(pid)[19]), boot_id())
 
     @property
+    def exists(self) -> bool:
+        """Whether this process is still there, running or as a zombie."""
+        try:
+            return ProcessIdentity.from_pid(self.pid) == self
+        except ProcessLookupError:
+            return False
+
+    @property
     def is_alive(self) -> bool:
         """Whether this process still runs. A zombie does not."""
         try:
@@ -52,21 +60,28 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def signal_group(group: int, sign: signal.Signals) -> None:
-    """Send a signal to every process of a group. An empty group is fine."""
+def group_members(leader: ProcessIdentity, mark: Mapping[str, str]) -> list[int]:
+    """Return the running processes of the group that a process leads or led, if they are proven to be of it.
+
+    As long as the leader exists, the group's number is its own. After that, another group can have the number, so only
+    processes that were started with the variables ``mark`` count. After a reboot, none does.
+    """
+    members = process_groups().get(leader.pid, [])
+    if leader.exists:
+        return members
+    if leader.boot != boot_id() or leader.pid in members or not mark:
+        return []
+    return [pid for pid in members if mark.items() <= process_environment(pid).items()]
+
+
+def signal_group(leader: ProcessIdentity, mark: Mapping[str, str], sign: signal.Signals) -> None:
+    """Send a signal to every process of a group (see ``group_members``). An empty group is fine."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, sign)
-
-
-def is_group_empty(group: int) -> bool:
-    """Return whether no process of the group runs. Zombies do not count."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return True
-    return group not in process_groups()
+        if leader.exists:
+            os.killpg(leader.pid, sign)
+        else:
+            for pid in group_members(leader, mark):
+                os.kill(pid, sign)
 
 
 def process_groups() -> dict[int, list[int]]:

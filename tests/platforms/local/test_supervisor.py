@@ -1,5 +1,6 @@
 """The supervisor keeps real processes, whatever is killed."""
 
+import json
 import os
 import signal
 import socket
@@ -128,6 +129,43 @@ def test_stop_empties_the_whole_group(supervisor: SupervisorClient, home: Path) 
     eventually(lambda: len(process_groups().get(group, [])) >= 2)
     supervisor.stop(["web-0"], grace=0.3)
     eventually(lambda: not supervisor.instances())
+    assert group not in process_groups()
+
+
+@pytest.mark.parametrize("since", ["a reboot", "the same boot"])
+def test_a_stranger_that_has_the_number_of_an_instance_lives(
+    supervisor: SupervisorClient, home: Path, since: str
+) -> None:
+    """A record can outlive its process; the number is anybody's then."""
+    supervisor.ensure(spec(home))
+    record = home / "instances" / "web-0.json"
+    known = json.loads(record.read_text())
+    for role in ("watchdog", "process_manager"):
+        for pid in processes(role, home):
+            os.kill(pid, signal.SIGSTOP)
+    for role in ("watchdog", "process_manager"):
+        for pid in processes(role, home):
+            os.kill(pid, signal.SIGKILL)
+    os.killpg(known["identity"]["pid"], signal.SIGKILL)
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        try:
+            boot = known["identity"]["boot"] if since == "the same boot" else "another boot"
+            identity = {**known["identity"], "pid": stranger.pid, "boot": boot}
+            record.write_text(json.dumps({**known, "identity": identity}))
+            eventually(lambda: not supervisor.is_running())
+            supervisor.start()
+            eventually(lambda: only(supervisor).restarts == 1 and only(supervisor).pid != stranger.pid)
+            assert stranger.poll() is None
+            supervisor.stop(["web-0"], grace=0)
+            eventually(lambda: not supervisor.instances())
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_what_a_crashed_instance_leaves_in_its_group_is_ended(supervisor: SupervisorClient, home: Path) -> None:
+    group = supervisor.ensure(spec(home, "sleep 1000 & sleep 0.2; exit 1")).pid
+    eventually(lambda: only(supervisor).restarts >= 1 and only(supervisor).pid != group)
     assert group not in process_groups()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from abreast.core.errors import PlatformError
 from abreast.machine.process import (
     ProcessIdentity,
-    is_group_empty,
+    group_members,
     owns_any_socket,
     process_environment,
     signal_group,
@@ -120,6 +120,11 @@ class ManagedProcess:
             return InstanceState.RUNNING
         return InstanceState.LOST if self._env is None else InstanceState.BACKING_OFF
 
+    @property
+    def _mark(self) -> dict[str, str]:
+        """The variable by which its processes are known when their leader is gone."""
+        return {"ABREAST_INSTANCE": self._record.id}
+
     def to_wire(self, by_group: Mapping[int, list[int]], by_port: Mapping[int, set[str]]) -> dict[str, Any]:
         """Return an ``Instance`` as JSON, given pids by process group and inodes of listening sockets by port."""
         record = self._record
@@ -161,7 +166,7 @@ class ManagedProcess:
         port = {"PORT": str(self._record.port)} if self._record.port else {}
         try:
             self._child = subprocess.Popen(
-                argv, cwd=self._record.cwd, env={**self._env, **port},
+                argv, cwd=self._record.cwd, env={**self._env, **port, **self._mark},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -207,7 +212,7 @@ class ManagedProcess:
 
     def _restart(self) -> None:
         if self._record.identity:
-            signal_group(self._record.identity.pid, SIGKILL)
+            signal_group(self._record.identity, self._mark, SIGKILL)
         try:
             self._start()
         except PlatformError as error:
@@ -217,9 +222,8 @@ class ManagedProcess:
         if self._restart_timer:
             self._restart_timer.cancel()
         self._update_record(stopping=True)
-        identity = self._record.identity
-        if identity and (identity.is_alive or self._child):
-            await _terminate_group(identity.pid, grace)
+        if self._record.identity:
+            await _terminate_group(self._record.identity, self._mark, grace)
         self._clean_up()
 
     def _clean_up(self) -> None:
@@ -245,13 +249,13 @@ class ManagedProcess:
             self._record.write(self._records_folder)
 
 
-async def _terminate_group(group: int, grace: float) -> None:
+async def _terminate_group(leader: ProcessIdentity, mark: Mapping[str, str], grace: float) -> None:
     """Send SIGTERM, then SIGKILL after ``grace`` seconds, until the group is empty."""
     deadline = asyncio.get_running_loop().time() + grace
-    signal_group(group, SIGTERM)
-    while not is_group_empty(group):
+    signal_group(leader, mark, SIGTERM)
+    while group_members(leader, mark):
         if asyncio.get_running_loop().time() >= deadline:
-            signal_group(group, SIGKILL)
+            signal_group(leader, mark, SIGKILL)
         await asyncio.sleep(0.02)
 
 
