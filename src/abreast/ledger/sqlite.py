@@ -189,7 +189,7 @@ class SqliteLedger(Ledger):
         """Return deployments, newest first."""
         rows = self._query(
             f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
-            " ORDER BY id DESC LIMIT ?",
+            " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
             environment,
             limit,
         )

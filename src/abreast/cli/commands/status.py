@@ -172,7 +172,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
     rows = database.execute(_LIVE_QUERY, (name,)).fetchall()
     live_services = [_LiveService(*row) for row in rows]
     last_success = database.execute(
-        "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1",
+        "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY rowid DESC LIMIT 1",
         (name,),
     ).fetchone()
     lock = _read_lock(folder, name)

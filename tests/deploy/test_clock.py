@@ -1,0 +1,23 @@
+"""A clock that goes back: what came later is later, whatever the clock says."""
+
+import subprocess
+
+from sample_project import SampleProject, require_programs
+
+
+def test_a_clock_that_goes_back_changes_no_order(project: SampleProject) -> None:
+    require_programs("faketime")
+    first = project.commit()
+    command = ["faketime", "-f", "+2d", *project.command_line("deploy", "--yes")]
+    subprocess.run(command, cwd=project.folder, check=True, capture_output=True)
+    second = project.commit()
+    project.deploy()
+    assert project.latest_deployment()["release"] == "v2"
+    assert project.status()["release"] == "v2"
+    project.commit(app_py="raise SystemExit('it never starts')")
+    project.deploy(code=1)
+    assert project.status()["release"] == "v2"
+    assert project.served_commits() == {"frontend": second, "backend": second}
+    project.run("rollback", "--yes", "--reason", "test")
+    assert project.status()["release"] == "v1"
+    assert project.served_commits() == {"frontend": first, "backend": first}
