@@ -14,6 +14,7 @@ def test_a_clock_that_goes_back_changes_no_order(project: SampleProject) -> None
     project.deploy()
     assert project.latest_deployment()["release"] == "v2"
     assert project.status()["release"] == "v2"
+    assert project.status()["deployment"]["id"] == project.latest_deployment()["id"]
     project.commit(app_py="raise SystemExit('it never starts')")
     project.deploy(code=1)
     assert project.status()["release"] == "v2"

@@ -293,6 +293,27 @@ def test_a_second_deploy_waits_and_a_newer_one_takes_its_place(project: SamplePr
     assert project.served_commits() == {"frontend": second, "backend": second}
 
 
+@pytest.mark.parametrize("harm", ["empty", "gone"])
+def test_a_ledger_that_is_lost_is_not_taken_for_a_new_one(project: SampleProject, harm: str) -> None:
+    project.deploy()
+    served = project.served_commits()
+    ledger, kept = project.folder / ".abreast" / "ledger.db", project.folder.parent / "kept"
+    kept.mkdir()
+    for file in project.folder.glob(".abreast/ledger.db*"):
+        file.rename(kept / file.name)
+    if harm == "empty":
+        ledger.touch()
+    project.commit()
+    for command in (("deploy", "--yes"), ("status",), ("rollback", "--yes", "--reason", "x"), ("down", "--yes")):
+        told = project.run(*command, code=1).stderr
+        assert "ledger.db is missing or empty, but deployments ran with it" in told
+        assert "put it back" in told
+    assert project.served_commits() == served
+    for file in kept.iterdir():
+        file.rename(ledger.with_name(file.name))
+    assert project.status()["release"] == "v1"
+
+
 def test_an_operators_lock_keeps_deployments_out(project: SampleProject) -> None:
     project.run("lock", "--reason", "moving house")
     refused = project.deploy(code=3)

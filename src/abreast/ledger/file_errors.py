@@ -1,7 +1,37 @@
-"""Error texts for unusable state files; imports nothing, to keep commands that read the ledger fast."""
+"""Error texts for unusable state files; imports only ``os``, to keep commands that read the ledger fast."""
+
+import os
 
 APPLICATION_ID = 0x61627265
 SCHEMA_VERSION = 3
+
+
+def is_ledger_lost(folder: str) -> bool:
+    """Return whether a state folder has no ledger, or an empty one, although the engine's files show deployments."""
+    try:
+        return not _size(f"{folder}/ledger.db") and any(
+            name.endswith(".db") and _size(f"{folder}/engine/{name}")
+            for name in os.listdir(f"{folder}/engine")  # noqa: PTH208
+        )
+    except OSError:
+        return False
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 (pathlib is slow to import)
+    except FileNotFoundError:
+        return 0
+
+
+def lost_ledger_error(file: str) -> tuple[str, str, str]:
+    """Return the error (what, need, next) for a ledger that is gone while what it records is still there."""
+    folder = os.path.dirname(file)  # noqa: PTH120
+    return (
+        f"{file} is missing or empty, but deployments ran with it: what is live and the audit trail are lost",
+        "the file as it was, from a copy",
+        f"put it back; or start a new history, and end what still runs yourself: mv {folder} {folder}.lost",
+    )
 
 
 def newer_schema_error(file: str, schema: int) -> tuple[str, str, str]:

@@ -39,6 +39,8 @@ class SqliteLedger(Ledger):
     def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
         """Open the ledger in ``folder``, created if missing; raises StateError if unusable, and leaves it as it is."""
         file = folder / LEDGER_FILE
+        if file_errors.is_ledger_lost(str(folder)):
+            raise _state_error(file_errors.lost_ledger_error(str(file)))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (folder / ".gitignore").exists():

@@ -128,6 +128,8 @@ def _state_folder() -> str:
 
 def _read_status(folder: str, only: str | None) -> dict[str, object]:
     file = f"{folder}/ledger.db"
+    if file_errors.is_ledger_lost(folder):
+        raise _ExitMessage(*file_errors.lost_ledger_error(file), 1)
     if not os.path.exists(file):  # noqa: PTH110
         raise _ExitMessage("nothing has been deployed yet", "", "abreast deploy", 0)
     try:
@@ -149,7 +151,7 @@ def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> 
         raise _ExitMessage(*file_errors.newer_schema_error(file, version), 1)
     latest = database.execute(
         "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
-        " WHERE id IN (SELECT max(id) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
+        " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
         " ORDER BY environment"
     ).fetchall()
     deployed = [row[0] for row in latest]
