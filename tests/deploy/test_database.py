@@ -68,6 +68,21 @@ def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: Data
     assert shop.schema() == before
 
 
+def test_a_candidate_on_the_copy_is_told(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
+    shop.deploy()
+    told = project.folder.parent / "told"
+    shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER;\n")
+    line = f"open('{told}', 'a').write(os.environ.get('ABREAST_REHEARSAL', '0'))"
+    project.commit(
+        app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")').replace(
+            "STARTED =", f"{line}\nSTARTED =", 1
+        )
+    )
+    shop.deploy()
+    assert told.read_text() == "10", "the one on the copy, then the one with users"
+
+
 def test_restore_brings_back_every_row(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()

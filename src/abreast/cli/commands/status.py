@@ -151,8 +151,8 @@ def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> 
         raise _ExitMessage(*file_errors.newer_schema_error(file, version), 1)
     latest = database.execute(
         "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
-        " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill') GROUP BY environment)"
-        " ORDER BY environment"
+        " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill')"
+        " GROUP BY environment) ORDER BY environment"
     ).fetchall()
     deployed = [row[0] for row in latest]
     if only is not None and only not in deployed:

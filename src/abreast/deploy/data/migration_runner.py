@@ -148,6 +148,7 @@ def _image_variables(workdir: Path) -> dict[str, str]:
 def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:
     """Return a service's variables, and the names of the secret ones, leading to ``database`` instead of its own.
 
+    On a copy, ``ABREAST_REHEARSAL`` is set, so that the service can leave the world alone.
     Raises DatabaseError if a variable leads to the real database and cannot lead to the copy, or if none leads there:
     the service would reach it in another way.
     """
@@ -164,4 +165,4 @@ def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tup
             f"no variable of {part.name} holds its database URL, so it cannot be pointed at a copy",
             need=f"{settings.variable} with the value of `database: url`",
         )
-    return {**env, **redirected}, secrets
+    return {**env, **redirected, "ABREAST_REHEARSAL": "1"}, secrets
