@@ -81,14 +81,12 @@ async def cancel(context: DeployContext, deployment: Deployment, reason: str) ->
 @asynccontextmanager
 async def hold_environment(context: DeployContext, environment: str) -> AsyncIterator[None]:
     """Hold the environment's lock for the block. Waits for the lock, and reports its holder."""
-    ticket = context.new_id()
+    ticket = context.lock.join_queue()
     reported_holder = ""
-    context.lock.join_queue(ticket)
     while True:
         _refuse_if_locked_out(context, environment, ticket)
-        with context.lock.try_acquire({"deployment": ticket, "since": context.ports.now()}) as free:
+        with context.lock.try_acquire({"since": context.ports.now()}) as free:
             if free:
-                context.lock.leave_queue(ticket)
                 yield
                 return
         holder = (context.lock.holder() or {}).get("pid", "?")
@@ -98,14 +96,14 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
         await asyncio.sleep(LOCK_RETRY_INTERVAL)
 
 
-def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: str) -> None:
+def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int) -> None:
     if operator := context.lock.operator_lock():
         raise RefusedError(
             f"{environment} is locked by {operator.get('by') or '?'} since {operator.get('since')}: "
             f"{operator.get('reason')}",
             next=f"abreast unlock --env {environment}",
         )
-    if context.lock.newer_ticket(ticket):
+    if not context.lock.is_newest(ticket):
         raise RefusedError(
             f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",
             next=f"abreast status --env {environment}",

@@ -18,7 +18,10 @@ from abreast.machine.process import ProcessIdentity
 
 
 class EnvironmentLock:
-    """The lock of one environment, in ``folder``; waiting deployments take a ticket, and the newest ticket wins."""
+    """The lock of one environment, in ``folder``; waiting deployments take a ticket, and the newest ticket wins.
+
+    Tickets are numbered, and count only while their process runs: neither a clock nor a killed process blocks others.
+    """
 
     def __init__(self, folder: Path, environment: str) -> None:
         try:
@@ -28,7 +31,7 @@ class EnvironmentLock:
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
         self._operator_file = folder / f"{environment}.operator.json"
-        self._ticket_file = folder / f"{environment}.ticket"
+        self._ticket_file = folder / f"{environment}.queue.json"
 
     @contextmanager
     def try_acquire(self, holder: Mapping[str, Any]) -> Iterator[bool]:
@@ -63,20 +66,22 @@ class EnvironmentLock:
         self._operator_file.unlink(missing_ok=True)
         return was_locked
 
-    def join_queue(self, ticket: str) -> None:
-        """Wait as ``ticket``, a text that sorts by time; it replaces an older waiting one."""
-        if self.newer_ticket(ticket) is None:
-            write_json_atomically(self._ticket_file, {"ticket": ticket})
+    def join_queue(self) -> int:
+        """Wait for the environment; return the ticket, a number higher than all before."""
+        with self._ticket_file.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # for a moment only
+            ticket = int((_read_json(self._ticket_file) or {}).get("ticket", 0)) + 1
+            waiting = {"ticket": ticket, **asdict(ProcessIdentity.from_pid(os.getpid()))}
+            file.truncate(0)
+            file.write(json.dumps(waiting))
+        return ticket
 
-    def leave_queue(self, ticket: str) -> None:
-        """Stop waiting; a newer ticket stays."""
-        if (_read_json(self._ticket_file) or {}).get("ticket") == ticket:
-            self._ticket_file.unlink(missing_ok=True)
-
-    def newer_ticket(self, ticket: str) -> str | None:
-        """Return the waiting ticket that is newer than ``ticket``, None if there is none."""
-        waiting = (_read_json(self._ticket_file) or {}).get("ticket", "")
-        return waiting if waiting > ticket else None
+    def is_newest(self, ticket: int) -> bool:
+        """Whether no process that still runs has taken a ticket after this one."""
+        newest = _read_json(self._ticket_file) or {}
+        if newest.get("ticket", 0) <= ticket:
+            return True
+        return not ProcessIdentity(newest["pid"], newest["start_ticks"], newest["boot"]).is_alive
 
 
 def write_json_atomically(file: Path, value: Mapping[str, Any]) -> None:
