@@ -61,7 +61,9 @@ def has_ended(folder: Path) -> bool:
     return not status.exists() or "(zombie)" in status.read_text()
 
 
-@pytest.mark.parametrize("test", [PASSES, IS_LATE], ids=["passes", "is late"])
+@pytest.mark.parametrize(
+    "test", [PASSES, pytest.param(IS_LATE, marks=pytest.mark.exhaustive)], ids=["passes", "is late"]
+)
 def test_what_a_test_leaves_running_is_ended_and_fails_the_session(tmp_path: Path, test: str) -> None:
     session = begin(tmp_path, test)
     output = end(session)
@@ -71,7 +73,7 @@ def test_what_a_test_leaves_running_is_ended_and_fails_the_session(tmp_path: Pat
     assert has_ended(tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_an_interrupted_session_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     session = begin(tmp_path, WAITS)
     eventually((tmp_path / "pid").exists)
@@ -81,6 +83,7 @@ def test_an_interrupted_session_leaves_nothing(tmp_path: Path, number: signal.Si
     assert has_ended(tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_what_tests_start_can_be_interrupted_where_the_session_runs_in_the_background(tmp_path: Path) -> None:
     session = begin(tmp_path, INTERRUPTS_ITS_CHILD, lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     output = end(session)

@@ -182,13 +182,13 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=200) | st.text(":-{}[]&*!|>'\"%@`#,? \n\tab1<$", max_size=120).map(str.encode))
 def test_any_bytes_give_a_project_or_faults_with_places(tmp_path: Path, content: bytes) -> None:
     check_anything(tmp_path, content)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.fixed_dictionaries({"project": SCALARS, "services": TREES, "environments": TREES}) | TREES)
 def test_any_structure_gives_a_project_or_faults_with_places(tmp_path: Path, tree: object) -> None:
     check_anything(tmp_path, yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))

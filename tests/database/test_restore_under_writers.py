@@ -17,7 +17,7 @@ from abreast.database.postgres.database import PostgresDatabase
 from abreast.database.sqlite.database import SqliteDatabase
 from sample_project import eventually
 
-WRITERS = 8
+WRITERS = 3
 
 WRITER = """
 import sqlite3, sys
