@@ -148,7 +148,7 @@ def _real_logs() -> Iterator[bytes]:
             [*npm, "vite", "react", "react-dom", "typescript", "jest", "webpack", "webpack-cli", "next", "@types/react", "@types/node"],
             [*pip, "django", "numpy", "pandas", "sqlalchemy", "mypy", "pytest", "httpx", "scikit-learn", "jupyterlab"],
             [python, "-m", "mypy", "-v", "--no-incremental", str(here / "src")],
-            [python, "-v", "-c", "import abreast.wiring.workspace, moto, boto3, hypothesis"],
+            [python, "-v", "-c", "import abreast.wiring.assembly, moto, boto3, hypothesis"],
             ["node", f"{tools}/webpack-cli/bin/cli.js", "build", f"{tools}/next/dist/server/next-server.js", "--target", "node",
              "--stats", "verbose", "--output-path", f"{folder}/out"],
             ["node", "--max-old-space-size=4000", f"{tools}/typescript/bin/tsc", "--project", folder],

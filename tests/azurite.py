@@ -6,6 +6,7 @@ import http.client
 from email.utils import formatdate
 from pathlib import Path
 
+from limits import scaled
 from npm import install_packages
 from sample_project import eventually, free_ports
 from shared_servers import StartedServer, launch, shared_server
@@ -40,7 +41,7 @@ def _create_container(port: int, container: str) -> int:
         "Authorization": f"SharedKey {ACCOUNT}:{signed}",
         "Content-Length": "0",
     }
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(5))
     connection.request("PUT", f"{path}?restype=container", headers=headers)
     status = connection.getresponse().status
     connection.close()

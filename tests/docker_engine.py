@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from limits import scaled
 from sample_project import eventually, free_ports, require_programs
 
 
@@ -23,7 +24,7 @@ class Registry:
         self, path: str, media_type: str = "application/vnd.docker.distribution.manifest.v2+json"
     ) -> dict[str, object]:
         asked = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Accept": media_type})
-        with urllib.request.urlopen(asked, timeout=5) as answer:
+        with urllib.request.urlopen(asked, timeout=scaled(5)) as answer:
             return dict(json.load(answer))
 
     def labels(self, name: str, reference: str) -> dict[str, str]:

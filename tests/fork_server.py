@@ -28,8 +28,11 @@ from abreast.machine import tls
 PR_SET_PDEATHSIG = 1
 """See prctl(2)."""
 
-LATE_IMPORTS = ("anyio._backends._asyncio", "dbos._sys_db_sqlite", "httpcore2", "psycopg", "pydantic.dataclasses")
-"""Modules that libraries import on first use."""
+LATE_IMPORTS = (
+    "abreast.cli.commands.cancellation", "abreast.cli.views.board", "abreast.deploy.runtime.dbos_engine",
+    "anyio._backends._asyncio", "dbos._sys_db_sqlite", "httpcore2", "psycopg", "pydantic.dataclasses",
+)  # fmt: skip
+"""Modules that abreast and its libraries import on first use."""
 
 NOTHING_TO_RESUME = 2
 MOST_KILLS = 150

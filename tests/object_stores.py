@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from azurite import ACCOUNT, ACCOUNT_KEY, azure_url
+from limits import scaled
 from shared_servers import WORKER
 
 
@@ -62,7 +63,7 @@ def gs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, signed, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    urllib.request.urlopen(urllib.request.Request(f"{url}/google", method="PUT"), timeout=5).close()
+    urllib.request.urlopen(urllib.request.Request(f"{url}/google", method="PUT"), timeout=scaled(5)).close()
     account = {"gcs_base_url": url, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(account))
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")

@@ -214,7 +214,7 @@ class SampleProject:
 
 
 def get_json(port: int, path: str = "/") -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=scaled(5)) as answer:
         return dict(json.load(answer))
 
 
@@ -248,7 +248,7 @@ def wait_for_exit(command: StartedCommand) -> int:
 def get_text(url: str) -> str:
     """Return what a URL answers with, whatever its status."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=scaled(5)) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return error.read().decode()

@@ -11,7 +11,7 @@ from abreast.config import reference
 from abreast.config.load import ProjectConfig, load_config
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError, UsageError
-from abreast.wiring.workspace import PLUGIN_SETTINGS
+from abreast.wiring.assembly import PLUGIN_SETTINGS
 
 VALID = """project: shop
 services:

@@ -17,6 +17,7 @@ import pytest
 import fork_server
 from abreast.demo.load_generator import LoadGenerator
 from abreast.demo.versions import VERSION_COMMITS, write_version
+from limits import scaled
 from sample_project import free_ports
 
 
@@ -131,10 +132,10 @@ class Example:
 
     def order(self) -> None:
         url = f"http://127.0.0.1:{self.port}/api/orders"
-        urllib.request.urlopen(urllib.request.Request(url, b'{"product": 1}', method="POST"), timeout=5).close()
+        urllib.request.urlopen(urllib.request.Request(url, b'{"product": 1}', method="POST"), timeout=scaled(5)).close()
 
     def count(self) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/orders/count", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/orders/count", timeout=scaled(5)) as answer:
             return int(json.load(answer)["orders"])
 
     def tables(self) -> list[Any]:

@@ -239,30 +239,6 @@ def test_rollback_brings_the_release_before_back(project: SampleProject) -> None
     assert project.served_commits() == {"frontend": first, "backend": second}
 
 
-def test_rollback_during_the_watch_turns_back(project: SampleProject) -> None:
-    first = project.commit()
-    project.deploy()
-    project.config["environments"]["local"]["settle"] = "60s"
-    project.commit()
-    deploying = project.start("deploy", "--yes")
-    eventually(lambda: project.latest_deployment()["chapter"] == "watch")
-    project.run("rollback", "--yes", "--reason", "users complain")
-    assert wait_for_exit(deploying) == 1
-    assert "users complain" in deploying.output
-    assert project.latest_deployment()["state"] == "cancelled"
-    assert project.served_commits() == {"frontend": first, "backend": first}
-
-
-def test_cancel_during_a_build_touches_nothing(project: SampleProject) -> None:
-    project.config["services"]["frontend"]["build"]["run"] = "sleep 60"
-    project.commit()
-    deploying = project.start("deploy", "--yes")
-    eventually(lambda: any(event["chapter"] == "build" for event in project.latest_deployment()["events"]))
-    project.run("cancel", "--reason", "changed my mind")
-    assert wait_for_exit(deploying) == 1
-    assert project.latest_deployment()["state"] == "cancelled"
-
-
 def test_an_interrupt_turns_back_where_nobody_can_be_asked(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()

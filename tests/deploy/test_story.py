@@ -22,7 +22,7 @@ from abreast.core.model import (
 )
 from abreast.core.states import DeploymentState
 from abreast.deploy.executor import execute_plan
-from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.dbos_engine import DbosEngine
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.deploy.workflow import DeploymentWorkflow
 from abreast.ledger.interface import ReleasePart
@@ -123,9 +123,9 @@ def told(
 
     async def check(version: Version, health: HealthSettings, commit: str) -> CheckResult:
         assert health.hold == 0
-        assert commit == "c" * 40
+        assert commit == ("b" if version.id.endswith("-old") else "c") * 40
         has_users = platform.reached[version.service] == version.id
-        return CheckResult(success=not (has_users and version.service == sick), why="sick")
+        return CheckResult(success=not (has_users and version.id == f"{sick}-D1"), why="sick")
 
     nothing: Any = None
 
@@ -142,7 +142,7 @@ def told(
             )  # fmt: skip
             ledger.record_plan(plan(on_failure))
             while not found or found[-1] is DeploymentState.STUCK:
-                engine = WorkflowEngine(tmp_path / "engine.db", "test")
+                engine = DbosEngine(tmp_path / "engine.db", "test")
                 story = DeploymentWorkflow(ports, engine)
                 await engine.launch()
                 found.append(await execute_plan(plan(on_failure), story))

@@ -145,7 +145,7 @@ COMMANDS = (
     ),
     LazyCommand(
         "rollback",
-        "abreast.cli.commands.deployments:rollback",
+        "abreast.cli.commands.cancellation:rollback",
         "Roll all services back together, to an earlier release.\n\n"
         "A deployment that is still running is turned back instead.",
         [
@@ -162,13 +162,18 @@ COMMANDS = (
     LazyCommand(
         "resume",
         "abreast.cli.commands.deployments:resume",
-        "Resume an interrupted deployment at its last recorded step.\n\n"
+        "Resume an interrupted deployment at its last recorded step, or retry a turn-back that got stuck.\n\n"
         "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
-        [DEPLOYMENT, JSON],
+        [
+            DEPLOYMENT,
+            _flag("--accept-as-it-is", "End a stuck deployment: what cannot be turned back stays live."),
+            REASON,
+            JSON,
+        ],
     ),
     LazyCommand(
         "cancel",
-        "abreast.cli.commands.deployments:cancel",
+        "abreast.cli.commands.cancellation:cancel",
         "Cancel the running deployment and restore what was live.\n\n"
         "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
         [DEPLOYMENT, REASON, JSON],

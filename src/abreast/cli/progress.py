@@ -2,13 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from abreast.cli.views import board, event_lines
+from abreast.cli.views import event_lines
 from abreast.core.events import Event
-from abreast.core.model import Plan
 from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Ledger
 from abreast.machine.threads import run_in_thread
@@ -27,28 +25,31 @@ class ProgressDisplay:
         self._ledger = ledger
         self._out = out
         self._is_terminal = out.isatty()
-        self._follow_task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._has_ended = asyncio.Event()
         self._live_view: Live | None = None
 
     def print_line(self, line: str) -> None:
         """Print one line."""
         print(line, file=self._out, flush=True)
 
-    def start(self, plan: Plan) -> None:
-        """Show this deployment until it ends or the next one starts."""
-        if self._follow_task:
-            self._follow_task.cancel()
-        self._follow_task = asyncio.ensure_future(self.follow(plan))
-
-    async def follow(self, plan: Plan) -> None:
-        """Show this deployment until it ends."""
-        await (self._draw_board(plan) if self._is_terminal else self._print_events(plan))
+    def start(self, deployment: str) -> None:
+        """Show a deployment from now on, after the one that is shown, which has ended."""
+        self._has_ended.set()
+        earlier, self._has_ended = self._following, asyncio.Event()
+        seen = max((event.seq for event in self._ledger.events(deployment)), default=0)
+        self._following = asyncio.ensure_future(self._follow_next(earlier, deployment, seen, self._has_ended))
 
     async def finish(self) -> None:
-        """Show the remaining events."""
-        if self._follow_task:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._follow_task, 5)
+        """Show the remaining events. The deployment has ended, or no process runs it any more."""
+        if self._following:
+            self._has_ended.set()
+            await self._following
+            self._following = None
+
+    async def follow(self, deployment: str) -> None:
+        """Show a deployment, from its beginning, until it ends or is stuck."""
+        await self._follow_next(None, deployment, 0, self._has_ended)
 
     def pause(self) -> None:
         """Stop drawing, so that a question can be asked."""
@@ -60,40 +61,54 @@ class ProgressDisplay:
         if self._live_view:
             self._live_view.start(refresh=True)
 
-    async def _print_events(self, plan: Plan) -> None:
-        after = 0
-        while True:
-            events = await run_in_thread(self._ledger.events, plan.deployment, after)
+    async def _follow_next(
+        self, earlier: "asyncio.Task[None] | None", deployment: str, seen: int, has_ended: asyncio.Event
+    ) -> None:
+        if earlier:
+            await earlier
+        new_events = self._new_events(deployment, seen, has_ended)
+        await (self._draw_board(deployment, seen, new_events) if self._is_terminal else self._print_events(new_events))
+
+    async def _new_events(self, deployment: str, seen: int, has_ended: asyncio.Event) -> AsyncIterator[Sequence[Event]]:
+        """Yield the events after ``seen`` as they come, until one ends the deployment or ``has_ended`` is set."""
+        is_over = False
+        while not is_over:
+            is_over = has_ended.is_set()  # before the read, so that the last events are read too
+            events = await run_in_thread(self._ledger.events, deployment, seen)
+            yield events
+            seen = events[-1].seq if events else seen
+            is_over = is_over or any(event.state and _is_end(event.state) for event in events)
+            if not is_over:
+                await asyncio.sleep(POLL_INTERVAL)
+
+    async def _print_events(self, new_events: AsyncIterator[Sequence[Event]]) -> None:
+        async for events in new_events:
             for event in events:
                 for line in event_lines.event_lines(event):
                     self.print_line(line)
-                after = event.seq
-            if _is_over(events):
-                return
-            await asyncio.sleep(POLL_INTERVAL)
 
-    async def _draw_board(self, plan: Plan) -> None:
+    async def _draw_board(self, deployment: str, seen: int, new_events: AsyncIterator[Sequence[Event]]) -> None:
         from rich.console import Console  # noqa: PLC0415 (slow to import, and only a terminal needs it)
         from rich.live import Live  # noqa: PLC0415
 
+        from abreast.cli.views import board  # noqa: PLC0415
+
+        plan = await run_in_thread(self._ledger.stored_plan, deployment)
         expected = await run_in_thread(self._ledger.expected_durations, plan.environment)
-        events: list[Event] = []
+        shown = [event for event in await run_in_thread(self._ledger.events, deployment) if event.seq <= seen]
         console = Console(file=self._out)
         with Live(console=console, refresh_per_second=10) as live:
             self._live_view = live
-            while not _is_over(events):
-                after = events[-1].seq if events else 0
-                events += await run_in_thread(self._ledger.events, plan.deployment, after)
-                live.update(board.render_board(board.build_board(plan, events), expected))
-                await asyncio.sleep(POLL_INTERVAL)
+            async for events in new_events:
+                shown += events
+                live.update(board.render_board(board.build_board(plan, shown), expected))
             self._live_view, is_paused = None, not live.is_started
         if is_paused:
-            console.print(board.render_board(board.build_board(plan, events), expected))
+            console.print(board.render_board(board.build_board(plan, shown), expected))
 
 
-def _is_over(events: Sequence[Event]) -> bool:
-    states = [event.state for event in events if event.state]
-    return bool(states) and (states[-1].is_final or states[-1] is DeploymentState.STUCK)
+def _is_end(state: DeploymentState) -> bool:
+    return state.is_final or state is DeploymentState.STUCK
 
 
 def output_stream(*, as_json: bool) -> TextIO:

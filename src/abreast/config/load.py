@@ -11,12 +11,12 @@ from abreast.config import gate_schema, schema
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
 from abreast.config.fault_messages import found_text, suggestion, validation_faults
+from abreast.config.files import read_config_file
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
 from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.model import Environment
 
-CONFIG_FILE = "abreast.yml"
 PlatformSettings = Mapping[str, type[BaseModel]]
 GateSettings = Mapping[str, type[BaseModel] | None]
 
@@ -59,21 +59,9 @@ class ProjectConfig:
         return frozenset(named)
 
 
-def find_config_file(start: Path) -> Path:
-    """Return the abreast.yml in ``start`` or its nearest parent folder. Raises ConfigError if there is none."""
-    for folder in (start, *start.parents):
-        if (folder / CONFIG_FILE).is_file():
-            return folder / CONFIG_FILE
-    raise ConfigError([Fault(CONFIG_FILE, 1, 1, f"not found in {start} or any folder above")], next="abreast init")
-
-
 def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSettings) -> ProjectConfig:
     """Read and validate the whole file. Raises ConfigError with every fault in it."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ConfigError([Fault(file.name, 1, 1, f"cannot be read: {error.strerror}")]) from error
-    document = parse_document(file.name, content)
+    document = parse_document(file.name, read_config_file(file))
     if not isinstance(document.value, dict):
         raise ConfigError(
             [document.fault((), "expected project, services and environments, found " + found_text((), document.value))]

@@ -9,7 +9,8 @@ AbreastError
 ├── DatabaseError         a database or a backup is unusable                     exit 1
 ├── PlatformError         a platform call failed                                 exit 1
 │   ├── TransientError    … and a retry may succeed
-│   └── UnavailableError  … and retries did too: no usable answer
+│   ├── UnavailableError  … and retries did too: no usable answer
+│   └── UnknownVersionError  … since the platform does not say which version is live
 ├── DeploymentError       failed; all services serve the previous version        exit 1
 └── StuckError            failed and not fully turned back: a person is needed   exit 4
 """
@@ -94,6 +95,10 @@ class TransientError(PlatformError):
 
 class UnavailableError(PlatformError):
     """A platform gave no usable answer, even after retries."""
+
+
+class UnknownVersionError(PlatformError):
+    """A platform does not say which version is live."""
 
 
 class DeploymentError(AbreastError):

@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     MEASURED = "measured"
     RETRY = "retry"
     RESUMED = "resumed"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Executes a recorded plan in this process, from its last recorded step, and polls for requests to cancel."""
 
 import asyncio
+from collections.abc import Sequence
 
-from abreast.core.events import EventKind
+from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow
@@ -35,9 +36,10 @@ async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSta
     deployment = await asyncio.to_thread(workflow.ports.ledger.deployment, plan.deployment)
     if deployment.state.is_final:
         return deployment.state
-    count = await _record_resume(plan, workflow)
-    if deployment.state is DeploymentState.STUCK:
-        attempt = f"{TURN_BACK_WORKFLOW}-{count}"
+    events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
+    await _record_resume(plan, events, workflow)
+    if times_stuck := sum(event.state is DeploymentState.STUCK for event in events):
+        attempt = f"{TURN_BACK_WORKFLOW}-{times_stuck}"
         id_ = f"{plan.deployment}/{attempt}"
         return DeploymentState(
             await workflow.engine.run_workflow(TURN_BACK_WORKFLOW, id_, plan.deployment, f"{attempt}/")
@@ -45,13 +47,11 @@ async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSta
     return DeploymentState(await workflow.engine.run_workflow(DEPLOYMENT_WORKFLOW, plan.deployment, plan.deployment))
 
 
-async def _record_resume(plan: Plan, workflow: DeploymentWorkflow) -> int:
-    """Record that the deployment is resumed, if it had started. Returns the number of this attempt."""
-    events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
-    count = sum(event.kind is EventKind.RESUMED for event in events) + 1
+async def _record_resume(plan: Plan, events: Sequence[Event], workflow: DeploymentWorkflow) -> None:
+    """Record that the deployment is resumed, if it had started."""
     if any(event.state is DeploymentState.RUNNING for event in events):
+        count = sum(event.kind is EventKind.RESUMED for event in events) + 1
         await workflow.get_run(plan).record(f"resumed-{count}", EventKind.RESUMED, "resumed")
-    return count
 
 
 async def _poll_requests(plan: Plan, workflow: DeploymentWorkflow) -> None:

@@ -1,4 +1,4 @@
-"""Deploy, resume, cancel: lock the environment, finish interrupted deployments, then execute."""
+"""Deploy, resume: lock the environment, finish interrupted deployments, then execute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from abreast.core.errors import RefusedError, UsageError
+from abreast.core.events import Event, EventKind
 from abreast.core.model import Environment, Plan
-from abreast.core.states import DeploymentState
+from abreast.core.states import DeploymentState, next_commands
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.executor import execute_plan
 from abreast.deploy.planning import DeployRequest, plan_deployment
@@ -45,37 +46,38 @@ async def deploy(
     Finishes an interrupted deployment first. Raises RefusedError if an operator locked the environment or
     a newer command is waiting for it, StateError if the deployment cannot be recorded.
     """
-    async with hold_environment(context, environment.name), _open_workflow(context) as workflow:
-        await _finish_interrupted(context, environment.name, workflow)
+    async with hold_environment(context, environment.name):
+        await _finish_interrupted(context, environment.name)
         plan = await plan_deployment(context.ports, project, environment, request)
         refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
         if not plan.traffic_changes and not plan.database_changes:
             return None
-        return await _execute(context, await asyncio.to_thread(_record_plan, context, plan), workflow)
+        return await _execute(context, await asyncio.to_thread(_record_plan, context, plan))
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
     """Resume an interrupted deployment, or retry a stuck turn-back. Returns the final state."""
-    async with hold_environment(context, deployment.environment), _open_workflow(context) as workflow:
+    async with hold_environment(context, deployment.environment):
         plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
-        return await _execute(context, plan, workflow)
+        return await _execute(context, plan)
 
 
-async def cancel(context: DeployContext, deployment: Deployment, reason: str) -> DeploymentState | None:
-    """Request that a deployment turns back.
+async def accept_as_it_is(context: DeployContext, deployment: Deployment, accepted: str) -> DeploymentState:
+    """End a stuck deployment: turn back what can be turned back, leave the rest as it is. Returns the final state.
 
-    If no process is running it, turns it back here and returns the final state; else returns None.
-    Raises UsageError if the deployment has already ended.
+    ``accepted`` says who accepts that and why. Raises UsageError if the deployment is not stuck.
     """
-    if deployment.state.is_final:
-        raise UsageError(
-            f"deployment {deployment.id} has already ended: {deployment.state}",
-            next=f"abreast rollback --env {deployment.environment} --reason …",
-        )
-    await asyncio.to_thread(context.ports.ledger.request, deployment.id, "cancel", reason)
-    with context.lock.try_acquire({"deployment": deployment.id}) as free:
-        pass
-    return await resume(context, deployment) if free else None
+    async with hold_environment(context, deployment.environment):
+        ledger = context.ports.ledger
+        latest = await asyncio.to_thread(ledger.deployment, deployment.id)
+        if latest.state is not DeploymentState.STUCK:
+            raise UsageError(
+                f"deployment {latest.id} is not stuck: it is {latest.state}",
+                next="abreast history" if latest.state.is_final else f"abreast resume {latest.id}",
+            )
+        event = Event(latest.id, "accepted", EventKind.ACCEPTED, accepted)
+        await asyncio.to_thread(ledger.append_events, event)
+        return await _execute(context, await asyncio.to_thread(ledger.stored_plan, latest.id))
 
 
 @asynccontextmanager
@@ -89,7 +91,7 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
             if free:
                 yield
                 return
-        holder = (context.lock.holder() or {}).get("pid", "?")
+        holder = context.lock.holder_pid()
         if holder != reported_holder:
             context.report(f"waiting for {environment}: process {holder} holds its lock")
             reported_holder = holder
@@ -110,28 +112,19 @@ def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int)
         )
 
 
-@asynccontextmanager
-async def _open_workflow(context: DeployContext) -> AsyncIterator[DeploymentWorkflow]:
-    engine = context.engine_factory()
-    workflow = DeploymentWorkflow(context.ports, engine)
-    await engine.launch()
-    yield workflow
-    await engine.close()
-
-
-async def _finish_interrupted(context: DeployContext, environment: str, workflow: DeploymentWorkflow) -> None:
+async def _finish_interrupted(context: DeployContext, environment: str) -> None:
     """Finish deployments whose process died. Raises RefusedError if one is stuck."""
     deployments = await asyncio.to_thread(context.ports.ledger.deployments, environment)
     for deployment in deployments:
         if deployment.state is DeploymentState.STUCK:
             raise RefusedError(
                 f"deployment {deployment.id} is stuck: its turn-back must finish before the next deployment",
-                next=f"abreast resume {deployment.id}",
+                next=", or: ".join(next_commands(deployment.state, deployment.id, environment)),
             )
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")
             plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
-            await _execute(context, plan, workflow)
+            await _execute(context, plan)
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:
@@ -142,6 +135,12 @@ def _record_plan(context: DeployContext, plan: Plan) -> Plan:
     return numbered
 
 
-async def _execute(context: DeployContext, plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
+async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
+    """Execute a recorded plan to its end. The engine opens only now: loading it takes longer than planning."""
     context.on_start(plan)
-    return await execute_plan(plan, workflow)
+    engine = await asyncio.to_thread(context.engine_factory)
+    workflow = DeploymentWorkflow(context.ports, engine)
+    await engine.launch()
+    state = await execute_plan(plan, workflow)
+    await engine.close()
+    return state

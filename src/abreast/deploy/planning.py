@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from abreast.core.backups import Backup
-from abreast.core.errors import RefusedError, UsageError
+from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
 from abreast.core.gates import Gate, select_gates, skippable_names
 from abreast.core.model import (
     Action,
@@ -208,7 +209,10 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.KEEP:
         return part
     platform = ports.platforms[part.service.platform]
-    version_before = await platform.live_version(part.service) if isinstance(platform, ReportsLiveVersion) else None
+    version_before = None
+    if isinstance(platform, ReportsLiveVersion):
+        with suppress(UnknownVersionError):
+            version_before = await platform.live_version(part.service)
     notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):

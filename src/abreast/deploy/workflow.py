@@ -10,7 +10,7 @@ from functools import partial
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError
-from abreast.core.events import EventKind
+from abreast.core.events import Event, EventKind
 from abreast.core.gates import Gate
 from abreast.core.model import Action, Chapter, DeploymentKind, Failure, FailureCause, Plan, ServicePlan, Version
 from abreast.core.states import DeploymentState
@@ -18,7 +18,11 @@ from abreast.core.turn_back import decide_turn_back
 from abreast.deploy.chapters.build import build
 from abreast.deploy.chapters.gates import evaluate_gate
 from abreast.deploy.chapters.settle import prune_artifacts, retire_versions, tag_release
-from abreast.deploy.chapters.traffic_switch import switch_traffic, switch_traffic_back
+from abreast.deploy.chapters.traffic_switch import (
+    switch_back_what_can_be,
+    switch_traffic,
+    switch_traffic_back,
+)
 from abreast.deploy.chapters.watch import watch_services
 from abreast.deploy.data.backup import clean_up_databases
 from abreast.deploy.data.drill import run_drill
@@ -208,19 +212,31 @@ class DeploymentWorkflow:
         return gone if isinstance(gone, Failure) else None
 
     async def retry_turn_back(self, id: str, attempt: str) -> str:
-        """Retry a turn-back that got stuck, and settle the services that stay on the new version."""
+        """Retry a turn-back that got stuck, and settle the services that stay on the new version.
+
+        If a person accepted the deployment as it is, what cannot be turned back stays, and the deployment ends.
+        """
         run = await self._load_run(id, attempt)
-        names = await self._services_to_turn_back(run)
+        events = await asyncio.to_thread(self.ports.ledger.events, id)
+        names = _services_to_turn_back(events)
+        if accepted := next((event for event in events if event.kind is EventKind.ACCEPTED), None):
+            return await self._end_as_it_is(run, names, Failure(Chapter.TURN_BACK, accepted.message))
         why = Failure(Chapter.TURN_BACK, "retrying the turn-back")
         if stuck := await self._turn_back(run, [why], names):
             return await self._enter_stuck(run, stuck)
         await self._retire_previous(run, [part.name for part in run.plan.traffic_changes if part.name not in names])
         return await self._finish(run, [why])
 
-    async def _services_to_turn_back(self, run: Run) -> list[str]:
-        events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
-        recorded = [event.data["back"] for event in events if event.kind is EventKind.STATE and "back" in event.data]
-        return load(list[str], recorded[-1])
+    async def _end_as_it_is(self, run: Run, names: Sequence[str], accepted: Failure) -> str:
+        """Turn back what can be turned back, and leave the rest. Errors are only recorded."""
+        await run.enter_state(DeploymentState.TURNING_BACK, accepted.message, back=list(names))
+        staying = await run.run_chapter(Chapter.TURN_BACK, lambda: switch_back_what_can_be(run, names), list[str])
+        if isinstance(staying, Failure):
+            return await self._enter_stuck(run, staying)
+        back = [name for name in names if name not in staying]
+        discard = partial(retire_versions, run, back, run.plan.drain, new=True)
+        await run.run_chapter(Chapter.SETTLE, discard, variant=f"discard/{'+'.join(back)}")
+        return await self._finish(run, [accepted])
 
     async def _enter_stuck(self, run: Run, failure: Failure) -> str:
         await run.enter_state(DeploymentState.STUCK, failure.message)
@@ -249,6 +265,11 @@ _DATA_ONLY_OPERATIONS: Mapping[DeploymentKind, Callable[[Run, ServicePlan], Awai
     DeploymentKind.DRILL: run_drill,
 }
 """What deployments that change no service do with each database."""
+
+
+def _services_to_turn_back(events: Sequence[Event]) -> list[str]:
+    recorded = [event.data["back"] for event in events if event.kind is EventKind.STATE and "back" in event.data]
+    return load(list[str], recorded[-1])
 
 
 def _gate_workflow_id(run: Run, gate: Gate) -> str:

@@ -17,6 +17,7 @@ from abreast.core.container_image import RECORD_FILE, parse_record
 from abreast.core.gates import Finding, Gate, GateResult, ScanKind, Severity
 from abreast.core.reports import scan_results
 from abreast.gates.interface import GateContext, GatePlugin
+from abreast.machine.tasks import run_all
 
 INSTALL = "pip install 'abreast[security]'"
 EXCLUDED_GLOBS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-packages/**")
@@ -140,7 +141,7 @@ async def _scan_files(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
     applicable = [
         (tool, [] if tool.scans_whole_tree else found) for tool, found in zip(tools, targets, strict=True) if found
     ]
-    return await asyncio.gather(*(_run_tool(tool, found, gate, context) for tool, found in applicable))
+    return await run_all(*(_run_tool(tool, found, gate, context) for tool, found in applicable))
 
 
 async def _scan_secrets(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
@@ -173,7 +174,7 @@ async def _scan_dependencies(gate: Gate, context: GateContext) -> Sequence[ToolR
     unpinned_manifests = [
         f"{file}: no lock file pins its dependencies" for file in unlocked_manifests(parse_packages(contents), files)
     ]
-    audited = await asyncio.gather(
+    audited = await run_all(
         *(_audit_python(file, gate, context) for file in python), *(_audit_npm(file, gate, context) for file in node)
     )
     return [*audited, *unpinned_manifests]
@@ -217,7 +218,7 @@ async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]
         if image.size > gate.max_image_bytes
     ]
     tool = next((scanner for scanner in IMAGE_SCANNERS if _find_program(scanner.program)), IMAGE_SCANNERS[0])
-    return [oversized, *await asyncio.gather(*(_run_tool(tool, [image.pinned], gate, context) for image in images))]
+    return [oversized, *await run_all(*(_run_tool(tool, [image.pinned], gate, context) for image in images))]
 
 
 def _with_file(file: str, report: ToolReport) -> ToolReport:

@@ -48,9 +48,22 @@ class EnvironmentLock:
             finally:
                 self._holder_file.unlink(missing_ok=True)
 
+    def is_free(self) -> bool:
+        """Whether no process holds the lock at this moment."""
+        with self._lock_file.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
     def holder(self) -> dict[str, Any] | None:
         """Return the description of the lock's holder, None if there is none."""
         return _read_json(self._holder_file)
+
+    def holder_pid(self) -> str:
+        """Return the process id of the lock's holder, ``?`` if it is not known."""
+        return str((self.holder() or {}).get("pid", "?"))
 
     def operator_lock(self) -> dict[str, Any] | None:
         """Return the operator's lock (``reason``, ``by``, ``since``), None if there is none."""

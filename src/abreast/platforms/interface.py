@@ -134,9 +134,10 @@ class ReportsLiveVersion(Protocol):
     """A platform where others can publish, too. A failed deployment restores what they published."""
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return the live version, whoever published it; None if there is none or it cannot be known.
+        """Return the live version, whoever published it; None if users reach none.
 
-        The handle of a version that ``stage`` returned is a subset of the handle returned here.
+        The handle of a version that ``stage`` returned is a subset of the handle returned here. Raises
+        UnknownVersionError if the platform does not say which version is live.
         """
         ...
 

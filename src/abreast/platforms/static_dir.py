@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Address, Service, Version
+from abreast.machine.tasks import run_all
 from abreast.platforms.interface import (
     Capabilities,
     Observation,
@@ -82,7 +83,7 @@ class StaticDirPlatform(Platform):
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (one step)
         """Point each link at its release atomically; remove the link where the target is None."""
-        await asyncio.gather(*(self._link_release(move) for move in moves))
+        await run_all(*(self._link_release(move) for move in moves))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (open files survive their deletion)
         """Delete the releases, except a linked one."""

@@ -15,7 +15,7 @@ from cronsim import CronSim
 
 from abreast.cli.commands.deployments import DeployCommand, plan_request
 from abreast.cli.redaction import redact
-from abreast.cli.target_selection import Target, load_target
+from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases as view
 from abreast.config.load import ProjectConfig
 from abreast.core.backups import Backup
@@ -58,7 +58,7 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
     workspace, environment = target.workspace, target.environment
     backups = []
     with workspace.open_ledger() as ledger:
-        ports, live = workspace.ports(environment.name, ledger), ledger.live_services(environment.name)
+        ports, live = target.assembly.ports(environment.name, ledger), ledger.live_services(environment.name)
         for service in _database_services(environment, services):
             database = ports.open_database(service)
             if not database.exists():
@@ -94,7 +94,7 @@ def verify(backup: str, environment: str | None, services: tuple[str, ...], *, e
     workspace, name = target.workspace, target.environment.name
     intact = True
     with workspace.open_ledger() as ledger:
-        ports = workspace.ports(name, ledger)
+        ports = target.assembly.ports(name, ledger)
         for service in _database_services(target.environment, services):
             stored = (
                 ports.vault.list_backups(name, service.name)
@@ -125,7 +125,7 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
 def list_backups(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
     """List backups, newest first."""
     target = load_target(environment)
-    vault = target.workspace.open_vault()
+    vault = target.assembly.open_vault()
     backups = [
         backup
         for service in _database_services(target.environment, services)
@@ -143,7 +143,7 @@ def status(environment: str | None, services: tuple[str, ...], *, as_json: bool)
     """Show migrations, size and newest backup of each database. Returns 1 if one has a fault."""
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
-        ports = target.workspace.ports(target.environment.name, ledger)
+        ports = target.assembly.ports(target.environment.name, ledger)
         databases = {
             service.name: _database_status(ports, target.project, target.environment, service)
             for service in _database_services(target.environment, services)
@@ -224,7 +224,7 @@ def restore(
         raise UsageError(f"several services have a database: {', '.join(names)}", need="--service with one of them")
     request = DeployRequest(DeploymentKind.RESTORE, tuple(names), reason=reason, backup=backup)
     with target.workspace.open_ledger() as ledger:
-        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         command.confirm_data_loss(plan_request(target, command.ports(), request), yes=yes)
         return command.deploy(target, request)
 
@@ -234,7 +234,7 @@ def _run_request(environment: str | None, request: DeployRequest, *, yes: bool, 
     target = load_target(environment)
     _database_services(target.environment, request.services)
     with target.workspace.open_ledger() as ledger:
-        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
         return command.deploy(target, request), command.turned_back
 

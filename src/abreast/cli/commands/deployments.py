@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import click
 
 from abreast.cli.github_actions import mask_commands
 from abreast.cli.interrupts import InterruptHandler
+from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
-from abreast.cli.target_selection import Target, choose_deployment, load_target, locate_workspace
+from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases
-from abreast.cli.views.deployments import next_command
 from abreast.cli.views.plan import plan_json, plan_lines
 from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
 from abreast.core.model import DeploymentKind, Plan
@@ -26,8 +27,10 @@ from abreast.deploy.operations import DeployContext
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
+from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.wiring.workspace import Workspace
+from abreast.wiring.assembly import Assembly
+from abreast.wiring.workspace import Workspace, current_user
 
 
 def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
@@ -35,7 +38,7 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
     target = load_target(environment)
     request = DeployRequest(services=services, since=since, force=force)
     with target.workspace.open_ledger() as ledger:
-        proposed = plan_request(target, target.workspace.ports(target.environment.name, ledger), request)
+        proposed = plan_request(target, target.assembly.ports(target.environment.name, ledger), request)
     if as_json:
         print(json.dumps(plan_json(proposed), indent=2))
     else:
@@ -55,30 +58,22 @@ def deploy(
     )
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
-        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         if not release:
             command.require_clean_tree(allow_dirty=allow_dirty)
         command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
         return command.deploy(target, request)
 
 
-def rollback(
-    environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
+def roll_back(
+    environment: str, services: tuple[str, ...], release: str | None, reason: str,
     *, restore_data: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Turn back the running deployment; if there is none, deploy an earlier release."""
+    """Deploy an earlier release."""
     request = DeployRequest(DeploymentKind.ROLLBACK, services, release=release, reason=reason)
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
-        command = DeployCommand(target.workspace, target.environment.name, ledger, as_json=as_json)
-        latest = ledger.deployments(target.environment.name, 1)
-        running = [deployment for deployment in latest if deployment.state is DeploymentState.RUNNING]
-        if running and not release:
-            command.report(f"deployment {running[0].id} is running: turning it back")
-            return command.run(
-                lambda context: operations.cancel(context, running[0], reason),
-                expected_state=DeploymentState.CANCELLED,
-            )
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         proposed = plan_request(target, command.ports(), request)
         if restore_data:
             return _roll_back_with_data(command, target, request, proposed, yes=yes)
@@ -101,24 +96,27 @@ def _roll_back_with_data(
     return code or command.deploy(target, restore_request)
 
 
-def resume(deployment: str | None, *, as_json: bool) -> int:
-    """Resume an interrupted deployment, or retry a turn-back that got stuck."""
+def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, as_json: bool) -> int:
+    """Resume an interrupted deployment, or retry a turn-back that got stuck.
+
+    With ``accept_as_it_is``, end a stuck one: what cannot be turned back stays as it is. That succeeds if it ends.
+    """
+    if accept_as_it_is and not reason.strip():
+        raise UsageError("--accept-as-it-is has no reason", need="--reason, which the ledger records")
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         chosen = choose_deployment(ledger, deployment, unfinished=True)
-        command = DeployCommand(workspace, chosen.environment, ledger, as_json=as_json)
-        return command.run(lambda context: operations.resume(context, chosen))
+        command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json)
+        if not accept_as_it_is:
+            return command.run(lambda context: operations.resume(context, chosen))
+        accepted = f"{current_user()} accepted it as it is: {reason}"
+        return command.run(lambda context: operations.accept_as_it_is(context, chosen, accepted), AS_IT_WAS)
 
 
-def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Cancel a deployment and restore what was live."""
-    workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
-        chosen = choose_deployment(ledger, deployment, unfinished=True)
-        command = DeployCommand(workspace, chosen.environment, ledger, as_json=as_json)
-        return command.run(
-            lambda context: operations.cancel(context, chosen, reason), expected_state=DeploymentState.CANCELLED
-        )
+def finish(workspace: Workspace, ledger: SqliteLedger, deployment: Deployment, display: ProgressDisplay) -> None:
+    """Execute the rest of a deployment that no process runs."""
+    command = DeployCommand(Assembly(workspace), deployment.environment, ledger, display)
+    command.execute(lambda context: operations.resume(context, deployment))
 
 
 def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
@@ -129,12 +127,15 @@ def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
 class DeployCommand:
     """One deploying command: its progress display, its questions, its exit code."""
 
-    def __init__(self, workspace: Workspace, environment: str, ledger: SqliteLedger, *, as_json: bool) -> None:
-        self._workspace = workspace
+    def __init__(
+        self, assembly: Assembly, environment: str, ledger: SqliteLedger, display: ProgressDisplay | None = None,
+        *, as_json: bool = False,
+    ) -> None:  # fmt: skip
+        self._assembly = assembly
         self._environment = environment
         self._ledger = ledger
         self.as_json = as_json
-        self._display = ProgressDisplay(ledger, output_stream(as_json=as_json))
+        self._display = display or ProgressDisplay(ledger, output_stream(as_json=as_json))
         self._active_plan: Plan | None = None
         self.turned_back = False
         """Whether Ctrl-C turned the deployment back."""
@@ -145,7 +146,7 @@ class DeployCommand:
 
     def ports(self) -> Ports:
         """Return the ports of the environment."""
-        return self._workspace.ports(self._environment, self._ledger)
+        return self._assembly.ports(self._environment, self._ledger)
 
     def require_clean_tree(self, *, allow_dirty: bool) -> None:
         """Refuse uncommitted changes, or with ``allow_dirty`` report that they are not deployed."""
@@ -198,29 +199,28 @@ class DeployCommand:
     def run(
         self,
         operation: Callable[[DeployContext], Awaitable[DeploymentState | None]],
-        expected_state: DeploymentState = DeploymentState.SUCCEEDED,
+        wanted: Collection[DeploymentState] = (DeploymentState.SUCCEEDED,),
     ) -> int:
-        """Run the operation, show its progress, and return the exit code: 0 if it reaches ``expected_state``."""
-        state = asyncio.run(self._execute(operation))
-        if (
-            self._active_plan
-            and state is not expected_state
-            and (hint := next_command(self._ledger.deployment(self._active_plan.deployment)))
-        ):
-            self.report(f"next: {hint}")
+        """Run the operation, show its progress, and return the exit code: 0 for a wanted state."""
+        state = self.execute(operation)
+        if state is not None and self._active_plan:
+            deployment = self._ledger.deployment(self._active_plan.deployment)
+            return report_outcome(deployment, wanted, self.report, as_json=self.as_json)
+        self.report("nothing to do: everything is up to date")
         if self.as_json:
-            deployment = self._active_plan and self._active_plan.deployment
-            print(json.dumps({"state": state.value if state else None, "deployment": deployment}))
-        if state in {None, expected_state} or self._active_plan is None:
-            return 0
-        return self._ledger.deployment(self._active_plan.deployment).exit_code
+            print(json.dumps({"state": None, "deployment": None}))
+        return 0
+
+    def execute(
+        self, operation: Callable[[DeployContext], Awaitable[DeploymentState | None]]
+    ) -> DeploymentState | None:
+        """Run the operation and show its progress. Returns the final state, None if there was nothing to do."""
+        return asyncio.run(self._execute(operation))
 
     async def _execute(
         self, operation: Callable[[DeployContext], Awaitable[DeploymentState | None]]
     ) -> DeploymentState | None:
-        context = self._workspace.deploy_context(
-            self._environment, self._ledger, self.report, self._on_deployment_start
-        )
+        context = self._assembly.deploy_context(self._environment, self._ledger, self.report, self._on_deployment_start)
         with InterruptHandler(self._display, self._ledger, lambda: self._active_plan) as interrupts:
             try:
                 state = await operation(context)
@@ -228,8 +228,6 @@ class DeployCommand:
                 raise self._as_stuck_error(error) from error
             await self._display.finish()
         self.turned_back = interrupts.turned_back
-        if state is None and self._active_plan is None:
-            self.report("nothing to do: everything is up to date")
         return state
 
     def _as_stuck_error(self, error: StateError) -> AbreastError:
@@ -245,7 +243,7 @@ class DeployCommand:
         if os.environ.get("GITHUB_ACTIONS") == "true":
             for line in mask_commands(deployment_secrets(plan, self.ports())):
                 print(line, file=sys.stderr, flush=True)
-        self._display.start(plan)
+        self._display.start(plan.deployment)
 
 
 def _unconfirmed(what: str) -> UsageError:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from abreast.cli.redaction import redact
-from abreast.cli.target_selection import locate_workspace
+from abreast.cli.selection import locate_workspace
 from abreast.cli.views.diagnostics import diagnostic_lines
 from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
@@ -14,6 +14,7 @@ from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, ConfigError
 from abreast.deploy.doctor import diagnose_environment, diagnose_repository
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace
 
 PROJECT = "project"
@@ -25,7 +26,7 @@ Findings = dict[str, list[Diagnostic]]
 
 def doctor(environment: str | None, *, as_json: bool) -> int:
     """Print all diagnostics. Returns 1 if something is wrong or could not be checked."""
-    findings = _collect_findings(locate_workspace(), environment)
+    findings = _collect_findings(Assembly(locate_workspace()), environment)
     if as_json:
         document = {where: [dump(diagnostic, Diagnostic) for diagnostic in found] for where, found in findings.items()}
         print(redact(json.dumps(document, indent=2)))
@@ -37,9 +38,9 @@ def doctor(environment: str | None, *, as_json: bool) -> int:
     )
 
 
-def _collect_findings(workspace: Workspace, requested: str | None) -> Findings:
+def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
     try:
-        project = workspace.load_project()
+        project = assembly.load_project()
     except ConfigError as error:
         return {PROJECT: _config_diagnostics(error)}
     if requested is not None and requested not in project.environments:
@@ -51,14 +52,14 @@ def _collect_findings(workspace: Workspace, requested: str | None) -> Findings:
     ]
     findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", summary), *drift]}
     try:
-        ledger = workspace.open_ledger()
+        ledger = assembly.workspace.open_ledger()
     except AbreastError as error:
         findings[PROJECT].append(Diagnostic.from_error("record", error))
         return findings
     with ledger:
         findings[PROJECT].append(_check_audit_trail(ledger))
         names = [requested] if requested else project.environments
-        asyncio.run(_check_environments(workspace, ledger, names, findings))
+        asyncio.run(_check_environments(assembly, ledger, names, findings))
     return findings
 
 
@@ -75,10 +76,10 @@ def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
 
 
 async def _check_environments(
-    workspace: Workspace, ledger: SqliteLedger, names: Sequence[str], findings: Findings
+    assembly: Assembly, ledger: SqliteLedger, names: Sequence[str], findings: Findings
 ) -> None:
-    project = workspace.load_project()
-    findings[PROJECT] += await diagnose_repository(workspace.ports(names[0], ledger))
+    project = assembly.load_project()
+    findings[PROJECT] += await diagnose_repository(assembly.ports(names[0], ledger))
     for name in names:
         try:
             environment = project.environment(name)
@@ -86,10 +87,10 @@ async def _check_environments(
             findings[name] = _config_diagnostics(error)
             continue
         findings[name] = [
-            *_lock_diagnostics(workspace, name),
-            *diagnose_blueprint(environment, read_blueprint(workspace.root)),
+            *_lock_diagnostics(assembly.workspace, name),
+            *diagnose_blueprint(environment, read_blueprint(assembly.workspace.root)),
         ]
-        findings[name] += await diagnose_environment(workspace.ports(name, ledger), environment)
+        findings[name] += await diagnose_environment(assembly.ports(name, ledger), environment)
 
 
 def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:

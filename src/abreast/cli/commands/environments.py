@@ -5,9 +5,10 @@ import sys
 
 import click
 
-from abreast.cli.target_selection import choose_environment, locate_workspace
+from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.core.errors import RefusedError, UsageError
 from abreast.platforms.interface import RunsHere
+from abreast.wiring.assembly import Assembly
 from abreast.wiring.plugins import DEFAULT_PLATFORM
 from abreast.wiring.workspace import current_user, utc_now
 
@@ -15,7 +16,7 @@ from abreast.wiring.workspace import current_user, utc_now
 def lock(environment: str | None, reason: str) -> int:
     """Block deployments to an environment."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.load_project().environments, environment)
+    name = choose_environment(workspace.environment_names(), environment)
     workspace.environment_lock(name).lock({"reason": reason, "by": current_user(), "since": utc_now()})
     print(f"{name} is locked. next: abreast unlock --env {name}")
     return 0
@@ -24,7 +25,7 @@ def lock(environment: str | None, reason: str) -> int:
 def unlock(environment: str | None) -> int:
     """Allow deployments again."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.load_project().environments, environment)
+    name = choose_environment(workspace.environment_names(), environment)
     was_locked = workspace.environment_lock(name).unlock()
     print(f"{name} is unlocked" if was_locked else f"{name} was not locked")
     return 0
@@ -33,7 +34,8 @@ def unlock(environment: str | None) -> int:
 def down(environment: str | None, *, yes: bool) -> int:
     """Stop everything that runs locally."""
     workspace = locate_workspace()
-    project = workspace.load_project()
+    assembly = Assembly(workspace)
+    project = assembly.load_project()
     name = choose_environment(project.environments, environment)
     if not yes:
         if not sys.stdin.isatty():
@@ -45,7 +47,7 @@ def down(environment: str | None, *, yes: bool) -> int:
     ):
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
-        platforms = workspace.platforms(name)
+        platforms = assembly.platforms(name)
         live = {service.platform for service in ledger.live_services(name).values()}
         for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
             platform = platforms[used]

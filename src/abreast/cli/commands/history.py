@@ -8,7 +8,7 @@ from pathlib import Path
 
 from abreast.cli.log_tail import LogTail
 from abreast.cli.progress import ProgressDisplay
-from abreast.cli.target_selection import choose_deployment, choose_environment, locate_workspace
+from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
 from abreast.cli.views import deployments as view
 from abreast.ledger.interface import Ledger
 from abreast.wiring.workspace import Workspace
@@ -32,7 +32,7 @@ def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
         chosen = choose_deployment(ledger, deployment)
         if watch and not chosen.state.is_final:
             display = ProgressDisplay(ledger, sys.stdout)
-            asyncio.run(display.follow(ledger.stored_plan(chosen.id)))
+            asyncio.run(display.follow(chosen.id))
             return ledger.deployment(chosen.id).exit_code
         events = ledger.events(chosen.id)
     if as_json:
@@ -76,7 +76,7 @@ def _deployment_logs(workspace: Workspace, ledger: Ledger, id: str) -> list[Path
 
 
 def _service_logs(workspace: Workspace, ledger: Ledger, requested: str | None) -> list[Path]:
-    environment = choose_environment(workspace.load_project().environments, requested)
+    environment = choose_environment(workspace.environment_names(), requested)
     folder = workspace.state / "logs" / environment
     return [folder / f"{live.version.id}.log" for live in ledger.live_services(environment).values()]
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from abreast.cli.target_selection import choose_environment, locate_workspace, working_directory
+from abreast.cli.selection import choose_environment, locate_workspace, working_directory
 from abreast.config import render_blueprint
 from abreast.config.detection import detect_config
-from abreast.config.load import CONFIG_FILE
+from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import UsageError
+from abreast.wiring.assembly import Assembly
 
 
 def init(environment: str | None, *, for_render: bool) -> int:
@@ -30,7 +31,7 @@ def _write_config(folder: Path) -> int:
 def _write_render_blueprint(requested: str | None) -> int:
     """Write a render.yaml for the services that an environment runs on Render."""
     workspace = locate_workspace()
-    project = workspace.load_project()
+    project = Assembly(workspace).load_project()
     environment = project.environment(choose_environment(project.environments, requested))
     text = render_blueprint.generate_blueprint(environment, workspace.root)
     if not text:

@@ -3,7 +3,7 @@
 import json
 
 from abreast.config import reference
-from abreast.wiring.workspace import PLUGIN_SETTINGS
+from abreast.wiring.assembly import PLUGIN_SETTINGS
 
 
 def schema() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.codec import dump
 from abreast.core.events import Event
-from abreast.core.states import DeploymentState
+from abreast.core.states import next_commands
 from abreast.ledger.durations import chapter_durations
 from abreast.ledger.interface import Deployment
 
@@ -36,17 +36,14 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
     yield ""
     for (service, chapter), seconds in chapter_durations(events).items():
         yield f"  {service or 'all':<12} {chapter:<9} {seconds:7.2f} s"
-    if hint := next_command(deployment):
-        yield f"next: {hint}"
+    yield from next_lines(deployment)
 
 
-def next_command(deployment: Deployment) -> str:
-    """Return the command to type next; "" if there is nothing to do."""
-    if deployment.state is DeploymentState.STUCK or not deployment.state.is_final:
-        return f"abreast resume {deployment.id}"
-    if deployment.state is DeploymentState.TURNED_BACK:
-        return f"fix it, commit, then: abreast deploy --env {deployment.environment}"
-    return ""
+def next_lines(deployment: Deployment) -> Iterator[str]:
+    """Yield the commands to type next, the usual one first."""
+    commands = next_commands(deployment.state, deployment.id, deployment.environment)
+    for label, command in zip(("next: ", "or:   "), commands, strict=False):
+        yield label + command
 
 
 def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Settle: retire previous versions, tag the release, prune artifacts."""
 
-import asyncio
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from abreast.deploy.chapters.stage import version_id
 from abreast.deploy.runtime.run import Run
+from abreast.machine.tasks import run_all
 from abreast.platforms.interface import VersionRef
 
 
@@ -25,7 +25,7 @@ async def retire_versions(run: Run, names: Collection[str], drain: float, *, new
             retired.setdefault(part.previous.platform, []).append(
                 VersionRef(part.previous.definition, part.previous.version.id)
             )
-    await asyncio.gather(*(run.ports.platforms[name].retire(versions, drain) for name, versions in retired.items()))
+    await run_all(*(run.ports.platforms[name].retire(versions, drain) for name, versions in retired.items()))
 
 
 def tag_release(run: Run) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from abreast.core.model import Chapter, ServicePlan, Version
+from abreast.core.model import Chapter, LiveService, ServicePlan, Version
 from abreast.deploy.chapters.gates import annotate_gate_results
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run
@@ -46,6 +46,20 @@ async def build_stage_request(
         _service_addresses(run),
         part.reserved_url,
     )
+
+
+async def request_for_live(run: Run, live: LiveService) -> StageRequest:
+    """Return what a platform needs to start a live version again, with the values that its variables have now.
+
+    Raises UsageError that names the secrets without a value, ArtifactError if the artifact is gone or was altered.
+    """
+    env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
+    artifact = await asyncio.to_thread(run.ports.artifacts.fetch, live.artifact)
+    addresses = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
+    return StageRequest(
+        live.version.id, live.definition, live.commit, artifact, live.artifact, None, env, secrets, addresses,
+        live.version.url,
+    )  # fmt: skip
 
 
 def _service_addresses(run: Run) -> dict[str, str]:

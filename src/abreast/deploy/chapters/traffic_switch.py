@@ -6,14 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from abreast.core.errors import UsageError
+from abreast.core.errors import AbreastError, StateError, UnknownVersionError, UsageError
 from abreast.core.model import Chapter, Failure, LiveService, Service, ServicePlan, Version
+from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.chapters.check import wait_until_healthy, with_live_probes
-from abreast.deploy.chapters.stage import supports_candidates
+from abreast.deploy.chapters.stage import request_for_live, supports_candidates
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run, only_failures
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import TrafficMove
+from abreast.machine.tasks import run_all
+from abreast.platforms.interface import ReportsLiveVersion, TrafficMove, VersionRef
 
 
 async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure | None:
@@ -31,15 +33,16 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
         return replace(failures[0], chapter=Chapter.TURN)
     removals = [TrafficMove(part.service, None) for part in run.plan.removals if _can_remove_users(run, part.service)]
     await _apply_moves(run, [*(TrafficMove(part.service, versions[part.name]) for part in ready), *removals])
-    await _record_live(run, versions)
+    await _record_live(run, versions, run.plan.rollouts, [part.name for part in run.plan.removals])
     return None
 
 
-async def _record_live(run: Run, versions: Mapping[str, Version]) -> None:
+async def _record_live(
+    run: Run, versions: Mapping[str, Version], parts: Sequence[ServicePlan], removed: Sequence[str] = ()
+) -> None:
     release = await asyncio.to_thread(run.ports.ledger.release, run.plan.release)
     now = run.ports.now()
-    live = [_live_service(run, part, versions[part.name], release, now) for part in run.plan.rollouts]
-    removed = [part.name for part in run.plan.removals]
+    live = [_live_service(run, part, versions[part.name], release, now) for part in parts]
     await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
 
 
@@ -62,19 +65,108 @@ def _live_service(run: Run, part: ServicePlan, version: Version, release: Releas
 
 
 async def switch_traffic_back(run: Run, names: Collection[str]) -> Failure | None:
-    """Switch the traffic of the named services back, then record what is live. Raises PlatformError."""
+    """Switch the traffic of the named services back, then record what is live. Raises PlatformError.
+
+    A previous version that is gone is started again, and must answer. Returns a failure if one does not, or if users
+    reach a first version that its platform cannot take off.
+    """
     parts = [part for part in run.plan.traffic_changes if part.name in names]
-    moves = [_backward_move(run, part) for part in parts]
-    unremovable = [move.service for move in moves if not move.target and not _can_remove_users(run, move.service)]
-    await _apply_moves(run, [move for move in moves if move.service not in unremovable], Chapter.TURN_BACK)
+    unremovable = [part for part in parts if await _is_unremovable(run, part)]
+    others = [part for part in parts if part not in unremovable]
+    previous = await _switch_to_previous(run, others)
+    answers = await asyncio.gather(*(_await_answer(run, live) for live in previous))
+    for service, why in (answer for answer in answers if answer):
+        part = next(part for part in others if part.name == service)
+        if part.previous not in previous:
+            return Failure(Chapter.TURN_BACK, f"the previous version was started again, but {why}", service)
+        await run.reporter(Chapter.TURN_BACK)(service, f"the previous version does not answer: {why}")
     if unremovable:
-        service = unremovable[0]
-        what = f"{service.name} has no previous version and {service.platform} cannot unpublish it: it stays live"
-        return Failure(Chapter.TURN_BACK, what, service.name)
-    live = [part.previous for part in parts if part.previous]
-    removed = [part.name for part in parts if part.previous is None]
-    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
+        part = unremovable[0]
+        what = f"there is no previous version, and {part.service.platform} cannot unpublish the new one: it stays live"
+        return Failure(Chapter.TURN_BACK, what, part.name)
     return None
+
+
+async def switch_back_what_can_be(run: Run, names: Collection[str]) -> list[str]:
+    """Switch each named service back on its own, record what is live, and return those that stay as they are."""
+    staying = []
+    for part in (part for part in run.plan.traffic_changes if part.name in names):
+        failure = await _switch_back_alone(run, part)
+        if failure:
+            staying.append(part.name)
+            await run.reporter(Chapter.TURN_BACK)(part.name, f"stays as it is: {failure}")
+    return staying
+
+
+async def _switch_back_alone(run: Run, part: ServicePlan) -> str:
+    """Switch one service back and return "", or return why it stays as it is."""
+    try:
+        if await _is_unremovable(run, part):
+            await _record_live(run, {part.name: run.candidates[part.name]}, [part])
+            return f"{part.service.platform} cannot unpublish it"
+        await _switch_to_previous(run, [part])
+    except StateError:
+        raise
+    except AbreastError as error:
+        return error.what
+    return ""
+
+
+async def _is_unremovable(run: Run, part: ServicePlan) -> bool:
+    """Whether users reach a new version that has no predecessor, on a platform that cannot unpublish it."""
+    if part.previous or part.version_before or _can_remove_users(run, part.service):
+        return False
+    platform, candidate = run.ports.platforms[part.service.platform], run.candidates.get(part.name)
+    if candidate is None:
+        return False
+    if not isinstance(platform, ReportsLiveVersion):
+        return True
+    try:
+        live = await platform.live_version(part.service)
+    except UnknownVersionError:
+        return True
+    return live is not None and candidate.handle.items() <= live.handle.items()
+
+
+async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> list[LiveService]:
+    """Switch to the versions before the deployment, record and return them. Those that are gone are started again.
+
+    Raises PlatformError, or UsageError that names the secrets that have no value any more.
+    """
+    restored = {part.name: await _ensure_present(run, part.previous) for part in parts if part.previous}
+    moves = [_backward_move(run, part, restored.get(part.name)) for part in parts]
+    await _apply_moves(run, moves, Chapter.TURN_BACK)
+    removed = [part.name for part in parts if part.previous is None]
+    live = list(restored.values())
+    await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
+    return live
+
+
+async def _ensure_present(run: Run, live: LiveService) -> LiveService:
+    """Start a previous version again if it is gone, such as after a power failure. Return it as it runs now."""
+    platform, version = run.ports.platforms[live.platform], live.version
+    if not platform.capabilities(live.definition).has_candidates:
+        return live  # the traffic switch starts it
+    observed = await platform.observe([VersionRef(live.definition, version.id, version.handle)])
+    if observed[version.id].present:
+        return live
+    report = run.reporter(Chapter.TURN_BACK)
+    await report(live.service, "the previous version is gone: starting it again")
+    return replace(live, version=await platform.stage(await request_for_live(run, live), report))
+
+
+async def _await_answer(run: Run, live: LiveService) -> tuple[str, str] | None:
+    """Wait until a previous version answers; return its service and why it does not."""
+    version, health = with_live_probes(live.version), replace(live.definition.health, hold=0.0)
+    series = ProbeSeries(health.start, health.hold)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    while series.verdict is ProbeVerdict.OPEN:
+        found = await run.ports.check(version, health, live.commit)
+        series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
+        if series.verdict is ProbeVerdict.OPEN:
+            await asyncio.sleep(run.probe_interval)
+    return None if series.verdict is ProbeVerdict.PASSED else (live.service, series.why)
 
 
 def _can_remove_users(run: Run, service: Service) -> bool:
@@ -89,12 +181,12 @@ def _forward_move(run: Run, part: ServicePlan, version: Version) -> TrafficMove:
     return TrafficMove(part.service, version, env, secrets, part.version_before)
 
 
-def _backward_move(run: Run, part: ServicePlan) -> TrafficMove:
+def _backward_move(run: Run, part: ServicePlan, live: LiveService | None) -> TrafficMove:
     """Return the move to the previous version, with its variables if all their values are still available."""
-    live = part.previous
     if live is None:
         return TrafficMove(part.service, part.version_before)
-    move = TrafficMove(live.definition, part.version_before or live.version)
+    is_as_planned = part.previous and live.version == part.previous.version
+    move = TrafficMove(live.definition, (part.version_before if is_as_planned else None) or live.version)
     with contextlib.suppress(UsageError):
         env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
         move = replace(move, env=env, secrets=secrets)
@@ -102,7 +194,8 @@ def _backward_move(run: Run, part: ServicePlan) -> TrafficMove:
 
 
 async def _apply_moves(run: Run, moves: Sequence[TrafficMove], chapter: Chapter = Chapter.TURN) -> None:
+    """Apply the moves of all platforms. Raises the first error once every platform has ended: nothing goes on."""
     ordered = sorted(moves, key=lambda move: move.service.platform)
     batches = groupby(ordered, key=lambda move: move.service.platform)
     report = run.reporter(chapter)
-    await asyncio.gather(*(run.ports.platforms[name].switch_traffic(list(batch), report) for name, batch in batches))
+    await run_all(*(run.ports.platforms[name].switch_traffic(list(batch), report) for name, batch in batches))

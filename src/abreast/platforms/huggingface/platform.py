@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
+from abreast.machine.tasks import run_all
 from abreast.platforms.cloud.api_client import connect
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
@@ -60,7 +61,7 @@ class HuggingFacePlatform(Platform):
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Make each Space run its version."""
-        await asyncio.gather(
+        await run_all(
             *(
                 self._variant_for(move.service).switch_traffic(move, move.target, report)
                 for move in moves

@@ -9,6 +9,7 @@ from pathlib import Path
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
     Capabilities,
@@ -143,7 +144,7 @@ class LocalPlatform(Platform):
         if not folder.exists():
             await run_in_thread(_copy_artifact, request.artifact_path, folder)
         specs = [self._instance_spec(request, folder, number) for number in range(request.service.instances)]
-        started = await asyncio.gather(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
+        started = await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
         return Upstream(request.version_id, tuple(instance.port for instance in started if instance.port))
 
     def _instance_spec(self, request: StageRequest, folder: Path, number: int) -> InstanceSpec:

@@ -12,6 +12,7 @@ from pathlib import Path
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.machine.tasks import run_all
 from abreast.platforms.cloud.api_client import NotFoundError, UnknownOutcomeError, connect
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import (
@@ -101,9 +102,7 @@ class NetlifyPlatform(Platform):
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Publish each deploy, or deploy it to its branch, and wait until it is live."""
-        await asyncio.gather(
-            *(self._switch_service(move.service, move.target, report) for move in moves if move.target)
-        )
+        await run_all(*(self._switch_service(move.service, move.target, report) for move in moves if move.target))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (Netlify keeps deploys)
         """Delete drafts that were never published. Published deploys stay, for rollbacks."""

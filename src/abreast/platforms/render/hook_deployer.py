@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx2
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.errors import PlatformError
+from abreast.core.errors import PlatformError, UnknownVersionError
 from abreast.core.model import Address, Service, Version
 from abreast.core.reported_commit import reported_commit
 from abreast.core.secrets import Secret
@@ -35,9 +35,9 @@ class HookDeployer:
         return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
 
     async def live_version(self, service: Service) -> Version | None:
-        """Check that the hook's URL is set. Returns None: the live version is not known."""
+        """Check that the hook's URL is set. Raises UnknownVersionError: a hook tells nothing."""
         self._hook_url(service)
-        return None
+        raise UnknownVersionError(f"a deploy hook does not say which version of {service.name} is live")
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Diagnose the health path and the commit that it reports."""

@@ -1,10 +1,10 @@
 """The Render platform: it has no candidates, so a service is deployed and goes live when traffic switches."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import Service, Version
+from abreast.machine.tasks import run_all
 from abreast.platforms.cloud.api_client import connect
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import (
@@ -42,7 +42,7 @@ class RenderPlatform(Platform):
         return self._deployer_for(service).capabilities(service)
 
     async def live_version(self, service: Service) -> Version | None:
-        """Return the live deploy, whoever made it; None without an API key."""
+        """Return the live deploy, whoever made it. Raises UnknownVersionError without an API key."""
         return await self._deployer_for(service).live_version(service)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
@@ -55,9 +55,7 @@ class RenderPlatform(Platform):
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Deploy each version and wait until it is live."""
-        await asyncio.gather(
-            *(self._deployer_for(move.service).switch_traffic(move, move.target, report) for move in moves)
-        )
+        await run_all(*(self._deployer_for(move.service).switch_traffic(move, move.target, report) for move in moves))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Do nothing: Render stops the old version itself and keeps its build for rollbacks."""

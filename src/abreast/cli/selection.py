@@ -2,24 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from abreast.cli.redaction import register_secrets
-from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
-from abreast.core.model import Environment
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The project in the working directory, and one of its environments."""
-
-    workspace: Workspace
-    project: ProjectConfig
-    environment: Environment
 
 
 def working_directory() -> Path:
@@ -33,15 +20,6 @@ def working_directory() -> Path:
 def locate_workspace() -> Workspace:
     """Return the project that the current folder belongs to. Raises ConfigError if there is none."""
     return Workspace.locate(working_directory(), os.environ)
-
-
-def load_target(environment: str | None) -> Target:
-    """Load the project and the requested environment. The secrets of that environment are redacted from now on."""
-    workspace = locate_workspace()
-    project = workspace.load_project()
-    target = Target(workspace, project, project.environment(choose_environment(project.environments, environment)))
-    register_secrets(workspace.secret_values(target.environment))
-    return target
 
 
 def choose_environment(environments: Sequence[str], requested: str | None) -> str:

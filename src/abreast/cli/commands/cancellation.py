@@ -1,0 +1,83 @@
+"""Commands that turn a deployment back: cancel, rollback.
+
+They leave a request to the process that runs the deployment, and follow it to its end. That needs neither the engine
+nor a valid abreast.yml, so it begins at once.
+"""
+
+import asyncio
+
+from abreast.cli.lazy import load
+from abreast.cli.outcome import AS_IT_WAS, report_outcome
+from abreast.cli.progress import ProgressDisplay, output_stream
+from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.core.errors import StuckError
+from abreast.core.states import DeploymentState
+from abreast.deploy.cancellation import request_cancel, running_deployment, wait_while_running
+from abreast.ledger.interface import Deployment
+from abreast.ledger.lock import EnvironmentLock
+from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.workspace import Workspace
+
+
+def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
+    """Turn a deployment back, and wait until that is done. Returns 0 if everything is as it was."""
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        chosen = choose_deployment(ledger, deployment, unfinished=True)
+        display = ProgressDisplay(ledger, output_stream(as_json=as_json))
+        ended = _turn_back(workspace, ledger, chosen, reason, display)
+        return report_outcome(ended, AS_IT_WAS, display.print_line, as_json=as_json)
+
+
+def rollback(
+    environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
+    *, restore_data: bool, yes: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Turn back the running deployment. If there is none, or it succeeded meanwhile, deploy an earlier release."""
+    workspace = locate_workspace()
+    name = choose_environment(workspace.environment_names(), environment)
+    with workspace.open_ledger() as ledger:
+        running = None if release else running_deployment(ledger, workspace.environment_lock(name), name)
+        if running:
+            display = ProgressDisplay(ledger, output_stream(as_json=as_json))
+            ended = _turn_back(workspace, ledger, running, reason, display)
+            if ended.state is not DeploymentState.SUCCEEDED:
+                return report_outcome(ended, AS_IT_WAS, display.print_line, as_json=as_json)
+            display.print_line(f"deployment {ended.id} had succeeded already: rolling it back")
+    roll_back = load("abreast.cli.commands.deployments:roll_back")
+    return int(roll_back(name, services, release, reason, restore_data=restore_data, yes=yes, as_json=as_json))
+
+
+def _turn_back(
+    workspace: Workspace, ledger: SqliteLedger, deployment: Deployment, reason: str, display: ProgressDisplay
+) -> Deployment:
+    """Have a deployment turned back, by the process that runs it or else by this one. Return it as it ended."""
+    lock = workspace.environment_lock(deployment.environment)
+    request_cancel(ledger, deployment, reason)
+    if not lock.is_free():
+        deployment = _follow(ledger, lock, deployment, display)
+        if deployment.state.is_final or deployment.state is DeploymentState.STUCK:
+            return deployment
+    display.print_line(f"no process runs deployment {deployment.id}: turning it back here")
+    load("abreast.cli.commands.deployments:finish")(workspace, ledger, deployment, display)
+    return ledger.deployment(deployment.id)
+
+
+def _follow(
+    ledger: SqliteLedger, lock: EnvironmentLock, deployment: Deployment, display: ProgressDisplay
+) -> Deployment:
+    try:
+        display.print_line(f"deployment {deployment.id} runs in process {lock.holder_pid()}, which turns it back now")
+        return asyncio.run(_show_and_wait(ledger, lock, deployment.id, display))
+    except KeyboardInterrupt as error:
+        raise StuckError(
+            f"stopped following: process {lock.holder_pid()} goes on with deployment {deployment.id}",
+            next=f"abreast show {deployment.id} --watch",
+        ) from error
+
+
+async def _show_and_wait(ledger: SqliteLedger, lock: EnvironmentLock, id: str, display: ProgressDisplay) -> Deployment:
+    display.start(id)
+    deployment = await wait_while_running(ledger, lock, id)
+    await display.finish()
+    return deployment

@@ -1,0 +1,123 @@
+"""``cancel`` and ``rollback`` beside a process that runs a deployment: they follow it, and return when it has ended."""
+
+import json
+import signal
+import threading
+import urllib.request
+from contextlib import suppress
+
+import pytest
+
+from fork_server import StartedCommand
+from limits import scaled
+from sample_project import APP_SOURCE, SampleProject, eventually, wait_for_exit
+
+TURN_BACK = {
+    "rollback": ("rollback", "--yes", "--reason", "users complain"),
+    "cancel": ("cancel", "--reason", "users complain"),
+}
+SLOW_APP = APP_SOURCE.replace("        body =", "        time.sleep(6 * (self.path == '/slow'))\n        body =")
+"""An app whose old version is still answering when the new one has succeeded."""
+
+
+@pytest.mark.parametrize("command", TURN_BACK.values(), ids=TURN_BACK)
+def test_users_are_on_the_old_version_when_the_command_returns(
+    project: SampleProject, command: tuple[str, ...]
+) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    done = project.run(*command)
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert f"runs in process {deploying.pid}" in done.stdout
+    assert "cancelled: users complain" in done.stdout, "what the other process does is shown"
+    assert project.latest_deployment()["state"] == "cancelled"
+    assert wait_for_exit(deploying) == 1
+    assert "users complain" in deploying.output
+
+
+def test_cancel_during_a_build_touches_nothing(project: SampleProject) -> None:
+    project.config["services"]["frontend"]["build"]["run"] = "sleep 60"
+    project.commit()
+    deploying = project.start("deploy", "--yes")
+    eventually(lambda: any(event["chapter"] == "build" for event in project.latest_deployment()["events"]))
+    outcome = json.loads(project.run("cancel", "--reason", "changed my mind", "--json").stdout)
+    latest = project.latest_deployment()
+    assert outcome == {"state": "cancelled", "deployment": latest["id"]}
+    assert latest["state"] == "cancelled"
+    assert wait_for_exit(deploying) == 1
+
+
+def test_cancel_that_comes_too_late_fails_and_says_what_to_do(project: SampleProject) -> None:
+    _, deploying = deploying_until(project, "settle", drain="30s", app_py=SLOW_APP)
+    done = project.run("cancel", "--reason", "no", code=1)
+    assert "had succeeded before it could be turned back" in done.stdout
+    assert "next: abreast rollback --env local" in done.stdout
+    assert wait_for_exit(deploying) == 0
+
+
+def test_rollback_that_comes_too_late_deploys_the_release_before(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "settle", drain="30s", app_py=SLOW_APP)
+    done = project.run("rollback", "--yes", "--reason", "no")
+    assert wait_for_exit(deploying) == 0
+    assert "had succeeded already: rolling it back" in done.stdout
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert project.latest_deployment()["kind"] == "rollback"
+
+
+def test_a_process_that_dies_while_it_is_followed_is_replaced(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    deploying.send_signal(signal.SIGSTOP)
+    cancelling = project.start("cancel", "--reason", "no")
+    eventually(lambda: "runs in process" in cancelling.output)
+    assert cancelling.poll() is None
+    deploying.kill()
+    assert wait_for_exit(cancelling) == 0
+    assert "no process runs deployment" in cancelling.output
+    assert project.served_commits() == {"frontend": first, "backend": first}
+
+
+def test_who_stops_following_learns_that_the_deployment_goes_on(project: SampleProject) -> None:
+    _, deploying = deploying_until(project, "watch", settle="60s")
+    deploying.send_signal(signal.SIGSTOP)
+    cancelling = project.start("cancel", "--reason", "no")
+    eventually(lambda: "runs in process" in cancelling.output)
+    cancelling.send_signal(signal.SIGINT)
+    assert wait_for_exit(cancelling) == 4
+    assert f"process {deploying.pid} goes on" in cancelling.output
+    deploying.send_signal(signal.SIGCONT)
+    assert wait_for_exit(deploying) == 1
+    assert project.latest_deployment()["state"] == "cancelled"
+
+
+def test_rollback_beside_a_deployment_needs_no_valid_configuration(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    (project.folder / "abreast.yml").write_text("environments: {local: }\nnonsense: 1\n")
+    project.run("rollback", "--yes", "--reason", "no")
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert wait_for_exit(deploying) == 1
+    project.commit()
+
+
+def deploying_until(
+    project: SampleProject, chapter: str, app_py: str = APP_SOURCE, **settings: str
+) -> tuple[str, StartedCommand]:
+    """Deploy a commit, then another until it is in ``chapter``. Return the first commit, and the second deployment."""
+    first = project.commit(app_py=app_py)
+    project.deploy()
+    project.config["environments"]["local"] |= settings
+    project.commit()
+    before = project.latest_deployment()["id"]
+    threading.Thread(target=ask_slowly, args=(project.backend_port,)).start()
+    deploying = project.start("deploy", "--yes")
+
+    def is_there() -> bool:
+        latest = project.latest_deployment()
+        return bool(latest["id"] != before and latest["chapter"] == chapter)
+
+    eventually(is_there, 90)
+    return first, deploying
+
+
+def ask_slowly(port: int) -> None:
+    """Keep a request in flight while the app takes its time."""
+    with suppress(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/slow", timeout=scaled(60)).close()
