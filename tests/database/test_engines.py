@@ -134,8 +134,9 @@ def test_a_file_that_ends_its_transaction_itself_is_not_begun(subject: Subject, 
 
 def test_a_table_of_another_form_is_not_touched(subject: Subject) -> None:
     subject.ask("CREATE TABLE migrations (version text)")
+    assert subject.database.applied_migrations() == ()
     with pytest.raises(DatabaseError, match="another table called migrations, with the columns version"):
-        subject.database.applied_migrations()
+        subject.database.has_migrations_table()
     with pytest.raises(DatabaseError, match="another table called migrations, with the columns version"):
         run(subject.database, ORDERS)
     assert list(subject.database.tables()) == []

@@ -5,6 +5,7 @@ import signal
 import threading
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,6 @@ TURN_BACK = {
     "rollback": ("rollback", "--yes", "--reason", "users complain"),
     "cancel": ("cancel", "--reason", "users complain"),
 }
-SLOW_APP = APP_SOURCE.replace("        body =", "        time.sleep(6 * (self.path == '/slow'))\n        body =")
-"""An app whose old version is still answering when the new one has succeeded."""
 
 
 @pytest.mark.parametrize("command", TURN_BACK.values(), ids=TURN_BACK)
@@ -47,20 +46,41 @@ def test_cancel_during_a_build_touches_nothing(project: SampleProject) -> None:
 
 
 def test_cancel_that_comes_too_late_fails_and_says_what_to_do(project: SampleProject) -> None:
-    _, deploying = deploying_until(project, "settle", drain="30s", app_py=SLOW_APP)
-    done = project.run("cancel", "--reason", "no", code=1)
-    assert "had succeeded before it could be turned back" in done.stdout
-    assert "next: abreast rollback --env local" in done.stdout
-    assert wait_for_exit(deploying) == 0
+    _, deploying = settling(project)
+    cancelling = project.start("cancel", "--reason", "no")
+    assert end_of_both(project, deploying, cancelling) == (0, 1)
+    assert "had succeeded before it could be turned back" in cancelling.output
+    assert "next: abreast rollback --env local" in cancelling.output
 
 
 def test_rollback_that_comes_too_late_deploys_the_release_before(project: SampleProject) -> None:
-    first, deploying = deploying_until(project, "settle", drain="30s", app_py=SLOW_APP)
-    done = project.run("rollback", "--yes", "--reason", "no")
-    assert wait_for_exit(deploying) == 0
-    assert "had succeeded already: rolling it back" in done.stdout
+    first, deploying = settling(project)
+    rolling_back = project.start("rollback", "--yes", "--reason", "no")
+    assert end_of_both(project, deploying, rolling_back) == (0, 0)
+    assert "had succeeded already: rolling it back" in rolling_back.output
     assert project.served_commits() == {"frontend": first, "backend": first}
     assert project.latest_deployment()["kind"] == "rollback"
+
+
+def settling(project: SampleProject) -> tuple[str, StartedCommand]:
+    """Return the first commit, and a deployment that has succeeded but for its old version, which still answers."""
+    app = APP_SOURCE.replace(
+        "        body =",
+        f"        while self.path == '/slow' and not os.path.exists({answer_file(project)!r}): time.sleep(0.05)\n        body =",
+    )
+    return deploying_until(project, "settle", drain="60s", app_py=app)
+
+
+def answer_file(project: SampleProject) -> str:
+    """Return the file that lets the old version answer."""
+    return str(project.folder.parent / "answer")
+
+
+def end_of_both(project: SampleProject, deploying: StartedCommand, other: StartedCommand) -> tuple[int, int]:
+    """Let the old version answer once the other command follows the deployment, and return both exit codes."""
+    eventually(lambda: "runs in process" in other.output)
+    Path(answer_file(project)).touch()
+    return wait_for_exit(deploying), wait_for_exit(other)
 
 
 def test_a_process_that_dies_while_it_is_followed_is_replaced(project: SampleProject) -> None:

@@ -118,7 +118,7 @@ def test_what_cannot_be_turned_back_needs_a_person(shop: Shop) -> None:
     eventually(used)
     assert deploying.returncode == 4
     output = deploying.output
-    assert "netlify cannot unpublish it: it stays live" in output
+    assert "netlify cannot unpublish the new one: it stays live" in output
     assert "abreast resume" in output
 
 

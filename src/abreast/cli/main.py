@@ -68,6 +68,19 @@ _DATABASE_COMMANDS = (
         ],
     ),
     LazyCommand(
+        "baseline",
+        "abreast.cli.commands.baseline:baseline",
+        "Record migrations as applied, without running them.\n\n"
+        "Adopts the history of golang-migrate, dbmate, Rails, goose, sql-migrate, node-pg-migrate, Flyway, sqlx or "
+        "Supabase.",
+        [
+            ENVIRONMENT,
+            SERVICES,
+            click.Option(["--to"], metavar="NUMBER", help="Record all up to this number instead; 0 records none."),
+            YES,
+        ],
+    ),
+    LazyCommand(
         "restore",
         "abreast.cli.commands.databases:restore",
         "Replace a database by a BACKUP.\n\n"

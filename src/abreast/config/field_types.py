@@ -17,11 +17,13 @@ NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE_PATTERN = r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$"
 STORE_PATTERN = r"^(s3|gs|az|file)://.+"
+TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 
 PATTERN_MEANINGS: Mapping[str, str] = {
     NAME_PATTERN: "a name such as api or web-2: lower-case letters, digits and hyphens, at most 40",
     VARIABLE_PATTERN: "a variable name such as LOG_LEVEL",
     IMAGE_PATTERN: "an image name without a tag, such as ghcr.io/acme/api",
+    TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
 """What each pattern asks for, in words."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
+    TABLE_PATTERN,
     Command,
     CronExpression,
     Duration,
@@ -100,6 +101,9 @@ class Database(StrictModel):
     )
     scratch: Text | None = Field(
         None, description="A PostgreSQL server for copies. Default: the server of the database itself."
+    )
+    migrations_table: Annotated[str, Field(pattern=TABLE_PATTERN)] = Field(
+        "migrations", description="The table that records which files of `migrations` ran."
     )
     statement_timeout: Duration = Field(900.0, description="How long one statement of a migration may run.")
     lock_timeout: Duration = Field(2.0, description="How long a migration waits for a lock before it retries.")

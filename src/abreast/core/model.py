@@ -52,7 +52,8 @@ class DatabaseSettings:
 
     Either ``migrations`` is a folder of SQL files, or ``command`` migrates: then ``status`` succeeds if nothing is
     pending, and ``down`` reverses the migrations of the last release. The service gets the URL in ``variable``. Copies
-    are created beside the database, or on the server at the template ``scratch``. Timeouts apply to each statement.
+    are created beside the database, or on the server at the template ``scratch``. What ran is recorded in
+    ``migrations_table``. Timeouts apply to each statement.
     """
 
     url: str
@@ -62,6 +63,7 @@ class DatabaseSettings:
     status: str | None = None
     down: str | None = None
     scratch: str | None = None
+    migrations_table: str = "migrations"
     statement_timeout: float = 900.0
     lock_timeout: float = 2.0
 

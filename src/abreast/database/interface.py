@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from abreast.core.backups import Backup
-from abreast.core.schema.migration_files import AppliedMigration, Migration
+from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration
 from abreast.core.schema.tables import Tables
 
 Reporter = Callable[[str], None]
@@ -165,6 +165,18 @@ class Database(ABC):
     @abstractmethod
     def applied_migrations(self) -> Sequence[AppliedMigration]:
         """Return the applied migrations in order; raises DatabaseError if one was interrupted in an unknown state."""
+
+    @abstractmethod
+    def has_migrations_table(self) -> bool:
+        """Return whether abreast's table of migrations exists; raises DatabaseError if it is another tool's."""
+
+    @abstractmethod
+    def foreign_history(self) -> ForeignHistory | None:
+        """Return the history that another migration tool keeps in this database, None if there is none."""
+
+    @abstractmethod
+    def record_as_applied(self, migrations: Sequence[Migration]) -> None:
+        """Record migrations as applied without running them, in one transaction."""
 
     @abstractmethod
     def prepare_migration_table(self, migrations: Sequence[Migration]) -> None:

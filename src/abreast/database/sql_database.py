@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from abreast.core.errors import DatabaseError
-from abreast.core.schema.migration_files import AppliedMigration, Migration, MigrationStep
+from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration, MigrationStep
 from abreast.core.schema.sql_checks import transaction_end_fault
 from abreast.database.interface import Database, MigrationLimits, MigrationRun, Reporter
 from abreast.database.metadata_tables import Dialect, MetadataTables
@@ -23,6 +23,12 @@ class SqlDatabase(Database):
     """Seconds to wait for a connection, for a locked database, and for another migration."""
 
     dialect: Dialect
+
+    def __init__(self, migrations_table: str) -> None:
+        self._migrations_table = migrations_table
+
+    def _metadata(self, db: Any) -> MetadataTables:  # noqa: ANN401 (a connection of either library)
+        return MetadataTables(db, self.dialect, self._migrations_table)
 
     @abstractmethod
     def _connect(self) -> AbstractContextManager[Any]:
@@ -49,12 +55,12 @@ class SqlDatabase(Database):
     @contextmanager
     def _metadata_reader(self) -> Iterator[MetadataTables]:
         with self._connect() as db:
-            yield MetadataTables(db, self.dialect)
+            yield self._metadata(db)
 
     @contextmanager
     def _metadata_writer(self) -> Iterator[MetadataTables]:
         with self._transaction() as db:
-            yield MetadataTables(db, self.dialect)
+            yield self._metadata(db)
 
     def owner(self) -> str:
         """Return the owner recorded by ``claim``, "" if there is none."""
@@ -75,6 +81,23 @@ class SqlDatabase(Database):
         """Return the applied migrations in order; raises DatabaseError if one was interrupted in an unknown state."""
         with self._metadata_reader() as metadata:
             return metadata.applied_migrations()
+
+    def has_migrations_table(self) -> bool:
+        """Return whether abreast's table of migrations exists; raises DatabaseError if it is another tool's."""
+        with self._metadata_reader() as metadata:
+            return metadata.exist()
+
+    def foreign_history(self) -> ForeignHistory | None:
+        """Return the history that another migration tool keeps in this database, None if there is none."""
+        with self._metadata_reader() as metadata:
+            return metadata.foreign_history()
+
+    def record_as_applied(self, migrations: Sequence[Migration]) -> None:
+        """Record migrations as applied without running them, in one transaction."""
+        with self._metadata_writer() as metadata:
+            metadata.prepare(migrations)
+            for migration in migrations:
+                metadata.record_applied(migration)
 
     def prepare_migration_table(self, migrations: Sequence[Migration]) -> None:
         """Create the migrations table, or adopt an existing one; raises DatabaseError if its columns do not fit."""

@@ -52,14 +52,14 @@ async def deploy(
         refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
         if not plan.traffic_changes and not plan.database_changes:
             return None
-        return await _execute(context, await asyncio.to_thread(_record_plan, context, plan))
+        async with _open_workflow(context) as workflow:  # before the record: a plan that cannot start must not wait
+            return await _execute(context, await asyncio.to_thread(_record_plan, context, plan), workflow)
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
     """Resume an interrupted deployment, or retry a stuck turn-back. Returns the final state."""
     async with hold_environment(context, deployment.environment):
-        plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
-        return await _execute(context, plan)
+        return await _execute_rest(context, deployment)
 
 
 async def accept_as_it_is(context: DeployContext, deployment: Deployment, accepted: str) -> DeploymentState:
@@ -77,7 +77,7 @@ async def accept_as_it_is(context: DeployContext, deployment: Deployment, accept
             )
         event = Event(latest.id, "accepted", EventKind.ACCEPTED, accepted)
         await asyncio.to_thread(ledger.append_events, event)
-        return await _execute(context, await asyncio.to_thread(ledger.stored_plan, latest.id))
+        return await _execute_rest(context, latest)
 
 
 @asynccontextmanager
@@ -123,8 +123,7 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
             )
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")
-            plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
-            await _execute(context, plan)
+            await _execute_rest(context, deployment)
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:
@@ -135,12 +134,23 @@ def _record_plan(context: DeployContext, plan: Plan) -> Plan:
     return numbered
 
 
-async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
-    """Execute a recorded plan to its end. The engine opens only now: loading it takes longer than planning."""
-    context.on_start(plan)
+async def _execute_rest(context: DeployContext, deployment: Deployment) -> DeploymentState:
+    """Execute a recorded deployment from its last recorded step to its end."""
+    plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
+    async with _open_workflow(context) as workflow:
+        return await _execute(context, plan, workflow)
+
+
+@asynccontextmanager
+async def _open_workflow(context: DeployContext) -> AsyncIterator[DeploymentWorkflow]:
+    """Open the engine. Only what executes needs it: loading it takes longer than planning."""
     engine = await asyncio.to_thread(context.engine_factory)
     workflow = DeploymentWorkflow(context.ports, engine)
     await engine.launch()
-    state = await execute_plan(plan, workflow)
+    yield workflow
     await engine.close()
-    return state
+
+
+async def _execute(context: DeployContext, plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
+    context.on_start(plan)
+    return await execute_plan(plan, workflow)

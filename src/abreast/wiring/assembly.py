@@ -128,9 +128,10 @@ class Assembly:
         references = {"url": settings.url, **({"scratch": settings.scratch} if settings.scratch else {})}
         urls = {name: secret.reveal() for name, secret in resolve_secrets(references, self.workspace.variables).items()}
         if urls["url"].startswith("sqlite:///"):
-            return SqliteDatabase(urls["url"], self.workspace.state / "local" / environment / "data" / service.name)
+            folder = self.workspace.state / "local" / environment / "data" / service.name
+            return SqliteDatabase(urls["url"], folder, settings.migrations_table)
         if urls["url"].startswith(URL_SCHEMES):
-            return PostgresDatabase(urls["url"], urls.get("scratch"))
+            return PostgresDatabase(urls["url"], urls.get("scratch"), migrations_table=settings.migrations_table)
         raise UsageError(
             f"the URL of the database of {service.name} is not supported", need="sqlite:///… or postgresql://…"
         )

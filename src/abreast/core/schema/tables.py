@@ -14,7 +14,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view: its columns by name, and its indexes, constraints and triggers by name."""
+    """A table or view: its columns by name, and its rules by kind and name.
+
+    Rules: ``index X``, ``constraint X``, ``trigger X``, ``policy X``, ``rule X``, ``row security``, and ``grant ROLE``
+    with the role's privileges, separated by commas.
+    """
 
     columns: Mapping[str, Column]
     rules: Mapping[str, str] = field(default_factory=dict)
@@ -71,3 +75,30 @@ def breaking_changes(before: Tables, after: Tables) -> Iterator[str]:
         for column, new in after[name].columns.items():
             if column not in table.columns and new.required:
                 yield f"the new column {name}.{column} needs a value: give it a default"
+        yield from _broken_access(name, table.rules, after[name].rules)
+
+
+def _broken_access(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the running version can no longer reach: by grants, policies, row security and rewrite rules."""
+    for rule, was in before.items():
+        kind, _, what = rule.partition(" ")
+        now = after.get(rule)
+        if kind == "grant" and (lost := set(was.split(", ")) - set((now or "").split(", "))):
+            yield f"{what} has lost {', '.join(sorted(lost))} on {name}: grant it again in the same migration"
+        elif kind in {"policy", "rule"} and now != was:
+            yield f"the {rule} of {name} {'is gone' if now is None else 'has changed'}: let a later release change it"
+    for rule, now in after.items():
+        if rule in before:
+            continue
+        if rule.startswith("rule ") or (rule.startswith("policy ") and now.startswith("restrictive")):
+            yield f"the new {rule} of {name} applies to the running version too: let a later release add it"
+        elif rule == "row security":
+            yield f"row security is on for {name} now: the running version sees only what its policies allow"
+
+
+def lost_rows(before: Mapping[str, int], after: Mapping[str, int], tables: Tables) -> Iterator[str]:
+    """Yield the tables that stay and have fewer rows ``after``, given their row counts, each with the remedy."""
+    for name in tables:
+        had, has = before.get(name, 0), after.get(name)
+        if has is not None and has < had:
+            yield f"{name} has lost {had - has} of {had} rows: let a later release delete them"

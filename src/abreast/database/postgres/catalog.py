@@ -1,11 +1,10 @@
 """Reads tables, rows and sizes of a PostgreSQL database."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from abreast.core.schema.tables import Column, Table, Tables
 from abreast.database.interface import DatabaseStats
-from abreast.database.metadata_tables import METADATA_TABLES
 from abreast.database.postgres.client import encode_sql, fetch_value, quote_identifier
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ _COLUMNS_SQL = (
     " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
     f" WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {_USER_SCHEMAS} ORDER BY 1, a.attnum"
 )
+_GRANTEE = "CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END"
 _RULES_SQL = (
     f"SELECT {_TABLE_NAME}, 'index ' || i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
     " JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
@@ -33,6 +33,22 @@ _RULES_SQL = (
     f" UNION ALL SELECT {_TABLE_NAME}, 'trigger ' || t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t"
     f" JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     f" WHERE NOT t.tgisinternal AND {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'rule ' || r.rulename, pg_get_ruledef(r.oid) FROM pg_rewrite r"
+    " JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace"
+    f" WHERE r.rulename <> '_RETURN' AND {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'row security', CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'on' END"
+    f" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relrowsecurity AND {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'policy ' || p.polname,"
+    " concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, p.polcmd,"
+    " ARRAY(SELECT CASE member WHEN 0 THEN 'public' ELSE pg_get_userbyid(member) END"
+    " FROM unnest(p.polroles) AS member ORDER BY 1)::text,"
+    " pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))"
+    " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+    f" WHERE {_USER_SCHEMAS}"
+    f" UNION ALL SELECT {_TABLE_NAME}, 'grant ' || {_GRANTEE}, string_agg(a.privilege_type, ', ' ORDER BY 1)"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,"
+    " aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a"
+    f" WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_USER_SCHEMAS} GROUP BY 1, 2"
 )
 
 
@@ -49,8 +65,8 @@ def estimate_row_counts(db: "Connection[Any]") -> Mapping[str, int]:
     return {name: rows if rows >= 0 else _count_rows(db, name) for name, rows in estimates.items()}
 
 
-def read_tables(db: "Connection[Any]") -> Tables:
-    """Return the tables and views, except abreast's own."""
+def read_tables(db: "Connection[Any]", hidden: Collection[str]) -> Tables:
+    """Return the tables and views, except those with a ``hidden`` name."""
     columns: dict[str, dict[str, Column]] = {}
     for table, column, kind, needed in db.execute(encode_sql(_COLUMNS_SQL)).fetchall():
         columns.setdefault(table, {})
@@ -59,7 +75,7 @@ def read_tables(db: "Connection[Any]") -> Tables:
     rules: dict[str, dict[str, str]] = {}
     for table, name, text in db.execute(encode_sql(_RULES_SQL)).fetchall():
         rules.setdefault(table, {})[name] = text
-    return {name: Table(own, rules.get(name, {})) for name, own in columns.items() if name not in METADATA_TABLES}
+    return {name: Table(own, rules.get(name, {})) for name, own in columns.items() if name not in hidden}
 
 
 def _count_rows(db: "Connection[Any]", name: str) -> int:

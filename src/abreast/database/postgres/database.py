@@ -12,7 +12,7 @@ from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import Migration, MigrationStep
 from abreast.core.schema.tables import Tables
 from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
-from abreast.database.metadata_tables import Dialect, MetadataTables
+from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.postgres import catalog, database_admin, migration_steps
 from abreast.database.postgres.client import (
     connect,
@@ -49,8 +49,15 @@ class PostgresDatabase(SqlDatabase):
     dialect = Dialect("%s", "serial", "timestamptz", _COLUMN_NAMES_SQL)
 
     def __init__(
-        self, url: str, scratch: str | None = None, *, copy_of: str = "", foreign_server: bool = False
+        self,
+        url: str,
+        scratch: str | None = None,
+        *,
+        copy_of: str = "",
+        foreign_server: bool = False,
+        migrations_table: str = DEFAULT_MIGRATIONS_TABLE,
     ) -> None:
+        super().__init__(migrations_table)
         self._url = url
         self._scratch = scratch
         self._copy_of = copy_of
@@ -96,7 +103,7 @@ class PostgresDatabase(SqlDatabase):
     def tables(self) -> Tables:
         """Return the tables and views, except abreast's own."""
         with self._connect() as db:
-            return catalog.read_tables(db)
+            return catalog.read_tables(db, metadata_tables(self._migrations_table))
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
@@ -133,7 +140,10 @@ class PostgresDatabase(SqlDatabase):
         server = self._scratch if self._scratch and not swappable else self._url
         max_length = MAX_NAME_LENGTH - len(name) - 1
         return PostgresDatabase(
-            database_url(server, f"{self._name[:max_length]}_{name}"), copy_of=self._name, foreign_server=foreign_server
+            database_url(server, f"{self._name[:max_length]}_{name}"),
+            copy_of=self._name,
+            foreign_server=foreign_server,
+            migrations_table=self._migrations_table,
         )
 
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
@@ -196,7 +206,7 @@ class PostgresDatabase(SqlDatabase):
                 if step.in_transaction
                 else migration_steps.run_statement_by_statement
             )
-            return perform(db, MetadataTables(db, self.dialect), migration, step, record)
+            return perform(db, self._metadata(db), migration, step, record)
 
     def _is_lock_timeout(self, error: DatabaseError) -> bool:
         return getattr(error.__cause__, "sqlstate", None) in migration_steps.LOCK_SQLSTATES

@@ -1,11 +1,10 @@
 """Reads tables, rows and sizes of an SQLite database."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 from abreast.core.schema.tables import Column, Table, Tables
 from abreast.database.interface import DatabaseStats
-from abreast.database.metadata_tables import METADATA_TABLES
 
 
 class Cursor(Protocol):
@@ -35,9 +34,9 @@ def read_stats(db: Connection) -> DatabaseStats:
     return DatabaseStats(rows, pages * size)
 
 
-def read_tables(db: Connection) -> Tables:
-    """Return the tables and views, except abreast's own."""
-    return {name: _read_table(db, name) for name in _table_names(db, "table", "view") if name not in METADATA_TABLES}
+def read_tables(db: Connection, hidden: Collection[str]) -> Tables:
+    """Return the tables and views, except those with a ``hidden`` name."""
+    return {name: _read_table(db, name) for name in _table_names(db, "table", "view") if name not in hidden}
 
 
 def _table_names(db: Connection, *kinds: str) -> list[str]:

@@ -16,7 +16,7 @@ from abreast.core.schema.migration_files import Migration, MigrationStep
 from abreast.core.schema.tables import Tables
 from abreast.database.dump_process import run_program
 from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
-from abreast.database.metadata_tables import Dialect, MetadataTables
+from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 from abreast.database.sqlite import catalog, migration_steps
 from abreast.database.sqlite.database_file import (
@@ -39,7 +39,8 @@ class SqliteDatabase(SqlDatabase):
     engine = "sqlite"
     dialect = Dialect("?", "INTEGER", "TEXT", "SELECT name FROM pragma_table_info(?)")
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, migrations_table: str = DEFAULT_MIGRATIONS_TABLE) -> None:
+        super().__init__(migrations_table)
         self._file = folder / unquote(url.removeprefix(URL_PREFIX))
 
     def connection_url(self) -> str:
@@ -69,7 +70,7 @@ class SqliteDatabase(SqlDatabase):
     def tables(self) -> Tables:
         """Return the tables and views, except abreast's own."""
         with self._connect() as db:
-            return catalog.read_tables(db)
+            return catalog.read_tables(db, metadata_tables(self._migrations_table))
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
@@ -95,7 +96,7 @@ class SqliteDatabase(SqlDatabase):
 
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (every copy is swappable)
         """Return the copy called ``name`` beside this file, which may not exist yet."""
-        return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"))
+        return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"), self._migrations_table)
 
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
         """Return the variables that lead to this file, leading to ``copy`` instead."""
@@ -175,7 +176,7 @@ class SqliteDatabase(SqlDatabase):
                 if step.in_transaction
                 else migration_steps.run_statement_by_statement
             )
-            perform(db, MetadataTables(db, self.dialect), migration, step, record, limits.statement_timeout)
+            perform(db, self._metadata(db), migration, step, record, limits.statement_timeout)
         return ("the database, for writing",)
 
     def _is_lock_timeout(self, error: DatabaseError) -> bool:

@@ -20,36 +20,48 @@ from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 
+MigrationObserver = Callable[[str], None]
+"""Called in a thread after each migration, with the reason why it may remove what others need ("" if it has none)."""
+
 
 async def run_migrations(
-    run: Run, part: ServicePlan, built: ReleasePart | None, database: Database, chapter: Chapter
+    run: Run,
+    part: ServicePlan,
+    built: ReleasePart | None,
+    database: Database,
+    chapter: Chapter,
+    observe: MigrationObserver = lambda _: None,
 ) -> None:
     """Run the planned migrations that are still due, forward or backward. Raises DatabaseError."""
     assert part.database_plan
     if part.database_plan.command:
         await _run_migration_command(run, part, built, database, chapter)
+        await asyncio.to_thread(observe, "")
     else:
-        await _run_pending(run, part, database, chapter)
+        await _run_pending(run, part, database, chapter, observe)
 
 
-async def _run_pending(run: Run, part: ServicePlan, database: Database, chapter: Chapter) -> None:
+async def _run_pending(
+    run: Run, part: ServicePlan, database: Database, chapter: Chapter, observe: MigrationObserver
+) -> None:
     """Run the files that are still due, and record the duration of each; in a rehearsal also its locks."""
     settings = part.service.database
     assert settings
     report = threadsafe_reporter(run, part, chapter)
 
     def work() -> None:
-        for ran in _run_files(run.ports, part, settings, database, report):
+        for migration, ran in _run_files(run.ports, part, settings, database, report):
             locks = f"; locks: {', '.join(ran.locks)}" if ran.locks and chapter is Chapter.REHEARSE else ""
             report(f"{ran.name}: {ran.seconds:.3f} s{locks}")
+            observe(migration.contract_reason)
 
     await asyncio.to_thread(work)
 
 
 def _run_files(
     ports: Ports, part: ServicePlan, settings: DatabaseSettings, database: Database, report: Callable[[str], None]
-) -> Iterator[MigrationRun]:
-    """Apply pending migrations, or revert those still applied. Yields each run; a second call has nothing to do."""
+) -> Iterator[tuple[Migration, MigrationRun]]:
+    """Apply pending migrations, or revert those still applied. Yields each and its run. A second call does nothing."""
     data = part.database_plan
     assert data
     assert settings.migrations
@@ -64,13 +76,13 @@ def _run_files(
                 {migration.name: migration for migration in migrations},
             )
             yield from (
-                database.revert_migration(files[name], limits, report)
+                (files[name], database.revert_migration(files[name], limits, report))
                 for name in data.down
                 if migration_stem(name) in stems
             )
             return
         for migration in _pending_as_planned(migrations, applied):
-            yield database.apply_migration(migration, limits, report)
+            yield migration, database.apply_migration(migration, limits, report)
 
 
 def migration_stem(name: str) -> str:

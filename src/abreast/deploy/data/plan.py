@@ -91,7 +91,19 @@ def plan_database(
         )
     if not migration_plan.pending:
         return None
+    check_adopted(database, environment.name, part.name)
     return _plan_forward(plan, database, migration_plan.pending)
+
+
+def check_adopted(database: Database, environment: str, service: str) -> None:
+    """Raise UsageError if another tool has migrated the database: abreast would run its migrations once more."""
+    if database.has_migrations_table() or not (history := database.foreign_history()):
+        return
+    raise UsageError(
+        f"{history.tool} migrated the database of {service} ({history.table}), and abreast does not know what ran",
+        need="its history in abreast's own table",
+        next=f"abreast db baseline --env {environment} --service {service}",
+    )
 
 
 def _transaction_faults(pending: tuple[Migration, ...], engine: str) -> tuple[str, ...]:

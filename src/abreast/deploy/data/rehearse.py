@@ -1,12 +1,12 @@
 """Rehearse: run the migration on a restored copy, and compare the schema before and after."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from abreast.core.backups import Backup
 from abreast.core.events import EventKind
 from abreast.core.model import BreakingChangePolicy, Chapter, Failure, ServicePlan
-from abreast.core.schema.tables import Tables, breaking_changes, schema_diff
+from abreast.core.schema.tables import Tables, breaking_changes, lost_rows, schema_diff
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note
 from abreast.deploy.data.migration_runner import run_migrations
@@ -33,12 +33,13 @@ async def rehearse(
     pristine = database_copy(database, VERIFIED_COPY, run.plan.deployment)
     copy = database_copy(database, REHEARSAL_COPY, run.plan.deployment)
     await asyncio.to_thread(copy.copy_from, pristine)
-    before, real = await asyncio.to_thread(copy.tables), await asyncio.to_thread(database.tables)
-    await run_migrations(run, part, built, copy, Chapter.REHEARSE)
-    after = await asyncio.to_thread(copy.tables)
+    real = await asyncio.to_thread(database.tables)
+    observer = await asyncio.to_thread(ChangeObserver, copy, counts_rows=_is_held_to_compatibility(part))
+    before = observer.tables
+    await run_migrations(run, part, built, copy, Chapter.REHEARSE, observer.observe)
     if failure := await _check_untouched(run, part, database, real):
         return failure
-    changes = list(schema_diff(before, after))
+    changes = list(schema_diff(before, observer.tables))
     for line in changes:
         await record_note(run, part, Chapter.REHEARSE, line)
     if part.database_plan and part.database_plan.is_forward:
@@ -46,7 +47,7 @@ async def rehearse(
         await run.record(
             f"{part.name}/schema", EventKind.MEASURED, service=part.name, chapter=Chapter.REHEARSE, data=data
         )
-    if failure := await _check_compatibility(run, part, before, after):
+    if failure := await _check_compatibility(run, part, observer.breaking):
         return failure
     if check_candidate is None:
         return None
@@ -65,15 +66,41 @@ async def _check_untouched(run: Run, part: ServicePlan, database: Database, know
     return Failure(Chapter.REHEARSE, what, part.name)
 
 
-async def _check_compatibility(run: Run, part: ServicePlan, before: Tables, after: Tables) -> Failure | None:
-    """Record what a migration command breaks for the running version. SQL files are checked when planning."""
+def _is_held_to_compatibility(part: ServicePlan) -> bool:
+    """Whether a running version must be able to live with the migrated database."""
     data = part.database_plan
-    assert data
-    if data.is_backward or not data.command or part.previous is None or data.breaking is BreakingChangePolicy.ALLOW:
+    return bool(data and data.is_forward and part.previous and data.breaking is not BreakingChangePolicy.ALLOW)
+
+
+async def _check_compatibility(run: Run, part: ServicePlan, breaking: Sequence[str]) -> Failure | None:
+    """Record what the migrations broke for the running version, as the copy shows, and hold it against the policy."""
+    if not _is_held_to_compatibility(part):
         return None
-    breaking = list(breaking_changes(before, after))
+    assert part.database_plan
     for line in breaking:
         await record_note(run, part, Chapter.REHEARSE, f"BREAKING: {line}")
-    if breaking and data.breaking is BreakingChangePolicy.BLOCK:
-        return Failure(Chapter.REHEARSE, f"this would break the running version: {breaking[0]}", part.name)
+    if breaking and part.database_plan.breaking is BreakingChangePolicy.BLOCK:
+        remedy = "" if part.database_plan.command else ", or say why that is safe with -- contract: REASON in its file"
+        return Failure(Chapter.REHEARSE, f"this would break the running version: {breaking[0]}{remedy}", part.name)
     return None
+
+
+class ChangeObserver:
+    """Compares a copy before and after each migration. ``breaking``: what those broke that do not say why."""
+
+    def __init__(self, copy: Database, *, counts_rows: bool) -> None:
+        self._copy = copy
+        self._counts_rows = counts_rows
+        self.tables, self._rows = copy.tables(), self._count_rows()
+        self.breaking: list[str] = []
+
+    def observe(self, contract_reason: str) -> None:
+        """Compare with the time before. Raises DatabaseError if the copy cannot be read."""
+        tables, rows = self._copy.tables(), self._count_rows()
+        if not contract_reason:
+            self.breaking += breaking_changes(self.tables, tables)
+            self.breaking += lost_rows(self._rows, rows, self.tables)
+        self.tables, self._rows = tables, rows
+
+    def _count_rows(self) -> Mapping[str, int]:
+        return self._copy.stats().rows if self._counts_rows else {}

@@ -1,0 +1,90 @@
+"""``abreast db baseline``: record migrations as applied that another tool, or a person, ran before abreast came."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from abreast.cli.target import Target, load_target
+from abreast.core.errors import RefusedError, UsageError
+from abreast.core.model import Service
+from abreast.core.schema.migration_files import Migration, adopt_history
+from abreast.core.schema.migration_formats import parse_version
+from abreast.database.interface import Database
+from abreast.deploy.data.plan import check_owner, migrations_at_commit, owner_name
+from abreast.deploy.runtime.ports import Ports
+from abreast.wiring.workspace import utc_now
+
+
+def baseline(environment: str | None, services: tuple[str, ...], to: str | None, *, yes: bool) -> int:
+    """Record migrations as applied, without running them: those of another tool's history, or all up to ``to``."""
+    target = load_target(environment)
+    name = target.environment.name
+    with (
+        target.workspace.open_ledger() as ledger,
+        target.workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired,
+    ):
+        if not acquired:
+            raise RefusedError(f"a deployment to {name} is running", next=f"abreast status --env {name}")
+        service, ports = _migrated_service(target, services), target.assembly.ports(name, ledger)
+        database = ports.open_database(service)
+        check_owner(database, owner_name(target.project.name, name, service.name))
+        migrations = _adopted_migrations(ports, service, database, to)
+        for migration in migrations:
+            print(f"  {migration.name}")
+        _confirm(f"Record {len(migrations)} migrations as applied, without running them?", yes=yes)
+        with database.migration_lock():
+            database.record_as_applied(migrations)
+    print(f"{len(migrations)} migrations are recorded as applied. next: abreast db status --env {name}")
+    return 0
+
+
+def _migrated_service(target: Target, requested: Sequence[str]) -> Service:
+    """Return the one service whose migrations abreast runs. Raises UsageError if there is none, or a choice."""
+    services = [
+        service
+        for service in target.environment.services
+        if service.database and service.database.migrations and (not requested or service.name in requested)
+    ]
+    if len(services) != 1:
+        names = ", ".join(service.name for service in services)
+        raise UsageError(
+            f"several services have migrations: {names}" if services else "no such service has a folder of migrations",
+            need="--service with one whose `database` has `migrations`",
+        )
+    return services[0]
+
+
+def _adopted_migrations(ports: Ports, service: Service, database: Database, to: str | None) -> tuple[Migration, ...]:
+    """Return the migrations to record. Raises UsageError if that is not clear, or if abreast has a history already."""
+    assert service.database
+    assert service.database.migrations
+    if recorded := database.applied_migrations():
+        raise UsageError(
+            f"abreast has recorded {len(recorded)} migrations of {service.name} already", next="abreast db status"
+        )
+    files = migrations_at_commit(ports, ports.source.resolve_commit(), service.database.migrations)
+    if to is not None:
+        version = parse_version(to)
+        return tuple(migration for migration in files if migration.version <= version)
+    history = database.foreign_history()
+    if history is None:
+        raise UsageError(
+            f"found no history of another tool in the database of {service.name}",
+            need="--to with the number of the last migration that ran, or 0 if none did",
+        )
+    print(f"the history of {history.tool}, in {history.table}:")
+    try:
+        return adopt_history(files, history)
+    except ValueError as error:
+        raise UsageError(
+            str(error), need="a history that fits the files, or --to with the number of the last one that ran"
+        ) from error
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("cannot ask for confirmation: standard input is not a terminal", next="the same with --yes")
+    click.confirm(question, abort=True)
