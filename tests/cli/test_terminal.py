@@ -22,9 +22,7 @@ def terminal(project: SampleProject) -> Iterator[Callable[..., Terminal]]:
 
 
 def test_the_board_shows_the_services_side_by_side(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
-    project.config["environments"]["local"]["settle"] = "2s"
-    project.commit()
-    project.deploy()
+    project.config["environments"]["local"]["settle"] = "4s"
     project.commit()
     at = terminal("deploy", "--yes")
     with print_screen_on_failure(at):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from abreast.commands.interface import Command, CommandResult
-from abreast.commands.shell import run
+from abreast.commands.shell import end_orphans, run
 from abreast.machine.process import process_groups
 from sample_project import eventually
 
@@ -48,19 +48,21 @@ def test_nothing_of_its_group_stays(tmp_path: Path) -> None:
     eventually(lambda: int(told.tail[0]) not in process_groups())
 
 
-def test_one_that_a_killed_run_left_is_ended_first(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_ended(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
     code = (
         "import asyncio, os\nfrom pathlib import Path\nfrom abreast.commands.interface import Command\n"
         "from abreast.commands.shell import run\n"
         f"folder = Path({str(tmp_path)!r})\n"
-        "command = Command('echo $$ > pid; sleep 1000', folder, folder / 'logs' / 'x.log', 99, dict(os.environ))\n"
+        "command = Command('(sleep 1000) & echo $$ > pid; wait', folder, folder / 'logs' / 'x.log', 99, dict(os.environ))\n"
         "asyncio.run(run(command, asyncio.sleep(99, '')))\n"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as first:
-        eventually(lambda: (tmp_path / "pid").read_text() and (tmp_path / "logs" / "x.pid").read_text())
+        eventually((tmp_path / "pid").read_text)
         group = int((tmp_path / "pid").read_text())
         first.send_signal(signal.SIGKILL)
-    assert group in process_groups()
-    assert ended("true", tmp_path).why == ""
+    end_orphans(tmp_path / "log")
+    assert group in process_groups(), "another folder's"
+    os.kill(group, signal.SIGKILL)
+    end_orphans(logs)
     assert group not in process_groups()
-    assert not (tmp_path / "logs" / "x.pid").exists()

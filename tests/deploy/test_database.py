@@ -68,19 +68,25 @@ def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: Data
     assert shop.schema() == before
 
 
-def test_a_candidate_on_the_copy_is_told(project: SampleProject) -> None:
+def test_a_candidate_on_the_copy_is_told_and_gets_other_variables(project: SampleProject) -> None:
     shop = DatabaseProject(project)
-    shop.deploy()
+    assert "the rehearsal starts the new version on a copy" in shop.deploy()
     told = project.folder.parent / "told"
     shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price INTEGER;\n")
-    line = f"open('{told}', 'a').write(os.environ.get('ABREAST_REHEARSAL', '0'))"
+    line = f"open('{told}', 'a').write(os.environ.get('ABREAST_REHEARSAL', '0') + os.environ['MAILS'] + ' ')"
+    backend = project.config["services"]["backend"]
+    backend["env"] = {"MAILS": "real"}
+    backend["database"]["rehearsal"] = {"env": {"MAILS": "${TEST_MAILS}"}}
     project.commit(
         app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")').replace(
             "STARTED =", f"{line}\nSTARTED =", 1
         )
     )
-    shop.deploy()
-    assert told.read_text() == "10", "the one on the copy, then the one with users"
+    assert "not set: TEST_MAILS" in shop.deploy(code=1)
+    assert not told.exists()
+    shop.variables["TEST_MAILS"] = "none"
+    assert "the rehearsal starts" not in shop.deploy()
+    assert told.read_text() == "1none 0real ", "the one on the copy, then the one with users"
 
 
 def test_restore_brings_back_every_row(shop: DatabaseProject) -> None:

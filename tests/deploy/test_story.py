@@ -7,6 +7,7 @@ from typing import Any
 
 from abreast.artifacts.interface import ArtifactMetadata, ArtifactStore
 from abreast.checks.interface import CheckResult
+from abreast.commands.shell import end_orphans
 from abreast.commands.shell import run as run_command
 from abreast.core.errors import PlatformError
 from abreast.core.model import (
@@ -136,7 +137,7 @@ def told(
             for name in ("web", "api"):
                 ledger.add_release_part("v1", ReleasePart(name, "c" * 40, "sha256:1", service(name)))
             ports = Ports(
-                ledger, {"local": platform}, check, run_command, {}, GitRepository(tmp_path), Anything(tmp_path),
+                ledger, {"local": platform}, check, run_command, end_orphans, {}, GitRepository(tmp_path), Anything(tmp_path),
                 ArtifactRetention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
                 nothing, nothing, dict,
             )  # fmt: skip

@@ -12,6 +12,7 @@ import fork_server
 from abreast.core.states import DeploymentState, next_commands
 from fork_server import StartedCommand
 from multi_cloud import MultiCloudProject, multi_cloud_project
+from process_tree import processes_of
 from sample_project import (
     APP_SOURCE,
     UNHEALTHY_AFTER_REQUESTS,
@@ -109,20 +110,10 @@ def test_after_a_power_failure_the_old_version_answers_or_a_person_is_told(proje
 
 def lose_power(project: SampleProject) -> None:
     """Kill everything of a project at once."""
-    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and _is_of(project, folder)]
+    pids = [pid for pid, _ in processes_of(project.folder)]
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, number)
-
-
-def _is_of(project: SampleProject, process: Path) -> bool:
-    try:
-        if int(process.name) == os.getpid():
-            return False
-        command = (process / "cmdline").read_bytes().decode(errors="replace")
-        return str(project.folder) in command or str((process / "cwd").readlink()).startswith(str(project.folder))
-    except OSError:
-        return False
 
 
 @pytest.fixture

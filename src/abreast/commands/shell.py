@@ -1,44 +1,43 @@
 """Runs a shell command with a timeout, writes its redacted output to a log, and leaves no process behind."""
 
 import asyncio
-import json
 import os
 import signal
 import time
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from abreast.commands.interface import Command, CommandResult
 from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
-from abreast.machine.process import ProcessIdentity, signal_group
+from abreast.machine.process import ProcessIdentity, boot_id, marked_processes, signal_group
 
 TAIL_LINES = 20
 """Number of last output lines that a failure shows."""
 
 
+MARK = "ABREAST_COMMAND"
+"""The variable, with the path of its log, by which the processes of a command are known when their leader is gone."""
+
+
 async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
     """Run the command until it ends, its timeout passes, or ``halt`` returns a reason to stop.
 
-    Ends the whole process group, and first the group that a killed earlier run of the same command left behind.
+    Then ends its whole process group.
     """
-    pid_file = command.log.with_suffix(".pid")
-    await asyncio.to_thread(_kill_orphan, pid_file)
-    output = _RedactedOutput(command)
+    output, mark = _RedactedOutput(command), {MARK: str(command.log)}
     process = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", command.text,
         cwd=command.cwd,
-        env=dict(command.env),
+        env={**command.env, **mark},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
-    with suppress(ProcessLookupError):  # the process may have ended already
-        pid_file.write_text(json.dumps(asdict(ProcessIdentity.from_pid(process.pid))))
+    leader = _identity(process)
     copying = asyncio.ensure_future(output.copy(process.stdout))
     halted = asyncio.ensure_future(halt)
     ending = asyncio.ensure_future(process.wait())
@@ -51,21 +50,29 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
         else:
             why = halted.result() if halted.done() else f"timed out after {command.timeout:g} s"
     finally:
-        await _terminate(process)
+        await _terminate(process, leader, mark)
         halted.cancel()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(copying, 1)
         output.close()
-        pid_file.unlink(missing_ok=True)
     return CommandResult(why, tuple(output.tail), exit_code)
 
 
-def _kill_orphan(pid_file: Path) -> None:
-    with suppress(OSError, ValueError, TypeError):
-        identity = ProcessIdentity(**json.loads(pid_file.read_text()))
-        while identity.is_alive:
-            signal_group(identity, {}, signal.SIGKILL)
-            time.sleep(0.01)
+def end_orphans(folder: Path) -> None:
+    """End the commands that a killed process left running, whose logs are in ``folder``. None may still be wanted."""
+    while orphans := marked_processes(MARK, f"{folder}/"):
+        for pid in orphans:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _identity(process: asyncio.subprocess.Process) -> ProcessIdentity:
+    """Return the identity of a command's leader. Of one that has ended already, only its mark proves the group."""
+    try:
+        return ProcessIdentity.from_pid(process.pid)
+    except ProcessLookupError:
+        return ProcessIdentity(process.pid, -1, boot_id())
 
 
 class _RedactedOutput:
@@ -106,10 +113,9 @@ def _failure_reason(code: int) -> str:
     return f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
 
 
-async def _terminate(process: asyncio.subprocess.Process) -> None:
-    for signum, grace in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signum)
+async def _terminate(process: asyncio.subprocess.Process, leader: ProcessIdentity, mark: dict[str, str]) -> None:
+    for sign, grace in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        await asyncio.to_thread(signal_group, leader, mark, sign)
         if process.returncode is None:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), grace)

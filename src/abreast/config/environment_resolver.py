@@ -135,7 +135,9 @@ class EnvironmentResolver:
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
         _, config = self._declared_database(environment, service)
-        return DatabaseSettings(**config.model_dump()) if config else None
+        if config is None:
+            return None
+        return DatabaseSettings(**config.model_dump(exclude={"rehearsal"}), rehearsal_env=config.rehearsal.env)
 
     def _declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
         override = self.overrides.get((environment, service))

@@ -75,6 +75,15 @@ class Variable(StrictModel):
 Variables = Annotated[dict[VariableName, Text | Variable], Field(default_factory=dict)]
 
 
+class Rehearsal(StrictModel):
+    """How the new version and a migration `command` run on a copy of the database."""
+
+    env: dict[VariableName, Text] = Field(
+        default_factory=dict,
+        description="Variables to add or replace, such as keys of test accounts. `ABREAST_REHEARSAL` is set to `1`.",
+    )
+
+
 class Database(StrictModel):
     """A service's database, SQLite or PostgreSQL, and how it is migrated before a new version starts."""
 
@@ -101,6 +110,9 @@ class Database(StrictModel):
     )
     scratch: Text | None = Field(
         None, description="A PostgreSQL server for copies. Default: the server of the database itself."
+    )
+    rehearsal: Rehearsal = Field(
+        default_factory=Rehearsal, description="How the new version runs on a copy of the database."
     )
     migrations_table: Annotated[str, Field(pattern=TABLE_PATTERN)] = Field(
         "migrations", description="The table that records which files of `migrations` ran."

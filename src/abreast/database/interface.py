@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from abreast.core.backups import Backup
 from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration
@@ -39,6 +39,19 @@ class MigrationRun:
     name: str
     seconds: float
     locks: tuple[str, ...] = ()
+
+
+class LockWatch(Protocol):
+    """Whether a session of another program was cancelled, because it waited for a lock for too long."""
+
+    has_cancelled: bool
+
+
+@dataclass
+class NoLockWatch:
+    """The watch of an engine whose sessions cannot be seen."""
+
+    has_cancelled: bool = False
 
 
 class BackupStore(ABC):
@@ -188,6 +201,13 @@ class Database(ABC):
     @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
         """Hold the migration lock for the block; raises DatabaseError if another process keeps it."""
+
+    def lock_watch(self, limit: float, report: Reporter) -> AbstractContextManager[LockWatch]:  # noqa: ARG002
+        """Watch the sessions of a migration tool that starts in the block, and cancel one that waits for a lock.
+
+        After ``limit`` seconds; ``report`` receives who holds the lock. By default, nothing is watched.
+        """
+        return nullcontext(NoLockWatch())
 
     @abstractmethod
     def apply_migration(self, migration: Migration, limits: MigrationLimits, report: Reporter) -> MigrationRun:

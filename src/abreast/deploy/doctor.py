@@ -8,7 +8,9 @@ from datetime import datetime
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
 from abreast.core.model import Environment, Service
-from abreast.core.states import DeploymentState
+from abreast.core.states import DeploymentState, next_commands
+from abreast.deploy.leftovers import find_leftovers
+from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import Diagnoses
 
@@ -45,9 +47,28 @@ async def diagnose_environment(ports: Ports, environment: Environment) -> list[D
     )
     return [
         *_unfinished_deployments(ports, environment.name),
+        *await _diagnose_leftovers(ports, environment),
         *(diagnostic for found in diagnostics for diagnostic in found),
         *secret_diagnostics,
     ]
+
+
+async def _diagnose_leftovers(ports: Ports, environment: Environment) -> list[Diagnostic]:
+    """Return a warning for versions that killed deployments left; the next deployment removes them."""
+    if any(not deployment.state.is_final for deployment in ports.ledger.deployments(environment.name)):
+        return []  # its versions are still needed
+    diagnostics = []
+    for platform in sorted({service.platform for service in environment.services}):
+        try:
+            found = await find_leftovers(ports, environment.name, platform)
+        except PlatformError as error:
+            diagnostics.append(Diagnostic.from_error(platform, error))
+            continue
+        if found:
+            what = f"killed deployments left {', '.join(found)}"
+            next_command = f"abreast deploy --env {environment.name}, which removes them"
+            diagnostics.append(Diagnostic(DiagnosticSeverity.WARNING, platform, what, "", next_command))
+    return diagnostics
 
 
 def _unused_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
@@ -89,7 +110,7 @@ def _unfinished_deployments(ports: Ports, environment: str) -> Iterator[Diagnost
                 DiagnosticSeverity.FAULT,
                 "deployment",
                 f"{deployment.id} is stuck: its turn-back failed",
-                next=f"abreast resume {deployment.id}",
+                next=", or: ".join(next_commands(deployment.state, deployment.id, environment)),
             )
         elif not deployment.state.is_final:
             what = f"{deployment.id} is {deployment.state}, or was interrupted"
@@ -152,6 +173,7 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
 def _missing_secrets(ports: Ports, service: Service, subject: str) -> Iterator[Diagnostic]:
     try:
         ports.reveal_secrets(service)
+        rehearsal_secrets(ports, service)
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
 

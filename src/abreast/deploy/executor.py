@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause, Plan
 from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow
 
 REQUEST_POLL_INTERVAL = 0.2
@@ -15,16 +16,18 @@ REQUEST_POLL_INTERVAL = 0.2
 async def execute_plan(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
     """Execute the plan and return the final state of the deployment.
 
-    Raises StateError if it cannot be recorded (it can be resumed), UsageError if a secret has no value
-    (nothing has changed yet).
+    Raises StateError if it cannot be recorded (it can be resumed), UsageError if a secret that it still needs has no
+    value (nothing more has changed).
     """
-    fingerprints = {
-        f"{part.name}/{name}": workflow.ports.fingerprint(secret)
-        for part in plan.rollouts
-        for name, secret in workflow.ports.reveal_secrets(part.service).items()
-    }
-    await asyncio.to_thread(workflow.ports.ledger.record_secret_fingerprints, plan.environment, fingerprints)
-    await _check_for_cancel(plan, workflow)
+    ports = workflow.ports
+    deployment = await asyncio.to_thread(ports.ledger.deployment, plan.deployment)
+    if deployment.state.is_final:
+        return deployment.state
+    # The process that ran this deployment before is dead, so what its commands still do is nobody's.
+    await asyncio.to_thread(ports.end_orphans, ports.folders.logs / plan.deployment)
+    is_cancelled = await _check_for_cancel(plan, workflow)
+    if not is_cancelled and deployment.state in {DeploymentState.WAITING, DeploymentState.RUNNING}:
+        await asyncio.to_thread(_record_secret_fingerprints, plan, ports)
     polling = asyncio.ensure_future(_poll_requests(plan, workflow))
     try:
         return await _run_to_end(plan, workflow)
@@ -32,10 +35,16 @@ async def execute_plan(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSt
         polling.cancel()
 
 
+def _record_secret_fingerprints(plan: Plan, ports: Ports) -> None:
+    fingerprints = {
+        f"{part.name}/{name}": ports.fingerprint(secret)
+        for part in plan.rollouts
+        for name, secret in ports.reveal_secrets(part.service).items()
+    }
+    ports.ledger.record_secret_fingerprints(plan.environment, fingerprints)
+
+
 async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
-    deployment = await asyncio.to_thread(workflow.ports.ledger.deployment, plan.deployment)
-    if deployment.state.is_final:
-        return deployment.state
     events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
     await _record_resume(plan, events, workflow)
     if times_stuck := sum(event.state is DeploymentState.STUCK for event in events):

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from abreast.core.errors import RefusedError, UsageError
+from abreast.core.errors import PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Environment, Plan
 from abreast.core.states import DeploymentState, next_commands
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.executor import execute_plan
+from abreast.deploy.leftovers import remove_leftovers
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
@@ -48,6 +49,7 @@ async def deploy(
     """
     async with hold_environment(context, environment.name):
         await _finish_interrupted(context, environment.name)
+        await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
         refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
         if not plan.traffic_changes and not plan.database_changes:
@@ -124,6 +126,18 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")
             await _execute_rest(context, deployment)
+
+
+async def _remove_leftovers(context: DeployContext, environment: Environment) -> None:
+    """Remove what killed processes left on the platforms. A platform that cannot tell is asked again next time."""
+    for platform in sorted({service.platform for service in environment.services}):
+        try:
+            removed = await remove_leftovers(context.ports, environment.name, platform)
+        except PlatformError as error:
+            context.report(f"leftovers of killed deployments on {platform} were not removed: {error.what}")
+        else:
+            if removed:
+                context.report(f"removed leftovers of killed deployments: {', '.join(removed)}")
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:

@@ -86,9 +86,24 @@ def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | No
     notes = part.notes
     if data and data.is_forward and not _capabilities(ports, part.service).has_candidates:
         notes += (f"the rehearsal cannot start it on the migrated copy: {part.service.platform} has no candidates",)
+    if data and data.is_forward and _is_first_rehearsal(part):
+        notes += (_REHEARSAL_NOTE,)
     if data and data.kept_reason:
         notes += (f"the schema is not reverted: {data.kept_reason}",)
     return replace(part, database_plan=data, notes=notes)
+
+
+_REHEARSAL_NOTE = (
+    "the rehearsal starts the new version on a copy of the database, and it can reach everything else: let it send "
+    "nothing while ABREAST_REHEARSAL is set, or give it other variables with `rehearsal: {env: …}` of the database"
+)
+
+
+def _is_first_rehearsal(part: ServicePlan) -> bool:
+    """Whether nobody has been told yet what a rehearsal does, by the plan of a release that is live."""
+    database, live = part.service.database, part.previous
+    known = live and live.definition.database and live.definition.database.has_migrations
+    return bool(database and not database.rehearsal_env and not known)
 
 
 def _plan_data_only(

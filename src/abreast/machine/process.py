@@ -95,6 +95,19 @@ def process_groups() -> dict[int, list[int]]:
     return groups
 
 
+def marked_processes(name: str, prefix: str) -> list[int]:
+    """Return the running processes that were started with a variable whose value begins with ``prefix``."""
+    marked = [pid for pid in _pids() if process_environment(pid).get(name, "").startswith(prefix)]
+    return [pid for pid in marked if _is_running(pid)]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return _stat_fields(pid)[0] != "Z"
+    except ProcessLookupError:
+        return False
+
+
 def start_detached(argv: list[str], out: IO[bytes] | None = None) -> None:
     """Start a program detached: it outlives this process and leaves no zombie."""
     subprocess.run(

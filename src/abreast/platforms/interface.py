@@ -5,7 +5,7 @@ protocol: a platform implements it by having the method. The deployment checks w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -160,6 +160,15 @@ class Diagnoses(Protocol):
 
         The caller fills in ``about``.
         """
+        ...
+
+
+@runtime_checkable
+class ListsVersions(Protocol):
+    """A platform that can say which versions it has, so that leftovers of killed deployments can be removed."""
+
+    async def list_versions(self) -> Collection[str]:
+        """Return the ids of all versions that are there."""
         ...
 
 

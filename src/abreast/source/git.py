@@ -33,12 +33,6 @@ class GitRepository(Source):
         try:
             return self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
         except _GitError as error:
-            if not self._is_repository():
-                raise UsageError(
-                    f"not a git repository: {self._folder}",
-                    need="a git repository: abreast deploys commits",
-                    next="git init && git add -A && git commit -m 'Start'",
-                ) from error
             raise UsageError(
                 f"there is no commit {ref} in {self._folder}",
                 need="a commit, a branch or a tag",
@@ -245,7 +239,7 @@ class GitRepository(Source):
 
     def _is_repository(self) -> bool:
         try:
-            return bool(self._git("rev-parse", "--git-dir"))
+            return bool(self._git("-C", ".", "rev-parse", "--git-dir"))
         except _GitError:
             return False
 
@@ -271,9 +265,19 @@ class GitRepository(Source):
             raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
         except subprocess.TimeoutExpired as error:
             raise _GitError(f"git {arguments[0]}: timed out after {timeout:g} s") from error
-        if done.returncode != 0:
-            raise _GitError(done.stderr.decode(errors="replace").strip())
-        return done.stdout
+        if done.returncode == 0:
+            return done.stdout
+        if arguments[0] not in _WORK_ANYWHERE and not self._is_repository():
+            raise UsageError(
+                f"not a git repository: {self._folder}",
+                need="a git repository: abreast deploys commits",
+                next="git init && git add -A && git commit -m 'Start'",
+            )
+        raise _GitError(done.stderr.decode(errors="replace").strip())
+
+
+_WORK_ANYWHERE = frozenset({"config", "-C"})
+"""First arguments of git commands that work outside of a repository, and of the one that asks for it."""
 
 
 class _GitError(Exception):

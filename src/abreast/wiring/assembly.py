@@ -13,6 +13,7 @@ from abreast.artifacts.folder import FolderArtifactStore
 from abreast.artifacts.interface import ArtifactStore
 from abreast.artifacts.remote import RemoteArtifactStore
 from abreast.checks.http import HttpCheck
+from abreast.commands.shell import end_orphans
 from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import PluginSettings, ProjectConfig, load_config
@@ -103,11 +104,12 @@ class Assembly:
             platforms=self.platforms(environment),
             check=HttpCheck(),
             run_command=run_command,
+            end_orphans=end_orphans,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
             source=GitRepository(self.workspace.root),
             artifacts=self._artifact_store(artifacts.store),
             retention=ArtifactRetention(artifacts.keep, artifacts.within),
-            folders=Folders(work=self.workspace.state / "work", logs=self.workspace.state / "logs" / "deployments"),
+            folders=Folders(work=self.workspace.state / "work", logs=self.workspace.deployment_logs),
             reveal_secrets=self._reveal_secrets,
             known_secrets=secret_values(self.workspace.variables),
             fingerprint=self._fingerprint_secret,

@@ -35,6 +35,11 @@ class Workspace:
         """The folder of abreast.yml."""
         return self.config_file.parent
 
+    @property
+    def deployment_logs(self) -> Path:
+        """The folder for the output of commands, with a folder for each deployment."""
+        return self.state / "logs" / "deployments"
+
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         return environment_names(self.config_file)

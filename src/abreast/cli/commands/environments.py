@@ -6,6 +6,7 @@ import sys
 import click
 
 from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.commands.shell import end_orphans
 from abreast.core.errors import RefusedError, UsageError
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -48,6 +49,9 @@ def down(environment: str | None, *, yes: bool) -> int:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
         platforms = assembly.platforms(name)
+        for deployment in ledger.deployments(name):
+            if not deployment.state.is_final:
+                end_orphans(workspace.deployment_logs / deployment.id)
         live = {service.platform for service in ledger.live_services(name).values()}
         for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
             platform = platforms[used]

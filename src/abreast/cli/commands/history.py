@@ -68,10 +68,9 @@ def logs(
 
 def _deployment_logs(workspace: Workspace, ledger: Ledger, id: str) -> list[Path]:
     deployment = ledger.deployment(id)
-    folder = workspace.state / "logs"
     return [
-        *(folder / "deployments" / deployment.id).glob("*.log"),
-        *(folder / deployment.environment).glob(f"*-{deployment.id}.log"),
+        *(workspace.deployment_logs / deployment.id).glob("*.log"),
+        *(workspace.state / "logs" / deployment.environment).glob(f"*-{deployment.id}.log"),
     ]
 
 

@@ -12,6 +12,9 @@ from abreast.core.errors import DatabaseError
 from abreast.database import dump_process
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import psycopg
     from psycopg import Connection
 
 CLIENT_PACKAGE = "postgresql-client"
@@ -21,20 +24,42 @@ INSTALL_COMMAND = "pip install 'abreast[postgres]'"
 @contextmanager
 def connect(url: str, timeout: float) -> "Iterator[Connection[Any]]":
     """Connect for the block; errors of psycopg become DatabaseError."""
+    psycopg = _driver()
     try:
-        import psycopg  # noqa: PLC0415 (slow, and only databases need it)
-    except ImportError as error:
-        raise DatabaseError("psycopg is not installed", need="psycopg for PostgreSQL", next=INSTALL_COMMAND) from error
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=int(timeout), application_name="abreast") as db:
+        with open_connection(url, timeout) as db:
             yield db
     except psycopg.Error as error:
-        message = (error.diag.message_primary or str(error)).strip().splitlines()[0]
-        raise DatabaseError(
-            f"{_redacted_url(url)}: {message}",
-            need="a reachable server, and a role with access" if isinstance(error, psycopg.OperationalError) else "",
-            next="abreast doctor",
-        ) from error
+        raise _database_error(url, error) from error
+
+
+def open_connection(url: str, timeout: float) -> "Connection[Any]":
+    """Connect in autocommit mode; the caller closes the connection. Raises DatabaseError."""
+    psycopg = _driver()
+    try:
+        connection: Connection[Any] = psycopg.connect(
+            url, autocommit=True, connect_timeout=int(timeout), application_name="abreast"
+        )
+        return connection
+    except psycopg.Error as error:
+        raise _database_error(url, error) from error
+
+
+def _driver() -> "ModuleType":
+    """Import psycopg, which is slow, and which only databases need."""
+    try:
+        import psycopg  # noqa: PLC0415
+    except ImportError as error:
+        raise DatabaseError("psycopg is not installed", need="psycopg for PostgreSQL", next=INSTALL_COMMAND) from error
+    return psycopg
+
+
+def _database_error(url: str, error: "psycopg.Error") -> DatabaseError:
+    message = (error.diag.message_primary or str(error)).strip().splitlines()[0]
+    return DatabaseError(
+        f"{_redacted_url(url)}: {message}",
+        need="a reachable server, and a role with access" if isinstance(error, _driver().OperationalError) else "",
+        next="abreast doctor",
+    )
 
 
 def _redacted_url(url: str) -> str:

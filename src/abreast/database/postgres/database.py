@@ -19,9 +19,11 @@ from abreast.database.postgres.client import (
     database_url,
     encode_sql,
     fetch_value,
+    open_connection,
     quote_identifier,
     run_client_program,
 )
+from abreast.database.postgres.lock_watch import LockWatch
 from abreast.database.postgres.redirection import Redirection
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 
@@ -178,6 +180,10 @@ class PostgresDatabase(SqlDatabase):
             database_admin.copy_database_properties(db, copy._name, self._name, report)
             database_admin.swap(db, self._name, copy._name, archive, original_exists=existed)
         return archive if existed else ""
+
+    def lock_watch(self, limit: float, report: Reporter) -> LockWatch:
+        """Watch the sessions of a migration tool, and cancel one that waits longer than ``limit`` seconds."""
+        return LockWatch(lambda: open_connection(self._url, self.wait_timeout), limit, report)
 
     # ── engine ─────────────────────────────────────────────────────────────────────────────────
 

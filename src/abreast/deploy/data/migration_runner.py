@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from abreast.core.schema.migration_files import AppliedMigration, Migration
 from abreast.database.interface import Database, MigrationLimits, MigrationRun
 from abreast.deploy.data.backup import record_note, threadsafe_reporter
 from abreast.deploy.data.plan import migrations_at_commit
-from abreast.deploy.runtime.child_environment import child_environment
+from abreast.deploy.runtime.child_environment import child_environment, rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
+
+MAX_COMMAND_ATTEMPTS = 10
+"""How often a tool runs until it gets its locks."""
 
 MigrationObserver = Callable[[str], None]
 """Called in a thread after each migration, with the reason why it may remove what others need ("" if it has none)."""
@@ -124,17 +128,33 @@ async def _run_migration_command(
         )
         return asyncio.run_coroutine_threadsafe(run.ports.run_command(command, _wait_forever()), loop).result()
 
+    report = threadsafe_reporter(run, part, chapter)
+
     def work() -> str:
         with database.migration_lock():
             if settings.status and not data.since and not run_tool(settings.status).why:
                 return f"`{settings.status}`: nothing to do"
-            ended = run_tool(text)
+            ended = _run_until_it_gets_its_locks(database, settings.lock_timeout, report, lambda: run_tool(text))
         if ended.why:
             raise DatabaseError("\n".join((f"`{text}`: {ended.why}", *ended.tail)))
         return ""
 
     if note := await asyncio.to_thread(work):
         await record_note(run, part, chapter, note)
+
+
+def _run_until_it_gets_its_locks(
+    database: Database, lock_timeout: float, report: Callable[[str], None], run_tool: Callable[[], CommandResult]
+) -> CommandResult:
+    """Run a tool, and again if it was cancelled because it waited for a lock, with others waiting behind it."""
+    for attempt in range(1, MAX_COMMAND_ATTEMPTS + 1):
+        with database.lock_watch(lock_timeout, report) as watch:
+            ended = run_tool()
+        if not ended.why or not watch.has_cancelled or attempt == MAX_COMMAND_ATTEMPTS:
+            return ended
+        report(f"running it again, attempt {attempt + 1} of {MAX_COMMAND_ATTEMPTS}")
+        time.sleep(min(0.1 * 2**attempt, 5.0))
+    raise AssertionError("the last attempt returns")
 
 
 async def _wait_forever() -> str:
@@ -160,9 +180,9 @@ def _image_variables(workdir: Path) -> dict[str, str]:
 def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:
     """Return a service's variables, and the names of the secret ones, leading to ``database`` instead of its own.
 
-    On a copy, ``ABREAST_REHEARSAL`` is set, so that the service can leave the world alone.
-    Raises DatabaseError if a variable leads to the real database and cannot lead to the copy, or if none leads there:
-    the service would reach it in another way.
+    On a copy, ``ABREAST_REHEARSAL`` is set, and ``rehearsal: env`` replaces variables, so that the service can leave
+    the world alone. Raises DatabaseError if a variable leads to the real database and cannot lead to the copy, or if
+    none leads there: the service would reach it in another way.
     """
     env, secrets = child_environment(
         run.ports, part.service, run.plan.environment, run.plan.release, run.candidate_commit(part)
@@ -171,6 +191,8 @@ def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tup
     assert settings
     if database.connection_url() == real.connection_url():
         return dict(env), secrets
+    replaced = rehearsal_secrets(run.ports, part.service)
+    env, secrets = {**env, **{name: secret.reveal() for name, secret in replaced.items()}}, secrets | replaced.keys()
     redirected = real.redirected_variables(env, database)
     if not redirected:
         raise DatabaseError(

@@ -1,9 +1,10 @@
 """The environment variables of a service: its own, its secrets, and those that abreast sets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from abreast.core.model import Service
-from abreast.core.secrets import looks_secret
+from abreast.core.secrets import Secret, looks_secret
 from abreast.deploy.runtime.ports import Ports
 
 
@@ -25,3 +26,13 @@ def child_environment(
         "ABREAST_COMMIT": commit,
     }
     return {**urls, **service.env, **revealed, **metadata}, frozenset(secret_names)
+
+
+def rehearsal_secrets(ports: Ports, service: Service) -> Mapping[str, Secret]:
+    """Return the variables that replace others on a copy of the database; any of them may be a credential.
+
+    Raises UsageError that names every reference without a value.
+    """
+    if service.database is None:
+        return {}
+    return ports.reveal_secrets(replace(service, secrets=service.database.rehearsal_env))

@@ -36,6 +36,7 @@ class ArtifactRetention:
 class Ports:
     """The ports of one environment.
 
+    ``end_orphans`` ends the commands, with logs in a folder, that a killed process left running.
     ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
@@ -46,6 +47,7 @@ class Ports:
     platforms: Mapping[str, Platform]
     check: Check
     run_command: CommandRunner
+    end_orphans: Callable[[Path], None]
     gates: Mapping[str, GateRunner]
     source: Source
     artifacts: ArtifactStore

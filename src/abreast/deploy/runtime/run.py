@@ -15,6 +15,7 @@ from abreast.core.model import Chapter, Failure, FailureCause, Plan, ServicePlan
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import url_credentials
 from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.engine import Json, WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import ReleasePart
@@ -225,6 +226,7 @@ def deployment_secrets(plan: Plan, ports: Ports) -> Iterator[str]:
     for part in plan.traffic_changes:
         with suppress(UsageError):
             yield from (secret.reveal() for secret in ports.reveal_secrets(part.service).values())
+            yield from (secret.reveal() for secret in rehearsal_secrets(ports, part.service).values())
     for part in plan.services:
         if part.service.database is None:
             continue

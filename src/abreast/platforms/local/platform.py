@@ -89,7 +89,7 @@ class LocalPlatform(Platform):
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes."""
         ids = [version.id for version in versions]
-        if self._supervisor.is_running():
+        if self._supervisor.has_instances():  # of a killed supervisor too: they still run
             await self._ensure_started()
             await self._router.drain(ids, drain)
             await self._router.change(lambda table: table.without_targets(ids))
@@ -99,13 +99,22 @@ class LocalPlatform(Platform):
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return each version's state: whether all its instances run, and how often they crashed."""
-        if not self._supervisor.is_running():
+        if not self._started and not self._supervisor.is_running():
             return {
                 version.id: Observation(present=False, exit_reason="the environment is not running")
                 for version in versions
             }
         instances = await self._instances()
         return {version.id: self._observation(version.id, instances) for version in versions}
+
+    async def list_versions(self) -> frozenset[str]:
+        """Return the ids of all versions that are here: running, installed, or only in the routing table."""
+        folders = self._home / "versions"
+        installed = (
+            {folder.name for folder in folders.iterdir() if folder.name[0] != "."} if folders.is_dir() else set()
+        )
+        running = {name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name != ROUTER}
+        return frozenset(installed | running | self._router.table().targets.keys())
 
     async def stop_all(self) -> None:
         """Stop all services, the router and the supervisor. Data and logs stay."""
@@ -121,7 +130,7 @@ class LocalPlatform(Platform):
 
     async def _ensure_started(self) -> None:
         async with self._start_lock:
-            if self._started:
+            if self._started and self._supervisor.is_running():
                 return
             await run_in_thread(self._supervisor.start)
             await run_in_thread(self._supervisor.ensure, self._router_spec())
@@ -186,7 +195,13 @@ class LocalPlatform(Platform):
         return await asyncio.shield(self._snapshot)
 
     async def _fetch_instances(self) -> dict[str, Instance]:
-        instances = await run_in_thread(self._supervisor.instances)
+        try:
+            instances = await run_in_thread(self._supervisor.instances)
+        except PlatformError:
+            if not self._started:
+                raise
+            await self._ensure_started()  # somebody killed it; the services run on, and the new one adopts them
+            instances = await run_in_thread(self._supervisor.instances)
         return {instance.id: instance for instance in instances}
 
     def _observation(self, version: str, instances: Mapping[str, Instance]) -> Observation:

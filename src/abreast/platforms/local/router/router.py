@@ -96,7 +96,10 @@ class Router:
         idle_polls = 0
         active: Mapping[str, int] = {}
         while idle_polls < 3 and asyncio.get_running_loop().time() < deadline:
-            active = await self._admin.active_requests(upstreams)
+            try:
+                active = await self._admin.active_requests(upstreams)
+            except (httpx2.HTTPError, OSError):
+                return {}  # an Envoy that is gone has no request in flight
             idle_polls = 0 if any(active.values()) else idle_polls + 1
             await asyncio.sleep(0.02)
         return active
@@ -125,6 +128,9 @@ class Router:
             await self._revert(before)
             return error
         except (httpx2.HTTPError, OSError) as error:
+            self._rejections = None
+            with suppress(PlatformError):  # the supervisor starts it again, and the next attempt finds it
+                await self.wait_until_ready()
             return TransientError(f"cannot update the router: {error}", next="abreast logs")
         return None
 

@@ -21,6 +21,7 @@ PROTOCOL = 2
 SOCKET_FILE = "supervisor.sock"
 LOCK_FILE = "supervisor.lock"
 LOG_FILE = "supervisor.log"
+RECORDS_FOLDER = "instances"
 REPLY_TIMEOUT = 20.0
 """Seconds to wait for an answer."""
 
@@ -94,6 +95,14 @@ class SupervisorClient:
         except FileNotFoundError:
             return False
         return self._protocol_version() is not None
+
+    def recorded_instances(self) -> list[str]:
+        """Return the ids of the instances on record, which run or will be started again. Needs no supervisor."""
+        return [file.stem for file in (self._home / RECORDS_FOLDER).glob("*.json")]
+
+    def has_instances(self) -> bool:
+        """Return whether there are instances, even if no supervisor runs."""
+        return self.is_running() or bool(self.recorded_instances())
 
     def ensure(self, spec: InstanceSpec) -> Instance:
         """Start the instance unless it exists, and return it. Raises PlatformError if it cannot be started."""

@@ -11,11 +11,9 @@ from typing import Any
 
 from abreast.core.errors import AbreastError
 from abreast.machine.process import listening_sockets, process_groups, start_detached
-from abreast.platforms.local.supervisor.client import PROTOCOL, SOCKET_FILE
+from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, SOCKET_FILE
 from abreast.platforms.local.supervisor.managed_process import ManagedProcess, ProcessRecord
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
-
-RECORDS_FOLDER = "instances"
 
 
 class ProcessManager:

@@ -1,0 +1,99 @@
+"""Parts of the local platform are killed during a deployment: it goes on, and nothing is left behind."""
+
+import os
+import signal
+from pathlib import Path
+
+from process_tree import processes_of
+from sample_project import SampleProject, eventually, get_json, wait_for_exit
+
+
+def kill(project: SampleProject, *programs: str) -> None:
+    """Kill the project's processes whose command line has one of the words, all at once."""
+    found = [pid for pid, command in processes_of(project.folder) if any(program in command for program in programs)]
+    assert found, programs
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in found:
+            os.kill(pid, number)
+
+
+def nothing_left(project: SampleProject) -> None:
+    """Check that only what is live is there."""
+    home = project.folder / ".abreast" / "local" / "local"
+    live = {service["commit"] for service in project.status()["services"].values()}
+    assert len(live) == 1
+    assert len(list((home / "versions").iterdir())) == 2
+    assert len(list((home / "instances").glob("backend-*.json"))) == 1
+    apps = [command for _, command in processes_of(project.folder) if "app.py" in command]
+    assert len(apps) == 1, apps
+
+
+def test_the_supervisor_and_its_watchdog_die_while_a_release_is_watched(project: SampleProject) -> None:
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "4s"
+    commit = project.commit()
+    before = project.latest_deployment()["id"]
+    deploying = project.start("deploy", "--yes")
+    eventually(
+        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
+    )
+    kill(project, "supervisor.watchdog", "supervisor.process_manager")
+    assert wait_for_exit(deploying) == 0
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
+    eventually(lambda: nothing_left(project) is None)
+
+
+def test_both_die_and_the_release_is_bad(project: SampleProject) -> None:
+    good = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit()
+    before = project.latest_deployment()["id"]
+    deploying = project.start("deploy", "--yes")
+    eventually(
+        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
+    )
+    deploying.send_signal(signal.SIGSTOP)
+    kill(project, "supervisor.watchdog", "supervisor.process_manager")
+    deploying.send_signal(signal.SIGCONT)
+    project.run("cancel", "--reason", "no")
+    assert wait_for_exit(deploying) == 1
+    assert project.served_commits() == {"frontend": good, "backend": good}
+    eventually(lambda: nothing_left(project) is None)
+
+
+def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
+    project.config["environments"]["local"]["drain"] = "20s"
+    project.commit(app_py=project.app_source("    return 200, {}\n"))
+    project.deploy()
+    commit = project.commit()
+    before = project.latest_deployment()["id"]
+    deploying = project.start("deploy", "--yes")
+    eventually(
+        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "settle"
+    )
+    kill(project, "bootstrap.json")
+    assert wait_for_exit(deploying) == 0
+    eventually(lambda: get_json(project.backend_port)["commit"] == commit)
+    eventually(lambda: nothing_left(project) is None)
+
+
+def test_what_a_killed_platform_left_is_told_and_removed(project: SampleProject) -> None:
+    project.deploy()
+    home = project.folder / ".abreast" / "local" / "local"
+    (live,) = [folder for folder in (home / "versions").iterdir() if folder.name.startswith("backend-")]
+    stale = home / "versions" / "backend-01AAAAAAAAAAAAAAAAAAAAAAAA"
+    stale.mkdir()
+    (stale / "app.py").write_bytes((live / "app.py").read_bytes())
+    told = project.run("doctor", code=None).stdout
+    assert f"killed deployments left {stale.name}" in told
+    project.commit()
+    assert f"removed leftovers of killed deployments: {stale.name}" in project.deploy().stdout
+    assert not stale.exists()
+    assert "killed deployments left" not in project.run("doctor", code=None).stdout
+
+
+def test_state_of_others_is_not_a_leftover(project: SampleProject) -> None:
+    project.deploy()
+    assert Path(project.folder / ".abreast" / "local" / "local" / "data").exists()
+    assert "killed deployments left" not in project.run("doctor", code=None).stdout
