@@ -17,7 +17,7 @@ def kill(project: SampleProject, *programs: str) -> None:
             os.kill(pid, number)
 
 
-def nothing_left(project: SampleProject) -> None:
+def is_nothing_left(project: SampleProject) -> bool:
     """Check that only what is live is there."""
     home = project.folder / ".abreast" / "local" / "local"
     live = {service["commit"] for service in project.status()["services"].values()}
@@ -26,6 +26,7 @@ def nothing_left(project: SampleProject) -> None:
     assert len(list((home / "instances").glob("backend-*.json"))) == 1
     apps = [command for _, command in processes_of(project.folder) if "app.py" in command]
     assert len(apps) == 1, apps
+    return True
 
 
 def test_the_supervisor_and_its_watchdog_die_while_a_release_is_watched(project: SampleProject) -> None:
@@ -40,7 +41,7 @@ def test_the_supervisor_and_its_watchdog_die_while_a_release_is_watched(project:
     kill(project, "supervisor.watchdog", "supervisor.process_manager")
     assert wait_for_exit(deploying) == 0
     assert project.served_commits() == {"frontend": commit, "backend": commit}
-    eventually(lambda: nothing_left(project) is None)
+    eventually(lambda: is_nothing_left(project))
 
 
 def test_both_die_and_the_release_is_bad(project: SampleProject) -> None:
@@ -59,7 +60,7 @@ def test_both_die_and_the_release_is_bad(project: SampleProject) -> None:
     project.run("cancel", "--reason", "no")
     assert wait_for_exit(deploying) == 1
     assert project.served_commits() == {"frontend": good, "backend": good}
-    eventually(lambda: nothing_left(project) is None)
+    eventually(lambda: is_nothing_left(project))
 
 
 def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
@@ -75,7 +76,7 @@ def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
     kill(project, "bootstrap.json")
     assert wait_for_exit(deploying) == 0
     eventually(lambda: get_json(project.backend_port)["commit"] == commit)
-    eventually(lambda: nothing_left(project) is None)
+    eventually(lambda: is_nothing_left(project))
 
 
 def test_what_a_killed_platform_left_is_told_and_removed(project: SampleProject) -> None:
