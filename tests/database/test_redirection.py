@@ -12,8 +12,8 @@ import pytest
 
 import postgres_server
 from abreast.core.errors import DatabaseError
+from abreast.database.postgres.connection_url import libpq_connection
 from abreast.database.postgres.database import PostgresDatabase
-from abreast.database.postgres.redirection import libpq_connection
 from abreast.database.sqlite.database import SqliteDatabase
 from sample_project import eventually, free_ports, require_programs
 

@@ -280,11 +280,15 @@ def test_a_ledger_that_is_lost_is_not_taken_for_a_new_one(project: SampleProject
     if harm == "empty":
         ledger.touch()
     project.commit()
-    for command in (("deploy", "--yes"), ("status",), ("rollback", "--yes", "--reason", "x"), ("down", "--yes")):
+    lost = "ledger.db is missing or empty, but deployments ran with it"
+    for command in (("deploy", "--yes"), ("status",), ("rollback", "--yes", "--reason", "x")):
         told = project.run(*command, code=1).stderr
-        assert "ledger.db is missing or empty, but deployments ran with it" in told
+        assert lost in told
         assert "put it back" in told
     assert project.served_commits() == served
+    assert lost in project.run("down", "--yes").stderr, "what runs here can be stopped without it"
+    with pytest.raises(urllib.error.URLError):
+        get_json(project.backend_port)
     for file in kept.iterdir():
         file.rename(ledger.with_name(file.name))
     assert project.status()["release"] == "v1"

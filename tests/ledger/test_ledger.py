@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,13 @@ SERVICE = Service("web", "local", run="x")
 
 def plan(id: str, environment: str = "local") -> Plan:
     return Plan(id, DeploymentKind.DEPLOY, "shop", environment, "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER, "", "me")
+
+
+def live(name: str, release: str) -> LiveService:
+    service = Service(name, "local", run="x")
+    return LiveService(
+        name, "local", release, "c" * 40, "sha256:1", "D1", "t", Version(f"{name}-D1", name, (), ""), service
+    )
 
 
 @pytest.fixture
@@ -118,7 +126,7 @@ def test_any_sequence_leaves_a_whole_chain_and_a_state_it_was_told(
                 ledger.append_events(Event(deployment, key, EventKind.STATE, chapter=Chapter.BUILD, state=state))
             except StateError:
                 continue
-        assert ledger.verify_audit_trail() is None
+        assert ledger.find_damage() == ""
         for deployment in ("D1", "D2"):
             keys = [event.key for event in ledger.events(deployment)]
             assert len(keys) == len(set(keys))
@@ -138,9 +146,64 @@ def test_a_changed_event_breaks_the_chain_and_changing_is_refused(ledger: Sqlite
     database.execute("UPDATE events SET event = replace(event, '\"b\"', '\"B\"') WHERE seq = 3")
     database.commit()
     database.close()
-    broken = ledger.verify_audit_trail()
-    assert broken
-    assert broken.seq == 3
+    assert ledger.find_damage() == "the audit trail is broken at event 3"
+
+
+CHANGES = {
+    "a state": ("UPDATE deployments SET state = 'cancelled'", "the state of deployment D1 was changed"),
+    "a release": ("UPDATE deployments SET release = 'v9'", "the release of deployment D1 was changed"),
+    "a plan": ("UPDATE deployments SET plan = replace(plan, 'shop', 'shed')", "the plan of deployment D1 was changed"),
+    "a live version": ("UPDATE live SET live = replace(live, 'v1', 'v9')", "what is live of api in local was changed"),
+    "a live version that is gone": ("DELETE FROM live", "what is live of api in local was changed"),
+    "a live version that never was": (
+        "INSERT INTO live VALUES ('local', 'web', 'v1', 'c', 't', '{}')", "what is live of web in local was changed",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "damage"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_row_is_noticed(ledger: SqliteLedger, tmp_path: Path, statement: str, damage: str) -> None:
+    ledger.record_plan(plan("D1"))
+    ledger.append_events(Event("D1", "state/running", EventKind.STATE, state=DeploymentState.RUNNING))
+    ledger.record_live_services("D1", [live("api", "v1")])
+    assert ledger.find_damage() == ""
+    with closing(sqlite3.connect(tmp_path / LEDGER_FILE)) as database:
+        database.execute(statement)
+        database.commit()
+    assert damage in ledger.find_damage()
+
+
+def test_what_is_live_is_recorded_once_for_each_change(ledger: SqliteLedger) -> None:
+    ledger.record_plan(plan("D1"))
+    for version in ("v1", "v1", "v2", "v2", "v1"):
+        ledger.record_live_services("D1", [live("api", version)])
+    assert [event.key for event in ledger.events("D1")] == ["planned", "live/1", "live/2", "live/3"]
+    ledger.clear_live_services("local")
+    ledger.clear_live_services("local")
+    assert len(ledger.events("D1")) == 5
+    assert ledger.find_damage() == ""
+
+
+@pytest.mark.parametrize("lost", ["the last event", "the whole file is an older one"])
+def test_a_ledger_without_its_end_is_refused(tmp_path: Path, lost: str) -> None:
+    with SqliteLedger.open(tmp_path) as ledger:
+        ledger.record_plan(plan("D1"))
+    older = (tmp_path / LEDGER_FILE).read_bytes()
+    with SqliteLedger.open(tmp_path) as ledger:
+        ledger.append_events(Event("D1", "a", EventKind.NOTE))
+    if lost == "the last event":
+        with closing(sqlite3.connect(tmp_path / LEDGER_FILE)) as database:
+            database.execute("DROP TRIGGER events_remain")
+            database.execute("DELETE FROM events WHERE seq = 2")
+            database.commit()
+    else:
+        (tmp_path / LEDGER_FILE).write_bytes(older)
+    with pytest.raises(StateError, match="2 events were recorded, and 1 are left") as refused:
+        SqliteLedger.open(tmp_path)
+    (tmp_path / "ledger.anchor").rename(tmp_path / "ledger.anchor.lost")
+    assert "mv " in str(refused.value)
+    with SqliteLedger.open(tmp_path) as ledger:
+        assert "anchor" in ledger.find_damage()
 
 
 # ── files that cannot be used ──────────────────────────────────────────────────────────────────
@@ -186,7 +249,7 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path
     ledger._db.execute("PRAGMA max_page_count = 100000")
     ledger.append_events(Event("D1", "after", EventKind.NOTE))
     assert [event.key for event in ledger.events("D1")] == ["planned", "before", "after"]
-    assert ledger.verify_audit_trail() is None
+    assert ledger.find_damage() == ""
     ledger.close()
 
 
@@ -205,7 +268,7 @@ def test_a_file_that_may_not_grow_is_told(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "ledger.db cannot be used" in done.stdout, done.stderr
     with SqliteLedger.open(tmp_path) as ledger:
-        assert ledger.verify_audit_trail() is None
+        assert ledger.find_damage() == ""
 
 
 def _schema(folder: Path) -> int:

@@ -52,7 +52,13 @@ _DATABASE_COMMANDS = (
         "list",
         "abreast.cli.commands.databases:list_backups",
         "List backups, newest first.",
-        [ENVIRONMENT, SERVICES, JSON],
+        [ENVIRONMENT, SERVICES, _flag("--copies", "List the copies of the databases instead."), JSON],
+    ),
+    LazyCommand(
+        "drop",
+        "abreast.cli.commands.database_copies:drop",
+        "Delete a copy of a database.\n\nNAME is a name of `abreast db list --copies`. Asks first.",
+        [click.Argument(["name"]), ENVIRONMENT, SERVICES, YES],
     ),
     LazyCommand(
         "verify",

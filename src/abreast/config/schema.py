@@ -111,6 +111,11 @@ class Database(StrictModel):
     scratch: Text | None = Field(
         None, description="A PostgreSQL server for copies. Default: the server of the database itself."
     )
+    admin: Text | None = Field(
+        None,
+        description="Its URL with a role that may dump it, create databases and restore them, if the role of `url` may "
+        "not. For backups, copies and restores only.",
+    )
     rehearsal: Rehearsal = Field(
         default_factory=Rehearsal, description="How the new version runs on a copy of the database."
     )

@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     RETRY = "retry"
     RESUMED = "resumed"
     ACCEPTED = "accepted"
+    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class DatabaseSettings:
     Either ``migrations`` is a folder of SQL files, recorded in ``migrations_table``, or ``command`` migrates: then
     ``status`` succeeds if nothing is pending, and ``down`` reverses the migrations of the last release. The service
     gets the URL in ``variable``. Copies are created beside the database, or on the server at the template
-    ``scratch``; on them, the templates in ``rehearsal_env`` replace variables. Timeouts apply to each statement.
+    ``scratch``, by the role in the template ``admin`` if there is one; on them, the templates in ``rehearsal_env``
+    replace variables. Timeouts apply to each statement.
     """
 
     url: str
@@ -63,6 +64,7 @@ class DatabaseSettings:
     status: str | None = None
     down: str | None = None
     scratch: str | None = None
+    admin: str | None = None
     rehearsal_env: Mapping[str, str] = field(default_factory=dict)
     migrations_table: str = "migrations"
     statement_timeout: float = 900.0

@@ -1,5 +1,6 @@
 """The ports of a database (a live one or a copy without users) and of the backup store."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -39,6 +40,31 @@ class MigrationRun:
     name: str
     seconds: float
     locks: tuple[str, ...] = ()
+
+
+COPY_NAME = re.compile(r"(?:(?P<kind>[a-z]+)-(?P<owner>[0-9a-z]+)|before_(?P<archived>[0-9a-z]+))")
+"""The name of a copy: its kind and the deployment (or ``backup``) that made it; or what a restore replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseCopy:
+    """A copy beside a database. ``owner``: the deployment that made it, in lower case, or ``backup``.
+
+    ``is_archive``: it is what a restore replaced, kept for a person.
+    """
+
+    name: str
+    owner: str
+    size: int
+    is_archive: bool = False
+
+    @classmethod
+    def from_name(cls, name: str, size: int) -> "DatabaseCopy | None":
+        """Return the copy called ``name``, None if no copy is called so."""
+        found = COPY_NAME.fullmatch(name)
+        if found is None:
+            return None
+        return cls(name, found["owner"] or found["archived"], size, is_archive=found["archived"] is not None)
 
 
 class LockWatch(Protocol):
@@ -148,6 +174,14 @@ class Database(ABC):
     @abstractmethod
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "Database":
         """Return the copy called ``name``, which may not exist yet; a ``swappable`` one can replace this database."""
+
+    @abstractmethod
+    def list_copies(self) -> Sequence[DatabaseCopy]:
+        """Return the copies of this database that exist, wherever they were made, by name."""
+
+    @abstractmethod
+    def drop_copy(self, copy: DatabaseCopy) -> None:
+        """Delete a copy that ``list_copies`` returned."""
 
     @abstractmethod
     def exists(self) -> bool:

@@ -9,6 +9,7 @@ from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
 from abreast.core.model import Environment, Service
 from abreast.core.states import DeploymentState, next_commands
+from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
@@ -146,10 +147,16 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
         trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
+        left = unneeded_copies(ports, database)
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
         return
     yield Diagnostic(DiagnosticSeverity.OK, subject, f"{database.engine} {version}")
+    if left:
+        what = f"killed deployments left copies: {', '.join(copy.name for copy in left)}"
+        yield Diagnostic(
+            DiagnosticSeverity.WARNING, subject, what, next=f"abreast db list --copies --env {environment.name}"
+        )
     if owner and not owner.endswith(f"/{environment.name}/{service.name}"):
         yield Diagnostic(
             DiagnosticSeverity.FAULT, subject, f"this database belongs to {owner}", "the URL of its own database"

@@ -1,8 +1,9 @@
-"""Versions that nobody needs: neither live nor of a deployment that has not ended. A killed platform can leave them."""
+"""What killed deployments left and nobody needs: versions on platforms, copies of databases."""
 
 from collections.abc import Mapping
 
 from abreast.core.model import LiveService, Service
+from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import ListsVersions, VersionRef
 
@@ -36,3 +37,15 @@ def _services_by_name(platform: str, live: Mapping[str, LiveService]) -> dict[st
 def _named(ids: list[str]) -> list[tuple[str, str]]:
     """Return each id with the name of its service: an id is the name and the deployment (see ``version_id``)."""
     return [(id_, id_.rpartition("-")[0]) for id_ in ids]
+
+
+def remove_copies(ports: Ports, service: Service) -> list[str]:
+    """Drop the copies of a service's database that ended deployments left, and return their names.
+
+    Raises DatabaseError, or UsageError if the URL is not set.
+    """
+    database = ports.open_database(service)
+    found = unneeded_copies(ports, database)
+    for copy in found:
+        database.drop_copy(copy)
+    return [copy.name for copy in found]

@@ -1,17 +1,18 @@
 """Deploy, resume: lock the environment, finish interrupted deployments, then execute."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
-from abreast.core.errors import PlatformError, RefusedError, UsageError
+from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Environment, Plan
 from abreast.core.states import DeploymentState, next_commands
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.executor import execute_plan
-from abreast.deploy.leftovers import remove_leftovers
+from abreast.deploy.leftovers import remove_copies, remove_leftovers
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
@@ -129,15 +130,27 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
 
 
 async def _remove_leftovers(context: DeployContext, environment: Environment) -> None:
-    """Remove what killed processes left on the platforms. A platform that cannot tell is asked again next time."""
-    for platform in sorted({service.platform for service in environment.services}):
+    """Remove what killed processes left. What cannot be looked at now is looked at by the next deployment."""
+    ports, removed = context.ports, list[str]()
+    removals: list[tuple[str, Callable[[], Awaitable[list[str]]]]] = [
+        *((name, partial(remove_leftovers, ports, environment.name, name)) for name in _platforms(environment)),
+        *(
+            (f"the database of {service.name}", partial(asyncio.to_thread, remove_copies, ports, service))
+            for service in environment.services
+            if service.database
+        ),
+    ]
+    for where, remove in removals:
         try:
-            removed = await remove_leftovers(context.ports, environment.name, platform)
-        except PlatformError as error:
-            context.report(f"leftovers of killed deployments on {platform} were not removed: {error.what}")
-        else:
-            if removed:
-                context.report(f"removed leftovers of killed deployments: {', '.join(removed)}")
+            removed += await remove()
+        except (PlatformError, DatabaseError, UsageError) as error:
+            context.report(f"leftovers of killed deployments were not looked for at {where}: {error.what}")
+    if removed:
+        context.report(f"removed leftovers of killed deployments: {', '.join(removed)}")
+
+
+def _platforms(environment: Environment) -> list[str]:
+    return sorted({service.platform for service in environment.services})
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:

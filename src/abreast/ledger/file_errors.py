@@ -3,13 +3,15 @@
 import os
 
 APPLICATION_ID = 0x61627265
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def is_ledger_lost(folder: str) -> bool:
-    """Return whether a state folder has no ledger, or an empty one, although the engine's files show deployments."""
+    """Return whether a state folder has no ledger, or an empty one, although other files show deployments."""
     try:
-        return not _size(f"{folder}/ledger.db") and any(
+        if _size(f"{folder}/ledger.db"):
+            return False
+        return bool(_size(f"{folder}/ledger.anchor")) or any(
             name.endswith(".db") and _size(f"{folder}/engine/{name}")
             for name in os.listdir(f"{folder}/engine")  # noqa: PTH208
         )
@@ -31,6 +33,16 @@ def lost_ledger_error(file: str) -> tuple[str, str, str]:
         f"{file} is missing or empty, but deployments ran with it: what is live and the audit trail are lost",
         "the file as it was, from a copy",
         f"put it back; or start a new history, and end what still runs yourself: mv {folder} {folder}.lost",
+    )
+
+
+def cut_off_error(file: str, lost: str) -> tuple[str, str, str]:
+    """Return the error (what, need, next) for a ledger that has lost events."""
+    anchor = file.removesuffix(".db") + ".anchor"
+    return (
+        f"{file} has lost what it recorded: {lost}",
+        "the file as it was, from a newer copy",
+        f"put it back; or go on with what is left, and check what is live yourself: mv {anchor} {anchor}.lost",
     )
 
 

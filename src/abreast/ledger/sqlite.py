@@ -17,12 +17,14 @@ from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.states import DeploymentState, transition
 from abreast.ledger import file_errors
+from abreast.ledger.audit import LIVE_ROW, PLAN_ROW, Anchor, find_damage, lost_events, row_digest
 from abreast.ledger.durations import median_durations
-from abreast.ledger.hash_chain import GENESIS_HASH, ChainBreak, find_break, link_hash
+from abreast.ledger.hash_chain import GENESIS_HASH, link_hash
 from abreast.ledger.interface import Deployment, Ledger, Release, ReleasePart
 from abreast.ledger.table_definitions import CREATE_STATEMENTS
 
 LEDGER_FILE = "ledger.db"
+ANCHOR_FILE = "ledger.anchor"
 
 
 class SqliteLedger(Ledger):
@@ -31,6 +33,9 @@ class SqliteLedger(Ledger):
     def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
         self._file = file
         self._clock = clock
+        self._anchor_file = file.with_name(ANCHOR_FILE)
+        self._appended: list[Anchor] = []
+        """The events of the open transaction."""
         self._lock = threading.RLock()
         with self._translate_errors():
             self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
@@ -82,15 +87,14 @@ class SqliteLedger(Ledger):
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 (plan.environment, plan.deployment),
             ).fetchall()
+            text = json.dumps(dump(plan))
             row = (
                 plan.deployment, plan.project, plan.environment, plan.kind, plan.release, plan.commit,
-                DeploymentState.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason,
-                json.dumps(dump(plan)),
+                DeploymentState.WAITING, Chapter.PLAN, self._now(), None, plan.author, plan.reason, text,
             )  # fmt: skip
             db.execute(f"INSERT OR IGNORE INTO deployments VALUES ({', '.join('?' * len(row))})", row)
-            self._append_event(
-                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
-            )
+            message, digest = f"{plan.release} to {plan.environment}", {PLAN_ROW: row_digest(text)}
+            self._append_event(Event(plan.deployment, "planned", EventKind.PLANNED, message, data=digest))
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
                 self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
@@ -121,18 +125,23 @@ class SqliteLedger(Ledger):
         """Record the live version of each service after traffic switched; services in ``removed`` have none now."""
         with self._transaction() as db:
             (environment,) = db.execute("SELECT environment FROM deployments WHERE id = ?", (deployment,)).fetchone()
+            rows = {live.service: json.dumps(dump(live)) for live in live_services}
             for live in live_services:
-                row = (
-                    environment,
-                    live.service,
-                    live.release,
-                    live.commit,
-                    live.since,
-                    json.dumps(dump(live)),
-                )
+                row = (environment, live.service, live.release, live.commit, live.since, rows[live.service])
                 db.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?, ?, ?, ?)", row)
             for service in removed:
                 db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
+            digests = {name: row_digest(text) for name, text in rows.items()}
+            self._append_live_event(deployment, {**digests, **dict.fromkeys(removed)})
+
+    def _append_live_event(self, deployment: str, digests: Mapping[str, str | None]) -> None:
+        """Append what is live now, unless the last such event of the deployment says the same."""
+        recorded = self._db.execute(
+            "SELECT event FROM events WHERE deployment = ? AND key LIKE 'live/%' ORDER BY seq DESC", (deployment,)
+        ).fetchall()
+        data = {LIVE_ROW: digests}
+        if digests and not (recorded and json.loads(recorded[0][0])["data"] == data):
+            self._append_event(Event(deployment, f"live/{len(recorded) + 1}", EventKind.LIVE, data=data))
 
     def request(self, deployment: str, request: str, reason: str) -> None:
         """Leave a request (``cancel``) for the process that runs the deployment."""
@@ -156,7 +165,12 @@ class SqliteLedger(Ledger):
     def clear_live_services(self, environment: str) -> None:
         """Record that nothing is live in the environment."""
         with self._transaction() as db:
+            services = db.execute("SELECT service FROM live WHERE environment = ?", (environment,)).fetchall()
             db.execute("DELETE FROM live WHERE environment = ?", (environment,))
+            if services:
+                newest = "SELECT id FROM deployments WHERE environment = ? ORDER BY rowid DESC LIMIT 1"
+                (deployment,) = db.execute(newest, (environment,)).fetchone()
+                self._append_live_event(deployment, dict.fromkeys(service for (service,) in services))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -257,9 +271,9 @@ class SqliteLedger(Ledger):
         ][:10]
         return median_durations([self.events(deployment.id) for deployment in succeeded])
 
-    def verify_audit_trail(self) -> ChainBreak | None:
-        """Check the audit trail; return where it breaks, None if it is intact."""
-        return find_break(self._query("SELECT seq, event, hash FROM events ORDER BY seq"))
+    def find_damage(self) -> str:
+        """Return what was changed or lost of what abreast recorded, "" if nothing was."""
+        return find_damage(self._query, Anchor.read(self._anchor_file))
 
     # ── the file ───────────────────────────────────────────────────────────────────────────────
 
@@ -278,6 +292,8 @@ class SqliteLedger(Ledger):
             self._db.execute("PRAGMA synchronous=FULL")
         if not tables:
             self._create_tables()
+        elif lost := lost_events(self._query, Anchor.read(self._anchor_file)):
+            raise _state_error(file_errors.cut_off_error(str(self._file), lost))
 
     def _create_tables(self) -> None:
         with self._transaction() as db:
@@ -295,7 +311,8 @@ class SqliteLedger(Ledger):
         last = self._db.execute("SELECT hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         text = json.dumps(dump(stored), sort_keys=True, ensure_ascii=False)
         row = (event.deployment, event.key, text, link_hash(last[0] if last else GENESIS_HASH, text))
-        self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row)
+        added = self._db.execute("INSERT INTO events (deployment, key, event, hash) VALUES (?, ?, ?, ?)", row)
+        self._appended.append(Anchor(added.lastrowid or 0, row[3]))
         self._update_deployment(stored)
 
     def _update_deployment(self, event: Event) -> None:
@@ -333,9 +350,12 @@ class SqliteLedger(Ledger):
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._translate_errors():
             self._db.execute("BEGIN IMMEDIATE")
+            self._appended.clear()
             try:
                 yield self._db
                 self._db.execute("COMMIT")
+                for newest in self._appended[-1:]:
+                    newest.write(self._anchor_file)
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")

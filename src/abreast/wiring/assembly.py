@@ -24,7 +24,8 @@ from abreast.core.secrets import Secret, secret_values
 from abreast.database.backup_encryption import BackupKeys
 from abreast.database.backup_store import EncryptedBackupStore
 from abreast.database.interface import BackupStore, Database
-from abreast.database.postgres.database import URL_SCHEMES, PostgresDatabase
+from abreast.database.postgres.connection_url import is_postgres_url
+from abreast.database.postgres.database import PostgresDatabase
 from abreast.database.sqlite.database import SqliteDatabase
 from abreast.deploy.operations import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
@@ -127,13 +128,15 @@ class Assembly:
             raise UsageError(
                 f"{service.name} has no database", need="`database: {url: …}` of the service in abreast.yml"
             )
-        references = {"url": settings.url, **({"scratch": settings.scratch} if settings.scratch else {})}
+        templates = {"url": settings.url, "scratch": settings.scratch, "admin": settings.admin}
+        references = {name: template for name, template in templates.items() if template}
         urls = {name: secret.reveal() for name, secret in resolve_secrets(references, self.workspace.variables).items()}
         if urls["url"].startswith("sqlite:///"):
             folder = self.workspace.state / "local" / environment / "data" / service.name
             return SqliteDatabase(urls["url"], folder, settings.migrations_table)
-        if urls["url"].startswith(URL_SCHEMES):
-            return PostgresDatabase(urls["url"], urls.get("scratch"), migrations_table=settings.migrations_table)
+        if is_postgres_url(urls["url"]):
+            scratch, admin, table = urls.get("scratch"), urls.get("admin"), settings.migrations_table
+            return PostgresDatabase(urls["url"], scratch, admin=admin, migrations_table=table)
         raise UsageError(
             f"the URL of the database of {service.name} is not supported", need="sqlite:///… or postgresql://…"
         )

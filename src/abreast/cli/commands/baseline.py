@@ -1,10 +1,8 @@
 """``abreast db baseline``: record migrations as applied that another tool, or a person, ran before abreast came."""
 
-import sys
 from collections.abc import Sequence
 
-import click
-
+from abreast.cli.confirmation import confirm
 from abreast.cli.target import Target, load_target
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.model import Service
@@ -32,7 +30,8 @@ def baseline(environment: str | None, services: tuple[str, ...], to: str | None,
         migrations = _adopted_migrations(ports, service, database, to)
         for migration in migrations:
             print(f"  {migration.name}")
-        _confirm(f"Record {len(migrations)} migrations as applied, without running them?", yes=yes)
+        question = f"Record {len(migrations)} migrations as applied, without running them?"
+        confirm(question, "this record", yes=yes)
         with database.migration_lock():
             database.record_as_applied(migrations)
     print(f"{len(migrations)} migrations are recorded as applied. next: abreast db status --env {name}")
@@ -80,11 +79,3 @@ def _adopted_migrations(ports: Ports, service: Service, database: Database, to: 
         raise UsageError(
             str(error), need="a history that fits the files, or --to with the number of the last one that ran"
         ) from error
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("cannot ask for confirmation: standard input is not a terminal", next="the same with --yes")
-    click.confirm(question, abort=True)

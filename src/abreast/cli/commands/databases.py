@@ -13,6 +13,7 @@ from typing import Any
 
 from cronsim import CronSim
 
+from abreast.cli.commands.database_copies import list_copies
 from abreast.cli.commands.deployments import DeployCommand, plan_request
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target, load_target
@@ -122,9 +123,11 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
     return True
 
 
-def list_backups(environment: str | None, services: tuple[str, ...], *, as_json: bool) -> int:
-    """List backups, newest first."""
+def list_backups(environment: str | None, services: tuple[str, ...], *, copies: bool, as_json: bool) -> int:
+    """List backups, newest first; with ``copies``, the copies of the databases instead."""
     target = load_target(environment)
+    if copies:
+        return list_copies(target, _database_services(target.environment, services), as_json=as_json)
     vault = target.assembly.open_vault()
     backups = [
         backup
@@ -177,6 +180,7 @@ def _database_status(
             "size": contents.size,
             "rows": contents.rows,
         }
+        state["copies"] = [copy.name for copy in database.list_copies()]
         state |= {"owner": database.owner(), "applied": [dump(migration) for migration in applied]}
         request = DeployRequest(DeploymentKind.MIGRATE, (service.name,))
         planned = asyncio.run(plan_deployment(ports, project.name, environment, request))

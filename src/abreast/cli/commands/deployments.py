@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
+from abreast.cli.confirmation import confirm
 from abreast.cli.github_actions import mask_commands
 from abreast.cli.interrupts import InterruptHandler
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
@@ -168,11 +167,8 @@ class DeployCommand:
         """Print the plan. If it changes anything, ask for confirmation unless ``yes``."""
         for line in plan_lines(proposed):
             self.report(line)
-        if yes or not (proposed.traffic_changes or proposed.database_changes):
-            return
-        if not sys.stdin.isatty():
-            raise _unconfirmed("this plan")
-        click.confirm("Deploy?", abort=True, err=self.as_json)
+        if proposed.traffic_changes or proposed.database_changes:
+            confirm("Deploy?", "this plan", yes=yes, on_stderr=self.as_json)
 
     def confirm_data_loss(self, proposed: Plan, *, yes: bool) -> None:
         """Print the minutes and rows that a restore would lose, and ask for confirmation unless ``yes``."""
@@ -186,11 +182,7 @@ class DeployCommand:
                 )
             for line in databases.data_loss_lines(part.name, backup, row_differences(ports, part.service, backup)):
                 self.report(line)
-        if yes:
-            return
-        if not sys.stdin.isatty():
-            raise _unconfirmed("this data loss")
-        click.confirm("Replace the database?", abort=True, err=self.as_json)
+        confirm("Replace the database?", "this data loss", yes=yes, on_stderr=self.as_json)
 
     def deploy(self, target: Target, request: DeployRequest) -> int:
         """Carry the request out and return the exit code."""
@@ -244,11 +236,3 @@ class DeployCommand:
             for line in mask_commands(deployment_secrets(plan, self.ports())):
                 print(line, file=sys.stderr, flush=True)
         self._display.start(plan.deployment)
-
-
-def _unconfirmed(what: str) -> UsageError:
-    return UsageError(
-        "cannot ask for confirmation: standard input is not a terminal",
-        need=f"your consent to {what}",
-        next="the same command with --yes",
-    )

@@ -64,14 +64,8 @@ def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
 
 
 def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
-    broken = ledger.verify_audit_trail()
-    if broken:
-        return Diagnostic(
-            DiagnosticSeverity.FAULT,
-            "record",
-            f"the audit trail is broken at event {broken.seq}",
-            "an unbroken chain of hashes",
-        )
+    if damage := ledger.find_damage():
+        return Diagnostic(DiagnosticSeverity.FAULT, "record", damage, "the ledger as abreast wrote it")
     return Diagnostic(DiagnosticSeverity.OK, "record", "the audit trail is intact")
 
 

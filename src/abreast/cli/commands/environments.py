@@ -2,16 +2,18 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import click
-
+from abreast.cli.confirmation import confirm
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.commands.shell import end_orphans
-from abreast.core.errors import RefusedError, UsageError
+from abreast.core.errors import RefusedError, StateError
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.plugins import DEFAULT_PLATFORM
-from abreast.wiring.workspace import current_user, utc_now
+from abreast.wiring.workspace import Workspace, current_user, utc_now
 
 
 def lock(environment: str | None, reason: str) -> int:
@@ -38,25 +40,34 @@ def down(environment: str | None, *, yes: bool) -> int:
     assembly = Assembly(workspace)
     project = assembly.load_project()
     name = choose_environment(project.environments, environment)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("cannot ask for confirmation: standard input is not a terminal", next="abreast down --yes")
-        click.confirm(f"Stop everything in {name}? Users will get no answer.", abort=True)
-    with (
-        workspace.open_ledger() as ledger,
-        workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired,
-    ):
+    confirm(f"Stop everything in {name}? Users will get no answer.", "that", yes=yes)
+    with workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
-        platforms = assembly.platforms(name)
-        for deployment in ledger.deployments(name):
-            if not deployment.state.is_final:
-                end_orphans(workspace.deployment_logs / deployment.id)
-        live = {service.platform for service in ledger.live_services(name).values()}
-        for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
-            platform = platforms[used]
-            if isinstance(platform, RunsHere):
-                asyncio.run(platform.stop_all())
-        ledger.clear_live_services(name)
+        with _open_ledger_if_usable(workspace) as ledger:
+            live = {service.platform for service in ledger.live_services(name).values()} if ledger else set()
+            for deployment in ledger.deployments(name) if ledger else ():
+                if not deployment.state.is_final:
+                    end_orphans(workspace.deployment_logs / deployment.id)
+            platforms = assembly.platforms(name)
+            for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
+                platform = platforms[used]
+                if isinstance(platform, RunsHere):
+                    asyncio.run(platform.stop_all())
+            if ledger:
+                ledger.clear_live_services(name)
     print(f"{name} is down. Its data, logs and history stay. next: abreast deploy")
     return 0
+
+
+@contextmanager
+def _open_ledger_if_usable(workspace: Workspace) -> Iterator[SqliteLedger | None]:
+    """Open the ledger. If it is lost or damaged, say so and yield None: what runs here must be stoppable."""
+    try:
+        ledger = workspace.open_ledger()
+    except StateError as error:
+        print(f"the record cannot be used, so only what this machine shows is stopped: {error}", file=sys.stderr)
+        yield None
+        return
+    with ledger:
+        yield ledger

@@ -37,6 +37,8 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 yield f"  pending: {name}"
             for risk in state.get("risks", ()):
                 yield f"  BREAKING: {risk}"
+        if state.get("copies"):
+            yield f"  copies: {', '.join(state['copies'])}. next: abreast db list --copies"
         age = f"{format_duration(state['backup_age'])} old" if state["backup"] else ""
         yield (
             f"  newest backup: {state['backup']}, {age}" if age else "  no verified backup yet. next: abreast db backup"

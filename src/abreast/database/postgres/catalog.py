@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 _USER_SCHEMAS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
 _TABLE_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
 _ROW_ESTIMATES_SQL = (
-    f"SELECT {_TABLE_NAME}, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    f"SELECT {_TABLE_NAME}, n.nspname, c.relname, c.reltuples"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     f" WHERE c.relkind = 'r' AND {_USER_SCHEMAS}"
 )
 _COLUMNS_SQL = (
@@ -54,15 +55,15 @@ _RULES_SQL = (
 
 def read_stats(db: "Connection[Any]") -> DatabaseStats:
     """Count the rows of each table and return them with the database's size."""
-    names = sorted(name for name, _ in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall())
+    tables = sorted(db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall())
     size = int(fetch_value(db, "SELECT pg_database_size(current_database())"))
-    return DatabaseStats({name: _count_rows(db, name) for name in names}, size)
+    return DatabaseStats({name: _count_rows(db, schema, table) for name, schema, table, _ in tables}, size)
 
 
 def estimate_row_counts(db: "Connection[Any]") -> Mapping[str, int]:
     """Return the planner's estimate of each table's rows; tables without an estimate are counted."""
-    estimates = {name: int(rows) for name, rows in db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall()}
-    return {name: rows if rows >= 0 else _count_rows(db, name) for name, rows in estimates.items()}
+    estimates = db.execute(encode_sql(_ROW_ESTIMATES_SQL)).fetchall()
+    return {name: int(rows) if rows >= 0 else _count_rows(db, schema, table) for name, schema, table, rows in estimates}
 
 
 def read_tables(db: "Connection[Any]", hidden: Collection[str]) -> Tables:
@@ -78,5 +79,5 @@ def read_tables(db: "Connection[Any]", hidden: Collection[str]) -> Tables:
     return {name: Table(own, rules.get(name, {})) for name, own in columns.items() if name not in hidden}
 
 
-def _count_rows(db: "Connection[Any]", name: str) -> int:
-    return int(fetch_value(db, f"SELECT count(*) FROM {'.'.join(map(quote_identifier, name.split('.', 1)))}"))
+def _count_rows(db: "Connection[Any]", schema: str, table: str) -> int:
+    return int(fetch_value(db, f"SELECT count(*) FROM {quote_identifier(schema)}.{quote_identifier(table)}"))

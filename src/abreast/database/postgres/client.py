@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from abreast.core.errors import DatabaseError
 from abreast.database import dump_process
+from abreast.database.postgres.connection_url import libpq_connection, split_url
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,7 +37,7 @@ def open_connection(url: str, timeout: float) -> "Connection[Any]":
     psycopg = _driver()
     try:
         connection: Connection[Any] = psycopg.connect(
-            url, autocommit=True, connect_timeout=int(timeout), application_name="abreast"
+            libpq_connection(url), autocommit=True, connect_timeout=int(timeout), application_name="abreast"
         )
         return connection
     except psycopg.Error as error:
@@ -63,13 +63,8 @@ def _database_error(url: str, error: "psycopg.Error") -> DatabaseError:
 
 
 def _redacted_url(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
-
-
-def database_url(url: str, name: str) -> str:
-    """Return the URL of another database on the same server."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(name)}"))
+    netloc, name, _ = split_url(url)
+    return f"{netloc.rpartition('@')[2] or 'localhost'}/{name}"
 
 
 def run_client_program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None) -> None:
@@ -82,11 +77,24 @@ def run_client_program(url: str, name: str, *arguments: str, into: IO[bytes] | N
     code, error_output = dump_process.run_program([_find_program(name), *arguments], into=into, env=env)
     if code:
         reason = "; ".join(error_output.splitlines()[:4]) or f"killed by signal {-code}"
-        raise DatabaseError(f"{name}: {reason}", need=_version_remedy(reason), next=f"{name} --version")
+        raise DatabaseError(f"{name}: {reason}", need=_remedy(reason), next=f"{name} --version")
 
 
-def _version_remedy(reason: str) -> str:
-    return f"a client as new as the server: apt-get install {CLIENT_PACKAGE}" if "version mismatch" in reason else ""
+_NOT_PERMITTED = (
+    "permission denied",
+    "must be owner",
+    "must be superuser",
+    "must be able to SET ROLE",
+    "row-level security",
+)
+
+
+def _remedy(reason: str) -> str:
+    if "version mismatch" in reason:
+        return f"a client as new as the server: apt-get install {CLIENT_PACKAGE}"
+    if any(words in reason for words in _NOT_PERMITTED):
+        return "a role that may do that: `admin: ${ADMIN_DATABASE_URL}` of the database, for backups and copies"
+    return ""
 
 
 def _libpq_variables(url: str) -> dict[str, str]:
@@ -95,7 +103,7 @@ def _libpq_variables(url: str) -> dict[str, str]:
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
     names = {option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
-    parameters = conninfo_to_dict(url)
+    parameters = conninfo_to_dict(libpq_connection(url))
     return {names[key]: str(value) for key, value in parameters.items() if key in names and value is not None}
 
 

@@ -6,23 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import Migration, MigrationStep
 from abreast.core.schema.tables import Tables
-from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
+from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, MigrationLimits, Reporter
 from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.postgres import catalog, database_admin, migration_steps
 from abreast.database.postgres.client import (
     connect,
-    database_url,
     encode_sql,
     fetch_value,
     open_connection,
     quote_identifier,
     run_client_program,
 )
+from abreast.database.postgres.connection_url import database_name, with_database
 from abreast.database.postgres.lock_watch import LockWatch
 from abreast.database.postgres.redirection import Redirection
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
@@ -30,7 +29,7 @@ from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 if TYPE_CHECKING:
     from psycopg import Connection
 
-URL_SCHEMES = ("postgresql://", "postgres://")
+MAINTENANCE_DATABASE = "postgres"
 MAX_NAME_LENGTH = 63
 """Maximum length of an identifier (NAMEDATALEN - 1)."""
 MIN_SERVER_VERSION = 130000
@@ -43,6 +42,7 @@ _LOCK_KEY = "hashtextextended('abreast migrations', 0)"
 class PostgresDatabase(SqlDatabase):
     """One database of a server; copies go to the server at the URL ``scratch``, or to the same server.
 
+    ``admin`` is its URL with a role that may dump, create and restore; by default the same as for applications.
     ``copy_of`` is the database that this one is a copy of, "" for an original. ``foreign_server`` means that the
     original is on another server, whose roles may not exist on this one.
     """
@@ -55,6 +55,7 @@ class PostgresDatabase(SqlDatabase):
         url: str,
         scratch: str | None = None,
         *,
+        admin: str | None = None,
         copy_of: str = "",
         foreign_server: bool = False,
         migrations_table: str = DEFAULT_MIGRATIONS_TABLE,
@@ -64,7 +65,8 @@ class PostgresDatabase(SqlDatabase):
         self._scratch = scratch
         self._copy_of = copy_of
         self._foreign_server = foreign_server
-        self._name = urlsplit(url).path.removeprefix("/")
+        self._admin = admin or url
+        self._name = database_name(url)
 
     def connection_url(self) -> str:
         """Return the URL for applications."""
@@ -94,30 +96,30 @@ class PostgresDatabase(SqlDatabase):
 
     def stats(self) -> DatabaseStats:
         """Return rows, counted, and size."""
-        with self._connect() as db:
+        with self._connect_as_admin() as db:
             return catalog.read_stats(db)
 
     def estimate_row_counts(self) -> Mapping[str, int]:
         """Return an estimate of each table's rows."""
-        with self._connect() as db:
+        with self._connect_as_admin() as db:
             return catalog.estimate_row_counts(db)
 
     def tables(self) -> Tables:
         """Return the tables and views, except abreast's own."""
-        with self._connect() as db:
+        with self._connect_as_admin() as db:
             return catalog.read_tables(db, metadata_tables(self._migrations_table))
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
     def dump(self, into: IO[bytes]) -> DatabaseStats:
         """Write a consistent dump while others write; return the rows and size at that moment."""
-        with self._connect() as db:
+        with self._connect_as_admin() as db:
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             snapshot = f"--snapshot={fetch_value(db, 'SELECT pg_export_snapshot()')}"
             with ThreadPoolExecutor(1) as executor:
                 pending_stats = executor.submit(catalog.read_stats, db)
                 run_client_program(
-                    self._url, "pg_dump", "--no-password", "--format=custom", "--compress=0", snapshot, into=into
+                    self._admin, "pg_dump", "--no-password", "--format=custom", "--compress=0", snapshot, into=into
                 )
                 return pending_stats.result()
 
@@ -126,10 +128,17 @@ class PostgresDatabase(SqlDatabase):
         self.drop()
         with self._connect_to_server() as db:
             database_admin.create_like(db, self._name, self._copy_of)
-        options = ["--exit-on-error", "--no-password", f"--jobs={os.cpu_count() or 1}", f"--dbname={self._name}"]
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 (slow, and only databases need it)
+
+        options = [
+            "--exit-on-error",
+            "--no-password",
+            f"--jobs={os.cpu_count() or 1}",
+            f"--dbname={make_conninfo(dbname=self._name)}",
+        ]
         if self._foreign_server:
             options += ["--no-owner", "--no-acl"]
-        run_client_program(self._url, "pg_restore", *options, str(dump))
+        run_client_program(self._admin, "pg_restore", *options, str(dump))
         dump.unlink()
 
     def check_integrity(self) -> DatabaseStats:
@@ -140,13 +149,39 @@ class PostgresDatabase(SqlDatabase):
         """Return the copy called ``name``: on the scratch server, or on this one if ``swappable``."""
         foreign_server = bool(self._scratch) and not swappable
         server = self._scratch if self._scratch and not swappable else self._url
-        max_length = MAX_NAME_LENGTH - len(name) - 1
+        sibling = self._sibling_name(name)
         return PostgresDatabase(
-            database_url(server, f"{self._name[:max_length]}_{name}"),
+            with_database(server, sibling),
+            admin=None if foreign_server else with_database(self._admin, sibling),
             copy_of=self._name,
             foreign_server=foreign_server,
             migrations_table=self._migrations_table,
         )
+
+    def list_copies(self) -> list[DatabaseCopy]:
+        """Return the copies on this server and on the scratch server."""
+        found: dict[str, DatabaseCopy] = {}
+        for server in self._servers():
+            with connect(with_database(server, MAINTENANCE_DATABASE), self.wait_timeout) as db:
+                rows = db.execute(encode_sql("SELECT datname, pg_database_size(oid) FROM pg_database")).fetchall()
+            for name, size in rows:
+                for start in range(1, len(name)):
+                    copy = DatabaseCopy.from_name(name[start + 1 :], size) if name[start] == "_" else None
+                    if copy and self._sibling_name(copy.name) == name:
+                        found[copy.name] = copy
+        return sorted(found.values(), key=lambda copy: copy.name)
+
+    def drop_copy(self, copy: DatabaseCopy) -> None:
+        """Delete a copy that ``list_copies`` returned."""
+        for server in self._servers():
+            url = with_database(server, self._sibling_name(copy.name))
+            PostgresDatabase(url, copy_of=self._name, migrations_table=self._migrations_table).drop()
+
+    def _servers(self) -> list[str]:
+        return list(dict.fromkeys(filter(None, (self._admin, self._scratch))))
+
+    def _sibling_name(self, name: str) -> str:
+        return f"{self._name[: MAX_NAME_LENGTH - len(name) - 1]}_{name}"
 
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
         """Return the variables that lead to this database, leading to ``copy`` instead."""
@@ -160,12 +195,13 @@ class PostgresDatabase(SqlDatabase):
             db.execute(
                 encode_sql(f"CREATE DATABASE {quote_identifier(self._name)} TEMPLATE {quote_identifier(other._name)}")
             )
+            database_admin.copy_settings(db, self._name, self._copy_of)
 
     def drop(self) -> None:
         """Delete this copy, if it exists."""
         assert self._copy_of, "only copies are dropped"
         with self._connect_to_server() as db:
-            db.execute(encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(self._name)} WITH (FORCE)"))
+            database_admin.drop(db, self._name)
 
     def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:
         """Give a copy this database's name, owner, grants and settings, after ending the sessions of both.
@@ -174,7 +210,7 @@ class PostgresDatabase(SqlDatabase):
         on.
         """
         assert isinstance(copy, PostgresDatabase)
-        archive = f"{self._name[: MAX_NAME_LENGTH - len(archive_name) - 1]}_{archive_name}"
+        archive = self._sibling_name(archive_name)
         existed = self.exists()
         with self._connect_to_server() as db:
             database_admin.copy_database_properties(db, copy._name, self._name, report)
@@ -189,6 +225,10 @@ class PostgresDatabase(SqlDatabase):
 
     def _connect(self) -> "AbstractContextManager[Connection[Any]]":
         return connect(self._url, self.wait_timeout)
+
+    def _connect_as_admin(self) -> "AbstractContextManager[Connection[Any]]":
+        """Connect by a role that sees every row, whatever row security hides from applications."""
+        return connect(self._admin, self.wait_timeout)
 
     @contextmanager
     def _transaction(self) -> "Iterator[Connection[Any]]":
@@ -219,4 +259,4 @@ class PostgresDatabase(SqlDatabase):
 
     def _connect_to_server(self) -> "AbstractContextManager[Connection[Any]]":
         """Connect to the maintenance database, to create, rename and drop databases."""
-        return connect(database_url(self._url, "postgres"), self.wait_timeout)
+        return connect(with_database(self._admin, MAINTENANCE_DATABASE), self.wait_timeout)

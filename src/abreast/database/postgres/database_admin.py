@@ -1,15 +1,19 @@
 """Creates and swaps databases of a PostgreSQL server."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from abreast.core.errors import DatabaseError
 from abreast.database.interface import Reporter
 from abreast.database.postgres.client import encode_sql, quote_identifier, quote_literal
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
+DROP_TIMEOUT = 10.0
+"""Seconds to keep ending sessions until a copy can be dropped."""
 SWAP_TIMEOUT = 30.0
 """Seconds to keep ending sessions until a database can be renamed."""
 _OBJECT_IN_USE = "55006"
@@ -21,7 +25,7 @@ _LIST_SETTINGS = frozenset(
 
 
 def create_like(db: "Connection[Any]", name: str, like: str) -> None:
-    """Create an empty database with the encoding and locale of ``like``, or the server's if ``like`` is missing."""
+    """Create an empty database with encoding, locale and settings of ``like``, or the server's if that is missing."""
     template = db.execute(
         "SELECT pg_encoding_to_char(encoding), to_jsonb(d) FROM pg_database d"
         " WHERE datname IN (%s, 'template0') ORDER BY datname = %s DESC LIMIT 1",
@@ -37,6 +41,18 @@ def create_like(db: "Connection[Any]", name: str, like: str) -> None:
     elif row.get("datlocprovider") == "b":
         options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {quote_literal(locale)}")
     db.execute(encode_sql(f"CREATE DATABASE {quote_identifier(name)} TEMPLATE template0 {' '.join(options)}"))
+    copy_settings(db, name, like)
+
+
+def copy_settings(db: "Connection[Any]", name: str, like: str) -> None:
+    """Give a copy the owner and settings of ``like``, such as its ``search_path``, as far as this role may."""
+    import psycopg  # noqa: PLC0415 (slow, and only databases need it)
+
+    values = {"name": quote_identifier(name), "like": like}
+    owner = [text for (text,) in db.execute(encode_sql(_OWNER_SQL), values).fetchall()]
+    for statement in (*owner, *(text + value for text, value in _setting_statements(db, name, like))):
+        with suppress(psycopg.Error):
+            db.execute(encode_sql(statement))
 
 
 def copy_database_properties(db: "Connection[Any]", name: str, like: str, report: Reporter) -> None:
@@ -57,8 +73,13 @@ def copy_database_properties(db: "Connection[Any]", name: str, like: str, report
 def _property_statements(db: "Connection[Any]", name: str, like: str) -> Iterator[tuple[str, str]]:
     """Yield (statement, value); a setting's value is separate because it may be a secret."""
     values = {"name": quote_identifier(name), "like": like}
-    for text in (_OWNER_SQL, _CONNECTION_LIMIT_SQL, _REVOKE_PUBLIC_SQL, _GRANTS_SQL):
+    for text in (_OWNER_SQL, _CONNECTION_LIMIT_SQL, _REVOKE_PUBLIC_SQL, _GRANTS_SQL, _COMMENT_SQL):
         yield from ((statement, "") for (statement,) in db.execute(encode_sql(text), values).fetchall())
+    yield from _setting_statements(db, name, like)
+
+
+def _setting_statements(db: "Connection[Any]", name: str, like: str) -> Iterator[tuple[str, str]]:
+    values = {"name": quote_identifier(name), "like": like}
     for role, setting in db.execute(encode_sql(_SETTINGS_SQL), values).fetchall():
         key, _, value = setting.partition("=")
         target = (
@@ -90,6 +111,10 @@ _GRANTS_SQL = (
     " CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
     " FROM pg_database, aclexplode(datacl) WHERE datname = %(like)s AND grantee <> datdba"
 )
+_COMMENT_SQL = (
+    "SELECT format('COMMENT ON DATABASE %%s IS %%L', %(name)s::text, shobj_description(oid, 'pg_database'))"
+    " FROM pg_database WHERE datname = %(like)s AND shobj_description(oid, 'pg_database') IS NOT NULL"
+)
 _SETTINGS_SQL = (
     "SELECT CASE setrole WHEN 0 THEN '' ELSE pg_get_userbyid(setrole) END, unnest(setconfig)"
     " FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = %(like)s"
@@ -97,27 +122,67 @@ _SETTINGS_SQL = (
 
 
 def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
-    """Rename a copy to the database's name in one transaction, after ending the sessions of both."""
-    deadline = time.monotonic() + SWAP_TIMEOUT
+    """Rename a copy to the database's name in one transaction, after ending the sessions of both.
+
+    Raises DatabaseError that names the sessions which this role may not end.
+    """
+
+    def rename() -> None:
+        with db.transaction():
+            if original_exists:
+                db.execute(
+                    encode_sql(f"ALTER DATABASE {quote_identifier(name)} RENAME TO {quote_identifier(archive_name)}")
+                )
+            db.execute(encode_sql(f"ALTER DATABASE {quote_identifier(copy)} RENAME TO {quote_identifier(name)}"))
+
+    _without_sessions(db, (name, copy), rename, SWAP_TIMEOUT)
+
+
+def drop(db: "Connection[Any]", name: str) -> None:
+    """Drop a database, if it exists, after ending its sessions. Raises DatabaseError that names those in the way.
+
+    Not ``WITH (FORCE)``, which fails where it may not end an autovacuum worker; a plain DROP ends those itself.
+    """
+    statement = encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
+    _without_sessions(db, (name,), lambda: db.execute(statement), DROP_TIMEOUT)
+
+
+def _without_sessions(
+    db: "Connection[Any]", names: Sequence[str], change: Callable[[], object], timeout: float
+) -> None:
+    """End the sessions of the databases and make the change, until no session is in the way."""
+    deadline = time.monotonic() + timeout
     while True:
+        in_the_way = _end_sessions(db, names)
         try:
-            _rename_databases(db, name, copy, archive_name, original_exists=original_exists)
+            change()
             return
         except Exception as error:
-            if getattr(error, "sqlstate", None) != _OBJECT_IN_USE or time.monotonic() > deadline:
+            if getattr(error, "sqlstate", None) != _OBJECT_IN_USE:
                 raise
+            if time.monotonic() > deadline:
+                by = ", ".join(in_the_way) or "another session"
+                raise DatabaseError(
+                    f"{names[0]} is in use by {by}, which this role may not end",
+                    need="no session in it, or a role that may end it: `admin: ${ADMIN_DATABASE_URL}` of the database",
+                    next="end that session, then try again",
+                ) from error
             time.sleep(0.02)
 
 
-def _rename_databases(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
-    for database in (name, copy):
-        db.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            (database,),
-        )
-    with db.transaction():
-        if original_exists:
-            db.execute(
-                encode_sql(f"ALTER DATABASE {quote_identifier(name)} RENAME TO {quote_identifier(archive_name)}")
-            )
-        db.execute(encode_sql(f"ALTER DATABASE {quote_identifier(copy)} RENAME TO {quote_identifier(name)}"))
+def _end_sessions(db: "Connection[Any]", names: Sequence[str]) -> list[str]:
+    """End the sessions of the databases, and describe those that this role may not end."""
+    import psycopg  # noqa: PLC0415 (slow, and only databases need it)
+
+    sessions = db.execute(
+        "SELECT pid, coalesce(usename, backend_type), coalesce(application_name, '') FROM pg_stat_activity"
+        " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()",
+        (list(names),),
+    ).fetchall()
+    staying = []
+    for pid, user, application in sessions:
+        try:
+            db.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        except psycopg.errors.InsufficientPrivilege:
+            staying.append(f"session {pid} of {user}{f' ({application})' if application else ''}")
+    return staying

@@ -1,12 +1,14 @@
 """SQLite; dumps use the online backup API, so they are consistent while others write."""
 
 import fcntl
+import glob
 import json
+import os
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -15,7 +17,7 @@ from abreast.core.errors import DatabaseError
 from abreast.core.schema.migration_files import Migration, MigrationStep
 from abreast.core.schema.tables import Tables
 from abreast.database.dump_process import run_program
-from abreast.database.interface import Database, DatabaseStats, MigrationLimits, Reporter
+from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, MigrationLimits, Reporter
 from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 from abreast.database.sqlite import catalog, migration_steps
@@ -98,6 +100,17 @@ class SqliteDatabase(SqlDatabase):
         """Return the copy called ``name`` beside this file, which may not exist yet."""
         return SqliteDatabase(f"{URL_PREFIX}{self._sibling_path(name)}", Path("/"), self._migrations_table)
 
+    def list_copies(self) -> list[DatabaseCopy]:
+        """Return the copies beside the file."""
+        prefix = self._sibling_path("").name
+        found = sorted(self._file.parent.glob(f"{glob.escape(prefix)}*")) if self._file.parent.is_dir() else []
+        named = ((file, DatabaseCopy.from_name(file.name.removeprefix(prefix), file.stat().st_size)) for file in found)
+        return [copy for _, copy in named if copy]
+
+    def drop_copy(self, copy: DatabaseCopy) -> None:
+        """Delete a copy that ``list_copies`` returned."""
+        remove_files(self._sibling_path(copy.name))
+
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
         """Return the variables that lead to this file, leading to ``copy`` instead."""
         assert isinstance(copy, SqliteDatabase)
@@ -156,16 +169,8 @@ class SqliteDatabase(SqlDatabase):
     def _lock_acquirer(self) -> Iterator[Callable[[], bool]]:
         lock = self._sibling_path("migrations.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
-
-            def try_acquire() -> bool:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
-                return True
-
-            yield try_acquire
+        with ExitStack() as held:
+            yield lambda: _try_lock(lock, held)
 
     def _run_step(
         self, migration: Migration, step: MigrationStep, record: MigrationRecorder, limits: MigrationLimits
@@ -184,3 +189,18 @@ class SqliteDatabase(SqlDatabase):
 
     def _sibling_path(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
+
+
+def _try_lock(lock: Path, held: ExitStack) -> bool:
+    """Lock a file, created if missing, until ``held`` is closed, which removes it. Returns whether it is locked."""
+    file = lock.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_ino != lock.stat().st_ino:
+            raise BlockingIOError  # noqa: TRY301 (its holder removed it, and another has created a new one)
+    except (BlockingIOError, FileNotFoundError):
+        file.close()
+        return False
+    held.callback(file.close)
+    held.callback(lock.unlink)
+    return True

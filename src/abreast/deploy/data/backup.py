@@ -8,7 +8,7 @@ from abreast.core.backups import Backup
 from abreast.core.errors import AbreastError, DatabaseError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, LiveService, ServicePlan
-from abreast.database.interface import Database, DatabaseStats, Reporter
+from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, Reporter
 from abreast.deploy.data.plan import check_owner, owner_name
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
@@ -141,6 +141,17 @@ def _clean_up_database(run: Run, part: ServicePlan) -> None:
     for name in (VERIFIED_COPY, REHEARSAL_COPY, RESTORED_COPY, DRILL_COPY):
         database_copy(database, name, run.plan.deployment).drop()
     prune_backups(run.ports, run.plan.environment, part.name)
+
+
+def unneeded_copies(ports: Ports, database: Database) -> list[DatabaseCopy]:
+    """Return the copies of a database that a deployment of this ledger made and left, such as when it was killed.
+
+    What a restore replaced is not among them, nor is a copy that this ledger does not know.
+    """
+    ended = {
+        deployment.id.lower() for deployment in ports.ledger.deployments(limit=100_000) if deployment.state.is_final
+    }
+    return [copy for copy in database.list_copies() if not copy.is_archive and copy.owner in ended]
 
 
 def prune_backups(ports: Ports, environment: str, service: str) -> int:

@@ -1,0 +1,192 @@
+"""PostgreSQL as people have it: roles without rights, other spellings of URLs, odd names, sessions in the way."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+
+import postgres_server
+from abreast.core.errors import DatabaseError
+from abreast.database.postgres.connection_url import is_postgres_url, with_database
+from abreast.database.postgres.database import PostgresDatabase
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as db:
+        for statement in statements:
+            db.execute(statement.encode())
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as db:
+        return db.execute(query.encode()).fetchall()
+
+
+def round_trip(database: PostgresDatabase, folder: Path) -> PostgresDatabase:
+    """Back up, restore into a copy, replace the database by it. Return the database."""
+    with (folder / "dump").open("wb") as into:
+        stats = database.dump(into)
+    copy = database.sibling_copy("restored-x", swappable=True)
+    copy.restore(folder / "dump")
+    assert copy.check_integrity().rows == stats.rows
+    database.replace_with(copy, "before_x", print)
+    return database
+
+
+@pytest.fixture
+def owned() -> str:
+    """The URL of a database whose owner is no superuser."""
+    return postgres_server.create_database(owner=postgres_server.create_role("CREATEDB"))
+
+
+def test_a_role_that_is_no_superuser_backs_up_rehearses_and_restores(owned: str, tmp_path: Path) -> None:
+    execute(owned, "CREATE TABLE orders (id integer)", "INSERT INTO orders VALUES (1), (2)")
+    database = PostgresDatabase(owned)
+    rehearsal = database.sibling_copy("rehearsal-x")
+    with (tmp_path / "dump").open("wb") as into:
+        database.dump(into)
+    verified = database.sibling_copy("verified-x")
+    verified.restore(tmp_path / "dump")
+    rehearsal.copy_from(verified)
+    execute(rehearsal.connection_url(), "CREATE TABLE more (id integer)")
+    for copy in (verified, rehearsal):
+        copy.drop()
+    round_trip(database, tmp_path)
+    assert rows(owned, "SELECT count(*) FROM orders") == [(2,)]
+
+
+@contextmanager
+def superusers_session(url: str) -> Iterator[int]:
+    """Be a superuser who looks into a database; yield the session's process id."""
+    netloc = urlsplit(postgres_server.server_url()).netloc
+    with psycopg.connect(f"postgresql://{netloc}{urlsplit(url).path}", application_name="pgAdmin") as db:
+        yield db.info.backend_pid
+
+
+def test_the_session_in_the_way_is_named(owned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abreast.database.postgres.database_admin.DROP_TIMEOUT", 0.5)
+    copy = PostgresDatabase(owned).sibling_copy("verified-x")
+    assert isinstance(copy, PostgresDatabase)
+    execute(with_database(owned, "postgres"), f'CREATE DATABASE "{urlsplit(copy.connection_url()).path[1:]}"')
+    with superusers_session(copy.connection_url()) as pid, pytest.raises(DatabaseError) as refused:
+        copy.drop()
+    assert f"in use by session {pid} of postgres (pgAdmin), which this role may not end" in str(refused.value)
+    assert "admin: ${ADMIN_DATABASE_URL}" in str(refused.value)
+    copy.drop()
+    assert not copy.exists()
+
+
+def test_a_session_of_another_that_ends_in_time_is_waited_for(owned: str) -> None:
+    copy = PostgresDatabase(owned).sibling_copy("verified-x")
+    execute(with_database(owned, "postgres"), f'CREATE DATABASE "{urlsplit(copy.connection_url()).path[1:]}"')
+    leave = threading.Event()
+
+    def look() -> None:
+        with superusers_session(copy.connection_url()):
+            entered.set()
+            leave.wait(20)
+
+    entered = threading.Event()
+    admin = threading.Thread(target=look)
+    admin.start()
+    entered.wait(20)
+    threading.Timer(0.5, leave.set).start()
+    copy.drop()
+    admin.join()
+    assert not copy.exists()
+
+
+def test_row_security_needs_another_role_and_says_so(owned: str, tmp_path: Path) -> None:
+    execute(
+        owned,
+        "CREATE TABLE orders (id integer)",
+        "INSERT INTO orders VALUES (1)",
+        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE orders FORCE ROW LEVEL SECURITY",
+    )
+    with pytest.raises(DatabaseError, match="admin: ") as refused, (tmp_path / "dump").open("wb") as into:
+        PostgresDatabase(owned).dump(into)
+    assert "row-level security" in str(refused.value)
+    netloc = urlsplit(postgres_server.server_url()).netloc
+    admin = f"postgresql://{netloc}{urlsplit(owned).path}"
+    round_trip(PostgresDatabase(owned, admin=admin), tmp_path)
+    assert rows(admin, "SELECT count(*) FROM orders") == [(1,)]
+    assert rows(admin, "SELECT tableowner FROM pg_tables WHERE tablename = 'orders'") == [(urlsplit(owned).username,)]
+
+
+@pytest.mark.parametrize("name", ["shop.live", "my shop", 'a"quote', "Ümläut", "per%cent"])
+def test_odd_names(name: str, tmp_path: Path) -> None:
+    server = postgres_server.server_url()
+    quoted = name.replace('"', '""')
+    execute(server, f'CREATE DATABASE "{quoted}"')
+    url = with_database(server, name)
+    try:
+        execute(
+            url,
+            'CREATE TABLE "a.b" ("x y" integer)',
+            'INSERT INTO "a.b" VALUES (1)',
+            'CREATE SCHEMA "s.t"',
+            'CREATE TABLE "s.t"."u.v" (id integer)',
+        )
+        database = round_trip(PostgresDatabase(url), tmp_path)
+        assert database.stats().rows == {"a.b": 1, "s.t.u.v": 0}
+        assert [copy.name for copy in database.list_copies()] == ["before_x"]
+        database.drop_copy(database.list_copies()[0])
+        assert database.list_copies() == []
+    finally:
+        execute(
+            server,
+            f'DROP DATABASE IF EXISTS "{quoted}" WITH (FORCE)',
+            f'DROP DATABASE IF EXISTS "{quoted}_before_x" WITH (FORCE)',
+        )
+
+
+def test_spellings_of_the_url(tmp_path: Path) -> None:
+    plain = postgres_server.create_database()
+    execute(plain, "CREATE TABLE orders (id integer)", "INSERT INTO orders VALUES (1)")
+    parts = urlsplit(plain)
+    ((folder,),) = rows(plain, "SHOW unix_socket_directories")
+    password = quote(postgres_server.PASSWORD, safe="")
+    for url in (
+        plain.replace("postgresql://", "postgres://"),
+        plain.replace("postgresql://", "postgresql+psycopg://"),
+        f"{plain}?schema=public&connection_limit=5",
+        f"postgresql:///{parts.path[1:]}?host={folder}&port={parts.port}&user=postgres&password={password}",
+        f"postgresql://postgres:{password}@/{parts.path[1:]}?host={folder}&port={parts.port}",
+    ):
+        assert is_postgres_url(url)
+        database = PostgresDatabase(url)
+        assert database.stats().rows == {"orders": 1}, url
+        copy = database.sibling_copy("verified-x")
+        with (tmp_path / "dump").open("wb") as into:
+            database.dump(into)
+        copy.restore(tmp_path / "dump")
+        assert copy.stats().rows == {"orders": 1}
+        copy.drop()
+
+
+def test_the_settings_and_the_comment_of_the_database_stay(tmp_path: Path) -> None:
+    url = postgres_server.create_database()
+    name = urlsplit(url).path[1:]
+    execute(
+        url,
+        "CREATE SCHEMA app",
+        "CREATE TABLE app.orders (id integer)",
+        f"ALTER DATABASE {name} SET search_path TO app, public",
+        f"COMMENT ON DATABASE {name} IS 'the shop''s orders'",
+    )
+    database = PostgresDatabase(url)
+    verified = database.sibling_copy("verified-x")
+    with (tmp_path / "dump").open("wb") as into:
+        database.dump(into)
+    verified.restore(tmp_path / "dump")
+    assert rows(verified.connection_url(), "SELECT count(*) FROM orders") == [(0,)], "found by the search path"
+    verified.drop()
+    round_trip(database, tmp_path)
+    assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
+    comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    assert rows(url, comment) == [("the shop's orders",)]
