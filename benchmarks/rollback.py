@@ -1,9 +1,11 @@
 """Rollback: time until all traffic is on the old version, warm (during the watch) and cold."""
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -26,19 +28,24 @@ def run() -> str:
             cold.append(_finished_at(shop, "turn") - began)
         text = (shop.folder / "abreast.yml").read_text().replace("settle: 100ms", "settle: 60s")
         (shop.folder / "abreast.yml").write_text(text)
-        warm = [_warm_rollback_seconds(shop) for _ in range(RUNS)]
+        requested, warm = zip(*(_warm_rollback_seconds(shop) for _ in range(RUNS)), strict=True)
         shop.timed_abreast("down", "--yes")
     rows = [
         f"| {name} | {sorted(each)[len(each) // 2]:.2f} s | {min(each):.2f} to {max(each):.2f} s |"
-        for name, each in (("warm: during the watch", warm), ("cold: the old version must start first", cold))
+        for name, each in (
+            ("during the watch: until the request is recorded", requested),
+            ("during the watch", warm),
+            ("cold: the old version must start first", cold),
+        )
     ]
     return "\n".join([
-        "## Rollback", "", f"Time from the start of `abreast rollback` until all traffic is on the old version, {RUNS} runs. Goal: warm < 1 s.", "",
+        "## Rollback", "", f"Time from the start of `abreast rollback` until all traffic is on the old version, {RUNS} runs. Goal: during the watch < 0.3 s.", "",
         "| | median | range |", "|---|---|---|", *rows,
     ])  # fmt: skip
 
 
-def _warm_rollback_seconds(shop: BenchProject) -> float:
+def _warm_rollback_seconds(shop: BenchProject) -> tuple[float, float]:
+    """Return the seconds from the command's start to its request, and to the last user on the old version."""
     shop.commit()
     with subprocess.Popen(
         [sys.executable, "-m", "abreast", "deploy", "--yes"], cwd=shop.folder, stdout=subprocess.PIPE, text=True
@@ -50,7 +57,13 @@ def _warm_rollback_seconds(shop: BenchProject) -> float:
         began = time.time()
         shop.timed_abreast("rollback", "--yes", "--reason", "bench")
         deploying.stdout.read()
-    return _finished_at(shop, "turn-back") - began
+    return _requested_at(shop) - began, _finished_at(shop, "turn-back") - began
+
+
+def _requested_at(shop: BenchProject) -> float:
+    with closing(sqlite3.connect(shop.folder / ".abreast" / "ledger.db")) as ledger:
+        ((at,),) = ledger.execute("SELECT at FROM requests ORDER BY rowid DESC LIMIT 1").fetchall()
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _finished_at(shop: BenchProject, chapter: str) -> float:

@@ -1,13 +1,15 @@
 """Convert values of the core to JSON values and back."""
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter
 from typing_extensions import TypeForm
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
-_adapters: dict[object, TypeAdapter[Any]] = {}
+_adapters: "dict[object, TypeAdapter[Any]]" = {}
 
 
 def dump(value: object, kind: object = None) -> Any:  # noqa: ANN401 (JSON has no better type)
@@ -21,8 +23,10 @@ def load(kind: TypeForm[T], data: object) -> T:
     return value
 
 
-def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 (a type form: class, union or generic)
+def _adapter(kind: Any) -> "TypeAdapter[Any]":  # noqa: ANN401 (a type form: class, union or generic)
     """Return the adapter of a type, cached because building one is slow."""
     if kind not in _adapters:
+        from pydantic import TypeAdapter  # noqa: PLC0415 (slow, and a rollback begins without it)
+
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]

@@ -9,7 +9,7 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow
 
-REQUEST_POLL_INTERVAL = 0.2
+REQUEST_POLL_INTERVAL = 0.05
 """Seconds between two polls for a request such as ``abreast cancel``."""
 
 

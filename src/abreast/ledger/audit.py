@@ -109,7 +109,7 @@ def _explained(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _changed_live_row(query: Query, events: Sequence[Mapping[str, Any]]) -> str:
     """Return the first service whose live version is not the one that was recorded."""
-    environments = {id_: environment for id_, environment in query("SELECT id, environment FROM deployments")}
+    environments: dict[str, str] = dict(query("SELECT id, environment FROM deployments"))
     known: dict[tuple[str, str], str | None] = {}
     for event in events:
         if event["kind"] == EventKind.LIVE:
