@@ -25,6 +25,7 @@ def make_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="abreast-tests-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user
     os.environ["TMPDIR"] = str(folder)
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")
     tempfile.tempdir = None
     return folder
 

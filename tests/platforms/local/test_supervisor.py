@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,6 +184,18 @@ def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: S
     os.kill(listening.pid, signal.SIGKILL)
     eventually(lambda: any(instance.restarts and instance.listening for instance in supervisor.instances()))
     assert {instance.id: instance.port for instance in supervisor.instances()}["web-0"] == listening.port
+
+
+def test_nobody_blocks_it_by_a_name_among_the_temporary_files(supervisor: SupervisorClient, home: Path) -> None:
+    for name in (f"abreast-ports-{os.getuid()}", "abreast"):
+        (Path(tempfile.gettempdir()) / name).touch()
+    port = supervisor.ensure(spec(home, SLEEP, wants_port=True)).port
+    locks = Path(os.environ["XDG_STATE_HOME"]) / "abreast" / "ports"
+    assert (locks / str(port)).exists()
+    assert locks.stat().st_mode & 0o077 == 0
+    supervisor.stop(["web-0"], 0)
+    eventually(lambda: not supervisor.instances())
+    assert not (locks / str(port)).exists(), "no lock file is left"
 
 
 def test_two_supervisors_never_give_the_same_port(supervisor: SupervisorClient, home: Path, tmp_path: Path) -> None:

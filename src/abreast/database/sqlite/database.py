@@ -1,14 +1,12 @@
 """SQLite; dumps use the online backup API, so they are consistent while others write."""
 
-import fcntl
 import glob
 import json
-import os
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -31,6 +29,7 @@ from abreast.database.sqlite.database_file import (
     translate_errors,
 )
 from abreast.database.sqlite.redirection import redirected_variables
+from abreast.machine.file_lock import FileLock
 
 URL_PREFIX = "sqlite:///"
 
@@ -169,8 +168,11 @@ class SqliteDatabase(SqlDatabase):
     def _lock_acquirer(self) -> Iterator[Callable[[], bool]]:
         lock = self._sibling_path("migrations.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as held:
-            yield lambda: _try_lock(lock, held)
+        migration_lock = FileLock(lock)
+        try:
+            yield migration_lock.try_acquire
+        finally:
+            migration_lock.release()
 
     def _run_step(
         self, migration: Migration, step: MigrationStep, record: MigrationRecorder, limits: MigrationLimits
@@ -189,18 +191,3 @@ class SqliteDatabase(SqlDatabase):
 
     def _sibling_path(self, name: str) -> Path:
         return self._file.with_name(f".{self._file.name}.{name}")
-
-
-def _try_lock(lock: Path, held: ExitStack) -> bool:
-    """Lock a file, created if missing, until ``held`` is closed, which removes it. Returns whether it is locked."""
-    file = lock.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file.fileno()).st_ino != lock.stat().st_ino:
-            raise BlockingIOError  # noqa: TRY301 (its holder removed it, and another has created a new one)
-    except (BlockingIOError, FileNotFoundError):
-        file.close()
-        return False
-    held.callback(file.close)
-    held.callback(lock.unlink)
-    return True

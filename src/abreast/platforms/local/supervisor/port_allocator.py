@@ -1,16 +1,14 @@
 """Allocates ports for instances, below the kernel's ephemeral range and locked against other supervisors."""
 
-import fcntl
 import itertools
 import os
+import pwd
 import random
 import socket
-import stat
-import tempfile
 from pathlib import Path
-from typing import IO
 
 from abreast.core.errors import PlatformError
+from abreast.machine.file_lock import FileLock
 
 INSTANCE_PORTS = range(20000, 30000)
 """Ports reserved for instances behind the router."""
@@ -20,14 +18,16 @@ class PortAllocator:
     """Allocates ports of 127.0.0.1. A lock file per port reserves it among the supervisors of this user."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.gettempdir()) / f"abreast-ports-{os.getuid()}"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        status = self._folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        self._folder = _state_folder() / "abreast" / "ports"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
             raise PlatformError(
-                f"{self._folder} is not a folder of this user", need="that name to be free", next=f"rm {self._folder}"
-            )
-        self._locks: dict[int, IO[str]] = {}
+                f"cannot create {self._folder}: {error.strerror}",
+                need="a writable folder for the ports that are in use",
+                next="set XDG_STATE_HOME to one",
+            ) from error
+        self._locks: dict[int, FileLock] = {}
 
     def allocate(self) -> int:
         """Reserve and return a free port. Raises PlatformError if none is left."""
@@ -41,21 +41,30 @@ class PortAllocator:
 
     def reserve(self, port: int) -> bool:
         """Lock a port against other supervisors. Returns False if it is locked already."""
-        if port in self._locks:
+        lock = FileLock(self._folder / str(port))
+        if port in self._locks or not lock.try_acquire():
             return False
-        file = (self._folder / str(port)).open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        self._locks[port] = file
+        self._locks[port] = lock
         return True
 
     def release(self, port: int) -> None:
         """Release the port."""
-        if file := self._locks.pop(port, None):
-            file.close()
+        if lock := self._locks.pop(port, None):
+            lock.release()
+
+
+def _state_folder() -> Path:
+    """Return this user's folder for state, which nobody else can write to, unlike the one for temporary files.
+
+    https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    if configured := os.environ.get("XDG_STATE_HOME", ""):
+        return Path(configured)
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a user without an account, as in containers
+        home = os.environ.get("HOME", "/")
+    return Path(home) / ".local" / "state"
 
 
 def _is_free(port: int) -> bool:
