@@ -66,12 +66,25 @@ def group_members(leader: ProcessIdentity, mark: Mapping[str, str]) -> list[int]
     As long as the leader exists, the group's number is its own. After that, another group can have the number, so only
     processes that were started with the variables ``mark`` count. After a reboot, none does.
     """
+    if not _has_members(leader.pid):
+        return []
     members = process_groups().get(leader.pid, [])
     if leader.exists:
         return members
     if leader.boot != boot_id() or leader.pid in members or not mark:
         return []
     return [pid for pid in members if mark.items() <= process_environment(pid).items()]
+
+
+def _has_members(group: int) -> bool:
+    """Whether a process group has members, of whomever. The kernel knows at once; to find them takes a look at all."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def signal_group(leader: ProcessIdentity, mark: Mapping[str, str], sign: signal.Signals) -> None:
