@@ -1,7 +1,7 @@
 """Run all or the named benchmarks, and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
-                     [changes] [redaction] [gates] [backups]
+                     [changes] [redaction] [gates] [backups] [monkey]
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     backups,
     changes,
+    crash_monkey,
     gates,
     overhead,
     parallel,
@@ -30,7 +31,7 @@ BENCHMARKS = {
     "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": traffic.run,
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
-    "backups": backups.run,
+    "backups": backups.run, "monkey": crash_monkey.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -22,7 +22,10 @@ POSTGRESQL = {
     "a rule": "CREATE RULE quiet AS ON INSERT TO orders DO INSTEAD NOTHING;",
 }
 CASES = [
-    *(pytest.param("sqlite", sql, id=f"sqlite, {name}") for name, sql in PORTABLE.items()),
+    *(
+        pytest.param("sqlite", sql, id=f"sqlite, {name}", marks=pytest.mark.exhaustive)
+        for name, sql in PORTABLE.items()
+    ),
     *(pytest.param("postgresql", sql, id=f"postgresql, {name}") for name, sql in {**PORTABLE, **POSTGRESQL}.items()),
 ]
 

@@ -1,7 +1,9 @@
 """A clock that goes back: what came later is later, whatever the clock says."""
 
+import os
 import subprocess
 
+from database_project import DatabaseProject
 from sample_project import SampleProject, require_programs
 
 
@@ -22,3 +24,17 @@ def test_a_clock_that_goes_back_changes_no_order(project: SampleProject) -> None
     project.run("rollback", "--yes", "--reason", "test")
     assert project.status()["release"] == "v1"
     assert project.served_commits() == {"frontend": first, "backend": first}
+
+
+def test_the_newest_backup_is_the_last_one_made(project: SampleProject) -> None:
+    require_programs("faketime")
+    shop = DatabaseProject(project)
+    shop.deploy()
+    shop.insert_orders(3)
+    command = ["faketime", "-f", "+2d", *project.command_line("db", "backup")]
+    subprocess.run(command, cwd=project.folder, check=True, capture_output=True, env={**os.environ, **shop.variables})
+    shop.insert_orders(4)
+    shop.run("db", "backup")
+    shop.query("DELETE FROM orders")
+    shop.run("db", "restore", "--yes")
+    assert shop.query("SELECT count(*) FROM orders") == [(7,)]

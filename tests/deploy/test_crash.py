@@ -35,7 +35,7 @@ CHAPTERS = {"add_release_part", "record_live_services", "build", "stage", "check
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.exhaustive), "after"])
 def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:
     if moment == "after":
         _one_behind_another(project)
@@ -91,7 +91,7 @@ def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.exhaustive)])
 def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: SampleProject, moment: str) -> None:
     good = project.commit()
     project.deploy()

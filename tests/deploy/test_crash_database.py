@@ -19,7 +19,7 @@ FIRST_MIGRATED = 16
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("engine", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"])
 def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     shop.deploy()
@@ -46,7 +46,7 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SamplePr
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("engine", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"])
 def test_one_restore_killed_at_every_write_in_turn_is_whole(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     shop.deploy()
@@ -138,6 +138,7 @@ def test_killed_at_every_write_of_a_restore(project: SampleProject, engine: str)
         pytest.fail("the restore never ended by itself")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 def test_one_failure_after_the_migration_killed_at_every_write_in_turn_is_taken_back(project: SampleProject) -> None:
     shop, before, first = _failing_after_its_migration(project)
@@ -189,6 +190,7 @@ def _failing_after_its_migration(project: SampleProject) -> tuple[DatabaseProjec
     return shop, before, first
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(project: SampleProject) -> None:
     shop = _migrated_by_a_command(project)

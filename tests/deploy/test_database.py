@@ -249,6 +249,7 @@ def test_rollback_says_where_the_schema_stays(project: SampleProject, down: str 
     shop.deploy()
 
 
+@pytest.mark.exhaustive
 def test_rollback_restores_the_data_where_that_is_asked_for(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()
@@ -308,6 +309,7 @@ def test_a_failure_after_the_turn_takes_the_migration_back(shop: DatabaseProject
     assert shop.leftover_copies() == []
 
 
+@pytest.mark.exhaustive
 def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(
     shop: DatabaseProject, tmp_path: Path
 ) -> None:

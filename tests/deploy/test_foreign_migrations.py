@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import pytest
+
 from database_project import FIRST_MIGRATION, DatabaseProject
 from npm import install_packages
 from sample_project import SampleProject
@@ -63,6 +65,7 @@ def test_the_history_of_node_pg_migrate_is_adopted(project: SampleProject) -> No
     assert shop.query("SELECT count(*), count(price) FROM orders") == [(5, 0)]
 
 
+@pytest.mark.exhaustive
 def test_the_history_of_dbmate_is_adopted(project: SampleProject) -> None:
     bin_ = install_packages("dbmate", "dbmate@2.28.0")
     shop = DatabaseProject(project, "postgresql")

@@ -92,6 +92,7 @@ def test_a_command_needs_what_was_built(project: SampleProject) -> None:
     assert "`true` runs inside the live artifact, and nothing is live yet" in done.stdout + done.stderr
 
 
+@pytest.mark.exhaustive
 def test_what_an_earlier_release_brought_stays_when_a_later_one_fails(project: SampleProject) -> None:
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
     project.commit(app_py=app_source('assert "rehearsal" in url'))
@@ -100,6 +101,7 @@ def test_what_an_earlier_release_brought_stays_when_a_later_one_fails(project: S
     assert "price" in str(shop.schema()), "the release that is live needs it"
 
 
+@pytest.mark.exhaustive
 def test_a_way_back_that_changes_no_table_is_run_too(project: SampleProject) -> None:
     shop = with_a_command(project, "UPDATE orders SET note = 'back'")
     shop.insert_orders(3)
@@ -107,6 +109,7 @@ def test_a_way_back_that_changes_no_table_is_run_too(project: SampleProject) -> 
     assert shop.query("SELECT DISTINCT note FROM orders") == [("back",)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
 def test_alembic(shop: DatabaseProject) -> None:
     project = shop.project
@@ -231,6 +234,7 @@ def with_another_way(project: SampleProject, address: str) -> DatabaseProject:
     return shop
 
 
+@pytest.mark.exhaustive
 def test_knex(project: SampleProject) -> None:
     bin_ = install_packages("knex", "knex@3.1.0", "pg@8.16.3")
     shop = DatabaseProject(project, "postgresql")

@@ -164,7 +164,7 @@ def test_who_waits_for_each_others_address_is_refused(shop: Shop) -> None:
     assert shop.stages == ("NO_APP_FILE", "NO_APP_FILE")
 
 
-@pytest.mark.parametrize("on_failure", ["together", "alone"])
+@pytest.mark.parametrize("on_failure", ["together", pytest.param("alone", marks=pytest.mark.exhaustive)])
 def test_both_come_back_where_one_fails_with_users(shop: Shop, on_failure: str) -> None:
     first = shop.project.commit()
     shop.deploy()

@@ -64,6 +64,8 @@ def test_a_stuck_deployment_offers_both_ways_and_each_leads_out(project: SampleP
     id_ = project.latest_deployment()["id"]
     offered = printed_commands(project.run("show").stdout)
     assert offered == [f"resume {id_}", f"resume {id_} --accept-as-it-is --reason …"]
+    assert f"next: abreast {', or: abreast '.join(offered)}" in project.run("status").stdout
+    assert ", or: abreast ".join(offered) in project.run("doctor", code=None).stdout
     for command in (("resume",), ("cancel", "--reason", "x"), ("rollback", "--yes", "--reason", "x")):
         assert printed_commands(project.run(*command, code=4).stdout) == offered
     refused = project.deploy(code=3)

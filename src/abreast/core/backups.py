@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 class Backup:
     """One backup. ``rows``: row counts by table. ``sealed``: the digest of the stored file.
 
+    ``sequence`` counts the backups of a database, since a clock can go back: it orders them.
     ``verified``: when a test restore succeeded, "" for never. ``migrations``: those applied by then. ``release``: the
     live release. ``before_restore``: it holds what a restore was about to replace, which may be the damage.
     """
@@ -28,6 +29,12 @@ class Backup:
     sealed: str = ""
     verified: str = ""
     before_restore: bool = False
+    sequence: int = 0
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """The key that sorts the backups of a database, oldest first."""
+        return self.sequence, self.at
 
     @property
     def is_trusted(self) -> bool:
@@ -54,7 +61,7 @@ def expired(
     ``needed`` (rollback targets), and the newest trusted one at any age. Backups before a restore are kept as many
     besides, and unverified ones for a day.
     """
-    ordered = sorted(backups, key=lambda backup: backup.at, reverse=True)
+    ordered = sorted(backups, key=lambda backup: backup.order, reverse=True)
     good = [backup for backup in ordered if backup.is_trusted]
     if not good:
         return ()

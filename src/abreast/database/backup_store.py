@@ -76,7 +76,7 @@ class EncryptedBackupStore(BackupStore):
         prefix = f"{environment}/{service}" if service else environment
         metadata_paths = [path for path in self._stored_objects(prefix) if path.endswith(".json")]
         backups = [_parse_metadata(path, self._objects.read(path)) for path in metadata_paths]
-        return sorted((backup for backup in backups if backup), key=lambda backup: backup.at, reverse=True)
+        return sorted((backup for backup in backups if backup), key=lambda backup: backup.order, reverse=True)
 
     def _stored_objects(self, prefix: str) -> Mapping[str, datetime]:
         """Return the objects below a path, with the time when each was last modified."""

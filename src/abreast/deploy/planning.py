@@ -142,7 +142,9 @@ def _requested_database_plan(
 def _older_backups(ports: Ports, environment: str, chosen: Backup) -> tuple[str, ...]:
     """Return the names of the trusted backups before a chosen one, newest first."""
     known = ports.vault.list_backups(environment, chosen.service)
-    return tuple(backup.name for backup in known if backup.is_trusted and backup.at < chosen.at)[:MAX_ALTERNATIVES]
+    return tuple(backup.name for backup in known if backup.is_trusted and backup.order < chosen.order)[
+        :MAX_ALTERNATIVES
+    ]
 
 
 def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) -> tuple[Gate, ...]:

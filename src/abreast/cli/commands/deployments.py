@@ -18,7 +18,7 @@ from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines
 from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
-from abreast.core.model import DeploymentKind, Plan
+from abreast.core.model import Chapter, DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy import operations
 from abreast.deploy.data.restore import row_differences
@@ -181,6 +181,9 @@ class DeployCommand:
                     f"the backup {backup.name} was never verified", need="a verified one", next="abreast db list"
                 )
             for line in databases.data_loss_lines(part.name, backup, row_differences(ports, part.service, backup)):
+                self.report(line)
+            before = self._ledger.expected_durations(proposed.environment).get((part.name, Chapter.RESTORE))
+            for line in databases.waiting_lines(backup, before):
                 self.report(line)
         confirm("Replace the database?", "this data loss", yes=yes, on_stderr=self.as_json)
 

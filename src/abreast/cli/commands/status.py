@@ -316,7 +316,8 @@ def _print_status(document: dict[str, object]) -> None:
         if deployment.get("interrupted"):
             print(f"  interrupted. next: abreast resume {deployment['id']}")
         if deployment["state"] == "stuck":
-            print(f"  stuck while turning back. next: abreast resume {deployment['id']}")
+            resume = f"abreast resume {deployment['id']}"
+            print(f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …")
         if lock and "pid" not in lock:
             print(f"  locked by {lock['holder']}: {lock['reason']}. next: abreast unlock --env {name}")
         for service, live in environment["services"].items():

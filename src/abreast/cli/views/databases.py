@@ -64,6 +64,15 @@ def data_loss_lines(
         yield "  every table has as many rows as the backup; which rows changed is unknown"
 
 
+def waiting_lines(backup: Backup, seconds_before: float | None) -> Iterator[str]:
+    """Yield how long applications wait for a restore. ``seconds_before``: the usual duration of restores, if known."""
+    if backup.engine == "sqlite":
+        usually = f"; a restore usually takes {seconds_before:.0f} s" if seconds_before else ""
+        yield f"  applications that have the file open wait until {format_size(backup.size)} are replaced{usually}"
+    else:
+        yield "  applications lose their connections for a moment, and connect again"
+
+
 def _format_count(rows: int | None) -> str:
     return "no table" if rows is None else f"{rows} rows"
 

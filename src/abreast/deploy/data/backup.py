@@ -62,9 +62,11 @@ def take_backup(
     _check_not_emptied(ports, database, owner, live)
     now, release = ports.now(), live.release if live else ""
     applied = tuple(migration.name for migration in database.applied_migrations())
+    earlier = ports.vault.list_backups(environment, service)
     unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
         database.engine, database.engine_version(), migrations=applied, before_restore=before_restore,
+        sequence=max((backup.sequence for backup in earlier), default=0) + 1,
     )  # fmt: skip
     saved, opener = ports.vault.save(unverified, database.dump, ports.backup_context())
     verify_backup(ports, saved, copy, workdir, opener)
