@@ -174,10 +174,17 @@ def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate
 
 def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: SampleProject) -> None:
     count, second = project.folder.parent / "count", project.folder.parent / "second"
+    wait = project.folder.parent / "wait.py"
+    wait.write_text(
+        "import sqlite3, time\n"
+        f"while not sqlite3.connect({str(project.folder / '.abreast' / 'ledger.db')!r}).execute(\n"
+        "    \"SELECT 1 FROM events WHERE key = 'gates/lint/ended'\").fetchone():\n"
+        "    time.sleep(0.05)\n"
+        "time.sleep(1)  # then the engine has recorded it too\n"
+    )
     project.config["gates"] = {
         "lint": f"echo x >> {count}",
-        "types": f"while [ ! -s {count} ]; do sleep 0.05; done; sleep 0.5; if [ ! -e {second} ]; then touch {second};"
-        " kill -9 $PPID; sleep 5; fi",
+        "types": f"{sys.executable} {wait}; if [ ! -e {second} ]; then touch {second}; kill -9 $PPID; sleep 5; fi",
     }
     commit = project.commit()
     killed = project.start("deploy", "--yes")
