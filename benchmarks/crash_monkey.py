@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from abreast.testing.process_tree import kill_at_once, processes_of
 from benchmarks.bench_project import BenchProject
 
 KILLS = int(os.environ.get("ABREAST_MONKEY_KILLS", "500"))
@@ -28,12 +28,10 @@ MAX_COMMANDS = 6
 APP_SOURCE = """
 import os, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-ANSWERED = 0
+STARTED = time.monotonic()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        global ANSWERED
-        ANSWERED += 1
-        self.send_response(503 if BAD and ANSWERED > 20 else 200)
+        self.send_response(503 if BAD and time.monotonic() - STARTED > 0.8 else 200)
         self.end_headers()
         self.wfile.write(os.environ["ABREAST_COMMIT"].encode())
     def log_message(self, *arguments): pass
@@ -93,28 +91,18 @@ def kill_during_deployment(shop: BenchProject, words: tuple[str, ...], delay: fl
             for port in (FIRST_PORT, FIRST_PORT + 1):
                 served_commit(port)
             time.sleep(0.02)
-        found = [pid for pid, line in processes_of(shop.folder) if any(word in line for word in words)]
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in found:
-                if_alive(pid, number)
+        kill_at_once(pid for pid, line in processes_of(shop.folder) if any(word in line for word in words))
         deploying.wait(120)
-
-
-def if_alive(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def bring_to_an_end(shop: BenchProject) -> str:
     """Type the commands that abreast prints until the deployment has ended. Return its state."""
-    for _ in range(MAX_COMMANDS):
+    for attempt in range(MAX_COMMANDS):
         latest = json.loads(abreast(shop, "history", "--limit", "1", "--json").stdout)[0]
         if latest["finished"] and latest["state"] != "stuck":
             return str(latest["state"])
         printed = re.findall(r"^(?:next: |or:   )abreast (.*)$", abreast(shop, "show").stdout, re.MULTILINE)
-        abreast(shop, *printed[0].split())
+        abreast(shop, *printed[min(attempt // 2, len(printed) - 1)].split())  # the usual one twice, then the other
     return "without a way out"
 
 
@@ -152,16 +140,3 @@ def served_commit(port: int) -> str:
 def abreast(shop: BenchProject, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "abreast", *arguments]
     return subprocess.run(command, cwd=shop.folder, capture_output=True, text=True, check=False, timeout=300)
-
-
-def processes_of(folder: Path) -> Iterator[tuple[int, str]]:
-    """Yield the processes that work in a folder or name it, with their command lines."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(folder) in command or str((entry / "cwd").readlink()).startswith(str(folder)):
-                yield int(entry.name), command
-        except OSError:
-            continue

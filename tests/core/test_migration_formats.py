@@ -64,6 +64,7 @@ def test_the_way_back_in_a_file_of_its_own(up: str, down: str, version: tuple[in
     [
         (f"-- +goose NO TRANSACTION\n-- +goose Up\n{UP}\n-- +goose Down\n{DOWN}\n", False, False),
         (f"-- +migrate Up notransaction\n{UP}\n-- +migrate Down\n{DOWN}\n", False, True),
+        (f"-- migrate:up\r\n-- no-transaction\r\n{UP}\r\n-- migrate:down\r\n{DOWN}\r\n", False, True),
         (f"-- migrate:up transaction:false\n{UP}\n-- migrate:down\n{DOWN}\n", False, True),
     ],
 )

@@ -190,3 +190,16 @@ def test_the_settings_and_the_comment_of_the_database_stay(tmp_path: Path) -> No
     assert rows(url, "SELECT count(*) FROM orders") == [(0,)]
     comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
     assert rows(url, comment) == [("the shop's orders",)]
+
+
+def test_databases_of_others_on_the_server_are_no_copies(owned: str) -> None:
+    name, server = urlsplit(owned).path[1:], postgres_server.server_url()
+    theirs = [f"{name}_verified-theirs", f"x{name}_verified-x", f"{name}_archive", f"{name}_2024_before_x"]
+    for other in theirs:
+        execute(server, f'CREATE DATABASE "{other}"', f'REVOKE CONNECT ON DATABASE "{other}" FROM PUBLIC')
+    try:
+        copies = PostgresDatabase(owned).list_copies()
+        assert [(copy.name, copy.size) for copy in copies] == [("verified-theirs", 0)], "the size is not told"
+    finally:
+        for other in theirs:
+            execute(server, f'DROP DATABASE "{other}"')

@@ -1,10 +1,9 @@
 """Parts of the local platform are killed during a deployment: it goes on, and nothing is left behind."""
 
-import os
 import signal
 from pathlib import Path
 
-from process_tree import processes_of
+from abreast.testing.process_tree import kill_at_once, processes_of
 from sample_project import SampleProject, eventually, get_json, wait_for_exit
 
 
@@ -12,9 +11,7 @@ def kill(project: SampleProject, *programs: str) -> None:
     """Kill the project's processes whose command line has one of the words, all at once."""
     found = [pid for pid, command in processes_of(project.folder) if any(program in command for program in programs)]
     assert found, programs
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in found:
-            os.kill(pid, number)
+    kill_at_once(found)
 
 
 def is_nothing_left(project: SampleProject) -> bool:
@@ -92,6 +89,22 @@ def test_what_a_killed_platform_left_is_told_and_removed(project: SampleProject)
     assert f"removed leftovers of killed deployments: {stale.name}" in project.deploy().stdout
     assert not stale.exists()
     assert "killed deployments left" not in project.run("doctor", code=None).stdout
+
+
+def test_what_users_reach_is_no_leftover_where_the_record_is_an_older_one(project: SampleProject) -> None:
+    project.deploy()
+    state = project.folder / ".abreast"
+    older = {name: (state / name).read_bytes() for name in ("ledger.db", "ledger.anchor")}
+    assert not (state / "ledger.db-wal").exists(), "the copy is whole"
+    served = project.commit()
+    project.deploy()
+    for name, content in older.items():
+        (state / name).write_bytes(content)
+    project.config["services"]["backend"]["build"] = "exit 1"
+    project.commit()
+    told = project.deploy(code=1).stdout
+    assert "removed leftovers" not in told
+    assert project.served_commits() == {"frontend": served, "backend": served}
 
 
 def test_state_of_others_is_not_a_leftover(project: SampleProject) -> None:

@@ -135,6 +135,21 @@ def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -
     assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
 
 
+def test_what_was_published_by_hand_counts_where_the_deploy_before_is_gone(shop: Shop) -> None:
+    shop.deploy()
+    (mine,) = shop.emulator.deploys.values()
+    hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published_at="x")
+    shop.emulator.deploys = {"hand": hand}
+    shop.emulator.sites[mine.site_id].live_deploy_id = "hand"
+    shop.project.config["services"]["frontend"]["health"]["start"] = "50s"
+    shop.project.commit()
+    shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
+    told = shop.deploy(code=1)
+    assert "starting it again" not in told
+    assert "does not answer" not in told
+    assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
+
+
 def test_a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
     commit = shop.project.commit()
     done = shop.project.deploy(code=1, variables={"NETLIFY_API_URL": shop.url, "NETLIFY_AUTH_TOKEN": ""})

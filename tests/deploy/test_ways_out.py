@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import pytest
 
 import fork_server
 from abreast.core.states import DeploymentState, next_commands
+from abreast.testing.process_tree import kill_at_once, processes_of
 from fork_server import StartedCommand
 from multi_cloud import MultiCloudProject, multi_cloud_project
-from process_tree import processes_of
 from sample_project import (
     APP_SOURCE,
     UNHEALTHY_AFTER_REQUESTS,
@@ -112,10 +111,7 @@ def test_after_a_power_failure_the_old_version_answers_or_a_person_is_told(proje
 
 def lose_power(project: SampleProject) -> None:
     """Kill everything of a project at once."""
-    pids = [pid for pid, _ in processes_of(project.folder)]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in pids:
-            os.kill(pid, number)
+    kill_at_once(pid for pid, _ in processes_of(project.folder))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The ledger keeps what it was told, once, in order, and says when it cannot."""
 
+import itertools
 import os
 import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -182,6 +184,30 @@ def test_what_is_live_is_recorded_once_for_each_change(ledger: SqliteLedger) -> 
     ledger.clear_live_services("local")
     assert len(ledger.events("D1")) == 5
     assert ledger.find_damage() == ""
+
+
+def test_a_running_deployment_is_no_damage(ledger: SqliteLedger, tmp_path: Path) -> None:
+    ledger.record_plan(plan("D1"))
+    stop = threading.Event()
+
+    def deploy() -> None:
+        with SqliteLedger.open(tmp_path) as other:
+            other.append_events(Event("D1", "state/running", EventKind.STATE, state=DeploymentState.RUNNING))
+            for number in itertools.count():
+                chapter = (Chapter.BUILD, Chapter.STAGE)[number % 2]
+                other.append_events(Event("D1", f"n{number}", EventKind.NOTE, chapter=chapter))
+                other.record_live_services("D1", [live("api", f"v{number}")])
+                if stop.is_set():
+                    return
+
+    deploying = threading.Thread(target=deploy)
+    deploying.start()
+    try:
+        found = {ledger.find_damage() for _ in range(60)}
+    finally:
+        stop.set()
+        deploying.join()
+    assert found == {""}
 
 
 @pytest.mark.parametrize("lost", ["the last event", "the whole file is an older one"])

@@ -1,13 +1,16 @@
 """What a command deploys: the project here, with its settings, and one of its environments."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.config.load import ProjectConfig
+from abreast.core.errors import RefusedError
 from abreast.core.model import Environment
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace
+from abreast.wiring.workspace import Workspace, utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,15 @@ class Target:
     def workspace(self) -> Workspace:
         """Where the project is, and what it has recorded."""
         return self.assembly.workspace
+
+
+@contextmanager
+def hold_environment(workspace: Workspace, name: str) -> Iterator[None]:
+    """Hold an environment's lock for the block. Raises RefusedError if a deployment is running."""
+    with workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired:
+        if not acquired:
+            raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
+        yield
 
 
 def load_target(environment: str | None) -> Target:

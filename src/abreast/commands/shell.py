@@ -13,6 +13,9 @@ from abreast.commands.interface import Command, CommandResult
 from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
 from abreast.machine.process import ProcessIdentity, boot_id, marked_processes, signal_group
 
+ORPHAN_TIMEOUT = 10.0
+"""Seconds to wait until orphans have ended."""
+
 TAIL_LINES = 20
 """Number of last output lines that a failure shows."""
 
@@ -59,8 +62,12 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
 
 
 def end_orphans(folder: Path) -> None:
-    """End the commands that a killed process left running, whose logs are in ``folder``. None may still be wanted."""
-    while orphans := marked_processes(MARK, f"{folder}/"):
+    """End the commands that a killed process left running, whose logs are in ``folder``. None may still be wanted.
+
+    Waits for the end of one that the kernel cannot end yet, but not for ever.
+    """
+    deadline = time.monotonic() + ORPHAN_TIMEOUT
+    while (orphans := marked_processes(MARK, f"{folder}/")) and time.monotonic() < deadline:
         for pid in orphans:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from abreast.core.model import LiveService, Service
 from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.runtime.ports import Ports
-from abreast.platforms.interface import ListsVersions, VersionRef
+from abreast.platforms.interface import ListsIdleVersions, VersionRef
 
 
 async def find_leftovers(ports: Ports, environment: str, platform: str) -> list[str]:
@@ -14,10 +14,10 @@ async def find_leftovers(ports: Ports, environment: str, platform: str) -> list[
     Empty for a platform that cannot list its versions. Raises PlatformError.
     """
     lister = ports.platforms[platform]
-    if not isinstance(lister, ListsVersions):
+    if not isinstance(lister, ListsIdleVersions):
         return []
     live = {service.version.id for service in ports.ledger.live_services(environment).values()}
-    return sorted(set(await lister.list_versions()) - live)
+    return sorted(set(await lister.list_idle_versions()) - live)
 
 
 async def remove_leftovers(ports: Ports, environment: str, platform: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Anchor:
     def write(self, file: Path) -> None:
         """Write the anchor. A full disk must not lose the event, which is recorded already."""
         with suppress(OSError):
-            temporary = file.with_name(f".{file.name}")
+            temporary = file.with_name(f".{file.name}.{os.getpid()}")
             temporary.write_text(json.dumps({"seq": self.seq, "hash": self.hash}))
             temporary.replace(file)
 

@@ -273,7 +273,13 @@ class SqliteLedger(Ledger):
 
     def find_damage(self) -> str:
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
-        return find_damage(self._query, Anchor.read(self._anchor_file))
+        anchor = Anchor.read(self._anchor_file)  # before the events: others append to both
+        with self._lock, self._translate_errors():
+            self._db.execute("BEGIN")  # one state of all tables
+            try:
+                return find_damage(self._query, anchor)
+            finally:
+                self._db.execute("COMMIT")
 
     # ── the file ───────────────────────────────────────────────────────────────────────────────
 

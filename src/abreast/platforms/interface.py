@@ -164,11 +164,11 @@ class Diagnoses(Protocol):
 
 
 @runtime_checkable
-class ListsVersions(Protocol):
-    """A platform that can say which versions it has, so that leftovers of killed deployments can be removed."""
+class ListsIdleVersions(Protocol):
+    """A platform that knows which versions have no users, so that leftovers of killed deployments can be removed."""
 
-    async def list_versions(self) -> Collection[str]:
-        """Return the ids of all versions that are there."""
+    async def list_idle_versions(self) -> Collection[str]:
+        """Return the ids of all versions that are there and that it leads no users to."""
         ...
 
 

@@ -3,27 +3,21 @@
 from collections.abc import Sequence
 
 from abreast.cli.confirmation import confirm
-from abreast.cli.target import Target, load_target
-from abreast.core.errors import RefusedError, UsageError
+from abreast.cli.target import Target, hold_environment, load_target
+from abreast.core.errors import UsageError
 from abreast.core.model import Service
 from abreast.core.schema.migration_files import Migration, adopt_history
 from abreast.core.schema.migration_formats import parse_version
 from abreast.database.interface import Database
 from abreast.deploy.data.plan import check_owner, migrations_at_commit, owner_name
 from abreast.deploy.runtime.ports import Ports
-from abreast.wiring.workspace import utc_now
 
 
 def baseline(environment: str | None, services: tuple[str, ...], to: str | None, *, yes: bool) -> int:
     """Record migrations as applied, without running them: those of another tool's history, or all up to ``to``."""
     target = load_target(environment)
     name = target.environment.name
-    with (
-        target.workspace.open_ledger() as ledger,
-        target.workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired,
-    ):
-        if not acquired:
-            raise RefusedError(f"a deployment to {name} is running", next=f"abreast status --env {name}")
+    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, name):
         service, ports = _migrated_service(target, services), target.assembly.ports(name, ledger)
         database = ports.open_database(service)
         check_owner(database, owner_name(target.project.name, name, service.name))

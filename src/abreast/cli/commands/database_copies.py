@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 
 from abreast.cli.confirmation import confirm
-from abreast.cli.target import Target, load_target
+from abreast.cli.target import Target, hold_environment, load_target
 from abreast.cli.views.databases import format_size
 from abreast.core.codec import dump
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.model import Service
 from abreast.database.interface import DatabaseCopy
 from abreast.ledger.interface import Ledger
-from abreast.wiring.workspace import utc_now
 
 
 def list_copies(target: Target, services: Sequence[Service], *, as_json: bool) -> int:
@@ -34,12 +33,7 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
     """Delete a copy of a database. Never the database itself, nor a copy that an unfinished deployment needs."""
     target = load_target(environment)
     env = target.environment.name
-    with (
-        target.workspace.open_ledger() as ledger,
-        target.workspace.environment_lock(env).try_acquire({"since": utc_now()}) as acquired,
-    ):
-        if not acquired:
-            raise RefusedError(f"a deployment to {env} is running", next=f"abreast status --env {env}")
+    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, env):
         ports = target.assembly.ports(env, ledger)
         found = [
             (service, copy)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from abreast.cli.confirmation import confirm
 from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.cli.target import hold_environment
 from abreast.commands.shell import end_orphans
-from abreast.core.errors import RefusedError, StateError
+from abreast.core.errors import StateError
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -41,21 +42,18 @@ def down(environment: str | None, *, yes: bool) -> int:
     project = assembly.load_project()
     name = choose_environment(project.environments, environment)
     confirm(f"Stop everything in {name}? Users will get no answer.", "that", yes=yes)
-    with workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired:
-        if not acquired:
-            raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
-        with _open_ledger_if_usable(workspace) as ledger:
-            live = {service.platform for service in ledger.live_services(name).values()} if ledger else set()
-            for deployment in ledger.deployments(name) if ledger else ():
-                if not deployment.state.is_final:
-                    end_orphans(workspace.deployment_logs / deployment.id)
-            platforms = assembly.platforms(name)
-            for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
-                platform = platforms[used]
-                if isinstance(platform, RunsHere):
-                    asyncio.run(platform.stop_all())
-            if ledger:
-                ledger.clear_live_services(name)
+    with hold_environment(workspace, name), _open_ledger_if_usable(workspace) as ledger:
+        live = {service.platform for service in ledger.live_services(name).values()} if ledger else set()
+        for deployment in ledger.deployments(name) if ledger else ():
+            if not deployment.state.is_final:
+                end_orphans(workspace.deployment_logs / deployment.id)
+        platforms = assembly.platforms(name)
+        for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
+            platform = platforms[used]
+            if isinstance(platform, RunsHere):
+                asyncio.run(platform.stop_all())
+        if ledger:
+            ledger.clear_live_services(name)
     print(f"{name} is down. Its data, logs and history stay. next: abreast deploy")
     return 0
 

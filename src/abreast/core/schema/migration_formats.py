@@ -29,7 +29,7 @@ SECTION_FORMATS = (
                   "https://github.com/elwinar/rambler"),
 )  # fmt: skip
 
-NO_TRANSACTION = re.compile(r"^--[ \t]*(no-transaction|\+goose[ \t]+no[ \t]+transaction)[ \t]*$", _LINES)
+NO_TRANSACTION = re.compile(r"^--[ \t]*(no-transaction|\+goose[ \t]+no[ \t]+transaction)[ \t\r]*$", _LINES)
 NO_TRANSACTION_OPTIONS = frozenset({"transaction:false", "notransaction"})
 """Of dbmate and sql-migrate, after the mark of a section."""
 

@@ -36,6 +36,11 @@ MIN_SERVER_VERSION = 130000
 _COLUMN_NAMES_SQL = (
     "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 )
+_DATABASES_SQL = (
+    "SELECT datname, CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END"
+    " FROM pg_database WHERE datname ~ '_(before_|[a-z]+-)[0-9a-z]+$'"
+)
+"""Databases with the name of a copy; the size of one that this role may not open is not told."""
 _LOCK_KEY = "hashtextextended('abreast migrations', 0)"
 
 
@@ -163,13 +168,16 @@ class PostgresDatabase(SqlDatabase):
         found: dict[str, DatabaseCopy] = {}
         for server in self._servers():
             with connect(with_database(server, MAINTENANCE_DATABASE), self.wait_timeout) as db:
-                rows = db.execute(encode_sql("SELECT datname, pg_database_size(oid) FROM pg_database")).fetchall()
-            for name, size in rows:
-                for start in range(1, len(name)):
-                    copy = DatabaseCopy.from_name(name[start + 1 :], size) if name[start] == "_" else None
-                    if copy and self._sibling_name(copy.name) == name:
-                        found[copy.name] = copy
+                rows = db.execute(encode_sql(_DATABASES_SQL)).fetchall()
+            copies = (self._copy_called(name, size) for name, size in rows)
+            found |= {copy.name: copy for copy in copies if copy}
         return sorted(found.values(), key=lambda copy: copy.name)
+
+    def _copy_called(self, name: str, size: int) -> DatabaseCopy | None:
+        """Return the copy of this database that a database of the server is, None if it is none."""
+        underscores = (at for at, letter in enumerate(name) if letter == "_")
+        copies = (DatabaseCopy.from_name(name[at + 1 :], size) for at in underscores)
+        return next((copy for copy in copies if copy and self._sibling_name(copy.name) == name), None)
 
     def drop_copy(self, copy: DatabaseCopy) -> None:
         """Delete a copy that ``list_copies`` returned."""

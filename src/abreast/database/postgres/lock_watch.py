@@ -21,11 +21,14 @@ POLL_INTERVAL = 0.1
 _WAITING_SQL = """
     SELECT l.pid, coalesce(l.relation::regclass::text, l.locktype), pg_blocking_pids(l.pid)
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE NOT l.granted AND a.datname = current_database() AND a.backend_start >= %s AND a.pid <> pg_backend_pid()
+    WHERE NOT l.granted AND a.datname = current_database() AND a.usename = session_user AND a.backend_start >= %s
         AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
         AND l.locktype IN ('relation', 'object')
 """
-"""Sessions that began after the tool, and wait for a lock that applications do not take."""
+"""Sessions of the tool's role that began after the tool, and wait for a lock that applications do not take.
+
+A tool behind a pooler can have sessions that began before. They are not cancelled: they could be anybody's.
+"""
 
 _BLOCKER_SQL = """
     SELECT pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), '?'), coalesce(state, '?'),

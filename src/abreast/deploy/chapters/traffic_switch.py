@@ -73,13 +73,15 @@ async def switch_traffic_back(run: Run, names: Collection[str]) -> Failure | Non
     parts = [part for part in run.plan.traffic_changes if part.name in names]
     unremovable = [part for part in parts if await _is_unremovable(run, part)]
     others = [part for part in parts if part not in unremovable]
-    previous = await _switch_to_previous(run, others)
-    answers = await asyncio.gather(*(_await_answer(run, live) for live in previous))
-    for service, why in (answer for answer in answers if answer):
-        part = next(part for part in others if part.name == service)
-        if part.previous not in previous:
-            return Failure(Chapter.TURN_BACK, f"the previous version was started again, but {why}", service)
-        await run.reporter(Chapter.TURN_BACK)(service, f"the previous version does not answer: {why}")
+    restored = await _switch_to_previous(run, others)
+    # Where the platform told what was live before, it has also told that this is live again.
+    unknown = [part for part in others if part.previous and not part.version_before]
+    answers = await asyncio.gather(*(_await_answer(run, restored[part.name]) for part in unknown))
+    for part, why in zip(unknown, answers, strict=True):
+        if why and part.previous != restored[part.name]:
+            return Failure(Chapter.TURN_BACK, f"the previous version was started again, but {why}", part.name)
+        if why:
+            await run.reporter(Chapter.TURN_BACK)(part.name, f"the previous version does not answer: {why}")
     if unremovable:
         part = unremovable[0]
         what = f"there is no previous version, and {part.service.platform} cannot unpublish the new one: it stays live"
@@ -128,18 +130,23 @@ async def _is_unremovable(run: Run, part: ServicePlan) -> bool:
     return live is not None and candidate.handle.items() <= live.handle.items()
 
 
-async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> list[LiveService]:
-    """Switch to the versions before the deployment, record and return them. Those that are gone are started again.
+async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> dict[str, LiveService]:
+    """Switch to the versions before the deployment, record them, and return them by service.
 
+    Those that are gone are started again, unless the platform told that users reached another one.
     Raises PlatformError, or UsageError that names the secrets that have no value any more.
     """
-    restored = {part.name: await _ensure_present(run, part.previous) for part in parts if part.previous}
+    restored = {
+        part.name: part.previous if part.version_before else await _ensure_present(run, part.previous)
+        for part in parts
+        if part.previous
+    }
     moves = [_backward_move(run, part, restored.get(part.name)) for part in parts]
     await _apply_moves(run, moves, Chapter.TURN_BACK)
     removed = [part.name for part in parts if part.previous is None]
     live = list(restored.values())
     await asyncio.to_thread(run.ports.ledger.record_live_services, run.plan.deployment, live, removed)
-    return live
+    return restored
 
 
 async def _ensure_present(run: Run, live: LiveService) -> LiveService:
@@ -155,8 +162,8 @@ async def _ensure_present(run: Run, live: LiveService) -> LiveService:
     return replace(live, version=await platform.stage(await request_for_live(run, live), report))
 
 
-async def _await_answer(run: Run, live: LiveService) -> tuple[str, str] | None:
-    """Wait until a previous version answers; return its service and why it does not."""
+async def _await_answer(run: Run, live: LiveService) -> str:
+    """Wait until a previous version answers; return why it does not, "" if it does."""
     version, health = with_live_probes(live.version), replace(live.definition.health, hold=0.0)
     series = ProbeSeries(health.start, health.hold)
     clock = asyncio.get_running_loop().time
@@ -166,7 +173,7 @@ async def _await_answer(run: Run, live: LiveService) -> tuple[str, str] | None:
         series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
         if series.verdict is ProbeVerdict.OPEN:
             await asyncio.sleep(run.probe_interval)
-    return None if series.verdict is ProbeVerdict.PASSED else (live.service, series.why)
+    return "" if series.verdict is ProbeVerdict.PASSED else series.why
 
 
 def _can_remove_users(run: Run, service: Service) -> bool:
@@ -185,8 +192,7 @@ def _backward_move(run: Run, part: ServicePlan, live: LiveService | None) -> Tra
     """Return the move to the previous version, with its variables if all their values are still available."""
     if live is None:
         return TrafficMove(part.service, part.version_before)
-    is_as_planned = part.previous and live.version == part.previous.version
-    move = TrafficMove(live.definition, (part.version_before if is_as_planned else None) or live.version)
+    move = TrafficMove(live.definition, part.version_before or live.version)
     with contextlib.suppress(UsageError):
         env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
         move = replace(move, env=env, secrets=secrets)

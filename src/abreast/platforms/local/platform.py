@@ -107,14 +107,15 @@ class LocalPlatform(Platform):
         instances = await self._instances()
         return {version.id: self._observation(version.id, instances) for version in versions}
 
-    async def list_versions(self) -> frozenset[str]:
-        """Return the ids of all versions that are here: running, installed, or only in the routing table."""
+    async def list_idle_versions(self) -> frozenset[str]:
+        """Return the ids of versions without users that are here: running, installed, or only in the routing table."""
         folders = self._home / "versions"
         installed = (
             {folder.name for folder in folders.iterdir() if folder.name[0] != "."} if folders.is_dir() else set()
         )
         running = {name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name != ROUTER}
-        return frozenset(installed | running | self._router.table().targets.keys())
+        table = self._router.table()
+        return frozenset(installed | running | table.targets.keys()) - frozenset(table.live.values())
 
     async def stop_all(self) -> None:
         """Stop all services, the router and the supervisor. Data and logs stay."""

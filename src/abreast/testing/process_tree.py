@@ -1,6 +1,9 @@
-"""The processes of a project, wherever they came from."""
+"""The processes of a project, wherever they came from: for tests that kill them, and that look for what is left."""
 
 import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,10 +13,17 @@ def processes_of(folder: Path) -> list[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        try:
+        with suppress(OSError):  # it has ended
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if str(folder) in command or str((entry / "cwd").readlink()).startswith(str(folder)):
                 found.append((int(entry.name), command))
-        except OSError:
-            continue  # it has ended
     return found
+
+
+def kill_at_once(pids: Iterable[int]) -> None:
+    """Kill processes so that none sees another one's end: all are stopped first."""
+    known = list(pids)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in known:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
