@@ -64,6 +64,7 @@ def run() -> str:
             kill_during_deployment(shop, TARGETS[name], choose.uniform(0.2, 5))
             kills[name] += 1
             ended[bring_to_an_end(shop)] += 1
+            start_what_was_live(shop)
             faults.update(faults_of(shop))
         shop.timed_abreast("down", "--yes")
     rows = [f"| {name} | {kills[name]} |" for name in TARGETS]
@@ -104,6 +105,12 @@ def bring_to_an_end(shop: BenchProject) -> str:
         printed = re.findall(r"^(?:next: |or:   )abreast (.*)$", abreast(shop, "show").stdout, re.MULTILINE)
         abreast(shop, *printed[min(attempt // 2, len(printed) - 1)].split())  # the usual one twice, then the other
     return "without a way out"
+
+
+def start_what_was_live(shop: BenchProject) -> None:
+    """Type what status prints, if everything was killed after the deployment had ended."""
+    for command in re.findall(r"not running: .* next: abreast (.*)", abreast(shop, "status").stdout):
+        abreast(shop, *command.split(), "--yes")
 
 
 def faults_of(shop: BenchProject) -> Iterator[str]:

@@ -109,6 +109,19 @@ def test_after_a_power_failure_the_old_version_answers_or_a_person_is_told(proje
         os.environ.pop("TOKEN", None)
 
 
+def test_after_a_reboot_status_prints_the_command_that_starts_what_was_live(project: SampleProject) -> None:
+    commit = project.commit()
+    project.deploy()
+    project.commit("Not deployed yet")
+    lose_power(project)
+    told = project.run("status").stdout
+    assert "not running: backend, frontend" in told
+    (command,) = re.findall(r"next: abreast (.*)", told)
+    project.run(*command.split(), "--yes")
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
+    assert "next:" not in project.run("status").stdout
+
+
 def lose_power(project: SampleProject) -> None:
     """Kill everything of a project at once."""
     kill_at_once(pid for pid, _ in processes_of(project.folder))

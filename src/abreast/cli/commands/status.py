@@ -15,6 +15,9 @@ from abreast.ledger import file_errors
 PROBE_TIMEOUT = 2.0
 """Seconds for all probes together."""
 
+_STOPPED = "stopped"
+"""Nothing listens on the port of a local service: the environment does not run, such as after a reboot."""
+
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
 _LIVE_QUERY = """
     SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
@@ -188,13 +191,14 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
     if state not in FINISHED_STATES and state != "stuck" and not (lock and "pid" in lock):
         deployment["interrupted"] = True
     health = _probe_health(live_services)
+    stopped = [live.service for live in live_services if health[live.service] == _STOPPED]
     services = {
         live.service: {
             "platform": live.platform,
             "release": live.release,
             "commit": live.commit,
             "url": live.url,
-            "health": health[live.service],
+            "health": "unhealthy" if health[live.service] == _STOPPED else health[live.service],
             "since": live.since,
             "artifact": live.artifact,
         }
@@ -204,6 +208,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
         "lock": lock,
+        "stopped": stopped,
         "services": services,
     }
 
@@ -250,14 +255,18 @@ def _read_json(file: str) -> dict[str, object] | None:
 
 def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
     """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown."""
-    health = {live.service: "unhealthy" if live.platform == "local" else "unknown" for live in services}
+    health = {live.service: _health_without_answer(live) for live in services}
     pending: dict[int, tuple[socket.socket, str]] = {}
     poll = select.poll()
     for live in services:
-        connection = _send_probe(live)
-        if connection:
-            pending[connection.fileno()] = (connection, live.service)
-            poll.register(connection, select.POLLIN)
+        try:
+            connection = _send_probe(live)
+        except OSError as error:
+            if live.platform == "local" and isinstance(error, ConnectionRefusedError):
+                health[live.service] = _STOPPED
+            continue
+        pending[connection.fileno()] = (connection, live.service)
+        poll.register(connection, select.POLLIN)
     deadline = time.monotonic() + PROBE_TIMEOUT
     while pending and (remaining := deadline - time.monotonic()) > 0:
         for descriptor, _ in poll.poll(remaining * 1000):
@@ -269,29 +278,25 @@ def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
     return health
 
 
-def _send_probe(live: "_LiveService") -> socket.socket | None:
-    """Send a health request and return the connection; None if nothing listens."""
+def _health_without_answer(live: "_LiveService") -> str:
+    return "unhealthy" if live.platform == "local" else "unknown"
+
+
+def _send_probe(live: "_LiveService") -> socket.socket:
+    """Send a health request and return the connection. Raises OSError if there is none."""
     scheme, _, rest = live.url.partition("://")
     authority, _, base = rest.partition("/")
     host, _, port = authority.partition(":")
     path = "/".join(filter(None, ("", base.strip("/")))) + live.health_path
     # HTTP/1.0: no chunked responses, and the server closes the connection.
     request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast\r\n\r\n"
-    try:
-        if live.platform == "local":
-            connection = socket.socket()
-            connection.settimeout(PROBE_TIMEOUT)
-            connection.connect(("127.0.0.1", int(port or 80)))
-        else:
-            default = 443 if scheme == "https" else 80
-            connection = socket.create_connection((host, int(port or default)), timeout=PROBE_TIMEOUT)
-        if scheme == "https":
-            import ssl  # noqa: PLC0415 (slow to import, and local services do not need it)
+    address = ("127.0.0.1" if live.platform == "local" else host, int(port or (443 if scheme == "https" else 80)))
+    connection = socket.create_connection(address, timeout=PROBE_TIMEOUT)
+    if scheme == "https":
+        import ssl  # noqa: PLC0415 (slow to import, and local services do not need it)
 
-            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-        connection.sendall(request.encode())
-    except OSError:
-        return None
+        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    connection.sendall(request.encode())
     return connection
 
 
@@ -315,6 +320,9 @@ def _print_status(document: dict[str, object]) -> None:
         print(f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}")
         if deployment.get("interrupted"):
             print(f"  interrupted. next: abreast resume {deployment['id']}")
+        elif (stopped := environment["stopped"]) and deployment["finished"]:
+            release = f" --release {environment['release']}" if environment["release"] else ""
+            print(f"  not running: {', '.join(stopped)}. next: abreast deploy --env {name}{release}")
         if deployment["state"] == "stuck":
             resume = f"abreast resume {deployment['id']}"
             print(f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …")
