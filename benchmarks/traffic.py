@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from abreast.platforms.local.router.files import EndpointPublisher
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Upstream
 
@@ -63,6 +64,9 @@ class AbreastProxy(Proxy):
             self.process = subprocess.Popen(argv, cwd=self.folder / "router", stdout=log, stderr=log)
         await self.router.wait_until_ready()
         self.number = 0
+        EndpointPublisher(self.folder / "router").record(
+            {f"{number}": port for number, port in enumerate(self.backend_ports)}
+        )
         for service, port in (("web", self.front_port), ("api", self.front_port + 1)):
             await self.router.change(lambda t, s=service, p=port: t.with_listener(s, Listener(p)))  # type: ignore[misc]
         await self.switch_to(0)
@@ -70,9 +74,7 @@ class AbreastProxy(Proxy):
     async def switch_to(self, backend: int) -> None:
         """Switch as a deployment does: two services together, then drain and remove the old version."""
         old, self.number = self.number, self.number + 1
-        new = {
-            service: Upstream(f"{service}-{self.number}", (self.backend_ports[backend],)) for service in ("web", "api")
-        }
+        new = {service: Upstream(f"{service}-{self.number}", (f"{backend}",)) for service in ("web", "api")}
         await self.router.change(lambda table: _with_candidates(table, new))
         self.began = time.monotonic()
         await self.router.change(

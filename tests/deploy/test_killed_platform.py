@@ -76,6 +76,24 @@ def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
     eventually(lambda: is_nothing_left(project))
 
 
+def test_a_turn_back_finds_the_previous_version_on_the_port_that_it_moved_to(project: SampleProject) -> None:
+    good = project.commit()
+    project.deploy()
+    kill(project, "app.py")
+    eventually(lambda: get_json(project.backend_port)["commit"] == good)
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit()
+    before = project.latest_deployment()["id"]
+    deploying = project.start("deploy", "--yes")
+    eventually(
+        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
+    )
+    told = project.run("cancel", "--reason", "no").stdout
+    assert wait_for_exit(deploying) == 1
+    assert "does not answer" not in told + deploying.output
+    assert project.served_commits() == {"frontend": good, "backend": good}
+
+
 def test_what_a_killed_platform_left_is_told_and_removed(project: SampleProject) -> None:
     project.deploy()
     home = project.folder / ".abreast" / "local" / "local"

@@ -18,7 +18,7 @@ def test_a_build_ends_with_its_deployment(project: SampleProject, command: tuple
     project.config["services"]["backend"]["build"] = f"[ -e {pids} ] || {{ {sleep} wait; }}"
     project.commit()
     deploying = project.start("deploy", "--yes")
-    eventually(lambda: len(pids.read_text().split()) == 2)
+    eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     deploying.kill()
     started = [int(pid) for pid in pids.read_text().split()]
     assert all(map(runs, started))

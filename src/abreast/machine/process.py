@@ -1,5 +1,6 @@
 """Linux processes: identities that survive pid reuse, and process groups."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 _TCP_LISTEN = "0A"
+_SYS_PIDFD_GETFD = 438
+"""The same on all architectures (Linux 5.6)."""
 
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _NLMSG_DONE, _NLM_F_REQUEST_DUMP = 3, 0x301
@@ -183,16 +186,26 @@ def _proc_net_tcp() -> Iterator[tuple[int, str]]:
 
 def owns_any_socket(pids: list[int], inodes: set[str]) -> bool:
     """Return whether one of the processes has one of the sockets open."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    return any(link in wanted for pid in pids for link in _open_files(pid))
+    return any(socket_descriptors(pid).keys() & inodes for pid in pids)
 
 
-def _open_files(pid: int) -> Iterator[str]:
+def socket_descriptors(pid: int) -> dict[str, int]:
+    """Return the sockets that a process has open, as descriptors by inode; none if it cannot be looked at."""
+    found = {}
     folder = Path(f"/proc/{pid}/fd")
     with suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 (an unfinished iterdir leaks its descriptor)
             with suppress(OSError):
-                yield str((folder / name).readlink())
+                link = str((folder / name).readlink())
+                if link.startswith("socket:["):
+                    found[link[len("socket:[") : -1]] = int(name)
+    return found
+
+
+def duplicate_descriptor(pidfd: int, descriptor: int) -> int | None:
+    """Return a descriptor of what another process has open; None if the kernel does not allow it (pidfd_getfd(2))."""
+    number = int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0))
+    return None if number < 0 else number
 
 
 def _pids() -> list[int]:

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from abreast.core.diagnostics import Diagnostic
-from abreast.core.model import LiveService, Service, Version
+from abreast.core.model import Address, LiveService, Service, Version
 from abreast.core.secrets import Secret
 
 Reporter = Callable[[str, str], Awaitable[None]]
@@ -87,7 +87,7 @@ class Observation:
     """The state of a version as its platform reports it. ``log_tail`` holds its last lines of output.
 
     ``restarts`` counts crashes since it came up; ``exit_reason`` says how it last ended. ``waiting`` says why it
-    cannot answer yet.
+    cannot answer yet. ``probes`` are the addresses of its instances, where they change when an instance restarts.
     """
 
     present: bool
@@ -95,6 +95,7 @@ class Observation:
     restarts: int = 0
     exit_reason: str = ""
     log_tail: tuple[str, ...] = ()
+    probes: tuple[Address, ...] = ()
 
 
 class Platform(ABC):

@@ -22,6 +22,7 @@ from abreast.core.errors import PlatformError
 from abreast.demo.load_generator import LoadGenerator
 from abreast.machine.unix_sockets import short_socket_path
 from abreast.platforms.local.router.envoy_resources import live_routes, runtime_overrides
+from abreast.platforms.local.router.files import EndpointPublisher, RouterFiles
 from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.router.static_site import install_site, is_hashed
@@ -102,6 +103,13 @@ def staged(service: str, listener: Listener, target: Target) -> Callable[[Routin
     return lambda table: table.with_listener(service, listener).with_candidate(service, target)
 
 
+def upstream(home: Path, version: str, port: int) -> Upstream:
+    """Return a version with one instance, which listens on a port."""
+    files, instance = RouterFiles(home), f"{version}-0"
+    EndpointPublisher(home).record({**files.endpoints(), instance: port})
+    return Upstream(version, (instance,))
+
+
 def turned(service: str, target: str) -> Callable[[RoutingTable], RoutingTable]:
     return lambda table: table.with_live({service: target})
 
@@ -125,7 +133,7 @@ def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home:
             for number, port in enumerate(ports):
                 name = f"v{number}"
                 new = processes.enter_context(backend(port, name))
-                target = Upstream(f"web-{name}", (port,))
+                target = upstream(home, f"web-{name}", port)
                 await router.change(staged("web", Listener(front), target))
                 await router.change(turned("web", target.id))
                 if old is None:
@@ -152,7 +160,7 @@ def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
         with backend(one, "v1"), backend(two, "v2"):
             await router.change(
-                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("web-1", (one,)))
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", upstream(home, "web-1", one))
             )
             await router.change(lambda t: t.with_live({"web": "web-1"}))
             reader, writer = await asyncio.open_connection("127.0.0.1", front)
@@ -162,7 +170,7 @@ def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
                 async with client.stream("GET", f"http://127.0.0.1:{front}/stream", timeout=30) as stream:
                     parts = stream.aiter_text()
                     text = await anext(parts)
-                    await router.change(staged("web", Listener(front), Upstream("web-2", (two,))))
+                    await router.change(staged("web", Listener(front), upstream(home, "web-2", two)))
                     await router.change(turned("web", "web-2"))
                     assert (await router.drain(["web-1"], 0.1))["web-1"] >= 1
                     assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v2")
@@ -180,7 +188,7 @@ def test_a_port_is_never_shared_silently(home: Path, tmp_path: Path) -> None:
     (front,) = free_ports(1)
 
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
-        change = lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("web-1", (1,)))  # noqa: E731
+        change = lambda t: t.with_listener("web", Listener(front)).with_candidate("web", upstream(home, "web-1", 1))  # noqa: E731
         with socket.create_server(("127.0.0.1", front)), pytest.raises(PlatformError, match=f"port {front}.*python"):
             await router.change(change)
         await router.change(change)
@@ -197,7 +205,7 @@ def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
     async def story(router: Router, process: subprocess.Popen[bytes]) -> None:
         with backend(one, "v1"):
             await router.change(
-                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", upstream(home, "w-1", one))
             )
             async with httpx2.AsyncClient() as client:
                 # As a writer leaves it that was killed after the turn and before anything was written.
@@ -208,7 +216,7 @@ def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
                 await Router(home).change(lambda t: t)
                 assert (await client.get(f"http://127.0.0.1:{front}/")).status_code == 503
                 # As one that was killed after the resources and before the table.
-                router._write("live", live_routes(router.table().with_live({"web": "w-1"})))
+                router._files.write("live", live_routes(router.table().with_live({"web": "w-1"})))
                 await Router(home).change(turned("web", "w-1"))
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
             process.send_signal(signal.SIGKILL)
@@ -225,14 +233,14 @@ def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
         with backend(one, "v1"):
             await router.change(
-                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", Upstream("w-1", (one,)))
+                lambda t: t.with_listener("web", Listener(front)).with_candidate("web", upstream(home, "w-1", one))
             )
             await router.change(lambda t: t.with_live({"web": "w-1"}))
             with pytest.raises(PlatformError, match="Envoy rejected"):
-                await router.change(lambda t: t.with_candidate("web", Upstream("w-2", (99999,))))
+                await router.change(lambda t: t.with_candidate("web", upstream(home, "w-2", 99999)))
             async with httpx2.AsyncClient() as client:
                 assert (await client.get(f"http://127.0.0.1:{front}/")).text.startswith("v1")
-            await router.change(lambda t: t.with_candidate("web", Upstream("w-3", (one,))))
+            await router.change(lambda t: t.with_candidate("web", upstream(home, "w-3", one)))
 
     drive(home, story)
 
@@ -244,11 +252,11 @@ def test_many_services_hosts_and_headers(home: Path) -> None:
         with backend(one, "v1"):
             await asyncio.gather(
                 *(
-                    router.change(staged(f"s{n}", Listener(p), Upstream(f"s{n}-1", (one,))))
+                    router.change(staged(f"s{n}", Listener(p), upstream(home, f"s{n}-1", one)))
                     for n, p in enumerate(ports)
                 ),
                 *(
-                    router.change(staged(h, Listener(shared, f"{h}.localhost"), Upstream(f"{h}-1", (one,))))
+                    router.change(staged(h, Listener(shared, f"{h}.localhost"), upstream(home, f"{h}-1", one)))
                     for h in ("shop", "api")
                 ),
             )
@@ -297,7 +305,7 @@ def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Pa
         await router.change(lambda t: t.with_listener("web", Listener(front)).with_candidate("web", site))
         transport = httpx2.AsyncHTTPTransport(uds=short_socket_path(router.candidate_socket))
         async with httpx2.AsyncClient(transport=transport) as checks:
-            assert (await checks.get("http://web/version.json")).status_code == 200
+            assert (await checks.get("http://web-1/version.json")).status_code == 200
         async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{front}", headers={"Accept-Encoding": "identity"}
         ) as client:
@@ -396,7 +404,9 @@ def test_users_and_checks_only_reach_what_is_there(moves: list[tuple[str, str]])
     for move, name in moves:
         service = name[0]
         if move == "candidate":
-            table = table.with_listener(service, Listener(ord(service))).with_candidate(service, Upstream(name, (1,)))
+            table = table.with_listener(service, Listener(ord(service))).with_candidate(
+                service, Upstream(name, (f"{name}-0",))
+            )
         elif move == "turn" and name not in table.targets:
             with pytest.raises(KeyError):
                 table.with_live({service: name})

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from abreast.core.errors import AbreastError, StateError, UnknownVersionError, UsageError
+from abreast.core.errors import AbreastError, PlatformError, StateError, UnknownVersionError, UsageError
 from abreast.core.model import Chapter, Failure, LiveService, Service, ServicePlan, Version
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.chapters.check import wait_until_healthy, with_live_probes
@@ -165,10 +165,13 @@ async def _ensure_present(run: Run, live: LiveService) -> LiveService:
 async def _await_answer(run: Run, live: LiveService) -> str:
     """Wait until a previous version answers; return why it does not, "" if it does."""
     version, health = with_live_probes(live.version), replace(live.definition.health, hold=0.0)
-    series = ProbeSeries(health.start, health.hold)
+    platform, series = run.ports.platforms[live.platform], ProbeSeries(health.start, health.hold)
     clock = asyncio.get_running_loop().time
     began = clock()
     while series.verdict is ProbeVerdict.OPEN:
+        with contextlib.suppress(PlatformError):  # then its addresses are as recorded
+            observed = await platform.observe([VersionRef(live.definition, version.id, version.handle)])
+            version = replace(version, probes=observed[version.id].probes or version.probes)
         found = await run.ports.check(version, health, live.commit)
         series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
         if series.verdict is ProbeVerdict.OPEN:

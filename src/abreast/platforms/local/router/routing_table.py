@@ -16,10 +16,10 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A version of a backend. ``endpoints`` are ports of 127.0.0.1."""
+    """A version of a backend. ``instances`` are ids of processes; their ports come from ``RouterFiles.endpoints``."""
 
     id: str
-    endpoints: tuple[int, ...]
+    instances: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

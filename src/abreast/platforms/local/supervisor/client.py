@@ -15,13 +15,16 @@ from typing import Any
 from abreast.core.errors import PlatformError
 from abreast.machine.process import start_detached
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
 LOCK_FILE = "supervisor.lock"
 LOG_FILE = "supervisor.log"
 RECORDS_FOLDER = "instances"
+ROUTER = "router"
+"""The instance that routes users, and its folder."""
+
 REPLY_TIMEOUT = 20.0
 """Seconds to wait for an answer."""
 

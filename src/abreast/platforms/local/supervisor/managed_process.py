@@ -3,29 +3,33 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
-from typing import Any
+from typing import Any, Protocol
 
 from abreast.core.errors import PlatformError
 from abreast.machine.process import (
     ProcessIdentity,
     group_members,
-    owns_any_socket,
     process_environment,
     signal_group,
 )
 from abreast.platforms.local.supervisor.client import InstanceState
+from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
+
+STARTING = 60.0
+"""Seconds after its start in which an instance is expected to listen soon."""
 
 STABLE_AFTER, BACKOFF_RESET_AFTER = 5.0, 60.0
 """Seconds of uptime after which the first restart is immediate, and after which the back-off resets."""
@@ -67,19 +71,32 @@ class ProcessRecord:
         temporary.replace(folder / f"{self.id}.json")
 
 
-class ManagedProcess:
-    """An instance of this supervisor. Calls ``on_removed`` with its id once it is stopped and removed."""
+class ProcessOwner(Protocol):
+    """What a process needs from its supervisor."""
 
-    def __init__(
-        self,
-        record: ProcessRecord,
-        env: Mapping[str, str] | None,
-        records_folder: Path,
-        ports: PortAllocator,
-        on_removed: Callable[[str], None],
-    ) -> None:
-        self._record, self._records_folder, self._ports, self._on_removed = record, records_folder, ports, on_removed
+    records_folder: Path
+    ports: PortAllocator
+
+    def on_removed(self, name: str) -> None:
+        """Forget a process that is stopped and removed."""
+
+    def on_endpoint_proven(self) -> None:
+        """Have users sent to the endpoints that listen now."""
+
+    def on_endpoint_lost(self, port: int, listening: socket.socket | None) -> None:
+        """Keep others off a port until no user is sent to it. ``listening`` is the lost socket, if it was kept."""
+
+    def on_port_left(self, port: int) -> None:
+        """Release a port, once no user is sent to it."""
+
+
+class ManagedProcess:
+    """An instance of this supervisor."""
+
+    def __init__(self, record: ProcessRecord, env: Mapping[str, str] | None, owner: ProcessOwner) -> None:
+        self._record, self._owner = record, owner
         self._env = dict(env) if env is not None else None
+        self._proof = ListeningProof(owner.on_endpoint_proven, self._on_endpoint_lost)
         self._output: OutputPipe | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
@@ -89,9 +106,7 @@ class ManagedProcess:
         self._stop_task: asyncio.Task[None] | None = None
 
     @classmethod
-    def adopt(
-        cls, record: ProcessRecord, records_folder: Path, ports: PortAllocator, on_removed: Callable[[str], None]
-    ) -> "ManagedProcess":
+    def adopt(cls, record: ProcessRecord, owner: ProcessOwner) -> "ManagedProcess":
         """Take over an instance of an earlier supervisor. Its secrets are read from the running process."""
         alive = record.identity is not None and record.identity.is_alive
         env: Mapping[str, str] | None = None
@@ -99,9 +114,11 @@ class ManagedProcess:
             env = process_environment(record.identity.pid)
         elif not record.secrets:
             env = record.env
-        process = cls(record, env, records_folder, ports, on_removed)
+        process = cls(record, env, owner)
         if record.port:
-            ports.reserve(record.port)
+            owner.ports.reserve(record.port)
+            if not alive:
+                owner.on_endpoint_lost(record.port, None)
         if alive:
             process._open_output()
             process._watch()
@@ -125,19 +142,33 @@ class ManagedProcess:
         """The variable by which its processes are known when their leader is gone."""
         return {"ABREAST_INSTANCE": self._record.id}
 
-    def to_wire(self, by_group: Mapping[int, list[int]], by_port: Mapping[int, set[str]]) -> dict[str, Any]:
-        """Return an ``Instance`` as JSON, given pids by process group and inodes of listening sockets by port."""
+    @property
+    def endpoint(self) -> int | None:
+        """The port on which its own processes are proven to listen; None if they do not."""
+        return self._record.port if self._proof.holds else None
+
+    @property
+    def awaits_endpoint(self) -> bool:
+        """Whether it has started lately and does not listen yet."""
+        is_new = time.monotonic() - self._started_at < STARTING
+        return is_new and self._record.port is not None and self._pidfd is not None and not self._proof.holds
+
+    def check_endpoint(self, scan: SocketScan) -> None:
+        """Update ``endpoint`` by a look at the machine."""
+        if self._pidfd is not None and self._record.identity and self._record.port:
+            self._proof.update(self._record.identity.pid, self._record.port, scan)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return an ``Instance`` as JSON."""
         record = self._record
-        pid = record.identity.pid if record.identity else 0
-        inodes = by_port.get(record.port or 0, set())
         return {
             "id": record.id,
             "state": self.state.value,
-            "pid": pid,
+            "pid": record.identity.pid if record.identity else 0,
             "port": record.port,
             "restarts": record.restarts,
             "last_exit": record.last_exit,
-            "listening": bool(inodes) and owns_any_socket(by_group.get(pid, []), inodes),
+            "listening": self._proof.holds,
         }
 
     def ensure(self, env: Mapping[str, str]) -> None:
@@ -157,6 +188,8 @@ class ManagedProcess:
             self._output.detach()
 
     def _start(self) -> None:
+        if self._record.identity and self._record.port:
+            self._move_to_new_port(self._record.port)
         self._open_output()
         assert self._env is not None
         assert self._output is not None
@@ -181,6 +214,15 @@ class ManagedProcess:
         self._update_record(identity=ProcessIdentity.from_pid(self._child.pid))
         self._watch()
 
+    def _move_to_new_port(self, old: int) -> None:
+        """Leave the port of the last start: until it listens again, anybody on this machine could."""
+        self._record = replace(self._record, port=self._owner.ports.allocate())
+        self._owner.on_port_left(old)
+
+    def _on_endpoint_lost(self, listening: socket.socket | None) -> None:
+        assert self._record.port
+        self._owner.on_endpoint_lost(self._record.port, listening)
+
     def _watch(self) -> None:
         identity = self._record.identity
         assert identity is not None
@@ -196,6 +238,7 @@ class ManagedProcess:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
+        self._proof.drop()
         code = self._child.wait() if self._child else None
         self._child = None
         if self._stop_task is None:
@@ -229,24 +272,25 @@ class ManagedProcess:
     def _clean_up(self) -> None:
         if self._pidfd is not None:
             self._on_exit()
+        self._proof.drop()
         if self._output:
             self._output.close()
         if self._record.port:
-            self._ports.release(self._record.port)
-        (self._records_folder / f"{self._record.id}.json").unlink(missing_ok=True)
-        self._on_removed(self._record.id)
+            self._owner.ports.release(self._record.port)
+        (self._owner.records_folder / f"{self._record.id}.json").unlink(missing_ok=True)
+        self._owner.on_removed(self._record.id)
 
     def _open_output(self) -> None:
         if self._output is None:
             secrets = [(self._env or {}).get(name, "") for name in self._record.secrets]
-            fifo = self._records_folder / f"{self._record.id}.out"
+            fifo = self._owner.records_folder / f"{self._record.id}.out"
             self._output = OutputPipe(fifo, Path(self._record.log), secrets)
 
     def _update_record(self, **changes: Any) -> None:  # noqa: ANN401 (fields of Record)
         self._record = replace(self._record, **changes)
         # A full disk must not stop the service; without its record it may be orphaned later.
         with suppress(OSError):
-            self._record.write(self._records_folder)
+            self._record.write(self._owner.records_folder)
 
 
 async def _terminate_group(leader: ProcessIdentity, mark: Mapping[str, str], grace: float) -> None:

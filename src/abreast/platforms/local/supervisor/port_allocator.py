@@ -28,6 +28,7 @@ class PortAllocator:
                 next="set XDG_STATE_HOME to one",
             ) from error
         self._locks: dict[int, FileLock] = {}
+        self._blockers: dict[int, socket.socket] = {}
 
     def allocate(self) -> int:
         """Reserve and return a free port. Raises PlatformError if none is left."""
@@ -47,8 +48,27 @@ class PortAllocator:
         self._locks[port] = lock
         return True
 
+    def block(self, port: int, listening: socket.socket | None = None) -> bool:
+        """Refuse connections to a port that lost its process, and let nobody listen on it until it is unblocked.
+
+        ``listening`` is the socket of that process: with it, nobody could listen in between. Returns False if somebody
+        listens on the port.
+        """
+        if port not in self._blockers:
+            try:
+                self._blockers[port] = _exclude_others(listening or _bind(port))
+            except OSError:
+                return False
+        return True
+
+    def unblock(self, port: int) -> None:
+        """Let processes listen on the port again."""
+        if blocker := self._blockers.pop(port, None):
+            blocker.close()
+
     def release(self, port: int) -> None:
         """Release the port."""
+        self.unblock(port)
         if lock := self._locks.pop(port, None):
             lock.release()
 
@@ -65,6 +85,30 @@ def _state_folder() -> Path:
     except KeyError:  # a user without an account, as in containers
         home = os.environ.get("HOME", "/")
     return Path(home) / ".local" / "state"
+
+
+def _bind(port: int) -> socket.socket:
+    """Return a socket that listens. With SO_REUSEADDR connections of the last process may linger."""
+    bound = socket.socket()
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        bound.listen(0)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _exclude_others(listening: socket.socket) -> socket.socket:
+    """Stop listening and keep the port.
+
+    Linux gives a port to others with SO_REUSEADDR too, unless the socket that has it has once listened and has lost
+    that option (``inet_csk_get_port``).
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    listening.shutdown(socket.SHUT_RD)
+    return listening
 
 
 def _is_free(port: int) -> bool:

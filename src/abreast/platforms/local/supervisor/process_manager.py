@@ -3,51 +3,129 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
-from abreast.machine.process import listening_sockets, process_groups, start_detached
-from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, SOCKET_FILE
+from abreast.machine.process import start_detached
+from abreast.platforms.local.router.files import EndpointPublisher
+from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, ROUTER, SOCKET_FILE
+from abreast.platforms.local.supervisor.listening_proof import SocketScan
 from abreast.platforms.local.supervisor.managed_process import ManagedProcess, ProcessRecord
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
+
+PUBLISH_RETRY, STARTING_CHECK, ENDPOINT_CHECK = 0.01, 0.1, 1.0
+"""Seconds until the next attempt to reach the router, look for instances that start, look whether all still listen."""
+
+ROUTER_FOLLOWS = 0.5
+"""Seconds after which Envoy surely sends nothing to an endpoint that was taken from its files."""
 
 
 class ProcessManager:
     """Serves requests of ``SupervisorClient`` on a Unix socket in ``home``."""
 
-    def __init__(self, home: Path) -> None:
-        self._records_folder = home / RECORDS_FOLDER
-        self._records_folder.mkdir(mode=0o700, exist_ok=True)
-        self._ports = PortAllocator()
+    def __init__(self, home: Path, publisher: EndpointPublisher) -> None:
+        self.records_folder = home / RECORDS_FOLDER
+        self.records_folder.mkdir(mode=0o700, exist_ok=True)
+        self.ports = PortAllocator()
+        self._publisher = publisher
         self._processes: dict[str, ManagedProcess] = {}
         self._stop_event = asyncio.Event()
         self._stop_requested = False
+        self._wake_event = asyncio.Event()
+        self._unrecorded = self._unpublished = True
+        self._afterwards: list[Callable[[], None]] = []
 
     async def run(self, watchdog_pid: int) -> bool:
         """Serve until a shutdown request (returns True) or until the watchdog dies (returns False)."""
         self._adopt_processes()
+        self._check_endpoints()
         Path(SOCKET_FILE).unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, SOCKET_FILE, limit=1 << 24)
         Path(SOCKET_FILE).chmod(0o600)
         asyncio.get_running_loop().add_reader(os.pidfd_open(watchdog_pid), self._stop_event.set)
+        watching = asyncio.ensure_future(self._watch_endpoints())
         await self._stop_event.wait()
+        watching.cancel()
         server.close()
         Path(SOCKET_FILE).unlink(missing_ok=True)
         for process in self._processes.values():
             process.detach()
         return self._stop_requested
 
+    def on_removed(self, name: str) -> None:
+        """Forget a process that is stopped and removed."""
+        self._processes.pop(name, None)
+        self._follow_endpoints()
+
+    def on_endpoint_proven(self) -> None:
+        """Have the router follow at once."""
+        self._follow_endpoints()
+
+    def on_endpoint_lost(self, port: int, listening: socket.socket | None) -> None:
+        """Refuse connections to a port, and keep others off it until the router no longer sends users there."""
+        self._block_port(port, listening)
+        self._afterwards.append(partial(self.ports.unblock, port))
+        self._follow_endpoints()
+
+    def on_port_left(self, port: int) -> None:
+        """Release a port when the router no longer sends users there."""
+        self._afterwards.append(partial(self.ports.release, port))
+        self._follow_endpoints()
+
     def _adopt_processes(self) -> None:
-        for file in sorted(self._records_folder.glob("*.json")):
+        for file in sorted(self.records_folder.glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
                 record = ProcessRecord.read(file)
-                self._processes[record.id] = ManagedProcess.adopt(
-                    record, self._records_folder, self._ports, self._remove_process
-                )
+                self._processes[record.id] = ManagedProcess.adopt(record, self)
+
+    # ── endpoints ──────────────────────────────────────────────────────────────────────────────
+
+    async def _watch_endpoints(self) -> None:
+        """Notice endpoints that come and go, and have the router follow."""
+        while True:
+            self._check_endpoints()
+            if self._unpublished and self._publisher.try_publish():
+                self._unpublished = False
+                self._on_published()
+            starting = any(process.awaits_endpoint for process in self._processes.values())
+            pause = PUBLISH_RETRY if self._unpublished else STARTING_CHECK if starting else ENDPOINT_CHECK
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake_event.wait(), pause)
+            self._wake_event.clear()
+
+    def _check_endpoints(self) -> None:
+        """Look who listens, and record it: the next change of the router sends users there."""
+        scan = SocketScan()
+        for process in list(self._processes.values()):
+            process.check_endpoint(scan)
+        if self._unrecorded:
+            endpoints = {name: process.endpoint for name, process in self._processes.items()}
+            with suppress(OSError):  # on a full disk the router keeps the endpoints that it has
+                self._publisher.record({name: port for name, port in endpoints.items() if port})
+                self._unrecorded = False
+            self._unpublished = True
+
+    def _follow_endpoints(self) -> None:
+        self._unrecorded = True
+        self._wake_event.set()
+
+    def _block_port(self, port: int, listening: socket.socket | None, attempts: int = 100) -> None:
+        """Block a port as soon as the processes that had it are gone."""
+        if attempts and not self.ports.block(port, listening):
+            asyncio.get_running_loop().call_later(0.01, self._block_port, port, None, attempts - 1)
+
+    def _on_published(self) -> None:
+        for action in self._afterwards:
+            asyncio.get_running_loop().call_later(ROUTER_FOLLOWS, action)
+        self._afterwards.clear()
+
+    # ── requests ───────────────────────────────────────────────────────────────────────────────
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -74,12 +152,12 @@ class ProcessManager:
     def _ensure(self, spec: dict[str, Any]) -> dict[str, Any]:
         process = self._processes.get(spec["id"])
         if process is None:
-            record = ProcessRecord.from_spec(spec, self._ports.allocate() if spec["wants_port"] else None)
-            process = ManagedProcess(record, spec["env"], self._records_folder, self._ports, self._remove_process)
+            record = ProcessRecord.from_spec(spec, self.ports.allocate() if spec["wants_port"] else None)
+            process = ManagedProcess(record, spec["env"], self)
             self._processes[record.id] = process
         process.ensure(spec["env"])
-        # `instances` reports `listening`: one scan of the machine rather than one for each start.
-        return {"ok": process.to_wire({}, {})}
+        self._wake_event.set()
+        return {"ok": process.to_wire()}
 
     def _stop(self, ids: list[str], grace: float) -> dict[str, Any]:
         for name in ids:
@@ -88,23 +166,20 @@ class ProcessManager:
         return {"ok": None}
 
     def _instances(self) -> dict[str, Any]:
-        by_group, by_port = process_groups(), listening_sockets()
-        return {"ok": [process.to_wire(by_group, by_port) for process in self._processes.values()]}
+        self._check_endpoints()
+        return {"ok": [process.to_wire() for process in self._processes.values()]}
 
     def _shutdown(self) -> dict[str, Any]:
         self._stop_requested = True
         asyncio.get_running_loop().call_later(0.05, self._stop_event.set)
         return {"ok": None}
 
-    def _remove_process(self, name: str) -> None:
-        self._processes.pop(name, None)
-
 
 def main(home: Path, watchdog_pid: int) -> int:
     """Run until a shutdown request. If the watchdog died, start a new one; its supervisor adopts the instances."""
     os.chdir(home)
     os.umask(0o077)
-    if not asyncio.run(ProcessManager(home).run(watchdog_pid)):
+    if not asyncio.run(ProcessManager(home, EndpointPublisher(home / ROUTER)).run(watchdog_pid)):
         start_detached([sys.executable, "-m", "abreast.platforms.local.supervisor.watchdog", str(home)])
     return 0
 
