@@ -1,8 +1,10 @@
 """Parts of the local platform are killed during a deployment: it goes on, and nothing is left behind."""
 
+import asyncio
 import signal
 from pathlib import Path
 
+from abreast.platforms.local.platform import LocalPlatform
 from abreast.testing.process_tree import kill_at_once, processes_of
 from sample_project import SampleProject, eventually, get_json, wait_for_exit
 
@@ -74,6 +76,15 @@ def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
     assert wait_for_exit(deploying) == 0
     eventually(lambda: get_json(project.backend_port)["commit"] == commit)
     eventually(lambda: is_nothing_left(project))
+
+
+def test_instances_are_stopped_though_their_supervisor_dies_meanwhile(project: SampleProject) -> None:
+    project.deploy()
+    home = project.folder / ".abreast" / "local" / "local"
+    (version,) = [folder.name for folder in (home / "versions").iterdir() if folder.name.startswith("backend-")]
+    kill(project, "supervisor.watchdog", "supervisor.process_manager")
+    asyncio.run(LocalPlatform(home, home / "logs", {})._stop_instances([version]))
+    assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
 
 
 def test_a_turn_back_finds_the_previous_version_on_the_port_that_it_moved_to(project: SampleProject) -> None:

@@ -226,7 +226,9 @@ class LocalPlatform(Platform):
 
     def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:
         if not self._supervisor.is_running():
-            return []
+            if not self._supervisor.recorded_instances():
+                return []
+            self._supervisor.start()  # somebody killed it; what it ran runs on
         names = [instance.id for instance in self._supervisor.instances()]
         if versions is None:
             return names
