@@ -28,14 +28,14 @@ TESTS_FOLDER = Path(__file__).parents[1] / "tests"
 ABREAST_SCRIPT = """
 import json, resource, sys, time
 from pathlib import Path
-from abreast.core.backups import Backup
+from abreast.core.backups import Backup, BackupRetention
 from abreast.database.postgres.database import PostgresDatabase
 from abreast.database.backup_encryption import BackupKeys
 from abreast.database.sqlite.database import SqliteDatabase
 from abreast.database.backup_store import EncryptedBackupStore
 url, home = sys.argv[1], Path(sys.argv[2])
 database = PostgresDatabase(url) if url.startswith("postgresql") else SqliteDatabase(url, home)
-store = EncryptedBackupStore(f"file://{home}/vault", BackupKeys([], home / "key"), 5, 0)
+store = EncryptedBackupStore(f"file://{home}/vault", BackupKeys([], home / "key"), BackupRetention())
 began = time.perf_counter()
 saved, cipher = store.save(Backup("a/b/c", "p", "a", "b", "v1", "2026-01-01T00:00:00Z", "", ""), database.dump, {})
 sealed = time.perf_counter() - began

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, ClassVar
@@ -14,7 +16,7 @@ from typing import IO, ClassVar
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from abreast.core.backups import Backup, backup_name, expired
+from abreast.core.backups import Backup, BackupRetention, backup_name, expired
 from abreast.core.errors import DatabaseError, UsageError
 from abreast.core.secrets import Secret
 from abreast.database.backup_encryption import BackupKeys
@@ -28,10 +30,10 @@ CONTENT = os.urandom(1 << 20) + b"rows " * 100_000
 AT = "2026-11-21T01:02:03.456Z"
 
 
-def backup(at: str = AT, release: str = "v4", *, verified: bool = False) -> Backup:
+def backup(at: str = AT, release: str = "v4", *, verified: bool = False, sequence: int = 0) -> Backup:
     return Backup(
         backup_name("production", "backend", at, release), "shop", "production", "backend", release, at, "sqlite", "3",
-        verified=at if verified else "",
+        verified=at if verified else "", sequence=sequence,
     )  # fmt: skip
 
 
@@ -46,7 +48,7 @@ def key(tmp_path: Path) -> Path:
 
 
 def vault(url: str, key: Path) -> EncryptedBackupStore:
-    return EncryptedBackupStore(url, BackupKeys([], key, create=True), 5, 30 * 86400.0)
+    return EncryptedBackupStore(url, BackupKeys([], key, create=True), BackupRetention())
 
 
 @pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
@@ -90,43 +92,47 @@ def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, t
     theirs = pyrage.x25519.Identity.generate()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "ssh"], check=True)
     keys = BackupKeys([str(theirs.to_public()), (tmp_path / "ssh.pub").read_text()], None)
-    there = EncryptedBackupStore(file, keys, 5, 0)
+    there = EncryptedBackupStore(file, keys, BackupRetention())
     saved, opener = there.save(backup(), write, {})
     there.fetch(saved, tmp_path / "out", opener)
     assert (tmp_path / "out").read_bytes() == CONTENT
     with pytest.raises(DatabaseError, match="no key to open a backup"):
-        EncryptedBackupStore(file, keys, 5, 0).fetch(saved, tmp_path / "again")
+        EncryptedBackupStore(file, keys, BackupRetention()).fetch(saved, tmp_path / "again")
     (tmp_path / "their.key").write_text(str(theirs))
-    EncryptedBackupStore(file, BackupKeys([], tmp_path / "their.key"), 5, 0).fetch(saved, tmp_path / "again")
+    EncryptedBackupStore(file, BackupKeys([], tmp_path / "their.key"), BackupRetention()).fetch(
+        saved, tmp_path / "again"
+    )
     if shutil.which("age"):
         sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
         subprocess.run(["age", "--decrypt", "-i", tmp_path / "ssh", sealed], capture_output=True, check=True)
 
 
 def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
-    there = EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), 5, 0)
+    there = EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), BackupRetention())
     saved, _ = there.save(backup(), write, {})
-    EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), 5, 0).fetch(
+    EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), BackupRetention()).fetch(
         saved, tmp_path / "out"
     )
     assert (tmp_path / "out").read_bytes() == CONTENT
     with pytest.raises(DatabaseError, match="the passphrase does not open this backup"):
-        EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "wrong")), 5, 0).fetch(
+        EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "wrong")), BackupRetention()).fetch(
             saved, tmp_path / "out"
         )
 
 
 def test_a_wrong_key_is_said(file: str, tmp_path: Path, key: Path) -> None:
     saved, _ = vault(file, key).save(backup(), write, {})
-    wrong = EncryptedBackupStore(file, BackupKeys([], tmp_path / "other.key", create=True), 5, 0)
+    wrong = EncryptedBackupStore(file, BackupKeys([], tmp_path / "other.key", create=True), BackupRetention())
     wrong.save(backup("2027-01-01T00:00:00Z"), write, {})
     with pytest.raises(DatabaseError, match="the key does not open production/backend/"):
         wrong.fetch(saved, tmp_path / "out")
     (tmp_path / "none.key").write_text("AGE-SECRET-KEY-nonsense")
     with pytest.raises(DatabaseError, match="is not an age key"):
-        EncryptedBackupStore(file, BackupKeys([], tmp_path / "none.key"), 5, 0).fetch(saved, tmp_path / "out")
+        EncryptedBackupStore(file, BackupKeys([], tmp_path / "none.key"), BackupRetention()).fetch(
+            saved, tmp_path / "out"
+        )
     with pytest.raises(DatabaseError, match="is not an age recipient"):
-        EncryptedBackupStore(file, BackupKeys(["age1nonsense"], None), 5, 0).save(backup(), write, {})
+        EncryptedBackupStore(file, BackupKeys(["age1nonsense"], None), BackupRetention()).save(backup(), write, {})
 
 
 @pytest.mark.parametrize("harm", ["truncated", "a byte", "another's", "gone", "the note", "the label"])
@@ -219,23 +225,49 @@ def days(number: int, **more: bool) -> Backup:
     return backup(f"2026-{1 + number // 28:02}-{1 + number % 28:02}T00:00:00Z", f"v{number}", **more)
 
 
-def test_the_last_ones_and_the_young_ones_stay() -> None:
-    all_ = [days(number, verified=True) for number in range(100)]
-    now = "2026-04-16T00:00:00Z"
-    assert [each.release for each in expired(all_, 5, 0, now)] == [f"v{number}" for number in range(94, -1, -1)]
-    young = {each.release for each in all_} - {each.release for each in expired(all_, 5, 30 * 86400.0, now)}
-    assert young == {f"v{number}" for number in range(72, 100)}
+LAST_ONE = BackupRetention(1, 0, 0, 0)
+NOW = "2027-01-01T00:00:00Z"
+
+
+def hours(number: int) -> Backup:
+    moment = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(minutes=30 * number)
+    return backup(moment.strftime("%Y-%m-%dT%H:%M:%SZ"), f"v{number}", verified=True, sequence=number)
+
+
+def kept(all_: list[Backup], retention: BackupRetention) -> list[str]:
+    gone = expired(all_, retention, NOW)
+    return [each.at for each in all_ if each not in gone]
+
+
+def test_backups_are_thinned_to_one_an_hour_a_day_and_a_week() -> None:
+    all_ = [hours(number) for number in range(48 * 90)]  # two an hour until the end of Saturday, 29 August
+    assert kept(all_, BackupRetention(3, 0, 0, 0)) == [
+        "2026-08-29T22:30:00Z", "2026-08-29T23:00:00Z", "2026-08-29T23:30:00Z",
+    ]  # fmt: skip
+    assert kept(all_, BackupRetention(1, 3, 0, 0)) == [
+        "2026-08-29T21:30:00Z", "2026-08-29T22:30:00Z", "2026-08-29T23:30:00Z",
+    ]  # fmt: skip
+    assert kept(all_, BackupRetention(1, 0, 2, 3)) == [
+        "2026-08-16T23:30:00Z", "2026-08-23T23:30:00Z", "2026-08-28T23:30:00Z", "2026-08-29T23:30:00Z",
+    ]  # fmt: skip
+    usual = kept(all_, BackupRetention())
+    assert len(usual) == 24 + 2 + 29 + 3, "hours, the other half hours of the last five, days before, Sundays before"
+
+
+def test_a_clock_that_was_wrong_does_not_make_the_newest_one_go() -> None:
+    ahead, newest = hours(5000), replace(hours(10), sequence=9000)
+    assert newest.at in kept([ahead, newest], LAST_ONE)
 
 
 def test_the_only_good_one_stays_whatever_its_age() -> None:
     all_ = [days(1, verified=True), days(50), days(51), days(52)]
-    assert [backup.release for backup in expired(all_, 1, 0, "2027-01-01T00:00:00Z")] == ["v52", "v51", "v50"]
-    assert expired([days(1), days(2)], 1, 0, "2027-01-01T00:00:00Z") == ()
+    assert [backup.release for backup in expired(all_, LAST_ONE, NOW)] == ["v52", "v51", "v50"]
+    assert expired([days(1), days(2)], LAST_ONE, NOW) == ()
 
 
 def test_what_a_live_release_could_need_stays() -> None:
     all_ = [days(number, verified=True) for number in range(10)]
-    gone = {backup.release for backup in expired(all_, 2, 0, "2027-01-01T00:00:00Z", {"v3"})}
+    gone = {backup.release for backup in expired(all_, BackupRetention(2, 0, 0, 0), NOW, {"v3"})}
     assert gone == {f"v{number}" for number in (0, 1, 2, 4, 5, 6, 7)}
 
 
@@ -260,7 +292,7 @@ def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, 
 
 @pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
 def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequest, key: Path) -> None:
-    there = EncryptedBackupStore(request.getfixturevalue(store), BackupKeys([], key, create=True), 1, 0)
+    there = EncryptedBackupStore(request.getfixturevalue(store), BackupKeys([], key, create=True), LAST_ONE)
     for at, release in (("2026-11-20T01:02:03Z", "v1"), ("2026-11-21T01:02:03Z", "v2")):
         saved, _ = there.save(backup(at, release), write, {})
         there.write_metadata(saved.as_verified(at))

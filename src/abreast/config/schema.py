@@ -145,7 +145,9 @@ class Backups(StrictModel):
         None, description="A passphrase that can decrypt them, such as `${BACKUP_PASSPHRASE}`."
     )
     keep: int = Field(5, ge=1, description="How many of the latest backups to keep.")
-    within: Duration = Field(30 * 86400.0, description="Younger backups are kept too.")
+    hourly: int = Field(24, ge=0, description="For how many hours the newest backup of each hour is kept.")
+    daily: int = Field(30, ge=0, description="For how many days the newest backup of each day is kept.")
+    weekly: int = Field(8, ge=0, description="For how many weeks the newest backup of each week is kept.")
     schedule: CronExpression | None = Field(
         None, description="When `abreast db backup --scheduled` makes one, such as `0 3 * * *`."
     )

@@ -52,31 +52,54 @@ def backup_name(environment: str, service: str, at: str, release: str) -> str:
     return f"{environment}/{service}/{moment}-{release or 'v0'}"
 
 
+@dataclass(frozen=True, slots=True)
+class BackupRetention:
+    """Which backups of a database are kept: the last ``keep``, and the newest of each hour, day and week (UTC).
+
+    ``hourly``, ``daily`` and ``weekly`` count those hours, days and weeks; only those with a backup count.
+    """
+
+    keep: int = 5
+    hourly: int = 24
+    daily: int = 30
+    weekly: int = 8
+
+
+_PERIODS = (("hourly", "%Y-%m-%d %H"), ("daily", "%Y-%m-%d"), ("weekly", "%G-%V"))
+UNVERIFIED_MAX_AGE = timedelta(days=1)
+"""The age after which a backup is deleted that was never verified."""
+
+
 def expired(
-    backups: Sequence[Backup], keep: int, within: float, now: str, needed: Collection[str] = ()
+    backups: Sequence[Backup], retention: BackupRetention, now: str, needed: Collection[str] = ()
 ) -> tuple[Backup, ...]:
     """Return the backups of one database that can be deleted.
 
-    Kept are the last ``keep`` trusted backups, those of the last ``within`` seconds, the newest of each release in
-    ``needed`` (rollback targets), and the newest trusted one at any age. Backups before a restore are kept as many
-    besides, and unverified ones for a day.
+    Kept are those that ``retention`` keeps, the newest of each release in ``needed`` (rollback targets), and the newest
+    trusted one at any age. Backups before a restore are kept as many besides, and unverified ones for a day.
     """
     ordered = sorted(backups, key=lambda backup: backup.order, reverse=True)
     good = [backup for backup in ordered if backup.is_trusted]
     if not good:
         return ()
-    moment = datetime.fromisoformat(now)
     replaced = [backup for backup in ordered if backup.verified and backup.before_restore]
-    stay = {backup.name for backup in (*good[: max(1, keep)], *replaced[:keep])}
+    stay = {backup.name for backup in (*good[: max(1, retention.keep)], *replaced[: retention.keep])}
+    for setting, period in _PERIODS:
+        stay |= {backup.name for backup in _newest_of_each(good, period)[: getattr(retention, setting)]}
     for release in set(needed):
         stay |= {backup.name for backup in [backup for backup in good if backup.release == release][:1]}
+    moment = datetime.fromisoformat(now)
     return tuple(
         backup
         for backup in ordered
         if backup.name not in stay
-        and moment - datetime.fromisoformat(backup.at) > timedelta(seconds=_retention_seconds(backup, within))
+        and (backup.verified or moment - datetime.fromisoformat(backup.at) > UNVERIFIED_MAX_AGE)
     )
 
 
-def _retention_seconds(backup: Backup, within: float) -> float:
-    return within if backup.verified else min(within, 86400.0)
+def _newest_of_each(newest_first: Sequence[Backup], period: str) -> list[Backup]:
+    """Return the newest backup of each period, which a format of strftime(3) names."""
+    by_period: dict[str, Backup] = {}
+    for backup in newest_first:
+        by_period.setdefault(datetime.fromisoformat(backup.at).strftime(period), backup)
+    return list(by_period.values())

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from abreast.core.backups import Backup, expired
+from abreast.core.backups import Backup, BackupRetention, expired
 from abreast.core.codec import dump, load
 from abreast.core.errors import DatabaseError, UsageError
 from abreast.database.backup_encryption import BackupCipher, BackupKeys
@@ -18,11 +18,10 @@ from abreast.storage.object_store import ObjectStore
 class EncryptedBackupStore(BackupStore):
     """Stores NAME``.dump.zst.age``, NAME``.about.age``, NAME``.json``, and NAME``.key.age`` with a passphrase."""
 
-    def __init__(self, url: str, keys: BackupKeys, keep: int, within: float) -> None:
+    def __init__(self, url: str, keys: BackupKeys, retention: BackupRetention) -> None:
         self._objects = ObjectStore(url, "backup store", DatabaseError)
         self._keys = keys
-        self._keep = keep
-        self._within = within
+        self._retention = retention
 
     def save(
         self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any]
@@ -110,7 +109,7 @@ class EncryptedBackupStore(BackupStore):
         Objects without metadata, left by a killed process, are deleted after a day.
         """
         stored = self._stored_objects(f"{environment}/{service}")
-        to_delete = expired(self.list_backups(environment, service), self._keep, self._within, now, needed)
+        to_delete = expired(self.list_backups(environment, service), self._retention, now, needed)
         cutoff = datetime.fromisoformat(now) - UNFINISHED_MAX_AGE
         leftovers = [
             path

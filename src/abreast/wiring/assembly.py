@@ -18,6 +18,7 @@ from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import PluginSettings, ProjectConfig, load_config
 from abreast.config.variables import interpolate, resolve_secrets, unset_references
+from abreast.core.backups import BackupRetention
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, secret_values
@@ -152,9 +153,8 @@ class Assembly:
         passphrase = (lambda: resolve_secrets(references, variables)["passphrase"]) if references else None
         own = not (settings.recipients or references or settings.key)
         file = state / "backup.key" if own else self.workspace.root / settings.key if settings.key else None
-        return EncryptedBackupStore(
-            url, BackupKeys(settings.recipients, file, passphrase, create=own), settings.keep, settings.within
-        )
+        retention = BackupRetention(settings.keep, settings.hourly, settings.daily, settings.weekly)
+        return EncryptedBackupStore(url, BackupKeys(settings.recipients, file, passphrase, create=own), retention)
 
     def _backup_context(self, environment: str) -> dict[str, object]:
         """Return what a backup holds beside the data: abreast.yml, and the variables of each service."""
