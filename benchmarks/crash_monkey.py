@@ -3,6 +3,7 @@
 ``ABREAST_MONKEY_KILLS`` sets the number of kills, ``ABREAST_MONKEY_SEED`` repeats the choices of a run.
 """
 
+import http.client
 import json
 import os
 import random
@@ -235,7 +236,7 @@ def get(port: int) -> str:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return error.read().decode()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return str(error)
 
 

@@ -47,7 +47,7 @@ def _match_page_size(copy: apsw.Connection, target: apsw.Connection) -> None:
     """Rewrite the copy with the target's page size, which cannot be changed in WAL mode."""
     ((page_size,),) = target.execute("PRAGMA page_size")
     if [(page_size,)] != copy.execute("PRAGMA page_size").fetchall():
-        copy.execute(f"PRAGMA journal_mode=DELETE; PRAGMA page_size={page_size}; VACUUM")
+        copy.execute(f"PRAGMA journal_mode=DELETE; PRAGMA page_size={page_size}; VACUUM").fetchall()
 
 
 @contextmanager
