@@ -1,7 +1,7 @@
 """Run all or the named benchmarks, and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
-                     [changes] [redaction] [gates] [backups] [monkey]
+                     [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
 """
 
 import os
@@ -20,7 +20,9 @@ from benchmarks import (
     overhead,
     parallel,
     polling,
+    recovery_point,
     redaction,
+    restores,
     rollback,
     startup,
     traffic,
@@ -31,7 +33,7 @@ BENCHMARKS = {
     "startup": startup.run, "rollback": rollback.run, "overhead": overhead.run, "turn": traffic.run,
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
-    "backups": backups.run, "monkey": crash_monkey.run,
+    "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -67,7 +67,8 @@ def _start_server(bin_folder: str, folder: Path) -> StartedServer:
     )  # fmt: skip
     pid = launch(
         [f"{bin_folder}/postgres", "-D", str(folder / "data"), "-p", str(port), "-k", str(folder),
-         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300"],
+         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300",
+         "-c", "max_slot_wal_keep_size=4GB"],
         folder / "log", cwd=folder, **as_user,
     )  # fmt: skip
     url = f"postgresql://postgres:{QUOTED_PASSWORD}@127.0.0.1:{port}/postgres"

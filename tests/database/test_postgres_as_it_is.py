@@ -192,6 +192,54 @@ def test_the_settings_and_the_comment_of_the_database_stay(tmp_path: Path) -> No
     assert rows(url, comment) == [("the shop's orders",)]
 
 
+def test_checks_that_call_functions_are_restored(tmp_path: Path) -> None:
+    url = postgres_server.create_database()
+    execute(
+        url,
+        "CREATE TABLE zones (name text)",
+        "CREATE FUNCTION is_zone(text) RETURNS boolean LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM zones WHERE name = $1)'",
+        "CREATE DOMAIN zone AS text CHECK (is_zone(VALUE))",
+        "CREATE TABLE a_parcels (zone text CHECK (is_zone(zone)), weight int CHECK (weight > 0), other zone)",
+        "ALTER TABLE a_parcels ADD CONSTRAINT old CHECK (weight > 100) NOT VALID",
+        "INSERT INTO zones VALUES ('east'), ('west')",
+    )
+    database = PostgresDatabase(url)
+    execute(url, "ALTER TABLE a_parcels DROP CONSTRAINT old", "INSERT INTO a_parcels VALUES ('east', 7, 'west')")
+    execute(url, "ALTER TABLE a_parcels ADD CONSTRAINT old CHECK (weight > 100) NOT VALID")
+    checks = "SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' ORDER BY 1"
+    before = rows(url, checks)
+
+    def restored() -> tuple[PostgresDatabase, list[str]]:
+        copy = database.sibling_copy("verified-x")
+        with (tmp_path / "dump").open("wb") as into:
+            database.dump(into)
+        return copy, list(copy.restore(tmp_path / "dump"))
+
+    copy, gaps = restored()
+    assert gaps == []
+    assert rows(copy.connection_url(), checks) == before
+    assert rows(copy.connection_url(), "SELECT zone, weight, other FROM a_parcels") == [("east", 7, "west")]
+    execute(url, "DELETE FROM zones WHERE name = 'east'")
+    copy, gaps = restored()
+    assert gaps == ["the constraint a_parcels_zone_check of TABLE a_parcels, which is NOT VALID now"]
+    assert rows(copy.connection_url(), "SELECT count(*) FROM a_parcels") == [(1,)]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(copy.connection_url(), "INSERT INTO a_parcels VALUES ('north', 7, 'west')")
+    copy.drop()
+
+
+def test_what_a_scratch_server_cannot_show_is_said(tmp_path: Path) -> None:
+    url = postgres_server.create_database()
+    execute(url, "CREATE TABLE orders (id integer)")
+    database = PostgresDatabase(url, with_database(postgres_server.server_url(), "postgres"))
+    copy = database.sibling_copy("verified-x")
+    with (tmp_path / "dump").open("wb") as into:
+        database.dump(into)
+    (gap,) = copy.restore(tmp_path / "dump")
+    assert gap.startswith("owners and rights")
+    copy.drop()
+
+
 def test_databases_of_others_on_the_server_are_no_copies(owned: str) -> None:
     name, server = urlsplit(owned).path[1:], postgres_server.server_url()
     theirs = [f"{name}_verified-theirs", f"x{name}_verified-x", f"{name}_archive", f"{name}_2024_before_x"]

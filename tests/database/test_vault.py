@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +43,16 @@ def write(into: IO[bytes]) -> DatabaseStats:
     return DatabaseStats({"orders": 7}, len(CONTENT))
 
 
+def save(
+    there: EncryptedBackupStore,
+    made: Backup,
+    write: Callable[[IO[bytes]], DatabaseStats],
+    context: Mapping[str, object],
+) -> Backup:
+    with tempfile.TemporaryDirectory() as folder:
+        return there.save(made, write, context, Path(folder) / "plain")
+
+
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     return tmp_path / "backup.key"
@@ -54,7 +65,7 @@ def vault(url: str, key: Path) -> EncryptedBackupStore:
 @pytest.mark.parametrize("store", ["file", "s3", "az", "gs"])
 def test_what_is_put_there_comes_back(store: str, request: pytest.FixtureRequest, tmp_path: Path, key: Path) -> None:
     there = vault(request.getfixturevalue(store), key)
-    saved, _ = there.save(backup(), write, {"variables": {"backend": {"TOKEN": "xq7-sentinel"}}})
+    saved = save(there, backup(), write, {"variables": {"backend": {"TOKEN": "xq7-sentinel"}}})
     assert (saved.rows, saved.size) == ({"orders": 7}, len(CONTENT))
     again = vault(there._objects.url, key)
     assert again.list_backups("production") == [saved]
@@ -63,15 +74,18 @@ def test_what_is_put_there_comes_back(store: str, request: pytest.FixtureRequest
     assert (tmp_path / "out").read_bytes() == CONTENT
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
     assert around["variables"] == {"backend": {"TOKEN": "xq7-sentinel"}}
-    newer, _ = again.save(backup("2027-02-21T01:02:03Z", "v5"), write, {})
+    newer = save(again, backup("2027-02-21T01:02:03Z", "v5"), write, {})
     again.write_metadata(newer.as_verified("2027-02-21T01:02:04Z"))
     assert [listed.release for listed in again.list_backups("production", "backend")] == ["v5", "v4"]
 
 
 def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path) -> None:
     there = vault(file, key)
-    there.save(
-        backup(), lambda into: (into.write(b"xq7-sentinel" * 1000), DatabaseStats())[1], {"token": "xq7-sentinel"}
+    save(
+        there,
+        backup(),
+        lambda into: (into.write(b"xq7-sentinel" * 1000), DatabaseStats())[1],
+        {"token": "xq7-sentinel"},
     )
     found = subprocess.run(
         ["grep", "-rlF", "xq7-sentinel", tmp_path / "store"], capture_output=True, text=True, check=False
@@ -82,7 +96,7 @@ def test_nothing_of_it_lies_about_in_clear(file: str, tmp_path: Path, key: Path)
 
 def test_plain_tools_open_it(file: str, tmp_path: Path, key: Path) -> None:
     require_programs("age", "zstd")
-    saved, _ = vault(file, key).save(backup(), write, {})
+    saved = save(vault(file, key), backup(), write, {})
     sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
     opened = subprocess.run(["age", "--decrypt", "-i", key, sealed], capture_output=True, check=True).stdout
     assert subprocess.run(["zstd", "-dc"], input=opened, capture_output=True, check=True).stdout == CONTENT
@@ -93,9 +107,9 @@ def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, t
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "ssh"], check=True)
     keys = BackupKeys([str(theirs.to_public()), (tmp_path / "ssh.pub").read_text()], None)
     there = EncryptedBackupStore(file, keys, BackupRetention())
-    saved, opener = there.save(backup(), write, {})
-    there.fetch(saved, tmp_path / "out", opener)
-    assert (tmp_path / "out").read_bytes() == CONTENT
+    saved = there.save(backup(), write, {}, tmp_path / "plain")
+    assert (tmp_path / "plain").read_bytes() == CONTENT
+    there.check_stored(saved)
     with pytest.raises(DatabaseError, match="no key to open a backup"):
         EncryptedBackupStore(file, keys, BackupRetention()).fetch(saved, tmp_path / "again")
     (tmp_path / "their.key").write_text(str(theirs))
@@ -109,7 +123,7 @@ def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, t
 
 def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
     there = EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), BackupRetention())
-    saved, _ = there.save(backup(), write, {})
+    saved = save(there, backup(), write, {})
     EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), BackupRetention()).fetch(
         saved, tmp_path / "out"
     )
@@ -121,9 +135,9 @@ def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
 
 
 def test_a_wrong_key_is_said(file: str, tmp_path: Path, key: Path) -> None:
-    saved, _ = vault(file, key).save(backup(), write, {})
+    saved = save(vault(file, key), backup(), write, {})
     wrong = EncryptedBackupStore(file, BackupKeys([], tmp_path / "other.key", create=True), BackupRetention())
-    wrong.save(backup("2027-01-01T00:00:00Z"), write, {})
+    save(wrong, backup("2027-01-01T00:00:00Z"), write, {})
     with pytest.raises(DatabaseError, match="the key does not open production/backend/"):
         wrong.fetch(saved, tmp_path / "out")
     (tmp_path / "none.key").write_text("AGE-SECRET-KEY-nonsense")
@@ -132,14 +146,14 @@ def test_a_wrong_key_is_said(file: str, tmp_path: Path, key: Path) -> None:
             saved, tmp_path / "out"
         )
     with pytest.raises(DatabaseError, match="is not an age recipient"):
-        EncryptedBackupStore(file, BackupKeys(["age1nonsense"], None), BackupRetention()).save(backup(), write, {})
+        save(EncryptedBackupStore(file, BackupKeys(["age1nonsense"], None), BackupRetention()), backup(), write, {})
 
 
 @pytest.mark.parametrize("harm", ["truncated", "a byte", "another's", "gone", "the note", "the label"])
 def test_what_was_changed_is_refused(file: str, tmp_path: Path, key: Path, harm: str) -> None:
     there = vault(file, key)
-    saved, _ = there.save(backup(), write, {})
-    other, _ = there.save(backup("2027-01-01T00:00:00Z", "v5"), write, {})
+    saved = save(there, backup(), write, {})
+    other = save(there, backup("2027-01-01T00:00:00Z", "v5"), write, {})
     sealed = tmp_path / "store" / f"{saved.name}.dump.zst.age"
     if harm == "truncated":
         sealed.write_bytes(sealed.read_bytes()[:-1000])
@@ -170,7 +184,7 @@ def test_what_fails_half_way_leaves_no_backup(file: str, tmp_path: Path, key: Pa
 
     there = vault(file, key)
     with pytest.raises(DatabaseError, match="it ended by signal 9"):
-        there.save(backup(), fail, {})
+        save(there, backup(), fail, {})
     assert there.list_backups("production") == []
     assert not list((tmp_path / "store").rglob("*.json"))
     assert [path for path in (tmp_path / "store").rglob("*.age") if path.is_file()] == []
@@ -181,7 +195,8 @@ def test_a_store_without_room_is_said(tmp_path: Path, key: Path) -> None:
         "import sys, pathlib\n"
         "sys.path.insert(0, sys.argv[2])\n"
         "from test_vault import *\n"
-        "try: vault('file://' + sys.argv[1], pathlib.Path(sys.argv[1]) / 'key').save(backup(), write, {})\n"
+        "there = vault('file://' + sys.argv[1], pathlib.Path(sys.argv[1]) / 'key')\n"
+        "try: there.save(backup(), write, {}, pathlib.Path('/dev/null'))\n"
         "except DatabaseError as error: print('TOLD', error)\n"
     )
     (tmp_path / "full").mkdir()
@@ -206,7 +221,7 @@ def test_memory_is_bounded(file: str, tmp_path: Path, key: Path) -> None:
         "    return DatabaseStats()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "there = vault(sys.argv[1], pathlib.Path(sys.argv[3]) / 'key')\n"
-        "saved, _ = there.save(backup(), much, {})\n"
+        "saved = save(there, backup(), much, {})\n"
         "there.fetch(saved, pathlib.Path(sys.argv[3]) / 'out')\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"
     )
@@ -273,7 +288,7 @@ def test_what_a_live_release_could_need_stays() -> None:
 
 def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, key: Path) -> None:
     there = vault(file, key)
-    saved, _ = there.save(backup(), write, {})
+    saved = save(there, backup(), write, {})
     there.write_metadata(saved.as_verified(AT))
     store = tmp_path / "store" / "production" / "backend"
     old, young = ("20260101T000000000Z-v1", "20261120T000000000Z-v2")
@@ -294,7 +309,7 @@ def test_what_a_killed_process_left_goes_after_a_day(file: str, tmp_path: Path, 
 def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequest, key: Path) -> None:
     there = EncryptedBackupStore(request.getfixturevalue(store), BackupKeys([], key, create=True), LAST_ONE)
     for at, release in (("2026-11-20T01:02:03Z", "v1"), ("2026-11-21T01:02:03Z", "v2")):
-        saved, _ = there.save(backup(at, release), write, {})
+        saved = save(there, backup(at, release), write, {})
         there.write_metadata(saved.as_verified(at))
     assert there.prune("production", "backend", set(), "2026-11-22T01:02:03Z") == 1
     assert [listed.release for listed in there.list_backups("production")] == ["v2"]
@@ -304,7 +319,7 @@ def test_what_nobody_needs_any_more_goes(store: str, request: pytest.FixtureRequ
 
 def test_what_cannot_be_taken_away_is_said(file: str, tmp_path: Path, key: Path) -> None:
     there = vault(file, key)
-    there.save(backup(), write, {})
+    save(there, backup(), write, {})
     left = tmp_path / "store" / "production" / "backend" / "20260101T000000000Z-v1.dump.zst.age#1"
     left.mkdir()
     os.utime(left, (1767225600, 1767225600))
@@ -361,18 +376,18 @@ def test_a_store_that_breaks_off_is_told_as_that_and_not_as_a_changed_backup(
     breaking: str, tmp_path: Path, key: Path
 ) -> None:
     there = vault(breaking, key)
-    saved, _ = there.save(backup(), write, {})
+    saved = save(there, backup(), write, {})
     with pytest.raises(DatabaseError, match="the backup store s3://releases could not be used"):
         there.fetch(saved, tmp_path / "out")
 
 
 def test_the_one_that_is_meant(file: str, key: Path) -> None:
     there = vault(file, key)
-    first, _ = there.save(backup(), write, {})
+    first = save(there, backup(), write, {})
     with pytest.raises(UsageError, match="there is no verified backup of backend in production"):
         there.find_backup("production", "backend")
     there.write_metadata(first.as_verified(AT))
-    second, _ = there.save(backup("2027-01-01T00:00:00Z", "v5"), write, {})
+    second = save(there, backup("2027-01-01T00:00:00Z", "v5"), write, {})
     assert there.find_backup("production", "backend").release == "v4", "the newest that is known to be good"
     assert there.find_backup("production", "backend", second.name.rpartition("/")[2]) == second
     with pytest.raises(UsageError, match="there is no backup 'v9'"):

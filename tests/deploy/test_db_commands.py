@@ -35,7 +35,7 @@ def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(p
     assert (found["rows"]["orders"], found["pending"], found["owner"]) == (3, ["002_more.sql"], "shop/local/backend")
     project.config["environments"]["local"]["objectives"] = {"rpo": "1ms"}
     project.commit()
-    assert "FAULT: the newest verified backup is" in shop.run("db", "status", code=1).stdout
+    assert "FAULT: the newest recovery point is" in shop.run("db", "status", code=1).stdout
 
 
 def test_migrate_without_a_deployment(project: SampleProject) -> None:
@@ -296,6 +296,47 @@ def test_the_doctor_looks_at_databases(project: SampleProject) -> None:
     shop.deploy()
     told = shop.run("doctor").stdout
     assert "backend (database)  sqlite 3." in told
-    assert "the newest verified backup is 0.0 hours old" in told
+    assert "the newest recovery point is 0.0 hours old" in told
     shop.sqlite_file.write_bytes(b"no database " * 1000)
     assert "file is not a database" in shop.run("doctor", code=1).stdout
+
+
+def test_a_drill_after_data_were_rolled_back_recovers_what_is_live(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
+    shop.deploy()
+    shop.insert_orders(3)
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    project.commit()
+    shop.deploy()
+    shop.run("db", "backup")
+    left = shop.backups()[0]["name"]
+    shop.run("rollback", "--restore-data", "--reason", "no", "--yes")
+    assert "more" not in str(shop.schema())
+    told = shop.run("db", "drill").stdout
+    assert "recovery time" in told
+    assert left not in told, "that backup is of a history that was left"
+    assert shop.backups()[0]["release"] == "v1"
+    assert left in {backup["name"] for backup in shop.backups()}, "who names it can still have it"
+
+
+def test_a_person_can_migrate_though_the_backup_cannot_be_verified(project: SampleProject) -> None:
+    shop = DatabaseProject(project, "postgresql")
+    project.config["environments"]["local"]["may_skip"] = ["backup"]
+    project.commit()
+    shop.deploy()
+    shop.query(
+        "CREATE FUNCTION total() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM orders); END'"
+    )
+    shop.query("CREATE MATERIALIZED VIEW totals AS SELECT total()")  # pg_restore refreshes it without a search_path
+    shop.write_migration("002_more.sql", "CREATE TABLE more (id integer);\n")
+    project.commit()
+    told = shop.deploy(code=1)
+    assert "REFRESH MATERIALIZED VIEW" in told or "pg_restore" in told
+    assert "--skip-gate backup" in told
+    assert "more" not in str(shop.schema())
+    told = shop.deploy("--skip-gate", "backup", "--reason", "the view is rebuilt every night")
+    assert "cannot be restored" in told
+    assert "not rehearsed, as accepted by" in told
+    assert "the view is rebuilt every night" in told
+    assert "more" in str(shop.schema())
+    assert not shop.backups()[0]["verified"]

@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import httpx2
+from typing import TYPE_CHECKING
 
 from abreast.checks.interface import CheckResult
 from abreast.core.model import Address, HealthSettings, Version
 from abreast.core.reported_commit import reported_commit
+from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
 
 MAX_BODY_SIZE = 65536
 """Maximum bytes of an answer to read for its commit."""
@@ -54,13 +59,13 @@ class HttpCheck:
         return _check_commit(request_line, answer, body, commit)
 
     @asynccontextmanager
-    async def _stream(self, address: Address, health: HealthSettings) -> AsyncIterator[httpx2.Response]:
+    async def _stream(self, address: Address, health: HealthSettings) -> "AsyncIterator[httpx2.Response]":
         client = self._clients.get(address.socket) or self._new_client(address.socket)
         headers = {"User-Agent": "abreast", "Accept": "*/*"}
         async with client.stream("GET", address.url.rstrip("/") + health.path, headers=headers) as answer:
             yield answer
 
-    def _new_client(self, socket: str | None) -> httpx2.AsyncClient:
+    def _new_client(self, socket: str | None) -> "httpx2.AsyncClient":
         # A kept connection could lead to the version that retires.
         limits = httpx2.Limits(max_keepalive_connections=0)
         transport = httpx2.AsyncHTTPTransport(
@@ -70,7 +75,7 @@ class HttpCheck:
         return self._clients[socket]
 
 
-async def _read_prefix(answer: httpx2.Response) -> bytes:
+async def _read_prefix(answer: "httpx2.Response") -> bytes:
     body = b""
     async for chunk in answer.aiter_bytes():
         body += chunk
@@ -79,7 +84,7 @@ async def _read_prefix(answer: httpx2.Response) -> bytes:
     return body
 
 
-def _check_commit(request_line: str, answer: httpx2.Response, body: bytes, commit: str) -> CheckResult:
+def _check_commit(request_line: str, answer: "httpx2.Response", body: bytes, commit: str) -> CheckResult:
     reported = reported_commit(answer.headers, body)
     if reported and not commit.startswith(reported) and not reported.startswith(commit):
         why = f"{request_line}: answers for commit {reported[:7]}, not for {commit[:7]}"

@@ -91,7 +91,8 @@ _DATABASE_COMMANDS = (
         "abreast.cli.commands.databases:restore",
         "Replace a database by a BACKUP.\n\n"
         "Shows what would be lost, first. "
-        "BACKUP is the name of a backup, or a release. Default: the newest verified backup that no restore made.",
+        "BACKUP is the name of a backup, a release, or a moment of the continuous backup, such as '2026-11-21 02:14' "
+        "or latest. Default: the newest verified backup that no restore made.",
         [click.Argument(["backup"], required=False, default=""), ENVIRONMENT, SERVICES, REASON, YES, JSON],
     ),
     LazyCommand(

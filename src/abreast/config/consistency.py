@@ -10,7 +10,7 @@ from abreast.config.variables import references
 from abreast.config.yaml_document import Document
 from abreast.core.dependency_order import dependency_waves
 from abreast.core.errors import Fault
-from abreast.core.gates import ScanKind, skippable_names
+from abreast.core.gates import BACKUP, ScanKind, skippable_names
 
 
 def consistency_faults(
@@ -53,6 +53,8 @@ def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[s
             )
     for name, environment in project.environments.items():
         gates = skippable_names(build_gates(project, name, plugins))
+        if any(service.database for service in project.services.values()):
+            gates = (*gates, BACKUP)
         for number, gate in enumerate(environment.may_skip):
             if gate not in gates:
                 choices = ", ".join(gates) or "none is configured"

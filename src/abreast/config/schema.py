@@ -151,6 +151,12 @@ class Backups(StrictModel):
     schedule: CronExpression | None = Field(
         None, description="When `abreast db backup --scheduled` makes one, such as `0 3 * * *`."
     )
+    continuous: Duration | None = Field(
+        None,
+        description="Record every change, and keep so much of it that any moment of this time can be restored, such as "
+        "`7d`. `abreast db backup --scheduled` does it. Needs `litestream` for SQLite, and the right REPLICATION for "
+        "PostgreSQL.",
+    )
     drill: CronExpression | None = Field(
         None, description="When `abreast db drill --scheduled` rehearses a recovery on a copy."
     )

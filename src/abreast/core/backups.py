@@ -2,16 +2,19 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
     """One backup. ``rows``: row counts by table. ``sealed``: the digest of the stored file.
 
-    ``sequence`` counts the backups of a database, since a clock can go back: it orders them.
+    ``sequence`` counts the backups of a database, since a clock can go back: it orders them. A backup that is restored
+    becomes the newest: those made after it are of a history that was left.
     ``verified``: when a test restore succeeded, "" for never. ``migrations``: those applied by then. ``release``: the
     live release. ``before_restore``: it holds what a restore was about to replace, which may be the damage.
+    ``gaps``: what the test restore did not bring back as it was. ``recorded``: it is no dump but the moment ``at`` of
+    the continuous backup, and its rows are not known yet.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Backup:
     verified: str = ""
     before_restore: bool = False
     sequence: int = 0
+    gaps: tuple[str, ...] = ()
+    recorded: bool = False
 
     @property
     def order(self) -> tuple[int, str]:
@@ -41,9 +46,27 @@ class Backup:
         """Whether the backup is restored where none is named."""
         return bool(self.verified) and not self.before_restore
 
-    def as_verified(self, at: str) -> "Backup":
-        """Return the backup, marked as verified by a test restore."""
-        return replace(self, verified=at)
+    def as_verified(self, at: str, gaps: Sequence[str] = ()) -> "Backup":
+        """Return the backup, marked as verified by a test restore, which had ``gaps``."""
+        return replace(self, verified=at, gaps=tuple(gaps))
+
+
+def next_sequence(earlier: Sequence[Backup]) -> int:
+    """Return the sequence that makes a backup the newest of its database."""
+    return max((backup.sequence for backup in earlier), default=0) + 1
+
+
+LATEST = "latest"
+"""The newest moment of the continuous backup."""
+
+
+def parse_moment(text: str) -> datetime | None:
+    """Return the moment that a text names, in UTC; None if it names none. Without an offset, it is local time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if len(text) > len("2026-11-21") else None
 
 
 def backup_name(environment: str, service: str, at: str, release: str) -> str:

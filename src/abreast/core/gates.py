@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 TEST, COVERAGE = "test", "coverage"
+BACKUP = "backup"
+"""The name by which ``--skip-gate`` accepts a backup that cannot be verified."""
 
 
 class Severity(StrEnum):

@@ -183,7 +183,8 @@ class DatabasePlan:
     ``up``: the files to run before the new version starts; unknown with a ``command``. ``down``: the files to reverse
     once no user is on the version that needs them, read at the commit ``since``. ``kept_reason``: why the schema stays.
     ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
-    would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds.
+    would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
+    accepts a backup that cannot be verified, and why; without one, nothing is rehearsed.
     """
 
     breaking: BreakingChangePolicy
@@ -197,6 +198,7 @@ class DatabasePlan:
     risks: tuple[str, ...] = ()
     rto: float | None = None
     rpo: float | None = None
+    unverified: str = ""
 
     @property
     def is_forward(self) -> bool:

@@ -144,7 +144,7 @@ class BackupCipher:
         def decompress(source: IO[bytes]) -> None:
             with _decompressor(source) as plain, into.open("wb") as file:
                 while chunk := plain.read(CHUNK_SIZE):
-                    _write_chunk(file, chunk, into)
+                    write_chunk(file, chunk, into)
 
         into.touch(mode=0o600)
         worker = _PipeWorker(decompress)
@@ -159,7 +159,8 @@ class BackupCipher:
             raise DatabaseError(f"the content of the backup {path} has changed", need="the content that was stored")
 
 
-def _write_chunk(file: IO[bytes], chunk: bytes, path: Path) -> None:
+def write_chunk(file: IO[bytes], chunk: bytes, path: Path) -> None:
+    """Write to a file of this machine. Raises DatabaseError that says which, if that fails."""
     try:
         file.write(chunk)
     except OSError as error:

@@ -1,16 +1,19 @@
 """Encrypted backups in an object store; a plain-text metadata object, written last, marks a backup as complete."""
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from abreast.core.backups import Backup, BackupRetention, expired
+from abreast.core.backups import LATEST, Backup, BackupRetention, expired, parse_moment
 from abreast.core.codec import dump, load
 from abreast.core.errors import DatabaseError, UsageError
-from abreast.database.backup_encryption import BackupCipher, BackupKeys
+from abreast.database.backup_encryption import BackupKeys, write_chunk
+from abreast.database.change_archive import ChangeArchive
+from abreast.database.dump_process import CHUNK_SIZE
 from abreast.database.interface import BackupStore, DatabaseStats
 from abreast.storage.object_store import ObjectStore
 
@@ -24,33 +27,50 @@ class EncryptedBackupStore(BackupStore):
         self._retention = retention
 
     def save(
-        self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any]
-    ) -> tuple[Backup, BackupCipher]:
+        self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any], plain: Path
+    ) -> Backup:
         """Store what ``write`` writes as an unverified backup, with ``context`` encrypted beside it.
 
-        Returns the backup with its sizes and digest, and the cipher that opens it in this process.
+        It is written to the file ``plain`` too, for a test restore. Returns the backup with its sizes and digest.
         """
         cipher = self._keys.new_cipher()
-        stats, sealed, stored = cipher.encrypt_to_store(self._objects, _dump_path(backup.name), write)
+        plain.touch(mode=0o600)
+        with plain.open("wb") as copy:
+            stats, sealed, stored = cipher.encrypt_to_store(
+                self._objects, _dump_path(backup.name), lambda into: write(cast("IO[bytes]", _Tee(into, copy, plain)))
+            )
         saved = replace(backup, rows=stats.rows, size=stats.size, stored=stored, sealed=sealed)
         metadata = json.dumps({"backup": dump(saved), **context}).encode()
         self._put(f"{backup.name}.about.age", cipher.encrypt(metadata))
         if cipher.wrapped_key:
             self._put(f"{backup.name}.key.age", cipher.wrapped_key)
         self.write_metadata(saved)
-        return saved, cipher
+        return saved
+
+    def check_stored(self, backup: Backup) -> None:
+        """Raise DatabaseError unless the store returns the bytes that were encrypted. Needs no key."""
+        digest = hashlib.sha256()
+
+        def read(store: Any) -> None:  # noqa: ANN401 (one of the library's stores)
+            for chunk in store.get(_dump_path(backup.name)).stream(min_chunk_size=CHUNK_SIZE):
+                digest.update(chunk)
+
+        self._objects.call(read)
+        if f"sha256:{digest.hexdigest()}" != backup.sealed:
+            raise DatabaseError(
+                f"the store does not return the backup {backup.name} as it was written", next="abreast db backup"
+            )
 
     def write_metadata(self, backup: Backup) -> None:
         """Replace a backup's metadata."""
         self._put(f"{backup.name}.json", json.dumps(dump(backup), indent=1).encode())
 
-    def fetch(self, backup: Backup, into: Path, cipher: object = None) -> Mapping[str, Any]:
+    def fetch(self, backup: Backup, into: Path) -> Mapping[str, Any]:
         """Decrypt a backup's dump into a file, and return the context that was saved with it.
 
         Raises DatabaseError if the backup was changed, is incomplete, or cannot be opened with the available keys.
         """
-        if not isinstance(cipher, BackupCipher):
-            cipher = self._keys.cipher_for(self._objects.read(f"{backup.name}.key.age"))
+        cipher = self._keys.cipher_for(self._objects.read(f"{backup.name}.key.age"))
         encrypted_metadata = self._objects.read(f"{backup.name}.about.age")
         if encrypted_metadata is None:
             raise DatabaseError(
@@ -58,7 +78,7 @@ class EncryptedBackupStore(BackupStore):
             )
         metadata: dict[str, Any] = json.loads(cipher.decrypt(encrypted_metadata, backup.name))
         recorded = load(Backup, metadata["backup"])
-        if replace(recorded, verified="") != replace(backup, verified=""):
+        if _as_saved(recorded) != _as_saved(backup):
             raise DatabaseError(
                 f"the metadata of the backup {backup.name} is not what was encrypted with it",
                 need="the metadata that was stored",
@@ -83,10 +103,13 @@ class EncryptedBackupStore(BackupStore):
         return {entry["path"]: entry["last_modified"] for entry in listed}
 
     def find_backup(self, environment: str, service: str, which: str = "") -> Backup:
-        """Return a backup by name, last part of the name, or release; by default the newest trusted one.
+        """Return a backup by name, last part of the name, release, or moment; by default the newest trusted one.
 
-        Raises UsageError that lists the latest backups.
+        A moment (ISO 8601, or ``latest``) is one of the continuous backup. Raises UsageError that says what there is.
         """
+        requested_moment = parse_moment(_last_part(which))
+        if requested_moment or which == LATEST:
+            return self._find_moment(environment, service, requested_moment)
         backups = self.list_backups(environment, service)
         if not which:
             matches = [backup for backup in backups if backup.is_trusted]
@@ -102,6 +125,29 @@ class EncryptedBackupStore(BackupStore):
                 next="abreast db list",
             )
         return matches[0]
+
+    def _find_moment(self, environment: str, service: str, moment: datetime | None) -> Backup:
+        manifest = self.change_archive(environment, service).manifest()
+        if manifest is None:
+            raise UsageError(
+                f"there is no continuous backup of {service} in {environment}",
+                need="`backups: {continuous: …}`, and `abreast db backup --scheduled` running",
+                next="abreast db list",
+            )
+        first, last = datetime.fromisoformat(manifest.since), datetime.fromisoformat(manifest.until)
+        at = manifest.until if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if moment and not first <= moment <= last:
+            raise UsageError(
+                f"the continuous backup of {service} does not have {at}",
+                need=f"a moment from {manifest.since} until {manifest.until}",
+                next="abreast db list",
+            )
+        name = f"{environment}/{service}/{at}"
+        return Backup(name, manifest.project, environment, service, "", at, manifest.engine, "", recorded=True)
+
+    def change_archive(self, environment: str, service: str) -> ChangeArchive:
+        """Return the archive of a database's change stream, which may be empty."""
+        return ChangeArchive(self._objects, self._keys, f"{environment}/{service}/changes")
 
     def prune(self, environment: str, service: str, needed: Collection[str], now: str) -> int:
         """Delete expired backups, their metadata last; return the number deleted.
@@ -127,13 +173,33 @@ class EncryptedBackupStore(BackupStore):
         self._objects.call(lambda store: store.put(path, content))
 
 
+class _Tee:
+    """Writes to two files; the second is at ``path``."""
+
+    def __init__(self, first: IO[bytes], second: IO[bytes], path: Path) -> None:
+        self._first, self._second, self._path = first, second, path
+
+    def write(self, chunk: bytes) -> int:
+        write_chunk(self._second, chunk, self._path)
+        return self._first.write(chunk)
+
+
 _SUFFIXES = (".dump.zst.age", ".about.age", ".key.age", ".json")
 UNFINISHED_MAX_AGE = timedelta(days=1)
 """Maximum duration of a backup; older incomplete ones are deleted."""
 
 
+def _as_saved(backup: Backup) -> Backup:
+    """Return the backup without what changes after it was saved."""
+    return replace(backup, verified="", gaps=(), sequence=0)
+
+
 def _short_name(backup: Backup) -> str:
-    return backup.name.rpartition("/")[2]
+    return _last_part(backup.name)
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _backup_name(path: str) -> str:

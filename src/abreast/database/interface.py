@@ -5,12 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from abreast.core.backups import Backup
 from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration
 from abreast.core.schema.tables import Tables
+from abreast.database.change_archive import ChangeArchive
+from abreast.database.change_stream import ChangeStream
 
 Reporter = Callable[[str], None]
 """Receives progress lines."""
@@ -85,19 +88,23 @@ class BackupStore(ABC):
 
     @abstractmethod
     def save(
-        self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any]
-    ) -> tuple[Backup, object]:
+        self, backup: Backup, write: Callable[[IO[bytes]], DatabaseStats], context: Mapping[str, Any], plain: Path
+    ) -> Backup:
         """Store what ``write`` writes as an unverified backup, with ``context`` encrypted beside it.
 
-        Returns the backup with its sizes and digest, and the cipher that opens it in this process.
+        It is written to the file ``plain`` too, for a test restore. Returns the backup with its sizes and digest.
         """
+
+    @abstractmethod
+    def check_stored(self, backup: Backup) -> None:
+        """Raise DatabaseError unless the store returns the bytes that were encrypted. Needs no key."""
 
     @abstractmethod
     def write_metadata(self, backup: Backup) -> None:
         """Replace a backup's metadata."""
 
     @abstractmethod
-    def fetch(self, backup: Backup, into: Path, cipher: object = None) -> Mapping[str, Any]:
+    def fetch(self, backup: Backup, into: Path) -> Mapping[str, Any]:
         """Decrypt a backup's dump into a file, and return the context that was saved with it.
 
         Raises DatabaseError if the backup was changed, is incomplete, or cannot be opened with the available keys.
@@ -109,10 +116,14 @@ class BackupStore(ABC):
 
     @abstractmethod
     def find_backup(self, environment: str, service: str, which: str = "") -> Backup:
-        """Return a backup by name, last part of the name, or release; by default the newest trusted one.
+        """Return a backup by name, last part of the name, release, or moment; by default the newest trusted one.
 
-        Raises UsageError that lists the latest backups.
+        A moment (ISO 8601, or ``latest``) is one of the continuous backup. Raises UsageError that says what there is.
         """
+
+    @abstractmethod
+    def change_archive(self, environment: str, service: str) -> ChangeArchive:
+        """Return the archive of a database's change stream, which may be empty."""
 
     @abstractmethod
     def prune(self, environment: str, service: str, needed: Collection[str], now: str) -> int:
@@ -164,8 +175,8 @@ class Database(ABC):
         """Write a consistent dump while others write; return the rows and size at that moment."""
 
     @abstractmethod
-    def restore(self, dump: Path) -> None:
-        """Restore a dump into this database, a copy without users."""
+    def restore(self, dump: Path) -> Sequence[str]:
+        """Restore a dump into this database, a copy without users. Returns what did not come back as it was."""
 
     @abstractmethod
     def check_integrity(self) -> DatabaseStats:
@@ -207,6 +218,20 @@ class Database(ABC):
         """Replace this database with a copy, atomically; return where the old one is kept, "" if there was none.
 
         ``report`` receives what could not be carried over besides the data, such as owner and grants.
+        """
+
+    @abstractmethod
+    def change_stream(self, folder: Path, keep: float) -> ChangeStream:
+        """Return the stream of this database's changes, which writes to ``folder`` and keeps ``keep`` seconds."""
+
+    @abstractmethod
+    def recover(self, files: Path, moment: datetime | None, into: Path) -> None:
+        """Write this database as it was at a moment (None: the latest) as a dump, which ``restore`` takes.
+
+        Of a copy, it is the database that it is a copy of.
+
+        ``files`` is a folder with the files of a change stream. It may be changed. No running database is needed or
+        touched. Raises DatabaseError if the files are damaged or do not reach back to the moment.
         """
 
     @abstractmethod

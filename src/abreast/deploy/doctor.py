@@ -147,6 +147,7 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
         trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
+        manifest = ports.vault.change_archive(environment.name, service.name).manifest()
         left = unneeded_copies(ports, database)
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)
@@ -162,16 +163,17 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
             DiagnosticSeverity.FAULT, subject, f"this database belongs to {owner}", "the URL of its own database"
         )
     command = f"abreast db backup --env {environment.name}"
-    if not trusted:
+    if not trusted and manifest is None:
         yield Diagnostic(DiagnosticSeverity.WARNING, subject, "no verified backup yet", next=command)
         return
-    age = (datetime.fromisoformat(ports.now()) - datetime.fromisoformat(trusted[0].at)).total_seconds()
+    points = [*(backup.at for backup in trusted[:1]), *([manifest.until] if manifest else [])]
+    newest = max(map(datetime.fromisoformat, points))
+    age = (datetime.fromisoformat(ports.now()) - newest).total_seconds()
     late = environment.rpo is not None and age > environment.rpo
-    what = f"the newest verified backup is {age / 3600:.1f} hours old"
     yield Diagnostic(
         DiagnosticSeverity.FAULT if late else DiagnosticSeverity.OK,
         subject,
-        what,
+        f"the newest recovery point is {age / 3600:.1f} hours old",
         f"a backup within the recovery point objective (rpo) of {environment.rpo:g} s" if late else "",
         command if late else "",
     )

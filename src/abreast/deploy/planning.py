@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from abreast.core.backups import Backup
 from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
-from abreast.core.gates import Gate, select_gates, skippable_names
+from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import (
     Action,
     DatabasePlan,
@@ -69,7 +69,20 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     _check_rollout_order(plan)
     if not request.backup:
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
-    return replace(plan, gates=_plan_gates(environment, request, plan))
+    gates = _plan_gates(environment, request, plan)
+    if BACKUP in request.skip_gates:
+        accepted = f"{plan.author or '?'}: {request.reason}"
+        plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
+    return replace(plan, gates=gates)
+
+
+def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:
+    """Return the part with a migration that an unverified backup and a missing rehearsal do not stop."""
+    data = part.database_plan
+    if data is None or not data.is_forward:
+        return part
+    note = f"it is migrated without a rehearsal if its backup cannot be verified ({accepted})"
+    return replace(part, database_plan=replace(data, unverified=accepted), notes=(*part.notes, note))
 
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
@@ -153,6 +166,8 @@ def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) ->
     Raises UsageError for an unknown gate to skip, RefusedError for one that must not be skipped.
     """
     known = skippable_names(environment.gates)
+    if any(part.database_plan and part.database_plan.is_forward for part in plan.services):
+        known = (*known, BACKUP)
     for name in request.skip_gates:
         if name not in known:
             raise UsageError(f"there is no gate {name!r}", need=f"one of: {', '.join(known) or 'none is configured'}")

@@ -2,8 +2,14 @@
 
 import ssl
 from functools import cache
+from typing import TYPE_CHECKING
 
-import httpx2
+from abreast.machine.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
 
 
 @cache

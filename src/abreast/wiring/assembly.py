@@ -26,8 +26,6 @@ from abreast.database.backup_encryption import BackupKeys
 from abreast.database.backup_store import EncryptedBackupStore
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
-from abreast.database.postgres.database import PostgresDatabase
-from abreast.database.sqlite.database import SqliteDatabase
 from abreast.deploy.operations import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
@@ -133,9 +131,13 @@ class Assembly:
         references = {name: template for name, template in templates.items() if template}
         urls = {name: secret.reveal() for name, secret in resolve_secrets(references, self.workspace.variables).items()}
         if urls["url"].startswith("sqlite:///"):
+            from abreast.database.sqlite.database import SqliteDatabase  # noqa: PLC0415 (slow, and often not needed)
+
             folder = self.workspace.state / "local" / environment / "data" / service.name
             return SqliteDatabase(urls["url"], folder, settings.migrations_table)
         if is_postgres_url(urls["url"]):
+            from abreast.database.postgres.database import PostgresDatabase  # noqa: PLC0415 (slow, as above)
+
             scratch, admin, table = urls.get("scratch"), urls.get("admin"), settings.migrations_table
             return PostgresDatabase(urls["url"], scratch, admin=admin, migrations_table=table)
         raise UsageError(

@@ -2,19 +2,14 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
-from cronsim import CronSim
-
+from abreast.cli.commands.continuous_backups import continuous_backups, wait_until_stopped
 from abreast.cli.commands.database_copies import list_copies
 from abreast.cli.commands.deployments import DeployCommand, plan_request
+from abreast.cli.commands.schedules import run_on_schedule
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases as view
@@ -37,22 +32,31 @@ from abreast.deploy.runtime.ports import Ports
 from abreast.wiring.workspace import utc_now
 
 MANUAL = "backup"
+RECORDING_LATE = 300.0
+"""Seconds after which a continuous backup that ships nothing is a fault."""
 
 
 def backup(environment: str | None, services: tuple[str, ...], *, scheduled: bool, as_json: bool) -> int:
     """Back databases up now, or on the schedule of abreast.yml."""
     target = load_target(environment)
     if scheduled:
-        settings = target.project.backups
-        return _run_on_schedule(
-            settings.schedule, "schedule", settings.alert, lambda: _create_backups(target, services)
-        )
+        return _back_up_on_schedule(target, services)
     backups = _create_backups(target, services)
     if as_json:
         print(json.dumps([dump(backup) for backup in backups], indent=2))
     else:
         _print_redacted(view.backup_lines(backups))
     return 0
+
+
+def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
+    settings = target.project.backups
+    if settings.continuous is None:
+        return run_on_schedule(settings.schedule, "schedule", settings.alert, lambda: _create_backups(target, services))
+    with continuous_backups(target, _database_services(target.environment, services), settings.continuous):
+        if settings.schedule is None:
+            return wait_until_stopped()
+        return run_on_schedule(settings.schedule, "schedule", settings.alert, lambda: _create_backups(target, services))
 
 
 def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
@@ -112,14 +116,15 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
     """Restore a backup into a copy, print what came of it, and return whether it is intact."""
     copy = database_copy(ports.open_database(service), VERIFIED_COPY, MANUAL)
     try:
-        verify_backup(ports, stored, copy, restore_workdir(ports, MANUAL))
+        restored = verify_backup(ports, stored, copy, restore_workdir(ports, MANUAL))
     except DatabaseError as error:
         _print_redacted([f"{stored.name}  CANNOT BE RESTORED: {error}"])
         return False
     finally:
         copy.drop()
-    ports.vault.write_metadata(stored.as_verified(ports.now()))
-    _print_redacted([f"{stored.name}  {sum(stored.rows.values())} rows, verified"])
+    verified = stored.as_verified(ports.now(), restored.gaps)
+    ports.vault.write_metadata(verified)
+    _print_redacted([f"{stored.name}  {sum(stored.rows.values())} rows, {view.verdict(verified)}"])
     return True
 
 
@@ -128,17 +133,16 @@ def list_backups(environment: str | None, services: tuple[str, ...], *, copies: 
     target = load_target(environment)
     if copies:
         return list_copies(target, _database_services(target.environment, services), as_json=as_json)
-    vault = target.assembly.open_vault()
-    backups = [
-        backup
-        for service in _database_services(target.environment, services)
-        for backup in vault.list_backups(target.environment.name, service.name)
-    ]
+    vault, environment_name = target.assembly.open_vault(), target.environment.name
+    names = [service.name for service in _database_services(target.environment, services)]
+    backups = [backup for name in names for backup in vault.list_backups(environment_name, name)]
     if as_json:
         print(json.dumps([dump(backup) for backup in backups], indent=2))
-    else:
-        nothing = [f"no backup yet. next: abreast db backup --env {target.environment.name}"]
-        _print_redacted(view.backup_lines(backups) if backups else nothing)
+        return 0
+    recorded = {name: vault.change_archive(environment_name, name).manifest() for name in names}
+    moments = [view.moments_line(name, manifest) for name, manifest in recorded.items() if manifest]
+    nothing = [f"no backup yet. next: abreast db backup --env {environment_name}"]
+    _print_redacted([*moments, *view.backup_lines(backups)] or nothing)
     return 0
 
 
@@ -162,14 +166,25 @@ def _database_status(
     ports: Ports, project: ProjectConfig, environment: Environment, service: Service
 ) -> dict[str, Any]:
     trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
-    age = view.seconds_since(trusted[0].at) if trusted else None
-    state: dict[str, Any] = {"faults": [], "backup": trusted[0].name if trusted else None, "backup_age": age}
+    manifest = ports.vault.change_archive(environment.name, service.name).manifest()
+    points = [*(backup.at for backup in trusted[:1]), *([manifest.until] if manifest else [])]
+    state: dict[str, Any] = {
+        "faults": [],
+        "backup": trusted[0].name if trusted else None,
+        "backup_age": view.seconds_since(trusted[0].at) if trusted else None,
+        "recorded_until": manifest.until if manifest else None,
+    }
+    age = min(map(view.seconds_since, points), default=None)
     if environment.rpo is not None and (age is None or age > environment.rpo):
         newest = (
-            "no verified backup" if age is None else f"the newest verified backup is {view.format_duration(age)} old"
+            "no verified backup" if age is None else f"the newest recovery point is {view.format_duration(age)} old"
         )
         state["faults"].append(
             f"{newest}; the recovery point objective (rpo) is {view.format_duration(environment.rpo)}"
+        )
+    if project.backups.continuous and (manifest is None or view.seconds_since(manifest.until) > RECORDING_LATE):
+        state["faults"].append(
+            "its changes are not recorded now; needed: `abreast db backup --scheduled`, running as a service"
         )
     try:
         database = ports.open_database(service)
@@ -215,7 +230,7 @@ def drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool
         if code:
             raise DatabaseError("the drill failed", next="abreast show")
 
-    return _run_on_schedule(settings.drill, "drill", settings.alert, run_drill)
+    return run_on_schedule(settings.drill, "drill", settings.alert, run_drill)
 
 
 def restore(
@@ -253,46 +268,6 @@ def _database_services(environment: Environment, requested: Sequence[str]) -> li
     if not services:
         raise UsageError("no service has a database", need="`database: {url: …}` of a service in abreast.yml")
     return [service for service in services if not requested or service.name in requested]
-
-
-# ── schedules ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _run_on_schedule(cron: str | None, setting: str, alert: str | None, task: Callable[[], object]) -> int:
-    """Run ``task`` at every time of the schedule, until Ctrl-C. A failure is printed, and ``alert`` is run."""
-    if cron is None:
-        raise UsageError(
-            f"no schedule: `backups: {setting}` is not set in abreast.yml", need="a schedule such as 0 3 * * *"
-        )
-    while True:
-        _wait_until(next(_fire_times(cron)))
-        try:
-            task()
-        except Exception as error:  # noqa: BLE001 (one failed run must not end the schedule)
-            message = redact(str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}")
-            print(f"abreast: {message}", file=sys.stderr, flush=True)
-            if alert:
-                _run_alert(alert, message)
-
-
-def _fire_times(cron: str) -> Iterator[datetime]:
-    return CronSim(cron, datetime.now().astimezone())
-
-
-def _wait_until(moment: datetime) -> None:
-    print(f"next run at {moment:%Y-%m-%d %H:%M:%S}", file=sys.stderr, flush=True)
-    while (remaining := (moment - datetime.now().astimezone()).total_seconds()) > 0:
-        time.sleep(min(remaining, 30))  # the clock may be set meanwhile
-
-
-def _run_alert(command: str, message: str) -> None:
-    done = subprocess.run(["/bin/sh", "-c", command], env={**os.environ, "ABREAST_ALERT": message}, check=False)
-    if done.returncode:
-        print(
-            redact(f"abreast: the alert failed with exit code {done.returncode}: {command}"),
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def _print_redacted(lines: Iterator[str] | Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from abreast.core.backups import Backup
+from abreast.database.change_archive import Manifest
 
 
 def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
@@ -12,14 +13,26 @@ def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
     width = max((len(backup.name) for backup in backups), default=0)
     for backup in backups:
         rows = sum(backup.rows.values())
-        verdict = "verified" if backup.verified else "NOT VERIFIED"
-        if backup.before_restore:
-            verdict += ", before a restore"
         yield (
             f"{backup.name:<{width}}  {_local_time(backup.at)}  {backup.engine} {format_size(backup.size):>9}  "
             f"{format_size(backup.stored):>9} sealed  "
-            f"{rows} rows in {len(backup.rows)} tables  {verdict}"
+            f"{rows} rows in {len(backup.rows)} tables  {verdict(backup)}"
         )
+
+
+def verdict(backup: Backup) -> str:
+    """Return whether a backup was verified, and what its test restore did not bring back."""
+    text = "verified" if backup.verified else "NOT VERIFIED"
+    if backup.gaps:
+        text += f", except for {'; '.join(backup.gaps)}"
+    return f"{text}, before a restore" if backup.before_restore else text
+
+
+def moments_line(service: str, manifest: Manifest) -> str:
+    """Return a line about what the continuous backup of a service can restore."""
+    first, last = _local_time(manifest.since), _local_time(manifest.until)
+    age = format_duration(seconds_since(manifest.until))
+    return f"{service}: any moment from {first} to {last}, {age} ago, such as: abreast db restore '{last}'"
 
 
 def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -43,6 +56,8 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield (
             f"  newest backup: {state['backup']}, {age}" if age else "  no verified backup yet. next: abreast db backup"
         )
+        if state.get("recorded_until"):
+            yield f"  every change is recorded until {format_duration(seconds_since(state['recorded_until']))} ago"
         for fault in state["faults"]:
             first, *more = str(fault).splitlines()
             yield f"  FAULT: {first}"
@@ -54,7 +69,11 @@ def data_loss_lines(
 ) -> Iterator[str]:
     """Yield what a restore would lose: the time since the backup, and per table its rows now and after."""
     since = format_duration(seconds_since(backup.at))
-    yield f"{service}: restore {backup.name} of {_local_time(backup.at)}; writes of the last {since} would be lost"
+    what = "the state" if backup.recorded else backup.name
+    yield f"{service}: restore {what} of {_local_time(backup.at)}; writes of the last {since} would be lost"
+    if backup.recorded:
+        yield "  the rows of that moment are known once it is recovered, on a copy, which is checked before the swap"
+        return
     if rows is None:
         yield "  the current database cannot be read, so the lost rows cannot be counted"
         return
@@ -68,7 +87,8 @@ def waiting_lines(backup: Backup, seconds_before: float | None) -> Iterator[str]
     """Yield how long applications wait for a restore. ``seconds_before``: the usual duration of restores, if known."""
     if backup.engine == "sqlite":
         usually = f"; a restore usually takes {seconds_before:.0f} s" if seconds_before else ""
-        yield f"  applications that have the file open wait until {format_size(backup.size)} are replaced{usually}"
+        size = format_size(backup.size) if backup.size else "all pages"
+        yield f"  applications that have the file open wait until {size} are replaced{usually}"
     else:
         yield "  applications lose their connections for a moment, and connect again"
 

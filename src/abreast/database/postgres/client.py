@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 CLIENT_PACKAGE = "postgresql-client"
+DUMP_OPTIONS = ("--no-password", "--format=custom", "--compress=0")
+"""Of pg_dump. A backup is compressed when it is encrypted."""
 INSTALL_COMMAND = "pip install 'abreast[postgres]'"
 
 
@@ -67,17 +69,25 @@ def _redacted_url(url: str) -> str:
     return f"{netloc.rpartition('@')[2] or 'localhost'}/{name}"
 
 
-def run_client_program(url: str, name: str, *arguments: str, into: IO[bytes] | None = None) -> None:
-    """Run a PostgreSQL client program; it gets the connection by environment, so that ``ps`` cannot show it.
+def run_client_program(
+    url: str, name: str, *arguments: str, into: IO[bytes] | None = None, folder: Path | None = None
+) -> None:
+    """Run a PostgreSQL client program, by default the newest one, or the one in ``folder``.
 
-    Raises DatabaseError with the first lines of its error output.
+    It gets the connection by environment, so that ``ps`` cannot show it. Raises DatabaseError with the first lines of
+    its error output.
     """
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}  # psycopg uses them too
-    env = {"PATH": os.defpath, "LC_ALL": "C", **inherited, **_libpq_variables(url)}
-    code, error_output = dump_process.run_program([_find_program(name), *arguments], into=into, env=env)
+    program = str(folder / name) if folder else _find_program(name)
+    code, error_output = dump_process.run_program([program, *arguments], into=into, env=client_environment(url))
     if code:
         reason = "; ".join(error_output.splitlines()[:4]) or f"killed by signal {-code}"
         raise DatabaseError(f"{name}: {reason}", need=_remedy(reason), next=f"{name} --version")
+
+
+def client_environment(url: str) -> dict[str, str]:
+    """Return the variables that connect a client program, and make its messages English."""
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}  # psycopg uses them too
+    return {"PATH": os.defpath, "LC_ALL": "C", **inherited, **_libpq_variables(url)}
 
 
 _NOT_PERMITTED = (

@@ -5,8 +5,9 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -18,7 +19,8 @@ from abreast.database.dump_process import run_program
 from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, MigrationLimits, Reporter
 from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
-from abreast.database.sqlite import catalog, migration_steps
+from abreast.database.sqlite import catalog, change_stream, migration_steps
+from abreast.database.sqlite.change_stream import LITESTREAM_TABLES, LitestreamReplica
 from abreast.database.sqlite.database_file import (
     FILE_SUFFIXES,
     is_lock_error,
@@ -71,7 +73,7 @@ class SqliteDatabase(SqlDatabase):
     def tables(self) -> Tables:
         """Return the tables and views, except abreast's own."""
         with self._connect() as db:
-            return catalog.read_tables(db, metadata_tables(self._migrations_table))
+            return catalog.read_tables(db, metadata_tables(self._migrations_table) | LITESTREAM_TABLES)
 
     # ── dump and restore ───────────────────────────────────────────────────────────────────────
 
@@ -80,16 +82,19 @@ class SqliteDatabase(SqlDatabase):
         answer = self._run_apsw_program("streaming_dump", self.wait_timeout, into=into)
         return DatabaseStats(**answer)
 
-    def restore(self, dump: Path) -> None:
-        """Restore a dump into this database, a copy without users; the dump is consumed."""
+    def restore(self, dump: Path) -> Sequence[str]:
+        """Restore a dump into this database, a copy without users; the dump is consumed. Everything comes back."""
         self.drop()
         with translate_errors(self._file):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(dump, self._file)
+        return ()
 
     def check_integrity(self) -> DatabaseStats:
         """Check the database's integrity and return its rows and size; raises DatabaseError if it is damaged."""
         with self._connect() as db:
+            # Every row is looked up in every index: SQLite's own cache of 2 MB would read most pages many times.
+            db.execute("PRAGMA cache_size = -65536")
             problems = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
             if problems != ["ok"]:
                 raise DatabaseError(f"{self._file} is damaged: {'; '.join(problems)}")
@@ -142,6 +147,14 @@ class SqliteDatabase(SqlDatabase):
                     self._file.with_name(self._file.name + suffix).rename(archive.with_name(archive.name + suffix))
             copy._file.rename(self._file)
         return str(archive) if existed else ""
+
+    def change_stream(self, folder: Path, keep: float) -> LitestreamReplica:
+        """Return the stream of this file's changes."""
+        return LitestreamReplica(self._file, folder, keep)
+
+    def recover(self, files: Path, moment: datetime | None, into: Path) -> None:
+        """Write the database as it was at a moment, from the files of a change stream."""
+        change_stream.recover(files, moment, into)
 
     # ── engine ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,10 +1,16 @@
 """Backups: take them, verify each by a restore into a copy, prune old ones."""
 
 import asyncio
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from abreast.core import backups
-from abreast.core.backups import Backup
+from abreast.core.backups import LATEST, Backup
 from abreast.core.errors import AbreastError, DatabaseError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, LiveService, ServicePlan
@@ -19,22 +25,28 @@ RESTORED_COPY = "restored"
 DRILL_COPY = "drill"
 
 
+_WAY_OUT = "mend that; or migrate without: abreast deploy --skip-gate backup --reason …, if may_skip has backup"
+
+
 async def back_up_and_verify(run: Run, part: ServicePlan, *, before_restore: bool = False) -> Backup:
-    """Return a verified backup. The copy that it was restored into stays for the rehearsal."""
+    """Return a verified backup. The copy that it was restored into stays for the rehearsal.
+
+    If a person accepts that, or before a restore, which keeps the old database, it may be unverified.
+    """
     live = run.ports.ledger.live_services(run.plan.environment).get(part.name)
     database = run.ports.open_database(part.service)
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
     copy = database_copy(database, VERIFIED_COPY, run.plan.deployment)
     workdir = restore_workdir(run.ports, run.plan.deployment)
+    accepted = before_restore or bool(part.database_plan and part.database_plan.unverified)
     saved = await asyncio.to_thread(
-        take_backup, run.ports, database, owner, live, copy, workdir, before_restore=before_restore
-    )
-    await record_note(
-        run,
-        part,
-        Chapter.BACKUP,
-        f"{saved.name}: {_megabytes(saved.size)}, {_megabytes(saved.stored)} sealed, verified",
-    )
+        take_backup, run.ports, database, owner, live, copy, workdir, before_restore=before_restore,
+        on_unverified=threadsafe_reporter(run, part, Chapter.BACKUP) if accepted else None,
+    )  # fmt: skip
+    verdict = "verified" if saved.verified else "NOT VERIFIED"
+    gaps = f", except for {'; '.join(saved.gaps)}" if saved.gaps else ""
+    sizes = f"{_megabytes(saved.size)}, {_megabytes(saved.stored)} sealed"
+    await record_note(run, part, Chapter.BACKUP, f"{saved.name}: {sizes}, {verdict}{gaps}")
     return saved
 
 
@@ -52,10 +64,12 @@ def take_backup(
     workdir: Path,
     *,
     before_restore: bool = False,
+    on_unverified: Reporter | None = None,
 ) -> Backup:
     """Back a database up, and verify the backup by a restore into ``copy``. The dump passes through ``workdir``.
 
-    Returns the verified backup. Raises DatabaseError.
+    Raises DatabaseError. With ``on_unverified``, a backup that cannot be restored is returned unverified, and that is
+    called with the reason.
     """
     check_owner(database, owner)
     project, environment, service = owner.split("/")
@@ -66,11 +80,27 @@ def take_backup(
     unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
         database.engine, database.engine_version(), migrations=applied, before_restore=before_restore,
-        sequence=max((backup.sequence for backup in earlier), default=0) + 1,
+        sequence=backups.next_sequence(earlier),
     )  # fmt: skip
-    saved, opener = ports.vault.save(unverified, database.dump, ports.backup_context())
-    verify_backup(ports, saved, copy, workdir, opener)
-    verified = saved.as_verified(ports.now())
+    with _dump_file(workdir, unverified) as plain:
+        saved = ports.vault.save(unverified, database.dump, ports.backup_context(), plain)
+        return _verified(ports, saved, copy, plain, on_unverified)
+
+
+def _verified(ports: Ports, saved: Backup, copy: Database, plain: Path, on_unverified: Reporter | None) -> Backup:
+    """Restore what was stored into ``copy``, while another thread reads the store. Return the verified backup."""
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            checking = executor.submit(ports.vault.check_stored, saved)
+            restored = _restore_and_compare(saved, copy, plain)
+            checking.result()
+    except DatabaseError as error:
+        if on_unverified is None:
+            what = f"the backup {saved.name} cannot be restored: {error.what}"
+            raise DatabaseError(what, need=error.need, next=_WAY_OUT) from error
+        on_unverified(f"the backup cannot be restored: {error.what}")
+        return saved
+    verified = saved.as_verified(ports.now(), restored.gaps)
     ports.vault.write_metadata(verified)
     return verified
 
@@ -94,20 +124,41 @@ def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveS
         )
 
 
-def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path, opener: object = None) -> DatabaseStats:
-    """Restore a backup into ``copy`` and compare its row counts. The dump passes through ``workdir``.
+class RestoredCopy(NamedTuple):
+    """The rows and size of a restored copy, and what did not come back as it was."""
 
-    Returns the statistics of the copy. Raises DatabaseError.
+    stats: DatabaseStats
+    gaps: Sequence[str]
+
+
+def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path) -> RestoredCopy:
+    """Restore a stored backup into ``copy`` and compare its row counts, if known. The dump passes through ``workdir``.
+
+    Raises DatabaseError.
     """
-    dump = workdir / f"{backup.environment}.{backup.service}"  # overwrites what a killed process left
+    with _dump_file(workdir, backup) as dump:
+        if backup.recorded:
+            _recover_moment(ports, backup, copy, workdir / "changes", dump)
+        else:
+            ports.vault.fetch(backup, dump)
+        return _restore_and_compare(backup, copy, dump)
+
+
+@contextmanager
+def _dump_file(workdir: Path, backup: Backup) -> Iterator[Path]:
+    """Return a file for a dump, which is deleted after the block. It overwrites what a killed process left."""
+    dump = workdir / f"{backup.environment}.{backup.service}"
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        ports.vault.fetch(backup, dump, opener)
-        copy.restore(dump)
+        yield dump
     finally:
         dump.unlink(missing_ok=True)
+
+
+def _restore_and_compare(backup: Backup, copy: Database, dump: Path) -> RestoredCopy:
+    gaps = copy.restore(dump)
     stats = copy.check_integrity()
-    if stats.rows != backup.rows:
+    if not backup.recorded and stats.rows != backup.rows:
         tables = backup.rows.keys() | stats.rows.keys()
         first = min(name for name in tables if stats.rows.get(name) != backup.rows.get(name))
         raise DatabaseError(
@@ -115,7 +166,32 @@ def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path, o
             need=f"{backup.rows.get(first, 'no')} rows, as counted during the backup",
             next="abreast db backup",
         )
-    return stats
+    return RestoredCopy(stats, gaps)
+
+
+def newest_recovery_point(ports: Ports, environment: str, service: str) -> Backup:
+    """Return the newest state that can be restored: the end of the continuous backup, or the newest verified backup.
+
+    Raises UsageError if there is neither.
+    """
+    if ports.vault.change_archive(environment, service).manifest() is None:
+        return ports.vault.find_backup(environment, service)
+    recorded = ports.vault.find_backup(environment, service, LATEST)
+    dumps = [backup for backup in ports.vault.list_backups(environment, service) if backup.is_trusted]
+    return max((recorded, *dumps[:1]), key=lambda backup: datetime.fromisoformat(backup.at))
+
+
+def _recover_moment(ports: Ports, moment: Backup, copy: Database, files: Path, dump: Path) -> None:
+    archive = ports.vault.change_archive(moment.environment, moment.service)
+    manifest = archive.manifest()
+    if manifest is None:
+        raise DatabaseError(f"the continuous backup of {moment.service} is gone from the store", next="abreast db list")
+    shutil.rmtree(files, ignore_errors=True)  # what a killed process left
+    try:
+        archive.fetch(manifest, files)
+        copy.recover(files, datetime.fromisoformat(moment.at), dump)
+    finally:
+        shutil.rmtree(files, ignore_errors=True)
 
 
 def database_copy(database: Database, name: str, deployment: str) -> Database:

@@ -7,7 +7,14 @@ from abreast.core.backups import Backup
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.database.interface import Database
-from abreast.deploy.data.backup import DRILL_COPY, database_copy, record_note, restore_workdir, verify_backup
+from abreast.deploy.data.backup import (
+    DRILL_COPY,
+    database_copy,
+    newest_recovery_point,
+    record_note,
+    restore_workdir,
+    verify_backup,
+)
 from abreast.deploy.data.candidate_check import check_on_database_copy
 from abreast.deploy.data.migration_runner import run_migrations
 from abreast.deploy.runtime.run import Run
@@ -33,11 +40,11 @@ async def _start_and_measure(run: Run, part: ServicePlan, recovered: Backup) -> 
 
 
 async def _recover_copy(run: Run, part: ServicePlan) -> Backup:
-    """Restore the newest verified backup into a copy and migrate it. Raises DatabaseError."""
-    chosen = await asyncio.to_thread(run.ports.vault.find_backup, run.plan.environment, part.name)
-    copy = _drill_copy(run, part)
-    await asyncio.to_thread(verify_backup, run.ports, chosen, copy, restore_workdir(run.ports, run.plan.deployment))
-    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {sum(chosen.rows.values())} rows")
+    """Restore the newest state that there is into a copy and migrate it. Raises DatabaseError."""
+    chosen = await asyncio.to_thread(newest_recovery_point, run.ports, run.plan.environment, part.name)
+    copy, workdir = _drill_copy(run, part), restore_workdir(run.ports, run.plan.deployment)
+    restored = await asyncio.to_thread(verify_backup, run.ports, chosen, copy, workdir)
+    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {sum(restored.stats.rows.values())} rows")
     if part.service.database and part.service.database.has_migrations:
         await run_migrations(run, part, None, copy, Chapter.RESTORE)
     return chosen

@@ -7,7 +7,7 @@ from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.database.interface import Database
-from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy
+from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note
 from abreast.deploy.data.migration_runner import run_migrations
 from abreast.deploy.data.plan import check_owner, owner_name
 from abreast.deploy.data.rehearse import CandidateCheck, rehearse
@@ -22,7 +22,10 @@ async def back_up_and_migrate(
     saved = await run.run_chapter(Chapter.BACKUP, lambda: back_up_and_verify(run, part), Backup, part.name)
     if isinstance(saved, Failure):
         return saved
-    if failure := await run.run_chapter(
+    if not saved.verified:
+        assert part.database_plan
+        await record_note(run, part, Chapter.REHEARSE, f"not rehearsed, as accepted by {part.database_plan.unverified}")
+    elif failure := await run.run_chapter(
         Chapter.REHEARSE, lambda: rehearse(run, part, built, check_candidate), None, part.name
     ):
         return failure
@@ -47,13 +50,13 @@ async def reverse_migration(run: Run, part: ServicePlan, built: ReleasePart | No
 
 
 async def migrate(run: Run, part: ServicePlan, built: ReleasePart | None, saved: Backup) -> None:
-    """Migrate the real database and claim it. Raises DatabaseError if ``saved`` is not verified."""
+    """Migrate the real database and claim it. Raises DatabaseError if ``saved`` must be verified and is not."""
     database = run.ports.open_database(part.service)
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
 
     def is_due() -> bool:
         stored = run.ports.vault.find_backup(run.plan.environment, part.name, saved.name)
-        if not stored.verified:
+        if not stored.verified and not (part.database_plan and part.database_plan.unverified):
             raise DatabaseError(f"the backup {saved.name} is not verified", next="abreast db backup")
         check_owner(database, owner)
         return not _is_already_reversed(run, part, database)

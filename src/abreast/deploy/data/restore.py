@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 
-from abreast.core.backups import Backup
+from abreast.core.backups import Backup, next_sequence
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, Failure, Service, ServicePlan
 from abreast.core.schema import migration_files
@@ -103,6 +104,7 @@ def _swap_databases(
         chosen = _restore_first_intact(ports, candidates, copy, deployment, report)
         check_owner(copy, owner)
         copy.claim(owner, deployment)
+        _make_newest(ports, chosen)
         kept = database.replace_with(copy, f"before_{deployment.lower()}", report)
         copy.drop()
     return chosen, kept
@@ -114,14 +116,23 @@ def _restore_first_intact(
     """Restore the first of the backups that is whole; report those that are not. Raises DatabaseError if none is."""
     for backup, older in zip_longest(candidates, candidates[1:]):
         try:
-            verify_backup(ports, backup, copy, restore_workdir(ports, deployment))
+            restored = verify_backup(ports, backup, copy, restore_workdir(ports, deployment))
         except DatabaseError as error:
             if older is None:
                 raise
             report(f"{backup.name} cannot be restored: {error.what}. Going on with {older.name}")
         else:
-            return backup
+            for gap in restored.gaps:
+                report(f"restored, except for {gap}")
+            return replace(backup, rows=restored.stats.rows)
     raise AssertionError("there is at least one candidate")
+
+
+def _make_newest(ports: Ports, restored: Backup) -> None:
+    """Let a backup that is about to be restored be the default of the next restore and of drills."""
+    if not restored.recorded:
+        known = ports.vault.list_backups(restored.environment, restored.service)
+        ports.vault.write_metadata(replace(restored, sequence=next_sequence(known)))
 
 
 def _is_usable(database: Database) -> bool:

