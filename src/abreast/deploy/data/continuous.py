@@ -76,10 +76,11 @@ class _Failures:
     def reported(self) -> Iterator[None]:
         try:
             yield
-        except AbreastError as error:
-            if str(error) != self._last:
-                self._last = str(error)
-                self._report(f"{self._what} has stopped: {error}")
+        except Exception as error:  # noqa: BLE001 (what fails is tried again, and must not end unseen)
+            message = str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}"
+            if message != self._last:
+                self._last = message
+                self._report(f"{self._what} has stopped: {message}")
         else:
             if self._last:
                 self._report(f"{self._what} goes on")
