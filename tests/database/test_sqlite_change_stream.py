@@ -261,6 +261,7 @@ def test_missing_and_damaged_files_are_noticed(crash: Crash, tmp_path: Path) -> 
 # ── what a stream follows ──────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exhaustive
 def test_a_database_that_does_not_exist_yet_is_recorded_to_the_last_change_before_the_stop(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     with shop.streaming() as stream:
@@ -275,6 +276,7 @@ def test_a_database_that_does_not_exist_yet_is_recorded_to_the_last_change_befor
     assert shop.acknowledged().keys() <= orders(shop.file).keys()
 
 
+@pytest.mark.exhaustive
 def test_a_killed_litestream_is_noticed_and_a_new_one_misses_nothing(shop: Shop) -> None:
     """Litestream would go on after what it has: it does not notice that SQLite has emptied the log meanwhile."""
     shop.write("first")
@@ -318,6 +320,7 @@ def test_a_replacement_under_the_lock_is_followed(shop: Shop) -> None:
     assert shop.recovers()
 
 
+@pytest.mark.exhaustive
 def test_a_replacement_without_litestreams_tables_is_followed_by_a_new_start(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +338,7 @@ def test_a_replacement_without_litestreams_tables_is_followed_by_a_new_start(
         eventually(shop.recovers)
 
 
+@pytest.mark.exhaustive
 def test_another_file_in_its_place_is_noticed(shop: Shop) -> None:
     with shop.streaming() as stream:
         eventually(lambda: stream.files({}))
@@ -361,7 +365,7 @@ def test_only_one_stream_writes_to_a_folder(shop: Shop, monkeypatch: pytest.Monk
 
 
 def test_files_without_use_are_not_named(tmp_path: Path) -> None:
-    """Of the last hour single changes are needed, before it merged ones, and the last full copy before the window."""
+    """Of the last minutes single changes are needed, before it merged ones, and the last full copy before the window."""
     now = time.time_ns()
 
     def stored(generation: int, level: int, first: int, last: int, minutes_ago: float) -> tuple[str, str]:
@@ -372,17 +376,17 @@ def test_files_without_use_are_not_named(tmp_path: Path) -> None:
         stored(2, 9, 1, 1, 180),
         stored(2, 1, 1, 20, 150),
         stored(2, 0, 39, 39, 82),
-        stored(2, 0, 50, 50, 62),
+        stored(2, 0, 50, 50, 17),
     ]
     needed = [
         stored(2, 9, 1, 20, 150),
         stored(2, 1, 21, 40, 80),
-        stored(2, 1, 41, 50, 61),
-        stored(2, 1, 51, 60, 58),
-        stored(2, 0, 51, 51, 60.5),
-        stored(2, 0, 60, 60, 58),
-        stored(2, 9, 1, 60, 57),
-        stored(2, 0, 61, 61, 56),
+        stored(2, 1, 41, 50, 16),
+        stored(2, 1, 51, 60, 13),
+        stored(2, 0, 51, 51, 15.5),
+        stored(2, 0, 60, 60, 13),
+        stored(2, 9, 1, 60, 12),
+        stored(2, 0, 61, 61, 11),
         stored(3, 0, 1, 1, 10),
         stored(3, 0, 2, 2, 9),
     ]

@@ -34,7 +34,7 @@ def wait_until_recorded(shop: DatabaseProject) -> None:
     eventually(lambda: (recorded_until(shop) or known) > now, 60)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
 def test_after_the_machine_has_died_the_last_seconds_are_lost_at_most(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     command = recording(shop)
