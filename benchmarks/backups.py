@@ -22,9 +22,9 @@ from abreast.core.schema.compatibility import find_risks
 from abreast.core.schema.context import LARGE_TABLE_ROWS
 from abreast.core.schema.tables import Column, Table
 from benchmarks.bench_project import BenchProject
+from benchmarks.tests_helpers import TESTS_FOLDER, tests_module
 
 ROWS, RUNS = 4_600_000, 5
-TESTS_FOLDER = Path(__file__).parents[1] / "tests"
 ABREAST_SCRIPT = """
 import json, resource, sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,16 +48,16 @@ with ThreadPoolExecutor(1) as executor:
     checking.result()
 copy.drop()
 memory = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(json.dumps({"sealed": sealed, "all": time.perf_counter() - began, "memory": memory / 1024, "stored": saved.stored}))
+print(json.dumps({"sealed": sealed, "verified": time.perf_counter() - began - sealed, "memory": memory / 1024, "stored": saved.stored}))
 """
 
 
 def run() -> str:
     """Return tables of both engines, the recovery times, and a table of the migration corpus."""
-    sys.path.insert(0, str(TESTS_FOLDER))
-    import postgres_server  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own server)
-
-    with tempfile.TemporaryDirectory(prefix="abreast-bench-") as name:
+    with (
+        tests_module("postgres_server") as postgres_server,
+        tempfile.TemporaryDirectory(prefix="abreast-bench-") as name,
+    ):
         home = Path(name)
         home.chmod(0o755)
         subprocess.run(["age-keygen", "-o", home / "key"], check=True, capture_output=True)
@@ -76,12 +76,13 @@ def run() -> str:
 A table of {ROWS:,} rows with an index: {size / 1e6:,.0f} MB as a SQLite file. Medians of {RUNS} alternating runs after one warm-up, on one disk and {os.cpu_count()}
 cores. Both encrypt with age to one recipient. The plain tools use zstd's default level on one core, one after the other. abreast uses
 level 1 on all cores, which other work on the machine may share; the parentheses show the lowest and highest ratio. Memory is that of
-abreast plus its largest child process. Goal for SQLite: ≥ 2 times as fast for the same steps, with < 200 MB.
+abreast plus its largest child process. Goal for SQLite: ≥ 2 times as fast, each, with < 200 MB.
 
 {sqlite_table}
 
 Plain tools for backup: `sqlite3 .backup`, `zstd -3`, `age`, one after the other. To verify: `age -d | zstd -d`, `PRAGMA
-integrity_check`, `count(*)`.
+integrity_check`, `count(*)`. abreast writes the dump to the store and to a scratch file at once, and verifies that file, while it
+compares the digest of what the store returns.
 
 {postgres_table}
 
@@ -110,13 +111,13 @@ def _compare_with_tools(home: Path, url: str, run_tools: Callable[[Path], dict[s
         name: {key: statistics.median(run[key] for run in each[1:]) for key in each[0]} for name, each in runs.items()
     }
     rows = [
-        f"| {name} | {one['sealed']:.1f} s | {size / 1e6 / one['sealed']:,.0f} MB/s | {one['all']:.1f} s | "
+        f"| {name} | {one['sealed']:.1f} s | {size / 1e6 / one['sealed']:,.0f} MB/s | {one['verified']:.1f} s | "
         f"{one['memory']:,.0f} MB | {one['stored'] / 1e6:,.0f} MB |"
         for name, one in medians.items()
     ]
-    ratio = [_format_ratio(runs["plain tools"][1:], runs["abreast"][1:], key) for key in ("sealed", "all")]
+    ratio = [_format_ratio(runs["plain tools"][1:], runs["abreast"][1:], key) for key in ("sealed", "verified")]
     engine = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
-    head = f"| {engine} | backup, compress, encrypt | | and verify | peak memory | stored |"
+    head = f"| {engine} | backup, compress, encrypt | | verify | peak memory | stored |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, f"| ratio | {ratio[0]} | | {ratio[1]} | | |"])
 
 
@@ -165,11 +166,11 @@ def _time_steps(home: Path, steps: list[str], restore_steps: list[str]) -> dict[
     memory = [_run_and_peak_memory(step) for step in steps]
     sealed = time.perf_counter() - began
     memory += [_run_and_peak_memory(step) for step in restore_steps]
-    took = time.perf_counter() - began
+    verified = time.perf_counter() - began - sealed
     stored = (home / "plain.age").stat().st_size
     for name in ("plain.db", "plain.zst", "plain.age", "back.db", "back.dump"):
         (home / name).unlink(missing_ok=True)
-    return {"sealed": sealed, "all": took, "memory": max(memory), "stored": float(stored)}
+    return {"sealed": sealed, "verified": verified, "memory": max(memory), "stored": float(stored)}
 
 
 def _run_and_peak_memory(step: str) -> float:

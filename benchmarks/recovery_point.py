@@ -17,8 +17,8 @@ import yaml
 
 from abreast.testing.process_tree import kill_at_once, processes_of
 from benchmarks.bench_project import BenchProject
+from benchmarks.tests_helpers import tests_module
 
-TESTS_FOLDER = Path(__file__).parents[1] / "tests"
 RUNS = int(os.environ.get("ABREAST_RECOVERIES", "10"))
 MAX_SECONDS = 20
 """Seconds of writes until everything is killed, at most."""
@@ -41,19 +41,11 @@ for number in range(10**9):
 
 def run() -> str:
     """Return a table of both engines."""
-    sys.path.insert(0, str(TESTS_FOLDER))
-    import postgres_server  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own server)
-
-    rows = []
-    for engine, first_port in (("SQLite", 13200), ("PostgreSQL", 13210)):
-        url = postgres_server.create_database() if engine == "PostgreSQL" else "sqlite:///shop.db"
-        with tempfile.TemporaryDirectory() as folder:
-            shop = _shop_with_database(Path(folder) / "shop", url, first_port)
-            file = shop.folder / ".abreast" / "local" / "local" / "data" / "s000" / "shop.db"
-            target = url if engine == "PostgreSQL" else str(file)
-            lost = [_seconds_lost(shop, target) for _ in range(RUNS)]
-            shop.timed_abreast("down", "--yes")
-        rows.append(f"| {engine} | {RUNS} | {statistics.median(lost):.1f} s | {max(lost):.1f} s |")
+    with tests_module("postgres_server") as postgres:
+        rows = [
+            _measure("SQLite", "sqlite:///shop.db", 13200),
+            _measure("PostgreSQL", postgres.create_database(), 13210),
+        ]
     return "\n".join([
         "## Recovery point", "",
         "A program inserts some hundred rows a second. `abreast db backup --scheduled` records them (`backups: {continuous: 1d}`).",
@@ -61,6 +53,16 @@ def run() -> str:
         "first acknowledged row that did not come back. Goal: 1 hour.", "",
         "| engine | kills | lost, median | most |", "|---|---|---|---|", *rows,
     ])  # fmt: skip
+
+
+def _measure(engine: str, url: str, first_port: int) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        shop = _shop_with_database(Path(folder) / "shop", url, first_port)
+        file = shop.folder / ".abreast" / "local" / "local" / "data" / "s000" / "shop.db"
+        target = url if engine == "PostgreSQL" else str(file)
+        lost = [_seconds_lost(shop, target) for _ in range(RUNS)]
+        shop.timed_abreast("down", "--yes")
+    return f"| {engine} | {RUNS} | {statistics.median(lost):.1f} s | {max(lost):.1f} s |"
 
 
 def _shop_with_database(folder: Path, url: str, first_port: int) -> BenchProject:

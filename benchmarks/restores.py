@@ -1,12 +1,12 @@
 """Restores while eight programs write: how many acknowledged writes are in neither the old nor the new database."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-TESTS_FOLDER = Path(__file__).parents[1] / "tests"
+from benchmarks.tests_helpers import tests_module
+
 RUNS = int(os.environ.get("ABREAST_RESTORES", "100"))
 WRITERS = 8
 
@@ -16,27 +16,24 @@ Outcome = tuple[set[str], set[str], set[str]]
 
 def run() -> str:
     """Return a table of both engines."""
-    sys.path.insert(0, str(TESTS_FOLDER))
-    from database_writers import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (the tests' own)
-        restore_postgres_under_writers,
-        restore_sqlite_under_writers,
-    )
-
-    restores: dict[str, Callable[[Path], Outcome]] = {
-        "SQLite, WAL": lambda folder: restore_sqlite_under_writers(folder, "wal", WRITERS),
-        "SQLite, rollback journal": lambda folder: restore_sqlite_under_writers(folder, "delete", WRITERS),
-        "PostgreSQL": lambda folder: restore_postgres_under_writers(folder, WRITERS),
-    }
-    rows = []
-    for engine, restore in restores.items():
-        acknowledged = kept = lost = 0
-        for _ in range(RUNS):
-            with tempfile.TemporaryDirectory() as folder:
-                told, before, after = restore(Path(folder))
-            acknowledged, kept, lost = acknowledged + len(told), kept + len(before), lost + len(told - before - after)
-        rows.append(f"| {engine} | {RUNS} | {acknowledged:,} | {kept:,} | {lost} |")
+    with tests_module("database_writers") as helpers:
+        restores: dict[str, Callable[[Path], Outcome]] = {
+            "SQLite, WAL": lambda folder: helpers.restore_sqlite_under_writers(folder, "wal", WRITERS),
+            "SQLite, rollback journal": lambda folder: helpers.restore_sqlite_under_writers(folder, "delete", WRITERS),
+            "PostgreSQL": lambda folder: helpers.restore_postgres_under_writers(folder, WRITERS),
+        }
+        rows = [_count(engine, restore) for engine, restore in restores.items()]
     return "\n".join([
         "## Restore under writers", "",
         f"{WRITERS} programs insert rows, each in a transaction of its own, while the database is replaced. Goal: none is lost.", "",
         "| engine | restores | acknowledged writes | of these in the old database | in neither |", "|---|---|---|---|---|", *rows,
     ])  # fmt: skip
+
+
+def _count(engine: str, restore: Callable[[Path], Outcome]) -> str:
+    acknowledged = kept = lost = 0
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            told, before, after = restore(Path(folder))
+        acknowledged, kept, lost = acknowledged + len(told), kept + len(before), lost + len(told - before - after)
+    return f"| {engine} | {RUNS} | {acknowledged:,} | {kept:,} | {lost} |"
