@@ -117,8 +117,9 @@ def run() -> str:
     told = ", ".join(f"{count} {fault}" for fault, count in faults.most_common()) or "none"
     return "\n".join([
         "## Crash monkey", "",
-        f"{kills.total()} kills in deployments of two services with two instances each, under requests (seed {seed}). A third of",
-        "the releases was bad; a third of the commands had a clock that was 40 days wrong. Then the commands that abreast printed,",
+        f"{kills.total()} kills in deployments of two services with two instances each, under requests (seed {seed}). Three in",
+        "ten releases were bad, and all whose turn-back was to be hit; a third of the commands had a clock that was 40 days wrong.",
+        "Then the commands that abreast printed,",
         f"until the deployment had ended: {results}. Mixed releases, things left behind, states without a way out, services",
         f"that were not served, requests lost though nothing that serves was dead: {told}.", "",
         "| killed | times |", "|---|---|", *(f"| {name} | {kills[name]} |" for name in TARGETS), "",
