@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
@@ -15,6 +16,7 @@ from abreast.database.change_archive import ChangeArchive
 from abreast.database.change_stream import ChangeStream, StreamedFile
 from abreast.storage.object_store import ObjectStore
 
+BEGINNING = datetime(2026, 11, 21, 1, 2, 1, 500_000, tzinfo=UTC)
 FIRST, LATER = "2026-11-21T01:02:03Z", "2026-11-21T01:02:08Z"
 
 
@@ -38,6 +40,9 @@ class FolderStream(ChangeStream):
         }
         return {**{name: StreamedFile(stored[name], is_local=False) for name in self.needed}, **local}
 
+    def earliest_moment(self, stored: Mapping[str, str]) -> datetime | None:
+        return BEGINNING if "base" in stored else None
+
     def forget_local(self, stored: Collection[str]) -> None:
         for name in stored:
             (self._folder / name).unlink(missing_ok=True)
@@ -57,7 +62,7 @@ def archive(tmp_path: Path, keys: BackupKeys) -> ChangeArchive:
 
 
 def ship(into: ChangeArchive, stream: FolderStream, now: str, project: str = "shop") -> bool:
-    return into.ship(stream, stream._folder, project, "sqlite", now, 86400.0)
+    return into.ship(stream, stream._folder, project, "sqlite", now)
 
 
 def fetched(from_: ChangeArchive, folder: Path) -> dict[str, str]:
@@ -139,11 +144,23 @@ def test_what_no_manifest_names_is_deleted_at_the_second_look(
 
 def test_a_database_that_does_not_change_is_renewed_once_a_minute(stream: FolderStream, tmp_path: Path) -> None:
     there = archive(tmp_path, BackupKeys([], tmp_path / "key", create=True))
-    write(tmp_path, log="one")
+    write(tmp_path, base="one")
     assert ship(there, stream, FIRST)
-    stream.needed = {"log"}
+    stream.needed = {"base"}
     assert not ship(there, stream, LATER)
     assert ship(there, stream, "2026-11-21T01:03:30Z")
     manifest = there.manifest()
     assert manifest
-    assert (manifest.since, manifest.until) == (FIRST, "2026-11-21T01:03:30Z")
+    assert (manifest.since, manifest.until) == ("2026-11-21T01:02:01.500Z", "2026-11-21T01:03:30Z")
+
+
+def test_nothing_can_be_recovered_before_there_is_a_full_copy(stream: FolderStream, tmp_path: Path) -> None:
+    there = archive(tmp_path, BackupKeys([], tmp_path / "key", create=True))
+    assert there.recoverable() is None
+    write(tmp_path, log="one")
+    assert ship(there, stream, FIRST)
+    assert there.recoverable() is None
+    stream.needed = {"log"}
+    write(tmp_path, base="two")
+    assert ship(there, stream, LATER)
+    assert there.recoverable() == there.manifest()

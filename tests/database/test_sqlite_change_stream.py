@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import DatabaseError
-from abreast.database.sqlite import change_stream
-from abreast.database.sqlite.change_stream import LitestreamReplica
+from abreast.database.sqlite.changes import change_stream
+from abreast.database.sqlite.changes.change_stream import LitestreamReplica
 from abreast.database.sqlite.database import SqliteDatabase
 from limits import scaled
 from sample_project import eventually
@@ -43,7 +43,7 @@ with open(log, "a", buffering=1) as log:
 STREAMER = """
 import sys, time
 from pathlib import Path
-from abreast.database.sqlite.change_stream import LitestreamReplica
+from abreast.database.sqlite.changes.change_stream import LitestreamReplica
 stream = LitestreamReplica(Path(sys.argv[1]), Path(sys.argv[2]), 7200)
 stream.start()
 print(stream._process.pid, flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.testing.process_tree import kill_at_once, processes_of
+from fork_server import StartedCommand
 from sample_project import SampleProject, eventually, get_json, wait_for_exit
 
 
@@ -14,6 +15,16 @@ def kill(project: SampleProject, *programs: str) -> None:
     found = [pid for pid, command in processes_of(project.folder) if any(program in command for program in programs)]
     assert found, programs
     kill_at_once(found)
+
+
+def deploying_in(project: SampleProject, chapter: str) -> StartedCommand:
+    """Start a deployment, and return when it is in a chapter."""
+    before = project.latest_deployment()["id"]
+    deploying = project.start("deploy", "--yes")
+    eventually(
+        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == chapter
+    )
+    return deploying
 
 
 def is_nothing_left(project: SampleProject) -> bool:
@@ -32,11 +43,7 @@ def test_the_supervisor_and_its_watchdog_die_while_a_release_is_watched(project:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "4s"
     commit = project.commit()
-    before = project.latest_deployment()["id"]
-    deploying = project.start("deploy", "--yes")
-    eventually(
-        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
-    )
+    deploying = deploying_in(project, "watch")
     kill(project, "supervisor.watchdog", "supervisor.process_manager")
     assert wait_for_exit(deploying) == 0
     assert project.served_commits() == {"frontend": commit, "backend": commit}
@@ -48,11 +55,7 @@ def test_both_die_and_the_release_is_bad(project: SampleProject) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
-    before = project.latest_deployment()["id"]
-    deploying = project.start("deploy", "--yes")
-    eventually(
-        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
-    )
+    deploying = deploying_in(project, "watch")
     deploying.send_signal(signal.SIGSTOP)
     kill(project, "supervisor.watchdog", "supervisor.process_manager")
     deploying.send_signal(signal.SIGCONT)
@@ -67,11 +70,7 @@ def test_envoy_dies_in_the_drain(project: SampleProject) -> None:
     project.commit(app_py=project.app_source("    return 200, {}\n"))
     project.deploy()
     commit = project.commit()
-    before = project.latest_deployment()["id"]
-    deploying = project.start("deploy", "--yes")
-    eventually(
-        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "settle"
-    )
+    deploying = deploying_in(project, "settle")
     kill(project, "bootstrap.json")
     assert wait_for_exit(deploying) == 0
     eventually(lambda: get_json(project.backend_port)["commit"] == commit)
@@ -94,11 +93,7 @@ def test_a_turn_back_finds_the_previous_version_on_the_port_that_it_moved_to(pro
     eventually(lambda: get_json(project.backend_port)["commit"] == good)
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
-    before = project.latest_deployment()["id"]
-    deploying = project.start("deploy", "--yes")
-    eventually(
-        lambda: project.latest_deployment()["id"] != before and project.latest_deployment()["chapter"] == "watch"
-    )
+    deploying = deploying_in(project, "watch")
     told = project.run("cancel", "--reason", "no").stdout
     assert wait_for_exit(deploying) == 1
     assert "does not answer" not in told + deploying.output

@@ -64,8 +64,8 @@ _DATABASE_COMMANDS = (
         "verify",
         "abreast.cli.commands.databases:verify",
         "Restore a stored BACKUP into a copy, to see that it still can be.\n\n"
-        "BACKUP is the name of a backup, or a release. Default: the newest verified backup. "
-        "Returns 1 if one is damaged.",
+        "BACKUP is the name of a backup, a release, or a moment of the continuous backup, such as latest. "
+        "Default: the newest verified backup. Returns 1 if one is damaged.",
         [
             click.Argument(["backup"], required=False, default=""),
             ENVIRONMENT,

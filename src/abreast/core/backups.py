@@ -69,6 +69,11 @@ def parse_moment(text: str) -> datetime | None:
     return moment.astimezone(UTC) if len(text) > len("2026-11-21") else None
 
 
+def format_moment(moment: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def backup_name(environment: str, service: str, at: str, release: str) -> str:
     """Return a backup's name, which sorts by time: ``production/backend/20261121T010203456Z-v42``."""
     moment = "".join(letter for letter in at if letter not in "-:.")

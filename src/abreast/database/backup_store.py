@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
-from abreast.core.backups import LATEST, Backup, BackupRetention, expired, parse_moment
+from abreast.core.backups import LATEST, Backup, BackupRetention, expired, format_moment, parse_moment
 from abreast.core.codec import dump, load
 from abreast.core.errors import DatabaseError, UsageError
 from abreast.database.backup_encryption import BackupKeys, write_chunk
@@ -127,7 +127,7 @@ class EncryptedBackupStore(BackupStore):
         return matches[0]
 
     def _find_moment(self, environment: str, service: str, moment: datetime | None) -> Backup:
-        manifest = self.change_archive(environment, service).manifest()
+        manifest = self.change_archive(environment, service).recoverable()
         if manifest is None:
             raise UsageError(
                 f"there is no continuous backup of {service} in {environment}",
@@ -135,7 +135,7 @@ class EncryptedBackupStore(BackupStore):
                 next="abreast db list",
             )
         first, last = datetime.fromisoformat(manifest.since), datetime.fromisoformat(manifest.until)
-        at = manifest.until if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = manifest.until if moment is None else format_moment(moment)
         if moment and not first <= moment <= last:
             raise UsageError(
                 f"the continuous backup of {service} does not have {at}",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from abreast.core.backups import format_moment
 from abreast.core.codec import dump, load
 from abreast.core.errors import DatabaseError
 from abreast.database.backup_encryption import BackupCipher, BackupKeys
@@ -39,7 +40,8 @@ class StoredFile:
 class Manifest:
     """What a recovery needs: each moment between ``since`` and ``until`` (ISO 8601, UTC) follows from ``files``.
 
-    ``project`` owns the database. ``sessions`` are the keys of ciphers, encrypted with the passphrase; "" without one.
+    ``since`` is "" while nothing can be recovered yet: the first full copy is not stored. ``project`` owns the
+    database. ``sessions`` are the keys of ciphers, encrypted with the passphrase; "" without one.
     """
 
     project: str
@@ -76,20 +78,25 @@ class ChangeArchive:
                 next=f"delete {self._path('')} in the backup store",
             ) from error
 
-    def ship(self, stream: ChangeStream, folder: Path, project: str, engine: str, now: str, keep: float) -> bool:
+    def recoverable(self) -> Manifest | None:
+        """Return the manifest, None if nothing can be recovered yet. Raises DatabaseError if it is damaged."""
+        manifest = self.manifest()
+        return manifest if manifest and manifest.since else None
+
+    def ship(self, stream: ChangeStream, folder: Path, project: str, engine: str, now: str) -> bool:
         """Store what is new in a stream's folder and delete what it no longer needs. Returns whether anything changed.
 
-        ``now`` is the time before the call, and ``keep`` the seconds before it that can be recovered. A process that is
-        killed here leaves the manifest as it was. Raises DatabaseError if the archive is another project's.
+        ``now`` is the time before the call. A process that is killed here leaves the manifest as it was. Raises
+        DatabaseError if the archive is another project's.
         """
-        before = self.manifest() or Manifest(project, engine, now, now)
+        before = self.manifest() or Manifest(project, engine, "", now)
         if before.project != project:
             raise DatabaseError(
                 f"the backup store has a continuous backup of {before.project} at {self._prefix}",
                 need="a store, or a folder in it, for each project",
                 next="set `backups: store` in abreast.yml",
             )
-        wanted = stream.files({name: stored.state for name, stored in before.files.items()})
+        wanted = stream.files(_states(before.files))
         files = {}
         for name, file in wanted.items():
             stored = before.files.get(name)
@@ -98,8 +105,8 @@ class ChangeArchive:
             files[name] = stored
         if files == before.files and datetime.fromisoformat(now) - datetime.fromisoformat(before.until) < IDLE_INTERVAL:
             return False
-        oldest = datetime.fromisoformat(now) - timedelta(seconds=keep)
-        since = max(before.since, oldest.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        earliest = stream.earliest_moment(_states(files))
+        since = format_moment(earliest) if earliest else ""
         self._write(Manifest(project, engine, since, now, files, self._used_sessions(before, files)))
         self._delete_unneeded(files)
         stream.forget_local(files)
@@ -157,3 +164,7 @@ class ChangeArchive:
 
     def _path(self, name: str) -> str:
         return f"{self._prefix}/{name}"
+
+
+def _states(files: Mapping[str, StoredFile]) -> dict[str, str]:
+    return {name: stored.state for name, stored in files.items()}

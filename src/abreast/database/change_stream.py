@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -41,6 +42,10 @@ class ChangeStream(ABC):
         ``stored`` are the paths and states that the store has. A file that is still written to is included: its
         beginning is valid. Changes that were made more than a few seconds ago are in the files.
         """
+
+    @abstractmethod
+    def earliest_moment(self, stored: Mapping[str, str]) -> datetime | None:
+        """Return the earliest moment that can be recovered from the stored files; None while there is no full copy."""
 
     @abstractmethod
     def forget_local(self, stored: Collection[str]) -> None:

@@ -123,8 +123,9 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
     finally:
         copy.drop()
     verified = stored.as_verified(ports.now(), restored.gaps)
-    ports.vault.write_metadata(verified)
-    _print_redacted([f"{stored.name}  {sum(stored.rows.values())} rows, {view.verdict(verified)}"])
+    if not stored.recorded:
+        ports.vault.write_metadata(verified)
+    _print_redacted([f"{stored.name}  {sum(restored.stats.rows.values())} rows, {view.verdict(verified)}"])
     return True
 
 
@@ -139,7 +140,7 @@ def list_backups(environment: str | None, services: tuple[str, ...], *, copies: 
     if as_json:
         print(json.dumps([dump(backup) for backup in backups], indent=2))
         return 0
-    recorded = {name: vault.change_archive(environment_name, name).manifest() for name in names}
+    recorded = {name: vault.change_archive(environment_name, name).recoverable() for name in names}
     moments = [view.moments_line(name, manifest) for name, manifest in recorded.items() if manifest]
     nothing = [f"no backup yet. next: abreast db backup --env {environment_name}"]
     _print_redacted([*moments, *view.backup_lines(backups)] or nothing)
@@ -166,7 +167,7 @@ def _database_status(
     ports: Ports, project: ProjectConfig, environment: Environment, service: Service
 ) -> dict[str, Any]:
     trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
-    manifest = ports.vault.change_archive(environment.name, service.name).manifest()
+    manifest = ports.vault.change_archive(environment.name, service.name).recoverable()
     points = [*(backup.at for backup in trusted[:1]), *([manifest.until] if manifest else [])]
     state: dict[str, Any] = {
         "faults": [],

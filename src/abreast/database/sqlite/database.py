@@ -19,8 +19,9 @@ from abreast.database.dump_process import run_program
 from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, MigrationLimits, Reporter
 from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE, Dialect, metadata_tables
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
-from abreast.database.sqlite import catalog, change_stream, migration_steps
-from abreast.database.sqlite.change_stream import LITESTREAM_TABLES, LitestreamReplica
+from abreast.database.sqlite import catalog, migration_steps
+from abreast.database.sqlite.changes.change_stream import LITESTREAM_TABLES, LitestreamReplica
+from abreast.database.sqlite.changes.recovery import recover
 from abreast.database.sqlite.database_file import (
     FILE_SUFFIXES,
     is_lock_error,
@@ -154,7 +155,7 @@ class SqliteDatabase(SqlDatabase):
 
     def recover(self, files: Path, moment: datetime | None, into: Path) -> None:
         """Write the database as it was at a moment, from the files of a change stream."""
-        change_stream.recover(files, moment, into)
+        recover(files, moment, into)
 
     # ── engine ─────────────────────────────────────────────────────────────────────────────────
 

@@ -174,7 +174,7 @@ def newest_recovery_point(ports: Ports, environment: str, service: str) -> Backu
 
     Raises UsageError if there is neither.
     """
-    if ports.vault.change_archive(environment, service).manifest() is None:
+    if ports.vault.change_archive(environment, service).recoverable() is None:
         return ports.vault.find_backup(environment, service)
     recorded = ports.vault.find_backup(environment, service, LATEST)
     dumps = [backup for backup in ports.vault.list_backups(environment, service) if backup.is_trusted]
@@ -183,7 +183,7 @@ def newest_recovery_point(ports: Ports, environment: str, service: str) -> Backu
 
 def _recover_moment(ports: Ports, moment: Backup, copy: Database, files: Path, dump: Path) -> None:
     archive = ports.vault.change_archive(moment.environment, moment.service)
-    manifest = archive.manifest()
+    manifest = archive.recoverable()
     if manifest is None:
         raise DatabaseError(f"the continuous backup of {moment.service} is gone from the store", next="abreast db list")
     shutil.rmtree(files, ignore_errors=True)  # what a killed process left

@@ -63,7 +63,7 @@ class ContinuousBackup:
 
     def _ship(self, stream: ChangeStream) -> None:
         project = self.owner.split("/")[0]
-        self.archive.ship(stream, self.folder, project, self.database.engine, self.now(), self.keep)
+        self.archive.ship(stream, self.folder, project, self.database.engine, self.now())
 
 
 class _Failures:

@@ -14,7 +14,15 @@ from abreast.database.change_stream import ChangeStream, StreamedFile
 from abreast.database.postgres.changes import replication
 from abreast.database.postgres.changes.base_backups import BaseBackups
 from abreast.database.postgres.changes.replication import Server, Slot
-from abreast.database.postgres.changes.stream_files import PIECES, TAR, generation_name, is_of_stream, needed, server_of
+from abreast.database.postgres.changes.stream_files import (
+    PIECES,
+    TAR,
+    bases_in,
+    generation_name,
+    is_of_stream,
+    needed,
+    server_of,
+)
 from abreast.database.postgres.changes.wal_folder import WalFolder
 from abreast.database.postgres.client import client_environment
 from abreast.database.postgres.programs import find_client_folder
@@ -107,6 +115,10 @@ class WalStream(ChangeStream):
             name: StreamedFile(local[name]) if name in local else StreamedFile(states[name], is_local=False)
             for name in sorted(self._needed({*local, *states}, stored))
         }
+
+    def earliest_moment(self, stored: Mapping[str, str]) -> datetime | None:
+        """Return when the first base backup that is stored ended."""
+        return next((base.ended for base in bases_in(stored)), None)
 
     def forget_local(self, stored: Collection[str]) -> None:
         """Delete base backups and finished segments that are stored or not needed; the newest segment stays.

