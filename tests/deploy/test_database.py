@@ -265,9 +265,10 @@ def test_rollback_restores_the_data_where_that_is_asked_for(shop: DatabaseProjec
     assert "would be lost" in told
     assert shop.project.served_commits() == first
     assert shop.orders_digest() == before
-    newest = shop.backups()[0]
-    assert (newest["rows"]["orders"], newest["verified"] != "") == (107, True), "a backup of the present state"
-    shop.run("db", "restore", newest["name"].rpartition("/")[2], "--yes")
+    restored, replaced = shop.backups()[:2]
+    assert restored["rows"]["orders"] == 100
+    assert (replaced["rows"]["orders"], replaced["verified"] != "") == (107, True), "a backup of the present state"
+    shop.run("db", "restore", replaced["name"].rpartition("/")[2], "--yes")
     assert shop.query("SELECT count(*) FROM orders") == [(107,)]
 
 
