@@ -78,6 +78,7 @@ def test_what_only_the_log_holds_is_dumped(tmp_path: Path) -> None:
         assert db.execute("SELECT * FROM later").fetchall() == [(1,)]
 
 
+@pytest.mark.exhaustive
 def test_a_database_beyond_the_page_that_nothing_uses(tmp_path: Path) -> None:
     """SQLite leaves out the page at 1 GiB, where locks are."""
     with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as db:

@@ -210,6 +210,7 @@ def test_a_store_without_room_is_said(tmp_path: Path, key: Path) -> None:
     assert vault(f"file://{tmp_path}/full", key).list_backups("production") == []
 
 
+@pytest.mark.exhaustive
 def test_memory_is_bounded(file: str, tmp_path: Path, key: Path) -> None:
     program = (
         "import os, resource, sys, pathlib\n"
@@ -250,8 +251,8 @@ def hours(number: int) -> Backup:
 
 
 def kept(all_: list[Backup], retention: BackupRetention) -> list[str]:
-    gone = expired(all_, retention, NOW)
-    return [each.at for each in all_ if each not in gone]
+    gone = {backup.name for backup in expired(all_, retention, NOW)}
+    return [backup.at for backup in all_ if backup.name not in gone]
 
 
 def test_backups_are_thinned_to_one_an_hour_a_day_and_a_week() -> None:

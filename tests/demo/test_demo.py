@@ -21,6 +21,7 @@ from limits import scaled
 from sample_project import free_ports
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 def test_the_whole_story_under_load(tmp_path: Path) -> None:
     folder = tmp_path / "shop"

@@ -46,7 +46,7 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SamplePr
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("engine", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
 def test_one_restore_killed_at_every_write_in_turn_is_whole(project: SampleProject, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     shop.deploy()

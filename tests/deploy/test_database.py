@@ -12,6 +12,10 @@ import pytest
 from database_project import DatabaseProject, app_source
 from sample_project import APP_SOURCE, HEALTHY, SampleProject, free_ports
 
+ENGINE_MATTERS_LITTLE = pytest.mark.parametrize(
+    "shop", ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)], indirect=True
+)
+
 
 @pytest.fixture(params=["postgresql", pytest.param("sqlite", marks=pytest.mark.exhaustive)])
 def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProject:
@@ -40,6 +44,7 @@ def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(sh
     assert "migrate" not in shop.deploy(), "there is nothing to run"
 
 
+@ENGINE_MATTERS_LITTLE
 def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()
@@ -56,6 +61,7 @@ def test_what_fails_on_real_data_is_stopped_at_the_rehearsal(shop: DatabaseProje
     assert shop.leftover_copies() == []
 
 
+@ENGINE_MATTERS_LITTLE
 def test_a_candidate_that_is_not_healthy_on_the_copy_is_stopped_there(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()
@@ -189,6 +195,7 @@ def test_the_database_of_another_environment_is_refused(project: SampleProject, 
     shop.run("down", "--env", "staging", "--yes")
 
 
+@ENGINE_MATTERS_LITTLE
 def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()
@@ -208,6 +215,7 @@ def test_a_database_that_is_empty_all_at_once_is_not_migrated(shop: DatabaseProj
 # ── the way back ───────────────────────────────────────────────────────────────────────────────
 
 
+@ENGINE_MATTERS_LITTLE
 def test_rollback_takes_the_schema_back_where_that_is_declared_safe(shop: DatabaseProject) -> None:
     shop.deploy()
     shop.insert_orders()
@@ -294,6 +302,7 @@ def falling_sick(project: SampleProject, commit: str, sick: Path) -> Iterator[No
     falling.join()
 
 
+@ENGINE_MATTERS_LITTLE
 def test_a_failure_after_the_turn_takes_the_migration_back(shop: DatabaseProject, tmp_path: Path) -> None:
     shop.deploy()
     shop.insert_orders()

@@ -4,6 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
+
 from abreast.platforms.local.platform import LocalPlatform
 from abreast.testing.process_tree import kill_at_once, processes_of
 from fork_server import StartedCommand
@@ -83,6 +85,25 @@ def test_instances_are_stopped_though_their_supervisor_dies_meanwhile(project: S
     (version,) = [folder.name for folder in (home / "versions").iterdir() if folder.name.startswith("backend-")]
     kill(project, "supervisor.watchdog", "supervisor.process_manager")
     asyncio.run(LocalPlatform(home, home / "logs", {})._stop_instances([version]))
+    assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
+
+
+def test_instances_are_stopped_though_their_supervisor_dies_after_the_look(
+    project: SampleProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.deploy()
+    home = project.folder / ".abreast" / "local" / "local"
+    platform = LocalPlatform(home, home / "logs", {})
+    look = platform._supervisor.is_running
+    kills = iter([lambda: kill(project, "supervisor.watchdog", "supervisor.process_manager")])
+
+    def look_and_kill() -> bool:
+        is_running = look()
+        next(kills, lambda: None)()
+        return is_running
+
+    monkeypatch.setattr(platform._supervisor, "is_running", look_and_kill)
+    asyncio.run(platform._stop_instances(None))
     assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
 
 

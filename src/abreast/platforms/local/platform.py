@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -26,7 +27,14 @@ from abreast.platforms.local.router.router import Router
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.router.static_site import install_site
 from abreast.platforms.local.settings import LocalSettings
-from abreast.platforms.local.supervisor.client import ROUTER, Instance, InstanceSpec, InstanceState, SupervisorClient
+from abreast.platforms.local.supervisor.client import (
+    ROUTER,
+    Instance,
+    InstanceSpec,
+    InstanceState,
+    SupervisorClient,
+    SupervisorGoneError,
+)
 
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
@@ -220,8 +228,12 @@ class LocalPlatform(Platform):
 
     async def _stop_instances(self, versions: Sequence[str] | None) -> None:
         """Stop the processes of the versions (None: all) and wait until they are gone."""
-        while ids := await run_in_thread(self._instance_ids, versions):
-            await run_in_thread(self._supervisor.stop, ids, TERMINATION_GRACE)
+        while True:
+            with suppress(SupervisorGoneError):  # somebody killed it meanwhile; the next look starts it again
+                ids = await run_in_thread(self._instance_ids, versions)
+                if not ids:
+                    return
+                await run_in_thread(self._supervisor.stop, ids, TERMINATION_GRACE)
             await asyncio.sleep(0.05)
 
     def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:

@@ -71,8 +71,15 @@ class Instance:
     listening: bool
 
 
+class SupervisorGoneError(PlatformError):
+    """No supervisor runs, though one did. What it ran runs on; ``SupervisorClient.start`` adopts it."""
+
+
 class SupervisorClient:
-    """Talks to the supervisor of ``home``. Every call is short and idempotent."""
+    """Talks to the supervisor of ``home``. Every call is short and idempotent.
+
+    Raises PlatformError if the supervisor does not answer, SupervisorGoneError if there is none any more.
+    """
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -143,8 +150,9 @@ class SupervisorClient:
             try:
                 answer = self._request_once(request, timeout=REPLY_TIMEOUT)
             except (OSError, ValueError) as error:
-                if time.monotonic() - began > (REPLY_TIMEOUT if self.is_running() else HANDOVER_TIMEOUT):
-                    raise PlatformError(
+                is_running = self.is_running()
+                if time.monotonic() - began > (REPLY_TIMEOUT if is_running else HANDOVER_TIMEOUT):
+                    raise (PlatformError if is_running else SupervisorGoneError)(
                         f"the supervisor of {self._home} does not answer: {error}",
                         need="a running supervisor, which keeps the local services up",
                         next="abreast deploy, which restarts it and adopts running services",
