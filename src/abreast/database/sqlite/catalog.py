@@ -27,7 +27,7 @@ class Connection(Protocol):
 def read_stats(db: Connection) -> DatabaseStats:
     """Count the rows of each table and return them with the database's size."""
     rows = {
-        name: int(db.execute(f"SELECT count(*) FROM {_quote_identifier(name)}").fetchone()[0])
+        name: int(db.execute(f"SELECT count(*) FROM {quote_identifier(name)}").fetchone()[0])
         for name in _table_names(db, "table")
     }
     (pages,), (size,) = db.execute("PRAGMA page_count").fetchone(), db.execute("PRAGMA page_size").fetchone()
@@ -51,7 +51,7 @@ def _table_names(db: Connection, *kinds: str) -> list[str]:
 def _read_table(db: Connection, name: str) -> Table:
     columns = {
         column: Column(kind, bool(needed) and default is None and not key)
-        for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({_quote_identifier(name)})")
+        for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({quote_identifier(name)})")
     }
     rules = db.execute(
         "SELECT type || ' ' || name, sql FROM sqlite_master"
@@ -61,5 +61,6 @@ def _read_table(db: Connection, name: str) -> Table:
     return Table(columns, dict(rules))
 
 
-def _quote_identifier(name: str) -> str:
+def quote_identifier(name: str) -> str:
+    """Return a name as SQL."""
     return '"' + name.replace('"', '""') + '"'

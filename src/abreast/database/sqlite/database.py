@@ -31,6 +31,7 @@ from abreast.database.sqlite.database_file import (
     sqlite_error,
     translate_errors,
 )
+from abreast.database.sqlite.integrity import find_damage
 from abreast.database.sqlite.redirection import redirected_variables
 from abreast.machine.file_lock import FileLock
 
@@ -93,13 +94,9 @@ class SqliteDatabase(SqlDatabase):
 
     def check_integrity(self) -> DatabaseStats:
         """Check the database's integrity and return its rows and size; raises DatabaseError if it is damaged."""
-        with self._connect() as db:
-            # Every row is looked up in every index: SQLite's own cache of 2 MB would read most pages many times.
-            db.execute("PRAGMA cache_size = -65536")
-            problems = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
-            if problems != ["ok"]:
-                raise DatabaseError(f"{self._file} is damaged: {'; '.join(problems)}")
-            return catalog.read_stats(db)
+        if problems := find_damage(self._connect):
+            raise DatabaseError(f"{self._file} is damaged: {'; '.join(problems)}")
+        return self.stats()
 
     def sibling_copy(self, name: str, *, swappable: bool = False) -> "SqliteDatabase":  # noqa: ARG002 (every copy is swappable)
         """Return the copy called ``name`` beside this file, which may not exist yet."""

@@ -39,7 +39,9 @@ def open_for_writing(file: Path, timeout: float, *, transaction: bool = True) ->
 
 
 def _connect(path: Path | str, timeout: float) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=0)
+    db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=0)
+    db.text_factory = lambda text: text.decode(errors="replace")  # a damaged database's names are any bytes
+    return db
 
 
 def remove_files(file: Path) -> None:
@@ -55,6 +57,8 @@ def translate_errors(file: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise sqlite_error(file, str(error), getattr(error, "sqlite_errorname", "") or "") from error
+    except UnicodeDecodeError as error:  # the sqlite3 module fails on a message that quotes a damaged schema
+        raise sqlite_error(file, "malformed database schema", "SQLITE_CORRUPT") from error
     except OSError as error:
         raise DatabaseError(f"{file}: {error.strerror}", need="free disk space and write permission") from error
 
