@@ -39,7 +39,7 @@ def hold_environment(workspace: Workspace, name: str) -> Iterator[None]:
 def load_target(environment: str | None) -> Target:
     """Load the project and the requested environment. The secrets of that environment are redacted from now on."""
     assembly = Assembly(locate_workspace())
-    project = assembly.load_project()
+    project = assembly.project
     target = Target(assembly, project, project.environment(choose_environment(project.environments, environment)))
     register_secrets(assembly.secret_values(target.environment))
     return target

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from abreast.artifacts.folder import FolderArtifactStore
@@ -59,14 +60,15 @@ class RetentionSettings:
     backups: schema.Backups = field(default_factory=schema.Backups)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assembly:
     """The parts that a project's abreast.yml and variables ask for."""
 
     workspace: Workspace
 
-    def load_project(self) -> ProjectConfig:
-        """Load abreast.yml. Raises ConfigError with every fault."""
+    @cached_property
+    def project(self) -> ProjectConfig:
+        """The content of abreast.yml. Raises ConfigError with every fault."""
         return load_config(self.workspace.config_file, self.workspace.variables, PLUGIN_SETTINGS)
 
     def secret_values(self, environment: Environment) -> frozenset[str]:
@@ -161,7 +163,7 @@ class Assembly:
     def _backup_context(self, environment: str) -> dict[str, object]:
         """Return what a backup holds beside the data: abreast.yml, and the variables of each service."""
         with suppress(OSError, AbreastError):
-            services = self.load_project().environment(environment).services
+            services = self.project.environment(environment).services
             variables = {
                 service.name: {
                     **service.env,
@@ -204,7 +206,7 @@ class Assembly:
     def _retention_settings(self) -> RetentionSettings:
         """Return the retention settings. Defaults if abreast.yml is broken: resuming must still work."""
         try:
-            project = self.load_project()
+            project = self.project
         except ConfigError:
             return RetentionSettings()
         return RetentionSettings(project.artifacts, project.backups)

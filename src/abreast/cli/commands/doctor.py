@@ -40,7 +40,7 @@ def doctor(environment: str | None, *, as_json: bool) -> int:
 
 def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
     try:
-        project = assembly.load_project()
+        project = assembly.project
     except ConfigError as error:
         return {PROJECT: _config_diagnostics(error)}
     if requested is not None and requested not in project.environments:
@@ -72,7 +72,7 @@ def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
 async def _check_environments(
     assembly: Assembly, ledger: SqliteLedger, names: Sequence[str], findings: Findings
 ) -> None:
-    project = assembly.load_project()
+    project = assembly.project
     findings[PROJECT] += await diagnose_repository(assembly.ports(names[0], ledger))
     for name in names:
         try:

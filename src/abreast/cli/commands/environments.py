@@ -39,7 +39,7 @@ def down(environment: str | None, *, yes: bool) -> int:
     """Stop everything that runs locally."""
     workspace = locate_workspace()
     assembly = Assembly(workspace)
-    project = assembly.load_project()
+    project = assembly.project
     name = choose_environment(project.environments, environment)
     confirm(f"Stop everything in {name}? Users will get no answer.", "that", yes=yes)
     with hold_environment(workspace, name), _open_ledger_if_usable(workspace) as ledger:

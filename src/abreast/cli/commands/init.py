@@ -31,7 +31,7 @@ def _write_config(folder: Path) -> int:
 def _write_render_blueprint(requested: str | None) -> int:
     """Write a render.yaml for the services that an environment runs on Render."""
     workspace = locate_workspace()
-    project = Assembly(workspace).load_project()
+    project = Assembly(workspace).project
     environment = project.environment(choose_environment(project.environments, requested))
     text = render_blueprint.generate_blueprint(environment, workspace.root)
     if not text:
