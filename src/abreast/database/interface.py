@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from abreast.core.backups import Backup
 from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration
 from abreast.core.schema.tables import Tables
-from abreast.database.change_archive import ChangeArchive
-from abreast.database.change_stream import ChangeStream
+
+if TYPE_CHECKING:  # slow, and often not needed
+    from abreast.database.change_archive import ChangeArchive
+    from abreast.database.change_stream import ChangeStream
 
 Reporter = Callable[[str], None]
 """Receives progress lines."""
@@ -122,7 +124,7 @@ class BackupStore(ABC):
         """
 
     @abstractmethod
-    def change_archive(self, environment: str, service: str) -> ChangeArchive:
+    def change_archive(self, environment: str, service: str) -> "ChangeArchive":
         """Return the archive of a database's change stream, which may be empty."""
 
     @abstractmethod
@@ -221,7 +223,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def change_stream(self, folder: Path, keep: float) -> ChangeStream:
+    def change_stream(self, folder: Path, keep: float) -> "ChangeStream":
         """Return the stream of this database's changes, which writes to ``folder`` and keeps ``keep`` seconds."""
 
     @abstractmethod

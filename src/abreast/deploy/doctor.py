@@ -146,8 +146,9 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
     try:
         database = ports.open_database(service)
         version, owner = database.engine_version(), database.owner()
-        trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
-        manifest = ports.vault.change_archive(environment.name, service.name).recoverable()
+        vault = ports.open_vault()
+        trusted = [backup for backup in vault.list_backups(environment.name, service.name) if backup.is_trusted]
+        manifest = vault.change_archive(environment.name, service.name).recoverable()
         left = unneeded_copies(ports, database)
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)

@@ -146,7 +146,7 @@ def _requested_database_plan(
         command = bool(part.service.database and part.service.database.command)
         return DatabasePlan(environment.breaking, command=command, rto=environment.rto, rpo=environment.rpo)
     if request.kind is DeploymentKind.RESTORE:
-        chosen = ports.vault.find_backup(environment.name, part.name, request.backup)
+        chosen = ports.open_vault().find_backup(environment.name, part.name, request.backup)
         alternatives = () if request.backup else _older_backups(ports, environment.name, chosen)
         return DatabasePlan(environment.breaking, restore=chosen.name, alternatives=alternatives)
     return plan_database(ports, project, environment, part, request.kind)
@@ -154,7 +154,7 @@ def _requested_database_plan(
 
 def _older_backups(ports: Ports, environment: str, chosen: Backup) -> tuple[str, ...]:
     """Return the names of the trusted backups before a chosen one, newest first."""
-    known = ports.vault.list_backups(environment, chosen.service)
+    known = ports.open_vault().list_backups(environment, chosen.service)
     return tuple(backup.name for backup in known if backup.is_trusted and backup.order < chosen.order)[
         :MAX_ALTERNATIVES
     ]

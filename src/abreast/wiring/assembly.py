@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from abreast.artifacts.folder import FolderArtifactStore
@@ -23,8 +23,6 @@ from abreast.core.backups import BackupRetention
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, secret_values
-from abreast.database.backup_encryption import BackupKeys
-from abreast.database.backup_store import EncryptedBackupStore
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.operations import DeployContext
@@ -118,7 +116,7 @@ class Assembly:
             inherited_environment=self._inherited_environment(),
             now=utc_now,
             open_database=lambda service: self.open_database(environment, service),
-            vault=self._build_vault(settings.backups),
+            open_vault=cache(lambda: self._build_vault(settings.backups)),
             backup_context=lambda: self._backup_context(environment),
         )
 
@@ -151,6 +149,9 @@ class Assembly:
         return self._build_vault(self._retention_settings().backups)
 
     def _build_vault(self, settings: schema.Backups) -> BackupStore:
+        from abreast.database.backup_encryption import BackupKeys  # noqa: PLC0415 (slow, as above)
+        from abreast.database.backup_store import EncryptedBackupStore  # noqa: PLC0415 (slow, as above)
+
         state, variables = self.workspace.state, self.workspace.variables
         url = settings.store or f"file://{state / 'backups'}"
         references = {"passphrase": settings.passphrase} if settings.passphrase else {}

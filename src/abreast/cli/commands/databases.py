@@ -102,9 +102,9 @@ def verify(backup: str, environment: str | None, services: tuple[str, ...], *, e
         ports = target.assembly.ports(name, ledger)
         for service in _database_services(target.environment, services):
             stored = (
-                ports.vault.list_backups(name, service.name)
+                ports.open_vault().list_backups(name, service.name)
                 if every
-                else [ports.vault.find_backup(name, service.name, backup)]
+                else [ports.open_vault().find_backup(name, service.name, backup)]
             )
             with _only_backup(target, service):
                 for found in stored:
@@ -124,7 +124,7 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
         copy.drop()
     verified = stored.as_verified(ports.now(), restored.gaps)
     if not stored.recorded:
-        ports.vault.write_metadata(verified)
+        ports.open_vault().write_metadata(verified)
     _print_redacted([f"{stored.name}  {sum(restored.stats.rows.values())} rows, {view.verdict(verified)}"])
     return True
 
@@ -166,8 +166,9 @@ def status(environment: str | None, services: tuple[str, ...], *, as_json: bool)
 def _database_status(
     ports: Ports, project: ProjectConfig, environment: Environment, service: Service
 ) -> dict[str, Any]:
-    trusted = [backup for backup in ports.vault.list_backups(environment.name, service.name) if backup.is_trusted]
-    manifest = ports.vault.change_archive(environment.name, service.name).recoverable()
+    vault = ports.open_vault()
+    trusted = [backup for backup in vault.list_backups(environment.name, service.name) if backup.is_trusted]
+    manifest = vault.change_archive(environment.name, service.name).recoverable()
     points = [*(backup.at for backup in trusted[:1]), *([manifest.until] if manifest else [])]
     state: dict[str, Any] = {
         "faults": [],

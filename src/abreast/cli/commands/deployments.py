@@ -175,7 +175,7 @@ class DeployCommand:
         ports = self.ports()
         for part in proposed.database_changes:
             assert part.database_plan
-            backup = ports.vault.find_backup(proposed.environment, part.name, part.database_plan.restore)
+            backup = ports.open_vault().find_backup(proposed.environment, part.name, part.database_plan.restore)
             if not backup.verified and not backup.recorded:
                 raise DatabaseError(
                     f"the backup {backup.name} was never verified", need="a verified one", next="abreast db list"

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from abreast.core.backups import Backup
-from abreast.database.change_archive import Manifest
+
+if TYPE_CHECKING:  # slow, and often not needed
+    from abreast.database.change_archive import Manifest
 
 
 def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
@@ -28,7 +30,7 @@ def verdict(backup: Backup) -> str:
     return f"{text}, before a restore" if backup.before_restore else text
 
 
-def moments_line(service: str, manifest: Manifest) -> str:
+def moments_line(service: str, manifest: "Manifest") -> str:
     """Return a line about what the continuous backup of a service can restore."""
     first, last = _local_time(manifest.since), _local_time(manifest.until)
     age = format_duration(seconds_since(manifest.until))

@@ -76,14 +76,14 @@ def take_backup(
     _check_not_emptied(ports, database, owner, live)
     now, release = ports.now(), live.release if live else ""
     applied = tuple(migration.name for migration in database.applied_migrations())
-    earlier = ports.vault.list_backups(environment, service)
+    earlier = ports.open_vault().list_backups(environment, service)
     unverified = Backup(
         backups.backup_name(environment, service, now, release), project, environment, service, release, now,
         database.engine, database.engine_version(), migrations=applied, before_restore=before_restore,
         sequence=backups.next_sequence(earlier),
     )  # fmt: skip
     with _dump_file(workdir, unverified) as plain:
-        saved = ports.vault.save(unverified, database.dump, ports.backup_context(), plain)
+        saved = ports.open_vault().save(unverified, database.dump, ports.backup_context(), plain)
         return _verified(ports, saved, copy, plain, on_unverified)
 
 
@@ -91,7 +91,7 @@ def _verified(ports: Ports, saved: Backup, copy: Database, plain: Path, on_unver
     """Restore what was stored into ``copy``, while another thread reads the store. Return the verified backup."""
     try:
         with ThreadPoolExecutor(1) as executor:
-            checking = executor.submit(ports.vault.check_stored, saved)
+            checking = executor.submit(ports.open_vault().check_stored, saved)
             restored = _restore_and_compare(saved, copy, plain)
             checking.result()
     except DatabaseError as error:
@@ -101,7 +101,7 @@ def _verified(ports: Ports, saved: Backup, copy: Database, plain: Path, on_unver
         on_unverified(f"the backup cannot be restored: {error.what}")
         return saved
     verified = saved.as_verified(ports.now(), restored.gaps)
-    ports.vault.write_metadata(verified)
+    ports.open_vault().write_metadata(verified)
     return verified
 
 
@@ -112,7 +112,7 @@ def _check_not_emptied(ports: Ports, database: Database, owner: str, live: LiveS
         return
     nonempty = [
         backup
-        for backup in ports.vault.list_backups(environment, service)
+        for backup in ports.open_vault().list_backups(environment, service)
         if backup.is_trusted and any(backup.rows.values())
     ]
     if nonempty or (live and live.definition.database and live.definition.database.has_migrations):
@@ -140,7 +140,7 @@ def verify_backup(ports: Ports, backup: Backup, copy: Database, workdir: Path) -
         if backup.recorded:
             _recover_moment(ports, backup, copy, workdir / "changes", dump)
         else:
-            ports.vault.fetch(backup, dump)
+            ports.open_vault().fetch(backup, dump)
         return _restore_and_compare(backup, copy, dump)
 
 
@@ -174,15 +174,15 @@ def newest_recovery_point(ports: Ports, environment: str, service: str) -> Backu
 
     Raises UsageError if there is neither.
     """
-    if ports.vault.change_archive(environment, service).recoverable() is None:
-        return ports.vault.find_backup(environment, service)
-    recorded = ports.vault.find_backup(environment, service, LATEST)
-    dumps = [backup for backup in ports.vault.list_backups(environment, service) if backup.is_trusted]
+    if ports.open_vault().change_archive(environment, service).recoverable() is None:
+        return ports.open_vault().find_backup(environment, service)
+    recorded = ports.open_vault().find_backup(environment, service, LATEST)
+    dumps = [backup for backup in ports.open_vault().list_backups(environment, service) if backup.is_trusted]
     return max((recorded, *dumps[:1]), key=lambda backup: datetime.fromisoformat(backup.at))
 
 
 def _recover_moment(ports: Ports, moment: Backup, copy: Database, files: Path, dump: Path) -> None:
-    archive = ports.vault.change_archive(moment.environment, moment.service)
+    archive = ports.open_vault().change_archive(moment.environment, moment.service)
     manifest = archive.recoverable()
     if manifest is None:
         raise DatabaseError(f"the continuous backup of {moment.service} is gone from the store", next="abreast db list")
@@ -237,7 +237,7 @@ def prune_backups(ports: Ports, environment: str, service: str) -> int:
     live: dict[str, LiveService] = dict(ports.ledger.live_services(environment))
     recent = [deployment.release for deployment in ports.ledger.deployments(environment, 20)]
     needed = {*recent[:5], *(part.release for part in live.values())}
-    return ports.vault.prune(environment, service, needed, ports.now())
+    return ports.open_vault().prune(environment, service, needed, ports.now())
 
 
 def threadsafe_reporter(run: Run, part: ServicePlan, chapter: Chapter) -> Reporter:

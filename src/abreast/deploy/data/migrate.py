@@ -55,7 +55,7 @@ async def migrate(run: Run, part: ServicePlan, built: ReleasePart | None, saved:
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
 
     def is_due() -> bool:
-        stored = run.ports.vault.find_backup(run.plan.environment, part.name, saved.name)
+        stored = run.ports.open_vault().find_backup(run.plan.environment, part.name, saved.name)
         if not stored.verified and not (part.database_plan and part.database_plan.unverified):
             raise DatabaseError(f"the backup {saved.name} is not verified", next="abreast db backup")
         check_owner(database, owner)

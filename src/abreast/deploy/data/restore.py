@@ -47,7 +47,7 @@ async def replace_with_backup(run: Run, part: ServicePlan) -> None:
     assert part.database_plan
     database = run.ports.open_database(part.service)
     names = (part.database_plan.restore, *part.database_plan.alternatives)
-    find = partial(run.ports.vault.find_backup, run.plan.environment, part.name)
+    find = partial(run.ports.open_vault().find_backup, run.plan.environment, part.name)
     candidates = [await asyncio.to_thread(find, name) for name in names]
     owner = owner_name(run.plan.project, run.plan.environment, part.name)
     if foreign := next((backup for backup in candidates if _owner(backup) != owner), None):
@@ -131,8 +131,8 @@ def _restore_first_intact(
 def _make_newest(ports: Ports, restored: Backup) -> None:
     """Let a backup that is about to be restored be the default of the next restore and of drills."""
     if not restored.recorded:
-        known = ports.vault.list_backups(restored.environment, restored.service)
-        ports.vault.write_metadata(replace(restored, sequence=next_sequence(known)))
+        known = ports.open_vault().list_backups(restored.environment, restored.service)
+        ports.open_vault().write_metadata(replace(restored, sequence=next_sequence(known)))
 
 
 def _is_usable(database: Database) -> bool:

@@ -40,7 +40,7 @@ class Ports:
     ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
-    ``vault`` stores backups, each together with ``backup_context``: the configuration and its variables.
+    ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     """
 
     ledger: Ledger
@@ -59,5 +59,5 @@ class Ports:
     inherited_environment: Mapping[str, str]
     now: Callable[[], str]
     open_database: Callable[[Service], Database]
-    vault: BackupStore
+    open_vault: Callable[[], BackupStore]
     backup_context: Callable[[], Mapping[str, object]] = field(repr=False)
