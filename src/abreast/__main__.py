@@ -7,10 +7,18 @@ STUCK = 4
 
 
 def main() -> int:
-    """Run the command line and return its exit code.
+    """Run the command line and return its exit code. It ends without a word if its reader has gone, such as `head`."""
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
 
-    ``status`` takes a fast path around click: it runs often, and its imports would take longer than its work.
-    """
+
+def _run() -> int:
+    """Run it. ``status`` runs often, and click's imports would take longer than its work, so it goes around click."""
     if sys.argv[1:2] == ["status"] and not {"-h", "--help", "--watch"}.intersection(sys.argv):
         from abreast.cli.commands.status import main as status  # noqa: PLC0415 (the fast path imports nothing else)
 

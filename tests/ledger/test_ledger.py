@@ -180,8 +180,8 @@ def test_what_is_live_is_recorded_once_for_each_change(ledger: SqliteLedger) -> 
     for version in ("v1", "v1", "v2", "v2", "v1"):
         ledger.record_live_services("D1", [live("api", version)])
     assert [event.key for event in ledger.events("D1")] == ["planned", "live/1", "live/2", "live/3"]
-    ledger.clear_live_services("local")
-    ledger.clear_live_services("local")
+    ledger.clear_live_services("local", ["local"])
+    ledger.clear_live_services("local", ["local"])
     assert len(ledger.events("D1")) == 5
     assert ledger.find_damage() == ""
 

@@ -1,6 +1,5 @@
 """The command line: a table of every command, its options and its help. What they do is in ``commands``."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -299,9 +298,8 @@ def run(arguments: list[str]) -> int:
         return 1
     except AbreastError as error:
         return _report_error(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as error:  # click's answer to a reader that has gone
+        raise BrokenPipeError from error
     except Exception as error:  # noqa: BLE001 (people get a sentence, not a traceback)
         _report_error(_internal_error(error))
         return 4

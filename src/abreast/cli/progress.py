@@ -1,6 +1,7 @@
 """Progress of a deployment: a live board in a terminal, plain lines in a pipe."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -31,7 +32,7 @@ class ProgressDisplay:
 
     def print_line(self, line: str) -> None:
         """Print one line."""
-        print(line, file=self._out, flush=True)
+        print_progress(line, self._out)
 
     def start(self, deployment: str) -> None:
         """Show a deployment from now on, after the one that is shown, which has ended."""
@@ -109,6 +110,14 @@ class ProgressDisplay:
 
 def _is_end(state: DeploymentState) -> bool:
     return state.is_final or state is DeploymentState.STUCK
+
+
+def print_progress(line: str, out: TextIO) -> None:
+    """Print a line while a deployment runs. If the reader has gone, the deployment goes on without it."""
+    try:
+        print(line, file=out, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def output_stream(*, as_json: bool) -> TextIO:

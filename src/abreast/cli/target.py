@@ -29,8 +29,10 @@ class Target:
 
 @contextmanager
 def hold_environment(workspace: Workspace, name: str) -> Iterator[None]:
-    """Hold an environment's lock for the block. Raises RefusedError if a deployment is running."""
-    with workspace.environment_lock(name).try_acquire({"since": utc_now()}) as acquired:
+    """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it."""
+    lock = workspace.environment_lock(name)
+    lock.check_operator_lock()
+    with lock.try_acquire({"since": utc_now()}) as acquired:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")
         yield

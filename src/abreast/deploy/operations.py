@@ -102,12 +102,7 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
 
 
 def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int) -> None:
-    if operator := context.lock.operator_lock():
-        raise RefusedError(
-            f"{environment} is locked by {operator.get('by') or '?'} since {operator.get('since')}: "
-            f"{operator.get('reason')}",
-            next=f"abreast unlock --env {environment}",
-        )
+    context.lock.check_operator_lock()
     if not context.lock.is_newest(ticket):
         raise RefusedError(
             f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",

@@ -1,7 +1,7 @@
 """The port of the ledger: deployments write it, commands and views read it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from abreast.core.errors import RefusedError
@@ -136,5 +136,5 @@ class Ledger(ABC):
         """Return the recent duration of each chapter of each service, in seconds."""
 
     @abstractmethod
-    def clear_live_services(self, environment: str) -> None:
-        """Record that nothing is live in the environment."""
+    def clear_live_services(self, environment: str, platforms: Collection[str]) -> None:
+        """Record that nothing of the environment is live on the platforms."""

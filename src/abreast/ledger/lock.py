@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from abreast.core.errors import StateError
+from abreast.core.errors import RefusedError, StateError
 from abreast.machine.process import ProcessIdentity
 
 
@@ -28,6 +28,7 @@ class EnvironmentLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot create {folder}: {error.strerror}") from error
+        self._environment = environment
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
         self._operator_file = folder / f"{environment}.operator.json"
@@ -68,6 +69,15 @@ class EnvironmentLock:
     def operator_lock(self) -> dict[str, Any] | None:
         """Return the operator's lock (``reason``, ``by``, ``since``), None if there is none."""
         return _read_json(self._operator_file)
+
+    def check_operator_lock(self) -> None:
+        """Raise RefusedError if an operator locked the environment."""
+        if operator := self.operator_lock():
+            raise RefusedError(
+                f"{self._environment} is locked by {operator.get('by') or '?'} since {operator.get('since')}: "
+                f"{operator.get('reason')}",
+                next=f"abreast unlock --env {self._environment}",
+            )
 
     def lock(self, operator: Mapping[str, Any]) -> None:
         """Block every deployment until ``unlock``."""

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -162,15 +162,19 @@ class SqliteLedger(Ledger):
                     (environment, name, fingerprint, self._now()),
                 )
 
-    def clear_live_services(self, environment: str) -> None:
-        """Record that nothing is live in the environment."""
+    def clear_live_services(self, environment: str, platforms: Collection[str]) -> None:
+        """Record that nothing of the environment is live on the platforms."""
         with self._transaction() as db:
-            services = db.execute("SELECT service FROM live WHERE environment = ?", (environment,)).fetchall()
-            db.execute("DELETE FROM live WHERE environment = ?", (environment,))
-            if services:
+            rows = db.execute(
+                "SELECT service, json_extract(live, '$.platform') FROM live WHERE environment = ?", (environment,)
+            ).fetchall()
+            cleared = [service for service, platform in rows if platform in platforms]
+            for service in cleared:
+                db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
+            if cleared:
                 newest = "SELECT id FROM deployments WHERE environment = ? ORDER BY rowid DESC LIMIT 1"
                 (deployment,) = db.execute(newest, (environment,)).fetchone()
-                self._append_live_event(deployment, dict.fromkeys(service for (service,) in services))
+                self._append_live_event(deployment, dict.fromkeys(cleared))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 

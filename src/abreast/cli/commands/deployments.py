@@ -12,7 +12,7 @@ from abreast.cli.confirmation import confirm
 from abreast.cli.github_actions import mask_commands
 from abreast.cli.interrupts import InterruptHandler
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
-from abreast.cli.progress import ProgressDisplay, output_stream
+from abreast.cli.progress import ProgressDisplay, output_stream, print_progress
 from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases
@@ -237,5 +237,5 @@ class DeployCommand:
         self._active_plan = plan
         if os.environ.get("GITHUB_ACTIONS") == "true":
             for line in mask_commands(deployment_secrets(plan, self.ports())):
-                print(line, file=sys.stderr, flush=True)
+                print_progress(line, sys.stderr)
         self._display.start(plan.deployment)

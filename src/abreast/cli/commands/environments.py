@@ -9,7 +9,7 @@ from abreast.cli.confirmation import confirm
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.commands.shell import end_orphans
-from abreast.core.errors import StateError
+from abreast.core.errors import StateError, UsageError
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -36,25 +36,35 @@ def unlock(environment: str | None) -> int:
 
 
 def down(environment: str | None, *, yes: bool) -> int:
-    """Stop everything that runs locally."""
+    """Stop what runs on this machine. What is live elsewhere stays live, and is named."""
     workspace = locate_workspace()
     assembly = Assembly(workspace)
     project = assembly.project
     name = choose_environment(project.environments, environment)
-    confirm(f"Stop everything in {name}? Users will get no answer.", "that", yes=yes)
+    confirm(f"Stop what runs here of {name}? Users will get no answer from it.", "that", yes=yes)
     with hold_environment(workspace, name), _open_ledger_if_usable(workspace) as ledger:
-        live = {service.platform for service in ledger.live_services(name).values()} if ledger else set()
+        live = ledger.live_services(name).values() if ledger else ()
         for deployment in ledger.deployments(name) if ledger else ():
             if not deployment.state.is_final:
                 end_orphans(workspace.deployment_logs / deployment.id)
         platforms = assembly.platforms(name)
-        for used in {DEFAULT_PLATFORM, *project.platforms(name), *live}:
-            platform = platforms[used]
-            if isinstance(platform, RunsHere):
-                asyncio.run(platform.stop_all())
+        used = {DEFAULT_PLATFORM, *project.platforms(name), *(service.platform for service in live)}
+        here = {platform: stoppable for platform in used if isinstance(stoppable := platforms[platform], RunsHere)}
+        for stoppable in here.values():
+            asyncio.run(stoppable.stop_all())
         if ledger:
-            ledger.clear_live_services(name)
-    print(f"{name} is down. Its data, logs and history stay. next: abreast deploy")
+            ledger.clear_live_services(name, here)
+    elsewhere = [part for part in live if part.platform not in here]
+    stay = ", ".join(f"{part.service} on {part.platform} ({part.version.url})" for part in elsewhere)
+    if elsewhere and len(elsewhere) == len(live):
+        raise UsageError(
+            f"nothing of {name} runs on this machine, so nothing was stopped: {stay}",
+            need="a service that abreast runs itself; the others can be stopped at their platform only",
+            next=f"abreast status --env {name}",
+        )
+    print(f"{name} is down. Its data, logs and history stay. next: abreast deploy --env {name}")
+    if elsewhere:
+        print(f"still live, since only its platform can stop it: {stay}")
     return 0
 
 

@@ -180,7 +180,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY rowid DESC LIMIT 1",
         (name,),
     ).fetchone()
-    lock = _read_lock(folder, name)
+    holder = _read_holder(folder, name)
     deployment: dict[str, object] = {
         "id": id_,
         "state": state,
@@ -188,7 +188,9 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "started": started,
         "finished": finished,
     }
-    if state not in FINISHED_STATES and state != "stuck" and not (lock and "pid" in lock):
+    if state != "succeeded":
+        deployment["why"] = _failure_message(database, id_)
+    if state not in FINISHED_STATES and state != "stuck" and not holder:
         deployment["interrupted"] = True
     health = _probe_health(live_services)
     stopped = [live.service for live in live_services if health[live.service] == _STOPPED]
@@ -207,29 +209,34 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
     return {
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
-        "lock": lock,
+        "lock": _read_operator_lock(folder, name) or holder,
         "stopped": stopped,
         "services": services,
     }
 
 
-def _read_lock(folder: str, environment: str) -> dict[str, object] | None:
+def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
+    """Return the first failure of a deployment, on one line; "" if it has none. Those after it follow from it."""
+    row = database.execute(
+        "SELECT json_extract(event, '$.service'), json_extract(event, '$.chapter'), json_extract(event, '$.message')"
+        " FROM events WHERE deployment = ? AND json_extract(event, '$.kind') IN ('failed', 'stopped')"
+        " ORDER BY json_extract(event, '$.kind'), seq LIMIT 1",
+        (deployment,),
+    ).fetchone()
+    return " ".join(": ".join(filter(None, row)).split()) if row else ""
+
+
+def _read_operator_lock(folder: str, environment: str) -> dict[str, object] | None:
     operator = _read_json(f"{folder}/locks/{environment}.operator.json")
-    if operator:
-        return {
-            "holder": operator.get("by"),
-            "reason": operator.get("reason"),
-            "since": operator.get("since"),
-        }
+    return operator and {"holder": operator.get("by"), "reason": operator.get("reason"), "since": operator.get("since")}
+
+
+def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
+    """Return the command that holds the environment's lock, None if none does."""
     holder = _read_json(f"{folder}/locks/{environment}.json")
-    if holder and _is_process_alive(holder.get("pid"), holder.get("start_ticks")):
-        return {
-            "holder": "a running command",
-            "reason": "",
-            "since": holder.get("since"),
-            "pid": holder["pid"],
-        }
-    return None
+    if not holder or not _is_process_alive(holder.get("pid"), holder.get("start_ticks")):
+        return None
+    return {"holder": "a running command", "reason": "", "since": holder.get("since"), "pid": holder["pid"]}
 
 
 def _is_process_alive(pid: object, ticks: object) -> bool:
@@ -287,7 +294,7 @@ def _send_probe(live: "_LiveService") -> socket.socket:
     scheme, _, rest = live.url.partition("://")
     authority, _, base = rest.partition("/")
     host, _, port = authority.partition(":")
-    path = "/".join(filter(None, ("", base.strip("/")))) + live.health_path
+    path = f"/{base}".rstrip("/") + live.health_path
     # HTTP/1.0: no chunked responses, and the server closes the connection.
     request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast\r\n\r\n"
     address = ("127.0.0.1" if live.platform == "local" else host, int(port or (443 if scheme == "https" else 80)))
@@ -318,6 +325,8 @@ def _print_status(document: dict[str, object]) -> None:
         print(f"{document['project']} · {name} · {environment['release'] or 'nothing is live'}")
         state = f"{deployment['state']} ({deployment['chapter']})"
         print(f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}")
+        if deployment.get("why"):
+            print(f"  why: {_printable(deployment['why'])}")
         if deployment.get("interrupted"):
             print(f"  interrupted. next: abreast resume {deployment['id']}")
         elif (stopped := environment["stopped"]) and deployment["finished"]:
@@ -327,12 +336,17 @@ def _print_status(document: dict[str, object]) -> None:
             resume = f"abreast resume {deployment['id']}"
             print(f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …")
         if lock and "pid" not in lock:
-            print(f"  locked by {lock['holder']}: {lock['reason']}. next: abreast unlock --env {name}")
+            print(f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}")
         for service, live in environment["services"].items():
             print(
                 f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
                 f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
             )
+
+
+def _printable(text: object) -> str:
+    """Return a text without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _format_age(moment: str) -> str:
