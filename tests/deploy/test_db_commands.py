@@ -105,6 +105,7 @@ def test_a_restore_that_fails_leaves_what_was(project: SampleProject, harm: str)
         sealed.write_bytes(sealed.read_bytes()[:-500])
         told = shop.run("db", "restore", name.rpartition("/")[2], "--yes", code=1).stdout
         assert "is truncated or was changed" in told
+        assert "next: abreast db list shows what can be restored; then: abreast db restore BACKUP --env local" in told
     else:
         told = limited(shop, 3000, "db", "restore", name.rpartition("/")[2], "--yes")
         assert "free disk space" in told

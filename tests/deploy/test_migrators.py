@@ -68,7 +68,10 @@ def with_a_command(project: SampleProject, down: str) -> DatabaseProject:
 def test_a_way_back_by_a_command_is_no_break(project: SampleProject) -> None:
     project.config["environments"]["local"]["breaking"] = "block"
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")
-    shop.run("rollback", "--reason", "no", "--yes")
+    assert f"migrations: run by `{sys.executable} step.py up`" in shop.run("db", "status").stdout
+    told = shop.run("rollback", "--reason", "no", "--yes").stdout
+    assert f"database: run `{sys.executable} step.py down` after the traffic switch" in told
+    assert "step.py up" not in told
     assert "price" not in str(shop.schema())
 
 

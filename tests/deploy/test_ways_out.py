@@ -1,5 +1,6 @@
 """From every state of a deployment a command leads to an end, and it is printed with the state."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import fork_server
-from abreast.core.states import DeploymentState, next_commands
+from abreast.core.model import DeploymentKind
+from abreast.core.next_commands import next_commands
+from abreast.core.states import DeploymentState
 from abreast.testing.process_tree import kill_at_once, processes_of
 from fork_server import StartedCommand
 from multi_cloud import MultiCloudProject, multi_cloud_project
@@ -24,8 +27,8 @@ from sample_project import (
 
 
 def test_every_state_has_a_command_that_leads_out() -> None:
-    for state in DeploymentState:
-        commands = next_commands(state, "ID", "local")
+    for state, kind in itertools.product(DeploymentState, DeploymentKind):
+        commands = next_commands(state, kind, "ID", "local")
         assert bool(commands) == (state not in {DeploymentState.SUCCEEDED, DeploymentState.CANCELLED}), state
 
 

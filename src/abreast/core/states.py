@@ -51,17 +51,3 @@ def transition(current: DeploymentState, target: DeploymentState) -> DeploymentS
     if target is not current and target not in _TRANSITIONS[current]:
         raise StateError(f"a deployment that is {current} cannot become {target}", next="abreast history")
     return target
-
-
-def next_commands(state: DeploymentState, id: str, environment: str) -> tuple[str, ...]:
-    """Return the commands that lead out of a state, the usual one first. Empty if there is nothing to do.
-
-    A deployment that is not final can be in its state without a process: after a kill, or a power failure.
-    """
-    if state is DeploymentState.STUCK:
-        return f"abreast resume {id}", f"abreast resume {id} --accept-as-it-is --reason …"
-    if not state.is_final:
-        return f"abreast resume {id}", f"abreast cancel {id}"
-    if state is DeploymentState.TURNED_BACK:
-        return (f"fix it, commit, then: abreast deploy --env {environment}",)
-    return ()

@@ -8,7 +8,8 @@ from datetime import datetime
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
 from abreast.core.model import Environment, Service
-from abreast.core.states import DeploymentState, next_commands
+from abreast.core.next_commands import next_commands
+from abreast.core.states import DeploymentState
 from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
@@ -111,7 +112,7 @@ def _unfinished_deployments(ports: Ports, environment: str) -> Iterator[Diagnost
                 DiagnosticSeverity.FAULT,
                 "deployment",
                 f"{deployment.id} is stuck: its turn-back failed",
-                next=", or: ".join(next_commands(deployment.state, deployment.id, environment)),
+                next=", or: ".join(next_commands(deployment.state, deployment.kind, deployment.id, environment)),
             )
         elif not deployment.state.is_final:
             what = f"{deployment.id} is {deployment.state}, or was interrupted"

@@ -9,7 +9,8 @@ from functools import partial
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Environment, Plan
-from abreast.core.states import DeploymentState, next_commands
+from abreast.core.next_commands import next_commands
+from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.executor import execute_plan
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
@@ -117,7 +118,7 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
         if deployment.state is DeploymentState.STUCK:
             raise RefusedError(
                 f"deployment {deployment.id} is stuck: its turn-back must finish before the next deployment",
-                next=", or: ".join(next_commands(deployment.state, deployment.id, environment)),
+                next=", or: ".join(next_commands(deployment.state, deployment.kind, deployment.id, environment)),
             )
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")

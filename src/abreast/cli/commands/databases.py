@@ -172,6 +172,7 @@ def _database_status(
     points = [*(backup.at for backup in trusted[:1]), *([manifest.until] if manifest else [])]
     state: dict[str, Any] = {
         "faults": [],
+        "command": service.database.command if service.database else None,
         "backup": trusted[0].name if trusted else None,
         "backup_age": view.seconds_since(trusted[0].at) if trusted else None,
         "recorded_until": manifest.until if manifest else None,

@@ -44,10 +44,7 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             rows = sum(state["rows"].values())
             engine = f"{state['engine']} {state['version']}, {format_size(state['size'])}"
             yield f"{service}: {engine}, {rows} rows in {len(state['rows'])} tables"
-            last = state["applied"][-1] if state["applied"] else None
-            yield f"  migrations: {len(state['applied'])} applied" + (
-                f", latest {last['name']} ({last['at']})" if last else ""
-            )
+            yield f"  migrations: {_migrations_text(state)}"
             for name in state.get("pending", ()):
                 yield f"  pending: {name}"
             for risk in state.get("risks", ()):
@@ -64,6 +61,13 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             first, *more = str(fault).splitlines()
             yield f"  FAULT: {first}"
             yield from (f"    {line.strip()}" for line in more)
+
+
+def _migrations_text(state: Mapping[str, Any]) -> str:
+    if state["command"] and not state["applied"]:
+        return f"run by `{state['command']}`, which alone knows what is applied"
+    last = state["applied"][-1] if state["applied"] else None
+    return f"{len(state['applied'])} applied" + (f", latest {last['name']} ({last['at']})" if last else "")
 
 
 def data_loss_lines(

@@ -7,7 +7,7 @@ from typing import Any
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.codec import dump
 from abreast.core.events import Event
-from abreast.core.states import next_commands
+from abreast.core.next_commands import next_commands
 from abreast.ledger.durations import chapter_durations
 from abreast.ledger.interface import Deployment
 
@@ -41,7 +41,7 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
 
 def next_lines(deployment: Deployment) -> Iterator[str]:
     """Yield the commands to type next, the usual one first."""
-    commands = next_commands(deployment.state, deployment.id, deployment.environment)
+    commands = next_commands(deployment.state, deployment.kind, deployment.id, deployment.environment)
     for label, command in zip(("next: ", "or:   "), commands, strict=False):
         yield label + command
 

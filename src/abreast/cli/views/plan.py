@@ -38,8 +38,11 @@ def _database_lines(part: ServicePlan) -> Iterator[str]:
     data = part.database_plan
     if data is None:
         return
-    if data.command and part.service.database:
-        yield f"      database: back up, rehearse, then run `{part.service.database.command}`"
+    used = part.service.database
+    if data.command and used and data.is_forward:
+        yield f"      database: back up, rehearse, then run `{used.command}`"
+    if data.command and used and data.is_backward:
+        yield f"      database: run `{used.down}` after the traffic switch and a backup"
     for name in data.up:
         yield f"      database: back up, rehearse, then apply {name}"
     for name in data.down:
