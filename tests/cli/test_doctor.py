@@ -1,16 +1,19 @@
 """The doctor: what is wrong, and how to mend it, before anything is built."""
 
 import json
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from database_project import DatabaseProject
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import SampleProject
 
@@ -173,3 +176,54 @@ def test_a_variable_in_staging_and_not_in_production_is_told(project: SampleProj
     assert "backend has FLAG in staging, but not in production" in told
     assert "frontend has SIZE in production, but not in staging" in told
     assert "BOTH" not in told
+
+
+def test_damaged_files_are_found(project: SampleProject) -> None:
+    shop = DatabaseProject(project)
+    shop.deploy()
+    state = project.folder / ".abreast"
+    assert "fault" not in shop.run("doctor").stdout
+    router = state / "local" / "local" / "router"
+    with rewritten(router / "table.json", None):
+        assert re.search(r"warning +backend.*table\.json is lost", shop.run("doctor").stdout)
+    with rewritten(router / "table.json", b"{"):
+        assert "table.json is damaged" in shop.run("doctor").stdout
+        with rewritten(router / "table-copy.json", b"{"):
+            assert re.search(r"fault +backend.* and so is its copy", shop.run("doctor", code=1).stdout)
+    with rewritten(state / "engine" / "local.db", b"SQLite format 3\0" + bytes(4000)):
+        told = shop.run("doctor", code=1).stdout
+        assert re.search(r"fault +engine .*local\.db is damaged", told)
+        assert "rm " in told
+    with rewritten(state / "backup.key", None):
+        assert re.search(r"no key to open a backup\s+needed: .*backup\.key", shop.run("doctor", code=1).stdout)
+    ledger = state / "ledger.db"
+    with closing(sqlite3.connect(ledger)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'deployments_by_environment'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(ledger.read_bytes())
+    content[(page - 1) * size + 8 : page * size] = bytes(size - 8)
+    with rewritten(ledger, bytes(content)):
+        assert re.search(r"fault +record .*damaged", shop.run("doctor", code=1).stdout)
+    assert "fault" not in shop.run("doctor").stdout
+
+
+@contextmanager
+def rewritten(file: Path, content: bytes | None) -> Iterator[None]:
+    """Replace a file's content for the block, or remove the file. Those who have it open are not disturbed."""
+    aside = file.with_name(f"{file.name}.aside")
+    file.rename(aside)
+    if content is not None:
+        file.write_bytes(content)
+    yield
+    aside.replace(file)
+
+
+def test_npm_ci_needs_a_lock_file(project: SampleProject) -> None:
+    project.config["services"]["frontend"]["build"] |= {"run": "cd web && npm ci && npm run build"}
+    project.commit()
+    assert "its build runs `npm ci`, and the commit has no lock file" in project.run("doctor", code=None).stdout
+    (project.folder / "web").mkdir()
+    (project.folder / "web" / "package-lock.json").write_text("{}")
+    project.commit()
+    assert "npm ci" not in project.run("doctor", code=None).stdout

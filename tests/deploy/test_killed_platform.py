@@ -107,6 +107,23 @@ def test_instances_are_stopped_though_their_supervisor_dies_after_the_look(
     assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
 
 
+def test_users_are_served_though_the_routing_table_is_lost(project: SampleProject) -> None:
+    commit = project.commit()
+    project.deploy()
+    router = project.folder / ".abreast" / "local" / "local" / "router"
+    (router / "table.json").unlink()
+    before = (router / "endpoints.json").read_text()
+    kill(project, "app.py")
+    eventually(lambda: (router / "endpoints.json").read_text() not in {before, "{}"})
+    eventually(lambda: get_json(project.backend_port)["commit"] == commit)
+    assert "table.json is lost" in project.run("doctor").stdout
+    commit = project.commit()
+    project.deploy()
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
+    assert (router / "table.json").exists()
+    assert "work in progress" not in (project.folder / ".abreast" / "logs" / "local" / "router.log").read_text()
+
+
 def test_a_turn_back_finds_the_previous_version_on_the_port_that_it_moved_to(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()

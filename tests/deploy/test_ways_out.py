@@ -48,8 +48,8 @@ def watched(project: SampleProject) -> tuple[str, StartedCommand]:
 def stuck(project: SampleProject) -> str:
     """Leave a deployment that could not be turned back, since the router's table is damaged. Return the old commit."""
     first, deploying = watched(project)
-    table = project.folder / ".abreast" / "local" / "local" / "router" / "table.json"
-    table.write_text("{")
+    for table in (project.folder / ".abreast" / "local" / "local" / "router").glob("table*.json"):
+        table.write_text("{")
     project.run("cancel", "--reason", "no", code=4)
     assert wait_for_exit(deploying) == 4
     assert project.latest_deployment()["state"] == "stuck"

@@ -54,6 +54,11 @@ class BackupKeys:
         self._create = create
         self._passphrase = passphrase
 
+    @property
+    def are_here(self) -> bool:
+        """Whether backups are meant to be opened on this machine, not only by recipients elsewhere."""
+        return self._file is not None or self._passphrase is not None
+
     def new_cipher(self) -> "BackupCipher":
         """Return the cipher for a new backup; raises DatabaseError for an invalid recipient."""
         if self._create and self._file:
@@ -80,7 +85,7 @@ class BackupKeys:
         if not identities:
             raise DatabaseError(
                 "no key to open a backup",
-                need="the file that `backups: key` names, or the passphrase",
+                need=f"{self._file or 'the file that `backups: key` names'}, or the passphrase",
                 next="copy the key to that file, with mode 0600",
             )
         return BackupCipher([], identities, b"")

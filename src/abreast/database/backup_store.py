@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from abreast.core.backups import LATEST, Backup, BackupRetention, expired, format_moment, parse_moment
 from abreast.core.codec import dump, load
 from abreast.core.errors import DatabaseError, UsageError
-from abreast.database.backup_encryption import BackupKeys, write_chunk
+from abreast.database.backup_encryption import BackupCipher, BackupKeys, write_chunk
 from abreast.database.change_archive import ChangeArchive
 from abreast.database.dump_process import CHUNK_SIZE
 from abreast.database.interface import BackupStore, DatabaseStats
@@ -70,6 +70,20 @@ class EncryptedBackupStore(BackupStore):
 
         Raises DatabaseError if the backup was changed, is incomplete, or cannot be opened with the available keys.
         """
+        cipher, metadata = self._open(backup)
+        try:
+            cipher.decrypt_from_store(self._objects, _dump_path(backup.name), into, backup.sealed)
+        except FileNotFoundError as error:
+            raise DatabaseError(f"the backup {backup.name} is gone", next="abreast db list") from error
+        return metadata
+
+    def check_keys(self, backup: Backup) -> None:
+        """Raise DatabaseError if the keys that belong here do not open a backup. Reads its encrypted metadata only."""
+        if self._keys.are_here:
+            self._open(backup)
+
+    def _open(self, backup: Backup) -> tuple[BackupCipher, dict[str, Any]]:
+        """Return what decrypts a backup, and its encrypted metadata."""
         cipher = self._keys.cipher_for(self._objects.read(f"{backup.name}.key.age"))
         encrypted_metadata = self._objects.read(f"{backup.name}.about.age")
         if encrypted_metadata is None:
@@ -84,11 +98,7 @@ class EncryptedBackupStore(BackupStore):
                 need="the metadata that was stored",
                 next="abreast db list",
             )
-        try:
-            cipher.decrypt_from_store(self._objects, _dump_path(backup.name), into, backup.sealed)
-        except FileNotFoundError as error:
-            raise DatabaseError(f"the backup {backup.name} is gone", next="abreast db list") from error
-        return metadata
+        return cipher, metadata
 
     def list_backups(self, environment: str, service: str = "") -> Sequence[Backup]:
         """Return the backups of an environment, or of one of its services, newest first."""

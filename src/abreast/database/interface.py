@@ -113,6 +113,10 @@ class BackupStore(ABC):
         """
 
     @abstractmethod
+    def check_keys(self, backup: Backup) -> None:
+        """Raise DatabaseError if the keys that belong here do not open a backup. Reads its encrypted metadata only."""
+
+    @abstractmethod
     def list_backups(self, environment: str, service: str = "") -> Sequence[Backup]:
         """Return the backups of an environment, or of one of its services, newest first."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -19,6 +19,8 @@ from abreast.platforms.interface import Diagnoses
 PASS_THROUGH_FILES = ("abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml")
 SECONDS_PER_DAY = 86400.0
 
+_NPM_CI = re.compile(r"\bnpm\s+(?:ci|clean-install)\b")
+_NPM_LOCK_FILES = frozenset({"package-lock.json", "npm-shrinkwrap.json"})
 _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
 
@@ -36,6 +38,27 @@ async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
     return [Diagnostic(DiagnosticSeverity.OK, "git", f"commit {commit[:7]}, nothing uncommitted")]
 
 
+async def _missing_lock_files(ports: Ports, services: Sequence[Service]) -> list[Diagnostic]:
+    """Return faults of builds that run `npm ci` where the commit has no lock file, which it refuses."""
+    installing = [service for service in services if _NPM_CI.search(service.build.run or "")]
+    try:
+        files = await asyncio.to_thread(lambda: ports.source.list_files(ports.source.resolve_commit()))
+    except UsageError:
+        return []  # said of the repository
+    if any(file.rpartition("/")[2] in _NPM_LOCK_FILES for file in files):
+        return []
+    return [
+        Diagnostic(
+            DiagnosticSeverity.FAULT,
+            f"{service.name} ({service.platform})",
+            "its build runs `npm ci`, and the commit has no lock file",
+            "package-lock.json, committed",
+            "npm install --package-lock-only, then commit it; or `npm install` in the build",
+        )
+        for service in installing
+    ]
+
+
 async def diagnose_environment(ports: Ports, environment: Environment) -> list[Diagnostic]:
     """Return diagnostics of an environment: deployments, services, databases, secrets. Asks all platforms at once."""
     diagnostics = await asyncio.gather(*(_diagnose_service(ports, service) for service in environment.services))
@@ -50,6 +73,7 @@ async def diagnose_environment(ports: Ports, environment: Environment) -> list[D
     return [
         *_unfinished_deployments(ports, environment.name),
         *await _diagnose_leftovers(ports, environment),
+        *await _missing_lock_files(ports, environment.services),
         *(diagnostic for found in diagnostics for diagnostic in found),
         *secret_diagnostics,
     ]
@@ -150,6 +174,8 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
         vault = ports.open_vault()
         trusted = [backup for backup in vault.list_backups(environment.name, service.name) if backup.is_trusted]
         manifest = vault.change_archive(environment.name, service.name).recoverable()
+        for backup in trusted[:1]:
+            vault.check_keys(backup)
         left = unneeded_copies(ports, database)
     except AbreastError as error:
         yield Diagnostic.from_error(subject, error)

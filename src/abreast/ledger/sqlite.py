@@ -279,6 +279,9 @@ class SqliteLedger(Ledger):
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
         anchor = Anchor.read(self._anchor_file)  # before the events: others append to both
         with self._lock, self._translate_errors():
+            (pages,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+            if pages != "ok":
+                return f"pages of {self._file} are damaged: {pages}"
             self._db.execute("BEGIN")  # one state of all tables
             try:
                 return find_damage(self._query, anchor)

@@ -186,7 +186,7 @@ class Assembly:
         return DeployContext(
             ports=self.ports(environment, ledger),
             lock=self.workspace.environment_lock(environment),
-            engine_factory=lambda: _create_engine(self.workspace.state / "engine" / f"{environment}.db", environment),
+            engine_factory=lambda: _create_engine(self.workspace.engine_file(environment), environment),
             new_id=new_id,
             report=report,
             on_start=on_start,

@@ -40,6 +40,10 @@ class Workspace:
         """The folder for the output of commands, with a folder for each deployment."""
         return self.state / "logs" / "deployments"
 
+    def engine_file(self, environment: str) -> Path:
+        """Return the file in which the engine records the running deployment of an environment."""
+        return self.state / "engine" / f"{environment}.db"
+
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         return environment_names(self.config_file)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 
 from abreast.cli.redaction import redact
 from abreast.cli.selection import locate_workspace
@@ -11,7 +13,7 @@ from abreast.cli.views.diagnostics import diagnostic_lines
 from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.errors import AbreastError, ConfigError
+from abreast.core.errors import AbreastError, ConfigError, StateError
 from abreast.deploy.doctor import diagnose_environment, diagnose_repository
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
@@ -64,7 +66,11 @@ def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
 
 
 def _check_audit_trail(ledger: SqliteLedger) -> Diagnostic:
-    if damage := ledger.find_damage():
+    try:
+        damage = ledger.find_damage()
+    except StateError as error:
+        return Diagnostic.from_error("record", error)
+    if damage:
         return Diagnostic(DiagnosticSeverity.FAULT, "record", damage, "the ledger as abreast wrote it")
     return Diagnostic(DiagnosticSeverity.OK, "record", "the audit trail is intact")
 
@@ -82,6 +88,7 @@ async def _check_environments(
             continue
         findings[name] = [
             *_lock_diagnostics(assembly.workspace, name),
+            *_engine_diagnostics(assembly.workspace, ledger, name),
             *diagnose_blueprint(environment, read_blueprint(assembly.workspace.root)),
         ]
         findings[name] += await diagnose_environment(assembly.ports(name, ledger), environment)
@@ -91,6 +98,26 @@ def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
     if operator := workspace.environment_lock(name).operator_lock():
         what = f"locked by {operator.get('by') or '?'} since {operator.get('since')}: {operator.get('reason')}"
         yield Diagnostic(DiagnosticSeverity.WARNING, "lock", what, next=f"abreast unlock --env {name}")
+
+
+def _engine_diagnostics(workspace: Workspace, ledger: SqliteLedger, name: str) -> Iterator[Diagnostic]:
+    """Yield a fault if the record of running deployments is damaged. Without one that runs, it can be removed."""
+    file = workspace.engine_file(name)
+    if not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as db:
+            (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
+    if found == "ok":
+        return
+    unfinished = [deployment.id for deployment in ledger.deployments(name) if not deployment.state.is_final]
+    need = f"a copy of the file from before, since it is needed to resume {unfinished[0]}" if unfinished else ""
+    yield Diagnostic(
+        DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {found}", need,
+        "" if unfinished else f"rm {file}*: no deployment needs it",
+    )  # fmt: skip
 
 
 def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:

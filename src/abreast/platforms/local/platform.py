@@ -68,7 +68,14 @@ class LocalPlatform(Platform):
         return Capabilities(has_candidates=True)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
-        """Check that the service's port is free, unless the environment is running and its router holds it."""
+        """Check the router's table, and that the service's port is free unless the router holds it.
+
+        Raises PlatformError if the table and its copy are damaged.
+        """
+        self._router.table()
+        if fault := self._router.table_fault():
+            need = "nothing: the next release writes it anew, from its copy"
+            return [Diagnostic(DiagnosticSeverity.WARNING, "", fault, need)]
         port = _listener(service).port
         if self._supervisor.is_running():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]

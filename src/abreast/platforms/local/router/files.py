@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from abreast.core.codec import dump, load
@@ -10,7 +11,7 @@ from abreast.machine.file_lock import FileLock
 from abreast.platforms.local.router import envoy_resources
 from abreast.platforms.local.router.routing_table import RoutingTable
 
-TABLE, ENDPOINTS = "table", "endpoints"
+TABLE, TABLE_COPY, ENDPOINTS = "table", "table-copy", "endpoints"
 
 
 class RouterFiles:
@@ -21,18 +22,29 @@ class RouterFiles:
         self.lock = FileLock(home / "changes.lock")
 
     def table(self) -> RoutingTable:
-        """Return the current routing table. Raises PlatformError if it is damaged."""
+        """Return the current routing table, or its copy. Raises PlatformError if both are damaged or lost."""
+        for name in (TABLE, TABLE_COPY):
+            with suppress(OSError, ValueError):
+                return load(RoutingTable, json.loads(self.path(name).read_text()))
+        if fault := self.table_fault():
+            raise PlatformError(f"{fault}, and so is its copy", next="abreast down && abreast deploy")
+        return RoutingTable()
+
+    def table_fault(self) -> str:
+        """Return what is wrong with the file of the routing table, "" if nothing is. Its copy may be whole."""
         file = self.path(TABLE)
         try:
-            return load(RoutingTable, json.loads(file.read_text()))
+            load(RoutingTable, json.loads(file.read_text()))
         except FileNotFoundError:
-            return RoutingTable()
-        except ValueError as error:
-            raise PlatformError(f"{file} is damaged: {error}", next="abreast down && abreast deploy") from error
+            return f"{file} is lost" if self.path("listeners").exists() else ""
+        except (OSError, ValueError) as error:
+            return f"{file} is damaged: {error}"
+        return ""
 
     def write_table(self, table: RoutingTable) -> None:
-        """Save the routing table."""
-        self.write(TABLE, dump(table))
+        """Save the routing table, and a copy."""
+        for name in (TABLE_COPY, TABLE):
+            self.write(name, dump(table))
 
     def endpoints(self) -> Mapping[str, int]:
         """Return the ports of 127.0.0.1 on which instances are proven to listen, by instance."""

