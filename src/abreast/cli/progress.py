@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from abreast.cli.terminal_text import visible
 from abreast.cli.views import event_lines
 from abreast.core.events import Event
 from abreast.core.states import DeploymentState
@@ -32,7 +33,7 @@ class ProgressDisplay:
 
     def print_line(self, line: str) -> None:
         """Print one line."""
-        print_progress(line, self._out)
+        print_progress(visible(line), self._out)
 
     def start(self, deployment: str) -> None:
         """Show a deployment from now on, after the one that is shown, which has ended."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from functools import cache
 
+from abreast.cli.terminal_text import visible
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import secret_values
 
@@ -16,8 +17,8 @@ def register_secrets(secrets: Iterable[str]) -> None:
 
 
 def redact(text: str) -> str:
-    """Return the text without known secrets and without what looks like one."""
-    return _redactor(frozenset(_registered)).redact_text(text)
+    """Return the text without known secrets, what looks like one, and what a terminal would obey."""
+    return visible(_redactor(frozenset(_registered)).redact_text(text))
 
 
 @cache

@@ -15,6 +15,7 @@ from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream, print_progress
 from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.target import Target, load_target
+from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines
 from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
@@ -41,7 +42,7 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
     if as_json:
         print(json.dumps(plan_json(proposed), indent=2))
     else:
-        print("\n".join(plan_lines(proposed)))
+        print(visible("\n".join(plan_lines(proposed))))
     return 0
 
 

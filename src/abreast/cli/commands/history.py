@@ -9,6 +9,7 @@ from pathlib import Path
 from abreast.cli.log_tail import LogTail
 from abreast.cli.progress import ProgressDisplay
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
 from abreast.ledger.interface import Ledger
 from abreast.wiring.workspace import Workspace
@@ -88,4 +89,4 @@ def _log_label(file: Path) -> str:
 
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line, flush=True)
+        print(visible(line), flush=True)

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from abreast.cli.terminal_text import visible
 from abreast.cli.views.event_lines import log_lines
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Plan
@@ -114,7 +115,7 @@ def _cell(step: Step | None, expected: float | None, now: float) -> Text:
 def _footer(board: Board) -> list[Text]:
     lines = []
     for event in board.failures:
-        lines.append(Text(f"{event.service or 'all'} {event.chapter}: {event.message}", "red"))
-        lines += [Text(f"  │ {line}", "dim") for line in log_lines(event)]
+        lines.append(Text(visible(f"{event.service or 'all'} {event.chapter}: {event.message}"), "red"))
+        lines += [Text(f"  │ {visible(line)}", "dim") for line in log_lines(event)]
     style = {DeploymentState.SUCCEEDED: "bold green", DeploymentState.RUNNING: "yellow"}.get(board.state, "bold red")
-    return [*lines, Text(f"{board.state}{': ' if board.reason else ''}{board.reason}", style)]
+    return [*lines, Text(visible(f"{board.state}{': ' if board.reason else ''}{board.reason}"), style)]
