@@ -22,11 +22,15 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
+from abreast.platforms.servable_files import PUBLIC_DOT_FOLDER
 
 CURRENT, RELEASES = "current", "releases"
 SSH_COMMAND = "ssh -o BatchMode=yes -o ConnectTimeout=10"
 UNREACHABLE_EXIT_CODES = frozenset({10, 12, 30, 35, 255})
 """Exit codes of rsync and ssh for a failed or lost connection."""
+
+_LEFT_OUT = ("--include=.htaccess", f"--include={PUBLIC_DOT_FOLDER}/", "--exclude=.*")
+"""Options of rsync: the first that matches decides. ``.htaccess`` is for the web server, which hands it to nobody."""
 
 
 class StaticDirSettings(BaseModel):
@@ -132,11 +136,17 @@ class _TargetFolder:
         )
 
     async def copy(self, source: str, release: str) -> None:
-        """Sync ``source`` to the release's folder, by content: a build may give all files the same time."""
+        """Sync ``source`` to the release's folder, by content: a build may give all files the same time.
+
+        Leaves out what a web server would hand to anybody: dot files, and links to outside.
+        """
         destination = f"{self._path}/{RELEASES}/{release}/"
         target = f"{self._host}:{destination}" if self._host else destination
         link_dest = ["--link-dest", f"../../{CURRENT}/"]
-        await self._run(["rsync", "-a", "--checksum", "--delete", *link_dest, "-e", self._ssh, f"{source}/", target])
+        await self._run(
+            ["rsync", "-a", "--checksum", "--delete", "--safe-links", *_LEFT_OUT, *link_dest, "-e", self._ssh,
+             f"{source}/", target]
+        )  # fmt: skip
 
     async def _run(self, command: Sequence[str]) -> str:
         pipe = asyncio.subprocess.PIPE

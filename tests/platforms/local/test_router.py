@@ -292,6 +292,7 @@ def artifact(tmp_path: Path) -> Path:
         (made / f"{name}.gz").write_bytes(gzip.compress((made / name).read_bytes()))
     (made / "assets/app.3f2a9c1b.js.br").write_bytes(b"not really brotli")
     (made / "passwd.txt").symlink_to("/etc/passwd")
+    (made / "dotenv.txt").symlink_to(".env")
     return made
 
 
@@ -326,6 +327,7 @@ def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Pa
                 ("/assets/app.00000000.js", 404, "Not Found", "text/plain", "no-store"),
                 ("/.env", 404, "Not Found", "text/plain", "no-store"),
                 ("/passwd.txt", 404, "Not Found", "text/plain", "no-store"),
+                ("/dotenv.txt", 404, "Not Found", "text/plain", "no-store"),
             ):
                 answer = await client.get(path)
                 told = (

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from stat import S_ISLNK, S_ISREG
 
 from abreast.core.errors import PlatformError
+from abreast.platforms.servable_files import servable_files
 
 _BATCH_SIZE = 100
 """Files per thread task."""
@@ -22,10 +22,9 @@ _THREADS = min(8, (os.cpu_count() or 1) + 2)
 def list_files(site: Path) -> dict[str, Path]:
     """Return each file by its path below ``site``, without a leading slash.
 
-    Skips dot files (but not ``.well-known``) and links to outside. Raises PlatformError for a name that
-    Netlify cannot serve.
+    Raises PlatformError for a name that Netlify cannot serve.
     """
-    paths = sorted(_servable_paths(site))
+    paths = sorted(servable_files(site))
     if wrong := [path for path in paths if "#" in path or "?" in path]:
         raise PlatformError(f"Netlify cannot serve the file {wrong[0]}", need="file names without # and ?")
     return {path: site / path for path in paths}
@@ -55,22 +54,6 @@ def render_redirects(routes: Mapping[str, str], addresses: Mapping[str, str], ow
             )
         lines.append(f"{path} {addresses[service].rstrip('/')}{path.replace('*', ':splat')} 200!")
     return "\n".join([*lines, own])
-
-
-def _servable_paths(site: Path) -> Iterator[str]:
-    inside = site.resolve()
-    for base, folders, files in os.walk(site):
-        folders[:] = [name for name in folders if not name.startswith(".") or name == ".well-known"]
-        below = "" if base == str(site) else f"{Path(base).relative_to(site).as_posix()}/"
-        for name in files:
-            if not name.startswith(".") and _is_inside(f"{base}/{name}", inside):
-                yield below + name
-
-
-def _is_inside(file: str, folder: Path) -> bool:
-    """Return whether ``file`` is a file, or a link to one, inside ``folder``."""
-    mode = os.lstat(file).st_mode
-    return S_ISREG(mode) or (S_ISLNK(mode) and os.path.isfile(file) and Path(file).resolve().is_relative_to(folder))  # noqa: PTH113
 
 
 def _sha1(file: Path) -> str:

@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from abreast.platforms.servable_files import servable_files
 
 PLAIN = "plain"
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
@@ -22,7 +23,7 @@ def is_hashed(name: str) -> bool:
 def install_site(artifact: Path, previous: Path | None, into: Path) -> None:
     """Install a site in ``into``, atomically. Does nothing if it exists.
 
-    Skips dot files and links to outside. Keeps hashed files of ``previous``, so that open pages can still load
+    Skips what ``servable_files`` skips. Keeps hashed files of ``previous``, so that open pages can still load
     their assets.
     """
     if into.exists():
@@ -63,12 +64,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def _servable_files(folder: Path) -> Iterator[Path]:
-    """Yield the servable files of a folder: sorted, relative to it."""
-    inside = folder.resolve()
-    for base, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") or name == ".well-known")
-        for name in sorted(files):
-            file = Path(base) / name
-            if not name.startswith(".") and file.is_file() and file.resolve().is_relative_to(inside):
-                yield file.relative_to(folder)
+def _servable_files(folder: Path) -> list[Path]:
+    return [Path(file) for file in sorted(servable_files(folder))]
