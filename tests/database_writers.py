@@ -11,9 +11,10 @@ from pathlib import Path
 import psycopg
 
 import postgres_server
-from abreast.database.interface import Database
 from abreast.database.postgres.database import PostgresDatabase
+from abreast.database.sql_database import SqlDatabase
 from abreast.database.sqlite.database import SqliteDatabase
+from limits import scaled
 from sample_project import eventually
 
 WRITER = """
@@ -68,13 +69,14 @@ def acknowledged(folder: Path) -> set[str]:
 
 
 def restore_under_writers(
-    database: Database, program: str, target: str, folder: Path, count: int
+    database: SqlDatabase, program: str, target: str, folder: Path, count: int
 ) -> tuple[set[str], str]:
     """Restore an empty table while others write; return what they were told is stored, and what was kept."""
     with (folder / "dump").open("wb") as into:
         database.dump(into)
     copy = database.sibling_copy("restored", swappable=True)
     copy.restore(folder / "dump")
+    database.wait_timeout = scaled(30)  # the writers are many, and others may keep the machine busy
     with writers(program, target, folder, count):
         kept = database.replace_with(copy, "before", print)
         known = len(acknowledged(folder))

@@ -89,6 +89,7 @@ def test_a_running_deployment_is_not_interrupted_by_an_operators_lock(project: S
     deploying.send_signal(signal.SIGKILL)
     wait_for_exit(deploying)
     assert environment(project)["deployment"]["interrupted"]
+    project.run("unlock")
 
 
 @pytest.mark.parametrize("command", [["status"], ["history"], ["show"], ["plan"], ["--help"], ["docs"]])

@@ -158,11 +158,13 @@ CASES = [
     Case("a build that fails", RENDER, None, "old", {"build_error": "no such package: leftpad"}, told="leftpad"),
     Case("a deploy that hangs", RENDER, None, "old", {"stuck_state": "build_in_progress"}, told="still build_in_progress after 6 s"),
     Case("a version that is never healthy", RENDER, None, "old", files=SICK, told="no database"),
+    Case("a provider that is away for seconds", RENDER, status("GET", r"/deploys/dep-", 502, times=4), told="asking again for up to 6 s"),
     # the turn, in a Space
     Case("a merge whose answer is lost", HUB, InjectedFault("POST", MAIN, FaultKind.RESPONSE_LOST)),
     Case("a merge that is cut off", HUB, InjectedFault("POST", MAIN, FaultKind.REQUEST_DROPPED)),
     Case("somebody else was faster", HUB, status("POST", MAIN, 412), "old", told="status 412"),
     Case("a look at the Space that fails once", HUB, status("GET", r"/runtime$", 500)),
+    Case("a hub that is away for seconds", HUB, status("GET", r"/runtime$", 500, times=4, skip=5), told="asking again for up to 6 s"),
     Case("a log that cannot be read", HUB, always("GET", r"/logs/", 500)),
     Case("a Space that cannot build", HUB, None, "old", files={"Dockerfile": "FROM x\nRUN echo leftpad; exit 1\n"}, told="leftpad"),
     Case("a Space that hangs", HUB, None, "person", {"stuck_state": "RUNNING_BUILDING"}, told="still RUNNING_BUILDING"),
@@ -184,7 +186,7 @@ CASES = [
 
 EVERY_TIME = {
     "a create whose answer is lost", "a push whose answer is lost", "a deploy whose answer is lost",
-    "a version that is never healthy", "a Space that hangs", "a publish that is refused",
+    "a provider that is away for seconds", "a version that is never healthy", "a Space that hangs", "a publish that is refused",
 }  # fmt: skip
 """One for each cloud whose answer is lost, and one for each end; the others are exhaustive."""
 
@@ -210,6 +212,22 @@ def test_all_new_or_all_as_they_were(world: MultiCloudProject, good: str, case: 
     assert world.served_commits == world.all_at_commit(new if case.end == "new" else good)
     if case.end == "new":
         _once(world, new)
+
+
+def test_providers_that_are_away_while_users_are_watched_turn_nothing_back(world: MultiCloudProject, good: str) -> None:
+    settings = world.project.config["environments"]["local"]
+    before, settings["settle"] = settings["settle"], "5s"
+    new = world.project.commit("Watched")
+    deploying = world.project.start("deploy", "--yes", variables=world.variables)
+    eventually(lambda: world.project.latest_deployment()["chapter"] == "watch", 60)
+    assert world.served_commits == world.all_at_commit(new) != world.all_at_commit(good)
+    for emulator in (world.netlify, world.render, world.huggingface):
+        emulator.faults.planned = [always("GET", r"^(?!/[srhd]/)")]
+    eventually(lambda: "its health is checked all the same" in deploying.output)
+    world.clear_faults()
+    assert wait_for_exit(deploying) == 0
+    assert world.served_commits == world.all_at_commit(new)
+    settings["settle"] = before
 
 
 def _once(world: MultiCloudProject, commit: str) -> None:

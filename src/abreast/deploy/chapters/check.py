@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+from abreast.core.errors import UnavailableError
+from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.runtime.run import Run
@@ -16,7 +18,7 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     clock = asyncio.get_running_loop().time
     begin, pause = clock(), run.probe_interval / 8
     while series.verdict is ProbeVerdict.OPEN:
-        observation, result = await probe_version(run, part, version)
+        observation, result = await probe_version(run, part, version, Chapter.CHECK)
         series = series.with_result(ProbeResult(clock() - begin, result.success, result.why, result.final))
         if series.verdict is ProbeVerdict.FAILED:
             return Failure(Chapter.CHECK, series.why, part.name, observation.log_tail)
@@ -33,12 +35,17 @@ def with_live_probes(version: Version) -> Version:
     return replace(version, probes=version.live_probes or version.probes)
 
 
-async def probe_version(run: Run, part: ServicePlan, version: Version) -> tuple[Observation, ProbeResult]:
-    """Probe once: the process on its platform, then its health endpoint."""
-    observations = await run.ports.platforms[part.service.platform].observe(
-        [VersionRef(part.service, version.id, version.handle)]
-    )
-    observation = observations[version.id]
+async def probe_version(
+    run: Run, part: ServicePlan, version: Version, chapter: Chapter
+) -> tuple[Observation, ProbeResult]:
+    """Probe once: the process on its platform, then its health endpoint. That decides if the platform is away."""
+    reference = VersionRef(part.service, version.id, version.handle)
+    try:
+        observation = (await run.ports.platforms[part.service.platform].observe([reference]))[version.id]
+    except UnavailableError as error:
+        note = f"{error.what}; its health is checked all the same"
+        await run.record(f"{part.name}/{chapter}/unobserved", EventKind.NOTE, note, service=part.name, chapter=chapter)
+        observation = Observation(present=True)
     if observation.restarts or not observation.present:
         return observation, ProbeResult(
             0, success=False, why=f"the process ended: {observation.exit_reason or 'it is gone'}", final=True

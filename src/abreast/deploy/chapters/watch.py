@@ -35,7 +35,7 @@ async def _watch_service(run: Run, part: ServicePlan, version: Version, watch_en
     series = ProbeSeries(start=0.0, hold=float("inf"), was_healthy=True)
     while True:
         last = watch_ended.is_set()
-        observation, result = await probe_version(run, part, version)
+        observation, result = await probe_version(run, part, version, Chapter.WATCH)
         series = series.with_result(ProbeResult(0, result.success, result.why, result.final))
         if series.verdict is ProbeVerdict.FAILED:
             return Failure(Chapter.WATCH, series.why, part.name, observation.log_tail)

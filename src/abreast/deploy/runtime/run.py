@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from typing_extensions import TypeForm
 
 from abreast.core.codec import dump, load
-from abreast.core.errors import AbreastError, StateError, TransientError, UsageError
+from abreast.core.errors import AbreastError, StateError, TransientError, UnavailableError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause, Plan, ServicePlan, Version
 from abreast.core.redaction.redactor import Redactor
@@ -31,6 +31,11 @@ T = TypeVar("T")
 
 MAX_PROBES_PER_SECOND = 50
 """Probes per second over all services, so that probing does not slow the services down."""
+
+MAX_OUTAGE = 300.0
+"""Seconds for which a chapter bears a provider that gives no usable answer; a shorter build timeout limits it."""
+
+MAX_OUTAGE_PAUSE = 15.0
 
 _INTERRUPTIBLE = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
 _STOPPABLE = frozenset(Chapter) - {Chapter.PLAN, Chapter.SETTLE, Chapter.RESTORE, Chapter.TURN_BACK}
@@ -187,13 +192,40 @@ class Run:
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
     ) -> T | Failure:
         try:
-            return await self._run_with_retries(chapter, key, work, service)
+            return await self._run_through_outages(chapter, key, work, service)
         except StateError:
             raise
         except AbreastError as error:
             return Failure(chapter, str(error), service)
         except Exception as error:  # noqa: BLE001 (any error in a chapter must turn the deployment back)
             return Failure(chapter, f"unexpected error: {type(error).__name__}: {error}", service)
+
+    async def _run_through_outages(
+        self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
+    ) -> T | Failure:
+        """Run ``work`` again while a provider is unavailable. What it began before is found, as after a crash."""
+        clock = asyncio.get_running_loop().time
+        began, pause, patience = clock(), 1.0, self._patience(service)
+        while True:
+            try:
+                return await self._run_with_retries(chapter, key, work, service)
+            except UnavailableError as error:
+                if clock() + pause - began > patience:
+                    raise
+                note = f"{error.what}; asking again for up to {patience:.0f} s"
+                await self.record(f"{key}/outage", EventKind.RETRY, note, service=service, chapter=chapter)
+            if chapter in _STOPPABLE:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.halt.wait(), pause)
+                if stopping := self.halt.stop_failure(chapter, service):
+                    return stopping
+            else:
+                await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_OUTAGE_PAUSE)
+
+    def _patience(self, service: str | None) -> float:
+        timeouts = (part.service.build.timeout for part in self.plan.services if service in {None, part.name})
+        return min(MAX_OUTAGE, max(timeouts, default=MAX_OUTAGE))
 
     async def _run_with_retries(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None
