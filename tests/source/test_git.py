@@ -157,15 +157,18 @@ def test_files_are_listed_and_read_as_committed(top: Path) -> None:
 def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_path: Path) -> None:
     live = git(top, "rev-parse", "HEAD").strip()
     (top / "shop" / "keys.txt").write_text("secret")
+    (top / "shop" / "node_modules").mkdir()
+    (top / "shop" / "node_modules" / "keys.txt").write_text("secret")
     (top / "other.txt").write_text("outside of the project")
     first = commit(top)
     (top / "shop" / "keys.txt").unlink()
+    (top / "shop" / "node_modules" / "keys.txt").unlink()
     (top / "shop" / "app.py").write_text("two")
     second = commit(top)
     source = GitRepository(top / "shop")
     source.export_outgoing([live, "f" * 40], second, tmp_path / "out")
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {f"{first[:7]}/keys.txt", f"{second[:7]}/app.py"}
+    assert found == {f"{first[:7]}/keys.txt", f"{first[:7]}/node_modules/keys.txt", f"{second[:7]}/app.py"}
     source.export_outgoing([], second, tmp_path / "all")
     assert (tmp_path / "all" / second[:7] / "bin" / "run").exists()
     assert not (tmp_path / "all" / second[:7] / "keys.txt").exists()

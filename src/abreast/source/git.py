@@ -90,12 +90,16 @@ class GitRepository(Source):
             return
         options = ("--raw", "--no-renames", "--no-abbrev", "-m", "-z", "--relative", "--format=%x00%H")
         log = self._git("log", *options, commit, *exclusions, "--", ".")
-        file_names = dict(_added_blobs(log))
-        contents = self._git_bytes("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in file_names).encode())
-        for blob, content in _batch_contents(contents, list(file_names)):
-            file = into / file_names[blob]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+        commits_by_blob: dict[str, dict[str, str]] = {}  # by name: a scanner may skip one of two equal files
+        for blob, name, added_by in _added_blobs(log):
+            commits_by_blob.setdefault(blob, {}).setdefault(name, added_by)
+        blobs = list(commits_by_blob)
+        contents = self._git_bytes("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
+        for blob, content in _batch_contents(contents, blobs):
+            for name, added_by in commits_by_blob[blob].items():
+                file = into / added_by[:7] / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
 
     def has_ancestor(self, commit: str, ancestor: str) -> bool:
         """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
@@ -288,8 +292,8 @@ def _split_names(output: str) -> Sequence[str]:
     return tuple(name for name in output.split("\0") if name)
 
 
-def _added_blobs(log: str) -> Iterator[tuple[str, str]]:
-    """Yield (blob, "COMMIT/FILE") for each blob that the commits added, newest commit first."""
+def _added_blobs(log: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (blob, file, commit) for each file version that the commits added, newest commit first."""
     commit = ""
     fields = iter(log.split("\0"))
     for field in fields:
@@ -297,7 +301,7 @@ def _added_blobs(log: str) -> Iterator[tuple[str, str]]:
             _, mode, _, blob, _ = field.strip().split(" ")
             name = next(fields)
             if mode not in {"000000", _SUBMODULE}:
-                yield blob, f"{commit[:7]}/{name}"
+                yield blob, name, commit
         elif field.strip():
             commit = field.strip()
 

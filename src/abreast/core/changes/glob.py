@@ -22,8 +22,8 @@ _CLOSES = {"(": ")", "@(": ")", "?(": ")?", "*(": ")*", "+(": ")+"}
 _SPECIAL_IN_CLASS = frozenset("-*+?.^${}(|)[]")
 _POSIX = {
     "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "ascii": r"\x00-\x7F", "blank": r" \t", "cntrl": r"\x00-\x1F\x7F",
-    "digit": "0-9", "lower": "a-z", "space": r" \t\r\n\v\f", "upper": "A-Z", "word": "A-Za-z0-9_",
-    "xdigit": "A-Fa-f0-9",
+    "digit": "0-9", "graph": r"\x21-\x7E", "lower": "a-z", "print": r"\x20-\x7E", "punct": r"!-/:-@\[\]^_`{-~",
+    "space": r" \t\r\n\v\f", "upper": "A-Z", "word": "A-Za-z0-9_", "xdigit": "A-Fa-f0-9",
 }  # fmt: skip
 
 _TOKEN_READERS: Mapping[str, str] = {
@@ -300,8 +300,10 @@ def _range_regex(inner: str) -> str:
 
 def _class_regex(inner: str) -> str:
     def piece(found: re.Match[str]) -> str:
+        if found[1] and found[1] not in _POSIX:
+            raise ValueError(f"{found[0]} is no class of characters; expected one of: {', '.join(_POSIX)}")
         if found[1]:
-            return _POSIX.get(found[1], re.escape(found[0]))
+            return _POSIX[found[1]]
         return found[0] if found[0].startswith("\\") else "\\" + found[0]
 
     inner = re.sub(r"\[:([a-z]+):\]|\\.|[]\[&~|]", piece, inner)
