@@ -64,6 +64,10 @@ def test_gates_pass_beside_the_build(project: SampleProject) -> None:
         (writes("lcov.info", "SF:a\\nend_of_record\\n"), "lcov.info contains no executable line"),
         (f"{writes('out.lcov', lcov(1000))}; exit 3", "test: `printf"),
         (f"{writes('lcov.info', lcov(1000))}; {writes('junit.xml', FAILING)}", "test: 2 tests, 1 failed"),
+        (
+            f"{writes('lcov.info', lcov(1000))}; {writes('junit.xml', '<testsuite><testcase')}",
+            "test: unknown: its report cannot be read: junit.xml is not valid XML",
+        ),
         ("sleep 60", "timed out after 1 s"),
     ],
 )  # fmt: skip

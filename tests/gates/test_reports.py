@@ -66,19 +66,89 @@ def test_failures_are_a_table() -> None:
     report = """<testsuites><testsuite><testcase classname="shop.test_cart" name="test_total"><failure message="3 != 4"/></testcase>
     <testcase name="test_tax"><error type="KeyError">KeyError: 'vat'
     at line 3</error></testcase><testcase name="ok"/><testcase name="later"><skipped/></testcase></testsuite></testsuites>"""
-    found = junit.parse_reports([report.encode(), b"<project/>", b"not xml"])
+    found = junit.parse_reports([("a", report.encode()), ("b", b"<project/>"), ("c", b"not xml")])
     assert found is not None
     assert str(found) == "4 tests, 2 failed, 1 skipped"
     assert list(junit.failure_lines(found)) == [
         "shop.test_cart test_total  3 != 4",
         "test_tax                   KeyError: 'vat'",
     ]
-    assert junit.parse_reports([b"<project/>"]) is None
+    assert junit.parse_reports([("b", b"<project/>")]) is None
 
 
 def test_a_long_table_is_cut() -> None:
     cases = "".join(f'<testcase name="t{number}"><failure>no</failure></testcase>' for number in range(100))
-    found = junit.parse_reports([f"<testsuite>{cases}</testsuite>".encode()])
+    found = junit.parse_reports([("junit.xml", f"<testsuite>{cases}</testsuite>".encode())])
     assert found is not None
     assert len(lines := list(junit.failure_lines(found))) == junit.MAX_SHOWN + 1
     assert lines[-1] == "and 80 more"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [b"\x1b[31mred\x00\x08", b"&#27;[31m&#x0;&#xFFFF;", b"\xff\xfe not UTF-8", "\ud800".encode(errors="surrogatepass")],
+)
+@pytest.mark.parametrize("declaration", [b"", b'<?xml version="1.0" encoding="utf-8"?>'])
+def test_what_tests_print_hides_no_failure(printed: bytes, declaration: bytes) -> None:
+    report = (
+        declaration
+        + b'<testsuite><testcase name="t"><failure message="m">'
+        + printed
+        + b"</failure></testcase></testsuite>"
+    )
+    found = junit.parse_reports([("junit.xml", report)])
+    assert found is not None
+    assert [case.name for case in found.failed] == ["t"]
+
+
+def test_a_report_of_another_encoding_is_read() -> None:
+    text = '<testsuite><testcase name="Prüfung"><failure/></testcase></testsuite>'
+    for encoding in ("iso-8859-1", "utf-16"):
+        content = f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(encoding)
+        found = junit.parse_reports([("junit.xml", content)])
+        assert found is not None
+        assert found.failed[0].name == "Prüfung"
+
+
+def test_a_report_that_is_cut_off_is_no_report_without_failures() -> None:
+    with pytest.raises(ValueError, match=r"junit\.xml is not valid XML"):
+        junit.parse_reports([("junit.xml", b'<testsuite tests="2"><testcase name="a"/><testcase')])
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        '{"total": {"lines": {"total": 200, "covered": 210}}}', '<coverage lines-valid="10" lines-covered="70"/>',
+        '{"total": {"lines": {"total": 200, "covered": -1}}}', '{"a":' * 100_000,
+    ],
+)  # fmt: skip
+def test_a_report_that_cannot_be_is_refused(report: str) -> None:
+    with pytest.raises(ValueError, match="not a coverage report"):
+        coverage.parse_report(report.encode())
+
+
+def in_sources(sources: list[str], hits: str) -> bytes:
+    inside = "".join(f"<source>{source}</source>" for source in sources)
+    lines = "".join(f'<line number="{number}" hits="{hit}"/>' for number, hit in enumerate(hits, 1))
+    return (
+        f'<coverage><sources>{inside}</sources><packages><package><classes><class filename="src/app.js">'
+        f"<lines>{lines}</lines></class></classes></package></packages></coverage>"
+    ).encode()
+
+
+def test_files_of_one_name_in_two_sources_stay_apart() -> None:
+    reports = [coverage.parse_report(in_sources([f"/work/{name}"], hits), "/work") for name, hits in
+               (("web", "1111"), ("api", "0000"))]  # fmt: skip
+    merged = coverage.merge_reports(reports)
+    assert (merged.covered, merged.valid) == (4, 8)
+    changed = merged.for_lines({"api/src/app.js": {1, 2}})
+    assert (changed.covered, changed.valid) == (0, 2)
+
+
+def test_the_source_is_the_one_that_has_the_file() -> None:
+    found = coverage.parse_report(
+        in_sources(["/work/web", "/work/api", "."], "1"), "/work", "/work/api/src/app.js".__eq__
+    )
+    assert list(found.files) == ["api/src/app.js"]
+    unknown = coverage.parse_report(in_sources(["/work/web", "/work/api"], "1"), "/work")
+    assert list(unknown.files) == ["src/app.js"]

@@ -14,7 +14,7 @@ from abreast.gates.interface import CommandOutcome, GateContext, GatePlugin
 
 IGNORED_FOLDERS = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
 MAX_REPORT_SIZE = 64 << 20
-"""Bytes; larger reports are ignored."""
+"""Bytes; what a larger report says is unknown."""
 
 
 async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
@@ -24,15 +24,12 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     outcome = await context.run_command("", gate.run, gate.env, gate.timeout)
     reports = await asyncio.to_thread(lambda: list(_report_candidates(context.workdir)))
     fresh = [path for path, moment in reports if moment >= started]
-    results = [
-        _command_result(
-            gate,
-            outcome,
-            junit.parse_reports(
-                _read_reports(context.workdir, fresh, gate.reports or _recursive_globs(junit.REPORT_PATTERNS))
-            ),
-        )
-    ]
+    patterns = gate.reports or _recursive_globs(junit.REPORT_PATTERNS)
+    try:
+        tests = await asyncio.to_thread(lambda: junit.parse_reports(_read_reports(context.workdir, fresh, patterns)))
+        results = [_command_result(gate, outcome, tests)]
+    except (ValueError, OSError) as error:
+        results = [_unreadable_result(gate, outcome, error)]
     if gate.threshold and gate.threshold.skipped is not None:
         results.append(GateResult(COVERAGE, GateVerdict.SKIPPED, gate.threshold.skipped))
     elif gate.threshold:
@@ -53,6 +50,13 @@ def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitRepor
     return GateResult(gate.name, GateVerdict.PASSED, str(tests) if tests and gate.name == TEST else "", figures=figures)
 
 
+def _unreadable_result(gate: Gate, outcome: CommandOutcome, error: Exception) -> GateResult:
+    """Return the result of a command whose report cannot be read: it may tell of failures."""
+    if outcome.why:
+        return _command_result(gate, outcome, None)
+    return GateResult(gate.name, GateVerdict.UNKNOWN, f"its report cannot be read: {error}")
+
+
 async def _coverage_result(
     gate: Gate, threshold: CoverageThreshold, context: GateContext, fresh: Sequence[str], reports: Sequence[str]
 ) -> GateResult:
@@ -64,13 +68,22 @@ async def _coverage_result(
         problem = f"`{gate.run}` did not update {stale[0]}" if stale else f"`{gate.run}` wrote no report"
         return GateResult(COVERAGE, GateVerdict.FAILED, f"{problem}; looked for {', '.join(patterns)}")
     try:
-        total = coverage.merge_reports([coverage.parse_report((context.workdir / file).read_bytes()) for file in found])
+        total = await asyncio.to_thread(_merged_coverage, context.workdir, found)
     except (ValueError, OSError) as error:
         return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)}: {error}")
     if not total.valid:
         return GateResult(COVERAGE, GateVerdict.FAILED, f"{', '.join(found)} contains no executable line")
     changed = await _changed_line_coverage(total, context) if threshold.changed is not None else None
     return _threshold_result(threshold, total, changed)
+
+
+def _merged_coverage(workdir: Path, files: Sequence[str]) -> Coverage:
+    def exists(name: str) -> bool:
+        return (workdir / name).is_file()
+
+    return coverage.merge_reports(
+        [coverage.parse_report(_read_report(workdir / file), str(workdir), exists) for file in files]
+    )
 
 
 async def _changed_line_coverage(total: Coverage, context: GateContext) -> Coverage | None:
@@ -139,10 +152,16 @@ def _report_candidates(workdir: Path) -> Iterator[tuple[str, int]]:
                 yield path.relative_to(workdir).as_posix(), path.lstat().st_mtime_ns
 
 
-def _read_reports(workdir: Path, files: Sequence[str], patterns: Sequence[str]) -> Iterator[bytes]:
+def _read_reports(workdir: Path, files: Sequence[str], patterns: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for file, _ in match_files(patterns, files):
-        if (workdir / file).stat().st_size <= MAX_REPORT_SIZE:
-            yield (workdir / file).read_bytes()
+        yield file, _read_report(workdir / file)
+
+
+def _read_report(file: Path) -> bytes:
+    """Return a report's content. Raises ValueError if it is too large to be parsed at once."""
+    if file.stat().st_size > MAX_REPORT_SIZE:
+        raise ValueError(f"{file.name} is larger than {MAX_REPORT_SIZE >> 20} MB")
+    return file.read_bytes()
 
 
 PLUGIN = GatePlugin(evaluate)

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree as Xml
+
+from abreast.core.reports.report_xml import parse_xml
 
 REPORT_PATTERNS = (
     "coverage.xml",
@@ -78,8 +80,10 @@ def merge_reports(reports: Iterable[Coverage]) -> Coverage:
     return Coverage(sum(file.covered for file in whole), sum(file.valid for file in whole))
 
 
-def parse_report(content: bytes) -> Coverage:
-    """Parse a report. Raises ValueError for an unknown format.
+def parse_report(content: bytes, root: str = "", exists: Callable[[str], bool] = lambda _: False) -> Coverage:
+    """Parse a report. Names of files are relative to the folder ``root``, if they are in it.
+
+    ``exists`` tells which of several source folders a file is in. Raises ValueError for an unknown format.
 
     Cobertura (http://cobertura.sourceforge.net/xml/coverage-04.dtd), lcov (geninfo(1)), coverage.py's JSON
     (https://coverage.readthedocs.io), Istanbul's summary.
@@ -87,26 +91,40 @@ def parse_report(content: bytes) -> Coverage:
     beginning = content.lstrip()[:1]
     try:
         if beginning == b"<":
-            return _cobertura(Xml.fromstring(content))  # noqa: S314 (of the project's own tests; expat bounds entities)
-        if beginning == b"{":
-            return _json_report(json.loads(content))
-    except (Xml.ParseError, KeyError, TypeError, AttributeError) as error:
+            found = _cobertura(parse_xml(content), exists)
+        elif beginning == b"{":
+            found = _json_report(json.loads(content))
+        else:
+            found = _lcov(content.decode(errors="replace"))
+    except (Xml.ParseError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a coverage report: {error}") from error
-    return _lcov(content.decode(errors="replace"))
+    if not 0 <= found.covered <= found.valid:
+        raise ValueError(f"not a coverage report: it covers {found.covered} of {found.valid} lines")
+    return replace(found, files={name.removeprefix(f"{root}/"): lines for name, lines in found.files.items()})
 
 
-def _cobertura(root: Xml.Element) -> Coverage:
+def _cobertura(root: Xml.Element, exists: Callable[[str], bool]) -> Coverage:
     if root.tag != "coverage":
         raise ValueError(f"not a coverage report: <{root.tag}>")
+    sources = [(source.text or "").strip().rstrip("/") for source in root.iterfind("sources/source")]
+    sources = [source for source in sources if source not in {"", "."}]
     files: dict[str, dict[int, bool]] = {}
     for element in root.iter("class"):
-        known = files.setdefault(element.get("filename", ""), {})
+        known = files.setdefault(_name_in_sources(element.get("filename", ""), sources, exists), {})
         for line in element.iterfind("lines/line"):
             number, hit = int(line.get("number", "0")), int(line.get("hits", "0")) > 0
             known[number] = known.get(number, False) or hit
     if any(files.values()):
         return coverage_of_lines(files)
     return Coverage(int(root.get("lines-covered", "0")), int(root.get("lines-valid", "0")))
+
+
+def _name_in_sources(name: str, sources: Sequence[str], exists: Callable[[str], bool]) -> str:
+    """Return a file's name with its source folder, so that two files of one name stay apart."""
+    if name.startswith("/") or not sources:
+        return name
+    in_sources = [f"{source}/{name}" for source in sources]
+    return next(filter(exists, in_sources), in_sources[0] if len(sources) == 1 else name)
 
 
 def _json_report(report: dict[str, Any]) -> Coverage:

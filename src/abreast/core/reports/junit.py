@@ -4,8 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as Xml
 
+from abreast.core.reports.report_xml import parse_xml
+
 REPORT_PATTERNS = ("junit*.xml", "*junit.xml", "TEST-*.xml", "test-results/**/*.xml", "test-reports/**/*.xml")
 """Usual names of reports."""
+
+_HEAD = 4096
+"""Bytes in which a report begins, however long its declarations and comments are."""
 
 MAX_SHOWN = 20
 """Failures to show. The log has all."""
@@ -36,24 +41,26 @@ class JUnitReport:
         return ", ".join(parts)
 
 
-def parse_reports(contents: Iterable[bytes]) -> JUnitReport | None:
-    """Return the result of the reports among ``contents``, None if there are none.
+def parse_reports(files: Iterable[tuple[str, bytes]]) -> JUnitReport | None:
+    """Return the result of the reports among ``files``, each a name and its content; None if there are none.
 
-    Format: https://github.com/testmoapp/junitxml.
+    Raises ValueError for a report that cannot be read. Format: https://github.com/testmoapp/junitxml.
     """
-    cases = [case for content in contents for case in _test_cases(content) or ()]
+    cases = [case for name, content in files for case in _test_cases(name, content)]
     if not cases:
         return None
     failed = tuple(found for case in cases if (found := _failed_test(case)))
     return JUnitReport(len(cases), sum(case.find("skipped") is not None for case in cases), failed)
 
 
-def _test_cases(content: bytes) -> list[Xml.Element] | None:
+def _test_cases(name: str, content: bytes) -> list[Xml.Element]:
     try:
-        root = Xml.fromstring(content)  # noqa: S314 (of the project's own tests; expat bounds entities)
-    except Xml.ParseError:
-        return None
-    return list(root.iter("testcase")) if root.tag in {"testsuites", "testsuite"} else None
+        root = parse_xml(content)
+    except Xml.ParseError as error:
+        if b"<testsuite" in content[:_HEAD]:
+            raise ValueError(f"{name} is not valid XML: {error}") from error
+        return []
+    return list(root.iter("testcase")) if root.tag in {"testsuites", "testsuite"} else []
 
 
 def _failed_test(case: Xml.Element) -> FailedTest | None:
