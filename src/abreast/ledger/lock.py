@@ -43,7 +43,8 @@ class EnvironmentLock:
             except BlockingIOError:
                 yield False
                 return
-            write_json_atomically(self._holder_file, {**holder, **asdict(ProcessIdentity.from_pid(os.getpid()))})
+            with suppress(StateError):  # it only tells others who holds the lock; `down` must work on a full disk
+                write_json_atomically(self._holder_file, {**holder, **asdict(ProcessIdentity.from_pid(os.getpid()))})
             try:
                 yield True
             finally:

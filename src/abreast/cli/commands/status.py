@@ -216,14 +216,14 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
 
 
 def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
-    """Return the first failure of a deployment, on one line; "" if it has none. Those after it follow from it."""
+    """Return the first line of a deployment's first failure, "" if it has none. Those after it follow from it."""
     row = database.execute(
         "SELECT json_extract(event, '$.service'), json_extract(event, '$.chapter'), json_extract(event, '$.message')"
         " FROM events WHERE deployment = ? AND json_extract(event, '$.kind') IN ('failed', 'stopped')"
         " ORDER BY json_extract(event, '$.kind'), seq LIMIT 1",
         (deployment,),
     ).fetchone()
-    return " ".join(": ".join(filter(None, row)).split()) if row else ""
+    return ": ".join(filter(None, row)).partition("\n")[0] if row else ""
 
 
 def _read_operator_lock(folder: str, environment: str) -> dict[str, object] | None:

@@ -32,9 +32,14 @@ POLL_INTERVAL = 0.05
 
 
 class _JsonSerializer(Serializer):
-    """JSON instead of pickle: reading cannot run code, and writing a secret fails."""
+    """JSON instead of pickle: reading cannot run code, and writing a secret fails.
+
+    Errors are raised in place of being written: a workflow that is recorded as failed could never be resumed.
+    """
 
     def serialize(self, data: Any) -> str:  # noqa: ANN401 (the engine's signature)
+        if isinstance(data, BaseException):
+            raise data
         return json.dumps(data)
 
     def deserialize(self, serialized_data: str) -> Any:  # noqa: ANN401 (the engine's signature)
@@ -111,8 +116,15 @@ class DbosEngine(WorkflowEngine):
         return {status.workflow_id: status.output for status in statuses}
 
     async def run_step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
-        """Run ``work`` and record its result."""
-        return await DBOS.run_step_async({"name": name}, work)
+        """Run ``work`` and record its result. An error ends this process's run, and the step runs again on resume."""
+
+        async def step() -> Json:
+            try:
+                return await work()
+            except Exception as error:  # noqa: BLE001 (if it were recorded, the workflow could never be resumed)
+                return await self._end(error)
+
+        return await DBOS.run_step_async({"name": name}, step)
 
     async def close(self) -> None:
         """Close the file. Unfinished workflows can be resumed."""
@@ -132,12 +144,17 @@ class DbosEngine(WorkflowEngine):
             try:
                 return await body(*arguments)
             except Exception as error:  # noqa: BLE001 (if it were recorded, the workflow could never be resumed)
-                if not self._fatal.done():
-                    self._fatal.set_exception(_unusable_error(self._file, error))
-                return await asyncio.Event().wait()
+                return await self._end(error)
 
         run.__qualname__ = run.__name__ = getattr(body, "__name__", "run")
         return run
+
+    async def _end(self, error: Exception) -> NoReturn:
+        """Let ``run_workflow`` raise the error, and wait until it ends this task."""
+        if not self._fatal.done():
+            self._fatal.set_exception(_unusable_error(self._file, error))
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets the event")
 
 
 def _prepare_file(file: Path) -> None:
@@ -155,8 +172,9 @@ def _prepare_file(file: Path) -> None:
 def _unusable_error(file: Path, error: Exception) -> StateError:
     if isinstance(error, StateError):
         return error
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy's own text adds a link to its documentation
     return StateError(
-        f"{file}: the record of running deployments cannot be used: {type(error).__name__}: {error}",
+        f"{file}: the record of running deployments cannot be used: {type(cause).__name__}: {cause}",
         need="an intact, writable file on a disk with free space",
         next="fix it, then: abreast resume",
     )
