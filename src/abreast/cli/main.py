@@ -298,8 +298,10 @@ def run(arguments: list[str]) -> int:
         return 1
     except AbreastError as error:
         return _report_error(error)
-    except SystemExit as error:  # click's answer to a reader that has gone
-        raise BrokenPipeError from error
+    except SystemExit as ended:
+        if ended.code == 1:  # click's answer to a reader that has gone
+            raise BrokenPipeError from ended
+        raise
     except Exception as error:  # noqa: BLE001 (people get a sentence, not a traceback)
         _report_error(_internal_error(error))
         return 4
