@@ -45,7 +45,7 @@ def _record_secret_fingerprints(plan: Plan, ports: Ports) -> None:
 
 
 async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
-    events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
+    events = await _events_with_engine_record(plan, workflow)
     await _record_resume(plan, events, workflow)
     if times_stuck := sum(event.state is DeploymentState.STUCK for event in events):
         attempt = f"{TURN_BACK_WORKFLOW}-{times_stuck}"
@@ -54,6 +54,26 @@ async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSta
             await workflow.engine.run_workflow(TURN_BACK_WORKFLOW, id_, plan.deployment, f"{attempt}/")
         )
     return DeploymentState(await workflow.engine.run_workflow(DEPLOYMENT_WORKFLOW, plan.deployment, plan.deployment))
+
+
+async def _events_with_engine_record(plan: Plan, workflow: DeploymentWorkflow) -> Sequence[Event]:
+    """Return the deployment's events. If the engine's record of it is lost, the deployment becomes stuck.
+
+    Its steps cannot be continued then, and from the beginning they would take users for being on the old versions. A
+    retried turn-back needs the ledger and the platforms only.
+    """
+    ledger = workflow.ports.ledger
+    events = await asyncio.to_thread(ledger.events, plan.deployment)
+    states = {event.state for event in events}
+    if DeploymentState.RUNNING not in states or await workflow.engine.has_workflow(plan.deployment):
+        return events
+    if DeploymentState.STUCK not in states:
+        run, why = workflow.get_run(plan), "the engine's record of this deployment is lost"
+        if DeploymentState.TURNING_BACK not in states:
+            back = [part.name for part in plan.traffic_changes]
+            await run.enter_state(DeploymentState.TURNING_BACK, why, back=back)
+        await run.enter_state(DeploymentState.STUCK, why)
+    return await asyncio.to_thread(ledger.events, plan.deployment)
 
 
 async def _record_resume(plan: Plan, events: Sequence[Event], workflow: DeploymentWorkflow) -> None:

@@ -101,7 +101,7 @@ def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
 
 
 def _engine_diagnostics(workspace: Workspace, ledger: SqliteLedger, name: str) -> Iterator[Diagnostic]:
-    """Yield a fault if the record of running deployments is damaged. Without one that runs, it can be removed."""
+    """Yield a fault if the record of running deployments is damaged. Without it, a deployment turns back."""
     file = workspace.engine_file(name)
     if not file.exists():
         return
@@ -113,11 +113,8 @@ def _engine_diagnostics(workspace: Workspace, ledger: SqliteLedger, name: str) -
     if found == "ok":
         return
     unfinished = [deployment.id for deployment in ledger.deployments(name) if not deployment.state.is_final]
-    need = f"a copy of the file from before, since it is needed to resume {unfinished[0]}" if unfinished else ""
-    yield Diagnostic(
-        DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {found}", need,
-        "" if unfinished else f"rm {file}*: no deployment needs it",
-    )  # fmt: skip
+    then = f", then: abreast resume {unfinished[0]}, which turns back" if unfinished else ""
+    yield Diagnostic(DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {found}", next=f"rm {file}*{then}")
 
 
 def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:

@@ -104,6 +104,10 @@ class DbosEngine(WorkflowEngine):
             self._fatal.result()
         return await result
 
+    async def has_workflow(self, id: str) -> bool:
+        """Return whether the workflow ``id`` has started, as far as the record goes back."""
+        return await DBOS.get_workflow_status_async(id) is not None
+
     async def start_child(self, name: str, id: str, *arguments: Json) -> Callable[[], Awaitable[Json]]:
         """Start a child workflow and return a function that waits for its result."""
         handle = await self._start(name, id, *arguments)
@@ -173,10 +177,11 @@ def _unusable_error(file: Path, error: Exception) -> StateError:
     if isinstance(error, StateError):
         return error
     cause = getattr(error, "orig", None) or error  # SQLAlchemy's own text adds a link to its documentation
+    damaged = getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
     return StateError(
         f"{file}: the record of running deployments cannot be used: {type(cause).__name__}: {cause}",
         need="an intact, writable file on a disk with free space",
-        next="fix it, then: abreast resume",
+        next=f"rm {file}*, then: abreast resume, which turns back" if damaged else "fix it, then: abreast resume",
     )
 
 

@@ -31,6 +31,10 @@ class WorkflowEngine(ABC):
         """
 
     @abstractmethod
+    async def has_workflow(self, id: str) -> bool:
+        """Return whether the workflow ``id`` has started, as far as the record goes back."""
+
+    @abstractmethod
     async def start_child(self, name: str, id: str, *arguments: Json) -> Callable[[], Awaitable[Json]]:
         """Start a child workflow and return a function that waits for its result.
 
