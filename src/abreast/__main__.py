@@ -8,12 +8,12 @@ STUCK = 4
 
 def main() -> int:
     """Run the command line and return its exit code. It ends without a word if its reader has gone, such as `head`."""
+    code = 0
     try:
         code = _run()
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

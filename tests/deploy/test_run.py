@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from abreast.core.errors import PlatformError, TransientError
+from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, DeploymentKind, Failure, FailureCause, OnFailure, Plan
 from abreast.core.secrets import MASK
+from abreast.deploy.runtime import run as run_module
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
@@ -97,3 +98,31 @@ def test_others_are_told_and_the_way_back_is_not_stopped(tmp_path: Path) -> None
     )
     found, _, attempts = outcome(tmp_path / "b", [], Chapter.TURN_BACK, failed)
     assert (found, attempts) == ("there", 1)
+
+
+def test_an_outage_begins_when_the_provider_is_first_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the chapter has worked before."""
+    monkeypatch.setattr(run_module, "MAX_OUTAGE", 1.5)
+    answers = iter([UnavailableError("away"), None])
+
+    async def work() -> str:
+        error = next(answers)
+        if error:
+            await asyncio.sleep(2)
+            raise error
+        return "there"
+
+    async def story() -> object:
+        with SqliteLedger.open(tmp_path) as ledger:
+            ledger.record_plan(PLAN)
+            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline()))
+            return await run.run_chapter(Chapter.STAGE, work, str, "web")
+
+    assert asyncio.run(story()) == "there"
+
+
+def test_a_provider_that_stays_away_fails_the_chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "MAX_OUTAGE", 1.5)
+    found, told, attempts = outcome(tmp_path, [UnavailableError("away")] * 9)
+    assert found == Failure(Chapter.STAGE, "away", "web")
+    assert (attempts, told.count(EventKind.RETRY.value)) == (2, 1)

@@ -150,5 +150,7 @@ def test_the_source_is_the_one_that_has_the_file() -> None:
         in_sources(["/work/web", "/work/api", "."], "1"), "/work", "/work/api/src/app.js".__eq__
     )
     assert list(found.files) == ["api/src/app.js"]
+    absolute = coverage.parse_report(in_sources(["/work/web"], "1"))
+    assert list(absolute.files) == ["/work/web/src/app.js"]
     unknown = coverage.parse_report(in_sources(["/work/web", "/work/api"], "1"), "/work")
     assert list(unknown.files) == ["src/app.js"]

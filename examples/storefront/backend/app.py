@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RELEASE = os.environ.get("ABREAST_RELEASE", "dev")
@@ -16,9 +17,21 @@ DATABASE = os.environ.get("DATABASE_URL", "sqlite:///shop.db").removeprefix("sql
 class Shop:
     def __init__(self) -> None:
         self.database = sqlite3.connect(DATABASE, timeout=10, isolation_level=None, check_same_thread=False)
-        self.database.execute("PRAGMA journal_mode=WAL")
+        self.use_write_ahead_log()
         self.database.execute("PRAGMA synchronous=NORMAL")
         self.lock = threading.Lock()
+
+    def use_write_ahead_log(self) -> None:
+        """Switch the file's mode. SQLite does not wait if another instance does the same at that moment."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.database.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def products(self) -> list[dict]:
         with self.lock:

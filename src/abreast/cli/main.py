@@ -233,7 +233,7 @@ COMMANDS = (
     LazyCommand(
         "lock",
         "abreast.cli.commands.environments:lock",
-        "Block deployments to an environment.",
+        "Block deployments to an environment, and `down`.",
         [ENVIRONMENT,
          click.Option(["--reason"], required=True, metavar="R", help="Why. Shown to anyone who tries to deploy.")],
     ),
@@ -246,7 +246,7 @@ COMMANDS = (
     LazyCommand(
         "down",
         "abreast.cli.commands.environments:down",
-        "Stop everything that runs locally. Data and history stay.",
+        "Stop what runs on this machine. Data and history stay.",
         [ENVIRONMENT, YES],
     ),
     LazyCommand(

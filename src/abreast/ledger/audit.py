@@ -63,6 +63,9 @@ def lost_events(query: Query, anchor: Anchor | None) -> str:
 
 def find_damage(query: Query, anchor: Anchor | None) -> str:
     """Return what was changed or lost, "" if the ledger is as abreast wrote it."""
+    ((pages,),) = query("PRAGMA integrity_check(1)")
+    if pages != "ok":
+        return f"its pages are damaged: {pages}"
     rows = query("SELECT seq, event, hash FROM events ORDER BY seq")
     if broken := find_break(rows):
         return f"the audit trail is broken at event {broken.seq}"

@@ -165,16 +165,15 @@ class SqliteLedger(Ledger):
     def clear_live_services(self, environment: str, platforms: Collection[str]) -> None:
         """Record that nothing of the environment is live on the platforms."""
         with self._transaction() as db:
-            rows = db.execute(
-                "SELECT service, json_extract(live, '$.platform') FROM live WHERE environment = ?", (environment,)
+            cleared = db.execute(
+                "DELETE FROM live WHERE environment = ? AND json_extract(live, '$.platform') IN"
+                " (SELECT value FROM json_each(?)) RETURNING service",
+                (environment, json.dumps(list(platforms))),
             ).fetchall()
-            cleared = [service for service, platform in rows if platform in platforms]
-            for service in cleared:
-                db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (environment, service))
             if cleared:
                 newest = "SELECT id FROM deployments WHERE environment = ? ORDER BY rowid DESC LIMIT 1"
                 (deployment,) = db.execute(newest, (environment,)).fetchone()
-                self._append_live_event(deployment, dict.fromkeys(cleared))
+                self._append_live_event(deployment, dict.fromkeys(service for (service,) in cleared))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -279,9 +278,6 @@ class SqliteLedger(Ledger):
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
         anchor = Anchor.read(self._anchor_file)  # before the events: others append to both
         with self._lock, self._translate_errors():
-            (pages,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
-            if pages != "ok":
-                return f"pages of {self._file} are damaged: {pages}"
             self._db.execute("BEGIN")  # one state of all tables
             try:
                 return find_damage(self._query, anchor)

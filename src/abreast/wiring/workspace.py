@@ -2,7 +2,9 @@
 
 import getpass
 import os
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,18 @@ class Workspace:
     def engine_file(self, environment: str) -> Path:
         """Return the file in which the engine records the running deployment of an environment."""
         return self.state / "engine" / f"{environment}.db"
+
+    def engine_damage(self, environment: str) -> str:
+        """Return what is damaged of the engine's file, "" if nothing is or there is none yet."""
+        file = self.engine_file(environment)
+        if not file.exists():
+            return ""
+        try:
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as database:
+                (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.Error as error:
+            return str(error)
+        return "" if found == "ok" else str(found)
 
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 
 from abreast.cli.redaction import redact
 from abreast.cli.selection import locate_workspace
@@ -102,19 +100,12 @@ def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
 
 def _engine_diagnostics(workspace: Workspace, ledger: SqliteLedger, name: str) -> Iterator[Diagnostic]:
     """Yield a fault if the record of running deployments is damaged. Without it, a deployment turns back."""
-    file = workspace.engine_file(name)
-    if not file.exists():
-        return
-    try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as db:
-            (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:
-        found = str(error)
-    if found == "ok":
+    file, damage = workspace.engine_file(name), workspace.engine_damage(name)
+    if not damage:
         return
     unfinished = [deployment.id for deployment in ledger.deployments(name) if not deployment.state.is_final]
     then = f", then: abreast resume {unfinished[0]}, which turns back" if unfinished else ""
-    yield Diagnostic(DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {found}", next=f"rm {file}*{then}")
+    yield Diagnostic(DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {damage}", next=f"rm {file}*{then}")
 
 
 def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:

@@ -345,7 +345,7 @@ def _print_status(document: dict[str, object]) -> None:
 
 
 def _printable(text: object) -> str:
-    """Return a text without what a terminal would obey."""
+    """Return a text without what a terminal would obey. ``terminal_text`` would import ``re``, which is slow."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 

@@ -100,7 +100,8 @@ def parse_report(content: bytes, root: str = "", exists: Callable[[str], bool] =
         raise ValueError(f"not a coverage report: {error}") from error
     if not 0 <= found.covered <= found.valid:
         raise ValueError(f"not a coverage report: it covers {found.covered} of {found.valid} lines")
-    return replace(found, files={name.removeprefix(f"{root}/"): lines for name, lines in found.files.items()})
+    prefix = f"{root}/" if root else ""
+    return replace(found, files={name.removeprefix(prefix): lines for name, lines in found.files.items()})
 
 
 def _cobertura(root: Xml.Element, exists: Callable[[str], bool]) -> Coverage:

@@ -32,7 +32,4 @@ def parse_xml(content: bytes) -> Xml.Element:
 
 def _allowed_reference(found: re.Match[bytes]) -> bytes:
     code = int(found[1], 16) if found[1] else int(found[2])
-    is_allowed = (
-        code in {0x9, 0xA, 0xD} or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
-    )
-    return found[0] if is_allowed else _REPLACEMENT
+    return found[0] if any(code in allowed for allowed in _ALLOWED) else _REPLACEMENT

@@ -37,6 +37,9 @@ MAX_OUTAGE = 300.0
 
 MAX_OUTAGE_PAUSE = 15.0
 
+LONGEST_REQUEST = 120.0
+"""Seconds within which one request to a provider that is away has failed, with all its attempts."""
+
 _INTERRUPTIBLE = frozenset({Chapter.GATES, Chapter.STAGE, Chapter.TURN})
 _STOPPABLE = frozenset(Chapter) - {Chapter.PLAN, Chapter.SETTLE, Chapter.RESTORE, Chapter.TURN_BACK}
 
@@ -205,12 +208,16 @@ class Run:
     ) -> T | Failure:
         """Run ``work`` again while a provider is unavailable. What it began before is found, as after a crash."""
         clock = asyncio.get_running_loop().time
-        began, pause, patience = clock(), 1.0, self._patience(service)
+        away_since, pause, patience = float("inf"), 1.0, self._patience(service)
         while True:
+            began = clock()
             try:
                 return await self._run_with_retries(chapter, key, work, service)
             except UnavailableError as error:
-                if clock() + pause - began > patience:
+                if clock() - began > LONGEST_REQUEST:  # it answered in between: this is another outage
+                    away_since, pause = float("inf"), 1.0
+                away_since = min(away_since, clock())
+                if clock() + pause - away_since > patience:
                     raise
                 note = f"{error.what}; asking again for up to {patience:.0f} s"
                 await self.record(f"{key}/outage", EventKind.RETRY, note, service=service, chapter=chapter)
