@@ -181,8 +181,9 @@ class SampleProject:
     ) -> subprocess.CompletedProcess[str]:
         return self.run("deploy", "--yes", *arguments, code=code, variables=variables)
 
-    def status(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.run("status", "--env", "local", "--json").stdout)
+    def status(self, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+        told = self.run("status", "--env", "local", "--json", variables=variables).stdout
+        document: dict[str, Any] = json.loads(told)
         return dict(document["environments"]["local"])
 
     def latest_deployment(self) -> dict[str, Any]:

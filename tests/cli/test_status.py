@@ -149,3 +149,31 @@ def test_down_stops_what_runs_here_and_names_what_stays(project: SampleProject, 
     project.deploy()
     assert "nothing of local runs on this machine" in project.run("down", "--yes", code=2).stderr
     assert list(environment(project)["services"]) == ["frontend"]
+
+
+def test_what_somebody_published_by_hand_is_not_called_the_release(
+    project: SampleProject, site: dict[str, str]
+) -> None:
+    project.config["environments"]["local"]["frontend"] = {"static-dir": site}
+    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    project.commit()
+    project.deploy()
+    assert environment(project)["services"]["frontend"]["published"]["state"] == "recorded"
+    current = Path(site["to"]) / "current"
+    (current.parent / "releases" / "by-hand").mkdir()
+    current.unlink()
+    current.symlink_to("releases/by-hand")
+    frontend = environment(project)["services"]["frontend"]
+    assert frontend["published"] == {"state": "other", "version": "frontend-by-hand", "why": ""}
+    assert frontend["release"] is frontend["commit"] is frontend["artifact"] is None
+    told = project.run("status").stdout
+    assert "static-dir: users reach frontend-by-hand, which abreast did not deploy" in told
+    assert "users reach a version that abreast did not deploy" in project.run("plan").stdout
+    command = next(line for line in told.splitlines() if "next: abreast deploy" in line).partition("abreast ")[2]
+    project.run(*command.split(), "--yes")
+    assert environment(project)["services"]["frontend"]["release"] == "v1"
+    current.unlink()
+    frontend = environment(project)["services"]["frontend"]
+    assert (frontend["published"]["state"], frontend["release"]) == ("nothing", None)
+    project.deploy()
+    assert environment(project)["services"]["frontend"]["published"]["state"] == "recorded"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def test_what_was_built_of_a_commit_that_was_rewritten_is_built_again(project: S
 
 
 def test_what_is_the_same_is_not_built_again_after_a_failure(project: SampleProject) -> None:
-    project.config["services"]["frontend"]["watch"] = ["page/**"]
+    frontend = project.config["services"]["frontend"]
+    frontend["watch"] = ["page/**"]
+    frontend["build"]["run"] = frontend["build"]["run"].replace("$ABREAST_RELEASE", "-")
     project.config["services"]["backend"] |= {
         "watch": ["app.py"],
         "health": {"path": "/health", "start": "1s", "hold": "0s"},
@@ -86,6 +89,23 @@ def test_what_is_the_same_is_not_built_again_after_a_failure(project: SampleProj
     }
     project.deploy("--force", "--service", "frontend")
     assert project.built_services(second) == ["backend", "frontend"]
+
+
+@pytest.mark.parametrize("mentioned_in", ["command", "file"])
+def test_an_artifact_names_the_release_that_it_is_part_of(project: SampleProject, mentioned_in: str) -> None:
+    frontend = project.config["services"]["frontend"]
+    frontend["watch"] = ["page/**"]
+    if mentioned_in == "file":
+        (project.folder / "page").mkdir()
+        (project.folder / "page" / "build.sh").write_text(frontend["build"]["run"])
+        frontend["build"]["run"] = "sh page/build.sh"
+    project.config["services"]["backend"]["health"] |= {"start": "1s"}
+    project.commit(app_py=project.app_source(NEVER_HEALTHY))
+    project.deploy(code=1)
+    project.commit("Mend", app_py=APP_SOURCE)
+    project.deploy()
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.frontend_port}/") as answer:
+        assert json.load(answer)["release"] == project.status()["services"]["frontend"]["release"] == "v2"
 
 
 @pytest.mark.parametrize("change", ["file", "command", "variable", "secret"])

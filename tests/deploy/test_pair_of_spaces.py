@@ -125,7 +125,7 @@ def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Sho
     assert "as it is, since it leads users to the new address of backend" in told
     assert shop.served == (first, second)
     assert shop.project.built_services(second) == ["backend"]
-    live = shop.project.status()["services"]
+    live = shop.project.status(shop.variables)["services"]
     assert (live["frontend"]["commit"], live["backend"]["commit"]) == (first, second)
     shop.run("rollback", "--yes", "--service", "backend", "--to", "v1", "--reason", "no")
     assert shop.served == (first, first)
@@ -133,7 +133,7 @@ def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Sho
     assert shop.served == (second, first)
     shop.run("rollback", "--yes", "--service", "backend", "--to", "v2", "--reason", "no")
     assert shop.served == (second, second)
-    live = shop.project.status()["services"]
+    live = shop.project.status(shop.variables)["services"]
     assert (live["frontend"]["release"], live["backend"]["release"]) == ("v3", "v2")
 
 

@@ -58,7 +58,7 @@ def test_both_get_there_and_back(shop: Shop) -> None:
     told = shop.deploy()
     assert "netlify: uploading 1 of 1 files" in told
     assert shop.served == {"frontend": second, "backend": second}
-    status = shop.project.status()["services"]["frontend"]
+    status = shop.project.status(shop.variables)["services"]["frontend"]
     assert (status["platform"], status["url"]) == ("netlify", f"{shop.url}/s/shop")
     assert "nothing to do" in shop.deploy()
     shop.project.run("rollback", "--yes", "--reason", "no", variables=shop.variables)
@@ -128,6 +128,8 @@ def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -
     hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published_at="x")
     shop.emulator.deploys["hand"] = hand
     shop.emulator.sites[mine.site_id].live_deploy_id = "hand"
+    frontend = shop.project.status(shop.variables)["services"]["frontend"]
+    assert (frontend["published"]["state"], frontend["release"]) == ("other", None)
     shop.project.commit()
     shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
     told = shop.deploy(code=1)
@@ -155,6 +157,15 @@ def test_a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
     done = shop.project.deploy(code=1, variables={"NETLIFY_API_URL": shop.url, "NETLIFY_AUTH_TOKEN": ""})
     assert "needed: NETLIFY_AUTH_TOKEN" in done.stderr
     assert shop.project.built_services(commit) == []
+
+
+def test_what_cannot_be_asked_is_unknown(shop: Shop) -> None:
+    shop.deploy()
+    assert shop.project.status(shop.variables)["services"]["frontend"]["published"]["state"] == "recorded"
+    frontend = shop.project.status({**shop.variables, "NETLIFY_AUTH_TOKEN": ""})["services"]["frontend"]
+    assert frontend["published"]["state"] == "unknown"
+    assert "NETLIFY_AUTH_TOKEN" in frontend["published"]["why"]
+    assert frontend["release"] == "v1"
 
 
 def test_only_the_backend_goes_back(shop: Shop) -> None:

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from abreast.core.gates import Gate
 
+DEFAULT_PLATFORM = "local"
+"""The platform of a service that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Build:

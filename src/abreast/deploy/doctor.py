@@ -16,7 +16,7 @@ from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import Diagnoses
 
-PASS_THROUGH_FILES = ("abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml")
+PASS_THROUGH_FILES = frozenset({"abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml"})
 SECONDS_PER_DAY = 86400.0
 
 _NPM_CI = re.compile(r"\bnpm\s+(?:ci|clean-install)\b")
@@ -101,9 +101,12 @@ def _unused_secrets(ports: Ports, environment: Environment) -> Iterator[Diagnost
     """Yield secrets that no file of the repository mentions, apart from configuration that only passes them on."""
     names = {name for service in environment.services for name in service.secrets}
     try:
-        mentioned = ports.source.find_mentions(ports.source.resolve_commit(), names, PASS_THROUGH_FILES)
+        mentions = ports.source.find_mentions(ports.source.resolve_commit(), names)
     except UsageError:
         return
+    mentioned = {
+        name for name, files in mentions.items() if {file.partition("/")[0] for file in files} - PASS_THROUGH_FILES
+    }
     for service in environment.services:
         for name in sorted(service.secrets.keys() - mentioned):
             what = f"no file of the repository mentions the secret {name}"

@@ -21,6 +21,7 @@ from abreast.core.model import (
 from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
+from abreast.deploy.live_state import PublishedState, PublishedVersion, published_versions
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import Capabilities, ReportsLiveVersion, ReservesUrl, VersionRef
@@ -58,13 +59,18 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if request.kind not in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}:
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
-    running = await _running_services(ports, live)
+    published = await published_versions(ports.platforms, live.values())
+    replaced = _services_in(published, PublishedState.OTHER)
+    running = await _running_services(ports, live) - _services_in(published, PublishedState.NOTHING)
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release = await asyncio.to_thread(_requested_release, ports, environment, request)
-        plan = _plan_from_release(ports, project, environment, request, release, live, running)
+        plan = _plan_from_release(ports, project, environment, request, release, live, running - replaced)
     else:
         plan = await _plan_from_commit(ports, project, environment, request, live, running)
-    parts = include_routing_services(plan.services, _routes_between_services(ports, plan.services))
+    parts = tuple(
+        _with_replaced_note(part, environment.name) if part.name in replaced else part for part in plan.services
+    )
+    parts = include_routing_services(parts, _routes_between_services(ports, parts))
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_platform_state(ports, part) for part in parts))))
     _check_rollout_order(plan)
     if not request.backup:
@@ -74,6 +80,18 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         accepted = f"{plan.author or '?'}: {request.reason}"
         plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
     return replace(plan, gates=gates)
+
+
+def _services_in(published: Mapping[str, PublishedVersion], state: PublishedState) -> frozenset[str]:
+    return frozenset(name for name, version in published.items() if version.state is state)
+
+
+def _with_replaced_note(part: ServicePlan, environment: str) -> ServicePlan:
+    """Return a kept part with the note that users reach a version that abreast did not deploy."""
+    if part.action is not Action.KEEP or part.previous is None:
+        return part
+    command = f"abreast deploy --env {environment} --service {part.name} --release {part.previous.release}"
+    return replace(part, notes=(*part.notes, f"users reach a version that abreast did not deploy; next: {command}"))
 
 
 def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:

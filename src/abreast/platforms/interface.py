@@ -174,6 +174,18 @@ class ListsIdleVersions(Protocol):
 
 
 @runtime_checkable
+class ReportsLogs(Protocol):
+    """A platform that keeps the output of services."""
+
+    async def recent_logs(self, service: Service, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the last ``limit`` lines of the live version, oldest first, each with its ISO 8601 time in UTC.
+
+        Raises PlatformError if they cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
 class RunsHere(Protocol):
     """A platform whose versions run on this machine, so that ``abreast down`` can stop them."""
 

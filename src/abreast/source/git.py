@@ -132,17 +132,19 @@ class GitRepository(Source):
         answer = self._git_bytes("cat-file", "--batch", stdin=requested.encode(errors="surrogateescape"))
         return dict(_batch_contents(answer, [name for name in names if "\n" not in name]))
 
-    def find_mentions(self, commit: str, names: Collection[str], excluding: Collection[str] = ()) -> frozenset[str]:
-        """Return which of ``names`` occur as whole words in the commit's files, except in the files ``excluding``."""
+    def find_mentions(self, commit: str, names: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """Return the commit's text files in which each of ``names`` occurs as a whole word."""
         patterns = [part for name in names for part in ("-e", name)]
-        pathspec = [".", *(f":(exclude){name}" for name in excluding)]
+        files: dict[str, set[str]] = {name: set() for name in names}
         try:
-            output = (
-                self._git("grep", "-h", "-o", "-w", "-I", "-F", *patterns, commit, "--", *pathspec) if patterns else ""
-            )
+            output = self._git("grep", "-z", "-o", "-w", "-I", "-F", *patterns, commit, "--", ".") if patterns else ""
         except _GitError:  # no match
             output = ""
-        return frozenset(output.split("\n")) & frozenset(names)
+        for line in output.split("\n"):
+            file, _, name = line.removeprefix(f"{commit}:").partition("\0")
+            if name in files:
+                files[name].add(file)
+        return {name: frozenset(found) for name, found in files.items()}
 
     def checkout(self, commit: str, into: Path) -> None:
         """Check out the project's files at a commit into the new folder ``into``.

@@ -58,8 +58,8 @@ class Source(ABC):
         """Return the content of the named files, without those that the commit does not have."""
 
     @abstractmethod
-    def find_mentions(self, commit: str, names: Collection[str], excluding: Collection[str] = ()) -> frozenset[str]:
-        """Return which of ``names`` occur as whole words in the commit's files, except in the files ``excluding``."""
+    def find_mentions(self, commit: str, names: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """Return the commit's text files in which each of ``names`` occurs as a whole word."""
 
     @abstractmethod
     def checkout(self, commit: str, into: Path) -> None:

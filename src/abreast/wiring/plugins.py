@@ -1,11 +1,9 @@
 """Every built-in platform and gate. To add one, write one file and one line here, or a package that registers it."""
 
+from abreast.core.model import DEFAULT_PLATFORM
 from abreast.gates.interface import GatePlugin
 from abreast.platforms.interface import PlatformPlugin
 from abreast.wiring.registry import Registry
-
-DEFAULT_PLATFORM = "local"
-"""Where a service runs that names no platform."""
 
 PLATFORMS = Registry(
     "abreast.platforms",

@@ -10,10 +10,10 @@ from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.commands.shell import end_orphans
 from abreast.core.errors import StateError, UsageError
+from abreast.core.model import DEFAULT_PLATFORM
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.plugins import DEFAULT_PLATFORM
 from abreast.wiring.workspace import Workspace, current_user, utc_now
 
 

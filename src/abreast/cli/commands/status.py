@@ -79,6 +79,7 @@ def _show_status(environment: "str | None", *, as_json: bool) -> int:
         document = _read_status(_state_folder(), environment)
     except _ExitMessage as message:
         return _report(message)
+    _add_published(document)
     if as_json:
         import json  # noqa: PLC0415 (slow to import)
 
@@ -226,6 +227,17 @@ def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
     return ": ".join(filter(None, row)).partition("\n")[0] if row else ""
 
 
+def _add_published(document: dict[str, object]) -> None:
+    """Add what platforms report of services that do not run here."""
+    environments = document["environments"]
+    assert isinstance(environments, dict)
+    for name, environment in environments.items():
+        if any(live["platform"] != "local" for live in environment["services"].values()):
+            from abreast.cli.published_state import PUBLISHED  # noqa: PLC0415 (slow, and local services do not need it)
+
+            PUBLISHED.add_to(name, environment["services"])
+
+
 def _read_operator_lock(folder: str, environment: str) -> dict[str, object] | None:
     operator = _read_json(f"{folder}/locks/{environment}.operator.json")
     return operator and {"holder": operator.get("by"), "reason": operator.get("reason"), "since": operator.get("since")}
@@ -339,9 +351,24 @@ def _print_status(document: dict[str, object]) -> None:
             print(f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}")
         for service, live in environment["services"].items():
             print(
-                f"  {service:<14} {live['health']:<10} {live['release']:<6} {live['commit'][:7]}  "
+                f"  {service:<14} {live['health']:<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
                 f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
             )
+            if problem := _published_problem(live):
+                print(f"    {live['platform']}: {problem}")
+                if not live["release"]:
+                    release = f" --release {environment['release']}" if environment["release"] else " --force"
+                    print(f"    next: abreast deploy --env {name} --service {service}{release}")
+
+
+def _published_problem(live: dict[str, dict[str, str]]) -> str:
+    published = live.get("published") or {"state": "recorded"}
+    if published["state"] == "other":
+        why = f" ({_printable(published['why'])})" if published["why"] else ""
+        return f"users reach {published['version'] or 'another version'}, which abreast did not deploy{why}"
+    if published["state"] == "nothing":
+        return "nothing is published"
+    return f"what is published is unknown: {_printable(published['why'])}" if published["state"] == "unknown" else ""
 
 
 def _printable(text: object) -> str:

@@ -15,11 +15,12 @@ def digest_build_inputs(
     secrets: Mapping[str, str],
     extra_files: Sequence[str],
     machine: str,
+    release: str = "",
 ) -> str:
     """Return the hexadecimal digest of a service's build inputs.
 
     ``files``: content ids by path. ``secrets``: fingerprints by name. ``extra_files``: files that the platform adds to
-    the output. ``machine``: the CPU architecture.
+    the output. ``machine``: the CPU architecture. ``release``: the release, if the build may write it into the output.
     """
     inputs = {
         "service": service.name,
@@ -30,5 +31,6 @@ def digest_build_inputs(
         "secrets": sorted(secrets.items()),
         "along": list(extra_files),
         "machine": machine,
+        "release": release,
     }
     return hashlib.sha256(json.dumps(inputs).encode(errors="surrogateescape")).hexdigest()

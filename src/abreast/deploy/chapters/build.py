@@ -18,7 +18,7 @@ from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.core.reports import sbom
-from abreast.deploy.runtime.child_environment import child_environment
+from abreast.deploy.runtime.child_environment import RELEASE_VARIABLE, child_environment
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 from abreast.source.changed_files import build_input_files
@@ -74,12 +74,24 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
 
 
 def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
-    """Return the digest of all inputs of the build. The commit is not one: equal inputs give an equal digest."""
+    """Return the digest of all inputs of the build. The commit is not one: equal inputs give an equal digest.
+
+    The release is one if the build may write it into the output, which would name the wrong release if it was reused.
+    """
     secrets = {name: run.ports.fingerprint(secret) for name, secret in run.ports.reveal_secrets(part.service).items()}
     config_files = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
+    release = run.plan.release if _mentions_release(run, part, files) else ""
     return build_inputs.digest_build_inputs(
-        part.service, run.plan.environment, files, secrets, config_files, platform.machine()
+        part.service, run.plan.environment, files, secrets, config_files, platform.machine(), release
     )
+
+
+def _mentions_release(run: Run, part: ServicePlan, files: Mapping[str, str]) -> bool:
+    command = part.service.build.run or ""
+    if not command:
+        return False
+    mentions = run.ports.source.find_mentions(part.commit, [RELEASE_VARIABLE])[RELEASE_VARIABLE]
+    return RELEASE_VARIABLE in command or not mentions.isdisjoint(files)
 
 
 def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:

@@ -7,6 +7,8 @@ from abreast.core.model import Service
 from abreast.core.secrets import Secret, looks_secret
 from abreast.deploy.runtime.ports import Ports
 
+RELEASE_VARIABLE = "ABREAST_RELEASE"
+
 
 def child_environment(
     ports: Ports, service: Service, environment: str, release: str, commit: str
@@ -22,7 +24,7 @@ def child_environment(
     metadata = {
         "ABREAST_SERVICE": service.name,
         "ABREAST_ENVIRONMENT": environment,
-        "ABREAST_RELEASE": release,
+        RELEASE_VARIABLE: release,
         "ABREAST_COMMIT": commit,
     }
     return {**urls, **service.env, **revealed, **metadata}, frozenset(secret_names)

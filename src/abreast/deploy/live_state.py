@@ -1,0 +1,75 @@
+"""What users of the live services really reach, as the platforms report it."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from abreast.core.errors import AbreastError, UnknownVersionError
+from abreast.core.model import LiveService
+from abreast.platforms.interface import Platform, ReportsLiveVersion, VersionRef
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds that a platform may take to answer."""
+
+
+class PublishedState(StrEnum):
+    """What a platform has published of a service: what the ledger records, another version, nothing, or unknown."""
+
+    RECORDED = "recorded"
+    OTHER = "other"
+    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedVersion:
+    """What a platform has published of a service. ``version``: the other version, if it is known.
+
+    ``why``: why the state is unknown, or how the recorded version ended.
+    """
+
+    state: PublishedState
+    version: str = ""
+    why: str = ""
+
+
+async def published_versions(
+    platforms: Mapping[str, Platform], services: Collection[LiveService]
+) -> Mapping[str, PublishedVersion]:
+    """Return what each platform has published, by service.
+
+    Leaves out services on a platform where nobody but abreast publishes.
+    """
+    found = await asyncio.gather(*(_published_version(platforms, live) for live in services))
+    return {live.service: published for live, published in zip(services, found, strict=True) if published}
+
+
+async def _published_version(platforms: Mapping[str, Platform], live: LiveService) -> PublishedVersion | None:
+    try:
+        platform = platforms[live.platform]
+        if not isinstance(platform, ReportsLiveVersion):
+            return None
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            try:
+                version = await platform.live_version(live.definition)
+            except UnknownVersionError:
+                return await _observed_version(platform, live)
+    except AbreastError as error:
+        return PublishedVersion(
+            PublishedState.UNKNOWN, why=f"{error.what}; needed: {error.need}" if error.need else error.what
+        )
+    except TimeoutError:
+        why = f"{live.platform} did not answer within {ANSWER_TIMEOUT:g} s"
+        return PublishedVersion(PublishedState.UNKNOWN, why=why)
+    if version is None:
+        return PublishedVersion(PublishedState.NOTHING)
+    if live.version.handle.items() <= version.handle.items():
+        return PublishedVersion(PublishedState.RECORDED)
+    return PublishedVersion(PublishedState.OTHER, version.id)
+
+
+async def _observed_version(platform: Platform, live: LiveService) -> PublishedVersion:
+    """Return whether the recorded version is where it was, for a platform that does not name the live one."""
+    (seen,) = (await platform.observe([VersionRef(live.definition, live.version.id, live.version.handle)])).values()
+    return PublishedVersion(PublishedState.RECORDED if seen.present else PublishedState.OTHER, why=seen.exit_reason)
