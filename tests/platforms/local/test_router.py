@@ -154,6 +154,68 @@ def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home:
     drive(home, story)
 
 
+@asynccontextmanager
+async def two_instances(
+    home: Path, router: Router, front: int
+) -> AsyncIterator[tuple[httpx2.AsyncClient, subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
+    """A version with two instances, which have a second to begin each response, and a client of its users."""
+    one, two = free_ports(2)
+    with backend(one, "i1") as first, backend(two, "i2") as second:
+        EndpointPublisher(home).record({"i1": one, "i2": two})
+        target = Upstream("web-1", ("i1", "i2"), response_timeout="1s")
+        await router.change(staged("web", Listener(front), target))
+        await router.change(turned("web", "web-1"))
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{front}", timeout=30) as client:
+            yield client, first, second
+
+
+def test_an_instance_that_hangs_loses_no_get_and_gets_no_more_requests(home: Path) -> None:
+    (front,) = free_ports(1)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        async with two_instances(home, router, front) as (client, _one, two):
+            two.send_signal(signal.SIGSTOP)
+            answers = await asyncio.gather(*(client.get("/") for _ in range(40)))
+            assert [answer.status_code for answer in answers] == [200] * 40
+            assert {answer.headers["x-release"] for answer in answers} == {"i1"}
+            posts = [0]
+            while posts != [200] * 20:
+                posts = [answer.status_code for answer in await asyncio.gather(*(client.post("/") for _ in range(20)))]
+                assert set(posts) <= {200, 504}
+            two.send_signal(signal.SIGCONT)
+            while (await client.get("/")).headers["x-release"] != "i2":  # noqa: ASYNC110 (the router tells nobody)
+                await asyncio.sleep(0.05)
+
+    drive(home, story)
+
+
+def test_a_request_that_no_instance_answers_ends_and_a_long_stream_does_not(home: Path) -> None:
+    (front,) = free_ports(1)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        async with two_instances(home, router, front) as (client, one, two):
+            assert (await client.get("/stream")).text in {"i1" * 30, "i2" * 30}
+            for process in (one, two):
+                process.send_signal(signal.SIGSTOP)
+            assert (await client.post("/", content=b"x")).status_code == 504
+
+    drive(home, story)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_instance_loses_no_get(home: Path, sent: signal.Signals) -> None:
+    (front,) = free_ports(1)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        async with two_instances(home, router, front) as (client, _one, two):
+            asked = [asyncio.create_task(client.get("/")) for _ in range(100)]
+            two.send_signal(sent)
+            asked += [asyncio.create_task(client.get("/")) for _ in range(100)]
+            assert {(await answer).status_code for answer in asked} == {200}
+
+    drive(home, story)
+
+
 def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
     front, one, two = free_ports(3)
 
@@ -189,7 +251,10 @@ def test_a_port_is_never_shared_silently(home: Path, tmp_path: Path) -> None:
 
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
         change = lambda t: t.with_listener("web", Listener(front)).with_candidate("web", upstream(home, "web-1", 1))  # noqa: E731
-        with socket.create_server(("127.0.0.1", front)), pytest.raises(PlatformError, match=f"port {front}.*python"):
+        with (
+            socket.create_server(("127.0.0.1", front)),
+            pytest.raises(PlatformError, match=f"port {front}.*process {os.getpid()}"),
+        ):
             await router.change(change)
         await router.change(change)
         async with envoy(tmp_path / "other") as (other, _):

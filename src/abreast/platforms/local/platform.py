@@ -24,7 +24,14 @@ from abreast.platforms.interface import (
     VersionRef,
 )
 from abreast.platforms.local.router.router import Router
-from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
+from abreast.platforms.local.router.routing_table import (
+    RESPONSE_TIMEOUT,
+    Listener,
+    RoutingTable,
+    Site,
+    Target,
+    Upstream,
+)
 from abreast.platforms.local.router.static_site import install_site
 from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import (
@@ -91,7 +98,9 @@ class LocalPlatform(Platform):
         target: Target
         if service.run:
             instances = await self._start_instances(request)
-            target = Upstream(request.version_id, tuple(instance.id for instance in instances))
+            timeout = str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
+            ids = tuple(instance.id for instance in instances)
+            target = Upstream(request.version_id, ids, service.health.path, timeout)
             probes = _probes(instances)
         else:
             target = await self._install_site(request)

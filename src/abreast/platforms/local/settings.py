@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
 from abreast.platforms.local.supervisor.port_allocator import INSTANCE_PORTS
 
 
@@ -26,4 +27,10 @@ class LocalSettings(BaseModel):
     )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(
         None, description="The host name for users. Services with different host names can share a port."
+    )
+    response_timeout: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}s$")] | None = Field(
+        None,
+        description="How long a request may wait for its response to begin, such as `300s`. After that, it is sent "
+        "to another instance if it is a GET, HEAD or OPTIONS; any other is answered with 504. "
+        f"Default: `{RESPONSE_TIMEOUT}`.",
     )

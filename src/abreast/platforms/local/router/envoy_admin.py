@@ -47,6 +47,11 @@ class EnvoyAdmin:
             versions[_resource_name(name)] = value.strip('"')
         return versions
 
+    async def is_warming(self) -> bool:
+        """Return whether clusters wait for the first health check of their instances."""
+        text = (await self._get("/stats?type=Gauges&filter=^cluster_manager.warming_clusters$")).text
+        return not text.strip().endswith(": 0")
+
     async def rejection_counts(self) -> Mapping[str, int]:
         """Return how many updates Envoy rejected, by resource."""
         counts: dict[str, int] = {}

@@ -93,8 +93,8 @@ def clusters(table: RoutingTable, endpoints: Mapping[str, int], retiring: Mappin
     return _discovery_response(
         "config.cluster.v3.Cluster",
         [
-            _cluster(name, tuple(endpoints[id_] for id_ in upstreams[name].instances if id_ in endpoints))
-            for name in sorted(upstreams)
+            _cluster(upstream, tuple(endpoints[id_] for id_ in upstream.instances if id_ in endpoints))
+            for _, upstream in sorted(upstreams.items())
         ],
     )
 
@@ -169,25 +169,29 @@ _SAFE_RETRIES = "connect-failure,refused-stream,reset-before-request"
 
 @cache
 def _cluster_routes(target: Upstream) -> list[Json]:
-    """Route to one version without timeouts. A request that may have reached it is retried only if it is idempotent."""
+    """Route to one version. A request that may have reached it is retried only if it is idempotent.
+
+    A response may take as long as it likes once it has begun.
+    """
     # https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2, as far as requests have no body that must be buffered.
     idempotent = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
     return [
-        _cluster_route(target.id, {"prefix": "/", "headers": [idempotent]}, f"{_SAFE_RETRIES},reset"),
-        _cluster_route(target.id, {"prefix": "/"}, _SAFE_RETRIES),
+        _cluster_route(target, {"prefix": "/", "headers": [idempotent]}, f"{_SAFE_RETRIES},reset"),
+        _cluster_route(target, {"prefix": "/"}, _SAFE_RETRIES),
     ]
 
 
-def _cluster_route(cluster: str, match: Json, retry_on: str) -> Json:
+def _cluster_route(target: Upstream, match: Json, retry_on: str) -> Json:
     return {
         "match": match,
         "route": {
-            "cluster": cluster,
+            "cluster": target.id,
             "timeout": _NO_TIMEOUT,
             "idle_timeout": _NO_TIMEOUT,
             "retry_policy": {
                 "retry_on": retry_on,
                 "num_retries": 3,
+                "per_try_timeout": target.response_timeout,
                 "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
                 "retry_host_predicate": [
                     {
@@ -278,8 +282,41 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
     }
 
 
+_OUTLIER_DETECTION: Json = {
+    # An instance that resets or never answers, and not one that answers with a status of the application's own.
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_local_origin_success_rate": 0,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_time": "30s",
+    "max_ejection_percent": 100,
+}
+
+
+def _health_check(path: str) -> Json:
+    return {
+        "timeout": "5s",
+        "interval": "3s",
+        "no_traffic_interval": "3s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        "reuse_connection": False,  # a server with one thread would be busy with it
+        "http_health_check": {
+            "path": path,
+            "host": "127.0.0.1",
+            "expected_statuses": [{"start": 200, "end": 400}],
+            "retriable_statuses": [{"start": 400, "end": 600}],  # count towards the threshold, as no answer does
+        },
+    }
+
+
 @cache
-def _cluster(name: str, ports: tuple[int, ...]) -> Json:
+def _cluster(upstream: Upstream, ports: tuple[int, ...]) -> Json:
     limits = {
         "max_connections": _UNLIMITED,
         "max_pending_requests": _UNLIMITED,
@@ -287,14 +324,17 @@ def _cluster(name: str, ports: tuple[int, ...]) -> Json:
         "max_retries": _UNLIMITED,
     }
     return {
-        "name": name,
+        "name": upstream.id,
         "type": "STATIC",
         "connect_timeout": "5s",
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [limits]},
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # Where no instance is healthy, each gets requests.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
+        "health_checks": [_health_check(upstream.health_path)],
+        "outlier_detection": _OUTLIER_DETECTION,
         "load_assignment": {
-            "cluster_name": name,
+            "cluster_name": upstream.id,
             "endpoints": [
                 {"lb_endpoints": [{"endpoint": {"address": _socket_address("127.0.0.1", port)}} for port in ports]}
             ],

@@ -184,7 +184,7 @@ class Router:
 
     async def _is_acknowledged(self, name: str, version: str) -> bool:
         if (await self._admin.resource_versions()).get(name, version) == version:
-            return True
+            return not (name == "clusters" and await self._admin.is_warming())
         before, self._rejections = self._rejections or {}, await self._admin.rejection_counts()
         if self._rejections.get(name, 0) > before.get(name, 0):
             raise PlatformError(f"Envoy rejected its {name}; the previous version stays live", next="see router.log")

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+RESPONSE_TIMEOUT = "60s"
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -16,10 +18,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A version of a backend. ``instances`` are ids of processes; their ports come from ``RouterFiles.endpoints``."""
+    """A version of a backend. ``instances`` are ids of processes; their ports come from ``RouterFiles.endpoints``.
+
+    An instance that does not answer at ``health_path`` gets no requests while another one does.
+    ``response_timeout``: the longest wait for the beginning of a response.
+    """
 
     id: str
     instances: tuple[str, ...]
+    health_path: str = "/"
+    response_timeout: str = RESPONSE_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
