@@ -4,7 +4,7 @@
     python -m abreast.testing.platforms --huggingface 9003 --space owner/worker
 
 prints the variables to export, and serves until interrupted. Render's services run from the commits of the
-repository in the working directory.
+repository in the working directory. ``--fault 'render POST /deploys$ 503 x3'`` injects a fault.
 """
 
 import signal
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from abreast.testing.platforms.fault_injection import SPEC_FORM, FaultInjector, InjectedFault, parse_fault
 from abreast.testing.platforms.huggingface import TOKEN as HUGGINGFACE_TOKEN
 from abreast.testing.platforms.huggingface import HuggingFaceEmulator
 from abreast.testing.platforms.netlify import TOKEN as NETLIFY_TOKEN
@@ -25,6 +26,21 @@ from abreast.testing.platforms.threaded_server import ThreadedServer
 PORT = click.IntRange(1, 65535)
 
 
+class FaultSpec(click.ParamType[tuple[str, InjectedFault]]):
+    """A fault to inject, as ``parse_fault`` reads it."""
+
+    name = "spec"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, InjectedFault]:
+        """Return the platform and the fault."""
+        try:
+            return parse_fault(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command()
 @click.option("--netlify", type=PORT, help="Serve Netlify's API on this port.")
 @click.option("--site", "sites", multiple=True, default=("shop",), help="Add a Netlify site. May be repeated.")
@@ -32,33 +48,42 @@ PORT = click.IntRange(1, 65535)
 @click.option("--service", "services", multiple=True, help="Add a Render service, as NAME:COMMAND. May be repeated.")
 @click.option("--huggingface", type=PORT, help="Serve the Hugging Face Hub's API on this port.")
 @click.option("--space", "spaces", multiple=True, help="Add a Docker Space, as OWNER/NAME. May be repeated.")
+@click.option(
+    "--fault", "faults", multiple=True, type=FaultSpec(), help=f"Inject a fault: {SPEC_FORM}. May be repeated."
+)
 def main(
     netlify: int | None, sites: tuple[str, ...], render: int | None, services: tuple[str, ...],
-    huggingface: int | None, spaces: tuple[str, ...],
+    huggingface: int | None, spaces: tuple[str, ...], faults: tuple[tuple[str, InjectedFault], ...],
 ) -> None:  # fmt: skip
     """Serve emulators of platforms until interrupted."""
     if not netlify and not render and not huggingface:
         raise click.UsageError("no platform given: use --netlify PORT, --render PORT or --huggingface PORT")
     with ExitStack() as resources:
+        injectors: dict[str, FaultInjector] = {}
         if netlify:
-            _serve_netlify(resources, netlify, sites)
+            injectors["netlify"] = _serve_netlify(resources, netlify, sites)
         if render:
-            _serve_render(resources, render, services)
+            injectors["render"] = _serve_render(resources, render, services)
         if huggingface:
-            _serve_huggingface(resources, huggingface, spaces)
+            injectors["huggingface"] = _serve_huggingface(resources, huggingface, spaces)
+        for platform, fault in faults:
+            if platform not in injectors:
+                raise click.UsageError(f"--fault names {platform!r}; needed: one of {', '.join(injectors)}")
+            injectors[platform].planned.append(fault)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
-def _serve_netlify(resources: ExitStack, port: int, sites: tuple[str, ...]) -> None:
+def _serve_netlify(resources: ExitStack, port: int, sites: tuple[str, ...]) -> FaultInjector:
     emulator = NetlifyEmulator()
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export NETLIFY_API_URL={url} NETLIFY_AUTH_TOKEN={NETLIFY_TOKEN}")
     for name in sites:
         emulator.add_site(name)
         click.echo(f"# {name} is served at {url}/s/{name}/")
+    return emulator.faults
 
 
-def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) -> None:
+def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) -> FaultInjector:
     emulator = RenderEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
@@ -67,9 +92,10 @@ def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) ->
         name, _, command = spec.partition(":")
         service = emulator.add_service(name, Path.cwd(), command)
         click.echo(f"# {service.id} is served at {url}/r/{name}/")
+    return emulator.faults
 
 
-def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...]) -> None:
+def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...]) -> FaultInjector:
     emulator = HuggingFaceEmulator(Path(resources.enter_context(tempfile.TemporaryDirectory())))
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
@@ -77,6 +103,7 @@ def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...])
     for space_id in spaces:
         emulator.add_space(space_id)
         click.echo(f"# {space_id} is served at {url}/h/{space_id}/")
+    return emulator.faults
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Faults to inject into an emulator: error responses, lost responses, dropped requests, delays."""
 
 import asyncio
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,18 +32,20 @@ class FaultKind(StrEnum):
 class InjectedFault:
     """A fault for the next ``times`` requests that match ``method`` and ``path`` (regular expressions).
 
-    The first ``skip`` matching requests succeed.
+    The first ``skip`` matching requests succeed. The fault ends ``duration`` seconds after the first one that fails.
     """
 
     method: str
     path: str
     kind: FaultKind
-    times: int = 1
+    times: float = 1
     skip: int = 0
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     delay: float = 0.0
+    duration: float = math.inf
+    _began_at: float | None = field(default=None, init=False, repr=False)
 
     def try_match(self, method: str, path: str) -> bool:
         """Return whether this request fails, and count it."""
@@ -50,8 +54,45 @@ class InjectedFault:
         if self.skip:
             self.skip -= 1
             return False
+        now = time.monotonic()
+        self._began_at = now if self._began_at is None else self._began_at
+        if now - self._began_at >= self.duration:
+            return False
         self.times -= 1
         return True
+
+
+SPEC_FORM = "PLATFORM METHOD PATH FAULT [xTIMES] [skipN] [forSECONDS]"
+_SPEC = re.compile(
+    r"(?P<platform>\S+) (?P<method>\S+) (?P<path>\S+)"
+    r" (?:(?P<status>[1-5]\d\d)|(?P<broken>lost|dropped)|slow(?P<delay>\d+(?:\.\d+)?))"
+    r"(?: x(?P<times>\d+))?(?: skip(?P<skip>\d+))?(?: for(?P<duration>\d+(?:\.\d+)?))?"
+)
+
+
+def parse_fault(spec: str) -> tuple[str, InjectedFault]:
+    """Return the platform and the fault of a spec of ``SPEC_FORM``, such as ``render POST /deploys$ 503 x3``.
+
+    A fault that lasts (``for30``) hits every request meanwhile. Raises ValueError with what is wrong.
+    """
+    if not (found := _SPEC.fullmatch(" ".join(spec.split()))):
+        raise ValueError(f"{spec!r} is not {SPEC_FORM}, with a FAULT such as 503, lost, dropped or slow2")
+    for pattern in (found["method"], found["path"]):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    kind = FaultKind.STATUS if found["status"] else FaultKind(found["broken"] or FaultKind.SLOW)
+    return found["platform"], InjectedFault(
+        found["method"],
+        found["path"],
+        kind,
+        times=float(found["times"] or (math.inf if found["duration"] else 1)),
+        skip=int(found["skip"] or 0),
+        duration=float(found["duration"] or math.inf),
+        status=int(found["status"] or 500),
+        delay=float(found["delay"] or 0),
+    )
 
 
 class FaultInjector:
