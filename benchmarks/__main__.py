@@ -1,7 +1,7 @@
 """Run all or the named benchmarks, and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
-                     [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
+                     [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey] [outages]
 """
 
 import os
@@ -17,6 +17,7 @@ from benchmarks import (
     changes,
     crash_monkey,
     gates,
+    outages,
     overhead,
     parallel,
     polling,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
+    "outages": outages.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

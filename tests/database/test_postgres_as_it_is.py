@@ -1,9 +1,10 @@
 """PostgreSQL as people have it: roles without rights, other spellings of URLs, odd names, sessions in the way."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 
 import postgres_server
 from abreast.core.errors import DatabaseError
+from abreast.database.postgres import database_admin
 from abreast.database.postgres.connection_url import is_postgres_url, with_database
 from abreast.database.postgres.database import PostgresDatabase
 
@@ -65,6 +67,30 @@ def superusers_session(url: str) -> Iterator[int]:
     netloc = urlsplit(postgres_server.server_url()).netloc
     with psycopg.connect(f"postgresql://{netloc}{urlsplit(url).path}", application_name="pgAdmin") as db:
         yield db.info.backend_pid
+
+
+def test_a_client_that_connects_after_the_look_for_sessions_is_not_in_the_way(
+    owned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = PostgresDatabase(owned)
+    with (tmp_path / "dump").open("wb") as into:
+        database.dump(into)
+    copy = database.sibling_copy("restored", swappable=True)
+    copy.restore(tmp_path / "dump")
+    clients: list[psycopg.Connection[Any]] = []
+    look = database_admin._end_sessions
+
+    def look_and_let_one_in(ender: "psycopg.Connection[Any]", names: Sequence[str]) -> list[str]:
+        in_the_way = look(ender, names)
+        if not clients:
+            clients.append(psycopg.connect(owned))
+        return in_the_way
+
+    monkeypatch.setattr(database_admin, "SWAP_TIMEOUT", 0.0)
+    monkeypatch.setattr(database_admin, "_end_sessions", look_and_let_one_in)
+    kept = database.replace_with(copy, "before", print)
+    clients[0].close()
+    assert PostgresDatabase(with_database(owned, kept)).exists()
 
 
 def test_the_session_in_the_way_is_named(owned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

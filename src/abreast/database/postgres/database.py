@@ -238,8 +238,8 @@ class PostgresDatabase(SqlDatabase):
     def drop(self) -> None:
         """Delete this copy, if it exists."""
         assert self._copy_of, "only copies are dropped"
-        with self._connect_to_server() as db:
-            database_admin.drop(db, self._name)
+        with self._connect_to_server() as db, self._connect_to_server() as ender:
+            database_admin.drop(db, ender, self._name)
 
     def replace_with(self, copy: Database, archive_name: str, report: Reporter) -> str:
         """Give a copy this database's name, owner, grants and settings, after ending the sessions of both.
@@ -250,9 +250,9 @@ class PostgresDatabase(SqlDatabase):
         assert isinstance(copy, PostgresDatabase)
         archive = self._sibling_name(archive_name)
         existed = self.exists()
-        with self._connect_to_server() as db:
+        with self._connect_to_server() as db, self._connect_to_server() as ender:
             database_admin.copy_database_properties(db, copy._name, self._name, report)
-            database_admin.swap(db, self._name, copy._name, archive, original_exists=existed)
+            database_admin.swap(db, ender, self._name, copy._name, archive, original_exists=existed)
         return archive if existed else ""
 
     def lock_watch(self, limit: float, report: Reporter) -> LockWatch:

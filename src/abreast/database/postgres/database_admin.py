@@ -1,8 +1,10 @@
 """Creates and swaps databases of a PostgreSQL server."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from abreast.core.errors import DatabaseError
@@ -16,6 +18,8 @@ DROP_TIMEOUT = 10.0
 """Seconds to keep ending sessions until a copy can be dropped."""
 SWAP_TIMEOUT = 30.0
 """Seconds to keep ending sessions until a database can be renamed."""
+END_INTERVAL = 0.05
+"""Seconds between two looks for sessions to end."""
 _OBJECT_IN_USE = "55006"
 """SQLSTATE object_in_use (PostgreSQL, Appendix A)."""
 _LIST_SETTINGS = frozenset(
@@ -121,8 +125,16 @@ _SETTINGS_SQL = (
 )
 
 
-def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, original_exists: bool) -> None:
-    """Rename a copy to the database's name in one transaction, after ending the sessions of both.
+def swap(
+    db: "Connection[Any]",
+    ender: "Connection[Any]",
+    name: str,
+    copy: str,
+    archive_name: str,
+    *,
+    original_exists: bool,
+) -> None:
+    """Rename a copy to the database's name in one transaction, while ``ender`` ends the sessions of both.
 
     Raises DatabaseError that names the sessions which this role may not end.
     """
@@ -135,27 +147,30 @@ def swap(db: "Connection[Any]", name: str, copy: str, archive_name: str, *, orig
                 )
             db.execute(encode_sql(f"ALTER DATABASE {quote_identifier(copy)} RENAME TO {quote_identifier(name)}"))
 
-    _without_sessions(db, (name, copy), rename, SWAP_TIMEOUT)
+    _without_sessions(ender, (name, copy), rename, SWAP_TIMEOUT)
 
 
-def drop(db: "Connection[Any]", name: str) -> None:
-    """Drop a database, if it exists, after ending its sessions. Raises DatabaseError that names those in the way.
+def drop(db: "Connection[Any]", ender: "Connection[Any]", name: str) -> None:
+    """Drop a database, if it exists, while ``ender`` ends its sessions.
+
+    Raises DatabaseError that names the sessions which this role may not end.
 
     Not ``WITH (FORCE)``, which fails where it may not end an autovacuum worker; a plain DROP ends those itself.
     """
     statement = encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
-    _without_sessions(db, (name,), lambda: db.execute(statement), DROP_TIMEOUT)
+    _without_sessions(ender, (name,), lambda: db.execute(statement), DROP_TIMEOUT)
 
 
 def _without_sessions(
-    db: "Connection[Any]", names: Sequence[str], change: Callable[[], object], timeout: float
+    ender: "Connection[Any]", names: Sequence[str], change: Callable[[], object], timeout: float
 ) -> None:
     """End the sessions of the databases and make the change, until no session is in the way."""
     deadline = time.monotonic() + timeout
+    in_the_way: Sequence[str] = ()
     while True:
-        in_the_way = _end_sessions(db, names)
         try:
-            change()
+            with _ending_sessions(ender, names) as in_the_way:
+                change()
             return
         except Exception as error:
             if getattr(error, "sqlstate", None) != _OBJECT_IN_USE:
@@ -168,6 +183,30 @@ def _without_sessions(
                     next="end that session, then try again",
                 ) from error
             time.sleep(0.02)
+
+
+@contextmanager
+def _ending_sessions(ender: "Connection[Any]", names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """End the sessions of the databases during the block. Yields those that this role may not end, as they are found.
+
+    A rename lets no session in any more and waits 5 s for those that are there, which on a busy database always
+    includes some that came after a first look.
+    """
+    in_the_way: list[str] = []
+    is_over = threading.Event()
+
+    def end() -> None:
+        in_the_way[:] = _end_sessions(ender, names)
+        while not is_over.wait(END_INTERVAL):
+            in_the_way[:] = _end_sessions(ender, names)
+
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(end)
+        try:
+            yield in_the_way
+        finally:
+            is_over.set()
+            ending.result()
 
 
 def _end_sessions(db: "Connection[Any]", names: Sequence[str]) -> list[str]:

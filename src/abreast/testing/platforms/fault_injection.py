@@ -32,7 +32,8 @@ class FaultKind(StrEnum):
 class InjectedFault:
     """A fault for the next ``times`` requests that match ``method`` and ``path`` (regular expressions).
 
-    The first ``skip`` matching requests succeed. The fault ends ``duration`` seconds after the first one that fails.
+    The first ``skip`` matching requests succeed. The fault ends ``duration`` seconds after ``began_at``, the monotonic
+    time of the first one that fails.
     """
 
     method: str
@@ -45,7 +46,7 @@ class InjectedFault:
     body: str = ""
     delay: float = 0.0
     duration: float = math.inf
-    _began_at: float | None = field(default=None, init=False, repr=False)
+    began_at: float | None = field(default=None, init=False)
 
     def try_match(self, method: str, path: str) -> bool:
         """Return whether this request fails, and count it."""
@@ -55,8 +56,8 @@ class InjectedFault:
             self.skip -= 1
             return False
         now = time.monotonic()
-        self._began_at = now if self._began_at is None else self._began_at
-        if now - self._began_at >= self.duration:
+        self.began_at = now if self.began_at is None else self.began_at
+        if now - self.began_at >= self.duration:
             return False
         self.times -= 1
         return True
