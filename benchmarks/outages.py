@@ -1,11 +1,13 @@
 """Outages of a provider, in each chapter of a deployment to three clouds: what came of it."""
 
 import re
+import sqlite3
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +24,8 @@ BUILD_TIMEOUT = "5m"
 
 FIRST_REQUESTS = {
     "netlify": {"plan": ("GET", "."), "stage": ("POST", "/deploys$"), "turn": ("POST", "/restore$")},
-    "render": {"plan": ("GET", "."), "stage": ("PATCH", "."), "turn": ("POST", "/deploys$")},
-    "huggingface": {"plan": ("GET", "."), "stage": ("POST", "/preupload/"), "turn": ("POST", "/commit/main$")},
+    "render": {"plan": ("GET", "."), "turn": ("POST", "/deploys$"), "poll": ("GET", "/deploys/[^/]+$")},
+    "huggingface": {"plan": ("GET", "."), "stage": ("POST", "/preupload/"), "turn": ("POST", "/commit/main")},
 }
 """The request with which an outage begins, by provider and chapter. In the watch it begins with the chapter."""
 
@@ -105,7 +107,7 @@ def _outcome(world: "MultiCloudProject", provider: str, chapter: str, duration: 
 
 
 def _begin_with_watch(world: "MultiCloudProject", faults: FaultInjector, outage: Outage) -> None:
-    last = world.project.latest_deployment()["id"]
-    while (latest := world.project.latest_deployment())["id"] == last or latest["chapter"] != "watch":
-        time.sleep(0.1)
+    with closing(sqlite3.connect(world.project.folder / ".abreast" / "ledger.db")) as ledger:
+        while ledger.execute("SELECT chapter FROM deployments ORDER BY rowid DESC LIMIT 1").fetchone() != ("watch",):
+            time.sleep(0.05)
     faults.planned = [outage]
