@@ -1,7 +1,7 @@
 """Run all or the named benchmarks, and write their sections of BENCHMARKS.md.
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
-                     [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey] [outages]
+                     [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey] [outages] [throughput]
 """
 
 import os
@@ -26,6 +26,7 @@ from benchmarks import (
     restores,
     rollback,
     startup,
+    throughput,
     traffic,
     upload,
 )
@@ -35,7 +36,7 @@ BENCHMARKS = {
     "upload": upload.run, "polling": polling.run, "parallel": parallel.run,
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
-    "outages": outages.run,
+    "outages": outages.run, "throughput": throughput.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -202,9 +202,9 @@ async def _measure(proxy: Proxy) -> tuple[str, list[float]]:
     fronts = [proxy.front_port, proxy.front_port + 1] if isinstance(proxy, AbreastProxy) else [proxy.front_port]
     try:
         for port in proxy.backend_ports:
-            await _wait_for_port(port)
+            await wait_for_port(port)
         await proxy.start()
-        await _wait_for_port(proxy.front_port)
+        await wait_for_port(proxy.front_port)
         load = _start_process("load", ",".join(map(str, fronts)), str(CONNECTIONS), str(TURNS * SWITCH_INTERVAL + 3))
         await asyncio.sleep(2)
         moments = []
@@ -252,7 +252,7 @@ def _percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-async def _wait_for_port(port: int) -> None:
+async def wait_for_port(port: int) -> None:
     for _ in range(500):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
