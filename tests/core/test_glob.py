@@ -42,9 +42,7 @@ def test_one_path_or_many_is_the_same(pattern: str, paths: list[str]) -> None:
     assert list(glob.filter_sorted(sorted(paths))) == [path for path in sorted(paths) if glob.matches(path)]
 
 
-@pytest.mark.parametrize(
-    "pattern", ["a{b", "a(b", "+(a*)", "*(+(a))", "[z-a]", "!!docs/**", "!", "{a..b,c}", "a)b", "[[:letters:]]"]
-)
+@pytest.mark.parametrize("pattern", ["a{b", "a(b", "[z-a]", "!!docs/**", "!", "{a..b,c}", "a)b", "[[:letters:]]"])
 def test_what_could_not_be_meant_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="not a glob"):
         validate_pattern(pattern)

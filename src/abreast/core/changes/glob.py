@@ -1,15 +1,19 @@
 """Globs with the semantics of picomatch (https://github.com/micromatch/picomatch), dot files included.
 
 Paths are git's: relative to the repository root, without ``.``, ``..`` or empty parts. ``fnmatch`` and ``wcmatch``
-differ from picomatch in one of seventy cases. For speed, a pattern's literal prefix selects files from the sorted
-list by binary search, and a regex matches only those.
+differ from picomatch in one of seventy cases. A pattern is translated to a regular expression, as in picomatch. For
+speed, its literal prefix selects files from the sorted list by binary search, and the expression matches only those.
+
+Time is linear in a path's length: ``re`` matches what it need not backtrack far for, ``LinearRegex`` everything else.
 """
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+
+from abreast.core.changes.linear_regex import LinearRegex
 
 _STAR = "[^/]*"
 _GLOBSTAR = ".*"
@@ -25,6 +29,8 @@ _POSIX = {
     "digit": "0-9", "graph": r"\x21-\x7E", "lower": "a-z", "print": r"\x20-\x7E", "punct": r"!-/:-@\[\]^_`{-~",
     "space": r" \t\r\n\v\f", "upper": "A-Z", "word": "A-Za-z0-9_", "xdigit": "A-Fa-f0-9",
 }  # fmt: skip
+
+_AMBIGUOUS = re.compile(r"[][()|\\]|\}\+")
 
 _TOKEN_READERS: Mapping[str, str] = {
     "\\": "escaped", "/": "slash", ".": "dot", "?": "question", "+": "plus", "(": "paren", ")": "close", "|": "pipe",
@@ -65,23 +71,37 @@ class Glob:
         else:
             test = None
             for path in _with_prefix(paths, self._literal_prefix):
-                test = test or self.regex.fullmatch
+                test = test or self.match_path
                 if test(path) or path == self.pattern:
                     yield path
 
     @cached_property
-    def regex(self) -> re.Pattern[str]:
-        """The pattern as a regular expression for whole paths."""
+    def match_path(self) -> Callable[[str], object]:
+        """Return something true for paths that match. Raises ValueError for an invalid pattern."""
         return compile_glob(self._text)
 
 
 @lru_cache(maxsize=4096)
-def compile_glob(pattern: str) -> re.Pattern[str]:
-    """Return the pattern as a regular expression for whole paths. Raises ValueError for an invalid one."""
-    try:
-        return re.compile(_special_form_regex(pattern) or _GlobTranslator(pattern).regex, re.DOTALL)
-    except re.error as error:
-        raise ValueError(f"{error}") from None
+def compile_glob(pattern: str) -> Callable[[str], object]:
+    """Return a function that returns something true for paths that match. Raises ValueError for an invalid pattern."""
+    regex = glob_regex(pattern)
+    return (re.compile(regex, re.DOTALL) if _hardly_backtracks(pattern) else LinearRegex(regex)).fullmatch
+
+
+def _hardly_backtracks(pattern: str) -> bool:
+    """Return whether ``re`` takes linear time: where ``**/`` ends, each name can be matched in one or two ways."""
+    *folders, last = pattern.split("/")
+    return (
+        not _AMBIGUOUS.search(pattern)
+        and pattern.count("{") <= 2
+        and folders.count("**") <= 1
+        and all(name == "**" or name.count("*") <= 1 for name in (*folders, last))
+    )
+
+
+def glob_regex(pattern: str) -> str:
+    """Return a pattern as the text of a regular expression for whole paths. Raises ValueError for an invalid one."""
+    return _special_form_regex(pattern) or _GlobTranslator(pattern).regex
 
 
 def _with_prefix(paths: Sequence[str], prefix: str) -> Sequence[str]:
@@ -193,8 +213,6 @@ class _GlobTranslator:
             raise ValueError("unmatched )")
         group = self._open_groups.pop()
         kind, inner = group.kind, self._text[group.inner : self._position]
-        if kind in {"*(", "+("} and re.search(r"[*+]", inner):
-            raise ValueError(f"{kind}{inner}): nested repeats could take exponential time")
         self._push("close", _CLOSES.get(kind) or "")
         if kind == "!(":
             self._out[-1] = self._negated_end(inner)

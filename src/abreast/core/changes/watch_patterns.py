@@ -35,7 +35,7 @@ def validate_pattern(pattern: str) -> str:
     if _is_negated(glob):
         raise ValueError("not a glob: it is negated twice")
     try:
-        _ = Glob(glob).regex
+        _ = Glob(glob).match_path
     except ValueError as error:
         raise ValueError(f"not a glob: {error}") from None
     return pattern
