@@ -20,7 +20,7 @@ from abreast.commands.interface import Command
 from abreast.commands.shell import run
 from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVerdict, ScanKind, Severity
 from abreast.core.reports import sarif, scan_results
-from abreast.gates import scan_gate
+from abreast.gates import scan_gate, scan_tool
 from abreast.gates.interface import CommandOutcome, GateContext
 from sample_project import SampleProject, require_programs
 
@@ -313,7 +313,7 @@ def test_unknown_stops_it_unless_that_is_allowed(
 
 
 def test_a_tool_that_is_not_there_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_gate, "_find_program", lambda program: None)
+    monkeypatch.setattr(scan_tool, "find_program", lambda program: None)
     (tmp_path / "Dockerfile").write_text("FROM scratch")
     nothing: Any = None
     scene = GateContext(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing)

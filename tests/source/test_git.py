@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import UsageError
+from abreast.source import outgoing_files
 from abreast.source.git import GitRepository
 
 
@@ -154,6 +155,14 @@ def test_files_are_listed_and_read_as_committed(top: Path) -> None:
     assert source.read_files("HEAD", []) == {}
 
 
+def exported(source: GitRepository, since: list[str], commit: str, into: Path) -> list[dict[str, str]]:
+    """What goes out: the content of each file, by commit and name, in portions."""
+    return [
+        {path.relative_to(portion).as_posix(): path.read_text() for path in portion.rglob("*") if path.is_file()}
+        for portion in source.export_outgoing(since, commit, into)
+    ]
+
+
 def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_path: Path) -> None:
     live = git(top, "rev-parse", "HEAD").strip()
     (top / "shop" / "keys.txt").write_text("secret")
@@ -166,14 +175,84 @@ def test_what_goes_out_is_each_version_that_the_commits_bring(top: Path, tmp_pat
     (top / "shop" / "app.py").write_text("two")
     second = commit(top)
     source = GitRepository(top / "shop")
-    source.export_outgoing([live, "f" * 40], second, tmp_path / "out")
-    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {f"{first[:7]}/keys.txt", f"{first[:7]}/node_modules/keys.txt", f"{second[:7]}/app.py"}
-    source.export_outgoing([], second, tmp_path / "all")
-    assert (tmp_path / "all" / second[:7] / "bin" / "run").exists()
-    assert not (tmp_path / "all" / second[:7] / "keys.txt").exists()
-    source.export_outgoing([second], second, tmp_path / "none")
-    assert not list((tmp_path / "none").iterdir())
+    brought = {f"{first}/keys.txt": "secret", f"{first}/node_modules/keys.txt": "secret", f"{second}/app.py": "two"}
+    assert exported(source, [live, "f" * 40], second, tmp_path / "out") == [brought]
+    assert exported(source, [second], second, tmp_path / "none") == []
+    for number, nothing_live in enumerate(([], ["f" * 40])):
+        (whole,) = exported(source, nothing_live, second, tmp_path / f"all-{number}")
+        assert brought.items() < whole.items()
+        assert {name for name in whole if name.startswith(live)} == {
+            f"{live}/{name}" for name in ("app.py", "bin/run", "link", "ä b.txt")
+        }
+
+
+def test_what_a_merge_leaves_out_or_makes_up_goes_out_too(top: Path, tmp_path: Path) -> None:
+    git(top, "config", "log.showRoot", "false")
+    git(top, "checkout", "-qb", "side")
+    (top / "left.txt").write_text("left out")
+    left = commit(top)
+    git(top, "checkout", "-q", "-")
+    (top / "README").write_text("other")
+    commit(top)
+    git(top, "merge", "-q", "-s", "ours", "--no-commit", "side")
+    (top / "made.txt").write_text("of no parent")
+    merged = commit(top)
+    (found,) = exported(GitRepository(top), [], merged, tmp_path / "out")
+    assert found[f"{left}/left.txt"] == "left out"
+    assert {name: text for name, text in found.items() if name.startswith(merged)} == {
+        f"{merged}/made.txt": "of no parent"
+    }
+
+
+def test_much_goes_out_in_portions_of_which_one_exists(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing_files, "PORTION_BYTES", 1000)
+    monkeypatch.setattr(outgoing_files, "PORTION_FILES", 5)
+    for number in range(12):
+        (top / f"{number}.txt").write_text(str(number) * (900 if number > 9 else 1))
+    last = commit(top)
+    names: list[str] = []
+    for portion in GitRepository(top).export_outgoing([], last, tmp_path / "out"):
+        files = [path for path in portion.rglob("*") if path.is_file()]
+        assert len(files) == 1 or sum(path.stat().st_size for path in files) <= 1000
+        assert len(files) <= 5
+        assert list((tmp_path / "out").iterdir()) == [portion]
+        names += [path.name for path in files]
+    assert len(names) == len(set(names)) == 12 + 5
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_goes_out_of_a_submodule_is_its_history_too(top: Path, tmp_path: Path) -> None:
+    module = tmp_path / "module"
+    module.mkdir()
+    git(module, "init", "-q")
+    (module / "keys.txt").write_text("secret")
+    commit(module)
+    git(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(module), "shop/lib")
+    live = commit(top)
+    (top / "shop" / "lib" / "keys.txt").write_text("other")
+    inside = commit(top / "shop" / "lib")
+    last = commit(top)
+    source = GitRepository(top / "shop")
+    assert exported(source, [live], last, tmp_path / "since") == [{f"{inside}/lib/keys.txt": "other"}]
+    (whole,) = exported(source, [], last, tmp_path / "all")
+    assert sorted(text for name, text in whole.items() if name.endswith("/lib/keys.txt")) == ["other", "secret"]
+
+
+def test_a_shallow_clone_gets_its_history_or_says_that_it_lacks_it(top: Path, tmp_path: Path) -> None:
+    (top / "keys.txt").write_text("secret")
+    leak = commit(top)
+    (top / "keys.txt").unlink()
+    last = commit(top)
+    shallow = clone(top, tmp_path / "shallow", "--depth=1")
+    (found,) = exported(shallow, [], last, tmp_path / "out")
+    assert found[f"{leak}/keys.txt"] == "secret"
+    cut_off = clone(top, tmp_path / "cut-off", "--depth=1")
+    git(tmp_path / "cut-off", "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="cut-off is a shallow clone: earlier commits are missing"):
+        exported(cut_off, [], last, tmp_path / "nothing")
+    assert exported(cut_off, [last], last, tmp_path / "none") == []
 
 
 def test_changed_lines_are_those_that_are_new_or_other(top: Path) -> None:

@@ -1,6 +1,6 @@
 """The port of gates: evaluate a commit before it is deployed."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,8 +27,9 @@ class GateContext:
     ``run_command`` takes a name (unique among concurrent commands), a shell command, extra environment variables and a
     timeout in seconds; it runs in ``workdir`` and is logged. ``changed_lines`` returns the lines that changed, by
     file, or None if that is unknown. ``export_outgoing`` writes every version of each file since the live commit,
-    below the commit's name. ``await_artifacts`` waits for the build and returns folders by service. ``today`` is an
-    ISO date.
+    or of the whole history if nothing is live, and yields folders with COMMIT/FILE; each is replaced by the next. It
+    raises UsageError or OSError if it cannot. ``await_artifacts`` waits for the build and returns folders by service.
+    ``today`` is an ISO date.
     """
 
     workdir: Path
@@ -36,7 +37,7 @@ class GateContext:
     today: str
     run_command: Callable[[str, str, Mapping[str, str], float], Awaitable[CommandOutcome]] = field(repr=False)
     changed_lines: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
-    export_outgoing: Callable[[Path], Awaitable[None]] = field(repr=False)
+    export_outgoing: Callable[[Path], AsyncIterator[Path]] = field(repr=False)
     await_artifacts: Callable[[], Awaitable[Mapping[str, Path]]] = field(repr=False)
 
 

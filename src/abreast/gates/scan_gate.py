@@ -2,13 +2,8 @@
 
 import asyncio
 import os
-import posixpath
-import shlex
-import shutil
-import sys
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from abreast.core.changes.watch_patterns import match_files
@@ -17,34 +12,13 @@ from abreast.core.container_image import RECORD_FILE, parse_record
 from abreast.core.gates import Finding, Gate, GateResult, ScanKind, Severity
 from abreast.core.reports import scan_results
 from abreast.gates.interface import GateContext, GatePlugin
+from abreast.gates.scan_tool import ScanTool, ToolReport, find_program, run_tool
+from abreast.gates.secret_scan import scan_secrets
 from abreast.machine.tasks import run_all
 
-INSTALL = "pip install 'abreast[security]'"
 EXCLUDED_GLOBS = ("**/node_modules/**", "**/.git/**", "**/.venv/**", "**/site-packages/**")
 
 
-@dataclass(frozen=True, slots=True)
-class ScanTool:
-    """A scanner: arguments that make it write ``$REPORT``, exit codes of a finished scan, and the report's parser.
-
-    It runs if a file matches ``file_globs``. It gets these files as arguments unless it ``scans_whole_tree``.
-    """
-
-    program: str
-    arguments: str
-    success_codes: frozenset[int]
-    parse_report: scan_results.ReportParser
-    file_globs: tuple[str, ...] = ()
-    install_hint: str = INSTALL
-    scans_whole_tree: bool = False
-
-
-KINGFISHER = ScanTool(
-    "kingfisher",
-    'scan --no-validate --no-update-check --no-dedup --no-ignore --redact --quiet --format json --output "$REPORT" --',
-    frozenset({0, 200}),
-    scan_results.kingfisher,
-)
 PIP_AUDIT = ScanTool(
     "pip-audit",
     '--strict --progress-spinner off --format json --output "$REPORT" -r',
@@ -116,17 +90,13 @@ IMAGE_SCANNERS = (
 )
 """Image scanners; the first one installed is used."""
 
-ToolReport = list[Finding] | str
-"""A tool's findings, or the reason why it could not scan."""
-
 
 async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     """Run the gate's scanners in parallel."""
-    runners = {
-        ScanKind.SECRETS: _scan_secrets,
-        ScanKind.DEPENDENCIES: _scan_dependencies,
-        ScanKind.IMAGES: _scan_images,
-    }
+    if gate.scan is ScanKind.SECRETS:
+        scan = await scan_secrets(gate, context)
+        return (scan_results.evaluate_findings(gate, scan.findings, scan.unknown, context.today, notes=scan.notes),)
+    runners = {ScanKind.DEPENDENCIES: _scan_dependencies, ScanKind.IMAGES: _scan_images}
     run_scan = runners.get(gate.scan or ScanKind.CODE, _scan_files)
     reports = await run_scan(gate, context)
     findings = [finding for report in reports if not isinstance(report, str) for finding in report]
@@ -141,29 +111,7 @@ async def _scan_files(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
     applicable = [
         (tool, [] if tool.scans_whole_tree else found) for tool, found in zip(tools, targets, strict=True) if found
     ]
-    return await run_all(*(_run_tool(tool, found, gate, context) for tool, found in applicable))
-
-
-async def _scan_secrets(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
-    """Scan the outgoing commits, including content that a later one removes, and the artifacts."""
-    outgoing = context.scratch_dir / "outgoing"
-    await context.export_outgoing(outgoing)
-    targets = {"": outgoing, **(await context.await_artifacts() if gate.include_artifacts else {})}
-    report = await _run_tool(KINGFISHER, [str(path) for path in targets.values()], gate, context)
-    return [report if isinstance(report, str) else [_with_known_location(finding, targets) for finding in report]]
-
-
-def _with_known_location(finding: Finding, targets: dict[str, Path]) -> Finding:
-    """Return a finding located by commit and file, or by file and service of an artifact."""
-    for service, path in targets.items():
-        file = Path(finding.file)
-        if file.is_relative_to(path):
-            inside = file.relative_to(path)
-            if service:
-                return replace(finding, file=inside.as_posix(), message=f"{finding.message} (built for {service})")
-            commit, inside = inside.parts[0], inside.relative_to(inside.parts[0])
-            return replace(finding, file=inside.as_posix(), message=f"{finding.message} (commit {commit})")
-    return finding
+    return await run_all(*(run_tool(tool, found, gate, context) for tool, found in applicable))
 
 
 async def _scan_dependencies(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
@@ -189,17 +137,17 @@ async def _audit_python(file: str, gate: Gate, context: GateContext) -> ToolRepo
     except (ValueError, KeyError) as error:
         return f"{file}: {error}"
     if requirements is None:
-        return _with_file(file, await _run_tool(PIP_AUDIT, [file], gate, context))
+        return _with_file(file, await run_tool(PIP_AUDIT, [file], gate, context))
     if not requirements:
         return []
     requirements_file = context.scratch_dir / f"{file.replace('/', '_')}.txt"
     await asyncio.to_thread(requirements_file.write_text, requirements)
     exact = replace(PIP_AUDIT, arguments=f"--no-deps --disable-pip {PIP_AUDIT.arguments}")
-    return _with_file(file, await _run_tool(exact, [str(requirements_file)], gate, context))
+    return _with_file(file, await run_tool(exact, [str(requirements_file)], gate, context))
 
 
 async def _audit_npm(file: str, gate: Gate, context: GateContext) -> ToolReport:
-    return _with_file(file, await _run_tool(NPM_AUDIT, [f"./{Path(file).parent}"], gate, context))
+    return _with_file(file, await run_tool(NPM_AUDIT, [f"./{Path(file).parent}"], gate, context))
 
 
 async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]:
@@ -217,46 +165,12 @@ async def _scan_images(gate: Gate, context: GateContext) -> Sequence[ToolReport]
         for image in images
         if image.size > gate.max_image_bytes
     ]
-    tool = next((scanner for scanner in IMAGE_SCANNERS if _find_program(scanner.program)), IMAGE_SCANNERS[0])
-    return [oversized, *await run_all(*(_run_tool(tool, [image.pinned], gate, context) for image in images))]
+    tool = next((scanner for scanner in IMAGE_SCANNERS if find_program(scanner.program)), IMAGE_SCANNERS[0])
+    return [oversized, *await run_all(*(run_tool(tool, [image.pinned], gate, context) for image in images))]
 
 
 def _with_file(file: str, report: ToolReport) -> ToolReport:
     return f"{file}: {report}" if isinstance(report, str) else [replace(finding, file=file) for finding in report]
-
-
-async def _run_tool(tool: ScanTool, targets: Sequence[str], gate: Gate, context: GateContext) -> ToolReport:
-    program = _find_program(tool.program)
-    if program is None:
-        return f"{tool.program} is not installed: {tool.install_hint}"
-    name = f"{tool.program}-{zlib.crc32(' '.join(targets).encode()):08x}"
-    report = context.scratch_dir / f"{name}.json"
-    text = f"{shlex.quote(program)} {tool.arguments} {' '.join(map(shlex.quote, targets))}"
-    outcome = await context.run_command(name, text, {**gate.env, "REPORT": str(report)}, gate.timeout)
-    if outcome.code not in tool.success_codes:
-        return f"{tool.program}: {outcome.why}{_last_line(outcome.tail)}"
-    try:
-        return [
-            _with_normalized_path(finding) for finding in tool.parse_report(await asyncio.to_thread(report.read_bytes))
-        ]
-    except FileNotFoundError:
-        return f"{tool.program}: {outcome.why or 'it wrote no report'}{_last_line(outcome.tail)}"
-    except (OSError, ValueError) as error:
-        return f"{tool.program}: {error}{_last_line(outcome.tail)}"
-
-
-def _last_line(tail: Sequence[str]) -> str:
-    lines = [line.strip() for line in tail if line.strip()]
-    return f": {lines[-1][:300]}" if lines else ""
-
-
-def _with_normalized_path(finding: Finding) -> Finding:
-    return replace(finding, file=posixpath.normpath(finding.file) if finding.file else "")
-
-
-def _find_program(program: str) -> str | None:
-    """Return the path of a program, on the PATH or installed beside abreast; None if it is missing."""
-    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 
 def _list_files(workdir: Path) -> Iterator[str]:

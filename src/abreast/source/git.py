@@ -10,9 +10,13 @@ from pathlib import Path
 
 from abreast.core.errors import UsageError
 from abreast.source.interface import Source
+from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
 
 FETCH_TIMEOUT = 60.0
 """Timeout for fetching one commit, in seconds."""
+
+FETCH_HISTORY_TIMEOUT = 300.0
+"""Timeout for fetching what a shallow clone lacks, in seconds."""
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The empty tree, which every git repository has."""
@@ -81,25 +85,55 @@ class GitRepository(Source):
         )
         return {file: frozenset(lines) for file, lines in _added_lines(diff.split("\n")).items()}
 
-    def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
-        """Write every file version added since ``since``, up to ``commit``, to ``into``/COMMIT/."""
+    def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> Iterator[Path]:
+        """Write what the commits add to ``into``/PORTION/COMMIT/, one portion after the other; yield each."""
         into.mkdir(parents=True)
-        exclusions = [f"^{base}" for base in since if self._has_commit(base)]
-        if not exclusions:
-            self.checkout(commit, into / commit[:7])
+        return write_in_portions(self._outgoing_files(since, commit, ""), into)
+
+    def _outgoing_files(self, since: Collection[str], commit: str, below: str) -> Iterator[OutgoingFile]:
+        known = [base for base in since if self._has_commit(base)]
+        self._require_history(commit, known)
+        top, prefix = self._location
+        versions = added_versions(top, prefix, commit, [f"^{base}" for base in known])
+        yield from read_versions(top, versions, prefix, below)
+        pinned = [self._submodules_at(base) for base in known]
+        for name, module in self._submodules_at(commit).items():
+            if (self._folder / name / ".git").exists():
+                before = [modules[name] for modules in pinned if name in modules]
+                yield from GitRepository(self._folder / name)._outgoing_files(before, module, f"{below}{name}/")
+
+    def _submodules_at(self, commit: str) -> Mapping[str, str]:
+        """Return the commit of each submodule, by its folder."""
+        prefix = f"{_SUBMODULE} commit "
+        return {
+            name: metadata.removeprefix(prefix)
+            for name, metadata in self.content_ids(commit).items()
+            if metadata.startswith(prefix)
+        }
+
+    def _require_history(self, commit: str, known: Sequence[str]) -> None:
+        """Fetch what a shallow clone lacks between ``known`` commits and ``commit``. Raises UsageError if it cannot."""
+        if not self._is_cut_off(commit, known):
             return
-        options = ("--raw", "--no-renames", "--no-abbrev", "-m", "-z", "--relative", "--format=%x00%H")
-        log = self._git("log", *options, commit, *exclusions, "--", ".")
-        commits_by_blob: dict[str, dict[str, str]] = {}  # by name: a scanner may skip one of two equal files
-        for blob, name, added_by in _added_blobs(log):
-            commits_by_blob.setdefault(blob, {}).setdefault(name, added_by)
-        blobs = list(commits_by_blob)
-        contents = self._git_bytes("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
-        for blob, content in _batch_contents(contents, blobs):
-            for name, added_by in commits_by_blob[blob].items():
-                file = into / added_by[:7] / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
+        with suppress(_GitError):
+            self._git("fetch", "--quiet", "--no-tags", "--unshallow", self._remote(), timeout=FETCH_HISTORY_TIMEOUT)
+        if self._is_cut_off(commit, known):
+            raise UsageError(
+                f"{self._folder} is a shallow clone: earlier commits are missing",
+                need="the history that is deployed",
+                next="git fetch --unshallow",
+            )
+
+    def _is_cut_off(self, commit: str, known: Sequence[str]) -> bool:
+        """Return whether a shallow clone lacks commits between the ``known`` ones and ``commit``."""
+        boundary = self._folder / self._git("rev-parse", "--git-path", "shallow").strip()
+        if not boundary.exists():
+            return False
+        commits = self._git("rev-list", commit, *(f"^{base}" for base in known)).split()
+        return not set(boundary.read_text().split()).isdisjoint(commits)
+
+    def _remote(self) -> str:
+        return self._git("remote").split("\n")[0]
 
     def has_ancestor(self, commit: str, ancestor: str) -> bool:
         """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
@@ -237,8 +271,7 @@ class GitRepository(Source):
         try:
             if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
                 return False
-            remote = self._git("remote").split("\n")[0]
-            self._git("fetch", "--quiet", "--no-tags", "--depth=1", remote, commit, timeout=FETCH_TIMEOUT)
+            self._git("fetch", "--quiet", "--no-tags", "--depth=1", self._remote(), commit, timeout=FETCH_TIMEOUT)
         except _GitError:
             return False
         return self._has_commit(commit)
@@ -292,20 +325,6 @@ class _GitError(Exception):
 
 def _split_names(output: str) -> Sequence[str]:
     return tuple(name for name in output.split("\0") if name)
-
-
-def _added_blobs(log: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (blob, file, commit) for each file version that the commits added, newest commit first."""
-    commit = ""
-    fields = iter(log.split("\0"))
-    for field in fields:
-        if field.startswith(("\n:", ":")):
-            _, mode, _, blob, _ = field.strip().split(" ")
-            name = next(fields)
-            if mode not in {"000000", _SUBMODULE}:
-                yield blob, name, commit
-        elif field.strip():
-            commit = field.strip()
 
 
 def _added_lines(diff: Iterable[str]) -> dict[str, set[int]]:

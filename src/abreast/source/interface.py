@@ -1,7 +1,7 @@
 """The port of the source: commits, changed files and checkouts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -34,11 +34,12 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> None:
-        """Write every file version added by the commits up to ``commit`` to ``into``/COMMIT/.
+    def export_outgoing(self, since: Collection[str], commit: str, into: Path) -> Iterator[Path]:
+        """Write every content that the commits up to ``commit`` gave a file to ``into``/PORTION/COMMIT/FILE.
 
-        Skips the commits in ``since`` and their ancestors. If none of ``since`` is available, writes the files of
-        ``commit`` alone.
+        Skips the commits in ``since`` and their ancestors; without them, the whole history counts. Submodules count
+        with theirs. Yields the folder of one portion after the other; the next one replaces it. Raises UsageError if
+        commits are missing, OSError if git fails.
         """
 
     @abstractmethod

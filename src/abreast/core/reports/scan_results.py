@@ -15,11 +15,15 @@ MAX_SHOWN = 20
 
 
 def evaluate_findings(
-    gate: Gate, raw_findings: Iterable[Finding], unknown_reasons: Sequence[str], today: str
+    gate: Gate,
+    raw_findings: Iterable[Finding],
+    unknown_reasons: Sequence[str],
+    today: str,
+    notes: Sequence[str] = (),
 ) -> GateResult:
-    """Return the result of a gate. ``unknown_reasons`` say what could not be scanned; ``today`` is an ISO date.
+    """Return the result of a gate. ``unknown_reasons`` say why the scan is not complete; ``today`` is an ISO date.
 
-    A blocking finding outweighs what is unknown: it exists either way.
+    ``notes`` change no verdict. A blocking finding outweighs what is unknown: it exists either way.
     """
     findings = tuple(dict.fromkeys(raw_findings))
     allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
@@ -35,17 +39,17 @@ def evaluate_findings(
             gate.name,
             GateVerdict.FAILED,
             _severity_counts(blocking),
-            tuple(_finding_lines(blocking, allowlisted)),
+            (*_finding_lines(blocking, allowlisted), *notes),
             findings,
             figures,
         )
     if unknown_reasons:
         return GateResult(
-            gate.name, GateVerdict.UNKNOWN, unknown_reasons[0], tuple(unknown_reasons[1:]), findings, figures
+            gate.name, GateVerdict.UNKNOWN, unknown_reasons[0], (*unknown_reasons[1:], *notes), findings, figures
         )
     less = len(findings) - len(exempt)
     parts = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
-    return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, parts)), (), findings, figures)
+    return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, (*parts, *notes))), (), findings, figures)
 
 
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:

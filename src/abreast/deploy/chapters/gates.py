@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -73,8 +73,10 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
     async def changed() -> Mapping[str, frozenset[int]] | None:
         return await asyncio.to_thread(source.changed_lines, live.get(gate.service or ""), commit)
 
-    async def outgoing(into: Path) -> None:
-        await asyncio.to_thread(source.export_outgoing, frozenset(live.values()), commit, into)
+    async def outgoing(into: Path) -> AsyncIterator[Path]:
+        portions = await asyncio.to_thread(source.export_outgoing, frozenset(live.values()), commit, into)
+        while portion := await asyncio.to_thread(next, portions, None):
+            yield portion
 
     async def artifacts() -> Mapping[str, Path]:
         # Shielded: a cancelled gate must not cancel the builds.
