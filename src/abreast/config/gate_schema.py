@@ -30,8 +30,8 @@ class Test(StrictModel):
     run: Command = Field(description="The command. Any exit code but 0 fails the gate.")
     reports: Globs = Field(description="Its JUnit XML reports. Default: files with the usual names.")
     coverage: Globs = Field(
-        description="Its coverage report: Cobertura, lcov, coverage.py JSON or Istanbul summary. Default: files with "
-        "the usual names."
+        description="Its coverage report: Cobertura, Clover, JaCoCo, lcov, Go's profile, coverage.py JSON or Istanbul "
+        "summary. Default: files with the usual names."
     )
     timeout: Duration = Field(900.0, description="How long it may run.")
     env: dict[str, Text] = Field(default_factory=dict, description="Its variables.")

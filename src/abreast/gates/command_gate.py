@@ -8,11 +8,13 @@ from pathlib import Path
 
 from abreast.core.changes.watch_patterns import match_files
 from abreast.core.gates import COVERAGE, TEST, CoverageThreshold, Gate, GateResult, GateVerdict
-from abreast.core.reports import coverage, junit
-from abreast.core.reports.coverage import Coverage
+from abreast.core.reports import coverage_formats, junit
+from abreast.core.reports.coverage import Coverage, merge_reports
 from abreast.gates.interface import CommandOutcome, GateContext, GatePlugin
 
 IGNORED_FOLDERS = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
+REPORT_SUFFIXES = (".xml", ".json", ".info", ".lcov", ".out", ".coverprofile")
+"""How the usual names of reports end."""
 MAX_REPORT_SIZE = 64 << 20
 """Bytes; what a larger report says is unknown."""
 
@@ -22,7 +24,8 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     assert gate.run is not None
     started = await asyncio.to_thread(_filesystem_now, context.workdir)
     outcome = await context.run_command("", gate.run, gate.env, gate.timeout)
-    reports = await asyncio.to_thread(lambda: list(_report_candidates(context.workdir)))
+    named = bool(gate.reports or gate.coverage)
+    reports = await asyncio.to_thread(lambda: list(_report_candidates(context.workdir, of_any_name=named)))
     fresh = [path for path, moment in reports if moment >= started]
     patterns = gate.reports or _recursive_globs(junit.REPORT_PATTERNS)
     try:
@@ -61,7 +64,7 @@ async def _coverage_result(
     gate: Gate, threshold: CoverageThreshold, context: GateContext, fresh: Sequence[str], reports: Sequence[str]
 ) -> GateResult:
     """Evaluate the coverage that the command reported; a stale report says nothing about this commit."""
-    patterns = gate.coverage or _recursive_globs(coverage.REPORT_PATTERNS)
+    patterns = gate.coverage or _recursive_globs(coverage_formats.REPORT_PATTERNS)
     found = [file for file, _ in match_files(patterns, fresh)]
     if not found:
         stale = [file for file, _ in match_files(patterns, reports)]
@@ -81,9 +84,11 @@ def _merged_coverage(workdir: Path, files: Sequence[str]) -> Coverage:
     def exists(name: str) -> bool:
         return (workdir / name).is_file()
 
-    return coverage.merge_reports(
-        [coverage.parse_report(_read_report(workdir / file), str(workdir), exists) for file in files]
-    )
+    def parse(file: str) -> Coverage:
+        content = _read_report(workdir / file)
+        return coverage_formats.parse_report(content, str(workdir), exists, Path(file).parent.as_posix())
+
+    return merge_reports(map(parse, files))
 
 
 async def _changed_line_coverage(total: Coverage, context: GateContext) -> Coverage | None:
@@ -142,12 +147,12 @@ def _filesystem_now(workdir: Path) -> int:
         time.sleep(0.002)
 
 
-def _report_candidates(workdir: Path) -> Iterator[tuple[str, int]]:
+def _report_candidates(workdir: Path, *, of_any_name: bool) -> Iterator[tuple[str, int]]:
     """Yield each file that may be a report, with its modification time in nanoseconds."""
     for base, folders, files in os.walk(workdir):
         folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
         for name in files:
-            if name.endswith((".xml", ".json", ".info", ".lcov")):
+            if of_any_name or name.endswith(REPORT_SUFFIXES):
                 path = Path(base) / name
                 yield path.relative_to(workdir).as_posix(), path.lstat().st_mtime_ns
 
