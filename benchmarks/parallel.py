@@ -33,7 +33,7 @@ CONFIG = {
 
 def run() -> str:
     """Return a table: time from the start of the first stage to the end of the last, against sequential stages."""
-    at_netlify = netlify.NetlifyEmulator()
+    at_netlify = netlify.NetlifyEmulator(netlify.UNLIMITED)
     with tempfile.TemporaryDirectory() as folder:
         at_hub = huggingface.HuggingFaceEmulator(Path(folder))
         at_netlify.add_site("shop")

@@ -133,7 +133,7 @@ async def _ignore_progress(*_: str) -> None:
 
 
 def _netlify_setup(folder: Path, count: int) -> PlatformSetup:
-    emulator = netlify.NetlifyEmulator()
+    emulator = netlify.NetlifyEmulator(netlify.UNLIMITED)
     for number in range(count):
         emulator.add_site(f"s{number}")
     return PlatformSetup(

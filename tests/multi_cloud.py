@@ -71,7 +71,7 @@ DOCKERFILE = f"FROM python:3\nCOPY . .\nCMD {json.dumps(['/bin/sh', '-c', WORKER
 @contextmanager
 def multi_cloud_project(project: SampleProject, folder: Path) -> Iterator[MultiCloudProject]:
     """Serve the emulators, and lead the project's services there."""
-    at_netlify, on_render = netlify.NetlifyEmulator(), render.RenderEmulator(folder)
+    at_netlify, on_render = netlify.NetlifyEmulator(netlify.UNLIMITED), render.RenderEmulator(folder)
     at_hub = huggingface.HuggingFaceEmulator(folder)
     at_netlify.add_site("shop")
     api = on_render.add_service("api", project.folder, f"exec {sys.executable} -S app.py", "/health")

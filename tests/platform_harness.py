@@ -100,7 +100,7 @@ class NetlifyHarness(EmulatedHarness):
     emulator: netlify.NetlifyEmulator
 
     def create_emulator(self) -> Emulator:
-        emulator = netlify.NetlifyEmulator()
+        emulator = netlify.NetlifyEmulator(netlify.UNLIMITED)
         emulator.add_site("shop")
         return emulator
 

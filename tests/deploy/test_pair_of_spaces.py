@@ -52,7 +52,10 @@ class Shop:
 
 @pytest.fixture
 def shop(project: SampleProject) -> Iterator[Shop]:
-    at_netlify, at_hub = netlify.NetlifyEmulator(), huggingface.HuggingFaceEmulator(project.folder.parent)
+    at_netlify, at_hub = (
+        netlify.NetlifyEmulator(netlify.UNLIMITED),
+        huggingface.HuggingFaceEmulator(project.folder.parent),
+    )
     at_netlify.add_site("shop")
     for id_ in BOTH:
         at_hub.add_space(id_)

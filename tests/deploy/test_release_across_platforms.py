@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
-from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
+from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from openapi_validator import validate_emulator
 from sample_project import NEVER_HEALTHY, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, get_text
@@ -42,7 +42,7 @@ class Shop:
 
 @pytest.fixture
 def shop(project: SampleProject) -> Iterator[Shop]:
-    emulator = NetlifyEmulator()
+    emulator = NetlifyEmulator(UNLIMITED)
     emulator.add_site("shop")
     project.config["environments"]["local"]["frontend"] = {"netlify": {"site": "shop"}}
     project.commit()

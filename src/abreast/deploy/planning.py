@@ -24,7 +24,14 @@ from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import PublishedState, PublishedVersion, published_versions
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Release
-from abreast.platforms.interface import Capabilities, ReportsLiveVersion, ReservesUrl, VersionRef
+from abreast.platforms.interface import (
+    Capabilities,
+    ChecksPlan,
+    ReportsLiveVersion,
+    ReservesUrl,
+    SourceFiles,
+    VersionRef,
+)
 from abreast.source.changed_files import changed_files_by_service
 
 MAX_ALTERNATIVES = 5
@@ -264,6 +271,9 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
         with suppress(UnknownVersionError):
             version_before = await platform.live_version(part.service)
     notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
+    if part.action is Action.DEPLOY and isinstance(platform, ChecksPlan):
+        source = await asyncio.to_thread(_source_files, ports, part.commit) if part.artifact is None else None
+        notes += tuple(await platform.check_plan(part.service, source))
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
@@ -272,6 +282,13 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
+
+
+def _source_files(ports: Ports, commit: str) -> SourceFiles:
+    def read(name: str) -> str:
+        return ports.source.read_files(commit, [name]).get(name, b"").decode(errors="replace")
+
+    return SourceFiles(frozenset(ports.source.list_files(commit)), read)
 
 
 async def _plan_from_commit(

@@ -27,7 +27,7 @@ class Capabilities:
     ``has_candidates``: a new version can run without users. ``can_unpublish``: the service can be left without a live
     version. ``address_per_version``: each version has its own address, and other services route users to it.
     ``routes_to``: the services to which this one routes users. ``config_files``:
-    files beside a build's output that the platform reads, such as ``netlify.toml``.
+    files and folders beside a build's output that the platform reads, such as ``netlify.toml``.
     """
 
     has_candidates: bool
@@ -139,6 +139,26 @@ class ReportsLiveVersion(Protocol):
 
         The handle of a version that ``stage`` returned is a subset of the handle returned here. Raises
         UnknownVersionError if the platform does not say which version is live.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """The project's files at the commit to deploy. ``read`` returns the text of one, "" if there is none."""
+
+    names: Collection[str]
+    read: Callable[[str], str]
+
+
+@runtime_checkable
+class ChecksPlan(Protocol):
+    """A platform that can tell before the build that a deployment would fail, or leave something out."""
+
+    async def check_plan(self, service: Service, source: SourceFiles | None) -> Sequence[str]:
+        """Return notes for the plan of a service that is deployed. ``source`` is None if its artifact is built already.
+
+        Raises PlatformError that says what is needed. Changes nothing.
         """
         ...
 

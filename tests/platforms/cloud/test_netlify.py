@@ -1,81 +1,27 @@
 """Netlify: the platform against the emulator, which is held to the published description."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import httpx2
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.core.model import Service, Version
-from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient, UnknownOutcomeError
-from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
-from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
-from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.platforms.cloud.api_client import UnknownOutcomeError
+from abreast.platforms.interface import VersionRef
 from abreast.platforms.netlify.site_files import file_digests, list_files
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
-from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
-from abreast.testing.platforms.threaded_server import ThreadedServer
-from openapi_validator import validate_emulator
+from abreast.testing.platforms.netlify import TOKEN
+from netlify_stage import SERVICE, Stage, netlify_stage
 from sample_project import get_text
-
-T = TypeVar("T")
-SERVICE = Service("web", "netlify", {"site": "shop"})
-
-
-class Stage:
-    """An emulator, and a platform that talks to it."""
-
-    def __init__(self, emulator: NetlifyEmulator, url: str, folder: Path) -> None:
-        self.emulator, self.url, self.folder = emulator, url, folder
-        self.told: list[str] = []
-        self.service, self.env, self.secrets = SERVICE, dict[str, str](), frozenset[str]()
-
-    def run(self, work: Callable[[NetlifyPlatform], Awaitable[T]], token: str | None = TOKEN) -> T:
-        async def story() -> T:
-            api = ApiClient(NETLIFY, f"{self.url}/api/v1", Secret("T", token) if token else None, retry_delay=0.01)
-            try:
-                return await work(NetlifyPlatform(NetlifyClient(api), self.folder / "home", poll_interval=0.01))
-            finally:
-                await api.close()
-
-        return asyncio.run(story())
-
-    async def tell(self, service: str, text: str) -> None:
-        assert service == "web"
-        self.told.append(text)
-
-    def order(self, version: str, **files: str) -> StageRequest:
-        site = self.folder / version
-        for name, text in {"index_html": version, **files}.items():
-            path = site / name.replace("__", "/").replace("_", ".")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return StageRequest(version, self.service, "0" * 40, site, "sha256:1", None, self.env, self.secrets)
-
-    def stage(self, version: str, **files: str) -> Version:
-        return self.run(lambda netlify: netlify.stage(self.order(version, **files), self.tell))
-
-    def turn(self, version: Version) -> None:
-        self.run(lambda netlify: netlify.switch_traffic([TrafficMove(self.service, version)], self.tell))
-
-    @property
-    def served(self) -> str:
-        return get_text(f"{self.url}/s/shop/")
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    emulator = NetlifyEmulator()
-    emulator.add_site("shop")
-    with validate_emulator(emulator, "netlify") as described, ThreadedServer(emulator.app) as served:
-        yield Stage(emulator, served.url, tmp_path)
-    assert described.checked_count or not emulator.deploys
+    with netlify_stage(tmp_path) as made:
+        yield made
 
 
 def test_a_draft_is_published_in_the_turn_and_the_one_before_restored(stage: Stage) -> None:
@@ -167,8 +113,53 @@ def test_a_wrong_token_is_named_by_its_variable_only(stage: Stage, token: str | 
 
 
 def test_an_unknown_site_is_said(stage: Stage) -> None:
-    with pytest.raises(PlatformError, match="GET /sites/shap: Not Found"):
+    with pytest.raises(PlatformError, match="no site shap that the token may see"):
         stage.run(lambda netlify: netlify.live_version(replace(SERVICE, settings={"site": "shap"})))
+
+
+@pytest.mark.parametrize("name", ["shop", "shop.netlify.app", "shop.example.org", "site-shop"])
+def test_a_site_is_found_by_its_name_domain_or_id(stage: Stage, name: str) -> None:
+    """The API takes no plain name, and its list of sites has all those whose name contains the one that is meant."""
+    stage.emulator.sites["site-shop"].domain = "shop.example.org"
+    shop = stage.emulator.sites.pop("site-shop")
+    for number in range(120):
+        stage.emulator.add_site(f"shop-{number}")
+    stage.emulator.sites[shop.id] = shop
+    assert httpx2.get(f"{stage.url}/api/v1/sites/shop", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
+    stage.service = replace(SERVICE, settings={"site": name})
+    stage.turn(stage.stage("web-1"))
+    assert stage.served == "web-1"
+
+
+def test_a_locked_site_is_refused_in_the_plan(stage: Stage) -> None:
+    stage.turn(stage.stage("web-1"))
+    (deploy,) = stage.emulator.deploys.values()
+    assert stage.run(lambda netlify: netlify.check_plan(SERVICE, None)) == []
+    deploy.locked = True
+    for look in (lambda netlify: netlify.check_plan(SERVICE, None), lambda netlify: netlify.diagnose(SERVICE)):
+        with pytest.raises(PlatformError, match="site shop is locked to deploy") as raised:
+            stage.run(look)
+        assert f'netlify api unlockDeploy --data \'{{"deploy_id": "{deploy.id}"}}\'' in raised.value.next
+    assert stage.run(lambda netlify: netlify.check_plan(BRANCH, None)) == []
+    assert stage.run(lambda netlify: netlify.diagnose(BRANCH))
+
+
+def test_a_lock_that_somebody_sets_is_not_overridden_on_the_way_back(stage: Stage) -> None:
+    """Netlify publishes what is restored although the site is locked, and the lock is gone: so abreast must look."""
+    first, second = stage.stage("web-1"), stage.stage("web-2")
+    stage.turn(first)
+    stage.turn(second)
+    stage.emulator.deploys[second.handle["deploy"]].locked = True
+    with pytest.raises(PlatformError, match=f"locked to deploy {second.handle['deploy']}"):
+        stage.turn(first)
+    assert stage.served == "web-2"
+
+
+def test_a_page_that_is_missing_is_answered_with_the_sites_own(stage: Stage) -> None:
+    assert httpx2.get(f"{stage.url}/s/shop/nothing").text == "Not Found"
+    stage.turn(stage.stage("web-1", **{"404_html": "lost?"}))
+    answer = httpx2.get(f"{stage.url}/s/shop/nothing")
+    assert (answer.status_code, answer.text) == (404, "lost?")
 
 
 EVERY = (("GET", "/sites/shop$"), ("GET", "/deploys$"), ("PUT", "/files/"), ("GET", "/deploys/[0-9a-f]+$"))
@@ -300,6 +291,10 @@ def test_a_branch_does_not_lead_back_to_what_is_not_known_here(stage: Stage) -> 
         stage.turn(replace(one, id="web-9"))
 
 
+def without_id(value: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in value.items() if name != "id"}
+
+
 def test_variables_are_set_in_the_context_that_is_meant(stage: Stage) -> None:
     stage.env = {"COLOUR": "blue", "KEY": "s3cret", "ABREAST_RELEASE": "v1"}
     stage.secrets = frozenset({"KEY"})
@@ -309,7 +304,7 @@ def test_variables_are_set_in_the_context_that_is_meant(stage: Stage) -> None:
     stage.stage("web-3")
     env = stage.emulator.sites["site-shop"].env
     assert set(env) == {"COLOUR", "KEY"}
-    assert env["COLOUR"]["values"] == [
+    assert [without_id(value) for value in env["COLOUR"]["values"]] == [
         {"context": "production", "value": "blue"},
         {"context": "branch", "context_parameter": "staging", "value": "red"},
     ]
@@ -317,7 +312,7 @@ def test_variables_are_set_in_the_context_that_is_meant(stage: Stage) -> None:
     assert sum(method == "PATCH" for method, _ in stage.emulator.faults.requests) == 1
     stage.service, stage.env = SERVICE, {"KEY": "n3w"}
     stage.stage("web-4")
-    assert env["KEY"]["values"] == [{"context": "production", "value": "n3w"}]
+    assert [without_id(value) for value in env["KEY"]["values"]] == [{"context": "production", "value": "n3w"}]
     assert not any("s3cret" in text for text in stage.told)
 
 

@@ -11,7 +11,7 @@ from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api_client import ApiClient
 from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
-from abreast.testing.platforms.netlify import TOKEN, NetlifyEmulator
+from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from netlify_cli import deploy_with_cli
 from openapi_validator import validate_emulator
@@ -24,7 +24,7 @@ NOT_DESCRIBED = {"deploy_source", "include_upload_url", "build_version"}
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_it_deploys(tmp_path: Path) -> None:
-    emulator = NetlifyEmulator()
+    emulator = NetlifyEmulator(UNLIMITED)
     emulator.add_site("shop")
     folder = tmp_path / "site"
     folder.mkdir()

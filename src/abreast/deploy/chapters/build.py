@@ -147,12 +147,17 @@ def _fresh_checkout(run: Run, part: ServicePlan, workdir: Path) -> None:
 
 
 def _copy_extra_file(name: str, output: Path, workdir: Path) -> None:
-    """Copy a file into the output, unless it has one, from the nearest folder above that has it."""
+    """Copy a file or folder into the output, unless it has one, from the nearest folder above that has it."""
     if (output / name).exists():
         return
     folders_above = [folder for folder in output.parents if folder.is_relative_to(workdir)]
-    found = next((folder / name for folder in folders_above if (folder / name).is_file()), None)
-    if found:
+    found = next((folder / name for folder in folders_above if (folder / name).exists()), None)
+    if found is None:
+        return
+    (output / name).parent.mkdir(parents=True, exist_ok=True)
+    if found.is_dir():
+        shutil.copytree(found, output / name, symlinks=True)
+    else:
         shutil.copy2(found, output / name)
 
 

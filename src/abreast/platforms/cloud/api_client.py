@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,8 +24,8 @@ from abreast.platforms.interface import PlatformContext
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
-MAX_RATE_LIMIT_WAIT = 300.0
-"""Maximum seconds that one request waits for rate limits in total."""
+MAX_RATE_LIMIT_WAIT, MAX_RATE_LIMIT_DELAY = 300.0, 120.0
+"""Maximum seconds that one request waits for rate limits: in total, and before the next attempt."""
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 _IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})
@@ -162,7 +163,10 @@ class ApiClient:
         while (answer := await self._send_once(request)).status_code == 429:
             if waited >= MAX_RATE_LIMIT_WAIT:
                 raise TransientError(self._error_text(request, f"rate limit still exceeded after {waited:.0f} s"))
-            wait = rate_limit_delay(answer.headers, time.time())
+            delay = rate_limit_delay(answer.headers, time.time())
+            if delay > MAX_RATE_LIMIT_WAIT:
+                raise self._quota_error(request, delay)
+            wait = min(delay, MAX_RATE_LIMIT_DELAY)
             waited += wait + 0.1
             await asyncio.sleep(wait)
         self._raise_for_status(request, answer)
@@ -222,6 +226,14 @@ class ApiClient:
         """Return the error for a request that may have arrived."""
         kind = TransientError if request.method in _IDEMPOTENT_METHODS else UnknownOutcomeError
         return kind(self._error_text(request, why), need=f"{self._provider.name} to be up")
+
+    def _quota_error(self, request: Request, delay: float) -> PlatformError:
+        """Return the error for a limit that lasts longer than any request waits, such as one of a day."""
+        again = (datetime.now(UTC) + timedelta(seconds=delay)).strftime("%Y-%m-%d %H:%M UTC")
+        return PlatformError(
+            self._error_text(request, f"rate limit exceeded until {again}"),
+            need=f"a request that {self._provider.name} allows again after that",
+        )
 
     def _error_text(self, request: Request, why: str) -> str:
         return f"{self._provider.name}: {request}: {why}"

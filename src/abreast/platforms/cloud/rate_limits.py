@@ -4,9 +4,6 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-MAX_DELAY = 120.0
-"""Maximum seconds to wait before the next attempt, even if the provider asks for more."""
-
 DEFAULT_DELAY = 5.0
 """Seconds to wait without a rate limit header."""
 
@@ -28,7 +25,7 @@ def rate_limit_delay(headers: Mapping[str, str], now: float) -> float:
         ("ratelimit", _parse_draft_header),
     ):
         if name in values and (wait := read(values[name], now)) is not None:
-            return min(max(wait, 0.0), MAX_DELAY)
+            return max(wait, 0.0)
     return DEFAULT_DELAY
 
 

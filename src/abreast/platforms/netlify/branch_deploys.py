@@ -1,8 +1,6 @@
 """Branch deploys, such as staging or a preview: a traffic switch makes a new deploy of the branch."""
 
 import asyncio
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
@@ -10,12 +8,12 @@ from abreast.core.model import Service, Version
 from abreast.platforms.cloud.api_client import UnknownOutcomeError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter
-from abreast.platforms.netlify.client import Deploy, NetlifyClient, Site
+from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import FAILED_STATES, READY_STATES, DraftDeploys
 
 
 class BranchDeploys:
-    """Points branches at versions. Keeps each version's file list in ``home``, since Netlify does not return it."""
+    """Points branches at versions. Keeps each version's content in ``home``, since Netlify does not return it."""
 
     def __init__(self, netlify: NetlifyClient, drafts: DraftDeploys, home: Path, poll_budget: PollBudget) -> None:
         self._netlify = netlify
@@ -23,21 +21,24 @@ class BranchDeploys:
         self._home = home
         self._poll_budget = poll_budget
 
-    def save_files(self, version: str, files: Mapping[str, str]) -> None:
-        """Save a version's files: path to SHA-1."""
+    def save_content(self, version: str, content: DeployContent) -> None:
+        """Save what a version consists of."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = self._home / f".{version}.json"
-        unfinished.write_text(json.dumps(files))
-        unfinished.replace(self._home / f"{version}.json")
+        unfinished.write_text(content.model_dump_json())
+        unfinished.replace(self._content_file(version))
 
-    def delete_files(self, version: str) -> None:
-        """Delete a version's file list."""
-        (self._home / f"{version}.json").unlink(missing_ok=True)
+    def delete_content(self, version: str) -> None:
+        """Delete what was saved of a version."""
+        self._content_file(version).unlink(missing_ok=True)
+
+    def _content_file(self, version: str) -> Path:
+        return self._home / f"{version}.deploy.json"
 
     async def live_deploy(self, site: Site, branch: str) -> Deploy | None:
         """Return the draft of the branch's live version; None if it was not deployed from this state folder."""
         version = await self._live_version_id(site, branch)
-        known = version and (self._home / f"{version}.json").exists()
+        known = version and self._content_file(version).exists()
         return await self._netlify.find_deploy(site.id, version) if known else None
 
     async def point_branch(self, service: Service, site: Site, branch: str, version: Version, report: Reporter) -> None:
@@ -64,23 +65,22 @@ class BranchDeploys:
         if found and found.state not in FAILED_STATES | READY_STATES:
             return found
         try:
-            return await self._netlify.create_deploy(site.id, title, self._load_files(version), branch=branch)
+            return await self._netlify.create_deploy(site.id, title, self._load_content(version), branch=branch)
         except UnknownOutcomeError:
             again = await self._netlify.find_deploy(site.id, title)
             if again is None or (found and again.id == found.id):
                 raise
             return again
 
-    def _load_files(self, version: Version) -> Mapping[str, str]:
+    def _load_content(self, version: Version) -> DeployContent:
         try:
-            files: dict[str, str] = json.loads((self._home / f"{version.id}.json").read_text())
+            return DeployContent.model_validate_json(self._content_file(version.id).read_bytes())
         except FileNotFoundError as error:
             raise PlatformError(
                 f"the file list of {version.id} is missing here, and Netlify does not return it",
                 need="a version that was deployed from this state folder",
                 next="abreast deploy",
             ) from error
-        return files
 
     async def _live_version_id(self, site: Site, branch: str) -> str:
         """Return the version id of the branch's live deploy, "" if it has none."""

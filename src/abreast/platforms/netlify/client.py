@@ -1,8 +1,9 @@
 """The part of Netlify's API that abreast uses; https://open-api.netlify.com."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from typing import TypeVar
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field
 
@@ -21,19 +22,44 @@ ASYNC_FILE_THRESHOLD = 500
 
 MAX_PAGES, PER_PAGE = 3, 100
 
+T = TypeVar("T")
+
+
+class _DeployedFunction(BaseModel):
+    name: str = Field(alias="n")
+
+
+class DeployContent(BaseModel):
+    """What a deploy consists of: SHA-1s of files by path, SHA-256s of archives by function, and their settings."""
+
+    files: dict[str, str]
+    functions: dict[str, str] = Field(default_factory=dict)
+    function_schedules: list[dict[str, str]] = Field(default_factory=list)
+    functions_config: dict[str, dict[str, object]] = Field(default_factory=dict)
+
 
 class Deploy(BaseModel):
-    """A deploy of a site. ``required``: SHA-1s of the files to upload."""
+    """A deploy of a site. ``required``: SHA-1s of the files to upload. ``required_functions``: SHA-256s of archives."""
 
     id: str
     site_id: str = ""
     state: str
     title: str | None = None
     required: list[str] | None = None
+    required_functions: list[str] | None = None
     deploy_ssl_url: str | None = None
     error_message: str | None = None
     published_at: str | None = None
+    created_at: str = ""
     locked: bool | None = None
+    available_functions: list[_DeployedFunction] | None = None
+    edge_functions_present: bool | None = None
+
+    @property
+    def function_names(self) -> tuple[str, ...]:
+        """The functions that it serves; ``edge functions`` stands for those of that kind, which are not named."""
+        edge = ("edge functions",) if self.edge_functions_present else ()
+        return (*(function.name for function in self.available_functions or ()), *edge)
 
 
 class Site(BaseModel):
@@ -99,10 +125,26 @@ class NetlifyClient:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
+        self._site_ids: dict[str, str] = {}
 
     async def get_site(self, name: str) -> Site:
-        """Return a site by its name, domain or id."""
-        return await self._api.fetch(Site, Request("GET", f"/sites/{quote(name)}"))
+        """Return a site by its id, domain or name. The API knows a plain name in its list of sites only."""
+        try:
+            site = await self._api.fetch(Site, Request("GET", f"/sites/{quote(self._site_ids.get(name, name))}"))
+        except NotFoundError:
+            site = await self._find_site(name)
+        self._site_ids[name] = site.id
+        return site
+
+    async def _find_site(self, name: str) -> Site:
+        async for site in self._items(list[Site], "/sites", {"name": name, "filter": "all"}):
+            if site.name == name:
+                return site
+        raise NotFoundError(
+            f"Netlify has no site {name} that the token may see",
+            need="the name, domain or id of a site of the token's teams",
+            next="correct `site` in abreast.yml",
+        )
 
     async def get_role(self, account: str) -> str | None:
         """Return the role of the token's user in an account, None if it cannot be read."""
@@ -143,23 +185,24 @@ class NetlifyClient:
         path = f"/accounts/{account}/env/{quote(name, safe='')}"
         await self._api.send(Request("PATCH", path, value, {"site_id": site}))
 
-    async def create_deploy(self, site: str, title: str, files: Mapping[str, str], branch: str | None = None) -> Deploy:
-        """Create a deploy of a branch, or a draft if ``branch`` is None. ``files``: path to SHA-1."""
-        body: dict[str, object] = {"files": files, "async": len(files) > ASYNC_FILE_THRESHOLD}
+    async def create_deploy(self, site: str, title: str, content: DeployContent, branch: str | None = None) -> Deploy:
+        """Create a deploy of a branch, or a draft if ``branch`` is None."""
+        body: dict[str, object] = content.model_dump(exclude_defaults=True)
+        body["async"] = len(content.files) > ASYNC_FILE_THRESHOLD
         body |= {"branch": branch, "draft": False} if branch else {"draft": True}
         return await self._api.fetch(Deploy, Request("POST", f"/sites/{site}/deploys", body, {"title": title}))
 
     async def find_deploy(self, site: str, title: str) -> Deploy | None:
         """Return the newest deploy with this title among the last 300, None if there is none."""
-        for page in range(1, MAX_PAGES + 1):
-            query = {"page": page, "per_page": PER_PAGE}
-            deploys = await self._api.fetch(list[Deploy], Request("GET", f"/sites/{site}/deploys", query=query))
-            for deploy in deploys:
-                if deploy.title == title:
-                    return deploy
-            if len(deploys) < PER_PAGE:
-                break
+        async for deploy in self._items(list[Deploy], f"/sites/{site}/deploys"):
+            if deploy.title == title:
+                return deploy
         return None
+
+    async def list_deploys(self, site: str) -> list[Deploy]:
+        """Return the newest 100 deploys."""
+        query = {"page": 1, "per_page": PER_PAGE}
+        return await self._api.fetch(list[Deploy], Request("GET", f"/sites/{site}/deploys", query=query))
 
     async def get_deploy(self, id: str) -> Deploy:
         """Return a deploy."""
@@ -168,6 +211,12 @@ class NetlifyClient:
     async def upload_file(self, deploy: str, path: str, file: Path) -> None:
         """Upload a file of a deploy."""
         await self._api.send(Request("PUT", f"/deploys/{deploy}/files/{quote(path)}", file=file))
+
+    async def upload_function(self, deploy: str, name: str, file: Path, options: Mapping[str, object]) -> None:
+        """Upload the archive of a function of a deploy."""
+        path = f"/deploys/{deploy}/functions/{quote(name, safe='')}"
+        given = {option: value for option, value in options.items() if value is not None}
+        await self._api.send(Request("PUT", f"{path}?{urlencode(given)}", file=file))
 
     async def publish_deploy(self, site: str, deploy: str) -> None:
         """Publish a ready deploy, new or earlier."""
@@ -180,3 +229,15 @@ class NetlifyClient:
     async def delete_deploy(self, deploy: str) -> None:
         """Delete a deploy that is not published."""
         await self._api.send(Request("DELETE", f"/deploys/{deploy}"))
+
+    async def _items(
+        self, answer_type: type[list[T]], path: str, query: Mapping[str, object] | None = None
+    ) -> AsyncIterator[T]:
+        """Yield the items of a list, at most 300."""
+        for page in range(1, MAX_PAGES + 1):
+            request = Request("GET", path, query={**(query or {}), "page": page, "per_page": PER_PAGE})
+            items = await self._api.fetch(answer_type, request)
+            for item in items:
+                yield item
+            if len(items) < PER_PAGE:
+                break

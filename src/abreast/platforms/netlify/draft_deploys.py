@@ -2,15 +2,23 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter, StageRequest
-from abreast.platforms.netlify.client import Deploy, NetlifyClient, Site
+from abreast.platforms.netlify.bundled_functions import (
+    FunctionArchive,
+    published_files,
+    read_functions,
+    require_complete_bundle,
+)
+from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.site_files import file_digests, list_files, render_redirects
+from abreast.platforms.netlify.source_check import BUNDLED
 
 REDIRECTS_FILE = "_redirects"
 MAX_CONCURRENT_UPLOADS = 10
@@ -23,6 +31,35 @@ READY_STATES = frozenset({"ready"})
 FAILED_STATES = frozenset({"error", "rejected"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """A file of a site by its path, or the archive of a function."""
+
+    path: str
+    file: Path
+    function: FunctionArchive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalDeploy:
+    """A deploy on this machine."""
+
+    content: DeployContent
+    files: Mapping[str, Path]
+    functions: Sequence[FunctionArchive]
+
+    def missing(self, deploy: Deploy) -> Iterator[_Upload]:
+        """Yield what Netlify asks for, each content once."""
+        by_digest = {digest: path for path, digest in self.content.files.items()}
+        for digest in dict.fromkeys(deploy.required or ()):
+            if digest in by_digest:
+                yield _Upload(by_digest[digest], self.files[by_digest[digest]])
+        by_archive = {function.digest: function for function in self.functions}
+        for digest in dict.fromkeys(deploy.required_functions or ()):
+            if digest in by_archive:
+                yield _Upload(by_archive[digest].name, by_archive[digest].file, by_archive[digest])
+
+
 class DraftDeploys:
     """Creates drafts, or finds existing ones."""
 
@@ -30,23 +67,18 @@ class DraftDeploys:
         self._netlify = netlify
         self._poll_budget = poll_budget
 
-    async def ensure_draft(
-        self, request: StageRequest, site: Site, report: Reporter
-    ) -> tuple[Deploy, Mapping[str, str]]:
-        """Create or find the draft, upload missing files, wait until ready. Returns it and SHA-1 by path."""
+    async def ensure_draft(self, request: StageRequest, site: Site, report: Reporter) -> tuple[Deploy, DeployContent]:
+        """Create or find the draft, upload what is missing, wait until ready. Returns it and its content."""
         with tempfile.TemporaryDirectory() as beside:
-            files = await asyncio.to_thread(_site_files, request, Path(beside))
-            by_path = await asyncio.to_thread(file_digests, files)
+            local = await asyncio.to_thread(_local_deploy, request, Path(beside))
             deploy = await self._netlify.find_deploy(site.id, request.version_id)
             if deploy is None or deploy.state in FAILED_STATES:
-                deploy = await self._netlify.create_deploy(site.id, request.version_id, by_path)
+                deploy = await self._netlify.create_deploy(site.id, request.version_id, local.content)
             deploy = await self.wait_for_state(request.service, deploy, PREPARED_STATES, report)
-            by_digest = {digest: path for path, digest in by_path.items()}
-            wanted = [by_digest[digest] for digest in dict.fromkeys(deploy.required or ()) if digest in by_digest]
-            if wanted:
-                await report(request.service.name, f"netlify: uploading {len(wanted)} of {len(files)} files")
-                await self._upload_files(deploy, {path: files[path] for path in wanted})
-        return await self.wait_for_state(request.service, deploy, READY_STATES, report), by_path
+            if missing := list(local.missing(deploy)):
+                await report(request.service.name, _upload_message(missing, local))
+                await self._upload(deploy, missing)
+        return await self.wait_for_state(request.service, deploy, READY_STATES, report), local.content
 
     async def wait_for_state(
         self, service: Service, deploy: Deploy, states: frozenset[str], report: Reporter
@@ -71,12 +103,15 @@ class DraftDeploys:
             need="a deploy that becomes ready; the previous version is still live",
         )
 
-    async def _upload_files(self, deploy: Deploy, files: Mapping[str, Path]) -> None:
-        remaining = iter(files.items())
+    async def _upload(self, deploy: Deploy, missing: Sequence[_Upload]) -> None:
+        remaining = iter(missing)
 
         async def send() -> None:
-            for path, file in remaining:
-                await self._netlify.upload_file(deploy.id, path, file)
+            for item in remaining:
+                if item.function is None:
+                    await self._netlify.upload_file(deploy.id, item.path, item.file)
+                else:
+                    await self._netlify.upload_function(deploy.id, item.path, item.file, item.function.options)
 
         try:
             async with asyncio.TaskGroup() as sending:
@@ -92,9 +127,31 @@ def service_routes(service: Service) -> Mapping[str, str]:
     return routes if isinstance(routes, Mapping) else {}
 
 
+def _upload_message(missing: Sequence[_Upload], local: _LocalDeploy) -> str:
+    functions = sum(item.function is not None for item in missing)
+    parts = [f"{len(missing) - functions} of {len(local.files)} files"]
+    if local.functions:
+        parts.append(f"{functions} of {len(local.functions)} functions")
+    return f"netlify: uploading {', '.join(parts)}"
+
+
+def _local_deploy(request: StageRequest, beside: Path) -> _LocalDeploy:
+    require_complete_bundle(request.artifact_path, expected=request.service.settings.get("functions") == BUNDLED)
+    files, functions = _site_files(request, beside), read_functions(request.artifact_path)
+    content = DeployContent(
+        files=file_digests(files),
+        functions={function.name: function.digest for function in functions},
+        function_schedules=[
+            {"name": function.name, "cron": function.schedule} for function in functions if function.schedule
+        ],
+        functions_config={function.name: dict(function.config) for function in functions if function.config},
+    )
+    return _LocalDeploy(content, files, functions)
+
+
 def _site_files(request: StageRequest, beside: Path) -> dict[str, Path]:
-    """Return the site's files by path, with a generated ``_redirects`` if it has routes."""
-    files = list_files(request.artifact_path)
+    """Return the site's files by path, with edge functions, and a generated ``_redirects`` if it has routes."""
+    files = {**list_files(request.artifact_path), **published_files(request.artifact_path)}
     if routes := service_routes(request.service):
         own = files[REDIRECTS_FILE].read_text() if REDIRECTS_FILE in files else ""
         files[REDIRECTS_FILE] = beside / REDIRECTS_FILE

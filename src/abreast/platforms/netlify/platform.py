@@ -22,19 +22,23 @@ from abreast.platforms.interface import (
     PlatformContext,
     PlatformPlugin,
     Reporter,
+    SourceFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
 )
 from abreast.platforms.netlify.account import Accounts
 from abreast.platforms.netlify.branch_deploys import BranchDeploys, branch_url
+from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import DraftDeploys, service_routes
 from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, diagnose_redirect
+from abreast.platforms.netlify.plan_notes import deploy_limit_diagnostics, lost_function_notes
 from abreast.platforms.netlify.settings import NetlifySettings
+from abreast.platforms.netlify.source_check import require_deployable_source
 
-EXTRA_FILES = ("netlify.toml",)
-"""Files outside the output folder that Netlify reads."""
+EXTRA_FILES = ("netlify.toml", *BUILD_FILES)
+"""What Netlify gets besides the output folder."""
 
 POLL_INTERVAL, MAX_POLLERS = 1.0, 6
 """Maximum poll interval in seconds, and the pollers it allows: 360 of 500 requests a minute."""
@@ -79,13 +83,26 @@ class NetlifyPlatform(Platform):
         """Diagnose access, locks, the certificate and the redirect to HTTPS."""
         await self.live_version(service)
         site = await self._netlify.get_site(_site_name(service))
-        _require_unlocked(site)
+        if not _branch_name(service):
+            _require_unlocked(site)
         certificate = await self._netlify.get_certificate(site.id)
         return [
             Diagnostic(DiagnosticSeverity.OK, "", f"{site.name} is at {site.address}"),
             diagnose_certificate(site, certificate, datetime.now(UTC)),
             await diagnose_redirect(site),
+            *deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC)),
         ]
+
+    async def check_plan(self, service: Service, source: SourceFiles | None) -> list[str]:
+        """Refuse functions that would be left out, and a locked site. Note functions that users lose, and limits."""
+        if source:
+            require_deployable_source(service, source)
+        site, branch = await self._netlify.get_site(_site_name(service)), _branch_name(service)
+        if not branch:
+            _require_unlocked(site)
+        live = await self._branch_deploys.live_deploy(site, branch) if branch else site.published_deploy
+        limits = deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC))
+        return [*lost_function_notes(service, live), *(f"{limit.what}; needed: {limit.need}" for limit in limits)]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Create the draft or find it, upload missing files, wait until it is ready."""
@@ -95,9 +112,9 @@ class NetlifyPlatform(Platform):
         await self._accounts.request_certificate(site, request, report)
         context = {"context": "branch", "context_parameter": branch} if branch else {"context": "production"}
         await self._accounts.set_variables(site, request, context)
-        deploy, files = await self._draft_deploys.ensure_draft(request, site, report)
+        deploy, content = await self._draft_deploys.ensure_draft(request, site, report)
         if branch:
-            await asyncio.to_thread(self._branch_deploys.save_files, request.version_id, files)
+            await asyncio.to_thread(self._branch_deploys.save_content, request.version_id, content)
         return _version(request.version_id, request.service, site, deploy)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
@@ -112,7 +129,7 @@ class NetlifyPlatform(Platform):
             if deploy and not deploy.published_at:
                 with suppress(NotFoundError):
                     await self._netlify.delete_deploy(deploy.id)
-            self._branch_deploys.delete_files(version.id)
+            self._branch_deploys.delete_content(version.id)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return whether each deploy exists and is ready."""
@@ -203,7 +220,8 @@ def _require_unlocked(site: Site, allowed_deploy: str = "") -> None:
         raise PlatformError(
             f"the Netlify site {site.name} is locked to deploy {live.id}, so no other can be published",
             need="an unlocked site",
-            next=f"unlock it at {site.admin_url or 'Netlify'}, then: abreast deploy",
+            next=f"unlock it at {site.admin_url or 'Netlify'}, or: "
+            f'netlify api unlockDeploy --data \'{{"deploy_id": "{live.id}"}}\'',
         )
 
 

@@ -1,6 +1,6 @@
 """The settings of a service on Netlify."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,11 @@ class NetlifySettings(BaseModel):
     )
     branch: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,36}$")] | None = Field(
         None, description="Publish to this branch deploy of the site, such as `staging`, instead of the site itself."
+    )
+    functions: Literal["bundled", "none"] | None = Field(
+        None,
+        description="`bundled`: the build bundles the functions, as `netlify build` does. `none`: functions in the "
+        "repository are not this site's. Without it, a repository with functions is refused.",
     )
     routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
         default_factory=dict,

@@ -1,0 +1,38 @@
+"""What the plan says about functions that users lose, and about Netlify's limits of deploys."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.model import Service
+from abreast.platforms.netlify.client import Deploy, Site
+from abreast.platforms.netlify.source_check import BUNDLED
+
+DAY = timedelta(days=1)
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
+"""How the API writes times in UTC, up to the second: in order as text."""
+
+DEPLOYS_PER_DAY, MANY_DEPLOYS = 100, 80
+"""How many deploys Netlify accepts in a day, and from how many on that is said."""
+
+
+def lost_function_notes(service: Service, live: Deploy | None) -> Iterator[str]:
+    """Yield a note if users have functions that a release without functions takes off."""
+    if live and live.function_names and service.settings.get("functions") != BUNDLED:
+        yield (
+            f"the live deploy {live.id} has functions ({', '.join(live.function_names)}), "
+            "and users lose those that this release does not have"
+        )
+
+
+def deploy_limit_diagnostics(site: Site, deploys: Sequence[Deploy], now: datetime) -> Iterator[Diagnostic]:
+    """Yield a warning if a site's deploys of the last 24 hours come near the limit of Netlify's API."""
+    since = (now - DAY).strftime(TIME_FORMAT)
+    recent = sum(deploy.created_at > since for deploy in deploys)
+    if recent >= MANY_DEPLOYS:
+        yield Diagnostic(
+            DiagnosticSeverity.WARNING,
+            "",
+            f"{site.name} had {recent} deploys in the last 24 hours, and Netlify accepts {DEPLOYS_PER_DAY} a day",
+            "fewer deploys: a release makes one, a release to a branch two",
+        )
