@@ -14,21 +14,16 @@ def cli_program() -> Path:
     return install_packages("netlify-cli", f"netlify-cli@{VERSION}") / "netlify"
 
 
+def run_cli(url: str, token: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a folder, against an emulator."""
+    variables = {
+        **os.environ, "NETLIFY_API_URL": url, "NETLIFY_AUTH_TOKEN": token, "CI": "1", "HOME": str(folder.parent),
+    }  # fmt: skip
+    command = [str(cli_program()), *arguments]
+    return subprocess.run(command, env=variables, cwd=folder, check=False, capture_output=True, text=True)
+
+
 def deploy_with_cli(url: str, token: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Deploy a folder to the site ``shop`` of an emulator, without a build."""
-    command = [
-        str(cli_program()),
-        "deploy",
-        "--dir",
-        str(folder),
-        "--site",
-        "shop",
-        "--auth",
-        token,
-        "--no-build",
-        "--json",
-    ]
-    variables = {**os.environ, "NETLIFY_API_URL": url, "CI": "1", "HOME": str(folder.parent)}
-    return subprocess.run(
-        [*command, *arguments], env=variables, cwd=folder, check=False, capture_output=True, text=True
-    )
+    where = ["--dir", str(folder), "--site", "shop", "--auth", token]
+    return run_cli(url, token, folder, "deploy", *where, "--no-build", "--json", *arguments)

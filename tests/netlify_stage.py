@@ -1,7 +1,7 @@
 """A site at Netlify, emulated, and the platform that deploys to it; for tests that use no more than that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -69,10 +69,10 @@ class Stage:
 
 
 @contextmanager
-def netlify_stage(folder: Path, limits: RateLimits = UNLIMITED) -> Iterator[Stage]:
-    """Serve the emulator with one site, held to the published description."""
+def netlify_stage(folder: Path, limits: RateLimits = UNLIMITED, extra_keys: Collection[str] = ()) -> Iterator[Stage]:
+    """Serve the emulator with one site, held to the published description but for ``extra_keys`` of bodies."""
     emulator = NetlifyEmulator(limits)
     emulator.add_site("shop")
-    with validate_emulator(emulator, "netlify") as described, ThreadedServer(emulator.app) as served:
+    with validate_emulator(emulator, "netlify", extra_keys) as described, ThreadedServer(emulator.app) as served:
         yield Stage(emulator, served.url, folder)
     assert described.checked_count or not emulator.deploys

@@ -175,3 +175,58 @@ def test_only_the_backend_goes_back(shop: Shop) -> None:
     shop.deploy()
     shop.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=shop.variables)
     assert shop.served == {"frontend": second, "backend": first}
+
+
+def test_a_locked_site_is_refused_before_anything_is_built(shop: Shop) -> None:
+    first = shop.project.commit()
+    shop.deploy()
+    (mine,) = shop.emulator.deploys.values()
+    mine.locked = True
+    second = shop.project.commit()
+    for arguments in (("plan",), ("deploy", "--yes")):
+        done = shop.project.run(*arguments, code=1, variables=shop.variables)
+        assert f"the Netlify site shop is locked to deploy {mine.id}" in done.stderr
+        assert "needed: an unlocked site" in done.stderr
+        assert "netlify api unlockDeploy" in done.stderr
+    assert shop.project.built_services(second) == []
+    assert "locked" in shop.project.run("doctor", code=1, variables=shop.variables).stdout
+    mine.locked = False
+    shop.deploy()
+    assert shop.front == second != first
+
+
+def test_a_lock_while_users_are_watched_is_left_to_a_person(shop: Shop) -> None:
+    """Somebody decided that users stay on the new deploy: a turn-back does not override that."""
+    shop.project.commit()
+    shop.deploy()
+    shop.project.config["environments"]["local"]["settle"] = "60s"
+    new = shop.project.commit("Leak", app_py=shop.project.app_source(UNHEALTHY_AFTER_REQUESTS))
+    deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
+    eventually(lambda: shop.front == new)
+    (site,) = shop.emulator.sites.values()
+    shop.emulator.deploys[site.live_deploy_id or ""].locked = True
+
+    def used() -> bool:
+        if deploying.poll() is None:
+            get_json(shop.project.backend_port)
+        return deploying.poll() is not None
+
+    eventually(used, 60)
+    assert deploying.returncode == 4
+    assert f"locked to deploy {site.live_deploy_id}" in deploying.output
+    assert shop.front == new
+
+
+def test_functions_that_nothing_bundles_are_refused_before_anything_is_built(shop: Shop) -> None:
+    functions = shop.project.folder / "netlify/functions"
+    functions.mkdir(parents=True)
+    (functions / "hello.mjs").write_text("export default () => new Response()")
+    commit = shop.project.commit()
+    told = shop.deploy(code=1)
+    assert "the repository has functions for Netlify (netlify/functions/hello.mjs)" in told
+    assert "`functions: none` if they are not this site's" in told
+    assert shop.project.built_services(commit) == []
+    shop.project.config["environments"]["local"]["frontend"]["netlify"]["functions"] = "none"
+    commit = shop.project.commit()
+    shop.deploy()
+    assert shop.front == commit

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
-from netlify_cli import deploy_with_cli
+from netlify_cli import deploy_with_cli, run_cli
+from netlify_stage import netlify_stage
 from openapi_validator import validate_emulator
 from sample_project import get_text
 
@@ -54,6 +56,109 @@ def test_it_deploys(tmp_path: Path) -> None:
         assert deploy_with_cli(served.url, "wrong", folder, "--prod").returncode == 1
         assert get_text(f"{served.url}/s/shop/") == "one"
     assert described.checked_count > 20
+
+
+PAGE = (Path(__file__).parents[3] / "docs/netlify.md").read_text()
+LIVE = "<LIVE>"
+DEPLOYS = ("deploy", "deploy --prod", "deploy --alias staging")
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("sites:list --json", "shop"),
+    ("status --json", "me@example.org"),
+    ("env:set COLOUR green --context production --site shop", ""),
+    ("env:get COLOUR --context production --site shop", "green"),
+    ("env:list --json --context production --site shop", "green"),
+    ("env:unset COLOUR --site shop", ""),
+    (f'api lockDeploy --data {{"deploy_id":"{LIVE}"}}', '"locked": true'),
+    (f'api unlockDeploy --data {{"deploy_id":"{LIVE}"}}', '"locked": false'),
+    ('api rollbackSiteDeploy --data {"site_id":"site-shop"}', ""),
+)
+"""Commands that work, and what their answer contains."""
+
+MISSING = (
+    "sites:create --name other --account-slug team",
+    "sites:delete site-shop --force",
+    'api createSiteBuild --data {"site_id":"site-shop"}',
+)
+
+
+def _render_commands() -> str:
+    works = [*DEPLOYS, *(command for command, _ in COMMANDS)]
+    lines = ["| `netlify …` | the emulator |", "|---|---|"]
+    lines += [f"| {', '.join(f'`{command}`' for command in works)} | works |"]
+    lines += [f"| {', '.join(f'`{command}`' for command in MISSING)} | answers with 501, and the command fails |"]
+    return "\n".join(lines)
+
+
+def test_the_page_has_what_its_commands_do() -> None:
+    expected = _render_commands()
+    assert expected in PAGE, f"docs/netlify.md should have:\n\n{expected}"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_its_other_commands(tmp_path: Path) -> None:
+    emulator = NetlifyEmulator(UNLIMITED)
+    emulator.add_site("shop")
+    folder = tmp_path / "site"
+    (folder / ".netlify").mkdir(parents=True)
+    (folder / ".netlify/state.json").write_text('{"siteId": "site-shop"}')
+    with ThreadedServer(emulator.app) as served:
+        for text in ("one", "two"):
+            (folder / "index.html").write_text(text)
+            assert deploy_with_cli(served.url, TOKEN, folder, "--prod").returncode == 0
+        live = str(emulator.sites["site-shop"].live_deploy_id)
+        for command, answer in COMMANDS:
+            done = run_cli(served.url, TOKEN, folder, *command.replace(LIVE, live).split())
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            assert answer in done.stdout, (command, done.stdout)
+        assert get_text(f"{served.url}/s/shop/") == "one", "its api command rolls a site back"
+        for command in MISSING:
+            before = len(emulator.faults.requests)
+            done = run_cli(served.url, TOKEN, folder, *command.split())
+            assert done.returncode != 0, (command, done.stdout)
+            assert "501" in done.stderr + done.stdout or "Not Implemented" in done.stderr + done.stdout, (command, done)
+            assert len(emulator.faults.requests) > before
+        assert set(emulator.sites) == {"site-shop"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_abreast_deploys_functions_as_it_does(tmp_path: Path) -> None:
+    """One build of Netlify's own, deployed by both: the same functions, with the same settings."""
+    folder = tmp_path / "web-1"
+    (folder / "netlify/functions").mkdir(parents=True)
+    (folder / "dist").mkdir()
+    (folder / "dist/index.html").write_text("one")
+    (folder / "netlify.toml").write_text(TOML)
+    for name, source in FUNCTIONS.items():
+        (folder / "netlify/functions" / name).write_text(source)
+    with netlify_stage(tmp_path, extra_keys=NOT_DESCRIBED) as stage:
+        built = run_cli(stage.url, TOKEN, folder, "build", "--offline")
+        assert built.returncode == 0, built.stdout + built.stderr
+        artifact = stage.folder / "web-2"
+        shutil.copytree(folder / "dist", artifact)
+        shutil.copytree(folder / ".netlify", artifact / ".netlify")
+        where = ("--dir", "dist", "--site", "shop", "--no-build", "--json", "--prod")
+        done = run_cli(stage.url, TOKEN, folder, "deploy", *where)
+        assert done.returncode == 0, done.stdout + done.stderr
+        ours = stage.emulator.deploys[stage.stage("web-2").handle["deploy"]]
+        theirs = stage.emulator.deploys[json.loads(done.stdout)["deploy_id"]]
+        assert set(theirs.functions) == {"hello", "tick", "slow-background"}
+        for name in ("functions", "functions_config", "schedules"):
+            assert getattr(ours, name) == getattr(theirs, name), name
+        assert theirs.schedules == [{"name": "tick", "cron": "@daily"}]
+        assert set(ours.files) == set(theirs.files) | {"index.html"}
+        sent = [path for method, path in stage.emulator.faults.requests if method == "PUT" and "/functions/" in path]
+        assert len(sent) == 3, "what one has sent, the other need not"
+
+
+TOML = '[build]\npublish = "dist"\n[functions.tick]\nschedule = "@daily"\n'
+FUNCTIONS = {
+    "hello.mjs": 'export default async () => new Response("hello")\n'
+    'export const config = {path: "/hello/:name", rateLimit: {windowLimit: 60, windowSize: 60, aggregateBy: ["ip"]}}\n',
+    "tick.js": "exports.handler = async () => ({statusCode: 200})\n",
+    "slow-background.js": "exports.handler = async () => ({statusCode: 200})\n",
+}
 
 
 def _present(url: str) -> str:

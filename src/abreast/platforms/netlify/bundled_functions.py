@@ -43,7 +43,7 @@ BUILD_FILES = (FUNCTIONS, CONFIG, *PUBLISHED_FOLDERS, *SOURCES, *UNSUPPORTED_FOL
 _SERVER_MARKERS = {("BUILD_ID", "server"): "Next.js", ("nitro.json", "server"): "Nuxt or Nitro"}
 """Files and folders by which the output of a framework's server is known."""
 
-BUNDLE_ADVICE = "a build with `npx netlify build --offline`, and `functions: bundled` under netlify in abreast.yml"
+BUNDLE_ADVICE = "a build with `netlify build --offline`, and `functions: bundled` under netlify in abreast.yml"
 
 
 class _Function(BaseModel):
@@ -144,6 +144,7 @@ def _archive(folder: Path, function: _Function) -> FunctionArchive:
     config = function.model_dump(exclude_none=True, exclude=set(_SENT_ELSEWHERE))
     if "traffic_rules" in config:
         config["traffic_rules"] = _snake_case(config["traffic_rules"])
+    config = {name: _without_empty(value) for name, value in config.items()}
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return FunctionArchive(function.name, file, digest, options, function.schedule or "", config)
 
@@ -157,6 +158,15 @@ def _snake_case(value: object) -> object:
     return {
         "".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake_case(part) for key, part in value.items()
     }
+
+
+def _without_empty(value: object) -> object:
+    """Return a value without empty lists, as Netlify's command line sends it: no ``methods`` means all of them."""
+    if isinstance(value, list):
+        return [_without_empty(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_empty(part) for key, part in value.items() if part not in ([], {}, None)}
 
 
 def _has_files(folder: Path) -> bool:

@@ -2,12 +2,10 @@
 
 import hashlib
 import io
-import json
 import mimetypes
 import re
 import secrets
 import zipfile
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +14,15 @@ from starlette.routing import BaseRoute, Route
 from abreast.testing.platforms.common import utc_timestamp
 from abreast.testing.platforms.netlify.documents import deploy_document
 from abreast.testing.platforms.netlify.lifecycle import Lifecycle
-from abreast.testing.platforms.netlify.model import API, PRODUCTION_BRANCH, Deploy, RefusedError, Settings, page_of
+from abreast.testing.platforms.netlify.model import (
+    API,
+    PRODUCTION_BRANCH,
+    Deploy,
+    RefusedError,
+    Settings,
+    json_body,
+    page_of,
+)
 
 DEPLOY = f"{API}/deploys/{{deploy}}"
 SITE_DEPLOYS = f"{API}/sites/{{site}}/deploys"
@@ -65,7 +71,7 @@ class DeploysApi:
         return JSONResponse([deploy_document(self._settings, request, deploy) for deploy in page_of(request, deploys)])
 
     async def _create(self, request: Request) -> Response:
-        site, body = self._settings.authorized_site(request), await _json_body(request)
+        site, body = self._settings.authorized_site(request), await json_body(request, dict)
         deploy = Deploy(
             id=secrets.token_hex(12),
             site_id=site.id,
@@ -80,7 +86,7 @@ class DeploysApi:
         return self._answer(request, deploy)
 
     async def _update(self, request: Request) -> Response:
-        deploy, body = self._settings.authorized_deploy(request), await _json_body(request)
+        deploy, body = self._settings.authorized_deploy(request), await json_body(request, dict)
         self._lifecycle.accept(deploy, body)
         return self._answer(request, deploy)
 
@@ -153,14 +159,3 @@ class DeploysApi:
 
     def _answer(self, request: Request, deploy: Deploy, status: int = 200) -> Response:
         return JSONResponse(deploy_document(self._settings, request, deploy), status)
-
-
-async def _json_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object that a request carries. Raises RefusedError for anything else."""
-    try:
-        body = json.loads(await request.body() or b"{}")
-    except ValueError as error:
-        raise RefusedError(400, "the body is not JSON") from error
-    if not isinstance(body, dict):
-        raise RefusedError(400, "the body is not an object")
-    return body

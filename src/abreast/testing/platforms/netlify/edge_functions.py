@@ -25,7 +25,8 @@ def function_for_path(deploy: Deploy, blobs: Mapping[str, bytes], path: str) -> 
     if path.startswith(FUNCTION_PATH):
         name = path.removeprefix(FUNCTION_PATH).split("/")[0]
         return name if name in deploy.functions else ""
-    for name, routes in deploy.routes.items():
+    for name, config in deploy.functions_config.items():
+        routes = config.get("routes") or ()
         if any(path == route.get("literal") or _matches(route.get("expression"), path) for route in routes):
             return name
     return ""

@@ -27,6 +27,7 @@ class NetlifyEmulator(Settings):
     def __init__(self, limits: RateLimits | None = None) -> None:
         super().__init__()
         routes = [
+            Route(f"{API}/accounts/types", _not_emulated, methods=METHODS),
             *DeploysApi(self, Lifecycle(self)).routes(),
             *VariablesApi(self).routes(),
             *SitesApi(self).routes(),

@@ -24,8 +24,7 @@ class Lifecycle:
         if wrong := [path for path in files if "#" in path or "?" in path]:
             raise RefusedError(422, f"invalid file name: {wrong[0]}")
         deploy.files, deploy.functions = files, dict(body.get("functions", {}))
-        config = body.get("functions_config", {})
-        deploy.routes = {name: config.get(name, {}).get("routes") or [] for name in deploy.functions}
+        deploy.functions_config = body.get("functions_config", {})
         deploy.schedules = body.get("function_schedules", [])
         deploy.missing_digests = set(files.values()).difference(self._settings.blobs)
         deploy.missing_functions = set(deploy.functions.values()).difference(self._settings.blobs)

@@ -1,9 +1,10 @@
 """Sites and deploys, and how tests change what the emulator does."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -16,6 +17,9 @@ ACCOUNT = {"id": "acc1", "name": "Team", "slug": "team", "type": "PRO", "roles_a
 DOMAIN = "netlify.app"
 API = "/api/v1"
 MAX_PER_PAGE = 100
+
+
+T = TypeVar("T")
 
 
 class RefusedError(Exception):
@@ -31,7 +35,7 @@ class Deploy:
     """A deploy. ``files`` maps paths to SHA-1s, ``functions`` names to SHA-256s of archives.
 
     ``state`` changes to ``pending_states``, not before ``done_at``. ``missing_digests`` and ``missing_functions``
-    must be uploaded first. ``routes`` maps functions to the paths that they serve besides their own.
+    must be uploaded first. The ``routes`` in ``functions_config`` are the paths that a function serves besides its own.
     """
 
     id: str
@@ -51,7 +55,7 @@ class Deploy:
     functions: dict[str, str] = field(default_factory=dict)
     missing_functions: set[str] = field(default_factory=set)
     runtimes: dict[str, str] = field(default_factory=dict)
-    routes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    functions_config: dict[str, dict[str, Any]] = field(default_factory=dict)
     schedules: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -121,6 +125,17 @@ class Settings:
     def live_deploy(self, site: Site) -> Deploy | None:
         """Return what a site serves."""
         return self.deploys.get(site.live_deploy_id or "")
+
+
+async def json_body(request: Request, kind: type[T]) -> T:
+    """Return the object or list that a request carries. Raises RefusedError for anything else."""
+    try:
+        body = json.loads(await request.body() or b"{}")
+    except ValueError as error:
+        raise RefusedError(400, "the body is not JSON") from error
+    if not isinstance(body, kind):
+        raise RefusedError(400, f"the body is not a {kind.__name__}")
+    return body
 
 
 def page_of(request: Request, items: list[Any]) -> list[Any]:

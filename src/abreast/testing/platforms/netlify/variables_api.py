@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from abreast.testing.platforms.common import require_token
-from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, RefusedError, Settings, Site
+from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, RefusedError, Settings, Site, json_body
 
 READABLE_CONTEXT = "dev"
 MASK = "*" * 16
@@ -45,11 +45,13 @@ class VariablesApi:
 
     async def _create(self, request: Request) -> Response:
         site = self._site(request, must_exist=True)
-        added: dict[str, Variable] = {variable["key"]: variable for variable in await request.json()}
+        added: dict[str, Variable] = {
+            _required(variable, "key"): variable for variable in await json_body(request, list)
+        }
         if existing := site.env.keys() & added.keys():
             raise RefusedError(409, f"{min(existing)} already exists")
         for variable in added.values():
-            variable["values"] = [_checked(value) for value in variable["values"]]
+            variable["values"] = _checked_values(variable)
         site.env |= added
         return JSONResponse([_readable(variable) for variable in added.values()], 201)
 
@@ -57,12 +59,12 @@ class VariablesApi:
         return JSONResponse(_readable(self._variable(request)))
 
     async def _replace(self, request: Request) -> Response:
-        variable, body = self._variable(request), await request.json()
-        variable |= {**body, "values": [_checked(value) for value in body["values"]]}
+        variable, body = self._variable(request), await json_body(request, dict)
+        variable |= {**body, "values": _checked_values(body)}
         return JSONResponse(_readable(variable))
 
     async def _set_value(self, request: Request) -> Response:
-        value, variable = _checked(await request.json()), self._variable(request)
+        variable, value = self._variable(request), _checked(await json_body(request, dict))
         context = value["context"], value.get("context_parameter")
         kept = [value for value in variable["values"] if (value["context"], value.get("context_parameter")) != context]
         variable["values"] = [*kept, value]
@@ -92,6 +94,17 @@ class VariablesApi:
 
     def _variable(self, request: Request) -> Variable:
         return self._site(request, must_exist=True).env[request.path_params["key"]]
+
+
+def _required(body: Variable, name: str) -> Any:  # noqa: ANN401 (JSON)
+    """Return a part of a body. Raises RefusedError if it is missing."""
+    if name not in body:
+        raise RefusedError(422, f"{name} is missing")
+    return body[name]
+
+
+def _checked_values(variable: Variable) -> list[Variable]:
+    return [_checked(value) for value in _required(variable, "values")]
 
 
 def _checked(value: Variable) -> Variable:
