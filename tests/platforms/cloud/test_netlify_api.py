@@ -71,7 +71,7 @@ def sha1(content: str) -> str:
 def archive() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:
-        made.writestr("hello.mjs", "export default () => new Response()")
+        made.writestr(zipfile.ZipInfo("hello.mjs"), "export default () => new Response()")
     return content.getvalue()
 
 

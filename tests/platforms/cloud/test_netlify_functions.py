@@ -13,6 +13,7 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.core.model import Build, Version
 from abreast.platforms.interface import SourceFiles
+from abreast.platforms.netlify.client import Deploy
 from abreast.platforms.netlify.source_check import require_deployable_source
 from netlify_stage import SERVICE, Stage, netlify_stage
 
@@ -29,7 +30,7 @@ BUNDLED = replace(SERVICE, settings={"site": "shop", "functions": "bundled"})
 def archive(text: str) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:
-        made.writestr("hello.mjs", text)
+        made.writestr(zipfile.ZipInfo("hello.mjs"), text)
     return content.getvalue()
 
 
@@ -168,6 +169,7 @@ SOURCES: list[tuple[dict[str, str], Build, dict[str, str], str]] = [
     ({"netlify.toml": NEXT}, NPM, BUNDLES, "stores blobs with a deploy"),
     ({}, Build(run="next build", output=".next"), {}, r"the output of a server of Next\.js"),
     ({}, Build(run="nuxt build", output="web/.output"), BUNDLES, "the output of a server of Nuxt"),
+    ({}, Build(run="next build", output=".next"), NONE, r"the output of a server of Next\.js"),
     ({"netlify/functions/a.mjs": ""}, OUT, BUNDLES, "nothing bundles the functions"),
     ({"netlify.toml": "[build"}, NPM, {}, "netlify.toml is not valid"),
 ]
@@ -193,3 +195,12 @@ def test_sources_that_a_release_would_leave_out_are_refused_before_the_build(
 def test_sources_of_which_nothing_is_left_out(files: dict[str, str], build: Build, settings: dict[str, str]) -> None:
     service = replace(SERVICE, settings={"site": "shop", **settings}, build=build)
     require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "")))
+
+
+@pytest.mark.parametrize(("told", "names"), [
+    ({}, ()), ({"available_functions": None}, ()), ({"available_functions": ["hello"]}, ()),
+    ({"available_functions": {"n": "hello"}}, ()), ({"available_functions": [{"n": "hello"}, {"other": 1}]}, ("hello",)),
+    ({"edge_functions_present": True}, ("edge functions",)), ({"edge_functions_present": None}, ()),
+])  # fmt: skip
+def test_what_netlify_tells_of_functions_is_read_with_care(told: dict[str, object], names: tuple[str, ...]) -> None:
+    assert Deploy.model_validate({"id": "1", "state": "ready", **told}).function_names == names

@@ -233,6 +233,7 @@ class ApiClient:
         return PlatformError(
             self._error_text(request, f"rate limit exceeded until {again}"),
             need=f"a request that {self._provider.name} allows again after that",
+            next="the same command, after that time",
         )
 
     def _error_text(self, request: Request, why: str) -> str:

@@ -25,10 +25,6 @@ MAX_PAGES, PER_PAGE = 3, 100
 T = TypeVar("T")
 
 
-class _DeployedFunction(BaseModel):
-    name: str = Field(alias="n")
-
-
 class DeployContent(BaseModel):
     """What a deploy consists of: SHA-1s of files by path, SHA-256s of archives by function, and their settings."""
 
@@ -52,14 +48,18 @@ class Deploy(BaseModel):
     published_at: str | None = None
     created_at: str = ""
     locked: bool | None = None
-    available_functions: list[_DeployedFunction] | None = None
-    edge_functions_present: bool | None = None
+    available_functions: object = None
+    edge_functions_present: object = None
 
     @property
     def function_names(self) -> tuple[str, ...]:
-        """The functions that it serves; ``edge functions`` stands for those of that kind, which are not named."""
-        edge = ("edge functions",) if self.edge_functions_present else ()
-        return (*(function.name for function in self.available_functions or ()), *edge)
+        """The functions that it serves; ``edge functions`` stands for those of that kind, which are not named.
+
+        The API's description does not have the fields: what is not as expected counts as none.
+        """
+        listed = self.available_functions if isinstance(self.available_functions, list) else []
+        names = [str(function["n"]) for function in listed if isinstance(function, dict) and "n" in function]
+        return (*names, *(["edge functions"] if self.edge_functions_present else []))
 
 
 class Site(BaseModel):

@@ -38,15 +38,15 @@ NEXT_RUNTIME = "@netlify/plugin-nextjs"
 
 def require_deployable_source(service: Service, source: SourceFiles) -> None:
     """Raise PlatformError if the repository has functions or a framework's server that a release would leave out."""
-    setting = service.settings.get("functions")
-    if setting == NO_FUNCTIONS:
-        return
     output = PurePosixPath(service.build.output or ".")
     if framework := SERVER_OUTPUTS.get(output.name):
         raise PlatformError(
             f"{output} is the output of a server of {framework}, which is not a folder of files",
             need="the folder of a static export, such as `out`, or a site that Netlify builds itself",
         )
+    setting = service.settings.get("functions")
+    if setting == NO_FUNCTIONS:
+        return
     folders = [folder for folder in (output, *output.parents) if folder != PurePosixPath("..")]
     if NEXT_RUNTIME in _plugins(folders, source):
         raise PlatformError(
