@@ -285,11 +285,17 @@ def test_a_wrong_token_is_refused_by_every_operation(served: str) -> None:
             assert refused == (401, "Access Denied"), operation.name
 
 
-@pytest.mark.parametrize(("content", "told"), [(b"PK", "the body is not JSON"), (b"[]", "the body is not a dict")])
-def test_a_body_that_is_not_json_is_refused(content: bytes, told: str) -> None:
+@pytest.mark.parametrize(("kind", "content", "status", "told"), [
+    ("application/json", b"PK", 400, "the body is not JSON"), ("application/json", b"[]", 400, "the body is not a dict"),
+    ("application/zip", b"PK", 501, "the emulator has no deploys of a zip archive"),
+])  # fmt: skip
+def test_a_body_that_is_not_json_is_refused(kind: str, content: bytes, status: int, told: str) -> None:
     emulator = NetlifyEmulator(UNLIMITED)
     emulator.add_site("shop")
     with ThreadedServer(emulator.app) as server:
-        url, headers = f"{server.url}/api/v1/sites/{SITE}/deploys", {"Authorization": f"Bearer {TOKEN}"}
+        url, headers = (
+            f"{server.url}/api/v1/sites/{SITE}/deploys",
+            {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind},
+        )
         answer = httpx2.post(url, headers=headers, content=content)
-    assert (answer.status_code, answer.json()["message"]) == (400, told)
+    assert (answer.status_code, answer.json()["message"]) == (status, told)

@@ -135,6 +135,9 @@ def test_abreast_deploys_functions_as_it_does(tmp_path: Path) -> None:
     with netlify_stage(tmp_path, extra_keys=NOT_DESCRIBED) as stage:
         built = run_cli(stage.url, TOKEN, folder, "build", "--offline")
         assert built.returncode == 0, built.stdout + built.stderr
+        for path, text in EDGE_FILES.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
         artifact = stage.folder / "web-2"
         shutil.copytree(folder / "dist", artifact)
         shutil.copytree(folder / ".netlify", artifact / ".netlify")
@@ -147,11 +150,23 @@ def test_abreast_deploys_functions_as_it_does(tmp_path: Path) -> None:
         for name in ("functions", "functions_config", "schedules"):
             assert getattr(ours, name) == getattr(theirs, name), name
         assert theirs.schedules == [{"name": "tick", "cron": "@daily"}]
-        assert set(ours.files) == set(theirs.files) | {"index.html"}
+        assert (
+            ours.files.keys()
+            == theirs.files.keys()
+            > {f".netlify/internal/edge-functions/{name}" for name in EDGE_NAMES}
+        )
+        differing = {path for path in ours.files if ours.files[path] != theirs.files[path]}
+        assert differing == {"index.html", "netlify.toml"}, "one is of each, and it writes the other anew"
         sent = [path for method, path in stage.emulator.faults.requests if method == "PUT" and "/functions/" in path]
         assert len(sent) == 3, "what one has sent, the other need not"
 
 
+EDGE_NAMES = ("manifest.json", "a.eszip")
+EDGE_FILES = {
+    ".netlify/edge-functions-dist/manifest.json": '{"bundles": [], "routes": []}',
+    ".netlify/edge-functions-dist/a.eszip": "a bundle",
+    ".netlify/deploy-config/deploy-config.json": "{}",
+}
 TOML = '[build]\npublish = "dist"\n[functions.tick]\nschedule = "@daily"\n'
 FUNCTIONS = {
     "hello.mjs": 'export default async () => new Response("hello")\n'

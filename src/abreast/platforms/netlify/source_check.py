@@ -39,11 +39,7 @@ NEXT_RUNTIME = "@netlify/plugin-nextjs"
 def require_deployable_source(service: Service, source: SourceFiles) -> None:
     """Raise PlatformError if the repository has functions or a framework's server that a release would leave out."""
     output = PurePosixPath(service.build.output or ".")
-    if framework := SERVER_OUTPUTS.get(output.name):
-        raise PlatformError(
-            f"{output} is the output of a server of {framework}, which is not a folder of files",
-            need="the folder of a static export, such as `out`, or a site that Netlify builds itself",
-        )
+    _require_folder_of_files(output)
     setting = service.settings.get("functions")
     if setting == NO_FUNCTIONS:
         return
@@ -61,6 +57,14 @@ def require_deployable_source(service: Service, source: SourceFiles) -> None:
         raise PlatformError(
             f"the repository has functions for Netlify ({found[0]}{more}), which a folder of files does not include",
             need=f"{BUNDLE_ADVICE}; or `functions: none` if they are not this site's",
+        )
+
+
+def _require_folder_of_files(output: PurePosixPath) -> None:
+    if framework := SERVER_OUTPUTS.get(output.name):
+        raise PlatformError(
+            f"{output} is the output of a server of {framework}, which is not a folder of files",
+            need="the folder of a static export, such as `out`, or a site that Netlify builds itself",
         )
 
 

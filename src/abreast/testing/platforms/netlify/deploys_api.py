@@ -18,8 +18,8 @@ from abreast.testing.platforms.netlify.model import (
     API,
     PRODUCTION_BRANCH,
     Deploy,
+    NetlifyState,
     RefusedError,
-    Settings,
     json_body,
     page_of,
 )
@@ -32,8 +32,8 @@ _TRUE = "true"
 class DeploysApi:
     """Serves the operations of deploys."""
 
-    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
-        self._settings = settings
+    def __init__(self, state: NetlifyState, lifecycle: Lifecycle) -> None:
+        self._state = state
         self._lifecycle = lifecycle
 
     def routes(self) -> list[BaseRoute]:
@@ -57,8 +57,8 @@ class DeploysApi:
         ]
 
     async def _list(self, request: Request) -> Response:
-        site, query = self._settings.authorized_site(request), request.query_params
-        deploys = list(self._settings.deploys_of(site))
+        site, query = self._state.authorized_site(request), request.query_params
+        deploys = list(self._state.deploys_of(site))
         if query.get("latest-published") == _TRUE:
             deploys = [deploy for deploy in deploys if deploy.id == site.live_deploy_id]
         if query.get("production") == _TRUE:
@@ -68,10 +68,10 @@ class DeploysApi:
         for name in ("state", "branch"):
             if name in query:
                 deploys = [deploy for deploy in deploys if getattr(deploy, name) == query[name]]
-        return JSONResponse([deploy_document(self._settings, request, deploy) for deploy in page_of(request, deploys)])
+        return JSONResponse([deploy_document(self._state, request, deploy) for deploy in page_of(request, deploys)])
 
     async def _create(self, request: Request) -> Response:
-        site, body = self._settings.authorized_site(request), await json_body(request, dict)
+        site, body = self._state.authorized_site(request), await json_body(request, dict)
         deploy = Deploy(
             id=secrets.token_hex(12),
             site_id=site.id,
@@ -82,28 +82,28 @@ class DeploysApi:
         )
         if "files" in body or "functions" in body:
             self._lifecycle.accept(deploy, body)
-        self._settings.deploys[deploy.id] = deploy
+        self._state.deploys[deploy.id] = deploy
         return self._answer(request, deploy)
 
     async def _update(self, request: Request) -> Response:
-        deploy, body = self._settings.authorized_deploy(request), await json_body(request, dict)
+        deploy, body = self._state.authorized_deploy(request), await json_body(request, dict)
         self._lifecycle.accept(deploy, body)
         return self._answer(request, deploy)
 
     async def _get(self, request: Request) -> Response:
-        deploy = self._settings.authorized_deploy(request)
+        deploy = self._state.authorized_deploy(request)
         self._lifecycle.advance(deploy)
         return self._answer(request, deploy)
 
     async def _delete(self, request: Request) -> Response:
-        deploy = self._settings.authorized_deploy(request)
-        if self._settings.sites[deploy.site_id].live_deploy_id == deploy.id:
+        deploy = self._state.authorized_deploy(request)
+        if self._state.sites[deploy.site_id].live_deploy_id == deploy.id:
             raise RefusedError(422, "the published deploy cannot be deleted")
-        del self._settings.deploys[deploy.id]
+        del self._state.deploys[deploy.id]
         return Response(status_code=204)
 
     async def _upload_file(self, request: Request) -> Response:
-        deploy, content = self._settings.authorized_deploy(request), await request.body()
+        deploy, content = self._state.authorized_deploy(request), await request.body()
         path = request.path_params["path"]
         digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         if deploy.files.get(path.lstrip("/")) != digest:
@@ -113,7 +113,7 @@ class DeploysApi:
         return JSONResponse({"id": path, "path": f"/{path}", "sha": digest, "mime_type": kind, "size": len(content)})
 
     async def _upload_function(self, request: Request) -> Response:
-        deploy, content = self._settings.authorized_deploy(request), await request.body()
+        deploy, content = self._state.authorized_deploy(request), await request.body()
         name, runtime = request.path_params["name"], request.query_params.get("runtime", "")
         digest = hashlib.sha256(content).hexdigest()
         if deploy.functions.get(name) != digest:
@@ -127,7 +127,7 @@ class DeploysApi:
         return JSONResponse({"id": f"{deploy.id}-{name}", "name": name, "sha": digest})
 
     async def _cancel(self, request: Request) -> Response:
-        deploy = self._settings.authorized_deploy(request)
+        deploy = self._state.authorized_deploy(request)
         if deploy.state == "ready":
             raise RefusedError(422, "the deploy is ready")
         deploy.state, deploy.error, deploy.pending_states = "error", "Canceled", []
@@ -135,27 +135,27 @@ class DeploysApi:
 
     async def _restore(self, request: Request) -> Response:
         """Publish a deploy, also one of a locked site, which is then no longer locked."""
-        deploy = self._settings.authorized_deploy(request)
+        deploy = self._state.authorized_deploy(request)
         if deploy.state != "ready":
             raise RefusedError(422, "the deploy is not ready")
         self._lifecycle.publish(deploy)
         return self._answer(request, deploy, 201)
 
     async def _roll_back(self, request: Request) -> Response:
-        self._lifecycle.roll_back(self._settings.authorized_site(request))
+        self._lifecycle.roll_back(self._state.authorized_site(request))
         return Response(status_code=204)
 
     async def _lock(self, request: Request) -> Response:
-        deploy = self._settings.authorized_deploy(request)
-        if self._settings.sites[deploy.site_id].live_deploy_id != deploy.id:
+        deploy = self._state.authorized_deploy(request)
+        if self._state.sites[deploy.site_id].live_deploy_id != deploy.id:
             raise RefusedError(422, "only the published deploy can be locked")
         deploy.locked = True
         return self._answer(request, deploy)
 
     async def _unlock(self, request: Request) -> Response:
-        deploy = self._settings.authorized_deploy(request)
+        deploy = self._state.authorized_deploy(request)
         deploy.locked = False
         return self._answer(request, deploy)
 
     def _answer(self, request: Request, deploy: Deploy, status: int = 200) -> Response:
-        return JSONResponse(deploy_document(self._settings, request, deploy), status)
+        return JSONResponse(deploy_document(self._state, request, deploy), status)

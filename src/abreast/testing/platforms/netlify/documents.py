@@ -4,27 +4,27 @@ from typing import Any
 
 from starlette.requests import Request
 
-from abreast.testing.platforms.netlify.edge_functions import has_edge_functions
-from abreast.testing.platforms.netlify.model import ACCOUNT, USER, Deploy, Settings, Site, base_url
+from abreast.testing.platforms.netlify.functions import has_edge_functions
+from abreast.testing.platforms.netlify.model import ACCOUNT, USER, Deploy, NetlifyState, Site, base_url
 
 
-def site_document(settings: Settings, request: Request, site: Site) -> dict[str, Any]:
+def site_document(state: NetlifyState, request: Request, site: Site) -> dict[str, Any]:
     """Return a site with its published deploy."""
     address = f"{base_url(request)}/s/{site.name}"
-    live = settings.live_deploy(site)
+    live = state.live_deploy(site)
     return {
         "id": site.id, "name": site.name, "state": "current", "url": address, "ssl_url": address,
         "admin_url": f"{base_url(request)}/admin/{site.name}", "account_id": ACCOUNT["id"],
         "account_slug": ACCOUNT["slug"], "account_name": ACCOUNT["name"], "ssl": True, "force_ssl": True,
         "custom_domain": site.domain, "build_settings": {}, "capabilities": {},
         "created_at": "2026-01-01T00:00:00.000Z",
-        **({"published_deploy": deploy_document(settings, request, live)} if live else {}),
+        **({"published_deploy": deploy_document(state, request, live)} if live else {}),
     }  # fmt: skip
 
 
-def deploy_document(settings: Settings, request: Request, deploy: Deploy) -> dict[str, Any]:
+def deploy_document(state: NetlifyState, request: Request, deploy: Deploy) -> dict[str, Any]:
     """Return a deploy."""
-    site = settings.sites[deploy.site_id]
+    site = state.sites[deploy.site_id]
     base = base_url(request)
     address, permalink = f"{base}/s/{site.name}", f"{base}/d/{deploy.id}--{site.name}"
     functions = [

@@ -9,7 +9,7 @@ from abreast.testing.platforms.common import require_token
 from abreast.testing.platforms.fault_injection import FaultInjector
 from abreast.testing.platforms.netlify.deploys_api import DeploysApi
 from abreast.testing.platforms.netlify.lifecycle import Lifecycle
-from abreast.testing.platforms.netlify.model import API, TOKEN, RefusedError, Settings, Site
+from abreast.testing.platforms.netlify.model import API, TOKEN, NetlifyState, RefusedError, Site
 from abreast.testing.platforms.netlify.rate_limits import RateLimiter, RateLimits
 from abreast.testing.platforms.netlify.site_server import SiteServer
 from abreast.testing.platforms.netlify.sites_api import SitesApi
@@ -18,10 +18,10 @@ from abreast.testing.platforms.netlify.variables_api import VariablesApi
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class NetlifyEmulator(Settings):
+class NetlifyEmulator(NetlifyState):
     """Serve ``app`` with ``ThreadedServer``.
 
-    Tests read and change ``faults.planned`` and the inherited settings.
+    Tests read and change ``faults.planned`` and the inherited state.
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:

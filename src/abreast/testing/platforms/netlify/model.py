@@ -86,8 +86,8 @@ class Site:
     published: list[str] = field(default_factory=list)
 
 
-class Settings:
-    """What tests read and change.
+class NetlifyState:
+    """All that the emulator holds; tests read and change it.
 
     ``stuck_state``: deploys never leave this state. ``build_error``: deploys end as ``error`` with this message.
     ``role``: the token owner's role in the team. ``work_seconds`` returns the processing time of a deploy whose
@@ -129,6 +129,8 @@ class Settings:
 
 async def json_body(request: Request, kind: type[T]) -> T:
     """Return the object or list that a request carries. Raises RefusedError for anything else."""
+    if request.headers.get("content-type") == "application/zip":
+        raise RefusedError(501, "the emulator has no deploys of a zip archive")
     try:
         body = json.loads(await request.body() or b"{}")
     except ValueError as error:

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from abreast.testing.platforms.netlify.edge_functions import function_for_path
-from abreast.testing.platforms.netlify.model import Deploy, Settings
+from abreast.testing.platforms.netlify.functions import function_for_path
+from abreast.testing.platforms.netlify.model import Deploy, NetlifyState
 from abreast.testing.platforms.netlify.rules import headers_for_path, parse_redirects
 from abreast.testing.platforms.service_process import fetch_response
 
@@ -19,8 +19,8 @@ INTERNAL = ".netlify/"
 class SiteServer:
     """Serves what users get. Requests for functions are answered with 501 and the function's name."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, state: NetlifyState) -> None:
+        self._state = state
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of sites (``/s/NAME/``) and of deploys and branches (``/d/ID--NAME/``)."""
@@ -28,19 +28,19 @@ class SiteServer:
 
     async def _serve_deploy(self, request: Request) -> Response:
         name, _, site = request.path_params["deploy"].partition("--")
-        branches = self._settings.sites[f"site-{site}"].branch_deploys
+        branches = self._state.sites[f"site-{site}"].branch_deploys
         return await self._serve_path(branches.get(name, name), request.path_params["path"])
 
     async def _serve_site(self, request: Request) -> Response:
         wanted = request.path_params["name"]
-        site = next(site for site in self._settings.sites.values() if site.name == wanted)
+        site = next(site for site in self._state.sites.values() if site.name == wanted)
         return await self._serve_path(site.live_deploy_id or "", request.path_params["path"])
 
     async def _serve_path(self, id: str, path: str) -> Response:
-        deploy = self._settings.deploys.get(id)
+        deploy = self._state.deploys.get(id)
         if deploy is None:
             return Response("Not Found", 404)
-        if function := function_for_path(deploy, self._settings.blobs, f"/{path}"):
+        if function := function_for_path(deploy, self._state.blobs, f"/{path}"):
             return Response(f"the emulator does not run the function {function}", 501)
         rules = {name: self._read(deploy, name).decode() for name in RULE_FILES if name in deploy.files}
         response = self._file_response(deploy, path)
@@ -54,12 +54,12 @@ class SiteServer:
         return response
 
     def _read(self, deploy: Deploy, path: str) -> bytes:
-        return self._settings.blobs.get(deploy.files[path], b"")
+        return self._state.blobs.get(deploy.files[path], b"")
 
     def _file_response(self, deploy: Deploy, path: str) -> Response | None:
         for name in (path, f"{path}/index.html".lstrip("/"), f"{path}.html"):
             digest = deploy.files.get(name)
-            if digest in self._settings.blobs and name not in RULE_FILES and not name.startswith(INTERNAL):
+            if digest in self._state.blobs and name not in RULE_FILES and not name.startswith(INTERNAL):
                 kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
                 return Response(self._read(deploy, name), media_type=kind)
         return None

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from abreast.testing.platforms.common import require_token
 from abreast.testing.platforms.netlify.documents import site_document
-from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, USER, Deploy, Settings, base_url, page_of
+from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, USER, Deploy, NetlifyState, base_url, page_of
 
 SITE = f"{API}/sites/{{site}}"
 OTHER_MEMBER = {"id": "2", "email": "other@example.org", "role": "Owner"}
@@ -19,8 +19,8 @@ OTHER_MEMBER = {"id": "2", "email": "other@example.org", "role": "Owner"}
 class SitesApi:
     """Serves the operations of sites, the team and the user."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, state: NetlifyState) -> None:
+        self._state = state
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -56,7 +56,7 @@ class SitesApi:
 
     def _members(self, request: Request) -> dict[str, dict[str, str]]:
         require_token(request, TOKEN)
-        return {member["id"]: member for member in (OTHER_MEMBER, {**USER, "role": self._settings.role})}
+        return {member["id"]: member for member in (OTHER_MEMBER, {**USER, "role": self._state.role})}
 
     async def _list_members(self, request: Request) -> Response:
         return JSONResponse(list(self._members(request).values()))
@@ -68,14 +68,14 @@ class SitesApi:
         """Return the sites whose name contains ``name``; of guests there are none."""
         require_token(request, TOKEN)
         name, guests = request.query_params.get("name", ""), request.query_params.get("filter") == "guest"
-        sites = [site for site in self._settings.sites.values() if name in site.name and not guests]
-        return JSONResponse([site_document(self._settings, request, site) for site in page_of(request, sites)])
+        sites = [site for site in self._state.sites.values() if name in site.name and not guests]
+        return JSONResponse([site_document(self._state, request, site) for site in page_of(request, sites)])
 
     async def _get(self, request: Request) -> Response:
-        return JSONResponse(site_document(self._settings, request, self._settings.authorized_site(request)))
+        return JSONResponse(site_document(self._state, request, self._state.authorized_site(request)))
 
     async def _certificate(self, request: Request) -> Response:
-        site = self._settings.authorized_site(request)
+        site = self._state.authorized_site(request)
         if request.method == "POST" and site.certificate_expires_at is None:
             site.certificate_expires_at = datetime.now(UTC) + timedelta(days=90)
         if site.certificate_expires_at is None:
@@ -85,7 +85,7 @@ class SitesApi:
         )
 
     async def _list_branches(self, request: Request) -> Response:
-        site = self._settings.authorized_site(request)
+        site = self._state.authorized_site(request)
         branches = []
         for name, deploy in site.branch_deploys.items():
             url = f"{base_url(request)}/d/{name}--{site.name}"
@@ -93,11 +93,11 @@ class SitesApi:
         return JSONResponse(branches)
 
     async def _list_files(self, request: Request) -> Response:
-        live = self._settings.live_deploy(self._settings.authorized_site(request))
+        live = self._state.live_deploy(self._state.authorized_site(request))
         return JSONResponse([self._file(live, path) for path in live.files] if live else [])
 
     async def _get_file(self, request: Request) -> Response:
-        live = self._settings.live_deploy(self._settings.authorized_site(request))
+        live = self._state.live_deploy(self._state.authorized_site(request))
         path = request.path_params["path"].lstrip("/")
         if live is None or path not in live.files:
             raise KeyError(path)
@@ -105,5 +105,5 @@ class SitesApi:
 
     def _file(self, deploy: Deploy, path: str) -> dict[str, Any]:
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        size = len(self._settings.blobs.get(deploy.files[path], b""))
+        size = len(self._state.blobs.get(deploy.files[path], b""))
         return {"id": f"/{path}", "path": f"/{path}", "sha": deploy.files[path], "mime_type": kind, "size": size}

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from abreast.testing.platforms.common import require_token
-from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, RefusedError, Settings, Site, json_body
+from abreast.testing.platforms.netlify.model import ACCOUNT, API, TOKEN, NetlifyState, RefusedError, Site, json_body
 
 READABLE_CONTEXT = "dev"
 MASK = "*" * 16
@@ -20,8 +20,8 @@ Variable = dict[str, Any]
 class VariablesApi:
     """Serves the operations of variables. The emulated team has none of its own: each belongs to a site."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, state: NetlifyState) -> None:
+        self._state = state
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes. The description of one has the API's prefix twice, and clients follow it."""
@@ -41,7 +41,7 @@ class VariablesApi:
         return JSONResponse([_readable(variable) for variable in self._site(request).env.values()])
 
     async def _list_of_site(self, request: Request) -> Response:
-        return JSONResponse([_readable(variable) for variable in self._settings.authorized_site(request).env.values()])
+        return JSONResponse([_readable(variable) for variable in self._state.authorized_site(request).env.values()])
 
     async def _create(self, request: Request) -> Response:
         site = self._site(request, must_exist=True)
@@ -88,9 +88,9 @@ class VariablesApi:
         if request.path_params["account"] not in {ACCOUNT["id"], ACCOUNT["slug"]}:
             raise KeyError(request.path_params["account"])
         wanted = request.query_params.get("site_id", "")
-        if must_exist and wanted not in self._settings.sites:
+        if must_exist and wanted not in self._state.sites:
             raise RefusedError(501, "the emulator has no variables of a team: name a site_id")
-        return self._settings.sites.get(wanted, Site("", ""))
+        return self._state.sites.get(wanted, Site("", ""))
 
     def _variable(self, request: Request) -> Variable:
         return self._site(request, must_exist=True).env[request.path_params["key"]]
