@@ -128,7 +128,7 @@ def test_what_a_build_made_and_cannot_be_deployed_is_refused(
     stage.service = SERVICE if service is SERVICE else BUNDLED
     with pytest.raises(PlatformError, match=told) as raised:
         stage.stage("web-1")
-    assert raised.value.need
+    assert (bool(raised.value.need), raised.value.next) == (True, "change the build, commit, then: abreast deploy")
     assert not stage.emulator.deploys
 
 
@@ -137,6 +137,16 @@ def test_an_archive_that_is_missing_is_refused(stage: Stage) -> None:
     (stage.folder / "web-1/.netlify/functions/hello.zip").unlink()
     with pytest.raises(PlatformError, match=r"manifest\.json cannot be used: .*hello\.zip"):
         stage.stage("web-1")
+
+
+def test_functions_that_are_bundled_do_not_stand_for_edge_functions_that_are_not(stage: Stage) -> None:
+    bundle(stage, "web-1", hello=archive("1"))
+    stage.put("web-1", ".netlify/functions-internal/hello.mjs", "")
+    deploy(stage, "web-1")
+    bundle(stage, "web-2", hello=archive("1"))
+    stage.put("web-2", ".netlify/edge-functions/geo.ts", "")
+    with pytest.raises(PlatformError, match=r"did not bundle them \(\.netlify/edge-functions\)"):
+        stage.stage("web-2")
 
 
 def test_the_output_of_a_frameworks_server_is_refused(stage: Stage) -> None:
@@ -159,6 +169,7 @@ SOURCES: list[tuple[dict[str, str], Build, dict[str, str], str]] = [
         r"functions for Netlify \(netlify/functions/a.mjs and 1 more\)",
     ),
     ({"netlify/edge-functions/geo.ts": ""}, NPM, {}, r"\(netlify/edge-functions/geo.ts\)"),
+    ({"netlify-automatic-functions/a.js": ""}, NPM, {}, r"\(netlify-automatic-functions/a.js\)"),
     ({"web/netlify/functions/a.mjs": ""}, DIST, {}, r"\(web/netlify/functions/a.mjs\)"),
     ({"netlify/functions/a.mjs": ""}, DIST, {}, r"\(netlify/functions/a.mjs\)"),
     ({"netlify.toml": '[functions]\ndirectory = "api"', "api/a.js": ""}, NPM, {}, r"\(api/a.js\)"),
@@ -183,6 +194,7 @@ def test_sources_that_a_release_would_leave_out_are_refused_before_the_build(
     with pytest.raises(PlatformError, match=told) as raised:
         require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "")))
     assert raised.value.need
+    assert raised.value.next.endswith("commit, then: abreast plan")
 
 
 @pytest.mark.parametrize(("files", "build", "settings"), [

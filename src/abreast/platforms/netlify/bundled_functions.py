@@ -15,19 +15,22 @@ FUNCTIONS = ".netlify/functions"
 CONFIG = ".netlify/netlify.toml"
 """``netlify.toml`` with what plug-ins of the build added. It takes the place of the repository's."""
 
+EDGE_FUNCTIONS = ".netlify/edge-functions-dist"
+"""Bundles of edge functions."""
+
 PUBLISHED_FOLDERS = {
-    ".netlify/edge-functions-dist": ".netlify/internal/edge-functions",
+    EDGE_FUNCTIONS: ".netlify/internal/edge-functions",
     ".netlify/deploy-config": ".netlify/deploy-config",
 }
 """Folders that are deployed as files under another path, as Netlify's command line does."""
 
-SOURCES = (
-    ".netlify/functions-internal",
-    ".netlify/v1/functions",
-    ".netlify/edge-functions",
-    ".netlify/v1/edge-functions",
-)
-"""Functions that a framework wrote, before `netlify build` has bundled them."""
+SOURCES = {
+    ".netlify/functions-internal": FUNCTIONS,
+    ".netlify/v1/functions": FUNCTIONS,
+    ".netlify/edge-functions": EDGE_FUNCTIONS,
+    ".netlify/v1/edge-functions": EDGE_FUNCTIONS,
+}
+"""Where a framework writes functions, and where `netlify build` puts them when it has bundled them."""
 
 UNSUPPORTED_FOLDERS = {
     ".netlify/blobs/deploy": "blobs of a deploy",
@@ -44,6 +47,8 @@ _SERVER_MARKERS = {("BUILD_ID", "server"): "Next.js", ("nitro.json", "server"): 
 """Files and folders by which the output of a framework's server is known."""
 
 BUNDLE_ADVICE = "a build with `netlify build --offline`, and `functions: bundled` under netlify in abreast.yml"
+_STATIC = "a static export of the framework, or a site that Netlify builds itself"
+_CHANGE = "change the build, commit, then: abreast deploy"
 
 
 class _Function(BaseModel):
@@ -99,7 +104,10 @@ def read_functions(artifact: Path) -> list[FunctionArchive]:
             for function in _Manifest.model_validate_json(manifest.read_bytes()).functions
         ]
     except (ValidationError, FileNotFoundError) as error:
-        raise PlatformError(f"{FUNCTIONS}/manifest.json cannot be used: {error}", need=BUNDLE_ADVICE) from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise PlatformError(
+            f"{FUNCTIONS}/manifest.json cannot be used: {reason}", need=BUNDLE_ADVICE, next=_CHANGE
+        ) from error
 
 
 def published_files(artifact: Path) -> dict[str, Path]:
@@ -119,19 +127,23 @@ def require_complete_bundle(artifact: Path, *, expected: bool) -> None:
     """Raise PlatformError if an artifact has parts that would be left out, or lacks functions that are ``expected``."""
     for folder, what in UNSUPPORTED_FOLDERS.items():
         if _has_files(artifact / folder):
-            raise PlatformError(f"the build made {what} ({folder}), which abreast cannot deploy", need=_STATIC)
+            raise PlatformError(
+                f"the build made {what} ({folder}), which abreast cannot deploy", need=_STATIC, next=_CHANGE
+            )
     for markers, framework in _SERVER_MARKERS.items():
         if all((artifact / marker).exists() for marker in markers):
-            raise PlatformError(f"the build's output is a server of {framework}, not a folder of files", need=_STATIC)
-    bundled = _has_files(artifact / FUNCTIONS) or any(_has_files(artifact / folder) for folder in PUBLISHED_FOLDERS)
-    sources = [folder for folder in SOURCES if _has_files(artifact / folder)]
-    if sources and not bundled:
-        raise PlatformError(f"the build made functions and did not bundle them ({sources[0]})", need=BUNDLE_ADVICE)
-    if expected and not bundled:
-        raise PlatformError(f"the build bundled no functions: there is no {FUNCTIONS}", need=BUNDLE_ADVICE)
-
-
-_STATIC = "a static export of the framework, or a site that Netlify builds itself"
+            raise PlatformError(
+                f"the build's output is a server of {framework}, not a folder of files", need=_STATIC, next=_CHANGE
+            )
+    for source, bundle in SOURCES.items():
+        if _has_files(artifact / source) and not _has_files(artifact / bundle):
+            raise PlatformError(
+                f"the build made functions and did not bundle them ({source})", need=BUNDLE_ADVICE, next=_CHANGE
+            )
+    if expected and not any(_has_files(artifact / bundle) for bundle in (FUNCTIONS, EDGE_FUNCTIONS)):
+        raise PlatformError(
+            f"the build bundled no functions: there is no {FUNCTIONS}", need=BUNDLE_ADVICE, next=_CHANGE
+        )
 
 
 def _archive(folder: Path, function: _Function) -> FunctionArchive:

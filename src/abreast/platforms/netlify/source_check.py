@@ -14,7 +14,7 @@ from abreast.platforms.netlify.bundled_functions import BUNDLE_ADVICE
 BUNDLED, NO_FUNCTIONS = "bundled", "none"
 """The values of the setting ``functions``."""
 
-DEFAULT_FOLDERS = ("netlify/functions", "netlify/edge-functions")
+DEFAULT_FOLDERS = ("netlify/functions", "netlify/edge-functions", "netlify-automatic-functions")
 """Where Netlify looks for functions."""
 
 SERVER_OUTPUTS = {".next": "Next.js", ".output": "Nuxt or Nitro", ".nuxt": "Nuxt"}
@@ -23,7 +23,6 @@ SERVER_OUTPUTS = {".next": "Next.js", ".output": "Nuxt or Nitro", ".nuxt": "Nuxt
 ADAPTERS = (
     "@astrojs/netlify",
     "@netlify/angular-runtime",
-    "@netlify/nuxt",
     "@netlify/remix-adapter",
     "@netlify/remix-edge-adapter",
     "@netlify/vite-plugin-react-router",
@@ -34,6 +33,9 @@ ADAPTERS = (
 
 NEXT_RUNTIME = "@netlify/plugin-nextjs"
 """Builds functions and blobs; abreast cannot deploy the latter."""
+
+
+_CHANGE = "change abreast.yml, commit, then: abreast plan"
 
 
 def require_deployable_source(service: Service, source: SourceFiles) -> None:
@@ -48,15 +50,19 @@ def require_deployable_source(service: Service, source: SourceFiles) -> None:
         raise PlatformError(
             f"the site needs {NEXT_RUNTIME}, which stores blobs with a deploy; abreast cannot deploy those",
             need="a static export of Next.js, or a site that Netlify builds itself",
+            next=_CHANGE,
         )
     found = sorted(set(_functions(folders, source)))
     if setting == BUNDLED and not service.build.run:
-        raise PlatformError("nothing bundles the functions: the service has no build command", need=BUNDLE_ADVICE)
+        raise PlatformError(
+            "nothing bundles the functions: the service has no build command", need=BUNDLE_ADVICE, next=_CHANGE
+        )
     if found and setting != BUNDLED:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise PlatformError(
             f"the repository has functions for Netlify ({found[0]}{more}), which a folder of files does not include",
             need=f"{BUNDLE_ADVICE}; or `functions: none` if they are not this site's",
+            next=_CHANGE,
         )
 
 
@@ -65,6 +71,7 @@ def _require_folder_of_files(output: PurePosixPath) -> None:
         raise PlatformError(
             f"{output} is the output of a server of {framework}, which is not a folder of files",
             need="the folder of a static export, such as `out`, or a site that Netlify builds itself",
+            next=_CHANGE,
         )
 
 
@@ -92,7 +99,9 @@ def _toml(folder: PurePosixPath, source: SourceFiles) -> dict[str, Any]:
     try:
         return tomllib.loads(source.read(name))
     except tomllib.TOMLDecodeError as error:
-        raise PlatformError(f"{name} is not valid: {error}", need="valid TOML") from error
+        raise PlatformError(
+            f"{name} is not valid: {error}", need="valid TOML", next=f"correct {name}, commit, then: abreast plan"
+        ) from error
 
 
 def _dependencies(folder: PurePosixPath, source: SourceFiles) -> frozenset[str]:
