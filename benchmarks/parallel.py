@@ -60,7 +60,7 @@ def _constant(seconds: float) -> Callable[[], float]:
 def _deploy_timings(folder: Path, at_netlify: str, at_hub: str) -> tuple[float, float]:
     (folder / "site").mkdir(parents=True)
     (folder / "site" / "index.html").write_text("hello")
-    (folder / "Dockerfile").write_text(f"FROM x\nCMD {json.dumps(SERVER_COMMAND)}\n")
+    (folder / "Dockerfile").write_text(f"FROM x\nENV PORT=7860\nCOPY . .\nCMD {json.dumps(SERVER_COMMAND)}\n")
     (folder / "abreast.yml").write_text(yaml.safe_dump(CONFIG))
     for command in ("init -q", "add -A", "-c user.name=b -c user.email=b@localhost commit -qm Start"):
         subprocess.run(["git", *command.split()], cwd=folder, check=True)

@@ -114,7 +114,7 @@ async def _deploy_delays(setup: PlatformSetup, url: str, folder: Path, count: in
         artifact = folder / f"site{number}"
         artifact.mkdir()
         (artifact / "index.html").write_text(str(number))
-        (artifact / "Dockerfile").write_text(f"FROM x\nCMD {json.dumps(SERVER_COMMAND)}\n")
+        (artifact / "Dockerfile").write_text(f"FROM x\nENV PORT=7860\nCOPY . .\nCMD {json.dumps(SERVER_COMMAND)}\n")
         order = StageRequest(f"v-{number}", service, _head_commit(folder), artifact, "", None)
         version = await platform.stage(order, _ignore_progress)
         staged = time.monotonic()

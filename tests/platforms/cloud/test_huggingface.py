@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.core.model import Version
 from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE_FILE
 from abreast.platforms.interface import Platform, TrafficMove, VersionRef
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
+from abreast.testing.platforms.huggingface.space_runtime import Variable
 from platform_harness import SpaceHarness, space_tree
+
+
+def values(variables: dict[str, Variable]) -> dict[str, str]:
+    return {name: variable.value for name, variable in variables.items()}
 
 
 @pytest.fixture
@@ -59,31 +63,6 @@ def test_only_what_differs_is_sent_and_what_is_not_there_any_more_goes(space: Sp
     tree = space.emulator.head("owner/api").tree
     assert set(tree) == {"Dockerfile", "README.md", "app.py", RELEASE_FILE}
     assert space.emulator.repository.blobs[tree["README.md"].oid].startswith(b"---\ntitle: Emulated")
-
-
-def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
-    order = space.stage_request("one")
-    content = os.urandom(huggingface.LFS_THRESHOLD)
-    (order.artifact_path / "model.bin").write_bytes(content)
-    (order.artifact_path / "copy.bin").write_bytes(content)
-    space.switch_traffic(space.run(lambda platform: platform.stage(order, space.report)))
-    file = space.emulator.head("owner/api").tree["model.bin"]
-    assert file.lfs
-    assert space.emulator.repository.blobs[file.lfs] == content
-    assert sum(method == "PUT" for method, _ in space.emulator.faults.requests) == 1
-    space.deploy("two")
-    there = {"version": "back", "revision": file_commit(space)}
-    space.switch_traffic(Version("back", "api", (), "", handle=there))
-    assert space.emulator.head("owner/api").tree["model.bin"] == file
-
-
-def file_commit(space: SpaceHarness) -> str:
-    """Return the commit of the main branch that was live first."""
-    return next(
-        id_
-        for id_ in space.emulator.spaces["owner/api"].branches["main"]
-        if "model.bin" in space.emulator.repository.commits[id_].tree
-    )
 
 
 @pytest.mark.parametrize("broken", [True, False])
@@ -144,15 +123,15 @@ def test_a_space_that_sleeps_is_woken(space: SpaceHarness) -> None:
 
 def test_variables_secrets_and_hardware(space: SpaceHarness) -> None:
     emulated = space.emulator.spaces["owner/api"]
-    emulated.variables = {"THEIRS": "1", "SAME": "1"}
+    emulated.variables = {"THEIRS": Variable("1"), "SAME": Variable("1")}
     space.service = replace(space.service, settings={**space.service.settings, "hardware": "cpu-upgrade"})
     one = space.stage("one")
     move = TrafficMove(
         space.service, one, {"SAME": "1", "NEW": "2", "KEY": "s3cret", "ABREAST_COMMIT": "x"}, frozenset({"KEY"})
     )
     space.run(lambda platform: platform.switch_traffic([move], space.report))
-    assert emulated.variables == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
-    assert (emulated.secrets, emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
+    assert values(emulated.variables) == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
+    assert (values(emulated.secrets), emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
     assert not any("s3cret" in text for text in space.reports)
 
 
@@ -218,9 +197,10 @@ assert api.get_space_runtime("owner/hers").stage == "PAUSED"
 def test_the_client_that_others_wrote_works_against_the_emulator(space: SpaceHarness, tmp_path: Path) -> None:
     tree = space_tree(tmp_path / "hers", "1" * 40)
     (tree / "large.bin").write_bytes(os.urandom(huggingface.LFS_THRESHOLD))
+    (tree / "README.md").write_text("---\ntitle: Hers\nsdk: docker\n---\n")
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, TOKEN, str(tree)], capture_output=True, text=True, check=False,
-        env={**os.environ, "HF_ENDPOINT": space.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")},
+        env={**os.environ, "HF_ENDPOINT": space.url, "HF_HOME": str(tmp_path / "home")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "['back', 'two', 'one', 'initial commit']" in done.stdout

@@ -67,7 +67,7 @@ class Provider:
 class Request:
     """A request with a JSON ``body``, or the content of ``file`` as ``content_type``.
 
-    ``path`` is relative to the API's base, or a URL that the API returned.
+    ``path`` is relative to the API's base, or a URL that the API returned. ``headers`` replace the usual ones.
     """
 
     method: str
@@ -76,6 +76,7 @@ class Request:
     query: Mapping[str, object] = field(default_factory=dict)
     file: Path | None = None
     content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path.split('?')[0]}"
@@ -179,8 +180,9 @@ class ApiClient:
                 address = self._absolute_url(request.path)
                 return await self._uploader.upload(request.method, address, self._headers(request), request.file)
             return await self._client.request(
-                request.method, request.path, params=query or None, headers=self._headers(request), json=request.body
-            )
+                request.method, request.path, params=query or None, headers=self._headers(request), json=request.body,
+                follow_redirects=request.method == "GET",
+            )  # fmt: skip
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise TransientError(
                 self._error_text(request, _exception_text(error)), need=f"a network connection to {self._provider.name}"
@@ -194,7 +196,7 @@ class ApiClient:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         if request.file:
             headers["Content-Type"] = request.content_type
-        return headers
+        return {**headers, **request.headers}
 
     def _is_own_host(self, address: str) -> bool:
         """Return whether the URL is the API's: an upload URL can be on another host, which must not get the token."""

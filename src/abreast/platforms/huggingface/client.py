@@ -24,6 +24,8 @@ ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
 WRITE_SCOPE = "repo.write"
 """The scope with which a fine-grained token can change a repository."""
 
+_LFS_HEADERS = {"Accept": "application/vnd.git-lfs+json", "Content-Type": "application/vnd.git-lfs+json"}
+
 MAIN_BRANCH = "main"
 """The only branch that a Space builds."""
 
@@ -132,14 +134,22 @@ class _UploadModes(BaseModel):
 
 class _Action(BaseModel):
     href: str
-    header: dict[str, object] = Field(default_factory=dict)
+    header: dict[str, str] = Field(default_factory=dict)
+
+
+class LfsError(BaseModel):
+    """Why the storage does not take a large file."""
+
+    code: int = 0
+    message: str = "no reason given"
 
 
 class Upload(BaseModel):
-    """The upload target of a large file. No actions: the Hub has the file already."""
+    """The upload target of a large file. Without actions and without an error, the Hub has the file already."""
 
     oid: str
     actions: dict[str, _Action] = Field(default_factory=dict)
+    error: LfsError | None = None
 
 
 class _Batch(BaseModel):
@@ -188,7 +198,7 @@ class HubClient:
         }
 
     async def get_file(self, id: str, revision: str, path: str) -> bytes:
-        """Return the content of a file that is not in LFS."""
+        """Return the content of a file. The Hub redirects: a small file to a cache, a large one to another host."""
         return await self._api.fetch_bytes(Request("GET", f"/spaces/{id}/resolve/{revision}/{quote(path)}"))
 
     async def create_branch(self, id: str, name: str, start: str) -> None:
@@ -209,20 +219,23 @@ class HubClient:
         request = Request("POST", f"/api/spaces/{id}/preupload/{quote(revision, safe='')}", {"files": files})
         return (await self._api.fetch(_UploadModes, request)).files
 
-    async def request_uploads(self, id: str, objects: list[dict[str, object]]) -> list[Upload]:
-        """Return the upload targets of large files, given as ``oid``, ``size``."""
-        body = {"operation": "upload", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256"}
-        return (
-            await self._api.fetch(_Batch, Request("POST", f"/spaces/{id}.git/info/lfs/objects/batch", body))
-        ).objects
+    async def request_uploads(self, id: str, branch: str, objects: list[dict[str, object]]) -> list[Upload]:
+        """Return the upload targets of at most 256 large files, given as ``oid``, ``size``."""
+        body = {
+            "operation": "upload", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256",
+            "ref": {"name": branch},
+        }  # fmt: skip
+        request = Request("POST", f"/spaces/{id}.git/info/lfs/objects/batch", body, headers=_LFS_HEADERS)
+        return (await self._api.fetch(_Batch, request)).objects
 
     async def upload_file(self, upload: Upload, file: Path) -> None:
         """Upload a large file to its target."""
         if "upload" in upload.actions:
-            await self._api.send(Request("PUT", upload.actions["upload"].href, file=file))
+            target = upload.actions["upload"]
+            await self._api.send(Request("PUT", target.href, file=file, headers=target.header))
         if "verify" in upload.actions:
-            body = {"oid": upload.oid, "size": file.stat().st_size}
-            await self._api.send(Request("POST", upload.actions["verify"].href, body))
+            verify, body = upload.actions["verify"], {"oid": upload.oid, "size": file.stat().st_size}
+            await self._api.send(Request("POST", verify.href, body, headers={**_LFS_HEADERS, **verify.header}))
 
     async def create_commit(self, id: str, branch: str, lines: Path) -> str:
         """Create a commit on a branch from NDJSON (a header, then each change). Returns its SHA."""

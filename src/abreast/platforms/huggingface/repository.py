@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from abreast.core.errors import TransientError
+from abreast.machine.tasks import run_all
 from abreast.platforms.huggingface.client import MAIN_BRANCH, HubClient, Space, TreeEntry
+from abreast.platforms.huggingface.large_files import sha256, upload_large_files
 from abreast.platforms.interface import StageRequest
 
-PREUPLOAD_BATCH_SIZE = 256
-"""Files per preupload request, as in the Hub's own client."""
-
-SAMPLE_SIZE = 512
+MAX_CONCURRENT_DOWNLOADS = 5
 CARD_FILE, ATTRIBUTES_FILE = "README.md", ".gitattributes"
 RELEASE_FILE = "abreast-release.json"
 """The file from which a running version can read its release and commit."""
@@ -43,39 +43,40 @@ async def _commit_files(hub: HubClient, space: Space, branch: str, title: str, w
     have = await hub.get_tree(space.id, space.sha)
     changed = await asyncio.to_thread(lambda: {path: file for path, file in want.items() if _differs(have, path, file)})
     gone = [path for path in have if path not in want and path not in {CARD_FILE, ATTRIBUTES_FILE}]
-    large = await _upload_large_files(hub, space.id, branch, changed)
+    large = await upload_large_files(hub, space.id, branch, changed)
     lines = [*(_lfs_file_line(path, *large[path]) for path in large), *_deletion_lines(gone)]
     small = (_regular_file_line(path, file.read_bytes()) for path, file in changed.items() if path not in large)
     return await _commit(hub, space, branch, title, small, lines)
 
 
 async def restore(hub: HubClient, space: Space, revision: str, title: str) -> str:
-    """Commit the tree of ``revision`` to the main branch, now at ``space.sha``. Returns the commit."""
+    """Commit the tree of ``revision`` to the main branch, now at ``space.sha``. Returns the commit.
+
+    Only what differs is in the commit. A large file is named by its digest; the Hub has no way to name a small one,
+    so each distinct content is fetched and sent once.
+    """
     have, want = await asyncio.gather(hub.get_tree(space.id, space.sha), hub.get_tree(space.id, revision))
     changed = [entry for path, entry in want.items() if path not in have or have[path].oid != entry.oid]
-    contents = {entry.path: await hub.get_file(space.id, revision, entry.path) for entry in changed if not entry.lfs}
+    regular = [entry for entry in changed if not entry.lfs]
+    contents = await _download(hub, space.id, revision, {entry.oid: entry.path for entry in regular})
     lines = [_lfs_file_line(entry.path, entry.lfs.oid, entry.lfs.size) for entry in changed if entry.lfs]
     lines += _deletion_lines(path for path in have if path not in want)
-    small = (_regular_file_line(path, content) for path, content in contents.items())
+    small = (_regular_file_line(entry.path, contents[entry.oid]) for entry in regular)
     return await _commit(hub, space, MAIN_BRANCH, title, small, lines)
 
 
-async def _upload_large_files(
-    hub: HubClient, id: str, branch: str, files: Mapping[str, Path]
-) -> dict[str, tuple[str, int]]:
-    """Upload the files that belong in LFS. Returns their SHA-256 and size by path."""
-    large: dict[str, tuple[str, int]] = {}
-    paths = list(files)
-    for start in range(0, len(paths), PREUPLOAD_BATCH_SIZE):
-        samples = [_preupload_sample(path, files[path]) for path in paths[start : start + PREUPLOAD_BATCH_SIZE]]
-        for mode in await hub.get_upload_modes(id, branch, samples):
-            if mode.upload == "lfs":
-                large[mode.path] = await asyncio.to_thread(_sha256, files[mode.path]), files[mode.path].stat().st_size
-    if large:
-        by_oid = {oid: files[path] for path, (oid, _) in large.items()}
-        for upload in await hub.request_uploads(id, [{"oid": oid, "size": size} for oid, size in set(large.values())]):
-            await hub.upload_file(upload, by_oid[upload.oid])
-    return large
+async def _download(hub: HubClient, id: str, revision: str, paths: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the contents of files by their git object ids; ``paths`` says where each is. Several at a time."""
+    limit = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
+
+    async def download(oid: str, path: str) -> tuple[str, bytes]:
+        async with limit:
+            content = await hub.get_file(id, revision, path)
+        if _git_oid(content) != oid:
+            raise TransientError(f"Hugging Face: {path} of {id} did not arrive whole")
+        return oid, content
+
+    return dict(await run_all(*(download(oid, path) for oid, path in paths.items())))
 
 
 async def _commit(
@@ -147,21 +148,9 @@ def _differs(have: Mapping[str, TreeEntry], path: str, file: Path) -> bool:
     entry = have.get(path)
     if entry is None:
         return True
-    return entry.lfs.oid != _sha256(file) if entry.lfs else entry.oid != _git_oid(file)
+    return entry.lfs.oid != sha256(file) if entry.lfs else entry.oid != _git_oid(file.read_bytes())
 
 
-def _git_oid(file: Path) -> str:
-    """Return the git object id of a file (blob)."""
-    content = file.read_bytes()
+def _git_oid(content: bytes) -> str:
+    """Return the git object id of a file's content (blob)."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _preupload_sample(path: str, file: Path) -> CommitLine:
-    with file.open("rb") as opened:
-        sample = base64.b64encode(opened.read(SAMPLE_SIZE)).decode()
-    return {"path": path, "sample": sample, "size": file.stat().st_size}

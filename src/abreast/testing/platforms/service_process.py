@@ -28,10 +28,7 @@ class ServiceProcess:
     @classmethod
     def start(cls, command: Sequence[str], folder: Path, env: Mapping[str, str], log: Path) -> "ServiceProcess":
         """Start a command with ``$PORT``. Its output goes to ``log``."""
-        # Bound but not listening: nothing else gets the port, and a server with SO_REUSEADDR can still listen on it.
-        reserved_socket = socket.socket()
-        reserved_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved_socket.bind(("127.0.0.1", 0))
+        reserved_socket = reserve_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=folder, env={**os.environ, **env, "PORT": str(reserved_socket.getsockname()[1])},
@@ -72,6 +69,15 @@ class ServiceProcess:
             os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait()
         self.reserved_socket.close()
+
+
+def reserve_port() -> socket.socket:
+    """Reserve a free port for a process to be started."""
+    # Bound but not listening: nothing else gets the port, and a server with SO_REUSEADDR can still listen on it.
+    reserved_socket = socket.socket()
+    reserved_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved_socket.bind(("127.0.0.1", 0))
+    return reserved_socket
 
 
 async def proxy_to_process(request: Request, process: ServiceProcess | None) -> Response:

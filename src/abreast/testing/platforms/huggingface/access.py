@@ -8,31 +8,62 @@ from starlette.responses import JSONResponse, Response
 from abreast.testing.platforms.huggingface.space_runtime import Space
 
 TOKEN, READ_TOKEN = "hf_write", "hf_read"
+USER = "owner"
+"""The account of both tokens."""
 
 
-def can_write(request: Request) -> bool:
-    """Return whether the token may write. Raises PermissionError(401) for an unknown token."""
+class HubError(Exception):
+    """A refusal: a status, a message, and what the Hub calls it in ``X-Error-Code``."""
+
+    def __init__(self, status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+        self.headers = headers or {}
+
+
+def unauthorized() -> HubError:
+    """Return the refusal of a token that nobody has."""
+    return HubError(401, "Invalid credentials in Authorization header")
+
+
+def token_of(request: Request) -> str:
+    """Return the token of a request, "" without one. Raises HubError for an unknown one."""
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if token not in {TOKEN, READ_TOKEN}:
-        raise PermissionError(401)
-    return token == TOKEN
+    if token not in {TOKEN, READ_TOKEN, ""}:
+        raise unauthorized()
+    return token
+
+
+def require_token(request: Request) -> str:
+    """Return the token of a request. Raises HubError without one."""
+    token = token_of(request)
+    if not token:
+        raise unauthorized()
+    return token
 
 
 def require_write(request: Request) -> None:
-    """Raise PermissionError(403) for a token that may not write, PermissionError(401) for an unknown one."""
-    if not can_write(request):
-        raise PermissionError(403)
+    """Raise HubError for a token that may not write."""
+    if require_token(request) != TOKEN:
+        raise HubError(403, "You need write access to this repo")
 
 
-def requested_space(spaces: Mapping[str, Space], request: Request) -> Space:
-    """Return the Space in the request's path. Raises KeyError where it does not exist."""
-    return spaces[f"{request.path_params['owner']}/{request.path_params['name']}"]
+def readable_space(spaces: Mapping[str, Space], request: Request) -> Space:
+    """Return the Space in the request's path. Raises HubError where it is private or missing."""
+    token = token_of(request)
+    space = spaces.get(f"{request.path_params['owner']}/{request.path_params['name']}")
+    if space is not None and (token or not space.private):
+        return space
+    if not token:
+        raise HubError(401, "Invalid username or password.")
+    raise HubError(404, "Repository not found", "RepoNotFound")
 
 
-def authorized_space(spaces: Mapping[str, Space], request: Request) -> Space:
-    """Return the Space in the request's path. Raises PermissionError(401) for an unknown token."""
-    can_write(request)
-    return requested_space(spaces, request)
+def writable_space(spaces: Mapping[str, Space], request: Request) -> Space:
+    """Return the Space in the request's path, which the token may change. Raises HubError."""
+    space = readable_space(spaces, request)
+    require_write(request)
+    return space
 
 
 def base_url(request: Request) -> str:
@@ -40,18 +71,30 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
+def storage_url(request: Request) -> str:
+    """Return the address of the storage behind the Hub: another host, which must not get the token."""
+    other = "127.0.0.1" if request.base_url.hostname == "localhost" else "localhost"
+    return str(request.base_url.replace(hostname=other)).rstrip("/")
+
+
 def space_url(request: Request, space_id: str) -> str:
     """Return the address of a Space's page."""
     return f"{base_url(request)}/spaces/{space_id}"
 
 
-async def not_found_response(_: Request, __: Exception) -> Response:
-    """Answer a KeyError as the Hub answers a missing repository."""
-    return JSONResponse({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+async def error_response(_: Request, error: Exception) -> Response:
+    """Answer a HubError as the Hub does."""
+    assert isinstance(error, HubError)
+    code = {"X-Error-Code": error.code} if error.code else {}
+    headers = {**error.headers, **code, "X-Error-Message": error.message}
+    return JSONResponse({"error": error.message}, error.status, headers)
 
 
-async def refused_response(_: Request, error: Exception) -> Response:
-    """Answer a PermissionError, whose argument is the status: 401 or 403."""
-    status = int(error.args[0])
-    message = "Invalid credentials in Authorization header" if status == 401 else "You need write access to this repo"
-    return JSONResponse({"error": message}, status)
+async def bad_request_response(_: Request, error: Exception) -> Response:
+    """Answer a request that lacks a field, or whose body is not of its form."""
+    return JSONResponse({"error": f"Bad request: {error}"}, 400)
+
+
+async def not_emulated_response(request: Request) -> Response:
+    """Answer what this emulator does not have: never with a success."""
+    return JSONResponse({"error": f"not emulated: {request.method} {request.url.path}"}, 501)

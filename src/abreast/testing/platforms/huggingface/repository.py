@@ -31,15 +31,20 @@ class Commit:
 
 
 class RepositoryStore:
-    """Commits by id, and blobs by ``oid`` or, for git LFS, by SHA-256. All repositories share them."""
+    """Commits by id, and blobs by ``oid`` or, for git LFS, by SHA-256. All repositories share them.
+
+    ``xet_hashes``: the Xet hash of each LFS object that was uploaded by that protocol.
+    """
 
     def __init__(self) -> None:
         self.commits: dict[str, Commit] = {}
         self.blobs: dict[str, bytes] = {}
+        self.xet_hashes: dict[str, str] = {}
 
-    def resolve(self, branches: Mapping[str, Sequence[str]], revision: str) -> Commit:
-        """Return the commit of a branch or an id. Raises KeyError where neither exists."""
-        return self.commits[branches[revision][-1] if revision in branches else revision]
+    def resolve(self, revisions: Mapping[str, Sequence[str]], revision: str) -> Commit:
+        """Return the commit of a branch, a tag or an id. Raises LookupError where neither exists."""
+        revision = revision.removeprefix("refs/heads/")
+        return self.commits[revisions[revision][-1] if revision in revisions else revision]
 
     def history(self, commit: Commit) -> list[Commit]:
         """Return a commit and its ancestors by first parent, newest first."""
@@ -54,7 +59,7 @@ class RepositoryStore:
 
     def store_blob(self, content: bytes) -> TreeEntry:
         """Store a file's content."""
-        oid = _git_oid(content)
+        oid = git_oid(content)
         self.blobs[oid] = content
         return TreeEntry(oid, len(content))
 
@@ -67,24 +72,33 @@ class RepositoryStore:
     def apply_operation(self, tree: dict[str, TreeEntry], kind: str, value: Mapping[str, Any]) -> None:
         """Change ``tree`` by one operation of the Hub's commit request.
 
-        ``kind`` is ``file``, ``lfsFile``, ``deletedFile`` or ``deletedFolder``. Raises KeyError where the content
-        of an ``lfsFile`` is not stored, or the file to delete does not exist.
+        ``kind`` is ``file``, ``lfsFile``, ``deletedFile`` or ``deletedFolder``. Raises ValueError for another kind, or
+        where the content of an ``lfsFile`` is not stored, or where what is deleted does not exist.
         """
+        path = str(value["path"])
         if kind == "file":
-            tree[value["path"]] = self.store_blob(base64.b64decode(value["content"]))
+            text = str(value["content"])
+            is_base64 = value.get("encoding") == "base64"
+            tree[path] = self.store_blob(base64.b64decode(text, validate=True) if is_base64 else text.encode())
         elif kind == "lfsFile":
-            tree[value["path"]] = self._lfs_entry(value["oid"])
-        elif kind == "deletedFile":
-            del tree[value["path"]]
+            tree[path] = self._lfs_entry(path, str(value["oid"]))
+        elif kind in {"deletedFile", "deletedFolder"}:
+            gone = [path] if kind == "deletedFile" else [at for at in tree if at.startswith(path.rstrip("/") + "/")]
+            if not gone or not tree.keys() >= set(gone):
+                raise ValueError(f"the path to delete does not exist: {path}")
+            for at in gone:
+                del tree[at]
         else:
-            for path in [path for path in tree if path.startswith(value["path"].rstrip("/") + "/")]:
-                del tree[path]
+            raise ValueError(f"unknown operation {kind!r}")
 
-    def _lfs_entry(self, sha256: str) -> TreeEntry:
+    def _lfs_entry(self, path: str, sha256: str) -> TreeEntry:
+        if sha256 not in self.blobs:
+            raise ValueError(f"LFS pointer pointed to a file that does not exist: {path}")
         size = len(self.blobs[sha256])
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
-        return TreeEntry(_git_oid(pointer.encode()), size, sha256)
+        return TreeEntry(git_oid(pointer.encode()), size, sha256)
 
 
-def _git_oid(content: bytes) -> str:
+def git_oid(content: bytes) -> str:
+    """Return git's object id of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,8 +1,6 @@
-"""The API of repositories: Spaces, trees, branches, commits and git LFS."""
+"""The API of repositories: accounts, Spaces, trees, commits, branches and tags."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -11,182 +9,185 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from abreast.testing.platforms.huggingface.access import (
-    authorized_space,
-    base_url,
-    can_write,
-    require_write,
-    space_url,
+    TOKEN,
+    USER,
+    HubError,
+    readable_space,
+    require_token,
+    token_of,
+    writable_space,
 )
-from abreast.testing.platforms.huggingface.repository import Commit, RepositoryStore, TreeEntry
-from abreast.testing.platforms.huggingface.runtime_api import runtime_json
-from abreast.testing.platforms.huggingface.space_runtime import Space, SpaceRuntime
+from abreast.testing.platforms.huggingface.card import card_faults
+from abreast.testing.platforms.huggingface.repository import Commit, RepositoryStore
+from abreast.testing.platforms.huggingface.repository_views import (
+    commit_json,
+    find_commit,
+    is_folder,
+    last_change,
+    page,
+    path_json,
+    space_json,
+    tree_json,
+)
+from abreast.testing.platforms.huggingface.space_runtime import Space
 
-LFS_THRESHOLD = 10 * 1024 * 1024
-"""Files of this size or larger are uploaded by git LFS, apart from their commit."""
+TREE_PAGE_SIZE, COMMITS_PAGE_SIZE = 1000, 50
+"""Entries of a tree, and commits, in one response."""
 
-TREE_PAGE_SIZE = 1000
-"""Entries of a tree in one response."""
+API = "/api/spaces/{owner}/{name}"
 
 
 class RepositoryApi:
-    """Handlers of the requests about accounts and repositories. ``add_space`` creates a Space."""
+    """Handlers of the requests about accounts and the content of repositories.
 
-    def __init__(
-        self, spaces: Mapping[str, Space], store: RepositoryStore, runtime: SpaceRuntime,
-        add_space: Callable[[str], Space],
-    ) -> None:  # fmt: skip
+    ``on_push`` is called with a Space whose main branch has moved.
+    """
+
+    def __init__(self, spaces: dict[str, Space], store: RepositoryStore, on_push: Callable[[Space], None]) -> None:
         self._spaces = spaces
         self._store = store
-        self._runtime = runtime
-        self._add_space = add_space
+        self._on_push = on_push
 
     def routes(self) -> list[Route]:
         """Return the routes of all handlers."""
-        api = "/api/spaces/{owner}/{name}"
         return [
             Route("/api/whoami-v2", _whoami),
-            Route("/api/repos/create", self._create_space, methods=["POST"]),
             Route("/api/validate-yaml", _validate_card, methods=["POST"]),
-            Route(api, self._get_space),
-            Route(f"{api}/revision/{{revision}}", self._get_space),
-            Route(f"{api}/tree/{{revision}}", self._list_tree),
-            Route(f"{api}/commits/{{revision}}", self._list_commits),
-            Route(f"{api}/branch/{{branch:path}}", self._change_branch, methods=["POST", "DELETE"]),
-            Route(f"{api}/preupload/{{revision}}", self._preupload, methods=["POST"]),
-            Route(f"{api}/paths-info/{{revision}}", self._get_paths_info, methods=["POST"]),
-            Route(f"{api}/commit/{{revision}}", self._create_commit, methods=["POST"]),
-            Route("/spaces/{owner}/{name}/resolve/{revision}/{path:path}", self._download_file),
-            Route("/spaces/{owner}/{name}.git/info/lfs/objects/batch", self._lfs_batch, methods=["POST"]),
-            Route("/lfs/{oid}", self._upload_lfs_object, methods=["PUT"]),
-            Route("/lfs/{oid}/verify", self._verify_lfs_object, methods=["POST"]),
+            Route("/api/spaces", self._list_spaces),
+            Route(API, self._get_space),
+            Route(f"{API}/auth-check", self._check_access),
+            Route(f"{API}/auth-check/write", self._check_access),
+            Route(f"{API}/revision/{{revision:path}}", self._get_space),
+            Route(f"{API}/tree/{{revision}}", self._list_tree),
+            Route(f"{API}/tree/{{revision}}/{{path:path}}", self._list_tree),
+            Route(f"{API}/paths-info/{{revision}}", self._get_paths_info, methods=["POST"]),
+            Route(f"{API}/commits/{{revision}}", self._list_commits),
+            Route(f"{API}/refs", self._list_refs),
+            Route(f"{API}/branch/{{branch:path}}", self._change_branch, methods=["POST", "DELETE"]),
+            Route(f"{API}/tag/{{tag:path}}", self._change_tag, methods=["POST", "DELETE"]),
+            Route(f"{API}/super-squash/{{branch}}", self._squash, methods=["POST"]),
         ]
 
-    async def _create_space(self, request: Request) -> Response:
-        require_write(request)
-        body = await request.json()
-        space_id = f"{body.get('organization') or 'owner'}/{body['name']}"
-        url = space_url(request, space_id)
-        if space_id in self._spaces:
-            return JSONResponse({"error": "You already created this space repo", "url": url}, 409)
-        space = self._add_space(space_id)
-        space.sdk, space.private = body.get("sdk", "docker"), bool(body.get("private"))
-        return JSONResponse({"url": url, "name": space_id, "id": "1"})
+    async def _list_spaces(self, request: Request) -> Response:
+        token, query = token_of(request), request.query_params
+        if unknown := query.keys() - {"author", "search", "limit", "full"}:
+            raise HubError(501, f"not emulated: listing Spaces by {min(unknown)}")
+        found = [
+            space
+            for space in self._spaces.values()
+            if space.id.split("/")[0] == query.get("author", space.id.split("/")[0])
+            and query.get("search", "").lower() in space.id.lower()
+            and (token or not space.private)
+        ]
+        return JSONResponse([
+            space_json(self._store, request, space, find_commit(self._store, space, "main"))
+            for space in found[: int(query.get("limit", 1000))]
+        ])  # fmt: skip
 
     async def _get_space(self, request: Request) -> Response:
-        space = authorized_space(self._spaces, request)
-        commit = self._store.resolve(space.branches, request.path_params.get("revision", "main"))
-        return JSONResponse({
-            "id": space.id, "author": space.id.split("/")[0], "sha": commit.id, "private": space.private,
-            "sdk": space.sdk, "lastModified": commit.date, "createdAt": commit.date, "likes": 0, "tags": [],
-            "subdomain": space.id.replace("/", "-"), "host": f"{base_url(request)}/h/{space.id}",
-            "runtime": runtime_json(space), "siblings": [{"rfilename": path} for path in commit.tree],
-        })  # fmt: skip
+        space = readable_space(self._spaces, request)
+        commit = find_commit(self._store, space, request.path_params.get("revision", "main"))
+        return JSONResponse(space_json(self._store, request, space, commit))
+
+    async def _check_access(self, request: Request) -> Response:
+        allowed = writable_space if request.url.path.endswith("/write") else readable_space
+        allowed(self._spaces, request)
+        return Response()
 
     async def _list_tree(self, request: Request) -> Response:
-        commit = self._requested_commit(request)
-        start = int(request.query_params.get("cursor", 0))
-        entries = [_entry_json(path, entry) for path, entry in sorted(commit.tree.items())]
-        next_page = request.url.include_query_params(cursor=start + TREE_PAGE_SIZE)
-        headers = {"Link": f'<{next_page}>; rel="next"'} if start + TREE_PAGE_SIZE < len(entries) else {}
-        return JSONResponse(entries[start : start + TREE_PAGE_SIZE], headers=headers)
+        commit, query = self._requested_commit(request), request.query_params
+        folder = request.path_params.get("path", "")
+        entries = tree_json(self._store, commit, folder, recursive=query.get("recursive", "").lower() in {"true", "1"})
+        shown, headers = page(entries, request, TREE_PAGE_SIZE)
+        return JSONResponse(self._expanded(shown, commit, query.get("expand", "")), headers=headers)
 
     async def _get_paths_info(self, request: Request) -> Response:
         commit = self._requested_commit(request)
-        paths = parse_qs((await request.body()).decode())["paths"]
-        return JSONResponse([_entry_json(path, commit.tree[path]) for path in paths if path in commit.tree])
+        asked = parse_qs((await request.body()).decode())
+        if len(asked.get("paths", [])) > 1000:
+            raise HubError(413, "too many parameters")
+        paths = [path.rstrip("/") for path in asked.get("paths", [])]
+        entries = [
+            path_json(self._store, commit, path) for path in paths if path in commit.tree or is_folder(commit, path)
+        ]
+        return JSONResponse(self._expanded(entries, commit, asked.get("expand", [""])[0]))
+
+    def _expanded(self, entries: Any, commit: Commit, expand: str) -> list[dict[str, Any]]:  # noqa: ANN401 (JSON)
+        if expand.lower() not in {"true", "1"}:
+            return list(entries)
+        return [{**entry, "lastCommit": last_change(self._store, commit, entry["path"])} for entry in entries]
 
     async def _list_commits(self, request: Request) -> Response:
-        commits = self._store.history(self._requested_commit(request))[:50]
-        return JSONResponse([
-            {"id": commit.id, "title": commit.title, "message": "", "date": commit.date, "authors": []}
-            for commit in commits
-        ])  # fmt: skip
+        commits, headers = page(self._store.history(self._requested_commit(request)), request, COMMITS_PAGE_SIZE)
+        return JSONResponse([commit_json(commit) for commit in commits], headers=headers)
+
+    async def _list_refs(self, request: Request) -> Response:
+        space = readable_space(self._spaces, request)
+        if request.query_params.get("include_prs"):
+            raise HubError(501, "not emulated: pull requests")
+        return JSONResponse({
+            "branches": _refs("heads", space.branches), "tags": _refs("tags", space.tags), "converts": [],
+        })  # fmt: skip
 
     async def _change_branch(self, request: Request) -> Response:
-        require_write(request)
-        space, name = authorized_space(self._spaces, request), request.path_params["branch"]
+        space, name = writable_space(self._spaces, request), request.path_params["branch"]
         if request.method == "DELETE":
-            del space.branches[name]
+            if name == "main":
+                raise HubError(403, "Cannot delete the default branch")
+            if space.branches.pop(name, None) is None:
+                raise HubError(404, f"Invalid rev id: {name}", "RevisionNotFound")
             return Response(status_code=204)
         if name in space.branches:
-            return JSONResponse({"error": "Reference already exists"}, 409)
-        start = (await request.json()).get("startingPoint", "main")
-        space.branches[name] = [self._store.resolve(space.branches, start).id]
+            raise HubError(409, "Reference already exists")
+        body = await request.json()
+        if body.keys() - {"startingPoint"}:
+            raise HubError(501, f"not emulated: a branch with {min(body.keys() - {'startingPoint'})}")
+        space.branches[name] = [find_commit(self._store, space, body.get("startingPoint", "main")).id]
         return Response(status_code=201)
 
-    async def _download_file(self, request: Request) -> Response:
-        return Response(self._store.content(self._requested_commit(request).tree[request.path_params["path"]]))
+    async def _change_tag(self, request: Request) -> Response:
+        space, name = writable_space(self._spaces, request), request.path_params["tag"]
+        if request.method == "DELETE":
+            if space.tags.pop(name, None) is None:
+                raise HubError(404, f"Invalid rev id: {name}", "RevisionNotFound")
+            return Response(status_code=204)
+        tag = str((await request.json())["tag"])
+        if tag in space.tags:
+            raise HubError(409, "Reference already exists")
+        space.tags[tag] = [find_commit(self._store, space, name).id]
+        return Response(status_code=201)
 
-    async def _preupload(self, request: Request) -> Response:
-        require_write(request)
-        tree = self._requested_commit(request).tree
-        files = [
-            {
-                "path": file["path"],
-                "uploadMode": "lfs" if file["size"] >= LFS_THRESHOLD else "regular",
-                "shouldIgnore": False,
-                "oid": tree[file["path"]].oid if file["path"] in tree else None,
-            }
-            for file in (await request.json())["files"]
-        ]
-        return JSONResponse({"files": files})
-
-    async def _lfs_batch(self, request: Request) -> Response:
-        require_write(request)
-        authorized_space(self._spaces, request)
-        objects = []
-        for requested in (await request.json())["objects"]:
-            href = f"{base_url(request)}/lfs/{requested['oid']}"
-            actions = {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}/verify", "header": {}}}
-            is_stored = requested["oid"] in self._store.blobs
-            objects.append({**requested, "authenticated": True, **({} if is_stored else {"actions": actions})})
-        return JSONResponse({"transfer": "basic", "objects": objects})
-
-    async def _upload_lfs_object(self, request: Request) -> Response:
-        oid, content = request.path_params["oid"], await request.body()
-        if hashlib.sha256(content).hexdigest() != oid:
-            return JSONResponse({"error": "the content does not match its SHA-256"}, 400)
-        self._store.blobs[oid] = content
+    async def _squash(self, request: Request) -> Response:
+        space, branch = writable_space(self._spaces, request), request.path_params["branch"]
+        if branch not in space.branches:
+            raise HubError(404, f"Invalid rev id: {branch}", "RevisionNotFound")
+        head = find_commit(self._store, space, branch)
+        squashed = self._store.store_commit((await request.json())["message"], head.tree, ())
+        space.commit_ids.add(squashed.id)
+        space.branches[branch] = [squashed.id]
+        if branch == "main":
+            self._on_push(space)
         return Response()
 
-    async def _verify_lfs_object(self, request: Request) -> Response:
-        oid = request.path_params["oid"]
-        return JSONResponse({"oid": oid}, 200 if oid in self._store.blobs else 404)
-
-    async def _create_commit(self, request: Request) -> Response:
-        require_write(request)
-        space, branch = authorized_space(self._spaces, request), request.path_params["revision"]
-        lines = [json.loads(line) for line in (await request.body()).splitlines() if line]
-        header = lines[0]["value"]
-        parent = self._store.resolve(space.branches, branch)
-        if header.get("parentCommit", parent.id) != parent.id:
-            return JSONResponse({"error": "A commit has happened since. Please refresh and try again."}, 412)
-        tree = dict(parent.tree)
-        for line in lines[1:]:
-            self._store.apply_operation(tree, line["key"], line["value"])
-        commit = self._store.store_commit(header["summary"], tree, (parent.id,))
-        space.branches[branch].append(commit.id)
-        if branch == "main":
-            self._runtime.queue_build(space, commit)
-        url = f"{space_url(request, space.id)}/commit/{commit.id}"
-        return JSONResponse({"success": True, "commitOid": commit.id, "commitUrl": url, "hookOutput": ""})
-
     def _requested_commit(self, request: Request) -> Commit:
-        branches = authorized_space(self._spaces, request).branches
-        return self._store.resolve(branches, request.path_params["revision"])
+        return find_commit(self._store, readable_space(self._spaces, request), request.path_params["revision"])
 
 
 async def _whoami(request: Request) -> Response:
-    token = {"displayName": "token", "role": "write" if can_write(request) else "read"}
-    auth = {"type": "access_token", "accessToken": token}
-    return JSONResponse({"type": "user", "id": "1", "name": "owner", "auth": auth})
+    role = "write" if require_token(request) == TOKEN else "read"
+    auth = {"type": "access_token", "accessToken": {"displayName": "token", "role": role}}
+    return JSONResponse({
+        "type": "user", "id": "1", "name": USER, "fullname": USER, "isPro": False, "canPay": False, "orgs": [],
+        "auth": auth,
+    })  # fmt: skip
 
 
 async def _validate_card(request: Request) -> Response:
-    can_write(request)
-    return JSONResponse({"errors": [], "warnings": []})
+    token_of(request)
+    faults = card_faults((await request.json())["content"].encode())
+    answer = {"errors": [{"message": fault} for fault in faults], "warnings": []}
+    return JSONResponse(answer, 400 if faults else 200)
 
 
-def _entry_json(path: str, entry: TreeEntry) -> dict[str, Any]:
-    lfs = {"lfs": {"oid": entry.lfs, "size": entry.size, "pointerSize": 134}} if entry.lfs else {}
-    return {"type": "file", "oid": entry.oid, "size": entry.size, "path": path, **lfs}
+def _refs(kind: str, heads: dict[str, list[str]]) -> list[dict[str, str]]:
+    return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": ids[-1]} for name, ids in heads.items()]
