@@ -164,7 +164,7 @@ def _huggingface_setup(folder: Path, count: int) -> PlatformSetup:
     return PlatformSetup(
         "Hugging Face", 200, "/runtime$", HUGGING_FACE, huggingface.TOKEN, emulator,
         lambda number: Service(f"s{number}", "huggingface", {"space": f"o/s{number}"}, run="x", build=Build(timeout=600)),
-        lambda api: HuggingFacePlatform(HubClient(api)),
+        lambda api: HuggingFacePlatform(HubClient(api), None),
         lambda number: emulator.spaces[f"o/s{number}"].done_at,
     )  # fmt: skip
 

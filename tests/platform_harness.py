@@ -215,7 +215,7 @@ class SpaceHarness(EmulatedHarness):
         return emulator
 
     def platform_on(self, api: ApiClient) -> Platform:
-        return HuggingFacePlatform(HubClient(api), poll_interval=POLL_INTERVAL)
+        return HuggingFacePlatform(HubClient(api), Secret("T", self.token), poll_interval=POLL_INTERVAL)
 
     def version_count(self) -> int:
         space = self.emulator.spaces["owner/api"]

@@ -1,7 +1,7 @@
 """The HTTP health check: status, response time and reported commit."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from abreast.checks.interface import CheckResult
 from abreast.core.model import Address, HealthSettings, Version
 from abreast.core.reported_commit import reported_commit
+from abreast.core.secrets import Secret
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
@@ -28,10 +29,12 @@ MAX_CONCURRENT_REQUESTS = 32
 class HttpCheck:
     """Requests the health path of every instance of a version; a ``Check``.
 
-    Compares the commit if the answer reports one: ``commit`` in JSON, or the header ``X-Commit``.
+    Compares the commit if the answer reports one: ``commit`` in JSON, or the header ``X-Commit``. ``secret`` looks up
+    the token of an address that needs one. Redirects are not followed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, secret: Callable[[str], Secret | None] = lambda _: None) -> None:
+        self._secret = secret
         self._clients: dict[str | None, httpx2.AsyncClient] = {}
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
@@ -62,6 +65,8 @@ class HttpCheck:
     async def _stream(self, address: Address, health: HealthSettings) -> "AsyncIterator[httpx2.Response]":
         client = self._clients.get(address.socket) or self._new_client(address.socket)
         headers = {"User-Agent": "abreast", "Accept": "*/*"}
+        if address.bearer and (token := self._secret(address.bearer)):
+            headers["Authorization"] = f"Bearer {token.reveal()}"
         async with client.stream("GET", address.url.rstrip("/") + health.path, headers=headers) as answer:
             yield answer
 

@@ -134,10 +134,14 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a version answers HTTP: a base ``url``, through a Unix ``socket`` if one is named."""
+    """Where a version answers HTTP: a base ``url``, through a Unix ``socket`` if one is named.
+
+    ``bearer`` names the variable whose value is sent as a bearer token, to this URL only.
+    """
 
     url: str
     socket: str | None = None
+    bearer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

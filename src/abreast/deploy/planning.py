@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from abreast.core.backups import Backup
-from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
+from abreast.core.diagnostics import DiagnosticSeverity
+from abreast.core.errors import PlatformError, RefusedError, UnknownVersionError, UsageError
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import (
     Action,
@@ -23,13 +24,14 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import PublishedState, PublishedVersion, published_versions
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.source_inspection import inspect_files
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import (
     Capabilities,
     ChecksPlan,
+    PlannedFiles,
     ReportsLiveVersion,
     ReservesUrl,
-    SourceFiles,
     VersionRef,
 )
 from abreast.source.changed_files import changed_files_by_service
@@ -274,6 +276,8 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.DEPLOY and isinstance(platform, ChecksPlan):
         source = await asyncio.to_thread(_source_files, ports, part.commit) if part.artifact is None else None
         notes += tuple(await platform.check_plan(part.service, source))
+    if part.action is Action.DEPLOY:
+        notes += await asyncio.to_thread(_notes_on_files, ports, part)
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
@@ -284,11 +288,20 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
 
 
-def _source_files(ports: Ports, commit: str) -> SourceFiles:
+def _source_files(ports: Ports, commit: str) -> PlannedFiles:
     def read(name: str) -> str:
         return ports.source.read_files(commit, [name]).get(name, b"").decode(errors="replace")
 
-    return SourceFiles(frozenset(ports.source.list_files(commit)), read)
+    return PlannedFiles(frozenset(ports.source.list_files(commit)), read)
+
+
+def _notes_on_files(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
+    """Return what the platform says of the commit's files. Raises PlatformError for a fault in them."""
+    found = inspect_files(ports, part.service, part.commit)
+    for diagnostic in found:
+        if diagnostic.level is DiagnosticSeverity.FAULT:
+            raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)
+    return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
 
 
 async def _plan_from_commit(

@@ -144,7 +144,7 @@ class ReportsLiveVersion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFiles:
+class PlannedFiles:
     """The project's files at the commit to deploy. ``read`` returns the text of one, "" if there is none."""
 
     names: Collection[str]
@@ -155,7 +155,7 @@ class SourceFiles:
 class ChecksPlan(Protocol):
     """A platform that can tell before the build that a deployment would fail, or leave something out."""
 
-    async def check_plan(self, service: Service, source: SourceFiles | None) -> Sequence[str]:
+    async def check_plan(self, service: Service, source: PlannedFiles | None) -> Sequence[str]:
         """Return notes for the plan of a service that is deployed. ``source`` is None if its artifact is built already.
 
         Raises PlatformError that says what is needed. Changes nothing.
@@ -180,6 +180,26 @@ class Diagnoses(Protocol):
         """Return a fault for everything that would fail a deployment. Makes the same requests, changes nothing.
 
         The caller fills in ``about``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """The files of the commit that is to be deployed; ``read`` returns the content of one, None if it has none."""
+
+    paths: Collection[str]
+    read: Callable[[str], bytes | None] = field(repr=False)
+
+
+@runtime_checkable
+class InspectsFiles(Protocol):
+    """A platform that can tell from a commit's files, before anything is built, what users should know."""
+
+    def inspect_files(self, service: Service, files: SourceFiles) -> Sequence[Diagnostic]:
+        """Return a fault for what would fail in any case, and what the plan should say.
+
+        Called after a look at what the platform serves. The caller fills in ``about``.
         """
         ...
 

@@ -102,7 +102,7 @@ class Assembly:
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
-            check=HttpCheck(),
+            check=HttpCheck(self._secret),
             run_command=run_command,
             end_orphans=end_orphans,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),

@@ -15,16 +15,11 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE_FILE
-from abreast.platforms.interface import Platform, TrafficMove, VersionRef
+from abreast.platforms.interface import Platform, VersionRef
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
-from abreast.testing.platforms.huggingface.space_runtime import Variable
 from platform_harness import SpaceHarness, space_tree
-
-
-def values(variables: dict[str, Variable]) -> dict[str, str]:
-    return {name: variable.value for name, variable in variables.items()}
 
 
 @pytest.fixture
@@ -121,20 +116,6 @@ def test_a_space_that_sleeps_is_woken(space: SpaceHarness) -> None:
     assert emulated.stage == "RUNNING"
 
 
-def test_variables_secrets_and_hardware(space: SpaceHarness) -> None:
-    emulated = space.emulator.spaces["owner/api"]
-    emulated.variables = {"THEIRS": Variable("1"), "SAME": Variable("1")}
-    space.service = replace(space.service, settings={**space.service.settings, "hardware": "cpu-upgrade"})
-    one = space.stage("one")
-    move = TrafficMove(
-        space.service, one, {"SAME": "1", "NEW": "2", "KEY": "s3cret", "ABREAST_COMMIT": "x"}, frozenset({"KEY"})
-    )
-    space.run(lambda platform: platform.switch_traffic([move], space.report))
-    assert values(emulated.variables) == {"THEIRS": "1", "SAME": "1", "NEW": "2"}
-    assert (values(emulated.secrets), emulated.hardware) == ({"KEY": "s3cret"}, "cpu-upgrade")
-    assert not any("s3cret" in text for text in space.reports)
-
-
 def test_a_build_without_a_cache(space: SpaceHarness) -> None:
     space.service = replace(space.service, settings={**space.service.settings, "factory": True})
     space.deploy("one")
@@ -148,14 +129,6 @@ def test_somebody_else_was_faster(space: SpaceHarness) -> None:
     ]
     with pytest.raises(ConflictError, match="commit/main: status 412 moved"):
         space.switch_traffic(one)
-
-
-@pytest.mark.parametrize(("change", "need"), [({"sdk": "gradio"}, "Docker Space"), ({"private": True}, "public Space")])
-def test_a_space_of_another_kind_is_refused(space: SpaceHarness, change: dict[str, object], need: str) -> None:
-    for name, value in change.items():
-        setattr(space.emulator.spaces["owner/api"], name, value)
-    with pytest.raises(PlatformError, match=need):
-        space.live_version()
 
 
 def test_a_token_that_may_only_read_is_said(space: SpaceHarness) -> None:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from abreast.core.model import Address
 from abreast.platforms.cloud.api_client import ApiClient, NotFoundError, Provider, Request
 
 HUGGING_FACE = Provider(
@@ -18,6 +20,11 @@ HUGGING_FACE = Provider(
     base_variable="HF_ENDPOINT",
 )
 
+SDKS = ("docker", "gradio", "static", "streamlit")
+STATIC = "static"
+"""The SDK of Spaces that serve their files: they always run, and cannot be paused."""
+
+DEFAULT_APP_PORT = 7860
 IN_PROGRESS = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})
 FAILED = frozenset({"NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
 ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
@@ -46,6 +53,13 @@ class Runtime(BaseModel):
     error: str | None = Field(None, alias="errorMessage")
 
 
+class Card(BaseModel):
+    """The settings in the header of a Space's README that abreast reads."""
+
+    app_port: int = DEFAULT_APP_PORT
+    app_file: str | None = None
+
+
 class Space(BaseModel):
     """A Space at a revision."""
 
@@ -54,11 +68,18 @@ class Space(BaseModel):
     sdk: str | None = None
     private: bool = False
     host: str | None = None
+    card: Card = Field(default_factory=Card, alias="cardData")
 
     @property
     def address(self) -> str:
-        """The public URL."""
-        return (self.host or f"https://{self.id.replace('/', '-').lower()}.hf.space").rstrip("/")
+        """The URL of the application."""
+        domain = "static.hf.space" if self.sdk == STATIC else "hf.space"
+        return (self.host or f"https://{self.id.replace('/', '-').lower()}.{domain}").rstrip("/")
+
+    @property
+    def probe(self) -> Address:
+        """Where to probe the application. A private Space answers only with a token."""
+        return Address(self.address, bearer=HUGGING_FACE.token_variable if self.private else "")
 
 
 class Commit(BaseModel):
@@ -164,8 +185,17 @@ class _LogLine(BaseModel):
     data: str
 
 
-class _Variable(BaseModel):
+class SpaceVariable(BaseModel):
+    """A variable of a Space, or a secret, whose value is never returned."""
+
     value: str | None = None
+    description: str = ""
+    updated: datetime | None = Field(None, alias="updatedAt")
+
+    @field_validator("description", mode="before")
+    @classmethod
+    def _without_none(cls, description: str | None) -> str:
+        return description or ""
 
 
 class HubClient:
@@ -263,15 +293,22 @@ class HubClient:
         """Request hardware."""
         await self._api.send(Request("POST", f"/api/spaces/{id}/hardware", {"flavor": flavor}))
 
-    async def get_variables(self, id: str) -> dict[str, str]:
+    async def get_variables(self, id: str) -> dict[str, SpaceVariable]:
         """Return a Space's variables, without secrets."""
-        variables = await self._api.fetch(dict[str, _Variable], Request("GET", f"/api/spaces/{id}/variables"))
-        return {name: variable.value or "" for name, variable in variables.items()}
+        return await self._api.fetch(dict[str, SpaceVariable], Request("GET", f"/api/spaces/{id}/variables"))
 
-    async def set_variable(self, id: str, name: str, value: str, *, secret: bool) -> None:
+    async def get_secrets(self, id: str) -> dict[str, SpaceVariable]:
+        """Return a Space's secrets, without values."""
+        return await self._api.fetch(dict[str, SpaceVariable], Request("GET", f"/api/spaces/{id}/secrets"))
+
+    async def set_variable(self, id: str, name: str, value: str, *, secret: bool, description: str) -> None:
         """Set one variable or secret."""
-        kind = "secrets" if secret else "variables"
-        await self._api.send(Request("POST", f"/api/spaces/{id}/{kind}", {"key": name, "value": value}))
+        body = {"key": name, "value": value, "description": description}
+        await self._api.send(Request("POST", f"/api/spaces/{id}/{_kind(secret)}", body))
+
+    async def delete_variable(self, id: str, name: str, *, secret: bool) -> None:
+        """Delete one variable or secret. A missing one is fine."""
+        await self._api.send(Request("DELETE", f"/api/spaces/{id}/{_kind(secret)}", {"key": name}))
 
     async def stream_log(self, id: str, kind: str, idle_timeout: float) -> AsyncIterator[str]:
         """Yield the lines of the ``build`` or ``run`` log until it is silent for ``idle_timeout`` seconds."""
@@ -282,3 +319,7 @@ class HubClient:
                 except (ValueError, ValidationError):
                     continue
                 yield text.rstrip("\n")
+
+
+def _kind(secret: bool) -> str:
+    return "secrets" if secret else "variables"

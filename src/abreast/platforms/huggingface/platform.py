@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
+from abreast.core.secrets import Secret
 from abreast.machine.tasks import run_all
 from abreast.platforms.cloud.api_client import connect
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.settings import HuggingFaceSettings
 from abreast.platforms.huggingface.single_space import SingleSpace
+from abreast.platforms.huggingface.source_files import inspect_files
 from abreast.platforms.huggingface.space_controller import SpaceController
 from abreast.platforms.huggingface.space_pair import SpacePair
+from abreast.platforms.huggingface.space_variables import SpaceVariables
 from abreast.platforms.interface import (
     Capabilities,
     Observation,
@@ -20,6 +23,7 @@ from abreast.platforms.interface import (
     PlatformContext,
     PlatformPlugin,
     Reporter,
+    SourceFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
@@ -34,14 +38,15 @@ class HuggingFacePlatform(Platform):
 
     name = "huggingface"
 
-    def __init__(self, hub: HubClient, poll_interval: float = POLL_INTERVAL) -> None:
-        controller = SpaceController(hub, PollBudget(poll_interval, MAX_POLLERS))
-        self._single = SingleSpace(hub, controller)
+    def __init__(self, hub: HubClient, token: Secret | None, poll_interval: float = POLL_INTERVAL) -> None:
+        variables = SpaceVariables(hub, token)
+        controller = SpaceController(hub, variables, PollBudget(poll_interval, MAX_POLLERS))
+        self._single = SingleSpace(hub, controller, variables)
         self._pair = SpacePair(hub, controller)
 
     def capabilities(self, service: Service) -> Capabilities:
         """One Space: no candidates, no unpublishing. Two Spaces: an address per version."""
-        return self._variant_for(service).capabilities
+        return self._variant_for(service).capabilities(service)
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the head of the main branch, whoever pushed it; None with two Spaces."""
@@ -80,12 +85,18 @@ class HuggingFacePlatform(Platform):
         """Return whether each version is the head of its Space's main branch, and runs."""
         return {version.id: await self._variant_for(version.service).observe(version) for version in versions}
 
+    def inspect_files(self, service: Service, files: SourceFiles) -> list[Diagnostic]:
+        """Say what becomes public, and find what would keep the Space from building or answering."""
+        space = self._variant_for(service).known_space(service)
+        return inspect_files(service, space, files) if space else []
+
     def _variant_for(self, service: Service) -> SingleSpace | SpacePair:
         return self._pair if service.settings.get("standby") else self._single
 
 
 def _create(context: PlatformContext) -> HuggingFacePlatform:
-    return HuggingFacePlatform(HubClient(connect(HUGGING_FACE, context)))
+    hub = HubClient(connect(HUGGING_FACE, context))
+    return HuggingFacePlatform(hub, context.secret(HUGGING_FACE.token_variable))
 
 
 PLUGIN = PlatformPlugin(HuggingFaceSettings, _create)

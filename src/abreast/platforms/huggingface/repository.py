@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abreast.core.errors import TransientError
@@ -49,8 +49,12 @@ async def _commit_files(hub: HubClient, space: Space, branch: str, title: str, w
     return await _commit(hub, space, branch, title, small, lines)
 
 
-async def restore(hub: HubClient, space: Space, revision: str, title: str) -> str:
+async def restore(
+    hub: HubClient, space: Space, revision: str, title: str, before_commit: Callable[[], Awaitable[None]]
+) -> str:
     """Commit the tree of ``revision`` to the main branch, now at ``space.sha``. Returns the commit.
+
+    ``before_commit`` is called once the commit is ready to be sent, or when nothing differs.
 
     Only what differs is in the commit. A large file is named by its digest; the Hub has no way to name a small one,
     so each distinct content is fetched and sent once.
@@ -62,7 +66,7 @@ async def restore(hub: HubClient, space: Space, revision: str, title: str) -> st
     lines = [_lfs_file_line(entry.path, entry.lfs.oid, entry.lfs.size) for entry in changed if entry.lfs]
     lines += _deletion_lines(path for path in have if path not in want)
     small = (_regular_file_line(entry.path, contents[entry.oid]) for entry in regular)
-    return await _commit(hub, space, MAIN_BRANCH, title, small, lines)
+    return await _commit(hub, space, MAIN_BRANCH, title, small, lines, before_commit)
 
 
 async def _download(hub: HubClient, id: str, revision: str, paths: Mapping[str, str]) -> dict[str, bytes]:
@@ -79,9 +83,14 @@ async def _download(hub: HubClient, id: str, revision: str, paths: Mapping[str, 
     return dict(await run_all(*(download(oid, path) for oid, path in paths.items())))
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 async def _commit(
-    hub: HubClient, space: Space, branch: str, title: str, small: Iterable[CommitLine], lines: Iterable[CommitLine]
-) -> str:
+    hub: HubClient, space: Space, branch: str, title: str, small: Iterable[CommitLine], lines: Iterable[CommitLine],
+    before: Callable[[], Awaitable[None]] = _nothing,
+) -> str:  # fmt: skip
     """Commit on top of ``space.sha``. Returns the new SHA, or ``space.sha`` if nothing differs.
 
     Raises ConflictError if the branch has moved.
@@ -89,6 +98,7 @@ async def _commit(
     header: CommitLine = {"summary": title, "description": "", "parentCommit": space.sha}
     with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as written:
         count = await asyncio.to_thread(_write_commit, written, header, small, lines)
+        await before()
         return await hub.create_commit(space.id, branch, Path(written.name)) if count else space.sha
 
 

@@ -8,7 +8,7 @@ _SPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class HuggingFaceSettings(BaseModel):
-    """The Docker Space, or two of them, that a backend runs in. `HF_TOKEN` holds the token."""
+    """The Space, or two of them, that a service runs in. `HF_TOKEN` holds the token."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -1,40 +1,55 @@
 """One Space for a service: a version is staged on a branch, and built when traffic switches."""
 
 import contextlib
+import json
 
 from abreast.core.diagnostics import Diagnostic
-from abreast.core.model import Address, LiveService, Service, Version
+from abreast.core.model import LiveService, Service, Version
 from abreast.platforms.cloud.api_client import ConflictError
-from abreast.platforms.huggingface.client import HubClient, Space
+from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient, Space
 from abreast.platforms.huggingface.repository import publish, restore
 from abreast.platforms.huggingface.space_controller import SpaceController
+from abreast.platforms.huggingface.space_variables import SpaceVariables, names_to_write, restorable
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
+
+_NO_CANDIDATES = (
+    "goes live in the turn, once its Space has built it; a second Space as `standby` would allow candidates"
+)
 
 
 class SingleSpace:
     """Implements the platform for a service with one Space. It has no candidates."""
 
-    capabilities = Capabilities(
-        has_candidates=False,
-        can_unpublish=False,
-        notes=(
-            "goes live in the turn, once its Space has built it; a second Space as `standby` would allow candidates",
-        ),
-    )
-
-    def __init__(self, hub: HubClient, controller: SpaceController) -> None:
+    def __init__(self, hub: HubClient, controller: SpaceController, variables: SpaceVariables) -> None:
         self._hub = hub
         self._controller = controller
+        self._variables = variables
+        self._known: dict[str, Space] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
+
+    def capabilities(self, service: Service) -> Capabilities:
+        """Return what one Space can do; after ``live_version``, with what the turn restarts."""
+        notes = (_NO_CANDIDATES, *self._notes.get(service.name, ()))
+        return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
+
+    def known_space(self, service: Service) -> Space | None:
+        """Return the Space as ``live_version`` found it."""
+        return self._known.get(_space_id(service))
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the head of the main branch, whoever pushed it; None if it has no application."""
         space = await self._controller.reachable_space(_space_id(service))
         await self._controller.require_write_access(space.id)
+        state = await self._variables.read(space.id)
+        self._known[space.id], self._notes[service.name] = space, tuple(_private_notes(space))
         runtime = await self._hub.get_runtime(space.id)
         if runtime.stage in {"NO_APP_FILE", "CONFIG_ERROR"}:
             return None
+        writes, possible = names_to_write(service, state)
+        self._notes[service.name] += tuple(_restart_notes(writes, possible))
         title = await self._controller.commit_title(space.id, space.sha)
-        return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, revision=space.sha)
+        before = {"revision": space.sha, "variables": json.dumps(restorable(state))}
+        return _version(f"{service.name}-huggingface-{space.sha}", service, space, title, **before)
 
     async def reserve_url(self, service: Service, previous: LiveService | None) -> str:  # noqa: ARG002 (same signature as SpacePair)
         """Return "": the service has one address."""
@@ -57,12 +72,19 @@ class SingleSpace:
         return _version(request.version_id, request.service, space, request.version_id)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """Commit the version's tree to the main branch, and wait until the Space runs it."""
+        """Commit the version's tree to the main branch, and wait until the Space runs it.
+
+        Variables are set right before the commit: each write restarts what users are on.
+        """
         space = await self._controller.reachable_space(_space_id(move.service))
-        await self._controller.configure(space.id, move.service, move.env, move.secrets)
         title = version.handle["version"]
         revision = version.handle.get("revision") or (await self._hub.get_space(space.id, title)).sha
-        head = await restore(self._hub, space, revision, title)
+        recorded = json.loads(version.handle["variables"]) if "variables" in version.handle else None
+
+        async def configure() -> None:
+            await self._controller.configure(space.id, move.service, move.env, move.secrets, report, recorded)
+
+        head = await restore(self._hub, space, revision, title, configure)
         if head != space.sha and move.service.settings.get("factory"):
             await self._hub.restart(space.id, factory=True)
         await self._controller.wait_until_running(move.service, space.model_copy(update={"sha": head}), report)
@@ -82,4 +104,19 @@ def _space_id(service: Service) -> str:
 
 def _version(id: str, service: Service, space: Space, title: str, **more: str) -> Version:
     handle = {"version": title, **more}
-    return Version(id, service.name, probes=(), url=space.address, live_probes=(Address(space.address),), handle=handle)
+    return Version(id, service.name, probes=(), url=space.address, live_probes=(space.probe,), handle=handle)
+
+
+def _restart_notes(writes: list[str], possible: list[str]) -> list[str]:
+    """Return which writes of variables restart the Space that users are on."""
+    notes = []
+    if writes:
+        notes.append(f"the turn sets {', '.join(writes)}; each write restarts the Space that users are on")
+    if possible:
+        notes.append(f"the turn sets {', '.join(possible)} where the value has changed; each write restarts the Space")
+    return notes
+
+
+def _private_notes(space: Space) -> list[str]:
+    probed = f"health checks send {HUGGING_FACE.token_variable} to {space.address}"
+    return [f"its Space is private: only requests with a token reach it; {probed}"] if space.private else []

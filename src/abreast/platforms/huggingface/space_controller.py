@@ -15,6 +15,7 @@ from abreast.platforms.huggingface.client import (
     FAILED,
     HUGGING_FACE,
     IN_PROGRESS,
+    SDKS,
     WRITE_SCOPE,
     Commit,
     Hardware,
@@ -23,6 +24,7 @@ from abreast.platforms.huggingface.client import (
     Space,
     Token,
 )
+from abreast.platforms.huggingface.space_variables import SpaceVariables, restored_variables
 from abreast.platforms.interface import Observation, Reporter
 
 OBSERVATION_TTL = 10.0
@@ -32,9 +34,6 @@ MAX_STALE_POLLS = 10
 """Polls during which a Space may still report its previous version."""
 
 LOG_TAIL_LINES = 20
-VARIABLES_IN_TREE = frozenset({"ABREAST_RELEASE", "ABREAST_COMMIT"})
-"""Variables passed by a file of the tree. Set as variables, they would reach the previous version too."""
-
 LOG_IDLE_TIMEOUT, BUILD_LOG_IDLE_TIMEOUT = 5.0, 900.0
 """Seconds without a line after which a log has ended: a finished log, and that of a running build."""
 
@@ -42,19 +41,22 @@ LOG_IDLE_TIMEOUT, BUILD_LOG_IDLE_TIMEOUT = 5.0, 900.0
 class SpaceController:
     """Controls what runs in Spaces."""
 
-    def __init__(self, hub: HubClient, poll_budget: PollBudget) -> None:
+    def __init__(self, hub: HubClient, variables: SpaceVariables, poll_budget: PollBudget) -> None:
         self._hub = hub
+        self._variables = variables
         self._poll_budget = poll_budget
         self._token: Token | None = None
         self._observations: dict[str, tuple[float, Commit, str]] = {}
 
     async def reachable_space(self, id: str) -> Space:
-        """Return a Space. Raises PlatformError if it is private or not a Docker Space."""
+        """Return a Space. Raises PlatformError if abreast does not know its SDK."""
         space = await self._hub.get_space(id)
-        if space.sdk != "docker":
-            raise PlatformError(f"the Space {space.id} has the SDK {space.sdk}", need="a Docker Space (sdk: docker)")
-        if space.private:
-            raise PlatformError(f"the Space {space.id} is private, so users cannot reach it", need="a public Space")
+        if space.sdk not in SDKS:
+            raise PlatformError(
+                f"the Space {space.id} has the SDK {space.sdk}",
+                need=f"`sdk:` in the header of its README.md to be one of {', '.join(SDKS)}",
+                next=f"see https://huggingface.co/spaces/{space.id}/blob/main/README.md",
+            )
         return space
 
     async def require_write_access(self, id: str) -> None:
@@ -79,17 +81,28 @@ class SpaceController:
         """Return the title of a commit: its version id, if abreast made it."""
         return (await self._hub.list_commits(id, revision))[0].title
 
-    async def configure(self, id: str, service: Service, env: Mapping[str, str], secrets: frozenset[str]) -> None:
-        """Set hardware and variables that differ. Secrets cannot be read back and are set each time."""
+    async def configure(
+        self, id: str, service: Service, env: Mapping[str, str], secrets: frozenset[str], report: Reporter,
+        recorded: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Set what differs of the hardware, the variables and the secrets; each write restarts a running Space.
+
+        An empty ``env`` is unknown: then only ``recorded`` variables are set, those of the version to go back to.
+        """
         wanted = service.settings.get("hardware")
         if wanted and wanted != ((await self._hub.get_runtime(id)).hardware or Hardware()).requested:
+            await report(service.name, f"huggingface: requesting the hardware {wanted}")
             await self._hub.request_hardware(id, str(wanted))
-        have = await self._hub.get_variables(id)
-        for name, value in env.items():
-            if name in VARIABLES_IN_TREE:
-                continue
-            if name in secrets or have.get(name) != value:
-                await self._hub.set_variable(id, name, value, secret=name in secrets)
+        if not env and recorded is None:
+            return
+        have = await self._variables.read(id)
+        variables = {name: value for name, value in env.items() if name not in secrets}
+        if recorded is not None:
+            variables = restored_variables(have, variables, recorded)
+        values = {name: env[name] for name in secrets} if env else None
+        for change in self._variables.changes(id, have, variables, values):
+            await report(service.name, f"huggingface: {change}")
+            await self._variables.apply(id, change)
 
     async def wait_until_running(self, service: Service, space: Space, report: Reporter) -> None:
         """Wait until the Space runs ``space.sha``, reporting its stages and its build log."""

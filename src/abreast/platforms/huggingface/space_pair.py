@@ -4,8 +4,8 @@ import asyncio
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError
-from abreast.core.model import Address, LiveService, Service, Version
-from abreast.platforms.huggingface.client import ASLEEP, MAIN_BRANCH, HubClient, Space
+from abreast.core.model import LiveService, Service, Version
+from abreast.platforms.huggingface.client import ASLEEP, MAIN_BRANCH, STATIC, HubClient, Space
 from abreast.platforms.huggingface.repository import publish
 from abreast.platforms.huggingface.space_controller import SpaceController
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
@@ -14,15 +14,19 @@ from abreast.platforms.interface import Capabilities, Observation, Reporter, Sta
 class SpacePair:
     """Implements the platform for a service with two Spaces. Other services route users to the live one."""
 
-    capabilities = Capabilities(
-        has_candidates=True,
-        address_per_version=True,
-        notes=("is staged in the idle one of its two Spaces",),
-    )
-
     def __init__(self, hub: HubClient, controller: SpaceController) -> None:
         self._hub = hub
         self._controller = controller
+        self._known: dict[str, Space] = {}
+
+    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (same signature as SingleSpace)
+        """Return what two Spaces can do."""
+        note = "is staged in the idle one of its two Spaces"
+        return Capabilities(has_candidates=True, address_per_version=True, notes=(note,))
+
+    def known_space(self, service: Service) -> Space | None:
+        """Return the first of the Spaces as ``live_version`` found it."""
+        return self._known.get(str(service.settings["space"]))
 
     async def live_version(self, service: Service) -> Version | None:
         """Check both Spaces. Returns None: a Space does not know whether it is live."""
@@ -53,7 +57,7 @@ class SpacePair:
         """Commit the files to the Space at ``request.reserved_url``, and wait until it runs them."""
         space = next(space for space in await self._spaces(request.service) if space.address == request.reserved_url)
         if await self._controller.commit_title(space.id, space.sha) != request.version_id:
-            await self._controller.configure(space.id, request.service, request.env, request.secrets)
+            await self._controller.configure(space.id, request.service, request.env, request.secrets, report)
             await report(request.service.name, f"huggingface: uploading changed files to {space.id}")
             head = await publish(self._hub, space, MAIN_BRANCH, request)
             space = space.model_copy(update={"sha": head})
@@ -61,7 +65,7 @@ class SpacePair:
                 await self._hub.restart(space.id, factory=True)
         await self._controller.wait_until_running(request.service, space, report)
         handle = {"version": request.version_id, "space": space.id}
-        at = (Address(space.address),)
+        at = (space.probe,)
         return Version(request.version_id, request.service.name, probes=at, url=space.address, handle=handle)
 
     async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
@@ -89,7 +93,25 @@ class SpacePair:
         return await self._controller.observe(version.handle["space"], version.handle["version"])
 
     async def _spaces(self, service: Service) -> list[Space]:
-        return await asyncio.gather(*(self._controller.reachable_space(id_) for id_ in _space_ids(service)))
+        spaces = await asyncio.gather(*(self._controller.reachable_space(id_) for id_ in _space_ids(service)))
+        for space in spaces:
+            _require_pairable(space)
+            self._known[space.id] = space
+        return spaces
+
+
+def _require_pairable(space: Space) -> None:
+    """Raise PlatformError for a Space that cannot be one of two."""
+    if space.private:
+        raise PlatformError(
+            f"the Space {space.id} is private, and the site that routes users to it sends no token",
+            need="a public Space, or one Space without `standby`",
+        )
+    if space.sdk == STATIC:
+        raise PlatformError(
+            f"the Space {space.id} is static: it cannot be paused, so abreast cannot tell which of two is idle",
+            need="a Docker or Gradio Space, or one Space without `standby`",
+        )
 
 
 def _space_ids(service: Service) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from abreast.platforms.interface import (
     PlatformContext,
     PlatformPlugin,
     Reporter,
-    SourceFiles,
+    PlannedFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
@@ -93,7 +93,7 @@ class NetlifyPlatform(Platform):
             *deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC)),
         ]
 
-    async def check_plan(self, service: Service, source: SourceFiles | None) -> list[str]:
+    async def check_plan(self, service: Service, source: PlannedFiles | None) -> list[str]:
         """Refuse functions that would be left out, and a locked site. Note functions that users lose, and limits."""
         if source:
             require_deployable_source(service, source)

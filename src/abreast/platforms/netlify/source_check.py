@@ -8,7 +8,7 @@ from typing import Any
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
-from abreast.platforms.interface import SourceFiles
+from abreast.platforms.interface import PlannedFiles
 from abreast.platforms.netlify.bundled_functions import BUNDLE_ADVICE
 
 BUNDLED, NO_FUNCTIONS = "bundled", "none"
@@ -38,7 +38,7 @@ NEXT_RUNTIME = "@netlify/plugin-nextjs"
 _CHANGE = "change abreast.yml, commit, then: abreast plan"
 
 
-def require_deployable_source(service: Service, source: SourceFiles) -> None:
+def require_deployable_source(service: Service, source: PlannedFiles) -> None:
     """Raise PlatformError if the repository has functions or a framework's server that a release would leave out."""
     output = PurePosixPath(service.build.output or ".")
     _require_folder_of_files(output)
@@ -75,7 +75,7 @@ def _require_folder_of_files(output: PurePosixPath) -> None:
         )
 
 
-def _functions(folders: list[PurePosixPath], source: SourceFiles) -> Iterator[str]:
+def _functions(folders: list[PurePosixPath], source: PlannedFiles) -> Iterator[str]:
     """Yield the files of functions, and the adapters that build some."""
     for folder in folders:
         config = _toml(folder, source)
@@ -87,14 +87,14 @@ def _functions(folders: list[PurePosixPath], source: SourceFiles) -> Iterator[st
         yield from (package for package in ADAPTERS if package in _dependencies(folder, source))
 
 
-def _plugins(folders: list[PurePosixPath], source: SourceFiles) -> set[str]:
+def _plugins(folders: list[PurePosixPath], source: PlannedFiles) -> set[str]:
     configured = {
         str(plugin.get("package")) for folder in folders for plugin in _toml(folder, source).get("plugins", [])
     }
     return configured.union(*(_dependencies(folder, source) for folder in folders))
 
 
-def _toml(folder: PurePosixPath, source: SourceFiles) -> dict[str, Any]:
+def _toml(folder: PurePosixPath, source: PlannedFiles) -> dict[str, Any]:
     name = (folder / "netlify.toml").as_posix()
     try:
         return tomllib.loads(source.read(name))
@@ -104,7 +104,7 @@ def _toml(folder: PurePosixPath, source: SourceFiles) -> dict[str, Any]:
         ) from error
 
 
-def _dependencies(folder: PurePosixPath, source: SourceFiles) -> frozenset[str]:
+def _dependencies(folder: PurePosixPath, source: PlannedFiles) -> frozenset[str]:
     """Return the packages that a package.json names; none if it is not valid."""
     try:
         package = json.loads(source.read((folder / "package.json").as_posix()) or "{}")
