@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,10 +13,9 @@ from abreast.core.errors import PlatformError
 from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE_FILE
 from abreast.platforms.interface import Platform, VersionRef
-from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
-from abreast.testing.platforms.huggingface import READ_TOKEN, TOKEN
-from platform_harness import SpaceHarness, space_tree
+from abreast.testing.platforms.huggingface import READ_TOKEN
+from platform_harness import SpaceHarness
 
 
 @pytest.fixture
@@ -136,48 +132,3 @@ def test_a_token_that_may_only_read_is_said(space: SpaceHarness) -> None:
     with pytest.raises(PlatformError, match=r"the token may not do this") as raised:
         space.stage("one")
     assert "HF_TOKEN with a token with write access to the Space" in str(raised.value)
-
-
-CLIENT = """
-import sys, urllib.request
-from huggingface_hub import CommitOperationCopy, CommitOperationDelete, HfApi
-api, folder = HfApi(token=sys.argv[1]), sys.argv[2]
-api.create_repo("owner/hers", repo_type="space", space_sdk="docker")
-head = lambda: api.repo_info("owner/hers", repo_type="space").sha
-first = api.upload_folder(repo_id="owner/hers", repo_type="space", folder_path=folder, delete_patterns="*", commit_message="one")
-for _ in range(5): stage = api.get_space_runtime("owner/hers").stage
-assert stage == "RUNNING", stage
-print(urllib.request.urlopen(api.endpoint + "/h/owner/hers/").read().decode())
-api.add_space_secret("owner/hers", "KEY", "x")
-api.add_space_variable("owner/hers", "NAME", "y")
-assert api.get_space_variables("owner/hers")["NAME"].value == "y"
-second = api.create_commit("owner/hers", [CommitOperationDelete("large.bin")], commit_message="two", repo_type="space", parent_commit=head())
-back = [CommitOperationCopy("large.bin", "large.bin", src_revision=first.oid)]
-api.create_commit("owner/hers", back, commit_message="back", repo_type="space", parent_commit=second.oid)
-print([commit.title for commit in api.list_repo_commits("owner/hers", repo_type="space")])
-print(sorted(api.list_repo_files("owner/hers", repo_type="space")))
-print("".join(api.fetch_space_logs("owner/hers", build=True)))
-try:
-    api.create_commit("owner/hers", [CommitOperationDelete("large.bin")], commit_message="late", repo_type="space", parent_commit=first.oid)
-except Exception as error:
-    print(type(error).__name__, error.response.status_code)
-api.restart_space("owner/hers", factory_reboot=True)
-api.pause_space("owner/hers")
-assert api.get_space_runtime("owner/hers").stage == "PAUSED"
-"""
-
-
-def test_the_client_that_others_wrote_works_against_the_emulator(space: SpaceHarness, tmp_path: Path) -> None:
-    tree = space_tree(tmp_path / "hers", "1" * 40)
-    (tree / "large.bin").write_bytes(os.urandom(huggingface.LFS_THRESHOLD))
-    (tree / "README.md").write_text("---\ntitle: Hers\nsdk: docker\n---\n")
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT, TOKEN, str(tree)], capture_output=True, text=True, check=False,
-        env={**os.environ, "HF_ENDPOINT": space.url, "HF_HOME": str(tmp_path / "home")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "['back', 'two', 'one', 'initial commit']" in done.stdout
-    assert "'large.bin'" in done.stdout
-    assert "===== Build of" in done.stdout
-    assert "HfHubHTTPError 412" in done.stdout
-    assert '"commit": "1111' in done.stdout

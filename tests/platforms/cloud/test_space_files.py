@@ -81,8 +81,9 @@ def test_large_files_go_apart_from_the_commit(space: SpaceHarness) -> None:
     assert not requests(space, "GET", "/storage/"), "nor fetched"
 
 
+@pytest.mark.exhaustive
 def test_more_large_files_than_the_hub_takes_at_once(space: SpaceHarness) -> None:
-    files = {f"{number}.bin": b"\0%d" % number for number in range(300)}
+    files = {f"{number}.bin": b"\0%d" % number for number in range(257)}
     deploy(space, "one", files)
     assert files.items() <= stored(space).items()
     assert len(requests(space, "POST", "/objects/batch")) == 2

@@ -26,7 +26,10 @@ STATIC = "static"
 
 DEFAULT_APP_PORT = 7860
 IN_PROGRESS = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"})
-FAILED = frozenset({"NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
+NO_APPLICATION = "NO_APP_FILE"
+"""The stage of a Space to which no application was pushed yet."""
+
+FAILED = frozenset({NO_APPLICATION, "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR", "DELETING"})
 ASLEEP = frozenset({"PAUSED", "STOPPED", "SLEEPING"})
 WRITE_SCOPE = "repo.write"
 """The scope with which a fine-grained token can change a repository."""

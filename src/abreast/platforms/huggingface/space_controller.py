@@ -15,6 +15,7 @@ from abreast.platforms.huggingface.client import (
     FAILED,
     HUGGING_FACE,
     IN_PROGRESS,
+    NO_APPLICATION,
     SDKS,
     WRITE_SCOPE,
     Commit,
@@ -73,7 +74,8 @@ class SpaceController:
     async def diagnose(self, id: str) -> list[Diagnostic]:
         """Diagnose the runtime state of a Space."""
         runtime = await self._hub.get_runtime(id)
-        severity = DiagnosticSeverity.WARNING if runtime.stage in FAILED else DiagnosticSeverity.OK
+        failed = runtime.stage in FAILED - {NO_APPLICATION}
+        severity = DiagnosticSeverity.WARNING if failed else DiagnosticSeverity.OK
         more = f": {runtime.error}" if runtime.error else ""
         return [Diagnostic(severity, "", f"the Space {id} is {runtime.stage}{more}")]
 

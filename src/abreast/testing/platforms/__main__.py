@@ -47,7 +47,7 @@ class FaultSpec(click.ParamType[tuple[str, InjectedFault]]):
 @click.option("--render", type=PORT, help="Serve Render's API on this port.")
 @click.option("--service", "services", multiple=True, help="Add a Render service, as NAME:COMMAND. May be repeated.")
 @click.option("--huggingface", type=PORT, help="Serve the Hugging Face Hub's API on this port.")
-@click.option("--space", "spaces", multiple=True, help="Add a Docker Space, as OWNER/NAME. May be repeated.")
+@click.option("--space", "spaces", multiple=True, help="Add a Space, as OWNER/NAME or OWNER/NAME:SDK. May be repeated.")
 @click.option(
     "--fault", "faults", multiple=True, type=FaultSpec(), help=f"Inject a fault: {SPEC_FORM}. May be repeated."
 )
@@ -100,8 +100,9 @@ def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...])
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export HF_ENDPOINT={url} HF_TOKEN={HUGGINGFACE_TOKEN}")
-    for space_id in spaces:
-        emulator.add_space(space_id)
+    for spec in spaces:
+        space_id, _, sdk = spec.partition(":")
+        emulator.add_space(space_id, sdk or "docker")
         click.echo(f"# {space_id} is served at {url}/h/{space_id}/")
     return emulator.faults
 

@@ -55,7 +55,7 @@ def readable_space(spaces: Mapping[str, Space], request: Request) -> Space:
     if space is not None and (token or not space.private):
         return space
     if not token:
-        raise HubError(401, "Invalid username or password.")
+        raise HubError(401, "Invalid username or password.", "RepoNotFound")
     raise HubError(404, "Repository not found", "RepoNotFound")
 
 

@@ -21,6 +21,12 @@ from abreast.testing.platforms.huggingface.space_runtime import Space, SpaceRunt
 
 CARD = "---\ntitle: Emulated\nsdk: {sdk}\n{port}---\n"
 
+ATTRIBUTES = "".join(
+    f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
+    for suffix in ("7z", "bin", "gz", "h5", "npy", "onnx", "parquet", "pkl", "pt", "pth", "safetensors", "tar", "zip")
+)
+"""The git attributes of a new repository: what belongs in LFS whatever its size."""
+
 
 class AccountApi:
     """Handlers of the requests about Spaces as a whole."""
@@ -40,11 +46,13 @@ class AccountApi:
             Route(f"{API}/settings", self._change_settings, methods=["PUT"]),
         ]
 
-    def add_space(self, space_id: str, sdk: str = "docker") -> Space:
-        """Add a Space whose only file is its card."""
+    def add_space(self, space_id: str, sdk: str, attributes: str = "") -> Space:
+        """Add a Space whose only file is its card, or with git attributes too."""
         space = self._spaces[space_id] = Space(space_id, sdk=sdk)
         card = CARD.format(sdk=sdk, port="app_port: 7860\n" if sdk == "docker" else "")
-        commit = self._store.store_commit("initial commit", {"README.md": self._store.store_blob(card.encode())}, ())
+        files = {"README.md": card, **({".gitattributes": attributes} if attributes else {})}
+        tree = {path: self._store.store_blob(text.encode()) for path, text in files.items()}
+        commit = self._store.store_commit("initial commit", tree, ())
         space.branches["main"], space.commit_ids = [commit.id], {commit.id}
         return space
 
@@ -56,7 +64,7 @@ class AccountApi:
         space_id = self._free_id(request, f"{body.get('organization') or USER}/{body['name']}")
         if isinstance(space_id, Response):
             return space_id
-        space = self.add_space(space_id, body["sdk"])
+        space = self.add_space(space_id, body["sdk"], ATTRIBUTES)
         _configure(space, body)
         return JSONResponse({"url": space_url(request, space_id), "name": space_id, "id": space_id})
 

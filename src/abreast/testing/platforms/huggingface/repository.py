@@ -73,7 +73,7 @@ class RepositoryStore:
         """Change ``tree`` by one operation of the Hub's commit request.
 
         ``kind`` is ``file``, ``lfsFile``, ``deletedFile`` or ``deletedFolder``. Raises ValueError for another kind, or
-        where the content of an ``lfsFile`` is not stored, or where what is deleted does not exist.
+        where the content of an ``lfsFile`` is not stored, FileNotFoundError where what is deleted does not exist.
         """
         path = str(value["path"])
         if kind == "file":
@@ -85,7 +85,7 @@ class RepositoryStore:
         elif kind in {"deletedFile", "deletedFolder"}:
             gone = [path] if kind == "deletedFile" else [at for at in tree if at.startswith(path.rstrip("/") + "/")]
             if not gone or not tree.keys() >= set(gone):
-                raise ValueError(f"the path to delete does not exist: {path}")
+                raise FileNotFoundError(path)
             for at in gone:
                 del tree[at]
         else:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from abreast.testing.platforms.huggingface.access import HubError, base_url, space_url, storage_url, writable_space
-from abreast.testing.platforms.huggingface.repository import RepositoryStore, TreeEntry
+from abreast.testing.platforms.huggingface.repository import Commit, RepositoryStore, TreeEntry
 from abreast.testing.platforms.huggingface.repository_api import API
 from abreast.testing.platforms.huggingface.repository_views import find_commit
 from abreast.testing.platforms.huggingface.space_runtime import Space
@@ -116,16 +116,22 @@ class UploadApi:
         parent, header = find_commit(self._store, space, branch), lines[0]["value"]
         if header.get("parentCommit", parent.id) != parent.id:
             raise HubError(412, "A commit has happened since. Please refresh and try again.")
-        tree = dict(parent.tree)
-        for line in lines[1:]:
-            self._store.apply_operation(tree, line["key"], line["value"])
-        commit = self._store.store_commit(header["summary"], tree, (parent.id,))
+        commit = self._store.store_commit(header["summary"], self._changed_tree(parent, lines[1:]), (parent.id,))
         space.commit_ids.add(commit.id)
         space.branches[branch].append(commit.id)
         if branch == "main":
             self._on_push(space)
         url = f"{space_url(request, space.id)}/commit/{commit.id}"
         return JSONResponse({"success": True, "commitOid": commit.id, "commitUrl": url, "hookOutput": ""})
+
+    def _changed_tree(self, parent: Commit, lines: list[dict[str, Any]]) -> dict[str, TreeEntry]:
+        tree = dict(parent.tree)
+        try:
+            for line in lines:
+                self._store.apply_operation(tree, line["key"], line["value"])
+        except FileNotFoundError as error:
+            raise HubError(404, f"Entry not found: {error}", "EntryNotFound") from error
+        return tree
 
 
 def _is_large(store: RepositoryStore, tree: Mapping[str, TreeEntry], file: dict[str, Any]) -> bool:
