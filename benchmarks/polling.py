@@ -34,7 +34,7 @@ MIN_WORK_SECONDS, MAX_WORK_SECONDS = 20.0, 60.0
 """Bounds of the random time in seconds that a platform processes a deploy."""
 
 SINGLE_RUNS, CONCURRENT_DEPLOYS = 3, 50
-SERVER_SOURCE = "import os, http.server as s; s.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), s.SimpleHTTPRequestHandler).serve_forever()"
+SERVER_SOURCE = "import os, http.server as s; s.HTTPServer(('', int(os.environ['PORT'])), s.SimpleHTTPRequestHandler).serve_forever()"
 SERVER_COMMAND = [sys.executable, "-S", "-c", SERVER_SOURCE]
 
 

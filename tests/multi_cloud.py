@@ -65,7 +65,9 @@ def _parse_commit(page: str) -> str:
 
 RELEASE_FILE = "abreast-release.json"
 WORKER_COMMAND = f'ABREAST_RELEASE=- ABREAST_COMMIT=$(sed \'s/.*commit": "//;s/".*//\' {RELEASE_FILE}) exec {sys.executable} -S app.py'
-DOCKERFILE = f"FROM python:3\nENV PORT=7860\nCOPY . .\nCMD {json.dumps(['/bin/sh', '-c', WORKER_COMMAND])}\n"
+DOCKERFILE = (
+    f"FROM python:3\nENV PORT=7860 HOST=0.0.0.0\nCOPY . .\nCMD {json.dumps(['/bin/sh', '-c', WORKER_COMMAND])}\n"
+)
 
 
 @contextmanager

@@ -380,7 +380,7 @@ def space_tree(folder: Path, commit: str) -> Path:
     command = json.dumps(
         ["/bin/sh", "-c", f"ABREAST_RELEASE=- ABREAST_COMMIT={commit} exec {sys.executable} -S app.py"]
     )
-    (folder / "Dockerfile").write_text(f"FROM python:3\nENV PORT=7860\nCOPY . .\nCMD {command}\n")
+    (folder / "Dockerfile").write_text(f"FROM python:3\nENV PORT=7860 HOST=0.0.0.0\nCOPY . .\nCMD {command}\n")
     (folder / "app.py").write_text(APP_SOURCE)
     return folder
 

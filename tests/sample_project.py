@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, *arguments):
         pass  # a client that went is not for the log
 if __name__ == "__main__":
-    Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+    Server((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
 """
 
 HEALTHY = "    return 200, {}\n"

@@ -48,7 +48,7 @@ class GradioHarness(KindHarness):
     sdk = "gradio"
 
     def write_files(self, tree: Path, commit: str) -> None:
-        header = f"import os\nos.environ |= dict(PORT=os.environ['GRADIO_SERVER_PORT'], ABREAST_RELEASE='-', ABREAST_COMMIT='{commit}')\n"
+        header = f"import os\nos.environ |= dict(HOST='0.0.0.0', PORT=os.environ['GRADIO_SERVER_PORT'], ABREAST_RELEASE='-', ABREAST_COMMIT='{commit}')\n"
         (tree / "app.py").write_text(header + APP_SOURCE)
 
 
@@ -183,6 +183,17 @@ def test_the_header_of_the_commits_readme_counts(space: SpaceHarness) -> None:
     assert len(inspected(space, Dockerfile=dockerfile, README_md="---\nsdk: docker\napp_port: 8000\n---\n")) == 1
 
 
+@pytest.mark.parametrize("card", ["- a list\n", "app_port: none at all\n", ""])
+def test_a_card_that_cannot_be_read_leaves_the_usual_port(space: SpaceHarness, card: str) -> None:
+    emulated, store = space.emulator.spaces["owner/api"], space.emulator.repository
+    tree = {"README.md": store.store_blob(f"---\n{card}---\n".encode())}
+    commit = store.store_commit("by hand", tree, tuple(emulated.branches["main"]))
+    emulated.commit_ids.add(commit.id)
+    emulated.branches["main"].append(commit.id)
+    _, told = inspected(space, Dockerfile="FROM x\nEXPOSE 8000\n")
+    assert "port 7860 (app_port)" in told.what
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "conflict"),
     [
@@ -199,6 +210,8 @@ def test_the_header_of_the_commits_readme_counts(space: SpaceHarness) -> None:
             'FROM x\nENTRYPOINT ["streamlit", "run", "app.py", "--server.port=8501"]',
             "starts the application on port 8501",
         ),
+        ("FROM x\nCMD uvicorn app:app --host 127.0.0.1 --port 7860", "starts the application on 127.0.0.1"),
+        ("FROM x\nCMD gunicorn -b localhost:7860 app", "starts the application on localhost"),
         ('FROM x\nENTRYPOINT ["node"]\nCMD ["server.js"]\nEXPOSE 3000', "exposes port 3000"),
         ("FROM x\nARG A\nENV P=3000\nEXPOSE $P/tcp", "exposes port 3000"),
         ("FROM x AS build\nEXPOSE 3000\nFROM y\nCOPY --from=build /a /a\nCMD ./run", ""),
@@ -214,10 +227,14 @@ def test_where_a_dockerfile_says_that_its_application_listens(dockerfile: str, c
 @pytest.mark.parametrize(
     ("lines", "runs"),
     [
-        ("ENV PORT=7860\nCOPY . .\nCMD {app}", True),
-        ("ENV PORT=7860\nWORKDIR /srv/app\nCOPY app.py ./\nENTRYPOINT {app}", True),
-        ('ENV PORT 7860\nCOPY . /srv\nWORKDIR /srv\nENTRYPOINT ["/bin/sh", "-c"]\nCMD ["{app}"]', True),
-        ("COPY . .\nCMD PORT=7860 {app}", True),
+        ("ENV PORT=7860 HOST=0.0.0.0\nCOPY . .\nCMD {app}", True),
+        ("ENV PORT=7860 \\\n  HOST=0.0.0.0\nWORKDIR /srv/app\nCOPY app.py ./\nENTRYPOINT {app}", True),
+        (
+            'ENV PORT 7860\nENV HOST 0.0.0.0\nCOPY . /srv\nWORKDIR /srv\nENTRYPOINT ["/bin/sh", "-c"]\nCMD ["{app}"]',
+            True,
+        ),
+        ("COPY . .\nCMD HOST=0.0.0.0 PORT=7860 {app}", True),
+        ("ENV PORT=7860\nCOPY . .\nCMD {app}", False),  # only the container itself reaches 127.0.0.1
         ("COPY . .\nCMD {app}", False),  # there is no $PORT
         pytest.param("ENV PORT=8000\nCOPY . .\nCMD {app}", False, marks=pytest.mark.exhaustive),
         ("ENV PORT=7860\nCMD {app}", False),  # nothing was copied

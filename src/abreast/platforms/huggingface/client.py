@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from abreast.core.model import Address
 from abreast.platforms.cloud.api_client import ApiClient, NotFoundError, Provider, Request
@@ -72,6 +72,15 @@ class Space(BaseModel):
     private: bool = False
     host: str | None = None
     card: Card = Field(default_factory=Card, alias="cardData")
+
+    @field_validator("card", mode="wrap")
+    @classmethod
+    def _readable_card(cls, card: object, parse: ValidatorFunctionWrapHandler) -> Card:
+        """Take a card that is missing, or that somebody wrote otherwise, for one without settings."""
+        try:
+            return Card.model_validate(parse(card))
+        except ValidationError:
+            return Card()
 
     @property
     def address(self) -> str:

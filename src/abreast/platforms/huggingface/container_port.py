@@ -11,6 +11,9 @@ _PORT_VARIABLE = re.compile(r"\$(?:PORT\b|\{PORT(?::-(?P<default>\d+))?\})")
 _PORT_OPTION = re.compile(
     r"(?:--(?:[\w.-]*port|bind|listen|address)|(?<=\s)-[pb])[=\s]+(?:[\w.*\[\]:]*:)?(?P<port>\d{2,5})(?![\w.:])"
 )
+_LOOPBACK_OPTION = re.compile(
+    r"(?:--(?:[\w.-]*host|bind|listen|address)|(?<=\s)-b)[=\s]+(?P<host>127\.0\.0\.1|localhost)\b"
+)
 _ENV_PAIR = re.compile(r"(\w+)=(?:\"([^\"]*)\"|'([^']*)'|(\S*))")
 
 
@@ -27,10 +30,13 @@ class _Stage:
 def port_conflict(dockerfile: str, app_port: int) -> str:
     """Return why the application would not be reached on ``app_port``, "" if the Dockerfile does not say so.
 
-    A command that names its port counts first, then ``EXPOSE``, then ``ENV PORT``.
+    A command that listens on 127.0.0.1 is not reached at all. One that names its port counts before ``EXPOSE``, and
+    that before ``ENV PORT``.
     """
     stage = _last_stage(dockerfile)
     command = f"{stage.entrypoint} {stage.command}"
+    if host := _LOOPBACK_OPTION.search(command):
+        return f"its Dockerfile starts the application on {host['host']}"
     if variable := _PORT_VARIABLE.search(command):
         port = stage.env.get("PORT") or variable["default"]
         if port is None:

@@ -1,5 +1,6 @@
 """The application of a Space: what its files ask to build and start, as a process on this machine."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -47,6 +48,16 @@ class Application:
                 argv, cwd=self.folder, env={**inherited, **env}, start_new_session=True, stdout=output, stderr=output
             )
         return ServiceProcess(process, reserved, log)
+
+
+async def accepts_other_hosts(process: ServiceProcess) -> bool:
+    """Return whether a process that listens could be reached from outside a container: not on 127.0.0.1 alone."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.2", process.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def build_application(card: Mapping[str, object], context: Path, root: Path, log: list[str]) -> Application:

@@ -12,7 +12,12 @@ from typing import Any
 from abreast.testing.platforms.common import utc_timestamp
 from abreast.testing.platforms.huggingface.card import parse_card
 from abreast.testing.platforms.huggingface.repository import Commit, RepositoryStore
-from abreast.testing.platforms.huggingface.space_process import Application, BuildError, build_application
+from abreast.testing.platforms.huggingface.space_process import (
+    Application,
+    BuildError,
+    accepts_other_hosts,
+    build_application,
+)
 from abreast.testing.platforms.service_process import ServiceProcess
 
 
@@ -132,7 +137,7 @@ class SpaceRuntime:
             space.restart_count += 1
             _stop_live_process(space)
             process = space.live_application.start(space.environment)
-            if await process.wait_until_listening():
+            if await process.wait_until_listening() and await accepts_other_hosts(process):
                 space.live_process = process
             else:
                 _fail(space, process)
@@ -224,7 +229,7 @@ async def _finish_start(space: Space, process: ServiceProcess) -> None:
     listens = await process.wait_until_listening()
     if space.next_process is not process:  # a newer commit stopped it meanwhile
         return
-    if not listens:
+    if not listens or not await accepts_other_hosts(process):
         _fail(space, process)
         return
     _stop_live_process(space)
@@ -238,7 +243,7 @@ def _fail(space: Space, process: ServiceProcess) -> None:
     space.output = process.log.read_text().splitlines()
     application = space.next_application or space.live_application
     if process.process.poll() is None and application:
-        space.error = f"the application does not listen on the Space's app_port {application.port}"
+        space.error = f"the application does not listen on the Space's app_port {application.port} at 0.0.0.0"
     space.next_process = None
     process.stop()
     _finish_build(space, "RUNTIME_ERROR")
