@@ -3,17 +3,25 @@
 from collections.abc import Sequence
 
 from abreast.core.diagnostics import Diagnostic
+from abreast.core.errors import UsageError
 from abreast.core.model import Service
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import InspectsFiles, SourceFiles
 
 
 def inspect_files(ports: Ports, service: Service, commit: str) -> Sequence[Diagnostic]:
-    """Return what the service's platform says of a commit's files; nothing from one that does not look at them."""
+    """Return what the service's platform says of a commit's files.
+
+    Nothing from a platform that does not look at them, or where the repository does not have the commit: an earlier
+    release can be deployed without it.
+    """
     platform = ports.platforms[service.platform]
     if not isinstance(platform, InspectsFiles):
         return ()
-    paths = frozenset(ports.source.list_files(commit))
+    try:
+        paths = frozenset(ports.source.list_files(ports.source.resolve_commit(commit)))
+    except UsageError:
+        return ()
     return platform.inspect_files(service, SourceFiles(paths, lambda name: _read(ports, commit, name)))
 
 
