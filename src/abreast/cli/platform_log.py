@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from abreast.cli.redaction import redact
 from abreast.core.errors import PlatformError
@@ -21,7 +22,7 @@ class PlatformLog:
 
     def __init__(self, runner: asyncio.Runner, platform: ReportsLogs, live: LiveService, limit: int) -> None:
         self._runner, self._platform, self._live, self._limit = runner, platform, live, limit
-        self._seen: set[tuple[str, str]] = set()
+        self._seen = Counter[tuple[str, str]]()
         self._problem = ""
         self._asked_at = 0.0
 
@@ -35,8 +36,18 @@ class PlatformLog:
         except PlatformError as error:
             known, self._problem = self._problem, error.what
             return [] if known == error.what else [redact(f"cannot be read: {error.what}")]
-        seen, self._seen, self._problem = self._seen, set(lines), ""
-        return [redact(f"{at} {text}") for at, text in lines if (at, text) not in seen]
+        seen, self._seen, self._problem = self._seen, Counter(lines), ""
+        return [redact(f"{at} {text}") for at, text in _without(seen, lines)]
+
+
+def _without(seen: Counter[tuple[str, str]], lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the lines that were not seen. Of equal lines, as many were as ``seen`` counts."""
+    remaining = seen.copy()
+    for line in lines:
+        if remaining[line]:
+            remaining[line] -= 1
+        else:
+            yield line
 
 
 def platform_logs(

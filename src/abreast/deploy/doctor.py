@@ -14,7 +14,7 @@ from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.source_inspection import inspect_files
+from abreast.deploy.runtime.release_inspection import inspect_release
 from abreast.platforms.interface import Diagnoses
 
 PASS_THROUGH_FILES = frozenset({"abreast.yml", "render.yaml", ".github", ".gitlab-ci.yml"})
@@ -156,7 +156,7 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
     try:
         platform = ports.platforms[service.platform]
         observed = list(await platform.diagnose(service)) if isinstance(platform, Diagnoses) else []
-        observed += await asyncio.to_thread(_inspect_files, ports, service)
+        observed += await inspect_release(ports, service, "HEAD")
     except TransientError as error:
         return [*diagnostics, Diagnostic.from_error(subject, UnavailableError(error.what, need=error.need))]
     except PlatformError as error:
@@ -168,13 +168,6 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
             for observation in observed
         ),
     ]
-
-
-def _inspect_files(ports: Ports, service: Service) -> Sequence[Diagnostic]:
-    try:
-        return inspect_files(ports, service, ports.source.resolve_commit())
-    except UsageError:
-        return []  # said of the repository
 
 
 def _diagnose_database(ports: Ports, environment: Environment, service: Service) -> Iterator[Diagnostic]:

@@ -24,12 +24,10 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import PublishedState, PublishedVersion, published_versions
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.source_inspection import inspect_files
+from abreast.deploy.runtime.release_inspection import inspect_release
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import (
     Capabilities,
-    ChecksPlan,
-    PlannedFiles,
     ReportsLiveVersion,
     ReservesUrl,
     VersionRef,
@@ -273,11 +271,8 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
         with suppress(UnknownVersionError):
             version_before = await platform.live_version(part.service)
     notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
-    if part.action is Action.DEPLOY and isinstance(platform, ChecksPlan):
-        source = await asyncio.to_thread(_source_files, ports, part.commit) if part.artifact is None else None
-        notes += tuple(await platform.check_plan(part.service, source))
     if part.action is Action.DEPLOY:
-        notes += await asyncio.to_thread(_notes_on_files, ports, part)
+        notes += await _inspection_notes(ports, part)
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
@@ -288,16 +283,9 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
 
 
-def _source_files(ports: Ports, commit: str) -> PlannedFiles:
-    def read(name: str) -> str:
-        return ports.source.read_files(commit, [name]).get(name, b"").decode(errors="replace")
-
-    return PlannedFiles(frozenset(ports.source.list_files(commit)), read)
-
-
-def _notes_on_files(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
-    """Return what the platform says of the commit's files. Raises PlatformError for a fault in them."""
-    found = inspect_files(ports, part.service, part.commit)
+async def _inspection_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
+    """Return what the platform says of the release. Raises PlatformError for a fault."""
+    found = await inspect_release(ports, part.service, None if part.artifact else part.commit)
     for diagnostic in found:
         if diagnostic.level is DiagnosticSeverity.FAULT:
             raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)

@@ -143,26 +143,6 @@ class ReportsLiveVersion(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFiles:
-    """The project's files at the commit to deploy. ``read`` returns the text of one, "" if there is none."""
-
-    names: Collection[str]
-    read: Callable[[str], str]
-
-
-@runtime_checkable
-class ChecksPlan(Protocol):
-    """A platform that can tell before the build that a deployment would fail, or leave something out."""
-
-    async def check_plan(self, service: Service, source: PlannedFiles | None) -> Sequence[str]:
-        """Return notes for the plan of a service that is deployed. ``source`` is None if its artifact is built already.
-
-        Raises PlatformError that says what is needed. Changes nothing.
-        """
-        ...
-
-
 @runtime_checkable
 class ReservesUrl(Protocol):
     """A platform where each version has its own address, reserved with the plan."""
@@ -193,13 +173,14 @@ class SourceFiles:
 
 
 @runtime_checkable
-class InspectsFiles(Protocol):
-    """A platform that can tell from a commit's files, before anything is built, what users should know."""
+class InspectsRelease(Protocol):
+    """A platform that can tell, before anything is built, that a deployment would fail or leave something out."""
 
-    def inspect_files(self, service: Service, files: SourceFiles) -> Sequence[Diagnostic]:
-        """Return a fault for what would fail in any case, and what the plan should say.
+    async def inspect_release(self, service: Service, files: SourceFiles | None) -> Sequence[Diagnostic]:
+        """Return a fault for what would fail in any case, and what the plan should say. Changes nothing.
 
-        Called after a look at what the platform serves. The caller fills in ``about``.
+        ``files`` are those of the commit to deploy, None if the artifact is built already. Called after a look at what
+        the platform serves. The caller fills in ``about``.
         """
         ...
 

@@ -134,13 +134,13 @@ def test_a_site_is_found_by_its_name_domain_or_id(stage: Stage, name: str) -> No
 def test_a_locked_site_is_refused_in_the_plan(stage: Stage) -> None:
     stage.turn(stage.stage("web-1"))
     (deploy,) = stage.emulator.deploys.values()
-    assert stage.run(lambda netlify: netlify.check_plan(SERVICE, None)) == []
+    assert stage.run(lambda netlify: netlify.inspect_release(SERVICE, None)) == []
     deploy.locked = True
-    for look in (lambda netlify: netlify.check_plan(SERVICE, None), lambda netlify: netlify.diagnose(SERVICE)):
+    for look in (lambda netlify: netlify.inspect_release(SERVICE, None), lambda netlify: netlify.diagnose(SERVICE)):
         with pytest.raises(PlatformError, match="site shop is locked to deploy") as raised:
             stage.run(look)
         assert f'netlify api unlockDeploy --data \'{{"deploy_id": "{deploy.id}"}}\'' in raised.value.next
-    assert stage.run(lambda netlify: netlify.check_plan(BRANCH, None)) == []
+    assert stage.run(lambda netlify: netlify.inspect_release(BRANCH, None)) == []
     assert stage.run(lambda netlify: netlify.diagnose(BRANCH))
 
 

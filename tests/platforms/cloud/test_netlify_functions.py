@@ -100,17 +100,17 @@ def test_edge_functions_and_the_resolved_configuration_go_along(stage: Stage) ->
         200,
         404,
     ]
-    notes = stage.run(lambda netlify: netlify.check_plan(SERVICE, None))
-    assert "has functions (edge functions), and users lose those" in notes[0]
+    notes = stage.run(lambda netlify: netlify.inspect_release(SERVICE, None))
+    assert "has functions (edge functions), and users lose those" in notes[0].what
 
 
 def test_functions_that_users_lose_are_said_in_the_plan(stage: Stage) -> None:
     stage.service = BUNDLED
     bundle(stage, "web-1", hello=archive("1"), pay=archive("2"))
     deploy(stage, "web-1")
-    notes = stage.run(lambda netlify: netlify.check_plan(SERVICE, None))
-    assert "has functions (hello, pay), and users lose those that this release does not have" in notes[0]
-    assert stage.run(lambda netlify: netlify.check_plan(BUNDLED, None)) == []
+    notes = stage.run(lambda netlify: netlify.inspect_release(SERVICE, None))
+    assert "has functions (hello, pay), and users lose those that this release does not have" in notes[0].what
+    assert stage.run(lambda netlify: netlify.inspect_release(BUNDLED, None)) == []
 
 
 @pytest.mark.parametrize(("file", "service", "told"), [
@@ -192,7 +192,7 @@ def test_sources_that_a_release_would_leave_out_are_refused_before_the_build(
 ) -> None:
     service = replace(SERVICE, settings={"site": "shop", **settings}, build=build)
     with pytest.raises(PlatformError, match=told) as raised:
-        require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "")))
+        require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "").encode()))
     assert raised.value.need
     assert raised.value.next.endswith("commit, then: abreast plan")
 
@@ -206,7 +206,7 @@ def test_sources_that_a_release_would_leave_out_are_refused_before_the_build(
 ])  # fmt: skip
 def test_sources_of_which_nothing_is_left_out(files: dict[str, str], build: Build, settings: dict[str, str]) -> None:
     service = replace(SERVICE, settings={"site": "shop", **settings}, build=build)
-    require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "")))
+    require_deployable_source(service, SourceFiles(files, lambda name: files.get(name, "").encode()))
 
 
 @pytest.mark.parametrize(("told", "names"), [

@@ -20,7 +20,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Build, HealthSettings, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.huggingface.container_port import port_conflict
-from abreast.platforms.interface import InspectsFiles, Platform, ReportsLiveVersion, SourceFiles, StageRequest
+from abreast.platforms.interface import InspectsRelease, Platform, ReportsLiveVersion, SourceFiles, StageRequest
 from abreast.testing.platforms.huggingface import TOKEN
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from platform_harness import SpaceHarness, SpacePairHarness
@@ -146,9 +146,9 @@ def inspected(space: SpaceHarness, **files: str) -> list[Diagnostic]:
 
     async def work(platform: Platform) -> list[Diagnostic]:
         assert isinstance(platform, ReportsLiveVersion)
-        assert isinstance(platform, InspectsFiles)
+        assert isinstance(platform, InspectsRelease)
         await platform.live_version(space.service)
-        return list(platform.inspect_files(space.service, SourceFiles(contents.keys(), contents.get)))
+        return list(await platform.inspect_release(space.service, SourceFiles(contents.keys(), contents.get)))
 
     return space.run(work)
 

@@ -193,8 +193,11 @@ class _CreatedCommit(BaseModel):
     oid: str = Field(alias="commitOid")
 
 
-class _LogLine(BaseModel):
+class LogLine(BaseModel):
+    """A line of a log. ``timestamp`` is an ISO 8601 time in UTC."""
+
     data: str
+    timestamp: str = ""
 
 
 class SpaceVariable(BaseModel):
@@ -322,15 +325,15 @@ class HubClient:
         """Delete one variable or secret. A missing one is fine."""
         await self._api.send(Request("DELETE", f"/api/spaces/{id}/{_kind(secret)}", {"key": name}))
 
-    async def stream_log(self, id: str, kind: str, idle_timeout: float) -> AsyncIterator[str]:
+    async def stream_log(self, id: str, kind: str, idle_timeout: float) -> AsyncIterator[LogLine]:
         """Yield the lines of the ``build`` or ``run`` log until it is silent for ``idle_timeout`` seconds."""
         async for line in self._api.stream_lines(Request("GET", f"/api/spaces/{id}/logs/{kind}"), idle_timeout):
             if line.startswith("data: {"):
                 try:
-                    text = _LogLine.model_validate(json.loads(line.removeprefix("data: "))).data
+                    found = LogLine.model_validate(json.loads(line.removeprefix("data: ")))
                 except (ValueError, ValidationError):
                     continue
-                yield text.rstrip("\n")
+                yield found.model_copy(update={"data": found.data.rstrip("\n")})
 
 
 def _kind(secret: bool) -> str:

@@ -40,7 +40,7 @@ class HuggingFacePlatform(Platform):
 
     def __init__(self, hub: HubClient, token: Secret | None, poll_interval: float = POLL_INTERVAL) -> None:
         variables = SpaceVariables(hub, token)
-        controller = SpaceController(hub, variables, PollBudget(poll_interval, MAX_POLLERS))
+        controller = self._controller = SpaceController(hub, variables, PollBudget(poll_interval, MAX_POLLERS))
         self._single = SingleSpace(hub, controller, variables)
         self._pair = SpacePair(hub, controller)
 
@@ -85,10 +85,14 @@ class HuggingFacePlatform(Platform):
         """Return whether each version is the head of its Space's main branch, and runs."""
         return {version.id: await self._variant_for(version.service).observe(version) for version in versions}
 
-    def inspect_files(self, service: Service, files: SourceFiles) -> list[Diagnostic]:
+    async def inspect_release(self, service: Service, files: SourceFiles | None) -> list[Diagnostic]:
         """Say what becomes public, and find what would keep the Space from building or answering."""
         space = self._variant_for(service).known_space(service)
-        return inspect_files(service, space, files) if space else []
+        return inspect_files(service, space, files) if space and files else []
+
+    async def recent_logs(self, service: Service, limit: int) -> list[tuple[str, str]]:
+        """Return the last ``limit`` lines of the Space, or of both, oldest first, each with its time."""
+        return await self._controller.recent_logs(self._variant_for(service).space_ids(service), limit)
 
     def _variant_for(self, service: Service) -> SingleSpace | SpacePair:
         return self._pair if service.settings.get("standby") else self._single

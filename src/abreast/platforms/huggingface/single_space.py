@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
@@ -35,6 +36,10 @@ class SingleSpace:
     def known_space(self, service: Service) -> Space | None:
         """Return the Space as ``live_version`` found it."""
         return self._known.get(_space_id(service))
+
+    def space_ids(self, service: Service) -> Sequence[str]:
+        """Return the id of the Space."""
+        return (_space_id(service),)
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the head of the main branch, whoever pushed it; None if it has no application."""

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
+from abreast.machine.tasks import run_all
 from abreast.platforms.cloud.api_client import NotFoundError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.huggingface.client import (
@@ -35,8 +36,8 @@ MAX_STALE_POLLS = 10
 """Polls during which a Space may still report its previous version."""
 
 LOG_TAIL_LINES = 20
-LOG_IDLE_TIMEOUT, BUILD_LOG_IDLE_TIMEOUT = 5.0, 900.0
-"""Seconds without a line after which a log has ended: a finished log, and that of a running build."""
+LOG_IDLE_TIMEOUT, RECENT_LOG_IDLE_TIMEOUT, BUILD_LOG_IDLE_TIMEOUT = 5.0, 1.0, 900.0
+"""Seconds without a line after which a log has ended: a finished one, what there is of one, that of a running build."""
 
 
 class SpaceController:
@@ -159,12 +160,23 @@ class SpaceController:
             need="a version that it can build and start, or a longer build.timeout",
         )
 
+    async def recent_logs(self, ids: Sequence[str], limit: int) -> list[tuple[str, str]]:
+        """Return the last ``limit`` lines of the Spaces' applications, oldest first, each with its time."""
+        lines = [line for found in await run_all(*(self._run_log(id_, limit) for id_ in ids)) for line in found]
+        return sorted(lines, key=lambda line: line[0])[-limit:]
+
+    async def _run_log(self, id: str, limit: int) -> deque[tuple[str, str]]:
+        lines = deque[tuple[str, str]](maxlen=limit)
+        async for line in self._hub.stream_log(id, "run", RECENT_LOG_IDLE_TIMEOUT):
+            lines.append((line.timestamp, line.data))
+        return lines
+
     async def _failure(self, space: Space, runtime: Runtime) -> PlatformError:
         kind = "run" if runtime.stage == "RUNTIME_ERROR" else "build"
         lines = deque[str](maxlen=LOG_TAIL_LINES)
         with contextlib.suppress(PlatformError):
             async for line in self._hub.stream_log(space.id, kind, LOG_IDLE_TIMEOUT):
-                lines.append(line)
+                lines.append(line.data)
         log = "".join(f"\n    {line}" for line in lines)
         return PlatformError(
             f"the Space {space.id} failed to run {space.sha[:7]}: "
@@ -199,4 +211,4 @@ class _BuildLog:
     async def _read(self) -> None:
         with contextlib.suppress(PlatformError):
             async for line in self._hub.stream_log(self._id, "build", BUILD_LOG_IDLE_TIMEOUT):
-                self._lines.append(line)
+                self._lines.append(line.data)

@@ -1,9 +1,10 @@
 """Two Spaces for a service: the idle one takes the next version, the other is paused after the switch."""
 
 import asyncio
+from collections.abc import Sequence
 
 from abreast.core.diagnostics import Diagnostic
-from abreast.core.errors import PlatformError
+from abreast.core.errors import PlatformError, UnknownVersionError
 from abreast.core.model import LiveService, Service, Version
 from abreast.platforms.huggingface.client import ASLEEP, MAIN_BRANCH, STATIC, HubClient, Space
 from abreast.platforms.huggingface.repository import publish
@@ -29,11 +30,18 @@ class SpacePair:
         return self._known.get(str(service.settings["space"]))
 
     async def live_version(self, service: Service) -> Version | None:
-        """Check both Spaces. Returns None: a Space does not know whether it is live."""
+        """Check both Spaces. Raises UnknownVersionError: a Space does not know whether it is live."""
+        await self._require_access(service)
+        raise UnknownVersionError("two Spaces do not know which of them is live")
+
+    def space_ids(self, service: Service) -> Sequence[str]:
+        """Return the ids of both Spaces."""
+        return _space_ids(service)
+
+    async def _require_access(self, service: Service) -> None:
         await self._spaces(service)
         for id_ in _space_ids(service):
             await self._controller.require_write_access(id_)
-        return None
 
     async def reserve_url(self, service: Service, previous: LiveService | None) -> str:
         """Return the URL of the idle Space. Raises PlatformError if it cannot tell which one is idle."""
@@ -50,7 +58,7 @@ class SpacePair:
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Diagnose both Spaces."""
-        await self.live_version(service)
+        await self._require_access(service)
         return [diagnostic for id_ in _space_ids(service) for diagnostic in await self._controller.diagnose(id_)]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:

@@ -16,12 +16,14 @@ DEPLOYS_PER_DAY, MANY_DEPLOYS = 100, 80
 """How many deploys Netlify accepts in a day, and from how many on that is said."""
 
 
-def lost_function_notes(service: Service, live: Deploy | None) -> Iterator[str]:
-    """Yield a note if users have functions that a release without functions takes off."""
+def lost_function_diagnostics(service: Service, live: Deploy | None) -> Iterator[Diagnostic]:
+    """Yield a warning if users have functions that a release without functions takes off."""
     if live and live.function_names and service.settings.get("functions") != BUNDLED:
-        yield (
+        yield Diagnostic(
+            DiagnosticSeverity.WARNING,
+            "",
             f"the live deploy {live.id} has functions ({', '.join(live.function_names)}), "
-            "and users lose those that this release does not have"
+            "and users lose those that this release does not have",
         )
 
 

@@ -22,7 +22,7 @@ from abreast.platforms.interface import (
     PlatformContext,
     PlatformPlugin,
     Reporter,
-    PlannedFiles,
+    SourceFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
@@ -33,7 +33,7 @@ from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import DraftDeploys, service_routes
 from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, diagnose_redirect
-from abreast.platforms.netlify.plan_notes import deploy_limit_diagnostics, lost_function_notes
+from abreast.platforms.netlify.plan_notes import deploy_limit_diagnostics, lost_function_diagnostics
 from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.netlify.source_check import require_deployable_source
 
@@ -90,19 +90,21 @@ class NetlifyPlatform(Platform):
             Diagnostic(DiagnosticSeverity.OK, "", f"{site.name} is at {site.address}"),
             diagnose_certificate(site, certificate, datetime.now(UTC)),
             await diagnose_redirect(site),
-            *deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC)),
         ]
 
-    async def check_plan(self, service: Service, source: PlannedFiles | None) -> list[str]:
-        """Refuse functions that would be left out, and a locked site. Note functions that users lose, and limits."""
-        if source:
-            require_deployable_source(service, source)
+    async def inspect_release(self, service: Service, files: SourceFiles | None) -> list[Diagnostic]:
+        """Warn of functions that users lose, and of limits.
+
+        Raises PlatformError for functions that would be left out, and for a locked site.
+        """
+        if files:
+            require_deployable_source(service, files)
         site, branch = await self._netlify.get_site(_site_name(service)), _branch_name(service)
         if not branch:
             _require_unlocked(site)
         live = await self._branch_deploys.live_deploy(site, branch) if branch else site.published_deploy
         limits = deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC))
-        return [*lost_function_notes(service, live), *(f"{limit.what}; needed: {limit.need}" for limit in limits)]
+        return [*lost_function_diagnostics(service, live), *limits]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Create the draft or find it, upload missing files, wait until it is ready."""

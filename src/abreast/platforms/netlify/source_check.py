@@ -8,7 +8,7 @@ from typing import Any
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
-from abreast.platforms.interface import PlannedFiles
+from abreast.platforms.interface import SourceFiles
 from abreast.platforms.netlify.bundled_functions import BUNDLE_ADVICE
 
 BUNDLED, NO_FUNCTIONS = "bundled", "none"
@@ -38,7 +38,7 @@ NEXT_RUNTIME = "@netlify/plugin-nextjs"
 _CHANGE = "change abreast.yml, commit, then: abreast plan"
 
 
-def require_deployable_source(service: Service, source: PlannedFiles) -> None:
+def require_deployable_source(service: Service, source: SourceFiles) -> None:
     """Raise PlatformError if the repository has functions or a framework's server that a release would leave out."""
     output = PurePosixPath(service.build.output or ".")
     _require_folder_of_files(output)
@@ -75,7 +75,7 @@ def _require_folder_of_files(output: PurePosixPath) -> None:
         )
 
 
-def _functions(folders: list[PurePosixPath], source: PlannedFiles) -> Iterator[str]:
+def _functions(folders: list[PurePosixPath], source: SourceFiles) -> Iterator[str]:
     """Yield the files of functions, and the adapters that build some."""
     for folder in folders:
         config = _toml(folder, source)
@@ -83,31 +83,31 @@ def _functions(folders: list[PurePosixPath], source: PlannedFiles) -> Iterator[s
         custom = (build.get("functions"), build.get("edge_functions"), functions.get("directory"))
         for name in (*DEFAULT_FOLDERS, *filter(None, custom)):
             below = f"{(folder / str(name).lstrip('/')).as_posix()}/"
-            yield from (file for file in source.names if file.startswith(below))
+            yield from (file for file in source.paths if file.startswith(below))
         yield from (package for package in ADAPTERS if package in _dependencies(folder, source))
 
 
-def _plugins(folders: list[PurePosixPath], source: PlannedFiles) -> set[str]:
+def _plugins(folders: list[PurePosixPath], source: SourceFiles) -> set[str]:
     configured = {
         str(plugin.get("package")) for folder in folders for plugin in _toml(folder, source).get("plugins", [])
     }
     return configured.union(*(_dependencies(folder, source) for folder in folders))
 
 
-def _toml(folder: PurePosixPath, source: PlannedFiles) -> dict[str, Any]:
+def _toml(folder: PurePosixPath, source: SourceFiles) -> dict[str, Any]:
     name = (folder / "netlify.toml").as_posix()
     try:
-        return tomllib.loads(source.read(name))
+        return tomllib.loads((source.read(name) or b"").decode(errors="replace"))
     except tomllib.TOMLDecodeError as error:
         raise PlatformError(
             f"{name} is not valid: {error}", need="valid TOML", next=f"correct {name}, commit, then: abreast plan"
         ) from error
 
 
-def _dependencies(folder: PurePosixPath, source: PlannedFiles) -> frozenset[str]:
+def _dependencies(folder: PurePosixPath, source: SourceFiles) -> frozenset[str]:
     """Return the packages that a package.json names; none if it is not valid."""
     try:
-        package = json.loads(source.read((folder / "package.json").as_posix()) or "{}")
+        package = json.loads(source.read((folder / "package.json").as_posix()) or b"{}")
     except ValueError:
         return frozenset()
     if not isinstance(package, dict):
