@@ -24,7 +24,7 @@ def validate_emulator(
     validator = OpenApiValidator(emulator.faults.app, name, extra_keys)
     emulator.faults.app = validator
     yield validator
-    assert validator.violations == []
+    assert validator.violations == [], validator.violations
 
 
 class Emulator(Protocol):
@@ -45,6 +45,7 @@ class OpenApiValidator:
         spec = json.loads((SPECS / f"{name}.json").read_text())
         self._base: str = spec.get("basePath") or urlsplit(spec["servers"][0]["url"]).path
         self._paths = [(_path_pattern(path), operations) for path, operations in spec["paths"].items()]
+        self._components = _to_json_schema(spec.get("components", {}))
         self._validators: dict[int, jsonschema_rs.Draft202012Validator] = {}
         self.violations: list[str] = []
         self.checked_count = 0
@@ -91,13 +92,18 @@ class OpenApiValidator:
             self.violations.append(f"{where}: query {unknown} is not described")
         schema = next((parameter["schema"] for parameter in operation["parameters"] if parameter["in"] == "body"), None)
         if "requestBody" in operation:
-            schema = _json_schema(operation["requestBody"])
+            schema = self._resolve(_json_schema(operation["requestBody"]))
         if not schema or not body or schema.get("type") not in {"object", "array"}:
             return
         self._validate(f"{where}: request", schema, body)
         stray = set(json.loads(body)) - set(schema["properties"]) - self._extra_keys if "properties" in schema else ()
         if stray:
             self.violations.append(f"{where}: request: {stray} is not described")
+
+    def _resolve(self, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the schema that a reference names."""
+        name = schema.get("$ref", "").rpartition("/")[2] if schema else ""
+        return self._components["schemas"][name] if name else schema
 
     def _check_response(self, where: str, operation: dict[str, Any], status: int, answer: bytes) -> None:
         known = operation["responses"]
@@ -111,7 +117,8 @@ class OpenApiValidator:
 
     def _validate(self, where: str, schema: dict[str, Any], text: bytes) -> None:
         if id(schema) not in self._validators:
-            self._validators[id(schema)] = jsonschema_rs.Draft202012Validator(_to_json_schema(schema))
+            whole = {**_to_json_schema(schema), "components": self._components}
+            self._validators[id(schema)] = jsonschema_rs.Draft202012Validator(whole)
         try:
             self._validators[id(schema)].validate(json.loads(text))
         except (ValueError, jsonschema_rs.ValidationError) as error:

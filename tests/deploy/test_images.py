@@ -53,7 +53,8 @@ def world(project: SampleProject, registry: Registry) -> Iterator[MultiCloudProj
         project.config["services"]["backend"]["build"] = {"image": name, "dockerfile": "api.Dockerfile"}
         project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
         shutil.copy(str(shutil.which("busybox")), project.folder / "busybox")
-        next(iter(world.render.services.values())).images = Known(registry)
+        service = next(iter(world.render.services.values()))
+        service.image_path, service.images = name, Known(registry)
         project.commit(api_Dockerfile=DOCKERFILE)
         yield world
 

@@ -89,7 +89,7 @@ class Service:
 
     name: str
     platform: str
-    settings: Mapping[str, str | int | Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, str | int | Mapping[str, str | int]] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,79 +17,23 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Build, HealthSettings, Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api_client import ApiClient, UnknownOutcomeError
-from abreast.platforms.interface import StageRequest, TrafficMove, VersionRef
+from abreast.platforms.interface import TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
-from abreast.testing.platforms.render import HOOK_KEY, TOKEN, RenderEmulator
-from abreast.testing.platforms.render import Service as Emulated
-from abreast.testing.platforms.threaded_server import ThreadedServer
-from openapi_validator import validate_emulator
-from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, get_text
+from abreast.testing.platforms.render import HOOK_KEY, TOKEN
+from render_stage import Stage, render_stage
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject
 
 T = TypeVar("T")
 SERVICE = Service("api", "render", {"service": "srv-api"})
 COMMAND = f"ABREAST_RELEASE=- ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
 
 
-class Stage:
-    """An emulator with one service, and a platform that talks to it."""
-
-    def __init__(self, emulator: RenderEmulator, service: Emulated, url: str, project: SampleProject) -> None:
-        self.emulator, self.service, self.url, self.project = emulator, service, url, project
-        self.told: list[str] = []
-        self.on_render = SERVICE
-
-    def run(self, work: Callable[[RenderPlatform], Awaitable[T]], token: str = TOKEN) -> T:
-        async def story() -> T:
-            api = ApiClient(RENDER, f"{self.url}/v1", Secret("T", token), retry_delay=0.01)
-            try:
-                return await work(RenderPlatform(RenderClient(api), lambda _: None, poll_interval=0.01))
-            finally:
-                await api.close()
-
-        return asyncio.run(story())
-
-    async def tell(self, service: str, text: str) -> None:
-        assert service == "api"
-        self.told.append(text)
-
-    def stage(self, commit: str) -> Version:
-        order = StageRequest(f"api-{commit}", self.on_render, commit, Path(), "", None, {"ABREAST_RELEASE": "v7"})
-        return self.run(lambda render: render.stage(order, self.tell))
-
-    def turn(self, version: Version) -> None:
-        self.run(lambda render: render.switch_traffic([TrafficMove(self.on_render, version)], self.tell))
-
-    def set(self, **settings: str | int) -> None:
-        self.on_render = replace(SERVICE, settings={"service": "srv-api", **settings})
-
-    def present(self) -> Version:
-        found = self.run(lambda render: render.live_version(SERVICE))
-        assert found
-        return found
-
-    def deploy(self, commit: str) -> Version:
-        version = self.stage(commit)
-        self.turn(version)
-        return version
-
-    @property
-    def served(self) -> str:
-        return get_text(f"{self.url}/r/api/")
-
-    @property
-    def statuses(self) -> list[str]:
-        return [deploy.status for deploy in self.service.deploys]
-
-
 @pytest.fixture
 def stage(project: SampleProject, tmp_path: Path) -> Iterator[Stage]:
-    emulator = RenderEmulator(tmp_path)
-    service = emulator.add_service("api", project.folder, COMMAND, "/health")
-    with validate_emulator(emulator, "render"), ThreadedServer(emulator.app) as served:
-        yield Stage(emulator, service, served.url, project)
-    emulator.close()
+    with render_stage(project, tmp_path) as found:
+        yield found
 
 
 def test_a_commit_goes_live_in_the_turn_and_the_one_before_comes_back(stage: Stage) -> None:
@@ -250,12 +194,7 @@ def test_another_version_than_ours_is_seen(stage: Stage) -> None:
 
 def test_a_disk_is_told(stage: Stage) -> None:
     stage.service.has_disk = True
-
-    async def known(render: RenderPlatform) -> tuple[str, ...]:
-        await render.live_version(SERVICE)
-        return render.capabilities(SERVICE).notes
-
-    assert "with a disk: one instance" in stage.run(known)[-1]
+    assert "with a disk: one instance" in stage.notes()[-1]
 
 
 def test_the_client_that_others_wrote_works_against_the_emulator(stage: Stage) -> None:
@@ -285,6 +224,7 @@ IMAGE = "ghcr.io/acme/api:$ABREAST_COMMIT-$ABREAST_RELEASE"
 def test_an_image_is_deployed_and_the_one_before_comes_back(stage: Stage) -> None:
     stage.set(image=IMAGE)
     commits = [stage.project.commit(), stage.project.commit()]
+    stage.service.image_path = "ghcr.io/acme/api"
     stage.service.images = {f"ghcr.io/acme/api:{commit}-v7": commit for commit in commits}
     one = stage.deploy(commits[0])
     assert commits[0] in stage.served
@@ -301,8 +241,10 @@ def test_an_image_is_deployed_and_the_one_before_comes_back(stage: Stage) -> Non
 
 def test_an_image_that_is_not_there_leaves_users_where_they_are(stage: Stage) -> None:
     first = stage.project.commit()
-    stage.deploy(first)
     stage.set(image=IMAGE)
+    stage.service.image_path = "ghcr.io/acme/api"
+    stage.service.images = {f"ghcr.io/acme/api:{first}-v7": first}
+    stage.deploy(first)
     with pytest.raises(PlatformError, match="no such image: ghcr"):
         stage.deploy(stage.project.commit())
     assert first in stage.served
@@ -333,7 +275,7 @@ def test_what_runs_before_a_deploy(stage: Stage) -> None:
     stage.set(pre_deploy="echo migrated")
     second = stage.project.commit()
     stage.deploy(second)
-    assert (second in stage.served, stage.service.log[-1]) == (True, "migrated")
+    assert (second in stage.served, stage.service.log_texts[-1]) == (True, "migrated")
 
 
 @pytest.mark.parametrize(
@@ -353,7 +295,7 @@ def test_a_job_runs_once_in_the_new_build(stage: Stage, fault: InjectedFault | N
         stage.turn(version)
     stage.turn(version)
     assert [job.status for job in stage.service.jobs] == ["succeeded"]
-    assert stage.service.log == [f"at {commit}"]
+    assert stage.service.log_texts == [f"at {commit}"]
     stage.set()
     stage.deploy(stage.project.commit())
     before = stage.present()

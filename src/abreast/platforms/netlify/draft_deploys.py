@@ -124,7 +124,7 @@ class DraftDeploys:
 def service_routes(service: Service) -> Mapping[str, str]:
     """Return the proxied paths of a site: path to service name."""
     routes = service.settings.get("routes")
-    return routes if isinstance(routes, Mapping) else {}
+    return {path: str(target) for path, target in routes.items()} if isinstance(routes, Mapping) else {}
 
 
 def _upload_message(missing: Sequence[_Upload], local: _LocalDeploy) -> str:

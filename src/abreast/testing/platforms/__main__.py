@@ -4,11 +4,13 @@
     python -m abreast.testing.platforms --huggingface 9003 --space owner/worker
 
 prints the variables to export, and serves until interrupted. Render's services run from the commits of the
-repository in the working directory. ``--fault 'render POST /deploys$ 503 x3'`` injects a fault.
+repository in the working directory; a TYPE such as background_worker makes another than a web service.
+``--fault 'render POST /deploys$ 503 x3'`` injects a fault.
 """
 
 import signal
 import tempfile
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from abreast.testing.platforms.huggingface import HuggingFaceEmulator
 from abreast.testing.platforms.netlify import TOKEN as NETLIFY_TOKEN
 from abreast.testing.platforms.netlify import NetlifyEmulator
 from abreast.testing.platforms.render import TOKEN as RENDER_TOKEN
-from abreast.testing.platforms.render import RenderEmulator
+from abreast.testing.platforms.render import RenderEmulator, ServiceKind
 from abreast.testing.platforms.threaded_server import ThreadedServer
 
 PORT = click.IntRange(1, 65535)
@@ -45,7 +47,7 @@ class FaultSpec(click.ParamType[tuple[str, InjectedFault]]):
 @click.option("--netlify", type=PORT, help="Serve Netlify's API on this port.")
 @click.option("--site", "sites", multiple=True, default=("shop",), help="Add a Netlify site. May be repeated.")
 @click.option("--render", type=PORT, help="Serve Render's API on this port.")
-@click.option("--service", "services", multiple=True, help="Add a Render service, as NAME:COMMAND. May be repeated.")
+@click.option("--service", "services", multiple=True, help="Add a Render service, as NAME[=TYPE]:COMMAND.")
 @click.option("--huggingface", type=PORT, help="Serve the Hugging Face Hub's API on this port.")
 @click.option("--space", "spaces", multiple=True, help="Add a Space, as OWNER/NAME or OWNER/NAME:SDK. May be repeated.")
 @click.option(
@@ -70,7 +72,15 @@ def main(
             if platform not in injectors:
                 raise click.UsageError(f"--fault names {platform!r}; needed: one of {', '.join(injectors)}")
             injectors[platform].planned.append(fault)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        _wait_for_signal()
+
+
+def _wait_for_signal() -> None:
+    """Wait for SIGINT or SIGTERM, whichever thread the kernel gives it to. What was started can then be ended."""
+    received = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: received.set())
+    received.wait()
 
 
 def _serve_netlify(resources: ExitStack, port: int, sites: tuple[str, ...]) -> FaultInjector:
@@ -88,11 +98,21 @@ def _serve_render(resources: ExitStack, port: int, services: tuple[str, ...]) ->
     resources.callback(emulator.close)
     url = resources.enter_context(ThreadedServer(emulator.app, port)).url
     click.echo(f"export RENDER_API_URL={url} RENDER_API_KEY={RENDER_TOKEN}")
+    emulator.rate_limits.enforced = True
     for spec in services:
-        name, _, command = spec.partition(":")
-        service = emulator.add_service(name, Path.cwd(), command)
-        click.echo(f"# {service.id} is served at {url}/r/{name}/")
+        named, _, command = spec.partition(":")
+        name, _, kind = named.partition("=")
+        service = emulator.add_service(name, Path.cwd(), command, kind=_service_kind(kind))
+        address = f"is served at {url}/r/{name}/" if service.is_public else "has no public address"
+        click.echo(f"# {service.id} {address}")
     return emulator.faults
+
+
+def _service_kind(name: str) -> ServiceKind:
+    try:
+        return ServiceKind(name or ServiceKind.WEB)
+    except ValueError as error:
+        raise click.BadParameter(f"expected one of {', '.join(ServiceKind)}, found {name!r}") from error
 
 
 def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...]) -> FaultInjector:

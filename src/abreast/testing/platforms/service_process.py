@@ -16,6 +16,12 @@ from starlette.responses import Response
 
 from abreast.machine.tls import ssl_context
 
+HOP_BY_HOP = frozenset({
+    "connection", "content-encoding", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding",
+    "upgrade",
+})  # fmt: skip
+"""Headers of one connection, and of the body as it was sent on it."""
+
 
 @dataclass(frozen=True)
 class ServiceProcess:
@@ -81,10 +87,21 @@ def reserve_port() -> socket.socket:
 
 
 async def proxy_to_process(request: Request, process: ServiceProcess | None) -> Response:
-    """Return the process's response to the rest of the path; 503 without a process."""
+    """Return the process's response to the same request below the rest of the path; 503 without a process."""
     if process is None:
         return Response("no running process", 503)
-    return await fetch_response(f"http://127.0.0.1:{process.port}/{request.path_params['path']}")
+    query = f"?{request.url.query}" if request.url.query else ""
+    url = f"http://127.0.0.1:{process.port}/{request.path_params.get('path', '')}{query}"
+    headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+    async with httpx2.AsyncClient(timeout=10, verify=ssl_context()) as client:
+        try:
+            response = await client.request(request.method, url, headers=headers, content=await request.body())
+        except httpx2.HTTPError:
+            return Response("bad gateway", 502)
+    answer = Response(response.content, response.status_code)
+    kept = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in HOP_BY_HOP]
+    answer.raw_headers = [(name.lower().encode(), value.encode()) for name, value in kept]
+    return answer
 
 
 async def fetch_response(url: str) -> Response:
