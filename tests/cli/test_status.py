@@ -177,3 +177,12 @@ def test_what_somebody_published_by_hand_is_not_called_the_release(
     assert (frontend["published"]["state"], frontend["release"]) == ("nothing", None)
     project.deploy()
     assert environment(project)["services"]["frontend"]["published"]["state"] == "recorded"
+
+
+def test_a_service_without_an_address_is_unknown_whatever_listens_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a connection to nowhere")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    worker = status._LiveService("worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/")
+    assert status._probe_health([worker]) == {"worker": "unknown"}

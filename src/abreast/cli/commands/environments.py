@@ -55,7 +55,7 @@ def down(environment: str | None, *, yes: bool) -> int:
         if ledger:
             ledger.clear_live_services(name, here)
     elsewhere = [part for part in live if part.platform not in here]
-    stay = ", ".join(f"{part.service} on {part.platform} ({part.version.url})" for part in elsewhere)
+    stay = ", ".join(f"{part.service} on {part.platform} ({part.version.url or 'no address'})" for part in elsewhere)
     if elsewhere and len(elsewhere) == len(live):
         raise UsageError(
             f"nothing of {name} runs on this machine, so nothing was stopped: {stay}",

@@ -273,11 +273,16 @@ def _read_json(file: str) -> dict[str, object] | None:
 
 
 def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
-    """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown."""
+    """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown.
+
+    So is one without an address, such as a background worker.
+    """
     health = {live.service: _health_without_answer(live) for live in services}
     pending: dict[int, tuple[socket.socket, str]] = {}
     poll = select.poll()
     for live in services:
+        if not live.url:
+            continue
         try:
             connection = _send_probe(live)
         except OSError as error:

@@ -1,181 +1,127 @@
 """Deploys a service by Render's API. Needs an API key."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from string import Template
 
 from abreast.core.container_image import RECORD_FILE, parse_record
-from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.platforms.cloud.api_client import NotFoundError, UnknownOutcomeError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
-from abreast.platforms.render.client import RENDER, Deploy, RenderClient, RenderService
-from abreast.platforms.render.deploys import Deploys, render_service_id, short_source
+from abreast.platforms.render.client import RENDER, RenderClient
+from abreast.platforms.render.configuration import SETTINGS_KEY, Configuration, LiveSettings, SecretLookup
+from abreast.platforms.render.deploys import Deploys, render_service_id
+from abreast.platforms.render.diagnostics import diagnose_service
 from abreast.platforms.render.jobs import Jobs
+from abreast.platforms.render.observations import TYPE_KEY, Observations
+from abreast.platforms.render.resources import RenderService
+from abreast.platforms.render.service_types import plan_notes, require_fitting_settings, require_resumable
 
-OBSERVATION_TTL = 10.0
-"""Seconds for which an observation is reused."""
-
-DISK_NOTE = "with a disk: one instance, downtime between two versions, and no disk in build, pre-deploy and jobs"
-USER_SUSPENDER = "user"
-"""The suspender of a service that may be resumed."""
+LIVE_LOG_TYPE = "app"
+"""The type of the lines that a service itself prints."""
 
 
 class ApiDeployer:
     """Implements the platform for a service that the API key can change."""
 
-    def __init__(self, render: RenderClient, poll_budget: PollBudget) -> None:
+    def __init__(self, render: RenderClient, secrets: SecretLookup, poll_budget: PollBudget) -> None:
         self._render = render
         self._deploys = Deploys(render, poll_budget)
         self._jobs = Jobs(render, poll_budget)
-        self._ids_with_disk: set[str] = set()
-        self._observations: dict[str, tuple[float, Deploy | None]] = {}
+        self._configuration = Configuration(render, secrets)
+        self._observations = Observations(render, self._deploys)
+        self._found: dict[str, RenderService] = {}
 
     def capabilities(self, service: Service) -> Capabilities:
-        """No candidates. Notes the limits of a disk once it is known."""
-        notes = ("goes live in the turn: Render has no candidates without users", "abreast turns off its auto-deploy")
-        with_disk = render_service_id(service) in self._ids_with_disk or service.settings.get("disk")
-        return Capabilities(has_candidates=False, notes=(*notes, DISK_NOTE) if with_disk else notes)
+        """No candidates. Notes what the service's type and disk mean once they are known."""
+        return Capabilities(
+            has_candidates=False, notes=plan_notes(service, self._found.get(render_service_id(service)))
+        )
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the live deploy, whoever made it. None if a person suspended the service."""
-        render_service = await self._get_service(service)
-        if render_service.details.disk:
-            self._ids_with_disk.add(render_service.id)
-        if render_service.suspended != "not_suspended":
-            _require_resumable(render_service)
+        found = await self._find_service(service)
+        if found.is_suspended:
+            require_resumable(found)
             return None
-        live = await self._deploys.live_deploy(render_service.id)
-        return (
-            _version(f"{service.name}-render-{live.id}", service, render_service, live.source, live.id)
-            if live
-            else None
-        )
+        live = await self._deploys.live_deploy(found.id)
+        if live is None:
+            return None
+        settings = LiveSettings.of(found, service).model_dump_json()
+        restored = {"deploy": live.id, SETTINGS_KEY: settings}
+        return _version(f"{service.name}-render-{live.id}", service, found, live.source, **restored)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Diagnose the service, and warn about settings that a deployment will change."""
+        self._configuration.require_secret_files(service)
         live = await self.live_version(service)
-        render_service = await self._get_service(service)
-        running = f"runs {short_source(live.handle['of'])}" if live else "has no live deploy"
-        diagnostics = [Diagnostic(DiagnosticSeverity.OK, "", f"{render_service.name} {running}")]
-        if render_service.auto_deploy == "yes":
-            diagnostics.append(
-                Diagnostic(
-                    DiagnosticSeverity.WARNING,
-                    "",
-                    "its auto-deploy is on",
-                    "auto-deploy off: the next deployment turns it off",
-                )
-            )
-        if render_service.details.disk:
-            diagnostics.append(
-                Diagnostic(DiagnosticSeverity.WARNING, "", DISK_NOTE, "an external database, to avoid downtime")
-            )
-        if not render_service.details.url:
-            diagnostics.append(
-                Diagnostic(DiagnosticSeverity.FAULT, "", f"{render_service.name} has no URL", "a web service")
-            )
-        if render_service.suspended != "not_suspended":
-            diagnostics.append(
-                Diagnostic(
-                    DiagnosticSeverity.WARNING, "", "it is suspended", "it resumed: the next deployment resumes it"
-                )
-            )
-        if not render_service.details.health_check_path:
-            diagnostics.append(
-                Diagnostic(
-                    DiagnosticSeverity.WARNING,
-                    "",
-                    "it has no health check path",
-                    "one, or an unhealthy build goes live",
-                )
-            )
-        return diagnostics
+        return [*diagnose_service(self._found[render_service_id(service)], live)]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Check that the service exists, and turn off its auto-deploy."""
-        render_service = await self._get_service(request.service)
-        if render_service.auto_deploy == "yes":
+        """Check that the service can be deployed, and turn off its auto-deploy."""
+        self._configuration.require_secret_files(request.service)
+        found = await self._find_service(request.service)
+        if found.auto_deploy == "yes":
             with suppress(UnknownOutcomeError):
-                await self._render.disable_auto_deploy(render_service.id)
+                await self._render.disable_auto_deploy(found.id)
             await report(request.service.name, "render: turned off auto-deploy, which would undo a rollback")
-        return _version(request.version_id, request.service, render_service, _image_ref(request) or request.commit)
+        return _version(request.version_id, request.service, found, _image_ref(request) or request.commit)
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
         """Deploy the version, or restore the deploy in its handle, and wait until live. Suspend if it is None."""
-        render_service = await self._get_service(move.service)
+        found = await self._find_service(move.service)
         if version is None:
-            if render_service.suspended == "not_suspended":
-                await self._render.suspend(render_service.id)
-                await report(move.service.name, f"render: {render_service.name} is suspended and serves no users")
+            if not found.is_suspended:
+                await self._render.suspend(found.id)
+                await report(move.service.name, f"render: {found.name} is suspended and serves no users")
             return
-        await self._configure(move, render_service, report)
+        if found.is_suspended:
+            require_resumable(found)
+            await self._render.resume(found.id)
+            await report(move.service.name, f"render: {found.name} was resumed")
+        await self._configuration.apply(move, version, found, report)
         try:
             await self._deploys.deploy_version(move, version, report)
         finally:
-            self._observations.pop(render_service.id, None)
-        job = move.service.settings.get("job")
-        if job and not version.handle.get("deploy"):
-            live = await self._deploys.live_deploy(render_service.id)
-            why = await self._jobs.run_once(
-                move.service, render_service.id, str(job), (live and live.createdAt) or "", report
-            )
-            if why:
-                raise PlatformError(
-                    f"{why}{await self._deploys.log_tail(render_service)}",
-                    need="a job that succeeds",
-                    next=render_service.dashboard_url,
-                )
+            self._observations.forget(found.id)
+        if "job" in move.service.settings and not version.handle.get("deploy"):
+            await self._run_job(move.service, found, report)
 
     async def observe(self, version: VersionRef) -> Observation:
         """Return whether the service runs the version."""
-        id_, now = render_service_id(version.service), asyncio.get_running_loop().time()
-        at, live = self._observations.get(id_, (-OBSERVATION_TTL, None))
-        if now - at >= OBSERVATION_TTL:
-            live = await self._deploys.live_deploy(id_)
-            self._observations[id_] = now, live
-        if live and live.source == version.handle.get("of"):
-            return Observation(present=True)
-        return Observation(
-            present=False, exit_reason=f"Render runs {short_source(live.source) if live else 'nothing'} instead"
-        )
+        return await self._observations.observe(version)
 
-    async def _get_service(self, service: Service) -> RenderService:
+    async def recent_logs(self, service: Service, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the last lines that the service printed, oldest first: the time in UTC and the text."""
+        found = await self._find_service(service)
+        lines = await self._render.get_logs(found.owner_id, found.id, limit, LIVE_LOG_TYPE)
+        return [(line.timestamp, line.message) for line in lines]
+
+    async def _run_job(self, service: Service, found: RenderService, report: Reporter) -> None:
+        """Run the job of a new version once. Raises PlatformError if it fails."""
+        live = await self._deploys.live_deploy(found.id)
+        since = (live and live.created_at) or ""
+        why = await self._jobs.run_once(service, found.id, str(service.settings["job"]), since, report)
+        if why:
+            log = await self._deploys.log_tail(found)
+            raise PlatformError(f"{why}{log}", need="a job that succeeds", next=found.dashboard_url)
+
+    async def _find_service(self, service: Service) -> RenderService:
+        """Return Render's service. Raises PlatformError if there is none, or if its type does not fit the settings."""
         try:
-            return await self._render.get_service(render_service_id(service))
+            found = await self._render.get_service(render_service_id(service))
         except NotFoundError as error:
             raise PlatformError(
                 f"{error.what}: the key sees no such service",
                 need=f"{RENDER.token_variable} with {RENDER.scope}, and the service id from the URL of its dashboard",
                 next=f"export {RENDER.token_variable}=…",
             ) from error
-
-    # ── the traffic switch──────────────────────────────────────────────────────────────────────
-
-    async def _configure(self, move: TrafficMove, render_service: RenderService, report: Reporter) -> None:
-        """Apply settings to the service: resume, scale, pre-deploy command, variables."""
-        name, settings = move.service.name, move.service.settings
-        if render_service.suspended != "not_suspended":
-            _require_resumable(render_service)
-            await self._render.resume(render_service.id)
-            await report(name, f"render: {render_service.name} was resumed")
-        instances, pre_deploy = settings.get("instances"), settings.get("pre_deploy")
-        if isinstance(instances, int) and instances != render_service.details.instances:
-            await self._render.scale(render_service.id, instances)
-            await report(name, f"render: {render_service.name} was scaled to {instances}")
-        if pre_deploy and pre_deploy != render_service.details.pre_deploy:
-            await self._render.set_pre_deploy_command(render_service.id, str(pre_deploy))
-        await self._set_variables(render_service.id, move.env)
-
-    async def _set_variables(self, id_: str, env: Mapping[str, str]) -> None:
-        """Set the variables that differ; leave all others."""
-        have = await self._render.get_variables(id_) if env else {}
-        for name, value in env.items():
-            if have.get(name) != value:
-                await self._render.set_variable(id_, name, value)
+        self._found[found.id] = found
+        require_fitting_settings(service, found)
+        return found
 
 
 def _image_ref(request: StageRequest) -> str:
@@ -199,24 +145,13 @@ def _built_image(request: StageRequest) -> str:
         ) from error
 
 
-def _require_resumable(render_service: RenderService) -> None:
-    """Raise PlatformError if the service was suspended by anyone but a user of its workspace."""
-    if others := [who for who in render_service.suspenders if who != USER_SUSPENDER]:
-        raise PlatformError(
-            f"the Render service {render_service.name} is suspended ({', '.join(others)})",
-            need="a service that can be resumed",
-            next=f"see {render_service.dashboard_url}",
-        )
-
-
-def _version(id: str, service: Service, render_service: RenderService, source: str, deploy: str = "") -> Version:
-    address = (render_service.details.url or "").rstrip("/")
+def _version(id: str, service: Service, found: RenderService, source: str, **restored: str) -> Version:
     image = {"image": source} if service.settings.get("image") else {}
     return Version(
         id,
         service.name,
         probes=(),
-        url=address,
-        live_probes=(Address(address),) if address else (),
-        handle={"of": source, **image, **({"deploy": deploy} if deploy else {})},
+        url=found.address,
+        live_probes=(Address(found.address),) if found.address else (),
+        handle={"of": source, TYPE_KEY: found.type.value, **image, **restored},
     )

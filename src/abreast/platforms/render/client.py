@@ -2,9 +2,22 @@
 
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field
-
 from abreast.platforms.cloud.api_client import ApiClient, Provider, Request
+from abreast.platforms.render.resources import (
+    Autoscaling,
+    Deploy,
+    EnvGroup,
+    FailureEvent,
+    Instance,
+    Job,
+    Listed,
+    LogLine,
+    LogPage,
+    M,
+    RenderService,
+    SecretFile,
+    Variable,
+)
 
 RENDER = Provider(
     "Render",
@@ -15,99 +28,8 @@ RENDER = Provider(
     base_variable="RENDER_API_URL",
 )
 
-IN_PROGRESS = frozenset({"created", "queued", "build_in_progress", "pre_deploy_in_progress", "update_in_progress"})
-FAILED = frozenset({"build_failed", "pre_deploy_failed", "update_failed", "canceled"})
-
-
-class Commit(BaseModel):
-    """The commit of a deploy."""
-
-    id: str | None = None
-
-
-class Image(BaseModel):
-    """The image of a deploy, if it has no commit."""
-
-    ref: str | None = None
-
-
-class Deploy(BaseModel):
-    """A deploy of a service."""
-
-    id: str
-    status: str
-    commit: Commit | None = None
-    image: Image | None = None
-    trigger: str | None = None
-    createdAt: str | None = None  # noqa: N815 (Render's name)
-
-    @property
-    def source(self) -> str:
-        """The image or the commit that was deployed."""
-        return (self.image.ref if self.image else None) or (self.commit.id if self.commit else None) or ""
-
-
-class Disk(BaseModel):
-    """A service's disk."""
-
-    name: str = ""
-
-
-class ServiceDetails(BaseModel):
-    """The details that depend on a service's type."""
-
-    url: str | None = None
-    disk: Disk | None = None
-    instances: int | None = Field(None, alias="numInstances")
-    pre_deploy: str | None = Field(None, alias="preDeployCommand")
-    health_check_path: str | None = Field(None, alias="healthCheckPath")
-
-
-class RenderService(BaseModel):
-    """A service."""
-
-    id: str
-    name: str
-    owner_id: str = Field("", alias="ownerId")
-    auto_deploy: str = Field("no", alias="autoDeploy")
-    suspended: str = "not_suspended"
-    suspenders: list[str] = Field(default_factory=list)
-    dashboard_url: str = Field("", alias="dashboardUrl")
-    details: ServiceDetails = Field(default_factory=ServiceDetails, alias="serviceDetails")
-
-
-class Job(BaseModel):
-    """A one-off command in the live build."""
-
-    id: str
-    command: str = Field("", alias="startCommand")
-    status: str = "pending"
-    created_at: str = Field("", alias="createdAt")
-
-
-class _ListedJob(BaseModel):
-    job: Job
-
-
-class _ListedDeploy(BaseModel):
-    deploy: Deploy
-
-
-class _Variable(BaseModel):
-    key: str
-    value: str = ""
-
-
-class _ListedVariable(BaseModel):
-    variable: _Variable = Field(alias="envVar")
-
-
-class _LogLine(BaseModel):
-    message: str = ""
-
-
-class _Logs(BaseModel):
-    logs: list[_LogLine] = Field(default_factory=list)
+PAGE_SIZE = 100
+"""Render's maximum."""
 
 
 class RenderClient:
@@ -116,6 +38,8 @@ class RenderClient:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
+    # ── services ───────────────────────────────────────────────────────────────────────────────
+
     async def get_service(self, id: str) -> RenderService:
         """Return a service."""
         return await self._api.fetch(RenderService, Request("GET", f"/services/{id}"))
@@ -123,22 +47,6 @@ class RenderClient:
     async def disable_auto_deploy(self, id: str) -> None:
         """Turn off auto-deploy of a service."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
-
-    async def list_deploys(self, id: str) -> list[Deploy]:
-        """Return a service's last 100 deploys, newest first."""
-        listed = await self._api.fetch(
-            list[_ListedDeploy], Request("GET", f"/services/{id}/deploys", query={"limit": 100})
-        )
-        return [entry.deploy for entry in listed]
-
-    async def get_deploy(self, id: str, deploy: str) -> Deploy:
-        """Return a deploy."""
-        return await self._api.fetch(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
-
-    async def create_deploy(self, id: str, commit: str, image: str = "") -> None:
-        """Start a deploy of a commit or an image. Find it by listing: the answer may not contain it."""
-        body = {"imageUrl": image} if image else {"commitId": commit}
-        await self._api.send(Request("POST", f"/services/{id}/deploys", body))
 
     async def suspend(self, id: str) -> None:
         """Suspend a service."""
@@ -149,25 +57,47 @@ class RenderClient:
         await self._api.send(Request("POST", f"/services/{id}/resume"))
 
     async def scale(self, id: str, instances: int) -> None:
-        """Set the number of instances."""
+        """Set the number of instances. Render ignores it while autoscaling is on."""
         await self._api.send(Request("POST", f"/services/{id}/scale", {"numInstances": instances}))
+
+    async def set_autoscaling(self, id: str, autoscaling: Autoscaling | None) -> None:
+        """Set when Render starts instances by itself; None removes the configuration."""
+        path = f"/services/{id}/autoscaling"
+        if autoscaling is None:
+            await self._api.send(Request("DELETE", path))
+        else:
+            await self._api.send(Request("PUT", path, autoscaling.model_dump()))
 
     async def set_pre_deploy_command(self, id: str, command: str) -> None:
         """Set the command that runs in each new build before it goes live."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
 
-    async def list_jobs(self, id: str) -> list[Job]:
-        """Return a service's last 20 jobs, newest first."""
-        listed = await self._api.fetch(list[_ListedJob], Request("GET", f"/services/{id}/jobs", query={"limit": 20}))
-        return [entry.job for entry in listed]
+    async def list_instances(self, id: str) -> list[Instance]:
+        """Return the running instances of a service."""
+        return await self._api.fetch(list[Instance], Request("GET", f"/services/{id}/instances"))
 
-    async def get_job(self, id: str, job: str) -> Job:
-        """Return a job."""
-        return await self._api.fetch(Job, Request("GET", f"/services/{id}/jobs/{job}"))
+    async def list_failures(self, id: str, since: str | None) -> list[FailureEvent]:
+        """Return when instances of a service ended since a time, newest first, 20 at most."""
+        query = {"type": "server_failed", "startTime": since, "limit": 20}
+        request = Request("GET", f"/services/{id}/events", query=query)
+        return [entry.item for entry in await self._api.fetch(list[Listed[FailureEvent]], request)]
 
-    async def run_job(self, id: str, command: str) -> Job:
-        """Run a command once in the live build."""
-        return await self._api.fetch(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
+    # ── deploys and jobs ───────────────────────────────────────────────────────────────────────
+
+    async def list_deploys(self, id: str, status: str | None = None) -> list[Deploy]:
+        """Return a service's last 100 deploys, newest first; only those of a status if one is named."""
+        query = {"limit": PAGE_SIZE, "status": status}
+        request = Request("GET", f"/services/{id}/deploys", query=query)
+        return [entry.item for entry in await self._api.fetch(list[Listed[Deploy]], request)]
+
+    async def get_deploy(self, id: str, deploy: str) -> Deploy:
+        """Return a deploy."""
+        return await self._api.fetch(Deploy, Request("GET", f"/services/{id}/deploys/{deploy}"))
+
+    async def create_deploy(self, id: str, commit: str, image: str = "") -> None:
+        """Start a deploy of a commit or an image. Find it by listing: the answer may not contain it."""
+        body = {"imageUrl": image} if image else {"commitId": commit}
+        await self._api.send(Request("POST", f"/services/{id}/deploys", body))
 
     async def roll_back(self, id: str, deploy: str) -> None:
         """Start a deploy of the build of an earlier deploy."""
@@ -177,18 +107,70 @@ class RenderClient:
         """Cancel a running deploy. The live one stays."""
         await self._api.send(Request("POST", f"/services/{id}/deploys/{deploy}/cancel"))
 
+    async def list_jobs(self, id: str) -> list[Job]:
+        """Return a service's last 20 jobs, newest first."""
+        request = Request("GET", f"/services/{id}/jobs", query={"limit": 20})
+        return [entry.item for entry in await self._api.fetch(list[Listed[Job]], request)]
+
+    async def get_job(self, id: str, job: str) -> Job:
+        """Return a job."""
+        return await self._api.fetch(Job, Request("GET", f"/services/{id}/jobs/{job}"))
+
+    async def run_job(self, id: str, command: str) -> Job:
+        """Run a command once in the live build."""
+        return await self._api.fetch(Job, Request("POST", f"/services/{id}/jobs", {"startCommand": command}))
+
+    # ── variables and files ────────────────────────────────────────────────────────────────────
+
     async def get_variables(self, id: str) -> dict[str, str]:
         """Return a service's own environment variables."""
-        query = {"limit": 100}
-        listed = await self._api.fetch(list[_ListedVariable], Request("GET", f"/services/{id}/env-vars", query=query))
-        return {entry.variable.key: entry.variable.value for entry in listed}
+        listed = await self._fetch_all(list[Listed[Variable]], f"/services/{id}/env-vars")
+        return {variable.key: variable.value for variable in listed}
 
     async def set_variable(self, id: str, name: str, value: str) -> None:
         """Set one variable. It applies from the next deploy."""
         await self._api.send(Request("PUT", f"/services/{id}/env-vars/{quote(name, safe='')}", {"value": value}))
 
-    async def get_logs(self, owner: str, id: str, count: int) -> tuple[str, ...]:
-        """Return the last ``count`` log lines of a service and its builds, oldest first."""
-        query = {"ownerId": owner, "resource": id, "limit": count, "direction": "backward"}
-        page = await self._api.fetch(_Logs, Request("GET", "/logs", query=query))
-        return tuple(line.message for line in reversed(page.logs))
+    async def linked_groups(self, owner: str, id: str) -> list[EnvGroup]:
+        """Return the environment groups that are linked to a service, with their variables."""
+        query = {"ownerId": owner, "limit": PAGE_SIZE}
+        groups = await self._api.fetch(list[EnvGroup], Request("GET", "/env-groups", query=query))
+        linked = [group.id for group in groups if any(link.id == id for link in group.links)]
+        return [await self._api.fetch(EnvGroup, Request("GET", f"/env-groups/{group}")) for group in linked]
+
+    async def get_secret_files(self, id: str) -> dict[str, str]:
+        """Return the contents of a service's own secret files, by name."""
+        listed = await self._fetch_all(list[Listed[SecretFile]], f"/services/{id}/secret-files")
+        return {file.name: file.content for file in listed}
+
+    async def set_secret_file(self, id: str, name: str, content: str) -> None:
+        """Set one secret file. It applies from the next deploy."""
+        path = f"/services/{id}/secret-files/{quote(name, safe='')}"
+        await self._api.send(Request("PUT", path, {"content": content}))
+
+    # ── logs ───────────────────────────────────────────────────────────────────────────────────
+
+    async def get_logs(self, owner: str, id: str, count: int, only: str | None = None) -> list[LogLine]:
+        """Return the last ``count`` log lines of a service, oldest first; ``only`` those of a type, such as ``app``."""
+        lines: dict[str, LogLine] = {}
+        query: dict[str, object] = {"ownerId": owner, "resource": id, "direction": "backward", "type": only}
+        while len(lines) < count:
+            limited = {**query, "limit": min(PAGE_SIZE, count - len(lines) + 1)}
+            page = await self._api.fetch(LogPage, Request("GET", "/logs", query=limited))
+            new = {line.id: line for line in page.logs if line.id not in lines}
+            lines.update(new)
+            if not page.has_more or not new:
+                break
+            query["endTime"] = page.next_end_time
+        return [*lines.values()][:count][::-1]
+
+    async def _fetch_all(self, answer_type: type[list[Listed[M]]], path: str) -> list[M]:
+        """Return the items of all pages of a list."""
+        items: list[M] = []
+        query: dict[str, object] = {"limit": PAGE_SIZE}
+        while True:
+            page = await self._api.fetch(answer_type, Request("GET", path, query=query))
+            items += [entry.item for entry in page]
+            if len(page) < PAGE_SIZE:
+                return items
+            query["cursor"] = page[-1].cursor

@@ -9,7 +9,8 @@ from abreast.core.model import Service, Version
 from abreast.platforms.cloud.api_client import UnknownOutcomeError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter, TrafficMove
-from abreast.platforms.render.client import FAILED, IN_PROGRESS, Deploy, RenderClient, RenderService
+from abreast.platforms.render.client import RenderClient
+from abreast.platforms.render.resources import FAILED, IN_PROGRESS, Deploy, RenderService
 
 LOG_TAIL_LINES = 20
 LOOKUP_INTERVALS = 10
@@ -104,14 +105,18 @@ class Deploys:
 
     async def live_deploy(self, id_: str) -> Deploy | None:
         """Return the live deploy, None if there is none."""
-        return next((deploy for deploy in await self._render.list_deploys(id_) if deploy.status == "live"), None)
+        return next(iter(await self._render.list_deploys(id_, "live")), None)
 
     async def log_tail(self, render_service: RenderService) -> str:
         """Return the last log lines of a service and its builds, indented for an error message."""
-        lines: tuple[str, ...] = ()
+        return "".join(f"\n    {line}" for line in await self.last_lines(render_service))
+
+    async def last_lines(self, render_service: RenderService) -> tuple[str, ...]:
+        """Return the last log lines of a service and its builds, oldest first; none if they cannot be read."""
         with suppress(PlatformError):
             lines = await self._render.get_logs(render_service.owner_id, render_service.id, LOG_TAIL_LINES)
-        return "".join(f"\n    {line}" for line in lines)
+            return tuple(line.message for line in lines)
+        return ()
 
 
 def render_service_id(service: Service) -> str:

@@ -1,7 +1,7 @@
 """Deploys by a deploy hook, which reports no status: polls the service's own health instead."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import httpx2
 
@@ -13,16 +13,15 @@ from abreast.core.secrets import Secret
 from abreast.machine.tls import ssl_context
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
+from abreast.platforms.render.configuration import SecretLookup
 
 TIMEOUT = 10.0
-HookLookup = Callable[[str], Secret | None]
-"""Returns the URL of a deploy hook, given the name of its variable."""
 
 
 class HookDeployer:
     """Implements the platform for a service with a deploy hook and no API key."""
 
-    def __init__(self, hooks: HookLookup, poll_budget: PollBudget) -> None:
+    def __init__(self, hooks: SecretLookup, poll_budget: PollBudget) -> None:
         self._hooks = hooks
         self._poll_budget = poll_budget
 
@@ -85,6 +84,14 @@ class HookDeployer:
         commit = await self._reported_commit(version.service)
         other = commit and not version.handle.get("commit", "").startswith(commit)
         return Observation(present=not other, exit_reason=f"it runs commit {commit[:7]}" if commit and other else "")
+
+    async def recent_logs(self, service: Service, limit: int) -> Sequence[tuple[str, str]]:  # noqa: ARG002 (there are none)
+        """Raise PlatformError: a hook reads no logs."""
+        raise PlatformError(
+            f"the logs of {service.name} cannot be read with a deploy hook",
+            need="`render: {service: srv-…}` and RENDER_API_KEY",
+            next="see https://dashboard.render.com",
+        )
 
     def _hook_url(self, service: Service) -> Secret:
         name = str(service.settings["hook"])

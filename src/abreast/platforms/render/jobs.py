@@ -6,7 +6,8 @@ from abreast.core.model import Service
 from abreast.platforms.cloud.api_client import UnknownOutcomeError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter
-from abreast.platforms.render.client import Job, RenderClient
+from abreast.platforms.render.client import RenderClient
+from abreast.platforms.render.resources import Job
 
 
 class Jobs:

@@ -20,7 +20,8 @@ from abreast.platforms.interface import (
 )
 from abreast.platforms.render.api_deployer import ApiDeployer
 from abreast.platforms.render.client import RENDER, RenderClient
-from abreast.platforms.render.hook_deployer import HookDeployer, HookLookup
+from abreast.platforms.render.configuration import SecretLookup
+from abreast.platforms.render.hook_deployer import HookDeployer
 from abreast.platforms.render.settings import RenderSettings
 
 POLL_INTERVAL, MAX_POLLERS = 3.0, 15
@@ -28,14 +29,14 @@ POLL_INTERVAL, MAX_POLLERS = 3.0, 15
 
 
 class RenderPlatform(Platform):
-    """Deploys commits and images to existing services. Render builds the commits."""
+    """Deploys commits and images to existing services of every type. Render builds the commits."""
 
     name = "render"
 
-    def __init__(self, render: RenderClient, hooks: HookLookup, poll_interval: float = POLL_INTERVAL) -> None:
+    def __init__(self, render: RenderClient, secrets: SecretLookup, poll_interval: float = POLL_INTERVAL) -> None:
         poll_budget = PollBudget(poll_interval, MAX_POLLERS)
-        self._api_deployer = ApiDeployer(render, poll_budget)
-        self._hook_deployer = HookDeployer(hooks, poll_budget)
+        self._api_deployer = ApiDeployer(render, secrets, poll_budget)
+        self._hook_deployer = HookDeployer(secrets, poll_budget)
 
     def capabilities(self, service: Service) -> Capabilities:
         """No candidates, and services switch one by one."""
@@ -63,6 +64,13 @@ class RenderPlatform(Platform):
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return whether each service runs its version."""
         return {version.id: await self._deployer_for(version.service).observe(version) for version in versions}
+
+    async def recent_logs(self, service: Service, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the last lines that the live service printed, oldest first: the ISO 8601 time in UTC and the text.
+
+        Raises PlatformError without an API key.
+        """
+        return await self._deployer_for(service).recent_logs(service, limit)
 
     def _deployer_for(self, service: Service) -> ApiDeployer | HookDeployer:
         return self._hook_deployer if service.settings.get("hook") else self._api_deployer
