@@ -1,17 +1,12 @@
-"""Render: the platform against the emulator, which Render's own client for Python can talk to, too."""
+"""Render: the platform against the emulator."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from render.public_api import AuthenticatedClient
-from render.public_api.api.deploys import cancel_deploy, create_deploy, list_deploys, rollback_deploy
-from render.public_api.models import CreateDeployBody, Deploy, RollbackDeployBody
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Build, HealthSettings, Service, Version
@@ -25,9 +20,7 @@ from abreast.testing.platforms.render import HOOK_KEY, TOKEN
 from render_stage import Stage, render_stage
 from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject
 
-T = TypeVar("T")
 SERVICE = Service("api", "render", {"service": "srv-api"})
-COMMAND = f"ABREAST_RELEASE=- ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
 
 
 @pytest.fixture
@@ -195,27 +188,6 @@ def test_another_version_than_ours_is_seen(stage: Stage) -> None:
 def test_a_disk_is_told(stage: Stage) -> None:
     stage.service.has_disk = True
     assert "with a disk: one instance" in stage.notes()[-1]
-
-
-def test_the_client_that_others_wrote_works_against_the_emulator(stage: Stage) -> None:
-    first, second = stage.project.commit(), stage.project.commit()
-    with AuthenticatedClient(base_url=f"{stage.url}/v1", token=TOKEN) as client:
-        for commit in (first, second):
-            made = create_deploy.sync("srv-api", client=client, body=CreateDeployBody(commit_id=commit))
-            assert isinstance(made, Deploy)
-            for _ in range(4):
-                list_deploys.sync("srv-api", client=client)
-        listed = list_deploys.sync("srv-api", client=client)
-        assert isinstance(listed, list)
-        deploys = [item.deploy for item in listed if isinstance(item.deploy, Deploy)]
-        assert [deploy.to_dict()["commit"]["id"] for deploy in deploys] == [second, first]
-        old = deploys[1]
-        back = rollback_deploy.sync("srv-api", client=client, body=RollbackDeployBody(deploy_id=old.id))
-        assert isinstance(back, Deploy)
-        stopped = cancel_deploy.sync("srv-api", back.id, client=client)
-        assert isinstance(stopped, Deploy)
-        assert stopped.status == "canceled"
-    assert second in stage.served
 
 
 IMAGE = "ghcr.io/acme/api:$ABREAST_COMMIT-$ABREAST_RELEASE"
