@@ -1,6 +1,7 @@
-"""The Hub's own client for Python, with its defaults, against the emulator; its table in docs/huggingface.md."""
+"""The Hub's own clients, with their defaults, against the emulator; the table in docs/huggingface.md."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from abreast.testing.platforms.huggingface import HuggingFaceEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
+from npm import install_packages
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "huggingface.md"
@@ -26,6 +28,25 @@ def called_rows(folder: Path) -> list[str]:
     emulator.close()
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(180)
+def test_the_hubs_client_for_javascript_works_too(tmp_path: Path) -> None:
+    """It has an implementation of Xet and git LFS of its own."""
+    packages = install_packages("huggingface-js", "@huggingface/hub@2.17.5").parent
+    program = shutil.copy(ROOT / "tests" / "hub_client_calls.mjs", packages.parent)
+    emulator = HuggingFaceEmulator(tmp_path)
+    with ThreadedServer(emulator.app) as server:
+        done = subprocess.run(
+            ["node", program],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "HF_ENDPOINT": server.url},
+        )
+    emulator.close()
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.exhaustive

@@ -43,7 +43,7 @@ class RepositoryStore:
 
     def resolve(self, revisions: Mapping[str, Sequence[str]], revision: str) -> Commit:
         """Return the commit of a branch, a tag or an id. Raises LookupError where neither exists."""
-        revision = revision.removeprefix("refs/heads/")
+        revision = "main" if revision == "HEAD" else revision.removeprefix("refs/heads/")
         return self.commits[revisions[revision][-1] if revision in revisions else revision]
 
     def history(self, commit: Commit) -> list[Commit]:

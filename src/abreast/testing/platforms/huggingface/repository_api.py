@@ -70,7 +70,7 @@ class RepositoryApi:
 
     async def _list_spaces(self, request: Request) -> Response:
         token, query = token_of(request), request.query_params
-        if unknown := query.keys() - {"author", "search", "limit", "full"}:
+        if unknown := query.keys() - {"author", "search", "limit", "full", "expand"}:
             raise HubError(501, f"not emulated: listing Spaces by {min(unknown)}")
         found = [
             space
@@ -103,14 +103,16 @@ class RepositoryApi:
 
     async def _get_paths_info(self, request: Request) -> Response:
         commit = self._requested_commit(request)
-        asked = parse_qs((await request.body()).decode())
-        if len(asked.get("paths", [])) > 1000:
+        is_json = request.headers.get("Content-Type", "").startswith("application/json")
+        asked = await request.json() if is_json else parse_qs((await request.body()).decode())
+        if len(asked["paths"]) > 1000:
             raise HubError(413, "too many parameters")
-        paths = [path.rstrip("/") for path in asked.get("paths", [])]
+        paths = [path.rstrip("/") for path in asked["paths"]]
         entries = [
             path_json(self._store, commit, path) for path in paths if path in commit.tree or is_folder(commit, path)
         ]
-        return JSONResponse(self._expanded(entries, commit, asked.get("expand", [""])[0]))
+        expand = asked.get("expand", [""])
+        return JSONResponse(self._expanded(entries, commit, str(expand if is_json else expand[0])))
 
     def _expanded(self, entries: Any, commit: Commit, expand: str) -> list[dict[str, Any]]:  # noqa: ANN401 (JSON)
         if expand.lower() not in {"true", "1"}:
@@ -118,7 +120,10 @@ class RepositoryApi:
         return [{**entry, "lastCommit": last_change(self._store, commit, entry["path"])} for entry in entries]
 
     async def _list_commits(self, request: Request) -> Response:
-        commits, headers = page(self._store.history(self._requested_commit(request)), request, COMMITS_PAGE_SIZE)
+        history = self._store.history(self._requested_commit(request))
+        size = min(int(request.query_params.get("limit", COMMITS_PAGE_SIZE)), COMMITS_PAGE_SIZE)
+        commits, headers = page(history, request, size)
+        headers["X-Total-Count"] = str(len(history))
         return JSONResponse([commit_json(commit) for commit in commits], headers=headers)
 
     async def _list_refs(self, request: Request) -> Response:
