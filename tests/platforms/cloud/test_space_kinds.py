@@ -218,6 +218,9 @@ def test_a_card_that_cannot_be_read_leaves_the_usual_port(space: SpaceHarness, c
         ("FROM x\nENV A=1 \\\n    PORT=3000\nCMD node server.js", "sets PORT to 3000"),
         ("FROM x\n# EXPOSE 3000\nRUN wget http://h:8080/x\nCMD ./run --timeout 3600", ""),
         ("FROM x\nEXPOSE 80 7860\nCMD nginx", ""),
+        ('FROM x\nENTRYPOINT ["java", "-Dserver.port=8080", "-jar", "app.jar"]', "starts the application on port 8080"),
+        ("FROM x\nCMD ./run --support 1234 --export 5000 --report=30", ""),
+        ("FROM x\nCMD python app.py --http-port 8001 --host 0.0.0.0", "starts the application on port 8001"),
     ],
 )
 def test_where_a_dockerfile_says_that_its_application_listens(dockerfile: str, conflict: str) -> None:

@@ -9,7 +9,7 @@ _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)")
 _CONTINUATION = re.compile(r"\\[ \t]*\n")
 _PORT_VARIABLE = re.compile(r"\$(?:PORT\b|\{PORT(?::-(?P<default>\d+))?\})")
 _PORT_OPTION = re.compile(
-    r"(?:--(?:[\w.-]*port|bind|listen|address)|(?<=\s)-[pb])[=\s]+(?:[\w.*\[\]:]*:)?(?P<port>\d{2,5})(?![\w.:])"
+    r"(?<!\S)(?:-{1,2}(?:[\w.-]*[.-])?port|--bind|--listen|--address|-[pb])[=\s]+(?:[\w.*\[\]:]*:)?(?P<port>\d{2,5})(?![\w.:])"
 )
 _LOOPBACK_OPTION = re.compile(
     r"(?:--(?:[\w.-]*host|bind|listen|address)|(?<=\s)-b)[=\s]+(?P<host>127\.0\.0\.1|localhost)\b"
