@@ -7,10 +7,9 @@ That depends on the character and on the position after it alone, so each such t
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from operator import eq
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 MAX_DEPTH = 100
 """Groups within groups."""
@@ -23,35 +22,30 @@ _REPEATS = frozenset("*+?")
 _SYNTAX = frozenset("*+?()")
 
 
-@dataclass(frozen=True, slots=True)
-class _Character:
+class _Character(NamedTuple):
     """One character. ``text`` is a literal, an escaped one, a class, or ``.``."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """The end of the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(NamedTuple):
     """Alternatives; each is a sequence."""
 
     alternatives: tuple[tuple["_Node", ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Lookahead:
+class _Lookahead(NamedTuple):
     """What must follow or, if ``negated``, must not."""
 
     group: _Group
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Repeat:
+class _Repeat(NamedTuple):
     """A node that is repeated as ``sign`` says."""
 
     node: "_Node"
@@ -108,8 +102,7 @@ _TRUE = 0
 """The state that accepts any text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _AnyOf:
+class _AnyOf(NamedTuple):
     """Accepts where one of ``targets``, a bit set of states, does."""
 
     targets: int
@@ -118,8 +111,7 @@ class _AnyOf:
         return bool(accepting & self.targets)
 
 
-@dataclass(frozen=True, slots=True)
-class _AtEnd:
+class _AtEnd(NamedTuple):
     """Accepts at the end of the text, where the state ``following`` does."""
 
     following: int
@@ -128,8 +120,7 @@ class _AtEnd:
         return at_end and bool(accepting >> self.following & 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     """Accepts where ``condition`` does, or does not if ``negated``, and ``following`` does."""
 
     condition: int
@@ -140,12 +131,12 @@ class _Check:
         return bool(accepting >> self.condition & 1) != self.negated and bool(accepting >> self.following & 1)
 
 
-@dataclass(slots=True)
 class _Stratum:
     """The states of one lookahead, or of the expression itself. ``all`` is a bit set that includes characters."""
 
-    empty: list[tuple[int, _AnyOf | _AtEnd | _Check]] = field(default_factory=list)
-    all: int = 0
+    def __init__(self) -> None:
+        self.empty: list[tuple[int, _AnyOf | _AtEnd | _Check]] = []
+        self.all = 0
 
 
 class _Program:
