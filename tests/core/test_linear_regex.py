@@ -60,7 +60,7 @@ def lines_run(pattern: str, path: str) -> int:
 @pytest.mark.parametrize(
     ("pattern", "path"),
     [
-        ("+(a|aa)x", "a"), ("*a*a*a*a*a*b", "a"), ("**/a/**/a/**/a/**/b", "a/"), ("!(*a*a*a|+(a|aa))x", "a"), ("*(*(a)|b)x", "ab"),
+        ("+(a|aa)x", "a"), ("x+(a|aa)", "a"), ("*a*a*a*a*a*b", "a"), ("**/a/**/a/**/a/**/b", "a/"), ("!(*a*a*a|+(a|aa))x", "a"), ("*(*(a)|b)x", "ab"),
         ("+(+(+(a)))x", "a"), ("{a,aa}+{a,aa}+x", "a"), ("[a]+[a]+[a]+[a]+b", "a"), ("!(!(!(a*b)*)*)c", "ab"), ("**/*a*b*c*.js", "ab"),
     ],
 )  # fmt: skip

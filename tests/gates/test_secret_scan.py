@@ -184,7 +184,7 @@ def test_what_cannot_be_looked_into_is_said(repository: Path) -> None:
     commit(repository, {**closed, "app.py": b"1\n"})
     found = scanned(repository)
     assert found.verdict is GateVerdict.PASSED
-    assert found.why == "not looked into: a.7z, b.zst, c.zip and 1 more (2.5 MB)"
+    assert found.why == "not looked into: 4 files (2.5 MB): a.7z, b.zst, c.zip, …"
 
 
 # ── a scanner that dies ────────────────────────────────────────────────────────────────────────

@@ -73,10 +73,11 @@ class SecretScan:
         """What to say of the files that kingfisher could not look into."""
         if not self.unscanned:
             return ()
-        names = ", ".join(file.name for file in self.unscanned[:MAX_NAMED])
-        more = f" and {len(self.unscanned) - MAX_NAMED} more" if len(self.unscanned) > MAX_NAMED else ""
+        names = [file.name for file in self.unscanned[:MAX_NAMED]]
+        count = f"{len(self.unscanned)} file{'s' * (len(self.unscanned) > 1)}"
         size = sum(file.size for file in self.unscanned) / 1e6
-        return (f"not looked into: {names}{more} ({size:.1f} MB)",)
+        more = ["…"] * (len(self.unscanned) > MAX_NAMED)
+        return (f"not looked into: {count} ({size:.1f} MB): {', '.join([*names, *more])}",)
 
 
 class _Tree(Protocol):
