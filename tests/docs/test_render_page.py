@@ -128,7 +128,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     yield found
     for process in found.started:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 @contextmanager
