@@ -85,6 +85,14 @@ def test_a_service_with_a_disk_has_one_instance(project: SampleProject) -> None:
     assert "numInstances" not in service
 
 
+def test_autoscaling_is_written_and_cron_jobs_are_left_out(project: SampleProject) -> None:
+    on_render(project, autoscaling={"min": 2, "max": 6, "cpu": 70})
+    project.config["environments"]["local"]["frontend"] = {"render": {"service": "crn-report"}}
+    project.run("init", "--render")
+    (service,) = yaml.safe_load((project.folder / "render.yaml").read_text())["services"]
+    assert service["scaling"] == {"minInstances": 2, "maxInstances": 6, "targetCPUPercent": 70}
+
+
 def test_where_nothing_is_on_render_none_is_written(project: SampleProject) -> None:
     assert "has no service on Render" in project.run("init", "--render", code=2).stderr
 

@@ -191,6 +191,31 @@ def test_a_worker_that_ends_while_it_is_watched_turns_all_back(reader: Reader) -
         assert live_commits(emulator) == {first}
 
 
+@pytest.mark.exhaustive
+def test_a_static_site_and_a_private_service_are_of_the_same_release(reader: Reader) -> None:
+    more = """
+        services:
+          web: {build: {run: mkdir site && cp change.txt site/index.html, output: site}}
+          internal: {run: python app.py, health: /health}
+        environments: {staging: {web: {render: {service: srv-web}}, internal: {render: {service: srv-internal}}}}
+    """
+    with render(reader) as emulator:
+        build = "mkdir site && cp change.txt site/index.html"
+        emulator.add_service("web", reader.folder, build, kind=ServiceKind.STATIC).publish_path = "site"
+        emulator.add_service("internal", reader.folder, f"exec {sys.executable} -S app.py", kind=ServiceKind.PRIVATE)
+        (reader.folder / "change.txt").write_text("first")
+        reader.write_config(*blocks("Start", "yaml"), more)
+        told = reader.abreast("deploy", "--env", "staging")
+        assert "a private service has no public address" in told
+        first = reader.git("rev-parse", "HEAD").strip()
+        assert live_commits(emulator) == {first}
+        broken = reader.commit(**{"change.txt": "second", "mailer.py": "raise SystemExit('no queue')\n"})
+        reader.abreast("deploy", "--env", "staging", code=1)
+        assert live_commits(emulator) == {first}
+        assert emulator.services["srv-web"].deploys[-1].commit in {first, broken}
+        assert get_text(f"{reader.variables['RENDER_API_URL']}/r/web/") == "first"
+
+
 def _no_change(_: Reader, __: RenderEmulator) -> None:
     """Nothing is needed for the example."""
 

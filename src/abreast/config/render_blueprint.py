@@ -106,17 +106,21 @@ def diagnose_blueprint(
 
 
 def generate_blueprint(environment: Environment, root: Path) -> str:
-    """Return a ``render.yaml`` for the environment's services on Render, "" if there are none."""
+    """Return a ``render.yaml`` for the environment's services on Render, "" if there are none.
+
+    Cron jobs are left out: their schedule is at Render only.
+    """
     services = [
         _service_definition(service, environment.drain, root)
         for service in environment.services
-        if service.platform == "render"
+        if service.platform == "render" and not str(service.settings.get("service")).startswith("crn-")
     ]
     return yaml.safe_dump({"services": services}, sort_keys=False) if services else ""
 
 
 def _service_definition(service: Service, drain: float, root: Path) -> dict[str, object]:
     image, disk = service.settings.get("image"), service.settings.get("disk")
+    autoscaling = service.settings.get("autoscaling")
     runtime = "image" if image else _runtime(root)
     commands = (
         {} if runtime in {"image", "docker"} else {"buildCommand": service.build.run, "startCommand": service.run}
@@ -131,6 +135,7 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
         "healthCheckPath": service.health.path,
         "maxShutdownDelaySeconds": min(MAX_SHUTDOWN_DELAY, max(1, round(drain))),
         "numInstances": None if disk else service.settings.get("instances"),
+        "scaling": _scaling(autoscaling) if isinstance(autoscaling, Mapping) else None,
         "disk": {"name": "data", "mountPath": disk, "sizeGB": 1} if disk else None,
         "autoDeployTrigger": "off",
         "envVars": [
@@ -139,6 +144,11 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
         ],
     }
     return {key: value for key, value in definition.items() if value not in (None, [])}
+
+
+def _scaling(autoscaling: Mapping[str, str | int]) -> dict[str, str | int]:
+    names = {"min": "minInstances", "max": "maxInstances", "cpu": "targetCPUPercent", "memory": "targetMemoryPercent"}
+    return {names[key]: value for key, value in autoscaling.items()}
 
 
 def _runtime(root: Path) -> str:
