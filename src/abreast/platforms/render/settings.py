@@ -45,7 +45,9 @@ class RenderSettings(BaseModel):
     )
     instances: int | None = Field(None, ge=1, le=100, description="The number of instances, set when traffic switches.")
     autoscaling: AutoscalingSettings | None = Field(
-        None, description="Autoscaling instead of a fixed number of instances, set when traffic switches."
+        None,
+        description="Autoscaling in place of `instances`, set when traffic switches: from `min` to `max` instances, "
+        "which aim at `cpu` and `memory` in percent, or at one of them.",
     )
     pre_deploy: str | None = Field(
         None, min_length=1, description="The command to run in each new build before it goes live, such as a migration."
