@@ -43,6 +43,19 @@ def test_what_it_prints_is_logged_without_its_secrets(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "x.log").read_text() == "••••\na-••••-b\n"
 
 
+def test_output_without_line_ends_appears_while_it_comes(tmp_path: Path) -> None:
+    dots = (
+        "import sys, time\n"
+        "for _ in range(400):\n"
+        "    print('.', end='', flush=True)\n"
+        "    time.sleep(0.005)\n"
+        "    if '.' in open('logs/x.log').read(): sys.exit(0)\n"
+        "sys.exit('nothing appeared')\n"
+    )
+    said = ended(f'{sys.executable} -c "{dots}"', tmp_path)
+    assert said.why == "", "the delay counts from the first byte, not from the last"
+
+
 def test_nothing_of_its_group_stays(tmp_path: Path) -> None:
     told = ended("sleep 1000 & echo $$; trap '' TERM; (trap '' TERM; sleep 1000) & wait", tmp_path, timeout=0.3)
     eventually(lambda: int(told.tail[0]) not in process_groups())

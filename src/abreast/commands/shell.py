@@ -91,16 +91,25 @@ class _RedactedOutput:
         self._line = b""
 
     async def copy(self, stream: asyncio.StreamReader) -> None:
+        flush_at: float | None = None
         while True:
             try:
-                async with asyncio.timeout(FLUSH_DELAY if self._redactor.has_buffered else None):
+                async with asyncio.timeout_at(flush_at):
                     chunk = await stream.read(65536)
             except TimeoutError:
                 self._write(self._redactor.flush())
+                flush_at = None
                 continue
             if not chunk:
                 return
             self._write(self._redactor.feed(chunk))
+            flush_at = self._flush_time(flush_at)
+
+    def _flush_time(self, planned: float | None) -> float | None:
+        """Return when to flush. The delay counts from the first buffered byte, however many follow."""
+        if not self._redactor.has_buffered:
+            return None
+        return asyncio.get_running_loop().time() + FLUSH_DELAY if planned is None else planned
 
     def close(self) -> None:
         self._write(self._redactor.flush())
