@@ -190,7 +190,7 @@ def _forms(text: str) -> Iterator[_Form]:
     wide = [text.encode(f"utf-16-{order}", errors="surrogatepass") for order in ("le", "be")]
     plus = squeeze(decode_in_place(raw.replace(b" ", b"+")))
     spellings = frozenset({plain, plus, without_noise(raw), *map(squeeze, wide)})
-    yield _Form(spellings, _lower({*_pieces(raw), *_encoded_letters(raw)}))
+    yield _Form(spellings, _lower({raw[:6], raw[-6:], *_pieces(raw), *_encoded_letters(raw)}))
     number = raw.hex().encode()
     yield _Form(frozenset({number, number.upper()}), _lower(_pieces(number)))
     for encoded in (*_base64(raw), *_base64(wide[0])):
@@ -226,8 +226,8 @@ def _pieces(raw: bytes) -> list[bytes]:
 
 
 def _encoded_letters(raw: bytes) -> Iterator[bytes]:
-    """Yield three letters of a secret, encoded one by one in the usual ways."""
-    found = re.search(rb"[A-Za-z]{3}", raw) or re.search(rb"[A-Za-z0-9]{3}", raw) or re.search(rb"...", raw, re.DOTALL)
+    """Yield two or three letters of a secret, encoded one by one in the usual ways."""
+    found = re.search(rb"[A-Za-z]{3}", raw) or re.search(rb"[A-Za-z]{2}", raw) or re.match(rb"..", raw, re.DOTALL)
     assert found
     for way in (
         "%{:02x}",

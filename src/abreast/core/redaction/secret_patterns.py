@@ -31,7 +31,7 @@ _NO_VALUE = re.compile(
     rb"[$%*]|process\.env|os\.environ|sha\d+[:-]|[a-z]+(?:\.[A-Za-z]\w*){2,}|\.{0,2}/|[A-Za-z]:[/\\]|https?:"
 )
 _RANDOM = re.compile(rb"[A-Za-z0-9_+/=.~!@#^*-]{12,}")
-_UNBROKEN = re.compile(rb"[A-Za-z0-9]{8,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-")
+_UNBROKEN = re.compile(rb"[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-")
 _MIX = re.compile(rb"[A-Za-z].*[0-9]|[0-9].*[A-Za-z]", re.DOTALL)
 _PASSWORD = re.compile(rb"pass|pwd|secret", re.IGNORECASE)
 _SECRET_NAME = re.compile(rb"pass|pwd|secret|token|credential|(?:api|access|private)_?key", re.IGNORECASE)
@@ -60,7 +60,8 @@ def _is_assigned_secret(found: Match) -> bool:
 
 
 def _is_random_value(found: Match) -> bool:
-    return _is_random(found[2].rstrip(b".:"))
+    value = found[2].rstrip(b".:")
+    return _is_random(value) or (bool(_SECRET_NAME.match(found[1])) and _is_unbroken(value))
 
 
 def _is_random(value: bytes) -> bool:
@@ -69,7 +70,7 @@ def _is_random(value: bytes) -> bool:
         and _is_mixed(value, 8)
         and _RANDOM.fullmatch(value)
         and _UNBROKEN.search(value)
-        and sum(map(value.count, b"0123456789")) >= 3
+        and sum(map(value.count, b"0123456789")) >= (2 if len(value) >= 20 else 3)
         and not _NO_VALUE.match(value)
         and not _NAME.fullmatch(value)
     )
@@ -104,9 +105,9 @@ _MIXED = rf"(?:[a-z][^0-9{_STOP}]{{0,40}}[0-9]|[0-9][^a-z{_STOP}]{{0,40}}[a-z]|[
 
 _ASSIGNED = (
     rf"{_KEYWORD}[\w.-]{{0,20}}(?:\sstring)?"
-    rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,]){_QUOTE}{{0,5}}(?:bearer\s|basic\s)?"
+    rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,]){_QUOTE}{{0,12}}(?:bearer\s|basic\s)?"
 )
-_AFTER_KEYWORD = rf"{_KEYWORD}[\s:._-]{{1,3}}(?:key|token)?[\s:._-]{{0,3}}"
+_AFTER_KEYWORD = rf"{_KEYWORD}(?:_?key)?[\s:._-]{{1,3}}(?:key|token|code|tok)?[\s:._-]{{0,3}}"
 _SCHEME = r"(?i)authorization(?:\\?[\x22'])?\s{0,3}[:=]\s{0,3}(?:\\?[\x22'])?(?:basic|bearer|token|ssws|apikey|digest)"
 
 _IN_CONTEXT: Mapping[str, SecretPattern] = {
