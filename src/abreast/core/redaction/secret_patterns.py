@@ -91,6 +91,13 @@ def _is_curl_password(found: Match) -> bool:
     return b"curl" in found.string[max(0, found.start() - 300) : found.start()]
 
 
+_BEFORE_PASSWORD = re.compile(rb"://[^\s:/@\x22']{0,60}\Z")
+
+
+def _is_password_in_url(found: Match) -> bool:
+    return bool(_BEFORE_PASSWORD.search(found.string, max(0, found.start() - 64), found.start()))
+
+
 # ── what stands where secrets stand ─────────────────────────────────────────────────────────────
 
 PRIVATE_KEY = "private-key"
@@ -149,7 +156,7 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         rf"{_ASSIGNED}[^a-z0-9{_STOP}]{{0,4}}{_MIXED}",
     ),
     "secret-in-url": SecretPattern(
-        ("://",), r"://[^\s:/@\x22']{0,60}:([^\s/\x22'${<]{3,100})@", _anything, r"://[^\s:/@\x22']{0,60}:[^\s/@\x22'${<]{3}"
+        ("://",), r":([^\s/\x22'${<]{3,100})@", _is_password_in_url, r":[^\s/@\x22'${<]{3,100}@"
     ),
     "slack-webhook": SecretPattern(
         ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{20,})", _anything
