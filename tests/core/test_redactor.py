@@ -259,7 +259,8 @@ def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
         "integrity sha512-abcdefghijklmnop1234567890ABCDEFG==", "secretName: shop-database-credentials", "bearer of bad news",
         "author: dependabot", "key: value", "token_count=512", "access_log /var/log/nginx/access.log", "monkey=banana",
         "Using cached key: node-modules-linux", "http://localhost:8080/@vite/client", "passwords match", "tokens: 1234567",
-        "docker run -u 1000:1000 app", "pattern: ^[a-z]+$", "auth.service: Succeeded", "keyboard: us-intl", "$argon2id$ is a hash",
+        "docker run -u 1000:1000 app", "pattern: ^[a-z]+$", "auth.service: Succeeded",
+        "npm silly fetch manifest @babel/plugin-syntax-private-property-in-object@^7.14.5", "keyboard: us-intl", "$argon2id$ is a hash",
     ],
 )  # fmt: skip
 def test_what_is_none_stays(text: str) -> None:

@@ -35,6 +35,11 @@ def decode_in_place(text: bytes) -> bytes:
     """Return a text of the same length, with each escape sequence decoded. Noise, and what is left over, is NUL."""
     if any(mark in text for mark in (b"%", b"&", b"\\", b"\x1b")):
         text = _ESCAPE.sub(lambda escape: _decoded(escape[0]), text)
+    return noise_to_nul(text)
+
+
+def noise_to_nul(text: bytes) -> bytes:
+    """Return a text of the same length in which noise is NUL."""
     return text.translate(_NOISE_TO_NUL)
 
 

@@ -12,7 +12,14 @@ from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
 
-from abreast.core.redaction.decoding import NOISE, decode_in_place, squeeze, without_noise, without_terminal_codes
+from abreast.core.redaction.decoding import (
+    NOISE,
+    decode_in_place,
+    noise_to_nul,
+    squeeze,
+    without_noise,
+    without_terminal_codes,
+)
 from abreast.core.secrets import url_credentials
 
 Span = tuple[int, int]
@@ -95,19 +102,27 @@ class KnownSecrets:
 
 
 def _spelling_spans(text: bytes, spellings: Sequence[bytes]) -> Iterator[Span]:
-    decoded = decode_in_place(text)
-    squeezed = squeeze(decoded)
+    """Yield where spellings are in a text as it is, and in the decoded text. What looks like an escape may be none."""
+    plain, decoded = noise_to_nul(text), decode_in_place(text)
+    yield from _view_spans(text, plain, spellings)
+    if decoded != plain:
+        yield from _view_spans(text, decoded, spellings)
+
+
+def _view_spans(text: bytes, view: bytes, spellings: Sequence[bytes]) -> Iterator[Span]:
+    """Yield where spellings are in a view of a text, without and with noise between their letters."""
+    squeezed = squeeze(view)
     present = [spelling for spelling in spellings if spelling in squeezed]
     for spelling in present:
-        for start, end in _occurrences(spelling, decoded):
-            yield start, _escape_end(text, decoded, end)
+        for start, end in _occurrences(spelling, view):
+            yield start, _escape_end(text, view, end)
     for spelling in present:
-        decoded = decoded.replace(spelling, b"\xff" * len(spelling))
-    squeezed = squeeze(decoded) if present else b""
+        view = view.replace(spelling, b"\xff" * len(spelling))
+    squeezed = squeeze(view) if present else b""
     if broken := [spelling for spelling in present if spelling in squeezed]:
-        positions = list(compress(range(len(decoded)), decoded))
+        positions = list(compress(range(len(view)), view))
         for start, end in (span for spelling in broken for span in _occurrences(spelling, squeezed)):
-            yield from _lines(text, positions[start], _escape_end(text, decoded, positions[end - 1] + 1))
+            yield from _lines(text, positions[start], _escape_end(text, view, positions[end - 1] + 1))
 
 
 def _squeezed(text: bytes) -> tuple[bytes, list[int]]:
@@ -127,9 +142,9 @@ def _lines(text: bytes, start: int, end: int) -> Iterator[Span]:
     yield start, end
 
 
-def _escape_end(text: bytes, decoded: bytes, end: int) -> int:
+def _escape_end(text: bytes, view: bytes, end: int) -> int:
     """Return where the escape sequence ends of which the decoded letter before ``end`` is the last."""
-    while end < len(text) and not decoded[end] and text[end] not in NOISE and text[end] != 0x1B:
+    while end < len(text) and not view[end] and text[end] not in NOISE and text[end] != 0x1B:
         end += 1
     return end
 

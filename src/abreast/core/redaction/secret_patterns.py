@@ -31,7 +31,9 @@ _NO_VALUE = re.compile(
     rb"[$%*]|process\.env|os\.environ|sha\d+[:-]|[a-z]+(?:\.[A-Za-z]\w*){2,}|\.{0,2}/|[A-Za-z]:[/\\]|https?:"
 )
 _RANDOM = re.compile(rb"[A-Za-z0-9_+/=.~!@#^*-]{12,}")
-_UNBROKEN = re.compile(rb"[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-")
+_UNBROKEN = re.compile(
+    rb"(?=[A-Za-z]{0,30}[0-9])(?=[0-9]{0,30}[A-Za-z])[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-"
+)
 _MIX = re.compile(rb"[A-Za-z].*[0-9]|[0-9].*[A-Za-z]", re.DOTALL)
 _PASSWORD = re.compile(rb"pass|pwd|secret", re.IGNORECASE)
 _SECRET_NAME = re.compile(rb"pass|pwd|secret|token|credential|(?:api|access|private)_?key", re.IGNORECASE)
