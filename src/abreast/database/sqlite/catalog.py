@@ -50,7 +50,7 @@ def _table_names(db: Connection, *kinds: str) -> list[str]:
 
 def _read_table(db: Connection, name: str) -> Table:
     columns = {
-        column: Column(kind, bool(needed) and default is None and not key)
+        column: Column(kind, bool(needed) and default is None and not key, not needed, default is not None)
         for _, column, kind, needed, default, key in db.execute(f"PRAGMA table_info({quote_identifier(name)})")
     }
     rules = db.execute(
@@ -58,7 +58,17 @@ def _read_table(db: Connection, name: str) -> Table:
         " WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL",
         (name,),
     )
-    return Table(columns, dict(rules))
+    return Table(columns, dict(rules) | _key_constraints(db, name))
+
+
+def _key_constraints(db: Connection, name: str) -> dict[str, str]:
+    """Return the primary key and the UNIQUE constraints of a table, which have no names."""
+    info = db.execute(f"PRAGMA table_info({quote_identifier(name)})")
+    primary = [column for _, column in sorted((key, column) for _, column, _, _, _, key in info if key)]
+    indexes = [row[1] for row in db.execute(f"PRAGMA index_list({quote_identifier(name)})") if row[3] == "u"]
+    keys = [[str(row[2]) for row in db.execute(f"PRAGMA index_info({quote_identifier(index)})")] for index in indexes]
+    texts = [", ".join(key) for key in (primary, *keys) if key]
+    return {f"constraint UNIQUE ({text})": f"UNIQUE ({text})" for text in texts}
 
 
 def quote_identifier(name: str) -> str:
