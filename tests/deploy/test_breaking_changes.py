@@ -81,7 +81,11 @@ def test_a_file_that_says_so_excuses_no_other(project: SampleProject) -> None:
     shop.write_migration(
         "002_contract.sql", "-- irreversible: gone\n-- contract: a test\nDELETE FROM orders WHERE id > 8;\n"
     )
-    shop.write_migration("003_other.sql", "-- irreversible: gone\nDELETE FROM orders WHERE id > 3;\n")
+    by_trigger = (
+        "CREATE TRIGGER t AFTER UPDATE ON orders BEGIN DELETE FROM orders WHERE id > 3; END;\n"
+        "UPDATE orders SET note = 'x' WHERE id = 1;\nDROP TRIGGER t;\n"
+    )
+    shop.write_migration("003_other.sql", f"-- irreversible: gone\n{by_trigger}")
     project.commit()
     assert "orders has lost 5 of 8 rows" in shop.deploy(code=1)
     assert shop.query("SELECT count(*) FROM orders") == [(10,)]

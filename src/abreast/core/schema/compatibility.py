@@ -6,16 +6,17 @@ new), migrate, and contract (remove the old) in a later release. A long lock on 
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 from sqlglot.errors import ParseError
 
-from abreast.core.schema import sql_ast, statement_rules, token_rules
+from abreast.core.schema import statement_rules, token_rules
 from abreast.core.schema.context import MigrationRisk, SchemaContext, Violation
 from abreast.core.schema.migration_files import Migration
+from abreast.core.schema.migration_outline import MigrationOutline, Statement, outline_migration
 from abreast.core.schema.sql_statements import DIALECTS, split_statements
-from abreast.core.schema.tables import Column, Table, Tables, breaking_changes
+from abreast.core.schema.statement_parts import statement_parts
+from abreast.core.schema.tables import Column, Table, Tables, breaking_changes, unique_keys
 
 
 def find_risks(
@@ -38,23 +39,36 @@ def _migration_risks(migration: Migration, context: SchemaContext) -> Iterator[M
             migration.name, migration.up.line, f"cannot be parsed: {error}", "write valid SQL of its engine"
         )
         return
-    statements = [(line, text, _parse_statement(text, context.engine)) for line, text in numbered_texts]
-    replaced = _replaced_tables([statement for _, _, statement in statements], context)
-    for line, text, statement in statements:
-        for what, remedy, wait in _statement_violations(statement, text, context, replaced):
+    statements = [part for line, text in numbered_texts for part in statement_parts(line, text, context.engine)]
+    outline = outline_migration(statements, context, in_transaction=migration.up.in_transaction)
+    for statement in statements:
+        for what, remedy, wait in _statement_violations(statement, context, outline):
             if wait or not migration.contract_reason:
-                yield MigrationRisk(migration.name, line, what, remedy, wait)
-    for name, columns in replaced.items():
-        if columns is not None and name in context.tables and not migration.contract_reason:
-            before, after = (
-                _normalized_table(table, context.engine) for table in (context.tables[name].columns, columns)
-            )
-            for what in breaking_changes({name: before}, {name: after}):
-                yield MigrationRisk(migration.name, migration.up.line, *_split_remedy(what))
+                yield MigrationRisk(migration.name, statement.line, what, remedy, wait)
+    if not migration.contract_reason:
+        for line, what, remedy in _replacement_violations(context, outline):
+            yield MigrationRisk(migration.name, line, what, remedy)
 
 
-def _normalized_table(columns: Mapping[str, Column], engine: str) -> Table:
-    """Return a table with lower-case names and types in one spelling."""
+def _replacement_violations(context: SchemaContext, outline: MigrationOutline) -> Iterator[tuple[int, str, str]]:
+    """Yield what tables lose that the migration drops or renames and then creates again under the same name.
+
+    SQLite tables are changed this way (https://sqlite.org/lang_altertable.html#otheralter).
+    """
+    for name, after in outline.replaced.items():
+        before = context.tables.get(name)
+        if before is None or after is None:
+            continue
+        line = outline.removed_at[name]
+        again = [_normalized_table(table, context.engine) for table in (before, after)]
+        for what in breaking_changes({name: again[0]}, {name: again[1]}):
+            yield line, *_split_remedy(what)
+        if not outline.loaded.get(name):
+            yield line, f"{name} is created again without all of its rows", "copy all: INSERT INTO … SELECT … FROM …"
+
+
+def _normalized_table(table: Table, engine: str) -> Table:
+    """Return a table with lower-case names and types in one spelling, and of its rules the unique keys."""
 
     def type_(text: str) -> str:
         try:
@@ -62,7 +76,8 @@ def _normalized_table(columns: Mapping[str, Column], engine: str) -> Table:
         except ParseError:
             return text
 
-    return Table({name.casefold(): Column(type_(column.type), column.required) for name, column in columns.items()})
+    columns = {name.casefold(): Column(type_(column.type), column.required) for name, column in table.columns.items()}
+    return Table(columns, {f"constraint {key}": f"UNIQUE ({key})" for key in unique_keys(table.rules)})
 
 
 def _split_remedy(text: str) -> tuple[str, str]:
@@ -70,45 +85,13 @@ def _split_remedy(text: str) -> tuple[str, str]:
     return what, remedy
 
 
-def _parse_statement(text: str, engine: str) -> Any:  # noqa: ANN401 (a sqlglot expression, None for invalid SQL)
-    try:
-        return parse_one(text, read=DIALECTS[engine])
-    except (ParseError, ValueError):
-        return None
-
-
-def _replaced_tables(statements: Sequence[Any], context: SchemaContext) -> dict[str, dict[str, Column] | None]:
-    """Return the tables that a migration drops or renames and then re-creates under the same name, with new columns.
-
-    SQLite tables are changed this way (https://sqlite.org/lang_altertable.html#otheralter). A view can also take over
-    the name of a renamed table: its columns are unknown, None.
-    """
-    removed: set[str] = set()
-    created: dict[str, dict[str, Column] | None] = {}
-    for statement in statements:
-        if isinstance(statement, exp.Drop) and statement.args.get("kind") in {"TABLE", "VIEW"}:
-            removed |= {sql_ast.normalized_name(table) for table in sql_ast.dropped_objects(statement)}
-        elif isinstance(statement, exp.Create) and statement.kind in {"TABLE", "VIEW"}:
-            created[sql_ast.normalized_name(sql_ast.created_object(statement))] = (
-                sql_ast.created_columns(statement) if statement.kind == "TABLE" else None
-            )
-        elif isinstance(statement, exp.Alter) and (to := sql_ast.renamed_to(statement)):
-            old = sql_ast.normalized_name(statement.this)
-            removed.add(old)
-            created[to] = created.get(old, context.new_tables.get(old))
-    return {name: created[name] for name in removed & created.keys()}
-
-
 def _statement_violations(
-    statement: Any,  # noqa: ANN401 (a sqlglot expression)
-    text: str,
-    context: SchemaContext,
-    replaced: Mapping[str, object],
+    statement: Statement, context: SchemaContext, outline: MigrationOutline
 ) -> Iterator[Violation]:
-    if statement is not None:
-        for below in statement.find_all(exp.CTE):
-            yield from statement_rules.syntax_violations(below.this, context, replaced)
-    if type(statement).__name__ in statement_rules.KNOWN_STATEMENTS:
-        yield from statement_rules.syntax_violations(statement, context, replaced)
+    if statement.parsed is not None:
+        for below in statement.parsed.find_all(exp.CTE):
+            yield from statement_rules.syntax_violations(below.this, context, outline)
+    if statement_rules.is_understood(statement.parsed):
+        yield from statement_rules.syntax_violations(statement.parsed, context, outline)
     else:
-        yield from token_rules.token_violations(text, context)
+        yield from token_rules.token_violations(statement.text, context, outline)
