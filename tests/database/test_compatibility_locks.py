@@ -66,6 +66,7 @@ STATEMENTS = (
     "ALTER TABLE big SET (fillfactor = 70)",
     "ALTER TABLE big ALTER COLUMN n SET STATISTICS 300",
     "CREATE INDEX i ON big (n)",
+    "CREATE INDEX IF NOT EXISTS by_note ON big (n)",
     "CREATE TRIGGER t BEFORE UPDATE ON big FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     "CREATE TABLE small (id int REFERENCES big (id))",
     "REINDEX TABLE big",

@@ -50,7 +50,7 @@ def alter_action(
     elif isinstance(action, exp.AlterColumn):
         yield from _altered_column(action, table, context, outline)
     elif isinstance(action, exp.AddConstraint):
-        if context.is_large(table) and table not in outline.replaced and not statement.args.get("not_valid"):
+        if context.is_large(table) and table not in outline.made and not statement.args.get("not_valid"):
             remedy = "add it NOT VALID, and VALIDATE CONSTRAINT in another file (a unique one by an index CONCURRENTLY)"
             yield lock_violation(context, f"a constraint on {table}", table, remedy)
     else:
@@ -95,7 +95,7 @@ def _added_column(
             "give it a default, or add it without NOT NULL",
             False,
         )
-    if context.engine != "postgresql" or not context.is_large(table) or table in outline.replaced:
+    if context.engine != "postgresql" or not context.is_large(table) or table in outline.made:
         return
     if by_itself or generated or (default is not None and _is_volatile(default, context, outline)):
         yield lock_violation(context, f"the new column {name}", table, "add it empty, and fill it in parts")
@@ -141,7 +141,8 @@ def _altered_column(
     name = sql_ast.normalized_name(action)
     full, known = f"{table}.{name}", context.column(table, name)
     if to := action.args.get("dtype"):
-        if not known or not _keeps_type(known.type, to):
+        is_other = outline.creates("type", to.sql(dialect="postgres").strip('"'))
+        if is_other or not known or not _keeps_type(known.type, to):
             yield f"the type of {full} is changed to {to.sql(dialect='postgres')}", REMEDY_ADD_BESIDE, False
         elif known.type.casefold() != to.sql(dialect="postgres").casefold() and context.is_large(table):
             yield from _checked_again(table, name, context)

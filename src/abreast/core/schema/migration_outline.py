@@ -29,7 +29,8 @@ class MigrationOutline:
     those are unknown. ``removed_at``: the lines where they are removed. ``created``: other objects by kind and name.
     ``defaults``: columns that get a default. ``columns``: those added to existing tables. ``unverified``: constraints
     that it adds NOT VALID, with their tables. ``validated``: those that it validates. ``loaded``: new tables, and
-    whether they get all rows of another one. ``keys``: unique keys that it adds, as rules of the table.
+    whether they get all rows of another one. ``made``: tables and views that are new, whatever had their names.
+    ``keys``: unique keys that it adds, as rules of the table.
     """
 
     in_transaction: bool
@@ -43,6 +44,7 @@ class MigrationOutline:
     validated: set[str] = field(default_factory=set)
     volatile_functions: set[str] = field(default_factory=set)
     enabled_triggers: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def creates(self, kind: str, name: str) -> bool:
@@ -72,6 +74,7 @@ def outline_migration(
         name: _with_keys(created[name], outline.keys.get(name, {}))
         for name in outline.removed_at.keys() & created.keys()
     }
+    outline.made |= outline.replaced.keys()
     return outline
 
 
@@ -93,6 +96,8 @@ _CREATED_KINDS = {"FUNCTION": "function", "PROCEDURE": "function", "TRIGGER": "t
 def _note_create(parsed: Any, outline: MigrationOutline, created: dict[str, Table | None]) -> None:  # noqa: ANN401
     name = sql_ast.normalized_name(sql_ast.created_object(parsed))
     if parsed.kind in {"TABLE", "VIEW"}:
+        if not parsed.args.get("exists") and not parsed.args.get("replace"):
+            outline.made.add(name)
         created[name] = _created_table(parsed) if parsed.kind == "TABLE" else None
     elif parsed.kind == "INDEX" and parsed.args.get("unique"):
         table = sql_ast.normalized_name(parsed.this.args.get("table"))

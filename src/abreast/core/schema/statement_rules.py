@@ -30,7 +30,9 @@ def _create(statement: Any, context: SchemaContext, outline: MigrationOutline) -
         )
     elif statement.kind == "INDEX":
         table = sql_ast.normalized_name(statement.this.args.get("table"))
-        if context.is_large(table) and table not in outline.replaced and not statement.args.get("concurrently"):
+        is_there = statement.args.get("exists") and f"index {statement.this.name}" in context.rules(table)
+        is_cheap = is_there or table in outline.made or statement.args.get("concurrently")
+        if context.is_large(table) and not is_cheap:
             yield lock_violation(context, f"an index on {table}", table, index_remedy(context))
 
 

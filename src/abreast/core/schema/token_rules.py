@@ -150,7 +150,7 @@ def _create_index_violations(
     tokens: Sequence[str], context: SchemaContext, outline: MigrationOutline
 ) -> Iterator[Violation]:
     table, _ = _split_table_name(tokens[tokens.index("ON") + 1 :]) if "ON" in tokens else ("", ())
-    if context.is_large(table) and table not in outline.replaced and "CONCURRENTLY" not in tokens:
+    if context.is_large(table) and table not in outline.made and "CONCURRENTLY" not in tokens:
         yield lock_violation(context, f"an index on {table}", table, index_remedy(context))
 
 
