@@ -13,6 +13,7 @@ def watching(project: SampleProject) -> SampleProject:
     """A frontend in ``web/``, made with the package ``ui/`` of its workspace; a backend in ``app.py``."""
     services = project.config["services"]
     services["frontend"] |= {"watch": ["web/**", "!**/*.md"]}
+    services["frontend"]["build"]["run"] = services["frontend"]["build"]["run"].replace("$ABREAST_RELEASE", "-")
     services["backend"] |= {"watch": ["app.py", "!**/*.md"], "uses": ["shared/**"]}
     write(project, "package.json", json.dumps({"name": "shop", "workspaces": ["web", "ui"]}))
     write(project, "web/package.json", json.dumps({"name": "web", "dependencies": {"ui": "*"}}))

@@ -33,6 +33,8 @@ class PublishedStates:
         for name, answer in published.items():
             service = services.get(name, {})
             service["published"] = {"state": answer.state.value, "version": answer.version, "why": redact(answer.why)}
+            if answer.health:
+                service["health"] = answer.health
             if answer.state in {PublishedState.OTHER, PublishedState.NOTHING}:
                 service |= {"release": None, "commit": None, "artifact": None}
 

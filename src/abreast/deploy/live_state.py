@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from abreast.core.errors import AbreastError, UnknownVersionError
 from abreast.core.model import LiveService
-from abreast.platforms.interface import Platform, ReportsLiveVersion, VersionRef
+from abreast.platforms.interface import Observation, Platform, ReportsLiveVersion, VersionRef
 
 ANSWER_TIMEOUT = 10.0
 """Seconds that a platform may take to answer."""
@@ -26,12 +26,14 @@ class PublishedState(StrEnum):
 class PublishedVersion:
     """What a platform has published of a service. ``version``: the other version, if it is known.
 
-    ``why``: why the state is unknown, or how the recorded version ended.
+    ``why``: why the state is unknown, or how the recorded version ended. ``health``: what the platform says of a
+    service without an address, ``healthy`` or ``unhealthy``; "" for others.
     """
 
     state: PublishedState
     version: str = ""
     why: str = ""
+    health: str = ""
 
 
 async def published_versions(
@@ -51,10 +53,7 @@ async def _published_version(platforms: Mapping[str, Platform], live: LiveServic
         if not isinstance(platform, ReportsLiveVersion):
             return None
         async with asyncio.timeout(ANSWER_TIMEOUT):
-            try:
-                version = await platform.live_version(live.definition)
-            except UnknownVersionError:
-                return await _observed_version(platform, live)
+            return await _reported_version(platform, live, platform)
     except AbreastError as error:
         return PublishedVersion(
             PublishedState.UNKNOWN, why=f"{error.what}; needed: {error.need}" if error.need else error.what
@@ -62,14 +61,25 @@ async def _published_version(platforms: Mapping[str, Platform], live: LiveServic
     except TimeoutError:
         why = f"{live.platform} did not answer within {ANSWER_TIMEOUT:g} s"
         return PublishedVersion(PublishedState.UNKNOWN, why=why)
+
+
+async def _reported_version(platform: Platform, live: LiveService, reporter: ReportsLiveVersion) -> PublishedVersion:
+    try:
+        version = await reporter.live_version(live.definition)
+    except UnknownVersionError:  # then only whether the recorded version is where it was
+        seen = await _observe(platform, live)
+        return PublishedVersion(PublishedState.RECORDED if seen.present else PublishedState.OTHER, why=seen.exit_reason)
     if version is None:
         return PublishedVersion(PublishedState.NOTHING)
-    if live.version.handle.items() <= version.handle.items():
+    if not live.version.handle.items() <= version.handle.items():
+        return PublishedVersion(PublishedState.OTHER, version.id)
+    if live.version.url:
         return PublishedVersion(PublishedState.RECORDED)
-    return PublishedVersion(PublishedState.OTHER, version.id)
+    seen = await _observe(platform, live)
+    health = "healthy" if seen.present and not seen.waiting else "unhealthy"
+    return PublishedVersion(PublishedState.RECORDED, why=seen.waiting or seen.exit_reason, health=health)
 
 
-async def _observed_version(platform: Platform, live: LiveService) -> PublishedVersion:
-    """Return whether the recorded version is where it was, for a platform that does not name the live one."""
+async def _observe(platform: Platform, live: LiveService) -> Observation:
     (seen,) = (await platform.observe([VersionRef(live.definition, live.version.id, live.version.handle)])).values()
-    return PublishedVersion(PublishedState.RECORDED if seen.present else PublishedState.OTHER, why=seen.exit_reason)
+    return seen

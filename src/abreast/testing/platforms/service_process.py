@@ -22,6 +22,9 @@ HOP_BY_HOP = frozenset({
 })  # fmt: skip
 """Headers of one connection, and of the body as it was sent on it."""
 
+START_TIMEOUT = 30.0
+"""Seconds in which a process begins to listen, unless it ends before."""
+
 
 @dataclass(frozen=True)
 class ServiceProcess:
@@ -48,7 +51,9 @@ class ServiceProcess:
         return int(self.reserved_socket.getsockname()[1])
 
     async def wait_until_healthy(self, path: str, timeout: float = 5.0) -> bool:
-        """Return whether it responds with a status below 400 before ``timeout`` seconds, or its end, pass."""
+        """Return whether it responds with a status below 400 within ``timeout`` seconds after it began to listen."""
+        if not await self.wait_until_listening():
+            return False
         deadline = asyncio.get_running_loop().time() + timeout
         async with httpx2.AsyncClient(timeout=5, verify=ssl_context()) as client:
             while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
@@ -58,7 +63,7 @@ class ServiceProcess:
                 await asyncio.sleep(0.05)
         return False
 
-    async def wait_until_listening(self, timeout: float = 5.0) -> bool:
+    async def wait_until_listening(self, timeout: float = START_TIMEOUT) -> bool:
         """Return whether it accepts connections before ``timeout`` seconds, or its end, pass."""
         deadline = asyncio.get_running_loop().time() + timeout
         while asyncio.get_running_loop().time() < deadline and self.process.poll() is None:
