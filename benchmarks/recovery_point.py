@@ -20,6 +20,7 @@ from benchmarks.bench_project import BenchProject
 from benchmarks.tests_helpers import tests_module
 
 RUNS = int(os.environ.get("ABREAST_RECOVERIES", "10"))
+URL_VARIABLE = "BENCH_DATABASE_URL"
 MAX_SECONDS = 20
 """Seconds of writes until everything is killed, at most."""
 
@@ -68,7 +69,8 @@ def _measure(engine: str, url: str, first_port: int) -> str:
 def _shop_with_database(folder: Path, url: str, first_port: int) -> BenchProject:
     shop = BenchProject(folder, 1, first_port, build=0, hold=0, settle=0.1)
     config = yaml.safe_load((folder / "abreast.yml").read_text())
-    config["services"]["s000"]["database"] = {"url": url}
+    os.environ[URL_VARIABLE] = url
+    config["services"]["s000"]["database"] = {"url": f"${{{URL_VARIABLE}}}"}
     config["backups"] = {"continuous": "1d"}
     (folder / "abreast.yml").write_text(yaml.safe_dump(config))
     shop.commit()
