@@ -1,4 +1,4 @@
-"""The shapes of tokens, as their providers document them. A new one is one line."""
+"""The shapes of tokens that providers give out. A new one is one line."""
 
 # ruff: noqa: E501 (a table: one line for each shape)
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 class TokenShape(NamedTuple):
     """Tokens that begin with one of the ``prefixes`` and go on as the expression ``rest``, which two engines read.
 
-    ``source`` is where the provider documents the token.
+    ``source`` is the provider's page about such tokens.
     """
 
     name: str
