@@ -51,6 +51,11 @@ def test_all_get_there_and_back(world: MultiCloudProject, good: str) -> None:
     assert "huggingface: RUNNING_BUILDING" in told
     assert world.served_commits == world.all_at_commit(new)
     assert "nothing to do" in world.deploy()[1]
+    services = world.project.status(world.variables)["services"]
+    assert [service["published"]["state"] for service in services.values()] == ["recorded"] * 3
+    logs = world.project.run("logs", variables=world.variables)
+    assert "frontend: netlify keeps no output that abreast can read" in logs.stderr
+    assert "cannot be read" not in logs.stdout
     world.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=world.variables)
     assert world.served_commits == {**world.all_at_commit(new), "backend": good}
     world.deploy("--service", "backend")
