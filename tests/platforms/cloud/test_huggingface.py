@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE_FILE
-from abreast.platforms.interface import Platform, VersionRef
+from abreast.platforms.interface import Platform, ReportsLogs, VersionRef
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.huggingface import READ_TOKEN
 from platform_harness import SpaceHarness
@@ -69,6 +70,22 @@ def test_one_that_does_not_come_up_says_why(space: SpaceHarness, broken: bool) -
     assert "leftpad" in str(raised.value)
     space.switch_traffic(one)
     assert space.served_commit() == space.commit("one")
+
+
+def test_the_last_lines_of_the_application_are_read_with_their_times(space: SpaceHarness) -> None:
+    order = space.stage_request("one")
+    (order.artifact_path / "app.py").write_text(
+        "print('one', flush=True); print('two', flush=True)\n" + (order.artifact_path / "app.py").read_text()
+    )
+    space.switch_traffic(space.run(lambda platform: platform.stage(order, space.report)))
+
+    async def read(platform: Platform) -> Sequence[tuple[str, str]]:
+        assert isinstance(platform, ReportsLogs)
+        return await platform.recent_logs(space.service, 2)
+
+    lines = space.run(read)
+    assert [text for _, text in lines][-2:] == ["one", "two"]
+    assert all(datetime.fromisoformat(at) for at, _ in lines)
 
 
 def test_a_commit_while_another_starts_has_an_end_of_its_own(space: SpaceHarness) -> None:
