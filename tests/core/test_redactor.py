@@ -134,7 +134,7 @@ def test_each_line_of_a_secret_is_one() -> None:
     "tool",
     [
         "base64 --wrap=76",
-        "xxd -p",
+        "od -An -v -tx1 -w30 | tr -d ' '",
         "iconv -t UTF-16LE",
         "iconv -t UTF-16LE | base64",
         "fold -w 30",
