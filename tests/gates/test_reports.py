@@ -32,9 +32,9 @@ ISTANBUL = json.dumps({"total": {"lines": {"total": 200, "covered": 139, "pct": 
 
 
 CLOVER = """<?xml version="1.0"?><coverage clover="3.2.0" generated="1"><project timestamp="1"><metrics statements="5" coveredstatements="3"/>
-<package name="shop"><file name="cart.js" path="/work/web/src/cart.js"><line num="1" count="1" type="method" name="total"/>
+<package name="shop"><file name="cart.js" path="/repo/web/src/cart.js"><line num="1" count="1" type="method" name="total"/>
 <line num="2" count="2" type="stmt"/><line num="3" count="0" truecount="1" falsecount="0" type="cond"/><line num="4" count="0" type="stmt"/></file></package>
-<file name="/work/web/src/tax.php"><line num="7" type="cond" truecount="0" falsecount="3"/><line num="8" type="stmt" count="0"/></file>
+<file name="/repo/web/src/tax.php"><line num="7" type="cond" truecount="0" falsecount="3"/><line num="8" type="stmt" count="0"/></file>
 </project><testproject><file name="t.js"><line num="1" type="stmt" count="1"/></file></testproject></coverage>"""
 JACOCO = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?><!DOCTYPE report PUBLIC "-//JACOCO//DTD Report 1.1//EN" "report.dtd">
 <report name="shop"><sessioninfo id="x" start="1" dump="2"/><group name="core"><package name="org/shop"><class name="org/shop/Cart" sourcefilename="Cart.java">
@@ -111,7 +111,7 @@ def test_several_reports_are_one() -> None:
     assert coverage.merge_reports([coverage_formats.parse_report(ISTANBUL.encode())] * 2) == Coverage(278, 400)
 
 
-@pytest.mark.parametrize("name", ["shop/cart.py", "cart.py", "/work/room/shop/cart.py"])
+@pytest.mark.parametrize("name", ["shop/cart.py", "cart.py", "/repo/room/shop/cart.py"])
 def test_changed_lines_are_found_however_the_report_calls_the_file(name: str) -> None:
     whole = coverage.coverage_of_lines({name: {1: True, 2: False, 3: True}, "other.py": {1: False}})
     changed = whole.for_lines({"shop/cart.py": {2, 3, 50}, "README.md": {1}, "new.py": {1}})
@@ -193,7 +193,7 @@ def in_sources(sources: list[str], hits: str) -> bytes:
 
 
 def test_files_of_one_name_in_two_sources_stay_apart() -> None:
-    reports = [coverage_formats.parse_report(in_sources([f"/work/{name}"], hits), "/work") for name, hits in
+    reports = [coverage_formats.parse_report(in_sources([f"/repo/{name}"], hits), "/repo") for name, hits in
                (("web", "1111"), ("api", "0000"))]  # fmt: skip
     merged = coverage.merge_reports(reports)
     assert (merged.covered, merged.valid) == (4, 8)
@@ -203,12 +203,12 @@ def test_files_of_one_name_in_two_sources_stay_apart() -> None:
 
 def test_the_source_is_the_one_that_has_the_file() -> None:
     found = coverage_formats.parse_report(
-        in_sources(["/work/web", "/work/api", "."], "1"), "/work", "/work/api/src/app.js".__eq__
+        in_sources(["/repo/web", "/repo/api", "."], "1"), "/repo", "/repo/api/src/app.js".__eq__
     )
     assert list(found.files) == ["api/src/app.js"]
-    absolute = coverage_formats.parse_report(in_sources(["/work/web"], "1"))
-    assert list(absolute.files) == ["/work/web/src/app.js"]
-    unknown = coverage_formats.parse_report(in_sources(["/work/web", "/work/api"], "1"), "/work")
+    absolute = coverage_formats.parse_report(in_sources(["/repo/web"], "1"))
+    assert list(absolute.files) == ["/repo/web/src/app.js"]
+    unknown = coverage_formats.parse_report(in_sources(["/repo/web", "/repo/api"], "1"), "/repo")
     assert list(unknown.files) == ["src/app.js"]
 
 
@@ -221,7 +221,7 @@ def test_a_name_is_looked_up_beside_the_report_and_above_it() -> None:
         "core/src/main/java/org/shop/Cart.java",
     }
     reports = [
-        coverage_formats.parse_report(content.encode(), "/work", files.__contains__, folder)
+        coverage_formats.parse_report(content.encode(), "/repo", files.__contains__, folder)
         for content, folder in [
             ("SF:src/app.js\nDA:1,1\nend_of_record", "web/coverage"), ("SF:src/app.js\nDA:1,0\nend_of_record", "api/coverage"),
             (GO, "backend"), (JACOCO, "target/site"), (JACOCO, "core/target/site/jacoco"),
