@@ -169,7 +169,7 @@ CASES = [
     Case("a merge that is cut off", HUB, InjectedFault("POST", MAIN, FaultKind.REQUEST_DROPPED)),
     Case("somebody else was faster", HUB, status("POST", MAIN, 412), "old", told="status 412"),
     Case("a look at the Space that fails once", HUB, status("GET", r"/runtime$", 500)),
-    Case("a hub that is away for seconds", HUB, status("GET", r"/runtime$", 500, times=4, skip=5), told="asking again for up to 6 s"),
+    Case("a hub that is away for seconds", HUB, status("GET", r"/runtime$", 500, times=4, skip=6), told="asking again for up to 6 s"),
     Case("a log that cannot be read", HUB, always("GET", r"/logs/", 500)),
     Case("a Space that cannot build", HUB, None, "old", files={"Dockerfile": "FROM x\nRUN echo leftpad; exit 1\n"}, told="leftpad"),
     Case("a Space that hangs", HUB, None, "person", {"stuck_state": "RUNNING_BUILDING"}, told="still RUNNING_BUILDING"),
