@@ -15,9 +15,13 @@ from pathlib import Path
 
 from benchmarks.traffic import AbreastProxy, HAProxy, Proxy, wait_for_port
 
-SECONDS, ROUNDS, FRONT, SERVERS = 5, 5, 15200, (15300, 15301)
-UPGRADE = b"GET /ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SECONDS, ROUNDS, FRONT, SERVERS = 4, 3, 15200, (15300, 15301)
+_UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+UPGRADE = b"GET /ws HTTP/1.1\r\nHost: bench\r\n%bSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % _UPGRADE
+SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\n%bSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" % _UPGRADE
+)
+"""The example of RFC 6455, section 1.3."""
 MESSAGE = b"x" * 64
 
 
