@@ -36,6 +36,36 @@ class PublishedVersion:
     health: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ReachedServices:
+    """What users reach of the live services: those whose version is ``running``, and those that another replaced."""
+
+    running: frozenset[str]
+    replaced: frozenset[str]
+
+
+async def reached_services(platforms: Mapping[str, Platform], services: Collection[LiveService]) -> ReachedServices:
+    """Return which services users reach. A service on a platform that is not installed any more is not running."""
+    published = await published_versions(platforms, services)
+    states = {
+        state: frozenset(name for name, version in published.items() if version.state is state)
+        for state in PublishedState
+    }
+    present = await _present_services(platforms, services)
+    return ReachedServices(present - states[PublishedState.NOTHING], states[PublishedState.OTHER])
+
+
+async def _present_services(platforms: Mapping[str, Platform], services: Collection[LiveService]) -> frozenset[str]:
+    """Return the services whose version exists on its platform."""
+    present: set[str] = set()
+    for name in {live.platform for live in services} & platforms.keys():
+        by_id = {live.version.id: live for live in services if live.platform == name}
+        references = [VersionRef(live.definition, id_, live.version.handle) for id_, live in by_id.items()]
+        seen = await platforms[name].observe(references)
+        present |= {by_id[id_].service for id_, observation in seen.items() if observation.present}
+    return frozenset(present)
+
+
 async def published_versions(
     platforms: Mapping[str, Platform], services: Collection[LiveService]
 ) -> Mapping[str, PublishedVersion]:

@@ -6,8 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from abreast.core.backups import Backup
-from abreast.core.diagnostics import DiagnosticSeverity
-from abreast.core.errors import PlatformError, RefusedError, UnknownVersionError, UsageError
+from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import (
     Action,
@@ -22,15 +21,14 @@ from abreast.core.model import (
 from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
-from abreast.deploy.live_state import PublishedState, PublishedVersion, published_versions
+from abreast.deploy.live_state import reached_services
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.release_inspection import inspect_release
+from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import (
     Capabilities,
     ReportsLiveVersion,
     ReservesUrl,
-    VersionRef,
 )
 from abreast.source.changed_files import changed_files_by_service
 
@@ -66,17 +64,14 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if request.kind not in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}:
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
-    published = await published_versions(ports.platforms, live.values())
-    replaced = _services_in(published, PublishedState.OTHER)
-    running = await _running_services(ports, live) - _services_in(published, PublishedState.NOTHING)
+    reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release = await asyncio.to_thread(_requested_release, ports, environment, request)
-        plan = _plan_from_release(ports, project, environment, request, release, live, running - replaced)
+        running = reached.running - reached.replaced
+        plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
-        plan = await _plan_from_commit(ports, project, environment, request, live, running)
-    parts = tuple(
-        _with_replaced_note(part, environment.name) if part.name in replaced else part for part in plan.services
-    )
+        plan = await _plan_from_commit(ports, project, environment, request, live, reached.running)
+    parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
     parts = include_routing_services(parts, _routes_between_services(ports, parts))
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_platform_state(ports, part) for part in parts))))
     _check_rollout_order(plan)
@@ -89,13 +84,9 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     return replace(plan, gates=gates)
 
 
-def _services_in(published: Mapping[str, PublishedVersion], state: PublishedState) -> frozenset[str]:
-    return frozenset(name for name, version in published.items() if version.state is state)
-
-
-def _with_replaced_note(part: ServicePlan, environment: str) -> ServicePlan:
-    """Return a kept part with the note that users reach a version that abreast did not deploy."""
-    if part.action is not Action.KEEP or part.previous is None:
+def _with_replaced_note(part: ServicePlan, environment: str, replaced: frozenset[str]) -> ServicePlan:
+    """Return the part, if it is kept and replaced, with the note that users reach what abreast did not deploy."""
+    if part.name not in replaced or part.action is not Action.KEEP or part.previous is None:
         return part
     command = f"abreast deploy --env {environment} --service {part.name} --release {part.previous.release}"
     return replace(part, notes=(*part.notes, f"users reach a version that abreast did not deploy; next: {command}"))
@@ -272,7 +263,7 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
             version_before = await platform.live_version(part.service)
     notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
     if part.action is Action.DEPLOY:
-        notes += await _inspection_notes(ports, part)
+        notes += await release_notes(ports, part)
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
@@ -281,15 +272,6 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
-
-
-async def _inspection_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
-    """Return what the platform says of the release. Raises PlatformError for a fault."""
-    found = await inspect_release(ports, part.service, None if part.artifact else part.commit)
-    for diagnostic in found:
-        if diagnostic.level is DiagnosticSeverity.FAULT:
-            raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)
-    return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
 
 
 async def _plan_from_commit(
@@ -378,21 +360,6 @@ def _requested_release(ports: Ports, environment: Environment, request: DeployRe
 
 def _release_number(version: str) -> int:
     return int(version.removeprefix("v"))
-
-
-async def _running_services(ports: Ports, live: Mapping[str, LiveService]) -> frozenset[str]:
-    """Return the services whose live version exists on its platform."""
-    running = set()
-    for platform in {part.platform for part in live.values()} & ports.platforms.keys():
-        ids = {part.version.id: part.service for part in live.values() if part.platform == platform}
-        references = [
-            VersionRef(part.definition, part.version.id, part.version.handle)
-            for part in live.values()
-            if part.platform == platform
-        ]
-        observations = await ports.platforms[platform].observe(references)
-        running |= {ids[version] for version, observation in observations.items() if observation.present}
-    return frozenset(running)
 
 
 def _platform_notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from abreast.core.diagnostics import Diagnostic
-from abreast.core.errors import UsageError
-from abreast.core.model import Service
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.errors import PlatformError, UsageError
+from abreast.core.model import Service, ServicePlan
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import InspectsRelease, SourceFiles
 
@@ -20,6 +20,15 @@ async def inspect_release(ports: Ports, service: Service, commit: str | None) ->
         return ()
     files = await asyncio.to_thread(_source_files, ports, commit) if commit else None
     return await platform.inspect_release(service, files)
+
+
+async def release_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
+    """Return what the plan says of a part that is deployed. Raises PlatformError for a fault."""
+    found = await inspect_release(ports, part.service, None if part.artifact else part.commit)
+    for diagnostic in found:
+        if diagnostic.level is DiagnosticSeverity.FAULT:
+            raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)
+    return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
 
 
 def _source_files(ports: Ports, commit: str) -> SourceFiles | None:
