@@ -234,7 +234,8 @@ def _line_by_line_pass(secrets: list[str]) -> Callable[[bytes], None]:
 
 def _hostile_speeds(chance: random.Random, secrets: list[str]) -> dict[str, list[float]]:
     redact = _redactor_pass(secrets, fast=True)
-    threshold, engine.AUTOMATON_THRESHOLD = engine.AUTOMATON_THRESHOLD, 0
+    thresholds = engine.TRACE_AUTOMATON_THRESHOLD, engine.PATTERN_AUTOMATON_THRESHOLD
+    engine.TRACE_AUTOMATON_THRESHOLD = engine.PATTERN_AUTOMATON_THRESHOLD = 0
     redact(b"compile the automata\n")
     speeds: dict[str, list[float]] = {}
     for _ in range(RUNS):
@@ -243,7 +244,7 @@ def _hostile_speeds(chance: random.Random, secrets: list[str]) -> dict[str, list
             began = time.process_time()
             redact(text)
             speeds.setdefault(name, []).append(len(text) / 1e6 / (time.process_time() - began))
-    engine.AUTOMATON_THRESHOLD = threshold
+    engine.TRACE_AUTOMATON_THRESHOLD, engine.PATTERN_AUTOMATON_THRESHOLD = thresholds
     return speeds
 
 

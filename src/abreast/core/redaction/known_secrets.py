@@ -8,6 +8,7 @@ import base64
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from abreast.core.redaction.decoding import (
 from abreast.core.secrets import url_credentials
 
 Span = tuple[int, int]
-TraceSearch = Callable[[bytes], list[int]]
+TraceSearch = Callable[[bytes], set[int]]
 
 MIN_LENGTH = 3
 """Minimum length of a secret. Shorter ones would match in any text."""
@@ -36,6 +37,9 @@ MIN_PREFIX_LENGTH = 4
 
 MIN_WRAPPED_PREFIX_LENGTH = 8
 """The same at the end of a line, where a secret may be wrapped. Of a shorter secret, half is enough."""
+
+SECTION_BYTES = 8 << 10
+"""Bytes that are decoded together around a trace, or four times what a secret may take if that is more."""
 
 LONGEST_ESCAPE = 8
 """Bytes that an encoded letter usually takes at most."""
@@ -54,33 +58,39 @@ class KnownSecrets:
     def __init__(self, secrets: Iterable[str]) -> None:
         texts = sorted({text for secret in secrets for text in _texts(secret)})
         self._forms = [form for text in texts for form in _forms(text)]
-        self._traces = tuple(form.traces for form in self._forms)
+        self._traces = tuple((trace, number) for number, form in enumerate(self._forms) for trace in form.traces)
         self._find_traces: TraceSearch | None = None
         self._prefixes = sorted({spelling for form in self._forms for spelling in form.spellings})
-        self.longest = LONGEST_ESCAPE * max(map(len, self._prefixes), default=0)
+        self._numbers = frozenset(range(len(self._forms)))
+        self.longest = self._longest(self._numbers)
         """Bytes that an encoded secret usually takes at most."""
 
-    def suspects(self, text: bytes, *, automaton: bool) -> list[int]:
+    def suspects(self, text: bytes, *, automaton: bool) -> AbstractSet[int]:
         """Return the numbers of the forms of which there is a trace in a text."""
-        if not self._forms:
-            return []
-        view = without_terminal_codes(text)
-        if automaton:
-            self._find_traces = self._find_traces or _trace_automaton(self._traces)
-            return self._find_traces(view)
-        small = view.lower()
-        return [number for number, traces in enumerate(self._traces) if any(trace in small for trace in traces)]
+        return self._seen(text, self._numbers, automaton=automaton) if self._forms else set()
 
-    def spans(self, text: bytes, suspects: Sequence[int]) -> list[Span]:
+    def spans(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> list[Span]:
         """Return where these forms are in a text."""
-        return list(_spelling_spans(text, self._spellings(suspects))) if suspects else []
+        return list(self._spans_by_section(text, suspects, automaton=automaton)) if suspects else []
 
-    def wrapped_start(self, text: bytes, suspects: Sequence[int], end: int) -> int:
+    def _spans_by_section(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> Iterator[Span]:
+        """Yield where forms are. Decoding is slow, so only the sections with a trace are decoded."""
+        overlap = self._longest(suspects)
+        size = max(SECTION_BYTES, 4 * overlap)
+        for at in range(0, len(text), size):
+            begin = max(0, at - overlap)
+            section = text[begin : at + size + overlap]
+            if seen := self._seen(section, suspects, automaton=automaton):
+                for start, end in _spelling_spans(section, self._spellings(seen)):
+                    yield begin + start, begin + end
+
+    def wrapped_start(self, text: bytes, suspects: AbstractSet[int], end: int) -> int:
         """Return where one of these forms begins that a line's end at ``end`` cuts, or ``end``."""
-        spellings = self._spellings(suspects)
-        begin = max(0, end - LONGEST_ESCAPE * max(map(len, spellings), default=0))
-        tail, positions = _squeezed(text[begin:end]) if suspects else (b"", [])
-        starts = [at for spelling in spellings if (at := _cut_start(spelling, tail)) >= 0]
+        if not suspects:
+            return end
+        begin = max(0, end - self._longest(suspects))
+        tail, positions = _squeezed(text[begin:end])
+        starts = [at for spelling in self._spellings(suspects) if (at := _cut_start(spelling, tail)) >= 0]
         return begin + positions[min(starts)] if starts else end
 
     def partial_start(self, text: bytes) -> int:
@@ -94,8 +104,21 @@ class KnownSecrets:
                 return begin + positions[start]
         return len(text)
 
-    def _spellings(self, suspects: Sequence[int]) -> list[bytes]:
+    def _seen(self, text: bytes, numbers: AbstractSet[int], *, automaton: bool) -> AbstractSet[int]:
+        """Return of which of these forms there is a trace in a text; with the automaton, of which of all forms."""
+        view = without_terminal_codes(text)
+        if automaton:
+            self._find_traces = self._find_traces or _trace_automaton(self._traces)
+            return self._find_traces(view)
+        small = view.lower()
+        return {number for trace, number in self._traces if number in numbers and trace in small}
+
+    def _spellings(self, suspects: AbstractSet[int]) -> list[bytes]:
         return [spelling for number in suspects for spelling in self._forms[number].spellings]
+
+    def _longest(self, suspects: AbstractSet[int]) -> int:
+        """Return how many bytes these forms usually take at most."""
+        return LONGEST_ESCAPE * max(map(len, self._spellings(suspects)), default=0)
 
 
 # ── searching ───────────────────────────────────────────────────────────────────────────────────
@@ -159,24 +182,23 @@ def _cut_start(spelling: bytes, tail: bytes) -> int:
 
 
 @lru_cache(maxsize=8)
-def _trace_automaton(traces: tuple[tuple[bytes, ...], ...]) -> TraceSearch:
+def _trace_automaton(traces: tuple[tuple[bytes, int], ...]) -> TraceSearch:
     import hyperscan  # noqa: PLC0415 (slow, and only much output needs it)
 
-    literals = [(trace, number) for number, each in enumerate(traces) for trace in each]
     flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_CASELESS
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[trace for trace, _ in literals],
-        ids=[number for _, number in literals],
-        flags=[flags] * len(literals),
+        expressions=[trace for trace, _ in traces],
+        ids=[number for _, number in traces],
+        flags=[flags] * len(traces),
         literal=True,
     )
 
-    def find(text: bytes) -> list[int]:
+    def find(text: bytes) -> set[int]:
         found = set[int]()
         if text:
             database.scan(text, match_event_handler=lambda number, *_: found.add(number))
-        return sorted(found)
+        return found
 
     return find
 

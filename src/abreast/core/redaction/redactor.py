@@ -18,8 +18,11 @@ FLUSH_DELAY = 0.1
 MAX_LINE_BYTES = 64 << 10
 """Bytes of an unfinished line that are buffered."""
 
-AUTOMATON_THRESHOLD = 512 << 10
-"""Bytes of input after which compiling an automaton pays off."""
+PATTERN_AUTOMATON_THRESHOLD = 512 << 10
+"""Bytes of input after which compiling the automaton of patterns pays off."""
+
+TRACE_AUTOMATON_THRESHOLD = 32 << 10
+"""The same for the automaton of known secrets, which is smaller."""
 
 CONTEXT_BYTES = 8 << 10
 """Bytes of a released line that are searched again together with what follows."""
@@ -79,9 +82,10 @@ class Redactor:
         if not value:
             return value
         raw = value.encode(errors="surrogateescape")
-        automaton = HAS_HYPERSCAN and len(raw) > AUTOMATON_THRESHOLD
-        suspects = self._known.suspects(raw, automaton=automaton)
-        spans = [*self._known.spans(raw, suspects), *PatternSearch().spans(raw, automaton=automaton)]
+        for_traces, for_patterns = _automata(len(raw))
+        suspects = self._known.suspects(raw, automaton=for_traces)
+        spans = self._known.spans(raw, suspects, automaton=for_traces)
+        spans += PatternSearch().spans(raw, automaton=for_patterns)
         return _mask_spans(raw, _merge_spans(spans), 0, len(raw)).decode(errors="surrogateescape") if spans else value
 
     def redact_value(self, given: object) -> object:
@@ -99,15 +103,15 @@ class Redactor:
     def _release(self, cut: int, *, paused: bool = False) -> bytes:
         text, begin = self._context + self._buffer, len(self._context)
         self._bytes_seen += cut
-        automaton = HAS_HYPERSCAN and self._bytes_seen > AUTOMATON_THRESHOLD
-        suspects = self._known.suspects(text, automaton=automaton)
+        for_traces, for_patterns = _automata(self._bytes_seen)
+        suspects = self._known.suspects(text, automaton=for_traces)
         end = begin + cut
         if not paused:
             end = max(begin, self._known.wrapped_start(text, suspects, end))
         if end == begin:
             return b""
-        spans = [*self._continued_spans(text, begin), *self._known.spans(text, suspects)]
-        spans += self._patterns.spans(text, automaton=automaton)
+        spans = [*self._continued_spans(text, begin), *self._known.spans(text, suspects, automaton=for_traces)]
+        spans += self._patterns.spans(text, automaton=for_patterns)
         if paused and (start := self._cut_secret_start(text)) < end:
             spans.append((start, end))
         merged = _merge_spans(spans)
@@ -145,6 +149,11 @@ class Redactor:
         last = text.rfind(b"-----BEGIN", 0, end)
         begins = compiled_pattern(PRIVATE_KEY).match(text, last, end) if last >= 0 else None
         return MAX_KEY_BYTES if begins and not KEY_END.search(text, last, end) else 0
+
+
+def _automata(size: int) -> tuple[bool, bool]:
+    """Return whether the automata of known secrets and of patterns pay off for so many bytes."""
+    return HAS_HYPERSCAN and size > TRACE_AUTOMATON_THRESHOLD, HAS_HYPERSCAN and size > PATTERN_AUTOMATON_THRESHOLD
 
 
 def _merge_spans(spans: Iterable[Span]) -> list[Span]:

@@ -1,7 +1,8 @@
 """Patterns of unknown secrets: what has a token's shape, and what stands where secrets stand."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ Match = re.Match[bytes]
 class SecretPattern(NamedTuple):
     """One kind of secret. The secret is the last group of a match of ``regex``, or all of it, if ``is_secret`` agrees.
 
-    Every text that contains one contains one of the lower-case ``markers``.
+    Every match begins with one of the ``markers``, or has one somewhere if they are ``floating``. They are in lower
+    case if the regex ignores case.
     """
 
     markers: tuple[str, ...]
@@ -21,11 +23,17 @@ class SecretPattern(NamedTuple):
     is_secret: Callable[[Match], bool]
     beginning: str = ""
     """What the automaton looks for: how every match begins. Without one, it is derived from ``regex``."""
+    floating: bool = False
+    may_begin: Callable[[bytes, int], bool] = lambda _text, _start: True
+    """Whether a match may begin at a place in a text."""
 
 
 # ── judging a match ─────────────────────────────────────────────────────────────────────────────
 
-_ESCAPE_BEFORE = re.compile(rb"(?:\\[nrt]|\x1b\[[0-9;]*[mK]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|\\x[0-9a-f]{2})\Z")
+ESCAPE = rb"(?:\\[nrt]|\x1b\[[0-9;]*[mK]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|\\x[0-9a-f]{2})"
+"""An escape sequence, which is no part of the word that follows it."""
+_ESCAPE_BEFORE = re.compile(ESCAPE + rb"\Z")
+_ESCAPE_ENDS = b"nrtmK0123456789abcdefABCDEF"
 _NAME = re.compile(rb"(?:[A-Za-z]{0,20}|[0-9]+)(?:[._:/@#+-]+(?:[A-Za-z]{1,20}|[0-9]+))*[._:/@#+-]*")
 _NO_VALUE = re.compile(
     rb"[$%*]|process\.env|os\.environ|sha\d+[:-]|[a-z]+(?:\.[A-Za-z]\w*){2,}|\.{0,2}/|[A-Za-z]:[/\\]|https?:"
@@ -34,8 +42,16 @@ _RANDOM = re.compile(rb"[A-Za-z0-9_+/=.~!@#^*-]{12,}")
 _UNBROKEN = re.compile(
     rb"(?=[A-Za-z]{0,30}[0-9])(?=[0-9]{0,30}[A-Za-z])[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-"
 )
+FEW_DIGITS, MANY_DIGITS = 15, 20
+"""Digits from which on a number is a secret, by what its name says. A time in nanoseconds has 19."""
 _MIX = re.compile(rb"[A-Za-z].*[0-9]|[0-9].*[A-Za-z]", re.DOTALL)
+_NO_PASSWORD = re.compile(
+    rb"[#<({\[*.x?-]+|(?:an?|the|is|was|not|no|yes|on|off|true|false|null|none|nil|undefined|required|optional|empty|"
+    rb"string|str|text|hidden|redacted|masked|invalid|incorrect|wrong|missing|changed|expired|os|env|self|this|config)\b",
+    re.IGNORECASE,
+)
 _PASSWORD = re.compile(rb"pass|pwd|secret", re.IGNORECASE)
+_WORD_BEFORE = re.compile(rb"[A-Za-z0-9_-]{1,40}\Z")
 _SECRET_NAME = re.compile(rb"pass|pwd|secret|token|credential|(?:api|access|private)_?key", re.IGNORECASE)
 
 
@@ -43,18 +59,21 @@ def _anything(_found: Match) -> bool:
     return True
 
 
-def _begins_token(found: Match) -> bool:
+def _begins_token(text: bytes, start: int) -> bool:
     """Return whether a token begins here, not in the middle of a word. An escape sequence is no part of a word."""
-    start, text = found.start(), found.string
     before = text[start - 1 : start] if start else b""
-    return not (before.isalnum() or before == b"_") or bool(_ESCAPE_BEFORE.search(text, max(0, start - 20), start))
+    if not (before.isalnum() or before == b"_"):
+        return True
+    return before in _ESCAPE_ENDS and bool(_ESCAPE_BEFORE.search(text, max(0, start - 20), start))
 
 
 def _is_assigned_secret(found: Match) -> bool:
     """Return whether an assigned value is a secret. The less its name says, the more random it must look."""
-    name, value = found.string[found.start() : found.start(2)], found[2].rstrip(b".:")
+    begin, value = found.start(), found[2].rstrip(b".:")
+    before = _WORD_BEFORE.search(found.string, max(0, begin - 40), begin)
+    name = found.string[before.start() if before else begin : found.start(2)]
     if not _SECRET_NAME.search(name):
-        return _is_random(value)
+        return _is_random(value) or _is_unbroken(value, MANY_DIGITS)
     if _is_unbroken(value):
         return True
     least = 8 if name[-1:] in b"\"'`=" or _PASSWORD.search(name) else 12
@@ -63,7 +82,7 @@ def _is_assigned_secret(found: Match) -> bool:
 
 def _is_random_value(found: Match) -> bool:
     value = found[2].rstrip(b".:")
-    return _is_random(value) or (bool(_SECRET_NAME.match(found[1])) and _is_unbroken(value))
+    return _is_random(value) or _is_unbroken(value, FEW_DIGITS if _SECRET_NAME.match(found[1]) else MANY_DIGITS)
 
 
 def _is_random(value: bytes) -> bool:
@@ -78,11 +97,23 @@ def _is_random(value: bytes) -> bool:
     )
 
 
-def _is_unbroken(value: bytes) -> bool:
+def _is_unbroken(value: bytes, digits: int = FEW_DIGITS) -> bool:
     """Return whether a value is one run of digits or of letters that is too long for a number or a word."""
     if value.isdigit():
-        return len(value) >= 15
-    return len(value) >= 20 and value.isalpha() and (value.islower() or value.isupper())
+        return len(value) >= digits
+    return value.isalpha() and (len(value) >= 32 or (len(value) >= 20 and (value.islower() or value.isupper())))
+
+
+def _is_password(found: Match) -> bool:
+    """Return whether what is assigned to a password may be one: no word of a message, no type, no reference."""
+    value: bytes = found[found.lastindex or 0]
+    counted = len(value) < 6 and value.isdigit()
+    return not (counted or _NO_VALUE.match(value) or _NO_PASSWORD.match(value))
+
+
+def _begins_password(text: bytes, start: int) -> bool:
+    """Return whether a name begins here, not in the middle of "bypass"."""
+    return not text[start - 1 : start].isalpha() or text[start : start + 5].lower() == b"passw"
 
 
 def _is_mixed(value: bytes, distinct: int) -> bool:
@@ -93,11 +124,12 @@ def _is_curl_password(found: Match) -> bool:
     return b"curl" in found.string[max(0, found.start() - 300) : found.start()]
 
 
-_BEFORE_PASSWORD = re.compile(rb"://[^\s:/@\x22']{0,60}\Z")
-
-
-def _is_password_in_url(found: Match) -> bool:
-    return bool(_BEFORE_PASSWORD.search(found.string, max(0, found.start() - 64), found.start()))
+def any_of(words: Iterable[str]) -> str:
+    """Return an expression that matches any of these words, grouped by their first letters, which is quick."""
+    rests = defaultdict[str, set[str]](set)
+    for word in words:
+        rests[word[0]].add(re.escape(word[1:]))
+    return "|".join(f"{re.escape(first)}(?:{'|'.join(sorted(rests[first]))})" for first in sorted(rests))
 
 
 # ── what stands where secrets stand ─────────────────────────────────────────────────────────────
@@ -116,49 +148,63 @@ _ASSIGNED = (
     rf"{_KEYWORD}[\w.-]{{0,20}}(?:\sstring)?"
     rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,]){_QUOTE}{{0,12}}(?:bearer\s|basic\s)?"
 )
-_AFTER_KEYWORD = rf"{_KEYWORD}(?:_?key)?[\s:._-]{{1,3}}(?:key|token|code|tok)?[\s:._-]{{0,3}}"
+_PASSWORD_NAME = r"(?i)(?:pass(?:word|wd|phrase)?|pwd)"  # noqa: S105 (an expression)
+_UP_TO = re.compile(r"\{0,\d+\}")
+"""Makes an automaton larger than a repetition without an upper bound does."""
+
+_AFTER_KEYWORD = rf"{_KEYWORD}(?:_?key)?[\s:._-]{{1,3}}(?:key|token|code|tok)?[\s:._\x22'-]{{0,3}}"
 _SCHEME = r"(?i)authorization(?:\\?[\x22'])?\s{0,3}[:=]\s{0,3}(?:\\?[\x22'])?(?:basic|bearer|token|ssws|apikey|digest)"
 
 _IN_CONTEXT: Mapping[str, SecretPattern] = {
     "authorization": SecretPattern(
         ("authorization",), rf"{_SCHEME}\s{{1,3}}([A-Za-z0-9._~+/=-]{{8,}})", _anything
     ),
-    "azure-client-secret": SecretPattern(("q~",), r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,}", _begins_token),
+    "azure-client-secret": SecretPattern(
+        ("Q~",), r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,}", _anything, floating=True, may_begin=_begins_token
+    ),
     "azure-key": SecretPattern(
         ("accountkey=", "sharedaccesskey="), r"(?i)(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/=]{40,})", _anything
     ),
-    "azure-signature": SecretPattern(("sig=",), r"(?i)[?&]sig=([A-Za-z0-9%+/=]{30,})", _anything),
+    "azure-signature": SecretPattern(("?sig=", "&sig="), r"(?i)[?&]sig=([A-Za-z0-9%+/=]{30,})", _anything),
     "bearer-token": SecretPattern(("bearer",), r"(?i)\bbearer\s{1,3}([A-Za-z0-9._~+/=-]{12,})", _anything),
     "curl-password": SecretPattern(
         ("-u", "--user"), r"\s(?:-u|--user)[\s=]{0,3}[\x22']?[^\s:\x22']{0,60}:([^\s\x22'@]{3,})", _is_curl_password,
-        r"\s(?:-u|--user)[\s=]{0,3}[\x22']?[^\s:\x22']{0,60}:[^\s\x22'@]",
-    ),
-    "discord-bot-token": SecretPattern(
-        (".",), r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}", _begins_token,
-        r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{8}",
+        r"\s(?:-u|--user)[\s=]{0,3}[\x22']?[^\s:\x22']{0,60}:[^\s\x22'@]", floating=True,
     ),
     "discord-webhook": SecretPattern(
-        ("/api/webhooks/",), r"(?i)discord(?:app)?\.com/api/webhooks/\d{6,20}/([A-Za-z0-9_-]{20,})", _anything
+        ("discord",), r"(?i)discord(?:app)?\.com/api/webhooks/\d{6,20}/([A-Za-z0-9_-]{20,})", _anything
     ),
-    "facebook-app-token": SecretPattern(("|", "%"), r"[0-9]{15,16}(?:\||%)[0-9a-z_-]{27,}", _begins_token),
+    "facebook-app-token": SecretPattern(
+        ("|", "%"), r"[0-9]{15,16}(?:\||%)[0-9a-z_-]{27,}", _anything, floating=True, may_begin=_begins_token
+    ),
     "mailchimp-key": SecretPattern(
-        ("-us",), r"[0-9a-f]{32}-us[0-9]{1,2}", _begins_token, r"[0-9a-f]{32}-us[0-9]"
+        ("-us",), r"[0-9a-f]{32}-us[0-9]{1,2}", _anything, r"[0-9a-f]{32}-us[0-9]", floating=True,
+        may_begin=_begins_token,
     ),
     "maxmind-key": SecretPattern(
-        ("_mmk",), r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", _begins_token, r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"
+        ("_mmk",), r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", _anything, r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",
+        floating=True, may_begin=_begins_token,
     ),
     "npm-registry-token": SecretPattern(
-        (":_authtoken=", ":_password="), r":_(?:authToken|password)=([A-Za-z0-9_=-]{20,})", _anything
+        (":_authToken=", ":_password="), r":_(?:authToken|password)=([A-Za-z0-9_=-]{20,})", _anything
+    ),
+    "password": SecretPattern(
+        ("pass", "pwd"),
+        rf"{_PASSWORD_NAME}(?:[\x22']?\s{{0,3}}(?:=>|:=|[=:])\s{{0,3}}(?:\x22([^\x22\s]{{3,60}}(?:\s[^\x22\s]{{1,60}})?)\x22"
+        r"|'([^'\s]{3,60}(?:\s[^'\s]{1,60})?)')|=([^\s\x22'`,;&|)]{3,400}))",
+        _is_password, rf"{_PASSWORD_NAME}(?:[\x22']?\s*(?:=>|:=|[=:])\s*[\x22'][^\x22'\s]{{3}}|=[^\s\x22'`,;&|)]{{3}})",
+        may_begin=_begins_password,
     ),
     "secret-after-keyword": SecretPattern(
         _KEYWORDS, rf"{_AFTER_KEYWORD}([A-Za-z0-9][^{_STOP}]{{11,}})", _is_random_value, rf"{_AFTER_KEYWORD}{_MIXED}"
     ),
     "secret-in-assignment": SecretPattern(
         _KEYWORDS, rf"{_ASSIGNED}([^{_STOP}]{{8,}})", _is_assigned_secret,
-        rf"{_ASSIGNED}[^a-z0-9{_STOP}]{{0,4}}{_MIXED}",
+        _UP_TO.sub("*", rf"{_ASSIGNED}[^a-z0-9{_STOP}]{{0,4}}{_MIXED}"),
     ),
     "secret-in-url": SecretPattern(
-        ("://",), r":([^\s/\x22'${<]{3,100})@", _is_password_in_url, r":[^\s/@\x22'${<]{3,100}@"
+        ("://",), r"://[^\s:/@\x22']{0,60}:([^\s/\x22'${<]{3,100})@", _anything,
+        r"://[^\s:/@\x22']{0,60}:[^\s/@\x22'${<]{3,100}@",
     ),
     "slack-webhook": SecretPattern(
         ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{20,})", _anything
@@ -166,16 +212,23 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
     "teams-webhook": SecretPattern(
         (".office.com/webhook",), r"\.office\.com/webhook[a-z0-9]{0,3}/([A-Za-z0-9@/-]{40,})", _anything
     ),
-    "telegram-token": SecretPattern((":aa",), r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}", _begins_token),
-    "terraform-token": SecretPattern((".atlasv1.",), r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}", _begins_token),
-    PRIVATE_KEY: SecretPattern(("-----begin",), r"-----BEGIN[A-Z0-9 _-]{0,60}PRIVATE KEY(?: BLOCK)?-----", _anything),
+    "telegram-token": SecretPattern(
+        (":AA",), r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}", _anything, floating=True, may_begin=_begins_token
+    ),
+    "terraform-token": SecretPattern(
+        (".atlasv1.",), r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}", _anything, floating=True,
+        may_begin=_begins_token,
+    ),
+    PRIVATE_KEY: SecretPattern(
+        ("-----BEGIN",), r"-----BEGIN[A-Z0-9 _-]{0,60}PRIVATE KEY(?: BLOCK)?-----", _anything, "-----BEGIN"
+    ),
 }  # fmt: skip
 
 
 def _of_shape(shape: TokenShape) -> SecretPattern:
     prefixes = shape.prefixes.split()
     regex = f"(?:{'|'.join(map(re.escape, prefixes))}){shape.rest}"
-    return SecretPattern(tuple(prefix.lower() for prefix in prefixes), regex, _begins_token)
+    return SecretPattern(tuple(prefixes), regex, _anything, may_begin=_begins_token)
 
 
 SECRET_PATTERNS: Mapping[str, SecretPattern] = {
@@ -191,8 +244,10 @@ def compiled_pattern(name: str) -> re.Pattern[bytes]:
     return re.compile(SECRET_PATTERNS[name].regex.encode())
 
 
-_LONG_REPEAT = re.compile(r"(?<=\])\{(?:1[6-9]|[2-9]\d|\d{3})(?:,\d*)?\}")
-_OPEN_REPEAT = re.compile(r"\{(\d+),\d*\}(?=\)?$)|(?:\(\?:[^()]*\)(?:\?|\{0,\d\}))$")
+_TELLING_REPEAT = re.compile(r"(?<=\])\{(?:(\d+),|(1[6-9]|[2-9]\d|\d{3})(?:,\d*)?)\}")
+"""A repetition after which the rest of an expression tells nothing: an open one, or a long one."""
+_ENOUGH = 16
+_OPTIONAL_END = re.compile(r"\(\?:[^()]*\)(?:\?|\{0,\d\})$")
 
 
 def beginning(pattern: SecretPattern) -> str:
@@ -200,7 +255,9 @@ def beginning(pattern: SecretPattern) -> str:
     if pattern.beginning:
         return pattern.beginning
     regex = pattern.regex.replace(MANY, "")
-    if long := _LONG_REPEAT.search(regex):
-        cut = regex[: long.start()] + "{16}"
-        return cut + ")" * (cut.count("(") - cut.count(")"))
-    return _OPEN_REPEAT.sub(lambda found: f"{{{found[1]}}}" if found[1] else "", regex)
+    telling = _TELLING_REPEAT.search(regex)
+    if not telling:
+        return _OPTIONAL_END.sub("", regex)
+    count = min(_ENOUGH, int(telling[1] or telling[2]))
+    cut = f"{regex[: telling.start()]}{{{count}}}"
+    return cut + ")" * (cut.count("(") - cut.count(")"))

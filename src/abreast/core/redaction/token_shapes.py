@@ -51,6 +51,7 @@ TOKEN_SHAPES = (
     TokenShape("databricks-token", "dapi", r"[0-9a-f]{32}", "docs.databricks.com/en/dev-tools/auth/pat.html"),
     TokenShape("dependency-track-key", "odt_", r"[A-Za-z0-9]{32,}", "docs.dependencytrack.org/integrations/rest-api"),
     TokenShape("digitalocean-token", "doo_v1_ dop_v1_ dor_v1_", r"[0-9a-f]{64}", "docs.digitalocean.com/reference/api/create-personal-access-token"),
+    TokenShape("discord-bot-token", "MD MT Mj Mz ND NT Nj Nz OD OT", r"[A-Za-z0-9_-]{22,24}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}", "discord.com/developers/docs/reference"),
     TokenShape("docker-token", "dckr_pat_ dckr_oat_", r"[A-Za-z0-9_-]{20,}", "docs.docker.com/security/access-tokens"),
     TokenShape("doppler-token", "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.", r"(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,}", "docs.doppler.com/reference/auth-token-formats"),
     TokenShape("dropbox-token", "sl.", r"[A-Za-z0-9_-]{130,}", "developers.dropbox.com/oauth-guide"),
