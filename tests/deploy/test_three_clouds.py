@@ -225,9 +225,9 @@ def test_providers_that_are_away_while_users_are_watched_turn_nothing_back(world
     new = world.project.commit("Watched")
     deploying = world.project.start("deploy", "--yes", variables=world.variables)
     eventually(lambda: world.project.latest_deployment()["chapter"] == "watch", 60)
-    assert world.served_commits == world.all_at_commit(new) != world.all_at_commit(good)
     for emulator in (world.netlify, world.render, world.huggingface):
         emulator.faults.planned = [always("GET", r"^(?!/[srhd]/)")]
+    assert world.served_commits == world.all_at_commit(new) != world.all_at_commit(good)
     eventually(lambda: "its health is checked all the same" in deploying.output)
     world.clear_faults()
     assert wait_for_exit(deploying) == 0
