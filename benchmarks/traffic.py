@@ -112,6 +112,53 @@ class HAProxy(Proxy):
                 runtime.recv(4096)
 
 
+class PlainEnvoy(Proxy):
+    """Envoy with nothing but one route to one cluster: no statistics, access logs, health checks or limits."""
+
+    name = "Envoy alone"
+
+    async def start(self) -> None:
+        (self.folder / "envoy.json").write_text(json.dumps(self._config()))
+        program = Router(self.folder / "router").argv()[0]
+        self.spawn(program, "-c", "envoy.json", "--concurrency", "2", "--disable-hot-restart", "--log-level", "error")
+
+    async def switch_to(self, backend: int) -> None:
+        raise NotImplementedError("its configuration is static")
+
+    def _config(self) -> dict[str, object]:
+        http = "type.googleapis.com/envoy.extensions.filters"
+        limits = [{"max_connections": 1 << 20, "max_pending_requests": 1 << 20, "max_requests": 1 << 20}]
+        endpoint = {"endpoint": {"address": _envoy_address(self.backend_ports[0])}}
+        cluster = {
+            "name": "b", "type": "STATIC", "connect_timeout": "5s", "circuit_breakers": {"thresholds": limits},
+            "load_assignment": {"cluster_name": "b", "endpoints": [{"lb_endpoints": [endpoint]}]},
+        }  # fmt: skip
+        manager = {
+            "@type": f"{http}.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "h",
+            "generate_request_id": False,
+            "http_filters": [
+                {"name": "router", "typed_config": {"@type": f"{http}.http.router.v3.Router", "dynamic_stats": False,
+                                                    "suppress_envoy_headers": True}},
+            ],
+            "route_config": {
+                "virtual_hosts": [
+                    {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "b"}}]}
+                ]
+            },
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        }  # fmt: skip
+        filters = [{"name": "http", "typed_config": manager}]
+        listener = {"name": "l", "address": _envoy_address(self.front_port), "filter_chains": [{"filters": filters}]}
+        return {
+            "static_resources": {"listeners": [listener], "clusters": [cluster]},
+            "stats_config": {"stats_matcher": {"reject_all": True}},
+        }
+
+
+def _envoy_address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
 class Nginx(Proxy):
     name, executable = "nginx, reload", "nginx"
 

@@ -1,6 +1,5 @@
 """Messages for what pydantic rejects: ``services.api.run: expected a command (text), found a list``."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -31,6 +30,8 @@ def validation_faults(
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
     """Return `` (did you mean …?)`` for a misspelt name, "" if no choice is close."""
+    import difflib  # noqa: PLC0415 (slow, and only faults need it)
+
     matches = difflib.get_close_matches(name, list(choices), 1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
