@@ -15,10 +15,11 @@ from sample_project import eventually
 STARTS_A_PROCESS = """
 import pathlib, subprocess, time, pytest
 PID = pathlib.Path(__file__).with_name("pid")
+STARTED = []  # an interrupt that comes while an object is finalized is lost
 
 def start():
-    started = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    PID.with_suffix(".new").write_text(str(started.pid))
+    STARTED.append(subprocess.Popen(["sleep", "600"], start_new_session=True))
+    PID.with_suffix(".new").write_text(str(STARTED[-1].pid))
     PID.with_suffix(".new").rename(PID)
 """
 PASSES = "def test_it():\n    start()\n"
