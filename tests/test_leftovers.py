@@ -62,6 +62,7 @@ def has_ended(folder: Path) -> bool:
     return not status.exists() or "(zombie)" in status.read_text()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "test", [PASSES, pytest.param(IS_LATE, marks=pytest.mark.exhaustive)], ids=["passes", "is late"]
 )
@@ -74,6 +75,7 @@ def test_what_a_test_leaves_running_is_ended_and_fails_the_session(tmp_path: Pat
     assert has_ended(tmp_path)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_an_interrupted_session_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     session = begin(tmp_path, WAITS)

@@ -95,6 +95,7 @@ def test_errors_say_what_is_needed(deployed: SampleProject, arguments: list[str]
     assert done.stdout == "" or arguments[0] == "deploy"
 
 
+@pytest.mark.exhaustive
 def test_outside_of_a_project(tmp_path: Path) -> None:
     for command in ("plan", "status", "history"):
         done = subprocess.run(

@@ -145,6 +145,7 @@ def test_what_could_not_be_asked_is_unknown(world: MultiCloudProject) -> None:
     assert "1 unknown" in told
 
 
+@pytest.mark.exhaustive
 def test_secrets_that_nothing_reads_and_that_are_old(project: SampleProject) -> None:
     variable = {"value": "${API_TOKEN}", "rotate_after": "90d"}
     project.config["services"]["backend"]["env"] = {"API_TOKEN": variable, "SPARE_TOKEN": "${SPARE_TOKEN}"}
@@ -178,6 +179,7 @@ def test_a_variable_in_staging_and_not_in_production_is_told(project: SampleProj
     assert "BOTH" not in told
 
 
+@pytest.mark.exhaustive
 def test_damaged_files_are_found(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     shop.deploy()

@@ -62,6 +62,7 @@ def test_a_service_whose_url_has_a_path_is_probed_below_it(tmp_path: Path, base:
     assert asked == [f"{base.rstrip('/')}/health"]
 
 
+@pytest.mark.exhaustive
 def test_why_it_failed_is_said_on_one_line(project: SampleProject) -> None:
     project.deploy()
     assert "why" not in project.run("status").stdout
@@ -109,6 +110,7 @@ def test_a_reader_that_leaves_sees_no_traceback(project: SampleProject, command:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.exhaustive
 def test_a_deployment_goes_on_without_its_reader(project: SampleProject) -> None:
     reading, writing = os.pipe()
     deploying = subprocess.Popen(
@@ -135,6 +137,7 @@ def test_what_an_operator_locked_is_left_alone(project: SampleProject, command: 
     project.run("unlock")
 
 
+@pytest.mark.exhaustive
 def test_down_stops_what_runs_here_and_names_what_stays(project: SampleProject, site: dict[str, str]) -> None:
     project.config["environments"]["local"]["frontend"] = {"static-dir": site}
     project.commit()
@@ -151,6 +154,7 @@ def test_down_stops_what_runs_here_and_names_what_stays(project: SampleProject, 
     assert list(environment(project)["services"]) == ["frontend"]
 
 
+@pytest.mark.exhaustive
 def test_what_somebody_published_by_hand_is_not_called_the_release(
     project: SampleProject, site: dict[str, str]
 ) -> None:

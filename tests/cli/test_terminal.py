@@ -59,6 +59,7 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal
         assert "nothing has been deployed" in project.run("status", "--env", "local", code=2).stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("answer", "code", "release"), [("g", 0, "v2"), ("t", 1, "v1"), ("l", 4, "v2")], ids=["go on", "turn back", "leave"]
 )

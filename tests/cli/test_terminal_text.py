@@ -40,6 +40,7 @@ def test_nothing_but_colors_is_left(text: str) -> None:
     assert left.isprintable()
 
 
+@pytest.mark.exhaustive
 def test_no_command_passes_it_on(project: SampleProject) -> None:
     harm = TITLE + CLIPBOARD + CLEAR
     (project.folder / "harm").write_text(harm)

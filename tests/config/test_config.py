@@ -188,6 +188,7 @@ def test_any_bytes_give_a_project_or_faults_with_places(tmp_path: Path, content:
     check_anything(tmp_path, content)
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.fixed_dictionaries({"project": SCALARS, "services": TREES, "environments": TREES}) | TREES)
 def test_any_structure_gives_a_project_or_faults_with_places(tmp_path: Path, tree: object) -> None:

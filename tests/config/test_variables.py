@@ -75,6 +75,7 @@ def test_faults(project: SampleProject, variable: dict[str, Any], told: str) -> 
     assert told in project.run("plan", code=2).stderr
 
 
+@pytest.mark.exhaustive
 def test_down_needs_no_variables(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"NAMED": {}}
     project.commit()

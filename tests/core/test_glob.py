@@ -48,6 +48,7 @@ def test_what_could_not_be_meant_is_refused(pattern: str) -> None:
         validate_pattern(pattern)
 
 
+@pytest.mark.exhaustive
 @given(st.text(max_size=30))
 def test_any_text_is_a_glob_or_refused(text: str) -> None:
     try:

@@ -328,6 +328,7 @@ def test_a_stream_is_what_its_whole_would_be(noise: bytes, seed: int) -> None:
     )
 
 
+@pytest.mark.exhaustive
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -94,6 +94,7 @@ def test_files_are_sealed_and_come_back_as_the_latest_manifest_names_them(stream
         fetched(again, tmp_path / "no")
 
 
+@pytest.mark.exhaustive
 def test_a_passphrase_opens_what_several_processes_shipped(stream: FolderStream, tmp_path: Path) -> None:
     keys = BackupKeys([], None, lambda: Secret("p", "correct horse"))
     write(tmp_path, base="one")

@@ -366,6 +366,7 @@ def test_a_pg_dump_that_is_killed_is_no_backup() -> None:
         database.dump(FirstWriteHook(child_killer("pg_dump")))  # type: ignore[arg-type]
 
 
+@pytest.mark.exhaustive
 def test_programs_that_are_older_than_the_server_are_said() -> None:
     database = PostgresDatabase(postgres_server.create_database(server=postgres_server.newer_server_url()))
     run(database, ORDERS)

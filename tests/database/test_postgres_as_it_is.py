@@ -171,6 +171,7 @@ def test_odd_names(name: str, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_spellings_of_the_url(tmp_path: Path) -> None:
     plain = postgres_server.create_database()
     execute(plain, "CREATE TABLE orders (id integer)", "INSERT INTO orders VALUES (1)")
@@ -218,6 +219,7 @@ def test_the_settings_and_the_comment_of_the_database_stay(tmp_path: Path) -> No
     assert rows(url, comment) == [("the shop's orders",)]
 
 
+@pytest.mark.exhaustive
 def test_checks_that_call_functions_are_restored(tmp_path: Path) -> None:
     url = postgres_server.create_database()
     execute(

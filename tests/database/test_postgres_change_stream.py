@@ -276,6 +276,7 @@ class Writer:
 # ── what is lost ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exhaustive
 def test_what_was_acknowledged_outlives_server_and_stream(own_server: Server, tmp_path: Path) -> None:
     process = run_here("stream_and_ship", own_server.url, str(tmp_path))
     streaming = Streaming(own_server.url, tmp_path)
@@ -441,6 +442,7 @@ def test_a_base_backup_that_is_nowhere_is_taken_again(streaming: Streaming) -> N
     assert bases_in(streaming.store.manifest())[0] > lost
 
 
+@pytest.mark.exhaustive
 def test_only_what_was_added_is_shipped(streaming: Streaming) -> None:
     streaming.ship_a_base()
     insert(streaming.url, 1)
@@ -484,6 +486,7 @@ def refused(url: str, folder: Path) -> str:
     return str(error.value)
 
 
+@pytest.mark.exhaustive
 def test_what_the_server_does_not_allow_is_said(own_server: Server, tmp_path: Path) -> None:
     own_server.execute(f"CREATE ROLE plain LOGIN PASSWORD '{postgres_server.PASSWORD}'")
     said = refused(own_server.url.replace("//postgres:", "//plain:"), tmp_path)

@@ -210,6 +210,7 @@ def crash(tmp_path_factory: pytest.TempPathFactory) -> Crash:
     return crash
 
 
+@pytest.mark.exhaustive
 def test_what_was_acknowledged_seconds_before_the_last_shipment_is_recovered(crash: Crash) -> None:
     expected = crash.acknowledged_before(crash.shipments[-1])
     assert expected

@@ -107,6 +107,7 @@ def test_an_index_that_is_unique_no_more(file: Path) -> None:
     assert "non-unique entry in index plain_data" in str(damage(file))
 
 
+@pytest.mark.exhaustive
 def test_no_byte_is_changed_unseen(file: Path) -> None:
     chance, content = random.Random(1), file.read_bytes()
     found = 0

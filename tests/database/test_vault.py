@@ -121,6 +121,7 @@ def test_recipients_can_open_it_and_so_can_the_process_that_made_it(file: str, t
         subprocess.run(["age", "--decrypt", "-i", tmp_path / "ssh", sealed], capture_output=True, check=True)
 
 
+@pytest.mark.exhaustive
 def test_a_passphrase_opens_it(file: str, tmp_path: Path) -> None:
     there = EncryptedBackupStore(file, BackupKeys([], None, lambda: Secret("p", "correct horse")), BackupRetention())
     saved = save(there, backup(), write, {})

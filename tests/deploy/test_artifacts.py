@@ -22,6 +22,7 @@ def folder(project: SampleProject, digest: str) -> Path:
     return project.folder / ".abreast" / "artifacts" / digest.removeprefix("sha256:")
 
 
+@pytest.mark.smoke
 def test_an_artifact_with_one_byte_changed_is_refused(project: SampleProject) -> None:
     project.commit()
     project.deploy()

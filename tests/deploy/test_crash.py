@@ -34,6 +34,7 @@ CHAPTERS = {"add_release_part", "record_live_services", "build", "stage", "check
 """What a deployment writes of, by the beginning or the second part of what a write is called."""
 
 
+@pytest.mark.smoke
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.exhaustive), "after"])
 def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:

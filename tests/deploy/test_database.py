@@ -22,6 +22,7 @@ def shop(request: pytest.FixtureRequest, project: SampleProject) -> DatabaseProj
     return DatabaseProject(project, request.param)
 
 
+@pytest.mark.smoke
 def test_it_is_backed_up_rehearsed_and_migrated_before_the_new_version_starts(shop: DatabaseProject) -> None:
     told = shop.deploy()
     assert [line.split()[2] for line in told.splitlines() if "backend" in line and line.endswith("done")] == [

@@ -19,6 +19,7 @@ TEN_MEGABYTES = (
 )
 
 
+@pytest.mark.smoke
 def test_status_says_what_ran_what_is_pending_and_how_old_the_newest_backup_is(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     shop.deploy()

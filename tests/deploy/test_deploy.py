@@ -26,6 +26,7 @@ from sample_project import (
 )
 
 
+@pytest.mark.smoke
 def test_a_release_goes_out_and_the_same_again_does_nothing(project: SampleProject) -> None:
     commit = project.commit()
     project.deploy("--env", "local")

@@ -19,6 +19,7 @@ DROP TABLE orders;
 """
 
 
+@pytest.mark.smoke
 def test_a_file_of_goose_keeps_the_table_that_its_down_section_drops(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     shop.deploy()

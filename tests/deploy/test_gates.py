@@ -30,6 +30,7 @@ def judged(project: SampleProject) -> dict[tuple[str, str | None], tuple[str, st
     return {(one["data"]["gate"], one["service"]): (one["data"]["verdict"], one["data"]["why"]) for one in told}
 
 
+@pytest.mark.smoke
 def test_gates_pass_beside_the_build(project: SampleProject) -> None:
     services = project.config["services"]
     services["backend"]["test"] = (

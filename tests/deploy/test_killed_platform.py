@@ -41,6 +41,7 @@ def is_nothing_left(project: SampleProject) -> bool:
     return True
 
 
+@pytest.mark.smoke
 def test_the_supervisor_and_its_watchdog_die_while_a_release_is_watched(project: SampleProject) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "4s"

@@ -65,6 +65,7 @@ def with_a_command(project: SampleProject, down: str) -> DatabaseProject:
     return shop
 
 
+@pytest.mark.smoke
 def test_a_way_back_by_a_command_is_no_break(project: SampleProject) -> None:
     project.config["environments"]["local"]["breaking"] = "block"
     shop = with_a_command(project, "ALTER TABLE orders DROP COLUMN price")

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.client import IncompleteRead
 from pathlib import Path
 
+import pytest
+
 from abreast.testing.process_tree import processes_of
 from sample_project import SampleProject, eventually
 
@@ -108,6 +110,7 @@ def kill_one(project: SampleProject, answers: Counter[str]) -> None:
         eventually(lambda: len(published_ports(project) - {port}) == 2)
 
 
+@pytest.mark.smoke
 def test_nobody_gets_the_requests_of_a_killed_instance_and_the_other_loses_none(project: SampleProject) -> None:
     project.config["services"]["backend"]["instances"] = 2
     project.commit()

@@ -73,6 +73,7 @@ def shop(project: SampleProject) -> Iterator[Shop]:
     at_hub.close()
 
 
+@pytest.mark.smoke
 def test_users_are_led_from_one_space_to_the_other_and_back(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()

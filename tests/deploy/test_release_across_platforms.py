@@ -50,6 +50,7 @@ def shop(project: SampleProject) -> Iterator[Shop]:
         yield Shop(project, emulator, served.url)
 
 
+@pytest.mark.smoke
 def test_both_get_there_and_back(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()

@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from abreast.platforms.local.supervisor.client import SupervisorClient
 from sample_project import SampleProject, eventually, get_json
 
@@ -18,6 +20,7 @@ PRINTS = (
 )
 
 
+@pytest.mark.smoke
 def test_a_secret_appears_nowhere_but_in_the_environment_of_the_child(project: SampleProject) -> None:
     backend = project.config["services"]["backend"]
     backend["env"] = {"API_TOKEN": "${API_TOKEN}", "PLAIN": {"value": "${HIDDEN}", "secret": True}}

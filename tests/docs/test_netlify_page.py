@@ -59,6 +59,7 @@ def follow(project: SampleProject, variables: Mapping[str, str], code: int = 0) 
     return said
 
 
+@pytest.mark.exhaustive
 def test_a_site_by_its_name(project: SampleProject) -> None:
     configure(project, SITE)
     commit = project.commit()
@@ -67,6 +68,7 @@ def test_a_site_by_its_name(project: SampleProject) -> None:
         assert commit in get_text(f"{url}/s/storefront-staging/")
 
 
+@pytest.mark.exhaustive
 def test_a_branch(project: SampleProject) -> None:
     configure(project, BRANCH)
     commit = project.commit()
@@ -76,6 +78,7 @@ def test_a_branch(project: SampleProject) -> None:
         assert get_text(f"{url}/s/storefront-staging/") == "Not Found"
 
 
+@pytest.mark.exhaustive
 def test_routes(project: SampleProject) -> None:
     configure(project, ROUTES)
     commit = project.commit()

@@ -153,6 +153,7 @@ def live_commits(emulator: RenderEmulator) -> set[str]:
     return {deploy.commit if deploy else "" for deploy in found}
 
 
+@pytest.mark.exhaustive
 def test_the_first_example_deploys_three_services_as_one_release_and_back_if_the_worker_fails(reader: Reader) -> None:
     with render(reader) as emulator:
         reader.write_config(*blocks("Start", "yaml"))

@@ -127,6 +127,7 @@ def judged(project: SampleProject, gate: str) -> dict[str, Any]:
 # ── secrets ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exhaustive
 def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: SampleProject) -> None:
     project.config["gates"] = {"secrets": "block"}
     project.commit()
@@ -154,6 +155,7 @@ def test_a_planted_key_exits_3_and_is_nowhere_in_the_output(project: SampleProje
         assert found.stdout == ""
 
 
+@pytest.mark.exhaustive
 def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: SampleProject) -> None:
     project.config["gates"] = {"secrets": "block"}
     project.config["allow"] = [
@@ -177,6 +179,7 @@ def test_each_place_of_a_secret_counts_whatever_its_comment_says(project: Sample
     assert ["a/keys.py:1" in told, "b/keys.py:1" in told, "tests/keys.py" in told] == [True, True, False]
 
 
+@pytest.mark.exhaustive
 def test_in_full_what_was_built_is_looked_at_too(project: SampleProject) -> None:
     build = project.config["services"]["frontend"]["build"]
     parts = " ".join((KEY[:9], KEY[9:], SECRET[:20], SECRET[20:]))
@@ -212,6 +215,7 @@ def test_weak_places(tmp_path: Path, gate: str, file: str, text: str, rule: str)
     assert str(one) in found.lines
 
 
+@pytest.mark.exhaustive
 def test_full_asks_more_than_quick_and_leaves_a_report_for_others(project: SampleProject) -> None:
     project.config["gates"] = {"code": True}
     add(project, **{"weak.py": WEAK})
@@ -260,6 +264,7 @@ def look(gate: Gate, room: Path, today: str = "2026-11-21") -> GateResult:
     return found
 
 
+@pytest.mark.exhaustive
 def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
     known, env = database
     room = tmp_path / "room"
@@ -296,6 +301,7 @@ def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Datab
     assert found.why.startswith("requirements.txt: pip-audit: exit code 1")
 
 
+@pytest.mark.exhaustive
 def test_unknown_stops_it_unless_that_is_allowed(
     project: SampleProject, database: tuple[Database, dict[str, str]]
 ) -> None:

@@ -115,6 +115,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.exhaustive
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(STEPS)
 def test_any_sequence_leaves_a_whole_chain_and_a_state_it_was_told(

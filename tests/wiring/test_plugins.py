@@ -87,6 +87,7 @@ def _served_commit(url: str) -> str:
     return str(json.loads(get_text(url))["commit"])
 
 
+@pytest.mark.exhaustive
 def test_the_example_plugin_deploys_the_example(storefront: Storefront, shelf: dict[str, str]) -> None:
     first = storefront.commit()
     done = storefront.abreast("deploy", "--yes")

@@ -33,12 +33,14 @@ def statuses(client: httpx2.Client, count: int) -> list[int]:
     return [client.get("/sites").status_code for _ in range(count)]
 
 
+@pytest.mark.exhaustive
 def test_faults_hit_as_many_requests_as_asked_for() -> None:
     with emulator("--fault", "netlify GET /sites$ 503 x2 skip1", "--fault", "netlify POST /x 500") as client:
         assert statuses(client, 4) == [200, 503, 503, 200]
         assert client.post("/x").status_code == 500
 
 
+@pytest.mark.exhaustive
 def test_an_outage_ends_after_its_time() -> None:
     with emulator("--fault", "netlify .* .* 502 for1.5") as client:
         assert statuses(client, 3) == [502] * 3
@@ -47,6 +49,7 @@ def test_an_outage_ends_after_its_time() -> None:
         assert statuses(client, 5) == [200] * 5
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("fault", ["lost", "dropped"])
 def test_connections_break(fault: str) -> None:
     with emulator("--fault", f"netlify GET /sites$ {fault}") as client:
@@ -55,6 +58,7 @@ def test_connections_break(fault: str) -> None:
         assert statuses(client, 1) == [200]
 
 
+@pytest.mark.exhaustive
 def test_answers_are_late() -> None:
     with emulator("--fault", "netlify GET /sites$ slow2") as client:
         with pytest.raises(httpx2.ReadTimeout):

@@ -92,6 +92,7 @@ def deploy(api: NetlifyApi, text: str, **body: object) -> dict[str, Any]:
     return dict(made)
 
 
+@pytest.mark.exhaustive
 def test_every_operation_works_or_is_refused(api: NetlifyApi, served: str) -> None:
     _sites_and_people(api)
     first, second = deploy(api, "one"), deploy(api, "two")

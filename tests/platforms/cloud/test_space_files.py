@@ -101,6 +101,7 @@ def test_a_large_file_that_the_storage_refuses_is_named(space: SpaceHarness) -> 
     assert space.emulator.head("owner/api").title == "initial commit"
 
 
+@pytest.mark.exhaustive
 def test_a_way_back_sends_only_what_differs(space: SpaceHarness) -> None:
     same = {f"same/{number}.txt": b"%d" % number for number in range(100)}
     old = {f"old/{number}.txt": b"the same text" for number in range(10)}

@@ -256,6 +256,7 @@ def test_the_emulator_runs_a_dockerfile_as_a_space_does(space: SpaceHarness, lin
         space.switch_traffic(one)
 
 
+@pytest.mark.exhaustive
 def test_the_emulator_says_where_an_application_should_listen(space: SpaceHarness) -> None:
     order = space.stage_request("one")
     listening = f"{sys.executable} -m http.server 0 --bind 127.0.0.1"

@@ -123,6 +123,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / ("long-name-" * 9) / "router"
 
 
+@pytest.mark.exhaustive
 def test_no_request_fails_over_many_turns_though_the_old_process_is_killed(home: Path) -> None:
     front, *ports = free_ports(9)
     load = LoadGenerator(front, "/", b"x" * 100, connections=16, rate=1500)
