@@ -54,7 +54,7 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: watch, uses, needs, build, run, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: folder, watch, uses, needs, build, run, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from abreast.config import schema
 from abreast.config.consistency import shell_variables
 from abreast.config.gates import build_gates
+from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.errors import ConfigError, Fault
@@ -119,12 +120,11 @@ class EnvironmentResolver:
             name=name,
             platform=self.platform_settings.get((environment, name), ("local", None))[0],
             settings=settings,
-            watch=tuple(config.watch),
+            folder=service_folder(config),
+            watch=watched_globs(config),
             uses=tuple(config.uses),
             needs=tuple(config.needs),
-            build=Build(
-                config.build.run, config.build.output, config.build.timeout, config.build.image, config.build.dockerfile
-            ),
+            build=_resolve_build(config),
             run=config.run,
             instances=override.instances or config.instances,
             health=HealthSettings(config.health.path, config.health.within, config.health.start, config.health.hold),
@@ -137,7 +137,12 @@ class EnvironmentResolver:
         _, config = self._declared_database(environment, service)
         if config is None:
             return None
-        return DatabaseSettings(**config.model_dump(exclude={"rehearsal"}), rehearsal_env=config.rehearsal.env)
+        folder = service_folder(self.project.services[service])
+        return DatabaseSettings(
+            **config.model_dump(exclude={"rehearsal", "migrations"}),
+            migrations=in_folder(folder, config.migrations),
+            rehearsal_env=config.rehearsal.env,
+        )
 
     def _declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
         override = self.overrides.get((environment, service))
@@ -242,3 +247,15 @@ class EnvironmentResolver:
             if "port" not in settings:
                 settings["port"] = next(free)
         return settings_by_service
+
+
+def _resolve_build(config: schema.Service) -> Build:
+    """Return how a service is built, with paths relative to the project."""
+    build, folder = config.build, service_folder(config)
+    return Build(
+        run=build.run,
+        output=in_folder(folder, build.output),
+        timeout=build.timeout,
+        image=build.image,
+        dockerfile=in_folder(folder, build.dockerfile),
+    )

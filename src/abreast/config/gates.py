@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from abreast.config import gate_schema, schema
+from abreast.config.service_folder import globs_in_folder, service_folder
 from abreast.core.gates import TEST, AllowlistEntry, CoverageThreshold, Gate, ScanKind, Severity
 
 QUICK_SCANS = frozenset({ScanKind.SECRETS, ScanKind.DEPENDENCIES})
@@ -28,14 +29,16 @@ def _test_gates(project: schema.Project) -> Iterator[Gate]:
     threshold = CoverageThreshold(coverage.total, coverage.changed) if coverage else None
     for name, service in project.services.items():
         if test := service.test:
+            folder = service_folder(service)
             yield Gate(
                 TEST,
                 name,
+                folder=folder,
                 run=test.run,
                 timeout=test.timeout,
                 env=test.env,
-                reports=tuple(test.reports),
-                coverage=tuple(test.coverage),
+                reports=globs_in_folder(folder, test.reports),
+                coverage=globs_in_folder(folder, test.coverage),
                 threshold=threshold,
             )
 

@@ -121,7 +121,7 @@ def generate_blueprint(environment: Environment, root: Path) -> str:
 def _service_definition(service: Service, drain: float, root: Path) -> dict[str, object]:
     image, disk = service.settings.get("image"), service.settings.get("disk")
     autoscaling = service.settings.get("autoscaling")
-    runtime = "image" if image else _runtime(root)
+    runtime = "image" if image else _runtime(root / service.folder)
     commands = (
         {} if runtime in {"image", "docker"} else {"buildCommand": service.build.run, "startCommand": service.run}
     )
@@ -129,6 +129,7 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
         "type": "web",
         "name": service.name,
         "runtime": runtime,
+        "rootDir": service.folder or None,
         "image": {"url": str(image).partition("$")[0].rstrip(":")} if image else None,
         **commands,
         "preDeployCommand": service.settings.get("pre_deploy"),

@@ -29,13 +29,19 @@ class Build(StrictModel):
     """How a service is built, in a clean checkout of the commit."""
 
     run: Command | None = Field(None, description="The build command. It runs in a shell.")
-    output: Folder | None = Field(None, description="The folder to deploy. Default: the whole checkout.")
+    output: Folder | None = Field(
+        None,
+        description="The folder to deploy, relative to the service's `folder`. `run` then runs in it. Default: the "
+        "whole checkout, with `run` in `folder`.",
+    )
     image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = Field(
         None,
         description="Build and push this image instead, such as `ghcr.io/acme/api`, without a tag. abreast tags it "
         "with release and commit, and deploys it by digest.",
     )
-    dockerfile: Folder = Field("Dockerfile", description="The Dockerfile of `image`. Its context is the checkout.")
+    dockerfile: Folder = Field(
+        "Dockerfile", description="The Dockerfile of `image`. Its context is `output`, or else the service's `folder`."
+    )
     timeout: Duration = Field(
         900.0, description="How long the command may run. Also limits builds that run on the platform."
     )
@@ -96,7 +102,8 @@ class Database(StrictModel):
     )
     migrations: Folder | None = Field(
         None,
-        description="A folder of SQL files: `001_name.sql`, with `001_name.down.sql` or sections to reverse each.",
+        description="A folder of SQL files, relative to the service's `folder`: `001_name.sql`, with "
+        "`001_name.down.sql` or sections to reverse each.",
     )
     command: Command | None = Field(
         None,
@@ -175,8 +182,15 @@ class Objectives(StrictModel):
 class Service(StrictModel):
     """One deployable part: a backend with `run`, or else a frontend, which is a folder."""
 
+    folder: Folder | None = Field(
+        None,
+        description="Its folder in the repository, such as `web`. Its commands run there, and `output`, `dockerfile`, "
+        "`migrations` and test reports are relative to it. Default: the folder of abreast.yml.",
+    )
     watch: list[Glob] = Field(
-        default_factory=list, description="Globs. A change of a matching file deploys the service. Default: all files."
+        default_factory=list,
+        description="Globs, relative to abreast.yml. A change of a matching file deploys the service. Default: "
+        "`folder/**`, or all files without `folder`.",
     )
     uses: list[Glob] = Field(
         default_factory=list,

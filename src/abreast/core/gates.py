@@ -71,15 +71,16 @@ class AllowlistEntry:
 class Gate:
     """One gate. ``runner`` evaluates it: ``command``, ``scan``, or the name of a plug-in with its ``settings``.
 
-    ``service``: its service, None for a gate of the project. Commands: ``reports`` and ``coverage`` are globs of the
-    reports that ``run`` writes, empty for the usual names. ``threshold`` applies to the coverage. Scans: findings
-    block from ``min_severity``, except those in ``allowlist``. ``pass_if_unknown``: unknown does not block.
-    ``include_artifacts``: build output is scanned too. ``max_image_bytes``: size limit of images. ``skipped``: who
-    skips the gate, and why.
+    ``service``: its service, None for a gate of the project. Commands: ``run`` runs in ``folder`` of the checkout;
+    ``reports`` and ``coverage`` are globs of the reports that it writes, empty for the usual names there.
+    ``threshold`` applies to the coverage. Scans: findings block from ``min_severity``, except those in ``allowlist``.
+    ``pass_if_unknown``: unknown does not block. ``include_artifacts``: build output is scanned too.
+    ``max_image_bytes``: size limit of images. ``skipped``: who skips the gate, and why.
     """
 
     name: str
     service: str | None = None
+    folder: str = ""
     runner: str = "command"
     settings: Mapping[str, object] = field(default_factory=dict)
     run: str | None = None

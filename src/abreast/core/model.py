@@ -18,7 +18,8 @@ class Build:
     """How to build a service's artifact: ``run`` in a clean checkout produces the folder ``output``.
 
     Without ``run`` the artifact is the checkout as it is, without ``output`` all of it. With ``image`` (a name without
-    a tag) the artifact is a container image, built from that folder with ``dockerfile`` and pushed to its registry.
+    a tag) the artifact is a container image, built from ``output`` (or else the service's folder) with ``dockerfile``
+    and pushed to its registry. Paths are relative to the project.
     """
 
     run: str | None = None
@@ -83,12 +84,14 @@ class DatabaseSettings:
 class Service:
     """A service as configured for one environment.
 
-    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder). ``secrets``
-    maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
+    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder). Commands run
+    in ``folder`` of a checkout. ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never
+    to a value.
     """
 
     name: str
     platform: str
+    folder: str = ""
     settings: Mapping[str, str | int | Mapping[str, str | int]] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -100,6 +103,12 @@ class Service:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     database: DatabaseSettings | None = None
+
+    @property
+    def artifact_folder(self) -> str:
+        """The folder in its artifact where its commands run: ``folder`` of a whole checkout, else the top."""
+        is_checkout = self.build.output is None and self.build.image is None
+        return self.folder if is_checkout else ""
 
 
 class OnFailure(StrEnum):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import posixpath
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     named = bool(gate.reports or gate.coverage)
     reports = await asyncio.to_thread(lambda: list(_report_candidates(context.workdir, of_any_name=named)))
     fresh = [path for path, moment in reports if moment >= started]
-    patterns = gate.reports or _recursive_globs(junit.REPORT_PATTERNS)
+    patterns = gate.reports or _recursive_globs(gate.folder, junit.REPORT_PATTERNS)
     try:
         tests = await asyncio.to_thread(lambda: junit.parse_reports(_read_reports(context.workdir, fresh, patterns)))
         results = [_command_result(gate, outcome, tests)]
@@ -64,7 +65,7 @@ async def _coverage_result(
     gate: Gate, threshold: CoverageThreshold, context: GateContext, fresh: Sequence[str], reports: Sequence[str]
 ) -> GateResult:
     """Evaluate the coverage that the command reported; a stale report says nothing about this commit."""
-    patterns = gate.coverage or _recursive_globs(coverage_formats.REPORT_PATTERNS)
+    patterns = gate.coverage or _recursive_globs(gate.folder, coverage_formats.REPORT_PATTERNS)
     found = [file for file, _ in match_files(patterns, fresh)]
     if not found:
         stale = [file for file, _ in match_files(patterns, reports)]
@@ -131,8 +132,8 @@ def _least_covered_files(total: Coverage) -> Iterator[str]:
             yield f"{name}: {count} of {len(total.files[name])} lines not covered"
 
 
-def _recursive_globs(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"**/{name}" for name in names)
+def _recursive_globs(folder: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(posixpath.join(folder, "**", name) for name in names)
 
 
 def _filesystem_now(workdir: Path) -> int:

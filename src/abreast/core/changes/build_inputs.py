@@ -25,6 +25,7 @@ def digest_build_inputs(
     inputs = {
         "service": service.name,
         "build": dump(service.build),
+        "folder": service.folder,
         "environment": environment,
         "files": sorted(files.items()),
         "env": sorted(service.env.items()),

@@ -173,8 +173,8 @@ def _write_image_record(name: str, workdir: Path) -> Path:
 async def _run_commands(run: Run, part: ServicePlan, workdir: Path) -> Failure | None:
     """Run the build command, then the commands that build and push its image, if any. Returns the first failure."""
     build = part.service.build
-    for text in filter(None, (build.run, _image_commands(run, part))):
-        if failure := await _run_build_command(run, part, workdir, text):
+    for text, folder in ((build.run, workdir / part.service.folder), (_image_commands(run, part), workdir)):
+        if text and (failure := await _run_build_command(run, part, folder, text)):
             return failure
     return None
 
@@ -183,16 +183,17 @@ def _image_commands(run: Run, part: ServicePlan) -> str | None:
     build = part.service.build
     if build.image is None:
         return None
+    context = build.output or part.service.folder or "."
     return container_image.build_and_push_commands(
-        build.image, build.dockerfile, build.output or ".", run.plan.release, part.commit
+        build.image, build.dockerfile, context, run.plan.release, part.commit
     )
 
 
-async def _run_build_command(run: Run, part: ServicePlan, workdir: Path, text: str) -> Failure | None:
+async def _run_build_command(run: Run, part: ServicePlan, folder: Path, text: str) -> Failure | None:
     env, secrets = child_environment(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
     command = Command(
         text=text,
-        cwd=workdir,
+        cwd=folder,
         log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.build.log",
         timeout=part.service.build.timeout,
         env={**run.ports.inherited_environment, **env},

@@ -108,7 +108,7 @@ async def _run_gate_command(
     log = ".".join(filter(None, (gate.service, gate.name, name, "log")))
     command = Command(
         text=text,
-        cwd=workdir,
+        cwd=workdir / gate.folder,
         log=run.ports.folders.logs / run.plan.deployment / log,
         timeout=timeout,
         env={**run.ports.inherited_environment, **env, **metadata},

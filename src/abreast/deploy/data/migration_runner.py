@@ -120,11 +120,11 @@ async def _run_migration_command(
     env, secrets = await asyncio.to_thread(environment_for_copy, run, part, database)
     env |= await asyncio.to_thread(_image_variables, workdir)
     log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log"
-    loop = asyncio.get_running_loop()
+    folder, loop = workdir / part.service.artifact_folder, asyncio.get_running_loop()
 
     def run_tool(text: str) -> CommandResult:
         command = Command(
-            text, workdir, log, settings.statement_timeout, {**run.ports.inherited_environment, **env}, secrets
+            text, folder, log, settings.statement_timeout, {**run.ports.inherited_environment, **env}, secrets
         )
         return asyncio.run_coroutine_threadsafe(run.ports.run_command(command, _wait_forever()), loop).result()
 

@@ -1,7 +1,7 @@
-"""What a platform says of a release before anything is built."""
+"""What would fail in a release, and what its platform says of it, before anything is built."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError, UsageError
@@ -11,15 +11,16 @@ from abreast.platforms.interface import InspectsRelease, SourceFiles
 
 
 async def inspect_release(ports: Ports, service: Service, commit: str | None) -> Sequence[Diagnostic]:
-    """Return what the service's platform says of a commit that is to be built; None if the artifact is built already.
+    """Return what would fail at a commit that is to be built; None if the artifact is built already.
 
     The repository need not have the commit: an earlier release can be deployed without it.
     """
-    platform = ports.platforms[service.platform]
-    if not isinstance(platform, InspectsRelease):
-        return ()
     files = await asyncio.to_thread(_source_files, ports, commit) if commit else None
-    return await platform.inspect_release(service, files)
+    found = list(_missing_folder(service, files)) if files else []
+    platform = ports.platforms[service.platform]
+    if not found and isinstance(platform, InspectsRelease):
+        found += await platform.inspect_release(service, files)
+    return found
 
 
 async def release_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
@@ -29,6 +30,17 @@ async def release_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
         if diagnostic.level is DiagnosticSeverity.FAULT:
             raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)
     return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
+
+
+def _missing_folder(service: Service, files: SourceFiles) -> Iterator[Diagnostic]:
+    if service.folder and not any(path.startswith(f"{service.folder}/") for path in files.paths):
+        folders = sorted({path.partition("/")[0] for path in files.paths if "/" in path})
+        yield Diagnostic(
+            DiagnosticSeverity.FAULT, "",
+            f"services.{service.name}.folder: the commit has no folder {service.folder!r}",
+            f"a folder with committed files, relative to abreast.yml{f', such as {folders[0]}' if folders else ''}",
+            "correct `folder`, or: git add, and commit",
+        )  # fmt: skip
 
 
 def _source_files(ports: Ports, commit: str) -> SourceFiles | None:

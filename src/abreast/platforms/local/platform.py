@@ -194,7 +194,7 @@ class LocalPlatform(Platform):
         return InstanceSpec(
             id=f"{request.version_id}-{number}",
             command=request.service.run,
-            cwd=folder,
+            cwd=folder / request.service.artifact_folder,
             env={**self._inherited, **request.env, "ABREAST_DATA": str(data)},
             secrets=request.secrets,
             log=self._log_file(request.version_id),
