@@ -31,6 +31,7 @@ from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.source.git import GitRepository
+from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.plugins import GATES, PLATFORMS
 from abreast.wiring.registry import LazyMapping
 from abreast.wiring.workspace import Workspace, utc_now
@@ -40,14 +41,6 @@ PLUGIN_SETTINGS = PluginSettings(
     gates=LazyMapping(GATES, lambda name: GATES[name].settings),
 )
 """The settings that abreast.yml accepts for each platform and each gate."""
-
-INHERITED_VARIABLES = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-    "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_BUILDKIT",
-    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-)  # fmt: skip
-"""The caller's variables that every child process inherits. abreast.yml must name any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ class Assembly:
         return PlatformContext(
             state=self.workspace.state / platform / environment,
             logs=self.workspace.state / "logs" / environment,
-            inherited=self._inherited_environment(),
+            inherited=inherited_environment(self.workspace.variables),
             variable=self.workspace.variables.get,
             secret=self._secret,
         )
@@ -113,7 +106,7 @@ class Assembly:
             reveal_secrets=self._reveal_secrets,
             known_secrets=secret_values(self.workspace.variables),
             fingerprint=self._fingerprint_secret,
-            inherited_environment=self._inherited_environment(),
+            inherited_environment=inherited_environment(self.workspace.variables),
             now=utc_now,
             open_database=lambda service: self.open_database(environment, service),
             open_vault=cache(lambda: self._build_vault(settings.backups)),
@@ -218,13 +211,6 @@ class Assembly:
 
     def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
         return resolve_secrets(service.secrets, self.workspace.variables)
-
-    def _inherited_environment(self) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in self.workspace.variables.items()
-            if name in INHERITED_VARIABLES or name.startswith("LC_")
-        }
 
 
 def _create_engine(file: Path, environment: str) -> WorkflowEngine:
