@@ -11,6 +11,7 @@ from abreast.config import reference
 from abreast.config.load import ProjectConfig, load_config
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError, UsageError
+from abreast.core.model import ReleaseCommand, ServiceType
 from abreast.wiring.assembly import PLUGIN_SETTINGS
 
 VALID = """project: shop
@@ -50,11 +51,22 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     assert [service.settings["port"] for service in services] == [8081, 8080]
 
 
+def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
+    jobs = "jobs: {run: work, type: worker, release: migrate, health: {command: check}}"
+    nightly = 'nightly: {run: report, schedule: "0 3 * * *"}'
+    text = VALID.replace("services:", f"services:\n  {jobs}\n  {nightly}")
+    worker, scheduled, web, api = read(tmp_path, text).environment("local").services
+    assert (web.settings, api.settings, worker.settings, scheduled.settings) == ({"port": 8080}, {"port": 8081}, {}, {})
+    assert (worker.type, scheduled.type, web.type) == (ServiceType.WORKER, ServiceType.SCHEDULED, ServiceType.WEB)
+    assert (worker.health.command, worker.instances, scheduled.instances) == ("check", 2, 1)
+    assert (worker.release, scheduled.schedule) == (ReleaseCommand("migrate"), "0 3 * * *")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: folder, watch, uses, needs, build, run, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, watch, uses, needs, build, run, schedule, release, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
@@ -92,6 +104,17 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
             "4:70: services.api.database.down: only allowed with `command`"]),
         ("{run: serve}", "{run: serve, database: {url: 'postgresql://shop:pa55word@db/shop'}}", [
             "4:37: services.api.database.url: plain-text secret; write ${NAME} and set that variable where abreast runs"]),
+        ("{run: serve}", "{run: serve, type: daemon}", ["4:27: services.api.type: expected 'web' or 'worker', found \"daemon\""]),
+        ("{run: serve}", "{type: worker}", ["4:9: services.api.type: a worker needs `run`"]),
+        ("{run: serve}", "{schedule: 0 3 * * *}", ["4:9: services.api.schedule: a scheduled command needs `run`"]),
+        ("{run: serve}", "{run: serve, schedule: daily}", ['4:31: services.api.schedule: not a cron schedule such as 0 3 * * *: Wrong number of fields']),
+        ("{run: serve}", "{run: serve, type: worker, schedule: 0 3 * * *}", ["4:35: services.api.schedule: a worker always runs; remove `type: worker`, or `schedule`"]),
+        ("{run: serve}", "{run: serve, schedule: 0 3 * * *, instances: 3}", ["4:42: services.api.instances: a scheduled command has none"]),
+        ("{run: serve}", "{run: serve, type: worker, health: /ok}", ["4:35: services.api.health: a worker has no address; write `health: {command: …}`, or leave it out"]),
+        ("{run: serve}", "{run: serve, health: {command: check}}", ["4:30: services.api.health.command: only a worker (`type: worker`) has one"]),
+        ("{run: serve}", "{run: serve, release: check $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
+            "4:30: services.api.release.run: $API_TOKEN would be visible in the process list; read it from the environment instead"]),
+        ("run: serve}\nenvironments:\n  local: {}", "run: serve, type: worker}\nenvironments:\n  local: {api: {local: {port: 9000}}}", ["6:25: environments.local.api.local.port: only a web service has a port"]),
         ("run: serve", "run: [serve]", ["4:14: services.api.run: expected a command (text), found a list"]),
         ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, allow"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not valid YAML: found character '\\t' that cannot start any token"]),

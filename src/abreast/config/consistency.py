@@ -30,12 +30,35 @@ def _service_faults(document: Document, project: schema.Project) -> Iterator[Fau
         path = ("services", name)
         if name in reserved:
             yield document.fault(path, "this name is a setting of environments; rename the service", at_key=True)
-        if service.run is None and service.build.output is None:
+        yield from _type_faults(document, name, service)
+        if service.run is None and service.build.output is None and service.type == "web" and not service.schedule:
             yield document.fault(
                 path, "expected `run` (backend) or `build.output` (frontend), found neither", at_key=True
             )
         if service.run is None and "instances" in service.model_fields_set:
             yield document.fault((*path, "instances"), "only a backend (with `run`) has instances", at_key=True)
+
+
+def _type_faults(document: Document, name: str, service: schema.Service) -> Iterator[Fault]:
+    """Yield what contradicts ``type`` and ``schedule``."""
+    path = ("services", name)
+    if service.type == "worker" and service.schedule:
+        text = "a worker always runs; remove `type: worker`, or `schedule`"
+        yield document.fault((*path, "schedule"), text, at_key=True)
+        return
+    if service.type == "worker" and service.run is None:
+        yield document.fault((*path, "type"), "a worker needs `run`", at_key=True)
+    if service.schedule and service.run is None:
+        yield document.fault((*path, "schedule"), "a scheduled command needs `run`", at_key=True)
+    if service.schedule:
+        for key in ("instances", "health"):
+            if key in service.model_fields_set:
+                yield document.fault((*path, key), "a scheduled command has none", at_key=True)
+    elif service.type == "worker" and "path" in service.health.model_fields_set:
+        text = "a worker has no address; write `health: {command: …}`, or leave it out"
+        yield document.fault((*path, "health"), text, at_key=True)
+    elif service.type == "web" and service.health.command:
+        yield document.fault((*path, "health", "command"), "only a worker (`type: worker`) has one", at_key=True)
 
 
 def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[str, BaseModel]) -> Iterator[Fault]:

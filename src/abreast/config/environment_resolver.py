@@ -19,7 +19,9 @@ from abreast.core.model import (
     Environment,
     HealthSettings,
     OnFailure,
+    ReleaseCommand,
     Service,
+    ServiceType,
 )
 from abreast.core.variable_formats import expected_format
 
@@ -126,11 +128,14 @@ class EnvironmentResolver:
             needs=tuple(config.needs),
             build=_resolve_build(config),
             run=config.run,
-            instances=override.instances or config.instances,
-            health=HealthSettings(config.health.path, config.health.within, config.health.start, config.health.hold),
+            instances=1 if config.schedule else override.instances or config.instances,
+            health=HealthSettings(**config.health.model_dump()),
             env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
             secrets={key: text for key, text in variables.items() if key in secret_names},
             database=self._resolve_database(environment, name),
+            type=ServiceType.SCHEDULED if config.schedule else ServiceType(config.type),
+            schedule=config.schedule,
+            release=ReleaseCommand(**config.release.model_dump()) if config.release else None,
         )
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
@@ -211,15 +216,19 @@ class EnvironmentResolver:
             if not references(declared.template):
                 text = f"plain-text secret; write ${{{name}}} and set that variable where abreast runs"
                 yield self.document.fault(declared.path, text)
-            for where, command in ((("run",), config.run), (("build", "run"), config.build.run)):
+            for where, command in _commands(config).items():
                 if command and name in shell_variables(command):
                     text = f"${name} would be visible in the process list; read it from the environment instead"
                     yield self.document.fault(("services", service, *where), text)
 
     def _port_faults(self, environment: str, service: str) -> Iterator[Fault]:
         own = self._settings_with_ports(environment)[service]
+        if "port" in own and not self._has_port(service):
+            path = ("environments", environment, service, "local", "port")
+            yield self.document.fault(path, "only a web service has a port", at_key=True)
+            return
         for other, theirs in self._settings_with_ports(environment).items():
-            if other == service or own["port"] != theirs["port"]:
+            if other == service or "port" not in own or own["port"] != theirs.get("port"):
                 continue
             if not (own.get("host") and theirs.get("host")) or own["host"] == theirs["host"]:
                 path = ("environments", environment, service, "local", "port")
@@ -235,16 +244,20 @@ class EnvironmentResolver:
                 where = ("environments", environment, service, platform, "routes", path)
                 yield self.document.fault(where, f"expected another service ({others}), found {target!r}")
 
+    def _has_port(self, service: str) -> bool:
+        config = self.project.services[service]
+        return config.type == "web" and config.schedule is None
+
     def _settings_with_ports(self, environment: str) -> dict[str, dict[str, str | int]]:
-        """Return each service's settings. A service without a port gets the next free one from 8080 on."""
+        """Return each service's settings. A web service without a port gets the next free one from 8080 on."""
         settings_by_service: dict[str, dict[str, str | int]] = {}
         for service in self.project.services:
             configured = self.platform_settings.get((environment, service))
             settings_by_service[service] = configured[1].model_dump(exclude_none=True) if configured else {}
         taken = {settings["port"] for settings in settings_by_service.values() if "port" in settings}
         free = (port for port in range(FIRST_PORT, 65536) if port not in taken)
-        for settings in settings_by_service.values():
-            if "port" not in settings:
+        for service, settings in settings_by_service.items():
+            if "port" not in settings and self._has_port(service):
                 settings["port"] = next(free)
         return settings_by_service
 
@@ -259,3 +272,13 @@ def _resolve_build(config: schema.Service) -> Build:
         image=build.image,
         dockerfile=in_folder(folder, build.dockerfile),
     )
+
+
+def _commands(config: schema.Service) -> dict[tuple[str, ...], str | None]:
+    """Return the commands of a service that run with its secrets, by their keys."""
+    return {
+        ("run",): config.run,
+        ("build", "run"): config.build.run,
+        ("release", "run"): config.release.run if config.release else None,
+        ("health", "command"): config.health.command,
+    }

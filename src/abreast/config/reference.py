@@ -35,6 +35,21 @@ services:
 environments:
   local: {}
 """,
+    "ReleaseCommand": """project: storefront
+services:
+  backend:
+    run: python -m app --port $PORT
+    release: {run: python -m app.warm_cache, timeout: 5m}
+  emails:
+    type: worker
+    run: python -m app.emails
+    health: {command: python -m app.queue_check}
+  report:
+    schedule: "0 3 * * *"
+    run: python -m app.report
+environments:
+  local: {}
+""",
     "Gates": """project: storefront
 services:
   backend:
@@ -119,6 +134,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "build": schema.Build,
     "test": gate_schema.Test,
     "health": schema.Health,
+    "release": schema.ReleaseCommand,
     "database": schema.Database,
     "variable": schema.Variable,
     "gates": gate_schema.Gates,

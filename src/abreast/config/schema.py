@@ -57,6 +57,22 @@ class Health(StrictModel):
     within: Duration = Field(2.0, description="The timeout of one request.")
     start: Duration = Field(60.0, description="How long until the first healthy response.")
     hold: Duration = Field(1.0, description="How long it must stay healthy before it gets traffic.")
+    command: Command | None = Field(
+        None,
+        description="For a worker, instead of `path`: a command that succeeds while it is healthy. It runs with the "
+        "worker's variables, in its folder, for `within` at most. Default: a worker is healthy while it runs.",
+    )
+
+
+class ReleaseCommand(StrictModel):
+    """A command that runs once for each release, in a copy of the build output, before the new version starts.
+
+    It runs after migrations, with the variables of the service. It must be repeatable: if abreast is killed while it
+    runs, it runs again.
+    """
+
+    run: Command = Field(description="The command. It runs in a shell. If it fails, the deployment turns back.")
+    timeout: Duration = Field(900.0, description="How long the command may run.")
 
 
 class Variable(StrictModel):
@@ -180,8 +196,14 @@ class Objectives(StrictModel):
 
 
 class Service(StrictModel):
-    """One deployable part: a backend with `run`, or else a frontend, which is a folder."""
+    """One deployable part: a backend with `run`, or else a frontend, which is a folder.
 
+    A worker is a `run` without a port. A scheduled command is a `run` with a `schedule`.
+    """
+
+    type: Literal["web", "worker"] = Field(
+        "web", description="`web` listens on `$PORT` or is a folder. A `worker` has no port, such as a queue consumer."
+    )
     folder: Folder | None = Field(
         None,
         description="Its folder in the repository, such as `web`. Its commands run there, and `output`, `dockerfile`, "
@@ -199,7 +221,17 @@ class Service(StrictModel):
     )
     needs: list[str] = Field(default_factory=list, description="Services whose candidates must be healthy first.")
     build: Annotated[Build, shorthand("run")] = Field(Build(), description="How to build it. A text is its `run`.")
-    run: Command | None = Field(None, description="The command that listens on `$PORT`. It runs in a shell.")
+    run: Command | None = Field(
+        None,
+        description="The command that runs it, in a shell. A web service listens on `$PORT`.",
+    )
+    schedule: CronExpression | None = Field(
+        None, description="When `run` starts and runs to its end, in UTC, such as `0 3 * * *`. Default: it always runs."
+    )
+    release: Annotated[ReleaseCommand, shorthand("run")] | None = Field(
+        None,
+        description="A command that runs once for each release, before the new version starts. A text is its `run`.",
+    )
     instances: int = Field(2, ge=1, le=64, description="How many processes run in parallel.")
     test: Annotated[Test, shorthand("run")] | None = Field(None, description="Its tests. A text is their `run`.")
     health: Annotated[Health, shorthand("path")] = Field(

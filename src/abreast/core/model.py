@@ -33,13 +33,36 @@ class Build:
 class HealthSettings:
     """The health check of a version: ``path`` answers 2xx or 3xx within ``within`` seconds.
 
-    The first success must come within ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
+    A worker runs, and its ``command``, if it has one, succeeds within that time. The first success must come within
+    ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
     """
 
     path: str = "/"
     within: float = 2.0
     start: float = 60.0
     hold: float = 1.0
+    command: str | None = None
+
+
+class ServiceType(StrEnum):
+    """What a service does with its ``run``: serve users, work without an address, or run to its end on a schedule."""
+
+    WEB = "web"
+    WORKER = "worker"
+    SCHEDULED = "scheduled"
+
+    @property
+    def label(self) -> str:
+        """Its name in a sentence."""
+        return {"web": "web service", "worker": "worker", "scheduled": "scheduled command"}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCommand:
+    """A command that runs once for each release, before its candidate starts. ``timeout`` is in seconds."""
+
+    run: str
+    timeout: float = 900.0
 
 
 class BreakingChangePolicy(StrEnum):
@@ -84,9 +107,9 @@ class DatabaseSettings:
 class Service:
     """A service as configured for one environment.
 
-    With ``run`` it is a backend (a command that listens on ``$PORT``), without it a frontend (a folder). Commands run
-    in ``folder`` of a checkout. ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never
-    to a value.
+    With ``run`` it is a backend, without it a frontend (a folder). A backend of type WEB listens on ``$PORT``; one of
+    type SCHEDULED runs at the times of ``schedule``, a cron expression in UTC. Commands run in ``folder`` of a
+    checkout. ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
     """
 
     name: str
@@ -103,6 +126,14 @@ class Service:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     database: DatabaseSettings | None = None
+    type: ServiceType = ServiceType.WEB
+    schedule: str | None = None
+    release: ReleaseCommand | None = None
+
+    @property
+    def has_address(self) -> bool:
+        """Whether others reach it over HTTP."""
+        return self.type is ServiceType.WEB
 
     @property
     def artifact_folder(self) -> str:
