@@ -24,6 +24,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 FOLDER = pytest.StashKey[Path]()
+QUICK_FILES = {"test_story", "test_run", "test_orphans", "test_one_space"}
+"""Files of ``tests/deploy`` of which all tests are quick."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of the tests that deploy, leave to ``make test-all`` what is neither quick nor marked as ``smoke``."""
+    deploys = item.path.parent == Path(__file__).parent / "deploy" and item.path.stem not in QUICK_FILES
+    if deploys and not item.get_closest_marker("smoke"):
+        item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.hookimpl(trylast=True)
