@@ -114,7 +114,6 @@ class Service:
 
     name: str
     platform: str
-    folder: str = ""
     settings: Mapping[str, str | int | Mapping[str, str | int]] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -126,6 +125,7 @@ class Service:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     database: DatabaseSettings | None = None
+    folder: str = ""
     type: ServiceType = ServiceType.WEB
     schedule: str | None = None
     release: ReleaseCommand | None = None
