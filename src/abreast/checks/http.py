@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from abreast.checks.interface import CheckResult
 from abreast.core.model import Address, HealthSettings, Version
+from abreast.core.probes import USER_AGENT
 from abreast.core.reported_commit import reported_commit
 from abreast.core.secrets import Secret
 from abreast.machine.lazy_modules import lazy_module
@@ -58,13 +59,14 @@ class HttpCheck:
         except httpx2.HTTPError as error:
             return CheckResult(success=False, why=f"{request_line}: {str(error) or type(error).__name__}")
         if not answer.is_success and not answer.is_redirect:
-            return CheckResult(success=False, why=f"{request_line}: status {answer.status_code}")
+            why = f"{request_line}: status {answer.status_code}"
+            return CheckResult(success=False, why=why, status=answer.status_code)
         return _check_commit(request_line, answer, body, commit)
 
     @asynccontextmanager
     async def _stream(self, address: Address, health: HealthSettings) -> "AsyncIterator[httpx2.Response]":
         client = self._clients.get(address.socket) or self._new_client(address.socket)
-        headers = {"User-Agent": "abreast", "Accept": "*/*"}
+        headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
         if address.bearer and (token := self._secret(address.bearer)):
             headers["Authorization"] = f"Bearer {token.reveal()}"
         async with client.stream("GET", address.url.rstrip("/") + health.path, headers=headers) as answer:

@@ -10,12 +10,14 @@ from abreast.core.model import HealthSettings, Version
 class CheckResult:
     """The result of one probe. ``why`` explains a failure to a person.
 
-    ``final``: a retry cannot help, for example because the wrong version answers.
+    ``final``: a retry cannot help, for example because the wrong version answers. ``status``: the HTTP status of a
+    failed answer, None if there was none.
     """
 
     success: bool
     why: str = ""
     final: bool = False
+    status: int | None = None
 
 
 class Check(Protocol):

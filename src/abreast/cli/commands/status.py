@@ -313,7 +313,7 @@ def _send_probe(live: "_LiveService") -> socket.socket:
     host, _, port = authority.partition(":")
     path = f"/{base}".rstrip("/") + live.health_path
     # HTTP/1.0: no chunked responses, and the server closes the connection.
-    request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast\r\n\r\n"
+    request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast-probe\r\n\r\n"
     address = ("127.0.0.1" if live.platform == "local" else host, int(port or (443 if scheme == "https" else 80)))
     connection = socket.create_connection(address, timeout=PROBE_TIMEOUT)
     if scheme == "https":

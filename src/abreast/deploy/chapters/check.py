@@ -10,6 +10,9 @@ from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.runtime.run import Run
 from abreast.platforms.interface import Observation, VersionRef
 
+MAX_PAUSE = 1.0
+"""The longest pause between probes of a slow start, in seconds. It is a tenth of the time waited so far."""
+
 
 async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> Failure | None:
     """Probe the version until it proves healthy or fails. Returns the failure."""
@@ -19,14 +22,15 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     begin, pause = clock(), run.probe_interval / 8
     while series.verdict is ProbeVerdict.OPEN:
         observation, result = await probe_version(run, part, version, Chapter.CHECK)
-        series = series.with_result(ProbeResult(clock() - begin, result.success, result.why, result.final))
+        series = series.with_result(replace(result, elapsed=clock() - begin))
         if series.verdict is ProbeVerdict.FAILED:
             return Failure(Chapter.CHECK, series.why, part.name, observation.log_tail)
         if stopping := run.halt.stop_failure(Chapter.CHECK, part.name):
             return stopping
         if series.verdict is ProbeVerdict.OPEN:
-            await asyncio.sleep(series.next_delay(clock() - begin, pause))
-            pause = min(pause * 1.3, run.probe_interval)
+            waited = clock() - begin
+            await asyncio.sleep(series.next_delay(waited, pause))
+            pause = min(pause * 1.3, max(run.probe_interval, min(waited / 10, MAX_PAUSE)))
     return None
 
 
@@ -53,4 +57,4 @@ async def probe_version(
     if observation.waiting:
         return observation, ProbeResult(0, success=False, why=observation.waiting)
     found = await run.ports.check(version, part.service.health, run.candidate_commit(part))
-    return observation, ProbeResult(0, found.success, found.why, found.final)
+    return observation, ProbeResult(0, found.success, found.why, found.final, found.status)

@@ -238,7 +238,7 @@ class LocalPlatform(Platform):
             restarts=sum(instance.restarts for instance in own_instances),
             waiting="" if all(i.listening for i in own_instances) else "it does not listen on 127.0.0.1:$PORT",
             exit_reason=crashed.last_exit if crashed else "",
-            log_tail=_last_lines(self._log_file(version)) if crashed else (),
+            log_tail=_last_lines(self._log_file(version)),
             probes=_probes(own_instances),
         )
 

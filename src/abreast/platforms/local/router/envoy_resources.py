@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from abreast.core.probes import USER_AGENT
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
 from abreast.platforms.local.router.static_routes import FILE_MANAGER, FILE_SERVER, MAX_FALLBACK_SIZE, site_routes
 
@@ -309,6 +310,9 @@ def _health_check(path: str) -> Json:
         "http_health_check": {
             "path": path,
             "host": "127.0.0.1",
+            "request_headers_to_add": [
+                {"header": {"key": "user-agent", "value": USER_AGENT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            ],
             "expected_statuses": [{"start": 200, "end": 400}],
             "retriable_statuses": [{"start": 400, "end": 600}],  # count towards the threshold, as no answer does
         },
@@ -329,9 +333,9 @@ def _cluster(upstream: Upstream, ports: tuple[int, ...]) -> Json:
         "connect_timeout": "5s",
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [limits]},
-        # Where no instance is healthy, each gets requests.
+        # Where no instance is healthy, each gets requests. So a single one need not be checked.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "health_checks": [_health_check(upstream.health_path)],
+        "health_checks": [_health_check(upstream.health_path)] if len(ports) > 1 else [],
         "outlier_detection": _OUTLIER_DETECTION,
         "load_assignment": {
             "cluster_name": upstream.id,
