@@ -114,7 +114,7 @@ async def check_file_sizes(gate: Gate, context: GateContext) -> tuple[GateResult
     if not large:
         return (GateResult(gate.name, GateVerdict.PASSED),)
     return (
-        GateResult(gate.name, GateVerdict.FAILED, f"{len(large)} files are larger than {limit} bytes", tuple(large)),
+        GateResult(gate.name, GateVerdict.FAILED, f"files larger than {limit} bytes: {len(large)}", tuple(large)),
     )
 
 

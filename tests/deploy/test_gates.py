@@ -46,7 +46,7 @@ def test_gates_pass_beside_the_build(project: SampleProject) -> None:
     told = project.deploy().stdout
     assert "gates: test/frontend ∥ test/backend ∥ lint" in told
     assert judged(project) == {
-        ("test", "backend"): ("passed", "1 tests, 0 failed"), ("test", "frontend"): ("passed", ""),
+        ("test", "backend"): ("passed", "1 test, 0 failed"), ("test", "frontend"): ("passed", ""),
         ("coverage", "backend"): ("passed", "70.0 % of lines (700 of 1000; needed: 70 %)"),
         ("coverage", "frontend"): ("passed", "100.0 % of lines (1000 of 1000; needed: 70 %)"),
         ("lint", None): ("passed", ""),
@@ -204,7 +204,7 @@ def test_after_a_kill_a_gate_that_passed_is_not_asked_again(project: SampleProje
     ("change", "told"),
     [
         ({"gates": {"coverage": "700%"}}, "coverage.total: expected a percentage such as 70%, found"),
-        ({"gates": {"coverage": True}}, "no service has a `test` to report coverage"),
+        ({"gates": {"coverage": True}}, "expected a service with a `test` that reports coverage, found none"),
         ({"gates": {"lint": 3}}, "gates.lint: expected a mapping, found 3"),
         ({"gates": {"lint": {"runs": "x"}}}, "gates.lint.runs: unknown key"),
         ({"gates": {"test": "x"}}, "tests belong to a service"),

@@ -118,7 +118,7 @@ def test_a_gate_of_a_plugin_stops_a_deployment(storefront: Storefront, shelf: di
     storefront.commit()
     done = storefront.abreast("deploy", "--yes")
     assert done.returncode == 3, done.stderr
-    assert "1 files are larger than 8192 bytes" in done.stdout
+    assert "files larger than 8192 bytes: 1" in done.stdout
     assert "frontend/src/photo.jpg" in done.stdout
     assert not (Path(shelf["folder"]) / "current").exists()
 

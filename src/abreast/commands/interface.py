@@ -20,11 +20,20 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended: ``why`` is "" if it succeeded, ``exit_code`` is None if it was stopped."""
+    """How a command ended: ``why`` is "" if it succeeded, ``exit_code`` is None if it was stopped.
+
+    ``tail`` are the last lines of its output; ``errors`` are the first that look like errors.
+    """
 
     why: str
     tail: tuple[str, ...]
     exit_code: int | None = None
+    errors: tuple[str, ...] = ()
+
+    @property
+    def excerpt(self) -> tuple[str, ...]:
+        """What to show of its output: the first errors, or else the last lines."""
+        return self.errors or self.tail
 
 
 class CommandRunner(Protocol):

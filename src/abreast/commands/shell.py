@@ -4,21 +4,17 @@ import asyncio
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
 
 from abreast.commands.interface import Command, CommandResult
+from abreast.core.error_excerpt import ErrorExcerpt
 from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
 from abreast.machine.process import ProcessIdentity, boot_id, marked_processes, signal_group
 
 ORPHAN_TIMEOUT = 10.0
 """Seconds to wait until orphans have ended."""
-
-TAIL_LINES = 20
-"""Number of last output lines that a failure shows."""
-
 
 MARK = "ABREAST_COMMAND"
 """The variable, with the path of its log, by which the processes of a command are known when their leader is gone."""
@@ -58,7 +54,7 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(copying, 1)
         output.close()
-    return CommandResult(why, tuple(output.tail), exit_code)
+    return CommandResult(why, tuple(output.excerpt.tail), exit_code, output.excerpt.errors)
 
 
 def end_orphans(folder: Path) -> None:
@@ -84,7 +80,7 @@ def _identity(process: asyncio.subprocess.Process) -> ProcessIdentity:
 
 class _RedactedOutput:
     def __init__(self, command: Command) -> None:
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.excerpt = ErrorExcerpt()
         self._redactor = Redactor(command.env[name] for name in command.secrets)
         command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = command.log.open("ab", buffering=0)
@@ -119,7 +115,8 @@ class _RedactedOutput:
     def _write(self, text: bytes) -> None:
         self._log.write(text)
         *lines, self._line = (self._line + text).split(b"\n")
-        self.tail.extend(line.decode(errors="replace").rstrip() for line in lines)
+        for line in lines:
+            self.excerpt.add(line.decode(errors="replace").rstrip())
         self._line = self._line[-4096:]
 
 

@@ -64,7 +64,9 @@ def _type_faults(document: Document, name: str, service: schema.Service) -> Iter
 def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[str, BaseModel]) -> Iterator[Fault]:
     tested = any(service.test for service in project.services.values())
     if project.gates.coverage and not tested:
-        yield document.fault(("gates", "coverage"), "no service has a `test` to report coverage", at_key=True)
+        yield document.fault(
+            ("gates", "coverage"), "expected a service with a `test` that reports coverage, found none", at_key=True
+        )
     if "test" in (project.gates.model_extra or {}):
         yield document.fault(("gates", "test"), "tests belong to a service: services.NAME.test", at_key=True)
     scanned = (*ScanKind, *plugins)

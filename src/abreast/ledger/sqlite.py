@@ -16,6 +16,7 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.states import DeploymentState, transition
+from abreast.core.wording import counted
 from abreast.ledger import file_errors
 from abreast.ledger.audit import LIVE_ROW, PLAN_ROW, Anchor, find_damage, lost_events, row_digest
 from abreast.ledger.durations import median_durations
@@ -194,7 +195,7 @@ class SqliteLedger(Ledger):
         if len(rows) == 1:
             return _deployment_from_row(rows[0])
         latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
-        problem = f"{id!r} matches {len(rows)} deployments" if rows else f"there is no deployment {id!r}"
+        problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
         raise UsageError(
             problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history"
         )

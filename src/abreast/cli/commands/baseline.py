@@ -8,6 +8,7 @@ from abreast.core.errors import UsageError
 from abreast.core.model import Service
 from abreast.core.schema.migration_files import Migration, adopt_history
 from abreast.core.schema.migration_formats import parse_version
+from abreast.core.wording import counted
 from abreast.database.interface import Database
 from abreast.deploy.data.plan import check_owner, migrations_at_commit, owner_name
 from abreast.deploy.runtime.ports import Ports
@@ -24,11 +25,11 @@ def baseline(environment: str | None, services: tuple[str, ...], to: str | None,
         migrations = _adopted_migrations(ports, service, database, to)
         for migration in migrations:
             print(f"  {migration.name}")
-        question = f"Record {len(migrations)} migrations as applied, without running them?"
+        question = f"Record {counted(len(migrations), 'migration')} as applied, without running them?"
         confirm(question, "this record", yes=yes)
         with database.migration_lock():
             database.record_as_applied(migrations)
-    print(f"{len(migrations)} migrations are recorded as applied. next: abreast db status --env {name}")
+    print(f"{counted(len(migrations), 'migration')} recorded as applied. next: abreast db status --env {name}")
     return 0
 
 
@@ -54,7 +55,8 @@ def _adopted_migrations(ports: Ports, service: Service, database: Database, to: 
     assert service.database.migrations
     if recorded := database.applied_migrations():
         raise UsageError(
-            f"abreast has recorded {len(recorded)} migrations of {service.name} already", next="abreast db status"
+            f"abreast has recorded {counted(len(recorded), 'migration')} of {service.name} already",
+            next="abreast db status",
         )
     files = migrations_at_commit(ports, ports.source.resolve_commit(), service.database.migrations)
     if to is not None:

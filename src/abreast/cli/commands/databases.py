@@ -18,6 +18,7 @@ from abreast.core.backups import Backup
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
 from abreast.core.model import DeploymentKind, Environment, Service
+from abreast.core.wording import counted
 from abreast.deploy.data.backup import (
     VERIFIED_COPY,
     database_copy,
@@ -125,7 +126,7 @@ def _verify_stored(ports: Ports, service: Service, stored: Backup) -> bool:
     verified = stored.as_verified(ports.now(), restored.gaps)
     if not stored.recorded:
         ports.open_vault().write_metadata(verified)
-    _print_redacted([f"{stored.name}  {sum(restored.stats.rows.values())} rows, {view.verdict(verified)}"])
+    _print_redacted([f"{stored.name}  {counted(sum(restored.stats.rows.values()), 'row')}, {view.verdict(verified)}"])
     return True
 
 

@@ -12,6 +12,7 @@ from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, ConfigError, StateError
+from abreast.core.wording import counted
 from abreast.deploy.doctor import diagnose_environment, diagnose_repository
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
@@ -45,7 +46,7 @@ def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
         return {PROJECT: _config_diagnostics(error)}
     if requested is not None and requested not in project.environments:
         project.environment(requested)
-    summary = f"{len(project.environments)} environments: {', '.join(project.environments)}"
+    summary = f"{counted(len(project.environments), 'environment')}: {', '.join(project.environments)}"
     drift = [
         Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", missing, "the same variables in both")
         for missing in project.resolver.variable_drift()

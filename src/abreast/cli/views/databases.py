@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from abreast.core.backups import Backup
+from abreast.core.wording import counted
 
 if TYPE_CHECKING:  # slow, and often not needed
     from abreast.database.change_archive import Manifest
@@ -18,7 +19,7 @@ def backup_lines(backups: Sequence[Backup]) -> Iterator[str]:
         yield (
             f"{backup.name:<{width}}  {_local_time(backup.at)}  {backup.engine} {format_size(backup.size):>9}  "
             f"{format_size(backup.stored):>9} sealed  "
-            f"{rows} rows in {len(backup.rows)} tables  {verdict(backup)}"
+            f"{counted(rows, 'row')} in {counted(len(backup.rows), 'table')}  {verdict(backup)}"
         )
 
 
@@ -43,7 +44,7 @@ def status_lines(databases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if "engine" in state:
             rows = sum(state["rows"].values())
             engine = f"{state['engine']} {state['version']}, {format_size(state['size'])}"
-            yield f"{service}: {engine}, {rows} rows in {len(state['rows'])} tables"
+            yield f"{service}: {engine}, {counted(rows, 'row')} in {counted(len(state['rows']), 'table')}"
             yield f"  migrations: {_migrations_text(state)}"
             for name in state.get("pending", ()):
                 yield f"  pending: {name}"
@@ -100,7 +101,7 @@ def waiting_lines(backup: Backup, seconds_before: float | None) -> Iterator[str]
 
 
 def _format_count(rows: int | None) -> str:
-    return "no table" if rows is None else f"{rows} rows"
+    return "no table" if rows is None else counted(rows, "row")
 
 
 def format_size(byte_count: float) -> str:
@@ -118,7 +119,7 @@ def format_duration(seconds: float) -> str:
     for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} seconds"
+    return counted(round(seconds), "second")
 
 
 def _local_time(moment: str) -> str:

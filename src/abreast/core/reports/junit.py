@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as Xml
 
 from abreast.core.reports.report_xml import parse_xml
+from abreast.core.wording import counted
 
 REPORT_PATTERNS = ("junit*.xml", "*junit.xml", "TEST-*.xml", "test-results/**/*.xml", "test-reports/**/*.xml")
 """Usual names of reports."""
@@ -34,7 +35,7 @@ class JUnitReport:
 
     def __str__(self) -> str:
         parts = [
-            f"{self.count} tests",
+            counted(self.count, "test"),
             f"{len(self.failed)} failed",
             *([f"{self.skipped} skipped"] * bool(self.skipped)),
         ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from abreast.core.schema.tables import NO_TABLE, Column, Table, Tables, unique_keys
+from abreast.core.wording import counted
 
 LARGE_TABLE_ROWS = 100_000
 """A table with this many rows counts as large: a lock for a full scan blocks users."""
@@ -131,7 +132,7 @@ Violation = tuple[str, str, bool]
 def lock_violation(context: SchemaContext, what: str, table: str, remedy: str) -> Violation:
     """Return the violation of blocking a large table."""
     blocked = "all writers" if context.engine == "sqlite" else "all users of the table"
-    return f"{what} blocks {blocked} for {context.row_count(table)} rows", remedy, True
+    return f"{what} blocks {blocked} for {counted(context.row_count(table), 'row')}", remedy, True
 
 
 def index_remedy(context: SchemaContext) -> str:

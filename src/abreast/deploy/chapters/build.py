@@ -204,4 +204,4 @@ async def _run_build_command(run: Run, part: ServicePlan, folder: Path, text: st
         return None
     if stopping := run.halt.stop_failure(Chapter.BUILD, part.name):
         return stopping
-    return Failure(Chapter.BUILD, f"`{text}`: {ended.why}", part.name, ended.tail)
+    return Failure(Chapter.BUILD, f"`{text}`: {ended.why}", part.name, ended.excerpt)

@@ -6,6 +6,7 @@ from datetime import datetime
 from abreast.core.backups import Backup
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.wording import counted
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import (
     DRILL_COPY,
@@ -44,7 +45,7 @@ async def _recover_copy(run: Run, part: ServicePlan) -> Backup:
     chosen = await asyncio.to_thread(newest_recovery_point, run.ports, run.plan.environment, part.name)
     copy, workdir = _drill_copy(run, part), restore_workdir(run.ports, run.plan.deployment)
     restored = await asyncio.to_thread(verify_backup, run.ports, chosen, copy, workdir)
-    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {sum(restored.stats.rows.values())} rows")
+    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {counted(sum(restored.stats.rows.values()), 'row')}")
     if part.service.database and part.service.database.has_migrations:
         await run_migrations(run, part, None, copy, Chapter.RESTORE)
     return chosen

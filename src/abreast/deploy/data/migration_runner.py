@@ -136,7 +136,7 @@ async def _run_migration_command(
                 return f"`{settings.status}`: nothing to do"
             ended = _run_until_it_gets_its_locks(database, settings.lock_timeout, report, lambda: run_tool(text))
         if ended.why:
-            raise DatabaseError("\n".join((f"`{text}`: {ended.why}", *ended.tail)))
+            raise DatabaseError("\n".join((f"`{text}`: {ended.why}", *ended.excerpt)))
         return ""
 
     if note := await asyncio.to_thread(work):

@@ -10,6 +10,7 @@ from abreast.core.backups import Backup, next_sequence
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, Failure, Service, ServicePlan
 from abreast.core.schema import migration_files
+from abreast.core.wording import counted
 from abreast.database.interface import Database, Reporter
 from abreast.deploy.data.backup import (
     RESTORED_COPY,
@@ -57,9 +58,9 @@ async def replace_with_backup(run: Run, part: ServicePlan) -> None:
     chosen, kept = await asyncio.to_thread(
         _swap_databases, run.ports, database, candidates, copy, owner, run.plan.deployment, report
     )
-    rows = sum(chosen.rows.values())
+    contents = f"{counted(sum(chosen.rows.values()), 'row')} in {counted(len(chosen.rows), 'table')}"
     where = f"; the previous database is kept as {kept}" if kept else ""
-    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {rows} rows in {len(chosen.rows)} tables{where}")
+    await record_note(run, part, Chapter.RESTORE, f"{chosen.name}: {contents}{where}")
     if missing := await asyncio.to_thread(_missing_migrations, run.ports, part, database):
         command = f"abreast db migrate --env {run.plan.environment}"
         await record_note(

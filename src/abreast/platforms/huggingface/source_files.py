@@ -7,6 +7,7 @@ import yaml
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.model import Service
+from abreast.core.wording import counted
 from abreast.platforms.huggingface.client import STATIC, Card, Space
 from abreast.platforms.huggingface.container_port import port_conflict
 from abreast.platforms.huggingface.repository import CARD_FILE
@@ -27,7 +28,7 @@ def _public(service: Service, space: Space, files: SourceFiles) -> Iterator[Diag
     if space.private:
         return
     output = service.build.output
-    what = f"its build output, {output}," if output else f"its whole checkout ({len(files.paths)} files)"
+    what = f"its build output, {output}," if output else f"its whole checkout ({counted(len(files.paths), 'file')})"
     yield Diagnostic(DiagnosticSeverity.OK, "", f"{what} becomes public in the Space {space.id}")
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import httpx2
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.wording import counted
 from abreast.machine.tls import ssl_context
 from abreast.platforms.netlify.client import Certificate, Site
 
@@ -35,7 +36,7 @@ def diagnose_certificate(site: Site, certificate: Certificate | None, now: datet
     return Diagnostic(
         DiagnosticSeverity.WARNING if remaining < RENEWAL_OVERDUE else DiagnosticSeverity.OK,
         "",
-        f"{summary}, in {remaining.days} days",
+        f"{summary}, in {counted(remaining.days, 'day')}",
     )
 
 
