@@ -97,7 +97,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:38: services.api.env.API_TOKEN: plain-text secret; write ${API_TOKEN} and set that variable where abreast runs"]),
         ("{run: serve}", "{run: serve --key $API_TOKEN, env: {API_TOKEN: '${API_TOKEN}'}}", [
             "4:14: services.api.run: $API_TOKEN would be visible in the process list; read it from the environment instead"]),
-        ("{run: serve}", "{run: serve, database: 'mysql://db/shop'}", ["4:31: services.api.database.url: expected a URL that starts with sqlite:/// or postgresql://"]),
+        ("{run: serve}", "{run: serve, database: 'mysql://db/shop'}", ["4:31: services.api.database.url: expected a URL that starts with sqlite:/// or postgresql://, found another text"]),
         ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, command: up}}", [
             "4:70: services.api.database.command: expected `migrations` or `command`, found both"]),
         ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', migrations: m, down: back}}", [

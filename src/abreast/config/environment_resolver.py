@@ -172,7 +172,9 @@ class EnvironmentResolver:
         if not unset_references(config.url, self.variables) and not interpolate(config.url, self.variables).startswith(
             DATABASE_SCHEMES
         ):
-            yield self.document.fault((*path, "url"), "expected a URL that starts with sqlite:/// or postgresql://")
+            yield self.document.fault(
+                (*path, "url"), "expected a URL that starts with sqlite:/// or postgresql://, found another text"
+            )
 
     def declared_variables(self, environment: str, service: str) -> Iterator[DeclaredVariable]:
         """Yield a service's variables. Those of the environment replace the common ones."""

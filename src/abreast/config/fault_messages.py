@@ -19,6 +19,13 @@ _CONFIDENTIAL_KEYS = frozenset({"url", "scratch", "passphrase", "recipients"})
 """Keys whose values are never shown."""
 
 
+_OTHER_WORDS = {
+    "command": "run", "start": "run", "cmd": "run", "environment": "env", "depends_on": "needs", "tests": "test",
+    "replicas": "instances", "scale": "instances", "healthcheck": "health", "health_check": "health",
+}  # fmt: skip
+"""What other tools call keys of a service."""
+
+
 def validation_faults(
     document: Document, model: type[BaseModel], path: KeyPath, error: ValidationError, extra_keys: Iterable[str]
 ) -> list[Fault]:
@@ -77,10 +84,27 @@ def _fault(
     loc: tuple[Any, ...] = error["loc"]
     if error["type"] == "extra_forbidden":
         keys = (*_known_keys(model, loc[:-1]), *extra_keys)
-        message = f"unknown key{suggestion(str(loc[-1]), keys)}, expected one of: {', '.join(keys)}"
-        return document.fault((*path, *_file_path(loc[:-1]), str(loc[-1])), message, at_key=True)
+        where = (*path, *_file_path(loc[:-1]), str(loc[-1]))
+        return document.fault(where, _unknown_key(document, where, keys), at_key=True)
     where = (*path, *_file_path(loc))
     return document.fault(where, _message(where, error), at_key=loc[-1:] == ("[key]",))
+
+
+def _unknown_key(document: Document, path: KeyPath, keys: Sequence[str]) -> str:
+    *parents, key = path
+    if parents[:1] == ["services"] and len(parents) == 2:
+        if key in {"port", "ports"}:
+            place = f"environments.{_example_environment(document)}.{parents[1]}.local.port"
+            return f"unknown key, expected the port for users in {place}; the process itself listens on $PORT"
+        key = _OTHER_WORDS.get(str(key), key)
+    hint = f" (did you mean {key!r}?)" if key in keys else suggestion(str(key), keys)
+    return f"unknown key{hint}, expected one of: {', '.join(keys)}"
+
+
+def _example_environment(document: Document) -> str:
+    environments = document.value.get("environments") if isinstance(document.value, dict) else None
+    names = list(environments) if isinstance(environments, dict) else []
+    return "local" if "local" in names or not names else names[0]
 
 
 def _message(path: KeyPath, error: Mapping[str, Any]) -> str:
@@ -94,6 +118,8 @@ def _message(path: KeyPath, error: Mapping[str, Any]) -> str:
     is_of_whole_model = not error["loc"]
     if text.startswith("expected") and not is_of_whole_model:
         return f"{text}, found {found_text(path, error['input'])}"
+    if text.startswith("expected") and ", found " not in text and isinstance(error["input"], dict):
+        return f"{text}, found {', '.join(map(str, error['input'])) or 'nothing'}"
     return text[0].lower() + text[1:]
 
 

@@ -117,7 +117,7 @@ def _check_cron(value: str) -> str:
     try:
         CronSim(value, datetime.now())  # noqa: DTZ005 (only the syntax counts)
     except CronSimError as error:
-        raise ValueError(f"not a cron schedule such as 0 3 * * *: {error}") from None
+        raise ValueError(f"expected a cron schedule such as 0 3 * * * ({str(error).lower()})") from None
     return value
 
 

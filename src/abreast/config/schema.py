@@ -50,12 +50,18 @@ class Build(StrictModel):
 class Health(StrictModel):
     """The health check that every instance must pass before it gets traffic, and while it is watched.
 
-    If the response names a commit (`commit` in JSON, or the header `X-Commit`), it must be the deployed commit.
+    If the response names a commit (`commit` in JSON, or the header `X-Commit`), it must be the deployed commit. Every
+    probe has the `User-Agent` `abreast-probe`, so that a service can leave probes out of its access log.
     """
 
     path: UrlPath = Field("/", description="The path to request. 2xx and 3xx are healthy.")
     within: Duration = Field(2.0, description="The timeout of one request.")
-    start: Duration = Field(60.0, description="How long until the first healthy response.")
+    start: Duration = Field(
+        60.0,
+        description="How long until the first healthy response. While it warms up, a service may refuse connections or "
+        "answer 502, 503 or 504. If it answers nothing but another server error, such as 500, for a quarter of this "
+        "time, it fails at once.",
+    )
     hold: Duration = Field(1.0, description="How long it must stay healthy before it gets traffic.")
     command: Command | None = Field(
         None,
