@@ -18,7 +18,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from abreast.cli.main import run
+from abreast.cli.run import run
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring import workspace as wiring
 

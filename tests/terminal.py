@@ -20,10 +20,12 @@ CTRL_C = "\x03"
 class Terminal:
     """A command of abreast in its own terminal."""
 
-    def __init__(self, project: SampleProject, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, project: SampleProject, *arguments: str, variables: Mapping[str, str] | None = None, columns: int = 100
+    ) -> None:
         self._master_fd, self._slave_fd = os.openpty()
-        self._screen = pyte.Screen(100, 40)
-        fcntl.ioctl(self._slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self._screen = pyte.Screen(columns, 40)
+        fcntl.ioctl(self._slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         path = os.ttyname(self._slave_fd)
         self.process = StartedCommand(
             project.folder, *arguments, variables={**(variables or {}), "TERM": "xterm-256color"},

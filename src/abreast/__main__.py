@@ -23,7 +23,7 @@ def _run() -> int:
         from abreast.cli.commands.status import main as status  # noqa: PLC0415 (the fast path imports nothing else)
 
         return status(sys.argv[2:])
-    from abreast.cli.main import run  # noqa: PLC0415 (see above)
+    from abreast.cli.run import run  # noqa: PLC0415 (see above)
 
     code = run(sys.argv[1:])
     if code == STUCK:  # the engine's threads may still run: exit without waiting for them

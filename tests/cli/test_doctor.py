@@ -48,7 +48,7 @@ def test_what_is_wrong_here(project: SampleProject) -> None:
         told = project.run("doctor", code=1, variables={"API_TOKEN": "x"}).stdout
         assert f"port {project.frontend_port} is taken by" in told
     assert "fault    backend (local)   `leftpad --now`: leftpad is not installed" in told
-    assert "1 uncommitted files, such as new.txt" in told
+    assert "1 uncommitted file, such as new.txt" in told
     assert told.endswith("2 faults, 2 warnings\n")
     told = project.run("doctor", code=1).stdout
     assert "${API_TOKEN} is not set" in told

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from abreast.cli.commands import status
+from abreast.cli import live_health
 from sample_project import SampleProject, eventually, wait_for_exit
 
 
@@ -55,8 +55,8 @@ def test_a_service_whose_url_has_a_path_is_probed_below_it(tmp_path: Path, base:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Recorded, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever).start()
     url = f"http://127.0.0.1:{server.server_port}{base}"
-    live = status._LiveService("web", "static-dir", "v1", "c", url, "", "", "/health")
-    assert status._probe_health([live]) == {"web": "healthy"}
+    live = live_health.LiveRow("web", "static-dir", "v1", "c", url, "", "", "/health")
+    assert live_health.probe_health([live]) == {"web": "healthy"}
     server.shutdown()
     server.server_close()
     assert asked == [f"{base.rstrip('/')}/health"]
@@ -188,5 +188,5 @@ def test_a_service_without_an_address_is_unknown_whatever_listens_here(monkeypat
         pytest.fail("a connection to nowhere")
 
     monkeypatch.setattr("socket.create_connection", refuse)
-    worker = status._LiveService("worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/")
-    assert status._probe_health([worker]) == {"worker": "unknown"}
+    worker = live_health.LiveRow("worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/")
+    assert live_health.probe_health([worker]) == {"worker": "unknown"}

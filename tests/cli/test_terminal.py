@@ -12,8 +12,8 @@ from terminal import CTRL_C, Terminal, print_screen_on_failure
 def terminal(project: SampleProject) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
-    def open_(*arguments: str) -> Terminal:
-        opened.append(Terminal(project, *arguments))
+    def open_(*arguments: str, columns: int = 100) -> Terminal:
+        opened.append(Terminal(project, *arguments, columns=columns))
         return opened[-1]
 
     yield open_
@@ -31,6 +31,51 @@ def test_the_board_shows_the_services_side_by_side(project: SampleProject, termi
         assert at.process.returncode == 0
         eventually(lambda: at.shows("succeeded"))
         assert sum("build" in line and "check" in line for line in at.lines) == 1, "the board is drawn in place"
+
+
+def test_the_board_fits_a_narrow_terminal(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
+    project.config["environments"]["local"]["settle"] = "4s"
+    project.commit()
+    at = terminal("deploy", "--yes", columns=40)
+    with print_screen_on_failure(at):
+        eventually(lambda: at.shows("frontend", "check ✓") and at.shows("backend", "check ✓") and at.shows("watch …"))
+        eventually(lambda: at.process.poll() is not None)
+        eventually(lambda: at.shows("succeeded") and at.shows("backend", f"http://127.0.0.1:{project.backend_port}"))
+
+
+def test_the_board_shows_the_last_line_of_a_build_that_runs(
+    project: SampleProject, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    go = tmp_path_factory.mktemp("build") / "go"
+    project.config["services"]["backend"]["build"] = f"echo one; echo two; until [ -e {go} ]; do sleep 0.05; done"
+    project.commit()
+    at = terminal("deploy", "--yes")
+    with print_screen_on_failure(at):
+        eventually(lambda: at.shows("backend │ two"))
+        assert not at.shows("backend │ one")
+        go.touch()
+        eventually(lambda: at.process.poll() is not None)
+        eventually(lambda: at.shows("succeeded") and not at.shows("│"))
+
+
+def test_a_rollback_and_a_lock_ask_for_the_reason(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
+    project.deploy()
+    project.commit()
+    project.deploy()
+    at = terminal("rollback", "--yes")
+    with print_screen_on_failure(at):
+        eventually(lambda: at.shows("Reason"))
+        at.type("orders fail\n")
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == 0
+    assert project.latest_deployment()["reason"] == "orders fail"
+    at = terminal("lock")
+    with print_screen_on_failure(at):
+        eventually(lambda: at.shows("Reason"))
+        at.type("a sale\n")
+        eventually(lambda: at.process.poll() is not None)
+    assert "a sale" in project.run("status").stdout
+    project.run("unlock")
 
 
 def test_the_board_shows_each_gate(
@@ -56,7 +101,7 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal
         at.type("n\n")
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == 1
-        assert "nothing has been deployed" in project.run("status", "--env", "local", code=2).stderr
+        assert "nothing has been deployed" in project.run("status", "--env", "local").stdout
 
 
 @pytest.mark.exhaustive

@@ -143,8 +143,7 @@ def test_a_program_that_listens_elsewhere_is_not_taken_for_healthy(project: Samp
 def test_a_port_that_is_taken_is_told_with_its_owner(project: SampleProject) -> None:
     with socket.create_server(("127.0.0.1", project.backend_port)):
         failed = project.deploy(code=1)
-    assert f"port {project.backend_port}" in failed.stdout
-    assert "is taken by" in failed.stdout
+    assert f"backend: port {project.backend_port} is taken by" in failed.stderr
     project.deploy()
 
 

@@ -1,4 +1,4 @@
-"""Asks a person at the terminal before anything changes."""
+"""Asks a person at the terminal, before anything changes."""
 
 import sys
 
@@ -18,3 +18,12 @@ def confirm(question: str, consent_to: str, *, yes: bool, on_stderr: bool = Fals
             next="the same command with --yes",
         )
     click.confirm(question, abort=True, err=on_stderr)
+
+
+def required_reason(given: str, *, on_stderr: bool = False) -> str:
+    """Return the given reason, or else what a person types. Raises UsageError if nobody can be asked."""
+    if given.strip():
+        return given
+    if not sys.stdin.isatty():
+        raise UsageError("no reason given", need="--reason, which the ledger records")
+    return str(click.prompt("Reason (recorded in the ledger)", err=on_stderr))

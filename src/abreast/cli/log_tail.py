@@ -43,12 +43,13 @@ class LogTail:
 
     def __init__(self, logs: Mapping[str, Log]) -> None:
         self._logs = logs
-        self._label_width = max(map(len, logs))
+        self._label_width = max(map(len, logs), default=0)
 
-    def last(self, count: int) -> Iterator[str]:
-        """Yield the last ``count`` lines of each log, prefixed with its label."""
+    def last(self, count: int | None) -> Iterator[str]:
+        """Yield the last ``count`` lines of each log (None: all), prefixed with its label."""
         for label, log in self._logs.items():
-            yield from self._with_label(label, log.new_lines(at_end=True)[-count:])
+            lines = log.new_lines(at_end=True)
+            yield from self._with_label(label, lines if count is None else lines[-count:])
 
     def follow(self) -> Iterator[str]:
         """Yield new lines for ever."""

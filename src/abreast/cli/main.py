@@ -1,14 +1,12 @@
 """The command line: a table of every command, its options and its help. What they do is in ``commands``."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from abreast import __version__
 from abreast.cli.lazy import LazyCommand, load
-from abreast.core.errors import AbreastError
 
 
 class _OrderedGroup(click.Group):
@@ -26,19 +24,36 @@ def _flag(name: str, help: str) -> click.Option:
     return click.Option([name], is_flag=True, help=help)
 
 
+def _names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return the function by which a shell completes names of this kind."""
+    return lambda _, __, incomplete: load(f"abreast.cli.completion:{kind}")(incomplete)
+
+
+def _overview_without_command() -> int:
+    """Show what to do next, if no command is given."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    return int(load("abreast.cli.commands.overview:overview")())
+
+
 ENVIRONMENT = click.Option(
-    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local."
-)
+    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
+    shell_complete=_names("environments"),
+)  # fmt: skip
 SERVICES = click.Option(
-    ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated."
-)
+    ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated.",
+    shell_complete=_names("services"),
+)  # fmt: skip
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on standard output.")
 YES = _flag("--yes", "Do not ask for confirmation.")
 FORCE = _flag("--force", "Include services that did not change.")
 SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
 REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
-REQUIRED_REASON = click.Option(["--reason"], required=True, metavar="R", help="Why. Recorded in the ledger.")
-DEPLOYMENT = click.Argument(["deployment"], required=False)
+ASKED_REASON = click.Option(
+    ["--reason"], default="", metavar="R", help="Why. Recorded in the ledger. A terminal asks for it."
+)
+VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run.")
+DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=_names("deployments"))
 
 _DATABASE_COMMANDS = (
     LazyCommand(
@@ -152,13 +167,15 @@ COMMANDS = (
             ENVIRONMENT,
             SERVICES,
             SINCE,
-            click.Option(["--release"], metavar="V", help="Deploy this release, which was built before."),
+            click.Option(["--release"], metavar="V", help="Deploy this release, which was built before.",
+                         shell_complete=_names("releases")),
             click.Option(["--skip-gate", "skip_gates"], multiple=True, metavar="G",
                          help="Skip this gate. Needs --reason. May be repeated."),
             REASON,
             FORCE,
             YES,
             _flag("--allow-dirty", "Deploy the commit, and leave uncommitted changes out."),
+            VERBOSE,
             JSON,
         ],
     ),
@@ -171,9 +188,10 @@ COMMANDS = (
             ENVIRONMENT,
             SERVICES,
             click.Option(["--to", "release"], metavar="V",
-                         help="The release to roll back to. Default: the last good one before what is live."),
+                         help="The release to roll back to. Default: the last good one before what is live.",
+                         shell_complete=_names("releases")),
             _flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
-            REQUIRED_REASON,
+            ASKED_REASON,
             YES,
             JSON,
         ],
@@ -182,11 +200,12 @@ COMMANDS = (
         "resume",
         "abreast.cli.commands.deployments:resume",
         "Resume an interrupted deployment at its last recorded step, or retry a turn-back that got stuck.\n\n"
-        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest unfinished one.",
         [
             DEPLOYMENT,
             _flag("--accept-as-it-is", "End a stuck deployment: what cannot be turned back stays live."),
             REASON,
+            VERBOSE,
             JSON,
         ],
     ),
@@ -194,7 +213,7 @@ COMMANDS = (
         "cancel",
         "abreast.cli.commands.cancellation:cancel",
         "Cancel the running deployment and restore what was live.\n\n"
-        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest unfinished one.",
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest unfinished one.",
         [DEPLOYMENT, REASON, JSON],
     ),
     LazyCommand(
@@ -214,20 +233,21 @@ COMMANDS = (
         "show",
         "abreast.cli.commands.history:show",
         "Show one deployment: its events, durations and failures.\n\n"
-        "DEPLOYMENT is an id, or enough of its beginning or end. Default: the latest.",
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest.",
         [DEPLOYMENT, _flag("--watch", "Follow the deployment until it ends."), JSON],
     ),
     LazyCommand(
         "logs",
-        "abreast.cli.commands.history:logs",
-        "Show the output of live services, or of one DEPLOYMENT.",
+        "abreast.cli.commands.logs:logs",
+        "Show the output of live services and why the latest deployment failed, or the output of one DEPLOYMENT.\n\n"
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release.",
         [
             DEPLOYMENT,
             ENVIRONMENT,
             SERVICES,
             _flag("--follow", "Keep printing new lines, until Ctrl-C."),
-            click.Option(["--lines", "line_count"], default=50, show_default=True, metavar="N",
-                         help="Start with this many lines of each log."),
+            click.Option(["--lines", "line_count"], type=click.IntRange(min=1), metavar="N",
+                         help="Start with this many lines of each log. Default: 50, or all of a DEPLOYMENT."),
         ],
     ),
     LazyCommand(
@@ -235,7 +255,8 @@ COMMANDS = (
         "abreast.cli.commands.environments:lock",
         "Block deployments to an environment, and `down`.",
         [ENVIRONMENT,
-         click.Option(["--reason"], required=True, metavar="R", help="Why. Shown to anyone who tries to deploy.")],
+         click.Option(["--reason"], default="", metavar="R",
+                      help="Why. Shown to anyone who tries to deploy. A terminal asks for it.")],
     ),
     LazyCommand(
         "unlock",
@@ -271,6 +292,20 @@ COMMANDS = (
         "Print the reference of abreast.yml, or of one SECTION.",
         [click.Argument(["section"], required=False)],
     ),
+    LazyCommand(
+        "completion",
+        "abreast.cli.completion:completion",
+        "Print the script that completes commands and names in a SHELL: bash, zsh or fish.\n\n"
+        "bash: put `eval \"$(abreast completion bash)\"` into ~/.bashrc. zsh: the same with zsh, into ~/.zshrc. "
+        "fish: abreast completion fish > ~/.config/fish/completions/abreast.fish",
+        [click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"]))],
+    ),
+    LazyCommand(
+        "help",
+        "abreast.cli.commands.help:show_help",
+        "Show the help of a COMMAND.",
+        [click.Argument(["commands"], nargs=-1, metavar="[COMMAND]...")],
+    ),
 )  # fmt: skip
 """Every command, in the order of a deployment's life."""
 
@@ -280,48 +315,7 @@ abreast = click.version_option(__version__, prog_name="abreast")(
         "Deploy a project's services side by side, as one release: all go live together, or none does.",
         COMMANDS,
         context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_overview_without_command,
+        invoke_without_command=True,
     )
 )
-
-
-def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code. Errors go to standard error as text, never as a traceback."""
-    try:
-        answer = abreast.main(arguments, prog_name="abreast", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-        return 1
-    except AbreastError as error:
-        return _report_error(error)
-    except SystemExit as ended:
-        if ended.code == 1:  # click's answer to a reader that has gone
-            raise BrokenPipeError from ended
-        raise
-    except Exception as error:  # noqa: BLE001 (people get a sentence, not a traceback)
-        _report_error(_internal_error(error))
-        return 4
-    return answer if isinstance(answer, int) else 0
-
-
-def _internal_error(error: Exception) -> AbreastError:
-    """Return a bug of abreast as an error that names the line it came from."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    return AbreastError(
-        f"internal error at {where}: {type(error).__name__}: {error}",
-        need="a bug report with this line; everything recorded so far is safe",
-        next="abreast status",
-    )
-
-
-def _report_error(error: AbreastError) -> int:
-    redacted = load("abreast.cli.redaction:redact")(str(error))
-    print(f"abreast: {redacted}", file=sys.stderr)
-    return error.exit_code

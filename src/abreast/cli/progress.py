@@ -4,8 +4,10 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from abreast.cli.command_output import CommandOutput
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import event_lines
 from abreast.core.events import Event
@@ -21,11 +23,16 @@ POLL_INTERVAL = 0.1
 
 
 class ProgressDisplay:
-    """Follows deployments in the ledger and shows them on ``out``."""
+    """Follows deployments in the ledger and shows them on ``out``.
 
-    def __init__(self, ledger: Ledger, out: TextIO) -> None:
+    ``logs`` is the folder of the deployments' output. With ``verbose``, every line of it is shown.
+    """
+
+    def __init__(self, ledger: Ledger, out: TextIO, logs: Path, *, verbose: bool = False) -> None:
         self._ledger = ledger
         self._out = out
+        self._logs = logs
+        self._verbose = verbose
         self._is_terminal = out.isatty()
         self._following: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
@@ -68,8 +75,11 @@ class ProgressDisplay:
     ) -> None:
         if earlier:
             await earlier
-        new_events = self._new_events(deployment, seen, has_ended)
-        await (self._draw_board(deployment, seen, new_events) if self._is_terminal else self._print_events(new_events))
+        new_events, output = self._new_events(deployment, seen, has_ended), CommandOutput(self._logs / deployment)
+        if self._is_terminal:
+            await self._draw_board(deployment, seen, new_events, output)
+        else:
+            await self._print_events(new_events, output)
 
     async def _new_events(self, deployment: str, seen: int, has_ended: asyncio.Event) -> AsyncIterator[Sequence[Event]]:
         """Yield the events after ``seen`` as they come, until one ends the deployment or ``has_ended`` is set."""
@@ -83,15 +93,20 @@ class ProgressDisplay:
             if not is_over:
                 await asyncio.sleep(POLL_INTERVAL)
 
-    async def _print_events(self, new_events: AsyncIterator[Sequence[Event]]) -> None:
+    async def _print_events(self, new_events: AsyncIterator[Sequence[Event]], output: CommandOutput) -> None:
         async for events in new_events:
+            for subject, kind, line in output.new_lines() if self._verbose else ():
+                self.print_line(event_lines.output_line(subject, kind, line))
             for event in events:
                 for line in event_lines.event_lines(event):
                     self.print_line(line)
 
-    async def _draw_board(self, deployment: str, seen: int, new_events: AsyncIterator[Sequence[Event]]) -> None:
+    async def _draw_board(
+        self, deployment: str, seen: int, new_events: AsyncIterator[Sequence[Event]], output: CommandOutput
+    ) -> None:
         from rich.console import Console  # noqa: PLC0415 (slow to import, and only a terminal needs it)
         from rich.live import Live  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
 
         from abreast.cli.views import board  # noqa: PLC0415
 
@@ -103,7 +118,11 @@ class ProgressDisplay:
             self._live_view = live
             async for events in new_events:
                 shown += events
-                live.update(board.render_board(board.build_board(plan, shown), expected))
+                for subject, kind, line in output.new_lines():
+                    if self._verbose:
+                        console.print(Text(visible(event_lines.output_line(subject, kind, line)), "dim"))
+                view = board.build_board(plan, shown)
+                live.update(board.render_board(view, expected, output=output.last_lines))
             self._live_view, is_paused = None, not live.is_started
         if is_paused:
             console.print(board.render_board(board.build_board(plan, shown), expected))

@@ -1,12 +1,18 @@
 """What a command works on: the project here, one of its environments, one of its deployments."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from abreast.core.errors import UsageError
+from abreast.core.model import DeploymentKind
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
+
+_RELEASE = re.compile(r"v\d{1,9}")
+_DATA_ONLY = frozenset({DeploymentKind.MIGRATE, DeploymentKind.REHEARSE, DeploymentKind.RESTORE, DeploymentKind.DRILL})
+"""The kinds of deployments that put no release into an environment."""
 
 
 def working_directory() -> Path:
@@ -34,7 +40,12 @@ def choose_environment(environments: Sequence[str], requested: str | None) -> st
 
 
 def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool = False) -> Deployment:
-    """Return the requested deployment, else the latest; with ``unfinished``, the latest that has not ended."""
+    """Return the requested deployment, else the latest; with ``unfinished``, the latest that has not ended.
+
+    ``requested`` is an id, or a release, which stands for the latest deployment of it.
+    """
+    if requested is not None and _RELEASE.fullmatch(requested):
+        return _latest_of_release(ledger, requested)
     if requested is not None:
         return ledger.deployment(requested)
     latest = ledger.deployments(limit=50)
@@ -43,3 +54,13 @@ def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool
         what = "no deployment is running or interrupted" if latest else "nothing has been deployed yet"
         raise UsageError(what, next="abreast history" if latest else "abreast deploy")
     return candidates[0]
+
+
+def _latest_of_release(ledger: Ledger, release: str) -> Deployment:
+    """Return the latest deployment of a release. Raises UsageError if there is none."""
+    deployed = [found for found in ledger.deployments(limit=10_000) if found.kind not in _DATA_ONLY]
+    latest = next((deployment for deployment in deployed if deployment.release == release), None)
+    if latest is None:
+        known = ", ".join(dict.fromkeys(deployment.release for deployment in deployed)) or "none yet"
+        raise UsageError(f"there is no deployment of {release}", need=f"one of: {known}", next="abreast history")
+    return latest

@@ -1,4 +1,4 @@
-"""Find abreast.yml, and read the names of its environments. Imports no models, so that it is quick."""
+"""Find abreast.yml, and read the names of its environments and services. Imports no models, so that it is quick."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from abreast.config.yaml_document import parse_document
 from abreast.core.errors import ConfigError, Fault
 
 CONFIG_FILE = "abreast.yml"
+OTHER_SPELLING = "abreast.yaml"
 
 
 def find_config_file(start: Path) -> Path:
@@ -13,6 +14,9 @@ def find_config_file(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / CONFIG_FILE).is_file():
             return folder / CONFIG_FILE
+        if (folder / OTHER_SPELLING).is_file():
+            message = f"expected the name {CONFIG_FILE}, found {OTHER_SPELLING} in {folder}"
+            raise ConfigError([Fault(OTHER_SPELLING, 1, 1, message)], next=f"git mv {OTHER_SPELLING} {CONFIG_FILE}")
     raise ConfigError([Fault(CONFIG_FILE, 1, 1, f"not found in {start} or any folder above")], next="abreast init")
 
 
@@ -29,6 +33,15 @@ def environment_names(file: Path) -> tuple[str, ...]:
 
     Raises ConfigError if it cannot be read or is not YAML.
     """
+    return _names(file, "environments")
+
+
+def service_names(file: Path) -> tuple[str, ...]:
+    """Return the names of the services in an abreast.yml, in the same way."""
+    return _names(file, "services")
+
+
+def _names(file: Path, section: str) -> tuple[str, ...]:
     value = parse_document(file.name, read_config_file(file)).value
-    environments = value.get("environments") if isinstance(value, dict) else None
-    return tuple(environments) if isinstance(environments, dict) else ()
+    named = value.get(section) if isinstance(value, dict) else None
+    return tuple(named) if isinstance(named, dict) else ()

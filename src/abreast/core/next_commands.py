@@ -13,6 +13,9 @@ _AGAIN = {
 }
 """What to do after a deployment that changed nothing; each is followed by the environment."""
 
+_WITH_LOGS = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
+"""The kinds of deployments whose builds and candidates have output."""
+
 
 def next_commands(state: DeploymentState, kind: DeploymentKind, id: str, environment: str) -> tuple[str, ...]:
     """Return the commands that lead out of a state, the usual one first. Empty if there is nothing to do.
@@ -24,5 +27,6 @@ def next_commands(state: DeploymentState, kind: DeploymentKind, id: str, environ
     if not state.is_final:
         return f"abreast resume {id}", f"abreast cancel {id}"
     if state is DeploymentState.TURNED_BACK:
-        return tuple(f"{command} --env {environment}" for command in _AGAIN[kind])
+        logs = (f"abreast logs {id}",) if kind in _WITH_LOGS else ()
+        return (*logs, *(f"{command} --env {environment}" for command in _AGAIN[kind]))
     return ()

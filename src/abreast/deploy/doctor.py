@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -10,10 +10,12 @@ from abreast.core.errors import AbreastError, PlatformError, TransientError, Una
 from abreast.core.model import Environment, Service
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
+from abreast.core.wording import counted
 from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.programs import missing_program
 from abreast.deploy.runtime.release_inspection import inspect_release
 from abreast.platforms.interface import Diagnoses
 
@@ -22,7 +24,6 @@ SECONDS_PER_DAY = 86400.0
 
 _NPM_CI = re.compile(r"\bnpm\s+(?:ci|clean-install)\b")
 _NPM_LOCK_FILES = frozenset({"package-lock.json", "npm-shrinkwrap.json"})
-_PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
 
 async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
@@ -33,7 +34,7 @@ async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
     except UsageError as error:
         return [Diagnostic.from_error("git", error)]
     if changed:
-        what = f"commit {commit[:7]}; {len(changed)} uncommitted files, such as {changed[0]}"
+        what = f"commit {commit[:7]}; {counted(len(changed), 'uncommitted file')}, such as {changed[0]}"
         need = "a clean working tree, since abreast deploys commits"
         return [Diagnostic(DiagnosticSeverity.WARNING, "git", what, need)]
     return [Diagnostic(DiagnosticSeverity.OK, "git", f"commit {commit[:7]}, nothing uncommitted")]
@@ -224,24 +225,10 @@ async def _missing_programs(ports: Ports, service: Service, subject: str) -> Asy
     """Yield build and run commands whose program is not installed. Commands that run elsewhere are skipped."""
     local_commands = [service.build.run, service.run if service.platform == "local" else None]
     for command in filter(None, local_commands):
-        match = _PROGRAM.match(command)
-        program = match[1] if match else ""
-        if program and "/" not in program and not await _is_installed(program, ports.inherited_environment):
+        if program := await missing_program(command, ports.inherited_environment):
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 subject,
                 f"`{command}`: {program} is not installed",
                 f"{program} on the PATH",
             )
-
-
-async def _is_installed(program: str, env: Mapping[str, str]) -> bool:
-    """Ask the shell that would run the program, since it also has builtins and keywords."""
-    lookup = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", 'command -v "$0"', program,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=dict(env),
-    )  # fmt: skip
-    return await lookup.wait() == 0

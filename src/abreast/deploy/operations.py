@@ -9,12 +9,12 @@ from functools import partial
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Environment, Plan
-from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.executor import execute_plan
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
 from abreast.deploy.planning import DeployRequest, plan_deployment
+from abreast.deploy.refusals import stuck_error
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.workflow import DeploymentWorkflow
@@ -116,10 +116,7 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
     deployments = await asyncio.to_thread(context.ports.ledger.deployments, environment)
     for deployment in deployments:
         if deployment.state is DeploymentState.STUCK:
-            raise RefusedError(
-                f"deployment {deployment.id} is stuck: its turn-back must finish before the next deployment",
-                next=", or: ".join(next_commands(deployment.state, deployment.kind, deployment.id, environment)),
-            )
+            raise stuck_error(deployment)
         if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")
             await _execute_rest(context, deployment)

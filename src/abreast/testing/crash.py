@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from abreast.cli.main import run
+from abreast.cli.run import run
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring import workspace as wiring
 

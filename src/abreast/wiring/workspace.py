@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from abreast.config.files import environment_names, find_config_file
+from abreast.config.files import environment_names, find_config_file, service_names
 from abreast.core.errors import UsageError
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
@@ -61,6 +61,10 @@ class Workspace:
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         return environment_names(self.config_file)
+
+    def service_names(self) -> tuple[str, ...]:
+        """Return the names of the services, in the same way."""
+        return service_names(self.config_file)
 
     def open_ledger(self) -> SqliteLedger:
         """Open the ledger. Raises StateError if it cannot be used."""

@@ -6,6 +6,7 @@ nor a valid abreast.yml, so it begins at once.
 
 import asyncio
 
+from abreast.cli.confirmation import required_reason
 from abreast.cli.lazy import load
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
@@ -24,9 +25,9 @@ def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         chosen = choose_deployment(ledger, deployment, unfinished=True)
-        display = ProgressDisplay(ledger, output_stream(as_json=as_json))
+        display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
         ended = _turn_back(workspace, ledger, chosen, reason, display)
-        return report_outcome(ended, AS_IT_WAS, display.print_line, as_json=as_json)
+        return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
 
 
 def rollback(
@@ -36,13 +37,14 @@ def rollback(
     """Turn back the running deployment. If there is none, or it succeeded meanwhile, deploy an earlier release."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
+    reason = required_reason(reason, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
         running = None if release else running_deployment(ledger, workspace.environment_lock(name), name)
         if running:
-            display = ProgressDisplay(ledger, output_stream(as_json=as_json))
+            display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
             ended = _turn_back(workspace, ledger, running, reason, display)
             if ended.state is not DeploymentState.SUCCEEDED:
-                return report_outcome(ended, AS_IT_WAS, display.print_line, as_json=as_json)
+                return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
             display.print_line(f"deployment {ended.id} had succeeded already: rolling it back")
     roll_back = load("abreast.cli.commands.deployments:roll_back")
     return int(roll_back(name, services, release, reason, restore_data=restore_data, yes=yes, as_json=as_json))

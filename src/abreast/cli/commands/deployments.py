@@ -17,7 +17,7 @@ from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
-from abreast.cli.views.plan import plan_json, plan_lines
+from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
 from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
 from abreast.core.model import Chapter, DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -25,6 +25,7 @@ from abreast.deploy import operations
 from abreast.deploy.data.restore import row_differences
 from abreast.deploy.operations import DeployContext
 from abreast.deploy.planning import DeployRequest, plan_deployment
+from abreast.deploy.refusals import Readiness, assess_readiness, listed_files, uncommitted_changes
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
 from abreast.ledger.interface import Deployment
@@ -38,17 +39,22 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
     target = load_target(environment)
     request = DeployRequest(services=services, since=since, force=force)
     with target.workspace.open_ledger() as ledger:
-        proposed = plan_request(target, target.assembly.ports(target.environment.name, ledger), request)
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
+        proposed, changed = plan_request(target, command.ports(), request), command.ports().source.uncommitted_files()
+        readiness = command.assess(proposed)
+    if changed:
+        readiness = replace(readiness, refusals=(uncommitted_changes(changed), *readiness.refusals))
     if as_json:
-        print(json.dumps(plan_json(proposed), indent=2))
+        print(json.dumps(plan_json(proposed, readiness), indent=2))
     else:
-        print(visible("\n".join(plan_lines(proposed))))
+        print(visible("\n".join((*plan_lines(proposed), *readiness_lines(readiness)))))
     return 0
 
 
 def deploy(
     environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
-    skip_gates: tuple[str, ...], reason: str, *, force: bool, yes: bool, allow_dirty: bool, as_json: bool,
+    skip_gates: tuple[str, ...], reason: str,
+    *, force: bool, yes: bool, allow_dirty: bool, verbose: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Plan, ask for confirmation, deploy. Returns 0 also when there is nothing to do."""
     if skip_gates and not reason.strip():
@@ -58,7 +64,7 @@ def deploy(
     )
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
-        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json, verbose=verbose)
         if not release:
             command.require_clean_tree(allow_dirty=allow_dirty)
         command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
@@ -92,11 +98,13 @@ def _roll_back_with_data(
     if restore_plan is None:
         raise UsageError(f"none of the services to roll back to {proposed.release} has a database")
     command.confirm_data_loss(restore_plan, yes=yes)
-    code = command.deploy(target, replace(request, backup=proposed.release))
-    return code or command.deploy(target, restore_request)
+    rolled_back = command.execute(_deploy_operation(target, replace(request, backup=proposed.release)))
+    if rolled_back not in {None, DeploymentState.SUCCEEDED}:
+        return command.conclude(rolled_back)
+    return command.deploy(target, restore_request)
 
 
-def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, as_json: bool) -> int:
+def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbose: bool, as_json: bool) -> int:
     """Resume an interrupted deployment, or retry a turn-back that got stuck.
 
     With ``accept_as_it_is``, end a stuck one: what cannot be turned back stays as it is. That succeeds if it ends.
@@ -106,7 +114,7 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, as_jso
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         chosen = choose_deployment(ledger, deployment, unfinished=True)
-        command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json)
+        command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json, verbose=verbose)
         if not accept_as_it_is:
             return command.run(lambda context: operations.resume(context, chosen))
         accepted = f"{current_user()} accepted it as it is: {reason}"
@@ -124,18 +132,27 @@ def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
     return asyncio.run(plan_deployment(ports, target.project.name, target.environment, request))
 
 
+Operation = Callable[[DeployContext], Awaitable[DeploymentState | None]]
+"""An operation on deployments. Returns the final state, None if there was nothing to do."""
+
+
+def _deploy_operation(target: Target, request: DeployRequest) -> Operation:
+    return lambda context: operations.deploy(context, target.project.name, target.environment, request)
+
+
 class DeployCommand:
     """One deploying command: its progress display, its questions, its exit code."""
 
     def __init__(
         self, assembly: Assembly, environment: str, ledger: SqliteLedger, display: ProgressDisplay | None = None,
-        *, as_json: bool = False,
+        *, as_json: bool = False, verbose: bool = False,
     ) -> None:  # fmt: skip
         self._assembly = assembly
         self._environment = environment
         self._ledger = ledger
         self.as_json = as_json
-        self._display = display or ProgressDisplay(ledger, output_stream(as_json=as_json))
+        out, logs = output_stream(as_json=as_json), assembly.workspace.deployment_logs
+        self._display = display or ProgressDisplay(ledger, out, logs, verbose=verbose)
         self._active_plan: Plan | None = None
         self.turned_back = False
         """Whether Ctrl-C turned the deployment back."""
@@ -153,21 +170,26 @@ class DeployCommand:
         changed = self.ports().source.uncommitted_files()
         if not changed:
             return
-        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         if not allow_dirty:
-            raise UsageError(
-                f"uncommitted changes: {listed}",
-                need="a clean working tree, since abreast deploys commits",
-                next="git commit, or abreast deploy --allow-dirty to leave them out",
-            )
-        self.report(f"uncommitted changes are not deployed: {listed}")
+            raise uncommitted_changes(changed)
+        self.report(f"uncommitted changes are not deployed: {listed_files(changed)}")
         if any(Path(name).name == "abreast.yml" for name in changed):
             self.report("except for abreast.yml, which is read with its uncommitted changes")
 
+    def assess(self, proposed: Plan) -> Readiness:
+        """Return whether the plan can be deployed now; see ``assess_readiness``."""
+        lock = self._assembly.workspace.environment_lock(self._environment)
+        return asyncio.run(assess_readiness(self.ports(), lock, proposed))
+
     def confirm_plan(self, proposed: Plan, *, yes: bool) -> None:
-        """Print the plan. If it changes anything, ask for confirmation unless ``yes``."""
-        for line in plan_lines(proposed):
+        """Print the plan. If it changes anything, ask for confirmation unless ``yes``.
+
+        Raises what would make the deployment fail, before anything is built.
+        """
+        readiness = self.assess(proposed)
+        for line in (*plan_lines(proposed), *readiness_lines(replace(readiness, refusals=()))):
             self.report(line)
+        readiness.check()
         if proposed.traffic_changes or proposed.database_changes:
             confirm("Deploy?", "this plan", yes=yes, on_stderr=self.as_json)
 
@@ -190,32 +212,36 @@ class DeployCommand:
 
     def deploy(self, target: Target, request: DeployRequest) -> int:
         """Carry the request out and return the exit code."""
-        return self.run(lambda context: operations.deploy(context, target.project.name, target.environment, request))
+        return self.run(_deploy_operation(target, request))
 
     def run(
         self,
-        operation: Callable[[DeployContext], Awaitable[DeploymentState | None]],
+        operation: Operation,
         wanted: Collection[DeploymentState] = (DeploymentState.SUCCEEDED,),
     ) -> int:
         """Run the operation, show its progress, and return the exit code: 0 for a wanted state."""
-        state = self.execute(operation)
+        return self.conclude(self.execute(operation), wanted)
+
+    def conclude(
+        self,
+        state: DeploymentState | None,
+        wanted: Collection[DeploymentState] = (DeploymentState.SUCCEEDED,),
+    ) -> int:
+        """Report how the operation ended, as the last word of the command, and return the exit code."""
         if state is not None and self._active_plan:
             deployment = self._ledger.deployment(self._active_plan.deployment)
-            return report_outcome(deployment, wanted, self.report, as_json=self.as_json)
+            live = self._ledger.live_services(self._environment)
+            return report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
         self.report("nothing to do: everything is up to date")
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
 
-    def execute(
-        self, operation: Callable[[DeployContext], Awaitable[DeploymentState | None]]
-    ) -> DeploymentState | None:
+    def execute(self, operation: Operation) -> DeploymentState | None:
         """Run the operation and show its progress. Returns the final state, None if there was nothing to do."""
         return asyncio.run(self._execute(operation))
 
-    async def _execute(
-        self, operation: Callable[[DeployContext], Awaitable[DeploymentState | None]]
-    ) -> DeploymentState | None:
+    async def _execute(self, operation: Operation) -> DeploymentState | None:
         context = self._assembly.deploy_context(self._environment, self._ledger, self.report, self._on_deployment_start)
         with InterruptHandler(self._display, self._ledger, lambda: self._active_plan) as interrupts:
             try:

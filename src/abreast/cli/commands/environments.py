@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from abreast.cli.confirmation import confirm
+from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.commands.shell import end_orphans
@@ -21,6 +21,7 @@ def lock(environment: str | None, reason: str) -> int:
     """Block deployments to an environment."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
+    reason = required_reason(reason)
     workspace.environment_lock(name).lock({"reason": reason, "by": current_user(), "since": utc_now()})
     print(f"{name} is locked. next: abreast unlock --env {name}")
     return 0

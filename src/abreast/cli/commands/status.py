@@ -4,19 +4,13 @@ It reads the ledger with SQL of its own, probes each service once, and never sta
 """
 
 import os
-import select
-import socket
 import sqlite3
 import sys
 import time
 
+from abreast.cli.error_document import error_document
+from abreast.cli.live_health import STOPPED, LiveRow, probe_health
 from abreast.ledger import file_errors
-
-PROBE_TIMEOUT = 2.0
-"""Seconds for all probes together."""
-
-_STOPPED = "stopped"
-"""Nothing listens on the port of a local service: the environment does not run, such as after a reboot."""
 
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
 _LIVE_QUERY = """
@@ -34,33 +28,20 @@ class _ExitMessage(Exception):  # noqa: N818 (ends the command with a text)
     """What is wrong, what is needed, the next command, and the exit code."""
 
 
-class _LiveService:
-    """The live version of a service, as a row of the ledger."""
-
-    def __init__(self, *row: str) -> None:
-        (
-            self.service,
-            self.platform,
-            self.release,
-            self.commit,
-            self.url,
-            self.since,
-            self.artifact,
-            self.health_path,
-        ) = row
-
-
 def main(arguments: list[str]) -> int:
     """Run ``abreast status`` without click, and return the exit code."""
     try:
         environment, as_json = _parse_arguments(arguments)
     except _ExitMessage as message:
-        return _report(message)
+        return _report(message, as_json="--json" in arguments)
     return _show_status(environment, as_json=as_json)
 
 
 def status(environment: "str | None", *, as_json: bool, watch: bool) -> int:
     """Show what is live: once, or with ``watch`` every second until Ctrl-C."""
+    if watch and as_json:
+        message = "--watch goes on until Ctrl-C, and --json is one document", "one of them", "abreast status --json", 2
+        return _report(_ExitMessage(*message), as_json=True)
     while True:
         if watch and sys.stdout.isatty():
             print("\x1b[2J\x1b[H", end="")
@@ -76,20 +57,24 @@ def status(environment: "str | None", *, as_json: bool, watch: bool) -> int:
 
 def _show_status(environment: "str | None", *, as_json: bool) -> int:
     try:
-        document = _read_status(_state_folder(), environment)
+        config_folder, state_folder = _folders()
+        document = _read_status(config_folder, state_folder, environment)
     except _ExitMessage as message:
-        return _report(message)
+        return _report(message, as_json=as_json)
     _add_published(document)
     if as_json:
         import json  # noqa: PLC0415 (slow to import)
 
         print(json.dumps(document, indent=2))
-    else:
+    elif document["environments"]:
         _print_status(document)
+    else:
+        where, option = (f" to {environment}", f" --env {environment}") if environment else ("", "")
+        print(f"nothing has been deployed{where} yet. next: abreast deploy{option}")
     return 0
 
 
-def _report(message: _ExitMessage) -> int:
+def _report(message: _ExitMessage, *, as_json: bool) -> int:
     what, need, next_command, code = message.args
     print(
         f"abreast: {what}",
@@ -98,6 +83,8 @@ def _report(message: _ExitMessage) -> int:
         sep="\n",
         file=sys.stderr,
     )
+    if as_json:
+        print(error_document(what, need, next_command, code))
     return int(code)
 
 
@@ -116,37 +103,42 @@ def _parse_arguments(arguments: list[str]) -> tuple[str | None, bool]:
     return environment, as_json
 
 
-def _state_folder() -> str:
+def _folders() -> tuple[str, str]:
+    """Return the folder of abreast.yml ("" if the state is elsewhere), and that of the state."""
     configured = os.environ.get("ABREAST_STATE", "")
     if configured:
         file = configured.removeprefix("sqlite:///")
-        return os.path.dirname(file) if file != configured else configured  # noqa: PTH120 (pathlib is slow to import)
+        return "", os.path.dirname(file) if file != configured else configured  # noqa: PTH120 (pathlib is slow to import)
     folder = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
     while not os.path.isfile(os.path.join(folder, "abreast.yml")):  # noqa: PTH113, PTH118
+        if os.path.isfile(os.path.join(folder, "abreast.yaml")):  # noqa: PTH113, PTH118
+            what = f"found abreast.yaml in {folder}"
+            raise _ExitMessage(what, "the name abreast.yml", "git mv abreast.yaml abreast.yml", 2)
         parent = os.path.dirname(folder)  # noqa: PTH120
         if parent == folder:
             raise _ExitMessage("no abreast.yml here or in any folder above", "a project", "abreast init", 2)
         folder = parent
-    return os.path.join(folder, ".abreast")  # noqa: PTH118
+    return folder, os.path.join(folder, ".abreast")  # noqa: PTH118
 
 
-def _read_status(folder: str, only: str | None) -> dict[str, object]:
+def _read_status(config_folder: str, folder: str, only: str | None) -> dict[str, object]:
     file = f"{folder}/ledger.db"
     if file_errors.is_ledger_lost(folder):
         raise _ExitMessage(*file_errors.lost_ledger_error(file), 1)
     if not os.path.exists(file):  # noqa: PTH110
-        raise _ExitMessage("nothing has been deployed yet", "", "abreast deploy", 0)
+        _check_environment(config_folder, only, [])
+        return {"project": None, "environments": {}}
     try:
         database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
         try:
-            return _query_ledger(database, file, only)
+            return _query_ledger(database, config_folder, file, only)
         finally:
             database.close()
     except sqlite3.Error as error:
         raise _ExitMessage(*file_errors.damaged_file_error(file, str(error)), 1) from error
 
 
-def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> dict[str, object]:
+def _query_ledger(database: sqlite3.Connection, config_folder: str, file: str, only: str | None) -> dict[str, object]:
     (owner,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if owner != file_errors.APPLICATION_ID:
@@ -158,14 +150,7 @@ def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> 
         " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill')"
         " GROUP BY environment) ORDER BY environment"
     ).fetchall()
-    deployed = [row[0] for row in latest]
-    if only is not None and only not in deployed:
-        raise _ExitMessage(
-            f"nothing has been deployed to {only!r} yet",
-            f"one of: {', '.join(deployed)}" if deployed else "a deployment",
-            f"abreast deploy --env {only}",
-            2,
-        )
+    _check_environment(config_folder, only, [row[0] for row in latest])
     environments = {}
     for row in latest:
         if only in {None, row[0]}:
@@ -173,10 +158,30 @@ def _query_ledger(database: sqlite3.Connection, file: str, only: str | None) -> 
     return {"project": latest[0][2] if latest else None, "environments": environments}
 
 
+def _check_environment(config_folder: str, requested: str | None, deployed: list[str]) -> None:
+    """Raise _ExitMessage for an environment that was never deployed, and that abreast.yml does not have either."""
+    if requested is None or requested in deployed:
+        return
+    configured: tuple[str, ...] = ()
+    if config_folder:
+        from pathlib import Path  # noqa: PLC0415 (slow, and seldom needed)
+
+        from abreast.config.files import environment_names  # noqa: PLC0415 (slow, as above)
+        from abreast.core.errors import ConfigError  # noqa: PLC0415
+
+        try:
+            configured = environment_names(Path(config_folder, "abreast.yml"))
+        except ConfigError as error:
+            raise _ExitMessage(error.what, error.need, error.next, error.exit_code) from error
+    if requested not in configured:
+        choices = ", ".join(dict.fromkeys((*deployed, *configured))) or "none was deployed yet"
+        raise _ExitMessage(f"there is no environment {requested!r}", f"one of: {choices}", "abreast status", 2)
+
+
 def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
     name, id_, _, state, chapter, started, finished, _ = row
     rows = database.execute(_LIVE_QUERY, (name,)).fetchall()
-    live_services = [_LiveService(*row) for row in rows]
+    live_services = [LiveRow(*row) for row in rows]
     last_success = database.execute(
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY rowid DESC LIMIT 1",
         (name,),
@@ -193,15 +198,15 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         deployment["why"] = _failure_message(database, id_)
     if state not in FINISHED_STATES and state != "stuck" and not holder:
         deployment["interrupted"] = True
-    health = _probe_health(live_services)
-    stopped = [live.service for live in live_services if health[live.service] == _STOPPED]
+    health = probe_health(live_services)
+    stopped = [live.service for live in live_services if health[live.service] == STOPPED]
     services = {
         live.service: {
             "platform": live.platform,
             "release": live.release,
             "commit": live.commit,
             "url": live.url,
-            "health": "unhealthy" if health[live.service] == _STOPPED else health[live.service],
+            "health": "unhealthy" if health[live.service] == STOPPED else health[live.service],
             "since": live.since,
             "artifact": live.artifact,
         }
@@ -272,68 +277,6 @@ def _read_json(file: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _probe_health(services: "list[_LiveService]") -> dict[str, str]:
-    """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown.
-
-    So is one without an address, such as a background worker.
-    """
-    health = {live.service: _health_without_answer(live) for live in services}
-    pending: dict[int, tuple[socket.socket, str]] = {}
-    poll = select.poll()
-    for live in services:
-        if not live.url:
-            continue
-        try:
-            connection = _send_probe(live)
-        except OSError as error:
-            if live.platform == "local" and isinstance(error, ConnectionRefusedError):
-                health[live.service] = _STOPPED
-            continue
-        pending[connection.fileno()] = (connection, live.service)
-        poll.register(connection, select.POLLIN)
-    deadline = time.monotonic() + PROBE_TIMEOUT
-    while pending and (remaining := deadline - time.monotonic()) > 0:
-        for descriptor, _ in poll.poll(remaining * 1000):
-            connection, service = pending.pop(descriptor)
-            poll.unregister(descriptor)
-            health[service] = _read_probe_result(connection)
-    for connection, _ in pending.values():
-        connection.close()
-    return health
-
-
-def _health_without_answer(live: "_LiveService") -> str:
-    return "unhealthy" if live.platform == "local" else "unknown"
-
-
-def _send_probe(live: "_LiveService") -> socket.socket:
-    """Send a health request and return the connection. Raises OSError if there is none."""
-    scheme, _, rest = live.url.partition("://")
-    authority, _, base = rest.partition("/")
-    host, _, port = authority.partition(":")
-    path = f"/{base}".rstrip("/") + live.health_path
-    # HTTP/1.0: no chunked responses, and the server closes the connection.
-    request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast-probe\r\n\r\n"
-    address = ("127.0.0.1" if live.platform == "local" else host, int(port or (443 if scheme == "https" else 80)))
-    connection = socket.create_connection(address, timeout=PROBE_TIMEOUT)
-    if scheme == "https":
-        import ssl  # noqa: PLC0415 (slow to import, and local services do not need it)
-
-        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-    connection.sendall(request.encode())
-    return connection
-
-
-def _read_probe_result(connection: socket.socket) -> str:
-    try:
-        line = connection.recv(64).split(b" ")
-        return "healthy" if len(line) > 1 and line[1][:1] in {b"2", b"3"} else "unhealthy"
-    except OSError:
-        return "unhealthy"
-    finally:
-        connection.close()
-
-
 def _print_status(document: dict[str, object]) -> None:
     environments = document["environments"]
     assert isinstance(environments, dict)
@@ -344,6 +287,8 @@ def _print_status(document: dict[str, object]) -> None:
         print(f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}")
         if deployment.get("why"):
             print(f"  why: {_printable(deployment['why'])}")
+        if deployment["state"] == "turned-back":
+            print(f"  next: abreast logs {deployment['id']}")
         if deployment.get("interrupted"):
             print(f"  interrupted. next: abreast resume {deployment['id']}")
         elif (stopped := environment["stopped"]) and deployment["finished"]:

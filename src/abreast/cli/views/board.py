@@ -1,10 +1,14 @@
-"""The live board: one row per service, one column per chapter, with elapsed and expected seconds."""
+"""The live board: one row per service, one column per chapter, with elapsed and expected seconds.
 
-from collections.abc import Mapping, Sequence
+In a narrow terminal, each service has one cell: the chapter that it is in.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +19,12 @@ from abreast.core.model import Chapter, Plan
 from abreast.core.states import DeploymentState
 
 SERVICE_CHAPTERS = (Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.STAGE, Chapter.CHECK)
+_ROLLOUT_CHAPTERS = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK})
+_DATA_CHAPTERS = frozenset({Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE})
 SHARED_CHAPTERS = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)
+_UNLIMITED = 10_000
+"""More columns than any terminal has."""
+
 _TRANSITIONS = frozenset({EventKind.STARTED, EventKind.RETRY, EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED})
 _SYMBOLS = {EventKind.STARTED: "…", EventKind.FINISHED: "✓", EventKind.FAILED: "✗", EventKind.STOPPED: "-"}
 _STYLES = {EventKind.STARTED: "yellow", EventKind.FINISHED: "green", EventKind.FAILED: "red", EventKind.STOPPED: "dim"}
@@ -32,23 +41,45 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Everything that is drawn. ``steps`` is keyed by service or gate (None: all services) and chapter."""
+    """Everything that is drawn. ``steps`` is keyed by service or gate (None: all services) and chapter.
+
+    ``planned``: the chapters of services that the plan leads through.
+    """
 
     title: str
     services: tuple[str, ...]
+    planned: frozenset[Chapter]
     steps: Mapping[tuple[str | None, Chapter], Step]
     state: DeploymentState = DeploymentState.WAITING
     failures: tuple[Event, ...] = ()
     reason: str = ""
 
+    @property
+    def columns(self) -> tuple[Chapter, ...]:
+        """The chapters of services that are planned or have begun, in order."""
+        begun = {chapter for _, chapter in self.steps}
+        return tuple(chapter for chapter in SERVICE_CHAPTERS if chapter in self.planned or chapter in begun)
+
+    @property
+    def building(self) -> tuple[str, ...]:
+        """The services whose build runs."""
+        steps = {service: self.steps.get((service, Chapter.BUILD)) for service in self.services}
+        return tuple(service for service, step in steps.items() if step and step.finished is None)
+
 
 def build_board(plan: Plan, events: Sequence[Event]) -> Board:
     """Return the board after these events."""
     title = f"{plan.project} → {plan.environment}  {plan.release}  {plan.commit[:7]}  {plan.deployment}"
-    board = Board(title, tuple(part.name for part in plan.rollouts), {})
+    parts = plan.rollouts or plan.database_changes
+    board = Board(title, tuple(part.name for part in parts), _planned_chapters(plan), {})
     for event in events:
         board = _apply_event(board, event)
     return board
+
+
+def _planned_chapters(plan: Plan) -> frozenset[Chapter]:
+    is_migrated = any(part.database_plan and part.database_plan.is_forward for part in plan.database_changes)
+    return (_ROLLOUT_CHAPTERS if plan.rollouts else frozenset()) | (_DATA_CHAPTERS if is_migrated else frozenset())
 
 
 def _apply_event(board: Board, event: Event) -> Board:
@@ -76,32 +107,78 @@ def _row_key(event: Event, chapter: Chapter) -> str | None:
 
 
 def render_board(
-    board: Board, expected: Mapping[tuple[str | None, str], float], now: float | None = None
+    board: Board,
+    expected: Mapping[tuple[str | None, str], float],
+    now: float | None = None,
+    output: Mapping[str, str] | None = None,
 ) -> RenderableType:
-    """Draw the board at ``now`` (seconds since the epoch). ``expected`` holds seconds by service and chapter."""
+    """Draw the board at ``now`` (seconds since the epoch). ``expected`` holds seconds by service and chapter.
+
+    ``output`` is the last line that the build of each service printed.
+    """
     drawn_at = datetime.now(UTC).timestamp() if now is None else now
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("")
-    for chapter in SERVICE_CHAPTERS:
-        table.add_column(chapter.value)
-    for service in board.services:
-        cells = [
-            _cell(board.steps.get((service, chapter)), expected.get((service, chapter)), drawn_at)
-            for chapter in SERVICE_CHAPTERS
+    return _BoardView(board, expected, drawn_at, output or {})
+
+
+@dataclass(frozen=True, slots=True)
+class _BoardView:
+    board: Board
+    expected: Mapping[tuple[str | None, str], float]
+    now: float
+    output: Mapping[str, str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw the table, or if it is wider than the terminal, one cell per service."""
+        table, gates, shared = self._table(), self._gates(), self._shared()
+        fits = Measurement.get(console, options.update(max_width=_UNLIMITED), table).maximum <= options.max_width
+        yield Text(self.board.title, "bold")
+        if gates:
+            yield Text("  gates  ") + Text("   ").join(gates) if fits else Group(*gates)
+        yield table if fits else self._cells(options.max_width)
+        yield Text("  ") + Text("   ").join(shared) if fits else Group(*shared)
+        for service in self.board.building:
+            if line := self.output.get(service):
+                yield Text(visible(f"  {service} │ {line}"), "dim", no_wrap=True, overflow="ellipsis")
+        yield from _footer(self.board)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        table.add_column("")
+        for chapter in self.board.columns:
+            table.add_column(chapter.value, no_wrap=True)
+        for service in self.board.services:
+            table.add_row(Text(service, "bold"), *(self._cell(service, chapter) for chapter in self.board.columns))
+        return table
+
+    def _cells(self, width: int) -> Table:
+        """Return one row per service, with the chapter that it is in. A long name is cut off rather than that."""
+        latest = [self._latest(service) for service in self.board.services]
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True, max_width=width - max(map(len, latest), default=0) - 1)
+        table.add_column(no_wrap=True)
+        for service, cell in zip(self.board.services, latest, strict=True):
+            table.add_row(Text(service, "bold"), cell)
+        return table
+
+    def _latest(self, service: str) -> Text:
+        begun = [chapter for chapter in self.board.columns if (service, chapter) in self.board.steps]
+        return Text(f"{begun[-1]} ") + self._cell(service, begun[-1]) if begun else Text("·", "dim")
+
+    def _gates(self) -> list[Text]:
+        rows = [row for row, chapter in self.board.steps if chapter is Chapter.GATES]
+        return [Text(f"{row} ") + self._cell(row, Chapter.GATES) for row in rows]
+
+    def _shared(self) -> list[Text]:
+        chapters = [
+            chapter
+            for chapter in SHARED_CHAPTERS
+            if chapter is not Chapter.TURN_BACK or (None, chapter) in self.board.steps
         ]
-        table.add_row(Text(service, "bold"), *cells)
-    gates = [(row, step) for (row, chapter), step in board.steps.items() if chapter is Chapter.GATES]
-    gate_line = Text("  gates " if gates else "")
-    for row, step in gates:
-        gate_line += Text(f" {row} ") + _cell(step, None, drawn_at) + Text("  ")
-    shared_line = Text("  ")
-    for chapter in SHARED_CHAPTERS:
-        if chapter is not Chapter.TURN_BACK or (None, chapter) in board.steps:
-            shared_line += Text(f"{chapter} ") + _cell(
-                board.steps.get((None, chapter)), expected.get((None, chapter)), drawn_at
-            )
-            shared_line += Text("   ")
-    return Group(Text(board.title, "bold"), *([gate_line] if gates else []), table, shared_line, *_footer(board))
+        return [Text(f"{chapter} ") + self._cell(None, chapter) for chapter in chapters]
+
+    def _cell(self, row: str | None, chapter: Chapter) -> Text:
+        step = self.board.steps.get((row, chapter))
+        return _cell(step, self.expected.get((row, chapter)), self.now)
 
 
 def _cell(step: Step | None, expected: float | None, now: float) -> Text:

@@ -13,11 +13,16 @@ from abreast.ledger.interface import Deployment
 
 
 def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
-    """Yield one line per deployment, in the given order."""
+    """Yield a heading, and one line per deployment, in the given order."""
+    if deployments:
+        yield (
+            f"{'deployment':<26}  {'started':<19}  {'environment':<12} {'kind':<8} {'release':<7} {'commit':<7}  "
+            f"{'state':<12} {'took':>7}  by"
+        )
     for deployment in deployments:
         yield (
             f"{deployment.id}  {_local_time(deployment.started)}  {deployment.environment:<12} {deployment.kind:<8} "
-            f"{deployment.release:<5} {deployment.commit[:7]}  {deployment.state:<12} {_duration(deployment):>7}  "
+            f"{deployment.release:<7} {deployment.commit[:7]}  {deployment.state:<12} {_duration(deployment):>7}  "
             f"{deployment.author}" + (f"  ({deployment.reason})" if deployment.reason else "")
         )
 
@@ -42,8 +47,8 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
 def next_lines(deployment: Deployment) -> Iterator[str]:
     """Yield the commands to type next, the usual one first."""
     commands = next_commands(deployment.state, deployment.kind, deployment.id, deployment.environment)
-    for label, command in zip(("next: ", "or:   "), commands, strict=False):
-        yield label + command
+    for number, command in enumerate(commands):
+        yield f"{'or:  ' if number else 'next:'} {command}"
 
 
 def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dict[str, Any]:

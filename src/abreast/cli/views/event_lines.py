@@ -34,6 +34,11 @@ def event_lines(event: Event) -> Iterator[str]:
         yield f"{' ' * 10}│ {line}"
 
 
+def output_line(subject: str, kind: str, line: str) -> str:
+    """Return a line that a command of a service or a gate printed, below the columns of the events."""
+    return f"{'':8}  {subject:<12} {kind:<9} │ {line}"
+
+
 def log_lines(event: Event) -> tuple[str, ...]:
     """Return the log lines that an event carries."""
     log = event.data.get("log", ())

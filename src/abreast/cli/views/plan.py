@@ -6,6 +6,7 @@ from typing import Any
 from abreast.core.codec import dump
 from abreast.core.model import Action, BreakingChangePolicy, Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.deploy.refusals import Readiness
 
 _SYMBOLS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
 
@@ -33,6 +34,16 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
 
 
+def readiness_lines(readiness: Readiness) -> Iterator[str]:
+    """Yield why the plan cannot be deployed now, and what else a person should know."""
+    for warning in readiness.warnings:
+        yield f"  note: {warning}"
+    if readiness.refusals:
+        yield "deploy would refuse this:"
+    for error in readiness.refusals:
+        yield from (f"  {line}" for line in str(error).splitlines())
+
+
 def _database_lines(part: ServicePlan) -> Iterator[str]:
     """Yield what the deployment would do to the service's database."""
     data = part.database_plan
@@ -54,9 +65,11 @@ def _database_lines(part: ServicePlan) -> Iterator[str]:
         yield f"      BREAKING{blocks}: {risk}"
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
     """Return the plan as JSON values."""
     return {
+        "refusals": [{"what": error.what, "need": error.need, "next": error.next} for error in readiness.refusals],
+        "warnings": list(readiness.warnings),
         "project": plan.project,
         "environment": plan.environment,
         "commit": plan.commit,

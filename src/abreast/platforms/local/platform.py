@@ -84,7 +84,7 @@ class LocalPlatform(Platform):
             need = "nothing: the next release writes it anew, from its copy"
             return [Diagnostic(DiagnosticSeverity.WARNING, "", fault, need)]
         port = _listener(service).port
-        if self._supervisor.is_running():
+        if port in await self._router.own_ports():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
         if owner := await self._router.port_owner(port):
             need = f"a free port, or a different one in abreast.yml: {service.name}: {{local: {{port: …}}}}"

@@ -197,6 +197,13 @@ class Router:
                 raise PlatformError(complaint, next=f"see router.log; the router's folder is {self._home}")
             await asyncio.sleep(POLL_INTERVAL)
 
+    async def own_ports(self) -> frozenset[int]:
+        """Return the ports that Envoy listens on; none if it does not run."""
+        try:
+            return await self._admin.listening_ports()
+        except (httpx2.HTTPError, OSError):
+            return frozenset()
+
     @staticmethod
     async def port_owner(port: int) -> str | None:
         """Return the process that listens on ``port``, None if it is free."""

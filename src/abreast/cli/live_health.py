@@ -1,0 +1,89 @@
+"""The health of live services, for ``abreast status``: one probe each, all at once. Imports next to nothing."""
+
+import select
+import socket
+import time
+
+PROBE_TIMEOUT = 2.0
+"""Seconds for all probes together."""
+
+STOPPED = "stopped"
+"""Nothing listens on the port of a local service: the environment does not run, such as after a reboot."""
+
+
+class LiveRow:
+    """The live version of a service, as a row of the ledger."""
+
+    def __init__(self, *row: str) -> None:
+        (
+            self.service,
+            self.platform,
+            self.release,
+            self.commit,
+            self.url,
+            self.since,
+            self.artifact,
+            self.health_path,
+        ) = row
+
+
+def probe_health(services: "list[LiveRow]") -> dict[str, str]:
+    """Probe the health path of every service, all at once. A remote service that cannot be reached is unknown.
+
+    So is one without an address, such as a background worker.
+    """
+    health = {live.service: _health_without_answer(live) for live in services}
+    pending: dict[int, tuple[socket.socket, str]] = {}
+    poll = select.poll()
+    for live in services:
+        if not live.url:
+            continue
+        try:
+            connection = _send_probe(live)
+        except OSError as error:
+            if live.platform == "local" and isinstance(error, ConnectionRefusedError):
+                health[live.service] = STOPPED
+            continue
+        pending[connection.fileno()] = (connection, live.service)
+        poll.register(connection, select.POLLIN)
+    deadline = time.monotonic() + PROBE_TIMEOUT
+    while pending and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(remaining * 1000):
+            connection, service = pending.pop(descriptor)
+            poll.unregister(descriptor)
+            health[service] = _read_probe_result(connection)
+    for connection, _ in pending.values():
+        connection.close()
+    return health
+
+
+def _health_without_answer(live: "LiveRow") -> str:
+    return "unhealthy" if live.platform == "local" else "unknown"
+
+
+def _send_probe(live: "LiveRow") -> socket.socket:
+    """Send a health request and return the connection. Raises OSError if there is none."""
+    scheme, _, rest = live.url.partition("://")
+    authority, _, base = rest.partition("/")
+    host, _, port = authority.partition(":")
+    path = f"/{base}".rstrip("/") + live.health_path
+    # HTTP/1.0: no chunked responses, and the server closes the connection.
+    request = f"GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: abreast-probe\r\n\r\n"
+    address = ("127.0.0.1" if live.platform == "local" else host, int(port or (443 if scheme == "https" else 80)))
+    connection = socket.create_connection(address, timeout=PROBE_TIMEOUT)
+    if scheme == "https":
+        import ssl  # noqa: PLC0415 (slow to import, and local services do not need it)
+
+        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    connection.sendall(request.encode())
+    return connection
+
+
+def _read_probe_result(connection: socket.socket) -> str:
+    try:
+        line = connection.recv(64).split(b" ")
+        return "healthy" if len(line) > 1 and line[1][:1] in {b"2", b"3"} else "unhealthy"
+    except OSError:
+        return "unhealthy"
+    finally:
+        connection.close()

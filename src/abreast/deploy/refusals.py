@@ -1,0 +1,144 @@
+"""What a deployment would refuse, or could not succeed with: told with the plan, before anything is built."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+from abreast.core.diagnostics import DiagnosticSeverity
+from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
+from abreast.core.model import DEFAULT_PLATFORM, Plan, ServicePlan
+from abreast.core.next_commands import next_commands
+from abreast.core.states import DeploymentState
+from abreast.deploy.data.plan import refuse_breaking_changes
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.programs import missing_program
+from abreast.ledger.interface import Deployment
+from abreast.ledger.lock import EnvironmentLock
+from abreast.platforms.interface import Diagnoses, RunsHere
+
+LISTED_FILES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a plan can be deployed: the errors that stop it, and what else a person should know before."""
+
+    refusals: tuple[AbreastError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise the refusals as one error, of the kind of the first."""
+        if len(self.refusals) == 1:
+            raise self.refusals[0]
+        if self.refusals:
+            raise type(self.refusals[0])("\n".join(map(str, self.refusals)))
+
+
+async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> Readiness:
+    """Return what stops the deployment of ``plan``, as far as that can be told before it. Changes nothing.
+
+    Uncommitted changes are not part of it: see ``uncommitted_changes``.
+    """
+    deployments = await asyncio.to_thread(ports.ledger.deployments, plan.environment)
+    refusals: list[AbreastError] = [*_locked(lock), *_stuck(deployments), *_breaking_changes(plan)]
+    warnings = [*_unfinished(deployments, lock)]
+    is_free = lock.is_free()
+    for part in plan.rollouts:
+        if is_free:  # or else another command starts and stops services just now
+            refusals += [error async for error in _taken_port(ports, part)]
+        if program := await _missing_run_program(ports, part):
+            refusals.append(program)
+        if missing := await _missing_build_program(ports, part):
+            if part.previous or plan.force_rebuild:
+                warnings.append(f"{missing.what}; its build fails, unless the same files were built before")
+            else:
+                refusals.append(missing)
+    return Readiness(tuple(refusals), tuple(warnings))
+
+
+def uncommitted_changes(changed: Sequence[str]) -> UsageError:
+    """Return the error for uncommitted files."""
+    return UsageError(
+        f"uncommitted changes: {listed_files(changed)}",
+        need="a clean working tree, since abreast deploys commits",
+        next="git commit, or abreast deploy --allow-dirty to leave them out",
+    )
+
+
+def listed_files(files: Sequence[str]) -> str:
+    """Return the first files, and how many more there are."""
+    more = len(files) - LISTED_FILES
+    return ", ".join(files[:LISTED_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
+def stuck_error(deployment: Deployment) -> RefusedError:
+    """Return the error for a deployment whose turn-back failed."""
+    commands = next_commands(deployment.state, deployment.kind, deployment.id, deployment.environment)
+    return RefusedError(
+        f"deployment {deployment.id} is stuck: its turn-back must finish before the next deployment",
+        next=", or: ".join(commands),
+    )
+
+
+def _locked(lock: EnvironmentLock) -> Iterator[AbreastError]:
+    try:
+        lock.check_operator_lock()
+    except RefusedError as error:
+        yield error
+
+
+def _stuck(deployments: Sequence[Deployment]) -> Iterator[AbreastError]:
+    for deployment in deployments:
+        if deployment.state is DeploymentState.STUCK:
+            yield stuck_error(deployment)
+
+
+def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Iterator[str]:
+    if not lock.is_free():
+        yield f"another command (process {lock.holder_pid()}) works on this environment: deploy waits until it ends"
+        return
+    for deployment in deployments:
+        if deployment.state in {DeploymentState.RUNNING, DeploymentState.APPROVING, DeploymentState.TURNING_BACK}:
+            yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
+
+
+def _breaking_changes(plan: Plan) -> Iterator[AbreastError]:
+    try:
+        refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
+    except RefusedError as error:
+        yield error
+
+
+async def _taken_port(ports: Ports, part: ServicePlan) -> AsyncIterator[AbreastError]:
+    """Yield what a platform that runs services on this machine would fail at, such as a port that is taken."""
+    platform = ports.platforms[part.service.platform]
+    if not isinstance(platform, RunsHere) or not isinstance(platform, Diagnoses):
+        return
+    try:
+        found = await platform.diagnose(part.service)
+    except TransientError:
+        return
+    except PlatformError as error:
+        yield error
+        return
+    for diagnostic in found:
+        if diagnostic.level is DiagnosticSeverity.FAULT:
+            yield PlatformError(f"{part.name}: {diagnostic.what}", need=diagnostic.need, next=diagnostic.next)
+
+
+async def _missing_run_program(ports: Ports, part: ServicePlan) -> UsageError | None:
+    """Return the error for a program that runs the service here and is not installed. A build may install it."""
+    is_built = part.artifact is None and part.service.build.run
+    if part.service.platform != DEFAULT_PLATFORM or is_built:
+        return None
+    return await _missing_program(ports, part, part.service.run)
+
+
+async def _missing_build_program(ports: Ports, part: ServicePlan) -> UsageError | None:
+    return None if part.artifact else await _missing_program(ports, part, part.service.build.run)
+
+
+async def _missing_program(ports: Ports, part: ServicePlan, command: str | None) -> UsageError | None:
+    if command is None or not (program := await missing_program(command, ports.inherited_environment)):
+        return None
+    return UsageError(f"{part.name}: `{command}`: {program} is not installed", need=f"{program} on the PATH")
