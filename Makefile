@@ -5,7 +5,9 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -n 8 --dist worksteal
 SOURCES := src tests benchmarks examples/plugin
 
-.PHONY: demo test test-exhaustive test-all check lint bench docs clean
+PREFIX ?= $(HOME)/.local
+
+.PHONY: demo test test-exhaustive test-all check lint bench docs screenshot install clean
 
 demo: $(READY)
 	$(BIN)/abreast demo
@@ -29,6 +31,16 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/abreast docs reference > docs/reference.md
+
+screenshot: $(READY)
+	$(BIN)/python tests/live_view.py docs/live-view.svg
+
+install:
+	$(PYTHON) -m venv $(PREFIX)/share/abreast
+	$(PREFIX)/share/abreast/bin/python -m pip install --quiet --disable-pip-version-check '.$(EXTRAS)'
+	mkdir -p $(PREFIX)/bin
+	ln -sf ../share/abreast/bin/abreast $(PREFIX)/bin/abreast
+	@$(PREFIX)/bin/abreast --version
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "abreast needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'

@@ -23,6 +23,17 @@ class Example:
         return match[1] if match and self.language != "console" else ""
 
     @property
+    def steps(self) -> Sequence[tuple[str, Sequence[str]]]:
+        """The commands that it shows, each with the lines that it prints."""
+        found: list[tuple[str, list[str]]] = []
+        for line in self.text.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+        return found
+
+    @property
     def commands(self) -> Sequence[str]:
         """The commands that it shows, without comments."""
         return [re.sub(r"\s+# .*", "", line[2:]) for line in self.text.splitlines() if line.startswith("$ ")]
