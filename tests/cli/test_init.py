@@ -93,6 +93,18 @@ def test_autoscaling_is_written_and_cron_jobs_are_left_out(project: SampleProjec
     assert service["scaling"] == {"minInstances": 2, "maxInstances": 6, "targetCPUPercent": 70}
 
 
+def test_a_folder_is_the_root_directory_and_what_installs_is_part_of_the_build(project: SampleProject) -> None:
+    build = {"install": "npm ci", "run": "npm run build"}
+    project.config["services"]["backend"] |= {"folder": "api", "build": build}
+    (project.folder / "api").mkdir()
+    (project.folder / "api" / "package.json").write_text("{}")
+    on_render(project)
+    project.run("init", "--render")
+    (service,) = yaml.safe_load((project.folder / "render.yaml").read_text())["services"]
+    found = {key: service[key] for key in ("rootDir", "buildCommand", "runtime")}
+    assert found == {"rootDir": "api", "buildCommand": "npm ci && npm run build", "runtime": "node"}
+
+
 def test_where_nothing_is_on_render_none_is_written(project: SampleProject) -> None:
     assert "has no service on Render" in project.run("init", "--render", code=2).stderr
 

@@ -1,9 +1,7 @@
 """Runs a shell command with a timeout, writes its redacted output to a log, and leaves no process behind."""
 
 import asyncio
-import os
 import signal
-import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +9,7 @@ from pathlib import Path
 from abreast.commands.interface import Command, CommandResult
 from abreast.core.error_excerpt import ErrorExcerpt
 from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
-from abreast.machine.process import ProcessIdentity, boot_id, marked_processes, signal_group
-
-ORPHAN_TIMEOUT = 10.0
-"""Seconds to wait until orphans have ended."""
+from abreast.machine.process import ProcessIdentity, boot_id, end_marked_processes, signal_group
 
 MARK = "ABREAST_COMMAND"
 """The variable, with the path of its log, by which the processes of a command are known when their leader is gone."""
@@ -58,16 +53,8 @@ async def run(command: Command, halt: Awaitable[str]) -> CommandResult:
 
 
 def end_orphans(folder: Path) -> None:
-    """End the commands that a killed process left running, whose logs are in ``folder``. None may still be wanted.
-
-    Waits for the end of one that the kernel cannot end yet, but not for ever.
-    """
-    deadline = time.monotonic() + ORPHAN_TIMEOUT
-    while (orphans := marked_processes(MARK, f"{folder}/")) and time.monotonic() < deadline:
-        for pid in orphans:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+    """End the commands that a killed process left running, whose logs are in ``folder``. None may still be wanted."""
+    end_marked_processes(MARK, f"{folder}/")
 
 
 def _identity(process: asyncio.subprocess.Process) -> ProcessIdentity:

@@ -123,6 +123,7 @@ class EnvironmentResolver:
             platform=self.platform_settings.get((environment, name), ("local", None))[0],
             settings=settings,
             folder=service_folder(config),
+            python=config.python,
             watch=watched_globs(config),
             uses=tuple(config.uses),
             needs=tuple(config.needs),
@@ -271,6 +272,7 @@ def _resolve_build(config: schema.Service) -> Build:
         run=build.run,
         output=in_folder(folder, build.output),
         timeout=build.timeout,
+        install=build.install,
         image=build.image,
         dockerfile=in_folder(folder, build.dockerfile),
     )
@@ -280,6 +282,7 @@ def _commands(config: schema.Service) -> dict[tuple[str, ...], str | None]:
     """Return the commands of a service that run with its secrets, by their keys."""
     return {
         ("run",): config.run,
+        ("build", "install"): config.build.install,
         ("build", "run"): config.build.run,
         ("release", "run"): config.release.run if config.release else None,
         ("health", "command"): config.health.command,

@@ -19,7 +19,10 @@ IMAGE_PATTERN = r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$"
 STORE_PATTERN = r"^(s3|gs|az|file)://.+"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 
+PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
+
 PATTERN_MEANINGS: Mapping[str, str] = {
+    PYTHON_PATTERN: 'a version of Python such as "3.12", a range such as ">=3.11,<3.14", or auto',
     NAME_PATTERN: "a name such as api or web-2: lower-case letters, digits and hyphens, at most 40",
     VARIABLE_PATTERN: "a variable name such as LOG_LEVEL",
     IMAGE_PATTERN: "an image name without a tag, such as ghcr.io/acme/api",
@@ -130,6 +133,7 @@ VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, BeforeValidator(_scalar_to_text)]
 Command = Annotated[str, Field(min_length=1), _text_for("a command")]
 Folder = Annotated[str, AfterValidator(_check_relative_folder), _text_for("a folder")]
+PythonVersion = Annotated[str, Field(pattern=PYTHON_PATTERN), _text_for('a version in quotes such as "3.12"')]
 UrlPath = Annotated[str, AfterValidator(_check_url_path), _text_for("a path")]
 Pattern = Annotated[str, AfterValidator(_check_regex), _text_for("a regular expression")]
 Glob = Annotated[str, Field(min_length=1), AfterValidator(validate_pattern), _text_for("a glob")]

@@ -23,10 +23,11 @@ environments:
 """,
     "Service": """project: storefront
 services:
-  worker-api:
-    watch: ["api/**", "!**/*.md"]
-    build: pip install -t vendor -r requirements.txt
-    run: python -m api
+  api:
+    folder: api
+    python: "3.12"
+    build: {install: pip install -r requirements.txt}
+    run: python -m shop
     instances: 3
     health: {path: /api/health, within: 2s}
     env:

@@ -122,9 +122,8 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
     image, disk = service.settings.get("image"), service.settings.get("disk")
     autoscaling = service.settings.get("autoscaling")
     runtime = "image" if image else _runtime(root / service.folder)
-    commands = (
-        {} if runtime in {"image", "docker"} else {"buildCommand": service.build.run, "startCommand": service.run}
-    )
+    build = " && ".join(filter(None, (service.build.install, service.build.run))) or None
+    commands = {} if runtime in {"image", "docker"} else {"buildCommand": build, "startCommand": service.run}
     definition: dict[str, object] = {
         "type": "web",
         "name": service.name,

@@ -16,6 +16,7 @@ from abreast.config.field_types import (
     Glob,
     Name,
     Pattern,
+    PythonVersion,
     StrictModel,
     Text,
     UrlPath,
@@ -28,6 +29,11 @@ from abreast.config.gate_schema import AllowedFinding, Gates, Test
 class Build(StrictModel):
     """How a service is built, in a clean checkout of the commit."""
 
+    install: Command | None = Field(
+        None,
+        description="Installs dependencies before `run` and before tests, such as `npm ci`. What it leaves is kept and "
+        "used again as long as lock files, manifests and tools are the same.",
+    )
     run: Command | None = Field(None, description="The build command. It runs in a shell.")
     output: Folder | None = Field(
         None,
@@ -214,6 +220,12 @@ class Service(StrictModel):
         None,
         description="Its folder in the repository, such as `web`. Its commands run there, and `output`, `dockerfile`, "
         "`migrations` and test reports are relative to it. Default: the folder of abreast.yml.",
+    )
+    python: PythonVersion | None = Field(
+        None,
+        description='The Python that its commands get, in an environment of its own: a version such as `"3.12"`, a '
+        'range such as `">=3.11,<3.14"`, or `auto` for what `.python-version` or `requires-python` says. uv makes it. '
+        "Default: the `python` that is on the PATH.",
     )
     watch: list[Glob] = Field(
         default_factory=list,

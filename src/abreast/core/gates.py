@@ -80,7 +80,6 @@ class Gate:
 
     name: str
     service: str | None = None
-    folder: str = ""
     runner: str = "command"
     settings: Mapping[str, object] = field(default_factory=dict)
     run: str | None = None
@@ -96,6 +95,7 @@ class Gate:
     max_image_bytes: int = 2_000_000_000
     allowlist: tuple[AllowlistEntry, ...] = ()
     skipped: str | None = None
+    folder: str = ""
 
     @property
     def key(self) -> str:

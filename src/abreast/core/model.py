@@ -17,6 +17,8 @@ DEFAULT_PLATFORM = "local"
 class Build:
     """How to build a service's artifact: ``run`` in a clean checkout produces the folder ``output``.
 
+    Before it, ``install`` leaves dependencies in the checkout, which depend on lock files alone.
+
     Without ``run`` the artifact is the checkout as it is, without ``output`` all of it. With ``image`` (a name without
     a tag) the artifact is a container image, built from ``output`` (or else the service's folder) with ``dockerfile``
     and pushed to its registry. Paths are relative to the project.
@@ -25,6 +27,7 @@ class Build:
     run: str | None = None
     output: str | None = None
     timeout: float = 900.0
+    install: str | None = None
     image: str | None = None
     dockerfile: str = "Dockerfile"
 
@@ -109,7 +112,8 @@ class Service:
 
     With ``run`` it is a backend, without it a frontend (a folder). A backend of type WEB listens on ``$PORT``; one of
     type SCHEDULED runs at the times of ``schedule``, a cron expression in UTC. Commands run in ``folder`` of a
-    checkout. ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
+    checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the version that the
+    commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
     """
 
     name: str
@@ -126,6 +130,7 @@ class Service:
     secrets: Mapping[str, str] = field(default_factory=dict)
     database: DatabaseSettings | None = None
     folder: str = ""
+    python: str | None = None
     type: ServiceType = ServiceType.WEB
     schedule: str | None = None
     release: ReleaseCommand | None = None

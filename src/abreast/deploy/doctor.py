@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
@@ -42,7 +44,9 @@ async def diagnose_repository(ports: Ports) -> list[Diagnostic]:
 
 async def _missing_lock_files(ports: Ports, services: Sequence[Service]) -> list[Diagnostic]:
     """Return faults of builds that run `npm ci` where the commit has no lock file, which it refuses."""
-    installing = [service for service in services if _NPM_CI.search(service.build.run or "")]
+    installing = [
+        service for service in services if _NPM_CI.search(f"{service.build.install or ''} && {service.build.run or ''}")
+    ]
     try:
         files = await asyncio.to_thread(lambda: ports.source.list_files(ports.source.resolve_commit()))
     except UsageError:
@@ -222,13 +226,25 @@ def _missing_secrets(ports: Ports, service: Service, subject: str) -> Iterator[D
 
 
 async def _missing_programs(ports: Ports, service: Service, subject: str) -> AsyncIterator[Diagnostic]:
-    """Yield build and run commands whose program is not installed. Commands that run elsewhere are skipped."""
-    local_commands = [service.build.run, service.run if service.platform == "local" else None]
+    """Yield build and run commands whose program is not installed. Commands that run elsewhere are skipped.
+
+    So are those of a service with an environment of its own, which may bring the program.
+    """
+    if service.python:
+        return
+    local_commands = [service.build.install, service.build.run, service.run if service.platform == "local" else None]
     for command in filter(None, local_commands):
         if program := await missing_program(command, ports.inherited_environment):
             yield Diagnostic(
                 DiagnosticSeverity.FAULT,
                 subject,
                 f"`{command}`: {program} is not installed",
-                f"{program} on the PATH",
+                f"{program} on the PATH{_own_program_hint(program)}",
             )
+
+
+def _own_program_hint(program: str) -> str:
+    """Return what to do about a program that only abreast's own environment has."""
+    if not (Path(sys.executable).parent / program).exists():
+        return ""
+    return "; abreast's own environment has it, but services need theirs: `python` and `build.install`"

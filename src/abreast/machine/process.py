@@ -6,12 +6,16 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
+
+ENDING_TIMEOUT = 10.0
+"""Seconds to wait until killed processes have ended."""
 
 _TCP_LISTEN = "0A"
 _SYS_PIDFD_GETFD = 438
@@ -115,6 +119,19 @@ def marked_processes(name: str, prefix: str) -> list[int]:
     """Return the running processes that were started with a variable whose value begins with ``prefix``."""
     marked = [pid for pid in _pids() if process_environment(pid).get(name, "").startswith(prefix)]
     return [pid for pid in marked if _is_running(pid)]
+
+
+def end_marked_processes(name: str, prefix: str) -> None:
+    """Kill the processes that were started with a variable whose value begins with ``prefix``, and all they started.
+
+    Waits for the end of one that the kernel cannot end yet, but not for ever.
+    """
+    deadline = time.monotonic() + ENDING_TIMEOUT
+    while (marked := marked_processes(name, prefix)) and time.monotonic() < deadline:
+        for pid in marked:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def _is_running(pid: int) -> bool:

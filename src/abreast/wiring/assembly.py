@@ -30,7 +30,10 @@ from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import Platform, PlatformContext
+from abreast.runtimes.folder import FolderInstallStore
+from abreast.runtimes.uv import UvPythonProvider
 from abreast.source.git import GitRepository
+from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.plugins import GATES, PLATFORMS
 from abreast.wiring.registry import LazyMapping
@@ -79,7 +82,7 @@ class Assembly:
         return PlatformContext(
             state=self.workspace.state / platform / environment,
             logs=self.workspace.state / "logs" / environment,
-            inherited=inherited_environment(self.workspace.variables),
+            inherited=self._inherited_environment(),
             variable=self.workspace.variables.get,
             secret=self._secret,
         )
@@ -91,7 +94,7 @@ class Assembly:
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the ports that a deployment to ``environment`` uses."""
         settings = self._retention_settings()
-        artifacts = settings.artifacts
+        artifacts, inherited = settings.artifacts, self._inherited_environment()
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
@@ -106,11 +109,13 @@ class Assembly:
             reveal_secrets=self._reveal_secrets,
             known_secrets=secret_values(self.workspace.variables),
             fingerprint=self._fingerprint_secret,
-            inherited_environment=inherited_environment(self.workspace.variables),
+            inherited_environment=inherited,
             now=utc_now,
             open_database=lambda service: self.open_database(environment, service),
             open_vault=cache(lambda: self._build_vault(settings.backups)),
             backup_context=lambda: self._backup_context(environment),
+            python=UvPythonProvider(find_uv(inherited), inherited),
+            installs=FolderInstallStore(self.workspace.state / "installs"),
         )
 
     def open_database(self, environment: str, service: Service) -> Database:
@@ -208,6 +213,9 @@ class Assembly:
     def _artifact_store(self, store: str | None) -> ArtifactStore:
         local = FolderArtifactStore(self.workspace.state / "artifacts")
         return RemoteArtifactStore(local, store) if store else local
+
+    def _inherited_environment(self) -> Mapping[str, str]:
+        return with_brought_programs(inherited_environment(self.workspace.variables), self.workspace.state / "programs")
 
     def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
         return resolve_secrets(service.secrets, self.workspace.variables)

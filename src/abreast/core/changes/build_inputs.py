@@ -20,7 +20,8 @@ def digest_build_inputs(
     """Return the hexadecimal digest of a service's build inputs.
 
     ``files``: content ids by path. ``secrets``: fingerprints by name. ``extra_files``: files that the platform adds to
-    the output. ``machine``: the CPU architecture. ``release``: the release, if the build may write it into the output.
+    the output. ``machine``: the CPU architecture, and the Python interpreter if there is one. ``release``: the release,
+    if the build may write it into the output.
     """
     inputs = {
         "service": service.name,

@@ -18,7 +18,9 @@ from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.core.reports import sbom
+from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install, is_run_here
 from abreast.deploy.runtime.child_environment import RELEASE_VARIABLE, child_environment
+from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 from abreast.source.changed_files import build_input_files
@@ -41,7 +43,8 @@ def _already_built(run: Run, part: ServicePlan) -> ReleasePart | None:
 
 async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
     files = await asyncio.to_thread(build_input_files, run.ports.source, part.service, part.commit)
-    inputs_digest = _digest_inputs(run, part, files)
+    recipe = await asyncio.to_thread(install_recipe, run.ports, part.service, part.commit)
+    inputs_digest = _digest_inputs(run, part, {**files, **(recipe.files if recipe else {})}, recipe)
     if not run.plan.force_rebuild and (found := await asyncio.to_thread(_find_reusable, run, part, inputs_digest)):
         await run.record(
             f"{part.name}/build/same",
@@ -53,7 +56,10 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
         return found
     workdir = run.ports.folders.work / run.plan.deployment / part.name
     await asyncio.to_thread(_fresh_checkout, run, part, workdir)
-    if failure := await _run_commands(run, part, workdir):
+    installed = await install(run, part.service, part.commit, workdir, Chapter.BUILD)
+    if isinstance(installed, Failure):
+        return installed
+    if failure := await _run_commands(run, part, workdir, installed.variables):
         return failure
     output = workdir / (part.service.build.output or "")
     if not output.is_dir():
@@ -66,14 +72,18 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
             return Failure(Chapter.BUILD, f"the image {part.service.build.image}: {error}", part.name)
     for name in run.ports.platforms[part.service.platform].capabilities(part.service).config_files:
         await asyncio.to_thread(_copy_extra_file, name, output, workdir)
+    if installed.environment and is_run_here(run, part.service):
+        await asyncio.to_thread((output / ENVIRONMENT_FILE).write_text, installed.environment)
     metadata = await asyncio.to_thread(_artifact_metadata, run, part, files, inputs_digest)
     digest = await asyncio.to_thread(run.ports.artifacts.add, output, metadata)
+    if installed.environment:
+        await asyncio.to_thread(run.ports.installs.reference, installed.environment, digest)
     built = ReleasePart(part.name, part.commit, digest, part.service)
     await asyncio.to_thread(run.ports.ledger.add_release_part, run.plan.release, built)
     return built
 
 
-def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str:
+def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str], recipe: InstallRecipe | None) -> str:
     """Return the digest of all inputs of the build. The commit is not one: equal inputs give an equal digest.
 
     The release is one if the build may write it into the output, which would name the wrong release if it was reused.
@@ -81,8 +91,10 @@ def _digest_inputs(run: Run, part: ServicePlan, files: Mapping[str, str]) -> str
     secrets = {name: run.ports.fingerprint(secret) for name, secret in run.ports.reveal_secrets(part.service).items()}
     config_files = run.ports.platforms[part.service.platform].capabilities(part.service).config_files
     release = run.plan.release if _mentions_release(run, part, files) else ""
+    interpreter = recipe.interpreter if recipe else None
+    machine = " ".join((platform.machine(), *((interpreter.path, interpreter.version) if interpreter else ())))
     return build_inputs.digest_build_inputs(
-        part.service, run.plan.environment, files, secrets, config_files, platform.machine(), release
+        part.service, run.plan.environment, files, secrets, config_files, machine, release
     )
 
 
@@ -170,11 +182,11 @@ def _write_image_record(name: str, workdir: Path) -> Path:
     return folder
 
 
-async def _run_commands(run: Run, part: ServicePlan, workdir: Path) -> Failure | None:
+async def _run_commands(run: Run, part: ServicePlan, workdir: Path, variables: Mapping[str, str]) -> Failure | None:
     """Run the build command, then the commands that build and push its image, if any. Returns the first failure."""
     build = part.service.build
     for text, folder in ((build.run, workdir / part.service.folder), (_image_commands(run, part), workdir)):
-        if text and (failure := await _run_build_command(run, part, folder, text)):
+        if text and (failure := await _run_build_command(run, part, folder, text, variables)):
             return failure
     return None
 
@@ -189,14 +201,16 @@ def _image_commands(run: Run, part: ServicePlan) -> str | None:
     )
 
 
-async def _run_build_command(run: Run, part: ServicePlan, folder: Path, text: str) -> Failure | None:
+async def _run_build_command(
+    run: Run, part: ServicePlan, folder: Path, text: str, variables: Mapping[str, str]
+) -> Failure | None:
     env, secrets = child_environment(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
     command = Command(
         text=text,
         cwd=folder,
         log=run.ports.folders.logs / run.plan.deployment / f"{part.name}.build.log",
         timeout=part.service.build.timeout,
-        env={**run.ports.inherited_environment, **env},
+        env={**run.ports.inherited_environment, **env, **variables},
         secrets=secrets,
     )
     ended = await run.ports.run_command(command, run.halt.wait())

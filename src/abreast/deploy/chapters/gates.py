@@ -13,6 +13,7 @@ from abreast.core.events import EventKind
 from abreast.core.gates import Gate, GateResult, GateVerdict, skipped_results
 from abreast.core.model import Chapter, Failure, FailureCause
 from abreast.core.reports import sarif
+from abreast.deploy.chapters.install import Installed, install
 from abreast.deploy.runtime.run import Run
 from abreast.gates.interface import CommandOutcome, GateContext
 from abreast.ledger.interface import ReleasePart
@@ -25,7 +26,10 @@ async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
     else:
         gate_workdir = run.ports.folders.work / run.plan.deployment / "gates" / gate.key
         await asyncio.to_thread(_fresh_checkout, run, gate_workdir)
-        results = await run.ports.gates[gate.runner](gate, _gate_context(run, gate, gate_workdir))
+        installed = await _install_dependencies(run, gate, gate_workdir / "checkout")
+        if isinstance(installed, Failure):
+            return installed
+        results = await run.ports.gates[gate.runner](gate, _gate_context(run, gate, gate_workdir, installed.variables))
         await asyncio.to_thread(shutil.rmtree, gate_workdir, ignore_errors=True)
     if stopping := run.halt.stop_failure(Chapter.GATES, gate.service):
         return stopping
@@ -66,7 +70,15 @@ def _write_sarif(run: Run, gate: str, document: object) -> None:
     (folder / f"{gate}.sarif").write_text(json.dumps(document, indent=1))
 
 
-def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
+async def _install_dependencies(run: Run, gate: Gate, checkout: Path) -> Installed | Failure:
+    """Install the dependencies of the service whose tests a gate runs."""
+    part = next((part for part in run.plan.services if part.name == gate.service), None)
+    if part is None or gate.run is None:
+        return Installed()
+    return await install(run, part.service, run.plan.commit, checkout, Chapter.GATES)
+
+
+def _gate_context(run: Run, gate: Gate, gate_workdir: Path, variables: Mapping[str, str]) -> GateContext:
     live = {part.name: part.previous.commit for part in run.plan.services if part.previous}
     source, commit = run.ports.source, run.plan.commit
 
@@ -88,7 +100,7 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
         gate_workdir / "checkout",
         gate_workdir,
         run.ports.now()[:10],
-        partial(_run_gate_command, run, gate, gate_workdir / "checkout"),
+        partial(_run_gate_command, run, gate, gate_workdir / "checkout", variables),
         changed,
         outgoing,
         artifacts,
@@ -96,8 +108,9 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path) -> GateContext:
 
 
 async def _run_gate_command(
-    run: Run, gate: Gate, workdir: Path, name: str, text: str, env: Mapping[str, str], timeout: float
-) -> CommandOutcome:
+    run: Run, gate: Gate, workdir: Path, variables: Mapping[str, str],
+    name: str, text: str, env: Mapping[str, str], timeout: float,
+) -> CommandOutcome:  # fmt: skip
     metadata = {
         "CI": "true",
         "ABREAST_ENVIRONMENT": run.plan.environment,
@@ -111,7 +124,7 @@ async def _run_gate_command(
         cwd=workdir / gate.folder,
         log=run.ports.folders.logs / run.plan.deployment / log,
         timeout=timeout,
-        env={**run.ports.inherited_environment, **env, **metadata},
+        env={**run.ports.inherited_environment, **variables, **env, **metadata},
     )
     ended = await run.ports.run_command(command, run.halt.wait())
     return CommandOutcome(ended.why, ended.tail, ended.exit_code)

@@ -36,7 +36,10 @@ def tag_release(run: Run) -> None:
 
 
 def prune_artifacts(run: Run) -> int:
-    """Delete artifacts of no live service, recent release or unfinished deployment. Returns their number."""
+    """Delete artifacts, and environments, of no live service, recent release or unfinished deployment.
+
+    Returns the number of artifacts.
+    """
     ledger, retention = run.ports.ledger, run.ports.retention
     oldest = datetime.fromisoformat(run.ports.now()) - timedelta(seconds=retention.keep_within)
     releases = ledger.releases(100_000)
@@ -46,4 +49,6 @@ def prune_artifacts(run: Run) -> int:
     needed = {
         part.artifact for release in (*releases[: retention.keep_last], *recent) for part in release.parts.values()
     }
-    return run.ports.artifacts.prune(needed | ledger.artifacts_in_use())
+    needed |= ledger.artifacts_in_use()
+    run.ports.installs.prune(needed)
+    return run.ports.artifacts.prune(needed)

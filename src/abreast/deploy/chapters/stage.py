@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from abreast.core.model import Chapter, LiveService, ServicePlan, Version
 from abreast.deploy.chapters.gates import annotate_gate_results
+from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
@@ -34,6 +35,7 @@ async def build_stage_request(
 ) -> StageRequest:
     """Return what a platform needs to start a version. Raises ArtifactError if the artifact was altered."""
     artifact = await asyncio.to_thread(run.ports.artifacts.fetch, built.artifact)
+    python = await artifact_variables(run, part.service, built.commit, artifact)
     return StageRequest(
         version,
         part.service,
@@ -41,7 +43,7 @@ async def build_stage_request(
         artifact,
         built.artifact,
         part.previous,
-        env,
+        {**env, **python},
         secrets,
         _service_addresses(run),
         part.reserved_url,
@@ -55,6 +57,7 @@ async def request_for_live(run: Run, live: LiveService) -> StageRequest:
     """
     env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
     artifact = await asyncio.to_thread(run.ports.artifacts.fetch, live.artifact)
+    env = {**env, **await artifact_variables(run, live.definition, live.commit, artifact)}
     addresses = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
     return StageRequest(
         live.version.id, live.definition, live.commit, artifact, live.artifact, None, env, secrets, addresses,

@@ -14,6 +14,7 @@ from abreast.core.model import Chapter, DatabaseSettings, ServicePlan
 from abreast.core.schema import migration_files
 from abreast.core.schema.migration_files import AppliedMigration, Migration
 from abreast.database.interface import Database, MigrationLimits, MigrationRun
+from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.data.backup import record_note, threadsafe_reporter
 from abreast.deploy.data.plan import migrations_at_commit
 from abreast.deploy.runtime.child_environment import child_environment, rehearsal_secrets
@@ -119,6 +120,7 @@ async def _run_migration_command(
     await asyncio.to_thread(_copy_artifact, run.ports.artifacts, artifact, workdir)
     env, secrets = await asyncio.to_thread(environment_for_copy, run, part, database)
     env |= await asyncio.to_thread(_image_variables, workdir)
+    env |= await artifact_variables(run, part.service, run.candidate_commit(part), workdir)
     log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log"
     folder, loop = workdir / part.service.artifact_folder, asyncio.get_running_loop()
 

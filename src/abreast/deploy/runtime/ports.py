@@ -13,6 +13,7 @@ from abreast.database.interface import BackupStore, Database
 from abreast.gates.interface import GateRunner
 from abreast.ledger.interface import Ledger
 from abreast.platforms.interface import Platform
+from abreast.runtimes.interface import InstallStore, PythonProvider
 from abreast.source.interface import Source
 
 
@@ -61,3 +62,5 @@ class Ports:
     open_database: Callable[[Service], Database]
     open_vault: Callable[[], BackupStore]
     backup_context: Callable[[], Mapping[str, object]] = field(repr=False)
+    python: PythonProvider
+    installs: InstallStore

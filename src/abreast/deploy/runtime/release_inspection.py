@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError, UsageError
 from abreast.core.model import Service, ServicePlan
+from abreast.deploy.runtime.install_recipe import install_recipe
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import InspectsRelease, SourceFiles
 
@@ -17,8 +18,10 @@ async def inspect_release(ports: Ports, service: Service, commit: str | None) ->
     """
     files = await asyncio.to_thread(_source_files, ports, commit) if commit else None
     found = list(_missing_folder(service, files)) if files else []
+    if files and commit and not found:
+        found += await asyncio.to_thread(_inspect_install, ports, service, commit)
     platform = ports.platforms[service.platform]
-    if not found and isinstance(platform, InspectsRelease):
+    if isinstance(platform, InspectsRelease):
         found += await platform.inspect_release(service, files)
     return found
 
@@ -32,8 +35,20 @@ async def release_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
     return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
 
 
+def _inspect_install(ports: Ports, service: Service, commit: str) -> Sequence[Diagnostic]:
+    """Return a fault for an interpreter that is not here, and a note on dependencies that are installed again."""
+    try:
+        recipe = install_recipe(ports, service, commit)
+    except UsageError as error:
+        return [Diagnostic.from_error("", error)]
+    return [Diagnostic(DiagnosticSeverity.WARNING, "", note) for note in recipe.notes] if recipe else []
+
+
 def _missing_folder(service: Service, files: SourceFiles) -> Iterator[Diagnostic]:
-    if service.folder and not any(path.startswith(f"{service.folder}/") for path in files.paths):
+    inside = (f"{path}/" for path in files.paths)  # a submodule is one of the paths
+    if service.folder and not any(
+        path.startswith(f"{service.folder}/") or service.folder.startswith(path) for path in inside
+    ):
         folders = sorted({path.partition("/")[0] for path in files.paths if "/" in path})
         yield Diagnostic(
             DiagnosticSeverity.FAULT, "",

@@ -1,0 +1,65 @@
+"""Programs that abreast brings for the project's commands, for where the machine does not have them."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_BY_COREPACK = ("pnpm", "pnpx", "yarn")
+_COREPACK_SCRIPT = """#!/bin/sh
+COREPACK_ENABLE_DOWNLOAD_PROMPT=0 exec corepack {program} "$@"
+"""
+
+
+def find_uv(inherited: Mapping[str, str]) -> str | None:
+    """Return the path of uv, on the PATH or installed beside abreast; None if it is missing."""
+    return shutil.which("uv", path=inherited.get("PATH")) or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+def with_brought_programs(inherited: Mapping[str, str], folder: Path) -> Mapping[str, str]:
+    """Return the variables with ``folder`` at the end of the PATH, filled with programs that are not on it.
+
+    These are uv, if it is installed beside abreast, and the package managers that corepack stands for.
+    """
+    path = inherited.get("PATH", os.defpath)
+    try:
+        _bring_programs(path, find_uv(inherited), folder)
+    except OSError:  # the project cannot be written to, so nothing is deployed either
+        return inherited
+    return {**inherited, "PATH": os.pathsep.join((path, str(folder)))} if folder.is_dir() else inherited
+
+
+def _bring_programs(path: str, uv: str | None, folder: Path) -> None:
+    if uv and not shutil.which("uv", path=path):
+        _link(Path(uv), folder / "uv")
+        _link(Path(uv).with_name("uvx"), folder / "uvx")
+    if shutil.which("corepack", path=path):
+        for program in _BY_COREPACK:
+            if not shutil.which(program, path=path):
+                _write_script(folder / program, _COREPACK_SCRIPT.format(program=program))
+
+
+def _link(program: Path, link: Path) -> None:
+    if not (link.is_symlink() and link.readlink() == program):
+        _make_folder(link.parent)
+        unfinished = link.with_name(f"{link.name}.{os.getpid()}")
+        unfinished.symlink_to(program)
+        unfinished.replace(link)
+
+
+def _write_script(file: Path, text: str) -> None:
+    with suppress(FileNotFoundError):
+        if file.read_text() == text:
+            return
+    _make_folder(file.parent)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.chmod(0o755)
+    unfinished.replace(file)
+
+
+def _make_folder(folder: Path) -> None:
+    for path in (folder.parent, folder):
+        path.mkdir(mode=0o700, exist_ok=True)
