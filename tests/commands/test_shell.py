@@ -7,10 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from abreast.commands.interface import Command, CommandResult
 from abreast.commands.shell import end_orphans, run
+from abreast.machine import process
+from abreast.machine.kernel.linux_processes import LinuxProcessTable
+from abreast.machine.kernel.psutil_processes import PsutilProcessTable
 from abreast.machine.process import process_groups
 from sample_project import eventually
+
+
+@pytest.fixture(
+    autouse=True, params=[LinuxProcessTable, pytest.param(PsutilProcessTable, marks=pytest.mark.exhaustive)]
+)
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are found by each variant in turn."""
+    monkeypatch.setattr(process, "PROCESSES", request.param())
 
 
 def ended(text: str, tmp_path: Path, timeout: float = 30, halt_after: float | None = None, **env: str) -> CommandResult:

@@ -18,7 +18,8 @@ from obstore import open_writer
 
 from abreast.core.errors import DatabaseError
 from abreast.core.secrets import Secret
-from abreast.database.dump_process import CHUNK_SIZE, widen_pipe
+from abreast.database.dump_process import CHUNK_SIZE
+from abreast.machine.files import widen_pipe
 from abreast.storage.object_store import ObjectStore
 
 if sys.version_info >= (3, 14):
@@ -177,7 +178,7 @@ class _PipeWorker:
 
     def __init__(self, work: Callable[[IO[bytes]], Any]) -> None:
         read, self._write = os.pipe()
-        widen_pipe(self._write)
+        widen_pipe(self._write, CHUNK_SIZE)
         self.writer_failed = False
         self._result: Any = None
         self._error: BaseException | None = None

@@ -1,12 +1,12 @@
 """Runs programs that write or read a dump; their output is streamed, their error output collected."""
 
-import fcntl
 import shutil
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import IO
+
+from abreast.machine.files import widen_pipe
 
 CHUNK_SIZE = 1 << 20
 """Bytes copied at once, and the capacity of a pipe."""
@@ -32,7 +32,7 @@ def run_program(
         error_reader.start()
         try:
             if into and process.stdout:
-                widen_pipe(process.stdout.fileno())
+                widen_pipe(process.stdout.fileno(), CHUNK_SIZE)
                 shutil.copyfileobj(process.stdout, into, CHUNK_SIZE)
         except BaseException:
             process.kill()
@@ -41,9 +41,3 @@ def run_program(
             code = process.wait()
             error_reader.join()
     return code, b"".join(error_output).decode(errors="replace").strip()
-
-
-def widen_pipe(pipe: int) -> None:
-    """Set a pipe's capacity to one chunk, so that both ends can work in parallel; ignored if the system refuses."""
-    with suppress(OSError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, CHUNK_SIZE)

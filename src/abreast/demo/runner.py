@@ -20,6 +20,7 @@ from abreast.core.errors import UsageError
 from abreast.demo.load_generator import LoadGenerator, LoadStats
 from abreast.demo.versions import write_version
 from abreast.ledger.durations import chapter_durations
+from abreast.machine.kernel import SOCKETS
 from abreast.wiring.workspace import Workspace
 
 EXAMPLE_FOLDER = Path(__file__).parent / "storefront"
@@ -163,7 +164,7 @@ def _free_ports(count: int) -> list[int]:
             free.append(port)
         if len(free) == count:
             return free
-    raise UsageError("fewer than two ports between 18080 and 19000 are free", next="ss -ltnp")
+    raise UsageError("fewer than two ports between 18080 and 19000 are free", next=SOCKETS.shell_command)
 
 
 def _print_report(

@@ -1,1 +1,1 @@
-"""Access to the operating system: processes, threads, sockets, TLS. Linux only."""
+"""Access to the operating system: processes, threads, sockets, TLS. ``kernel/`` chooses by platform."""

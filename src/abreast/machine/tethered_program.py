@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -31,8 +31,11 @@ class User(NamedTuple):
 class TetheredProgram:
     """A running program, in its own process group. It gets ``at_our_end`` when this process ends, even by SIGKILL.
 
-    A thread starts it and waits for its end: the kernel sends the signal when the thread ends that started it.
+    A thread starts it and waits for its end: Linux sends the signal when the thread ends that started it. Elsewhere a
+    guard sends it (see ``tether``).
     """
+
+    needs_guard = sys.platform != "linux"
 
     def __init__(
         self,
@@ -48,17 +51,19 @@ class TetheredProgram:
         started: Future[subprocess.Popen[bytes]] = Future()
 
         def run() -> None:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-IS", tether.__file__, str(os.getpid()), str(int(at_our_end)),
-                     *map(str, user or ()), "--", *command],
-                    env=env, cwd=cwd, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0,
-                )  # fmt: skip
-            except BaseException as error:  # noqa: BLE001 (raised to the caller)
-                started.set_exception(error)
-                return
-            started.set_result(process)
-            self._read(process)
+            with _lifeline() if self.needs_guard else nullcontext(tether.KERNEL_SENDS) as lifeline:
+                try:
+                    process = subprocess.Popen(
+                        [sys.executable, "-IS", tether.__file__, str(os.getpid()), str(int(at_our_end)), str(lifeline),
+                         *map(str, user or ()), "--", *command],
+                        env=env, cwd=cwd, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                        process_group=0, pass_fds=(lifeline,) if self.needs_guard else (),
+                    )  # fmt: skip
+                except BaseException as error:  # noqa: BLE001 (raised to the caller)
+                    started.set_exception(error)
+                    return
+                started.set_result(process)
+                self._read(process)
 
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
@@ -109,3 +114,14 @@ class TetheredProgram:
         if self.wait(patience) is None:
             self.send(signal.SIGKILL)
             self.wait()
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """Provide one end of a pipe whose other end nobody else has, and which is closed when this process ends."""
+    inherited, ours = os.pipe()
+    try:
+        yield inherited
+    finally:
+        os.close(ours)
+        os.close(inherited)

@@ -14,16 +14,27 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.machine.process import ProcessIdentity, process_groups
+from abreast.machine.process import ProcessIdentity, process_environment, process_groups
 from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, SupervisorClient
+from other_system import create_other_system
 from sample_project import eventually
 
 SLEEP = "exec sleep 1000"
 LISTEN = f"exec {sys.executable} -S -c \"import os, socket, time; s = socket.create_server(('127.0.0.1', int(os.environ['PORT']))); time.sleep(1000)\""
 
 
+ON_BOTH = pytest.mark.parametrize(
+    "home", ["Linux", pytest.param("another system", marks=pytest.mark.exhaustive)], indirect=True
+)
+"""Proves that the supervisor does it without what only Linux has, too."""
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The supervisor's folder."""
+    if getattr(request, "param", "Linux") != "Linux":
+        for name, value in create_other_system(tmp_path / "system").items():
+            monkeypatch.setenv(name, value)
     return tmp_path / ("a-long-name-" * 8) / "home"
 
 
@@ -53,6 +64,7 @@ def processes(role: str, home: Path) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+@ON_BOTH
 def test_ensure_and_stop_are_safe_to_repeat(supervisor: SupervisorClient, home: Path) -> None:
     first = supervisor.ensure(spec(home))
     assert supervisor.ensure(spec(home)) == first == only(supervisor)
@@ -88,6 +100,7 @@ def test_a_crashed_instance_is_started_again_later_and_later(supervisor: Supervi
     assert 0.4 < moments[1] - moments[0] < moments[2] - moments[1]
 
 
+@ON_BOTH
 def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: SupervisorClient, home: Path) -> None:
     env = {"PATH": os.environ["PATH"], "TOKEN": "sentinel-77"}
     command = "echo $TOKEN; while :; do sleep 0.05; echo tick; done"
@@ -103,6 +116,37 @@ def test_a_killed_keeper_is_replaced_and_takes_everything_up(supervisor: Supervi
     assert not any(b"sentinel-77" in file.read_bytes() for file in home.rglob("*") if file.is_file())
 
 
+@ON_BOTH
+def test_an_instance_whose_secrets_cannot_be_read_is_ended(supervisor: SupervisorClient, home: Path) -> None:
+    """Nothing would redact its output, and it could not be restarted."""
+    env = {"PATH": os.environ["PATH"], "TOKEN": "sentinel-77"}
+    asked = spec(home, "exec env -i sleep 1000", env=env, secrets=frozenset({"TOKEN"}))
+    before = supervisor.ensure(asked)
+    eventually(lambda: process_environment(before.pid) == {})
+    (keeper,) = processes("process_manager", home)
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: only(supervisor).state is InstanceState.LOST)
+    eventually(lambda: before.pid not in process_groups())
+    assert supervisor.ensure(asked).pid != before.pid
+    assert only(supervisor).state is InstanceState.RUNNING
+
+
+@ON_BOTH
+def test_secrets_are_read_from_any_process_of_an_instance(supervisor: SupervisorClient, home: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "TOKEN": "sentinel-77"}
+    hidden = "sleep 1000 & exec env -i /bin/sh -c 'while :; do sleep 0.05; echo sentinel-77; done'"
+    before = supervisor.ensure(spec(home, hidden, env=env, secrets=frozenset({"TOKEN"})))
+    eventually(lambda: process_environment(before.pid).keys() <= {"PWD"} and (home / "web.log").stat().st_size)
+    (keeper,) = processes("process_manager", home)
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: processes("process_manager", home) not in ([], [keeper]))
+    size = (home / "web.log").stat().st_size
+    eventually(lambda: (home / "web.log").stat().st_size > size + 10)
+    assert only(supervisor).pid == before.pid
+    assert "sentinel-77" not in (home / "web.log").read_text()
+
+
+@ON_BOTH
 def test_a_killed_guard_is_replaced(supervisor: SupervisorClient, home: Path) -> None:
     before = supervisor.ensure(spec(home))
     (guard,) = processes("watchdog", home)
@@ -124,6 +168,7 @@ def test_both_killed_are_started_by_the_next_command(supervisor: SupervisorClien
     assert only(supervisor).pid == before.pid
 
 
+@ON_BOTH
 def test_stop_empties_the_whole_group(supervisor: SupervisorClient, home: Path) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 1000) & (setsid sleep 0 &) ; sleep 1000"
     group = supervisor.ensure(spec(home, stubborn)).pid
@@ -133,6 +178,7 @@ def test_stop_empties_the_whole_group(supervisor: SupervisorClient, home: Path) 
     assert group not in process_groups()
 
 
+@ON_BOTH
 @pytest.mark.parametrize("since", ["a reboot", "the same boot"])
 def test_a_stranger_that_has_the_number_of_an_instance_lives(
     supervisor: SupervisorClient, home: Path, since: str
@@ -164,12 +210,14 @@ def test_a_stranger_that_has_the_number_of_an_instance_lives(
             stranger.kill()
 
 
+@ON_BOTH
 def test_what_a_crashed_instance_leaves_in_its_group_is_ended(supervisor: SupervisorClient, home: Path) -> None:
     group = supervisor.ensure(spec(home, "sleep 1000 & sleep 0.2; exit 1")).pid
     eventually(lambda: only(supervisor).restarts >= 1 and only(supervisor).pid != group)
     assert group not in process_groups()
 
 
+@ON_BOTH
 def test_a_port_is_held_and_a_stranger_on_it_is_not_taken_for_ours(supervisor: SupervisorClient, home: Path) -> None:
     listening = supervisor.ensure(spec(home, LISTEN, wants_port=True))
     silent = supervisor.ensure(spec(home, SLEEP, name="web-1", wants_port=True))
@@ -229,6 +277,7 @@ def test_a_program_that_is_not_there_is_told(supervisor: SupervisorClient, home:
     assert supervisor.instances() == ()
 
 
+@ON_BOTH
 def test_a_recorded_process_whose_number_another_has_is_not_touched(supervisor: SupervisorClient, home: Path) -> None:
     supervisor.ensure(spec(home))
     supervisor.shutdown()

@@ -251,17 +251,19 @@ def _read_operator_lock(folder: str, environment: str) -> dict[str, object] | No
 def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
     """Return the command that holds the environment's lock, None if none does."""
     holder = _read_json(f"{folder}/locks/{environment}.json")
-    if not holder or not _is_process_alive(holder.get("pid"), holder.get("start_ticks")):
+    if not holder or not _is_process_alive(holder):
         return None
     return {"holder": "a running command", "reason": "", "since": holder.get("since"), "pid": holder["pid"]}
 
 
-def _is_process_alive(pid: object, ticks: object) -> bool:
+def _is_process_alive(holder: "dict[str, object]") -> bool:
+    from abreast.machine.kernel import PROCESSES  # noqa: PLC0415 (slow, and most often nobody holds the lock)
+
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-            return int(file.read().rpartition(")")[2].split()[19]) == ticks
-    except (OSError, ValueError, IndexError):
+        started = PROCESSES.state(int(str(holder.get("pid")))).start_ticks
+    except (ProcessLookupError, ValueError):
         return False
+    return (started, PROCESSES.boot_id()) == (holder.get("start_ticks"), holder.get("boot"))
 
 
 def _read_json(file: str) -> dict[str, object] | None:

@@ -15,6 +15,7 @@ import apsw
 
 from abreast.database.sqlite.apsw_program import LockedError, answer
 from abreast.database.sqlite.database_file import remove_files
+from abreast.machine.files import copy_content
 
 RETRY_INTERVAL = 0.001
 """Seconds between attempts to lock. SQLite's own waits grow to 100 ms: busy writers would always be faster."""
@@ -84,8 +85,7 @@ def _copy_bytes(file: Path, archive: Path) -> None:
     """Copy a file that is locked by this process, and leave it open: closing it would release the lock (fcntl(2))."""
     source = os.open(file, os.O_RDONLY)
     with archive.open("wb") as into:
-        while os.copy_file_range(source, into.fileno(), 1 << 30):
-            pass
+        copy_content(source, into.fileno())
 
 
 def main() -> int:

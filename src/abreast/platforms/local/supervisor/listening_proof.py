@@ -1,19 +1,22 @@
 """The proof that an instance's own processes listen on its port, from the kernel's tables."""
 
-import asyncio
-import os
 import socket
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 
-from abreast.machine.process import duplicate_descriptor, listening_sockets, process_groups, socket_descriptors
+from abreast.machine.exit_watch import ExitWatch, watch_exit
+from abreast.machine.kernel import SOCKETS
+from abreast.machine.process import ProcessIdentity, process_groups
 
 
 class SocketScan:
-    """Who listens on which port, at one moment."""
+    """Who listens on which port, when it is first asked."""
 
-    def __init__(self) -> None:
-        self.inodes_by_port: Mapping[int, set[str]] = listening_sockets()
+    @cached_property
+    def sockets_by_port(self) -> Mapping[int, set[str]]:
+        """The names of listening sockets by port."""
+        return SOCKETS.listening()
 
     @cached_property
     def pids_by_group(self) -> Mapping[int, list[int]]:
@@ -30,28 +33,28 @@ class ListeningProof:
 
     def __init__(self, on_proven: Callable[[], None], on_lost: Callable[[socket.socket | None], None]) -> None:
         self._on_proven, self._on_lost = on_proven, on_lost
-        self._inodes: set[str] = set()
+        self._sockets: set[str] = set()
         self._owners: dict[int, _Owner] = {}
         self._kept: socket.socket | None = None
 
     @property
     def holds(self) -> bool:
         """Whether it was proven, and nothing has ended since."""
-        return bool(self._inodes)
+        return bool(self._sockets)
 
     def update(self, group: int, port: int, scan: SocketScan) -> None:
         """Look again."""
-        listening = scan.inodes_by_port.get(port, set())
+        listening = scan.sockets_by_port.get(port, set())
         if self.holds:
-            if listening & self._inodes and any(owner.has_socket for owner in self._owners.values()):
+            if listening & self._sockets and any(owner.has_socket for owner in self._owners.values()):
                 return
-            listening &= self._inodes
-        owners = _owners(scan.pids_by_group.get(group, ()), listening) if listening else {}
+            listening &= self._sockets
+        owners = self._find_owners(scan.pids_by_group.get(group, ()), listening) if listening else {}
         if not owners:
             self.drop()
         elif not self.holds:
             self._watch(owners)
-            self._inodes = listening
+            self._sockets = listening
             self._kept = next(iter(owners.values())).duplicate() if len(listening) == 1 else None
             self._on_proven()
         else:
@@ -61,59 +64,49 @@ class ListeningProof:
         """Let it no longer hold."""
         self._watch({})
         if self.holds:
-            self._inodes = set()
+            self._sockets = set()
             kept, self._kept = self._kept, None
             self._on_lost(kept)
 
     def _watch(self, owners: "dict[int, _Owner]") -> None:
         """Watch these processes, and no others."""
-        loop = asyncio.get_running_loop()
         for owner in self._owners.values():
-            loop.remove_reader(owner.pidfd)
-            os.close(owner.pidfd)
+            owner.exit_watch.close()
         self._owners = owners
-        for pid, owner in owners.items():
-            loop.add_reader(owner.pidfd, self._on_owner_exit, pid)
 
     def _on_owner_exit(self, pid: int) -> None:
-        remaining = {other: owner for other, owner in self._owners.items() if other != pid}
-        ended = self._owners[pid]
-        asyncio.get_running_loop().remove_reader(ended.pidfd)
-        os.close(ended.pidfd)
-        self._owners = remaining
-        if not remaining:
+        self._owners.pop(pid).exit_watch.close()
+        if not self._owners:
             self.drop()
 
+    def _find_owners(self, pids: Sequence[int], sockets: set[str]) -> "dict[int, _Owner]":
+        found = {}
+        for pid in pids:
+            try:
+                process = ProcessIdentity.from_pid(pid)  # before the look at its sockets: the pid may be reused
+                opened = SOCKETS.of_process(pid)
+                if name := next((name for name in opened if name in sockets), None):
+                    exit_watch = watch_exit(process, partial(self._on_owner_exit, pid))
+                    found[pid] = _Owner(pid, name, opened[name], exit_watch)
+            except ProcessLookupError:
+                continue
+        return found
 
+
+@dataclass(frozen=True, slots=True)
 class _Owner:
     """A process that has a listening socket open."""
 
-    def __init__(self, pid: int, descriptor: int, link: str) -> None:
-        self.pidfd = os.pidfd_open(pid)
-        self._descriptor, self._link, self._file = descriptor, link, f"/proc/{pid}/fd/{descriptor}"
+    pid: int
+    name: str
+    descriptor: int
+    exit_watch: ExitWatch
 
     @property
     def has_socket(self) -> bool:
         """Whether it still has it open."""
-        try:
-            return os.readlink(self._file) == self._link  # noqa: PTH115 (once a second for each instance)
-        except OSError:
-            return False
+        return SOCKETS.is_open(self.pid, self.name, self.descriptor)
 
     def duplicate(self) -> socket.socket | None:
         """Return the socket, shared with the process; None if the kernel does not allow it."""
-        descriptor = duplicate_descriptor(self.pidfd, self._descriptor)
-        return None if descriptor is None else socket.socket(fileno=descriptor)
-
-
-def _owners(pids: "list[int] | tuple[int, ...]", inodes: set[str]) -> dict[int, _Owner]:
-    found = {}
-    for pid in pids:
-        descriptors = {inode: number for inode, number in socket_descriptors(pid).items() if inode in inodes}
-        for inode, number in descriptors.items():
-            try:
-                found[pid] = _Owner(pid, number, f"socket:[{inode}]")
-            except ProcessLookupError:
-                continue
-            break
-    return found
+        return SOCKETS.duplicate(self.pid, self.name, self.descriptor)

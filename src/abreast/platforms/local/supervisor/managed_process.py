@@ -14,6 +14,7 @@ from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
 
 from abreast.core.errors import PlatformError
+from abreast.machine.exit_watch import ExitWatch, watch_exit
 from abreast.machine.process import (
     ProcessIdentity,
     group_members,
@@ -99,7 +100,7 @@ class ManagedProcess:
         self._proof = ListeningProof(owner.on_endpoint_proven, self._on_endpoint_lost)
         self._output: OutputPipe | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._pidfd: int | None = None
+        self._exit_watch: ExitWatch | None = None
         self._started_at = time.monotonic()
         self._crashes = 0
         self._restart_timer: asyncio.TimerHandle | None = None
@@ -107,13 +108,14 @@ class ManagedProcess:
 
     @classmethod
     def adopt(cls, record: ProcessRecord, owner: ProcessOwner) -> "ManagedProcess":
-        """Take over an instance of an earlier supervisor. Its secrets are read from the running process."""
-        alive = record.identity is not None and record.identity.is_alive
-        env: Mapping[str, str] | None = None
-        if alive and record.identity:
-            env = process_environment(record.identity.pid)
-        elif not record.secrets:
-            env = record.env
+        """Take over an instance of an earlier supervisor. Its secrets are read from the running process.
+
+        One whose secrets cannot be read is ended.
+        """
+        env = _environment(record)
+        if record.identity and env is None:
+            signal_group(record.identity, _mark(record), SIGKILL)  # its output could not be redacted
+        alive = record.identity is not None and record.identity.is_alive and env is not None
         process = cls(record, env, owner)
         if record.port:
             owner.ports.reserve(record.port)
@@ -133,14 +135,9 @@ class ManagedProcess:
         """The current state."""
         if self._stop_task:
             return InstanceState.STOPPING
-        if self._pidfd is not None:
+        if self._exit_watch is not None:
             return InstanceState.RUNNING
         return InstanceState.LOST if self._env is None else InstanceState.BACKING_OFF
-
-    @property
-    def _mark(self) -> dict[str, str]:
-        """The variable by which its processes are known when their leader is gone."""
-        return {"ABREAST_INSTANCE": self._record.id}
 
     @property
     def endpoint(self) -> int | None:
@@ -151,11 +148,11 @@ class ManagedProcess:
     def awaits_endpoint(self) -> bool:
         """Whether it has started lately and does not listen yet."""
         is_new = time.monotonic() - self._started_at < STARTING
-        return is_new and self._record.port is not None and self._pidfd is not None and not self._proof.holds
+        return is_new and self._record.port is not None and self._exit_watch is not None and not self._proof.holds
 
     def check_endpoint(self, scan: SocketScan) -> None:
         """Update ``endpoint`` by a look at the machine."""
-        if self._pidfd is not None and self._record.identity and self._record.port:
+        if self._exit_watch is not None and self._record.identity and self._record.port:
             self._proof.update(self._record.identity.pid, self._record.port, scan)
 
     def to_wire(self) -> dict[str, Any]:
@@ -199,7 +196,7 @@ class ManagedProcess:
         port = {"PORT": str(self._record.port)} if self._record.port else {}
         try:
             self._child = subprocess.Popen(
-                argv, cwd=self._record.cwd, env={**self._env, **port, **self._mark},
+                argv, cwd=self._record.cwd, env={**self._env, **port, **_mark(self._record)},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -227,17 +224,14 @@ class ManagedProcess:
         identity = self._record.identity
         assert identity is not None
         try:
-            self._pidfd = os.pidfd_open(identity.pid)
+            self._exit_watch = watch_exit(identity, self._on_exit)
         except ProcessLookupError:
             self._on_exit()
-            return
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
 
     def _on_exit(self) -> None:
-        if self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None
+        if self._exit_watch is not None:
+            self._exit_watch.close()
+            self._exit_watch = None
         self._proof.drop()
         code = self._child.wait() if self._child else None
         self._child = None
@@ -255,7 +249,7 @@ class ManagedProcess:
 
     def _restart(self) -> None:
         if self._record.identity:
-            signal_group(self._record.identity, self._mark, SIGKILL)
+            signal_group(self._record.identity, _mark(self._record), SIGKILL)
         try:
             self._start()
         except PlatformError as error:
@@ -266,11 +260,11 @@ class ManagedProcess:
             self._restart_timer.cancel()
         self._update_record(stopping=True)
         if self._record.identity:
-            await _terminate_group(self._record.identity, self._mark, grace)
+            await _terminate_group(self._record.identity, _mark(self._record), grace)
         self._clean_up()
 
     def _clean_up(self) -> None:
-        if self._pidfd is not None:
+        if self._exit_watch is not None:
             self._on_exit()
         self._proof.drop()
         if self._output:
@@ -291,6 +285,25 @@ class ManagedProcess:
         # A full disk must not stop the service; without its record it may be orphaned later.
         with suppress(OSError):
             self._record.write(self._owner.records_folder)
+
+
+def _mark(record: ProcessRecord) -> dict[str, str]:
+    """Return the variable by which an instance's processes are known when their leader is gone."""
+    return {"ABREAST_INSTANCE": record.id}
+
+
+def _environment(record: ProcessRecord) -> Mapping[str, str] | None:
+    """Return an instance's environment; None if it has secrets and none of its running processes tells them.
+
+    macOS hides the environment of its own programs, such as the shell, but not of what the shell runs.
+    """
+    mark = _mark(record)
+    if record.identity and record.identity.is_alive:
+        for pid in (record.identity.pid, *group_members(record.identity, mark)):
+            env = process_environment(pid)
+            if mark.items() <= env.items():
+                return env
+    return None if record.secrets else record.env
 
 
 async def _terminate_group(leader: ProcessIdentity, mark: Mapping[str, str], grace: float) -> None:

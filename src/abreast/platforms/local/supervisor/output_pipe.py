@@ -5,13 +5,13 @@ for the next supervisor.
 """
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from abreast.core.redaction.redactor import FLUSH_DELAY, Redactor
+from abreast.machine.files import widen_pipe
 
 PIPE_SIZE = 1 << 20
 MAX_LOG_SIZE = 10 << 20
@@ -30,8 +30,7 @@ class OutputPipe:
             os.mkfifo(fifo, 0o600)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with suppress(OSError):
-            fcntl.fcntl(self._reader, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        widen_pipe(self._reader, PIPE_SIZE)
         # Our own writer keeps the pipe open between two runs of the instance.
         self._writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         asyncio.get_running_loop().add_reader(self._reader, self._copy)

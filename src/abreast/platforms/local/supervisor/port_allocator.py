@@ -9,6 +9,8 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.machine.file_lock import FileLock
+from abreast.machine.kernel import SOCKETS
+from abreast.machine.listeners import refuse_connections
 
 INSTANCE_PORTS = range(20000, 30000)
 """Ports reserved for instances behind the router."""
@@ -38,7 +40,9 @@ class PortAllocator:
                 if _is_free(port):
                     return port
                 self.release(port)
-        raise PlatformError(f"no free port between {INSTANCE_PORTS[0]} and {INSTANCE_PORTS[-1]}", next="ss -ltnp")
+        raise PlatformError(
+            f"no free port between {INSTANCE_PORTS[0]} and {INSTANCE_PORTS[-1]}", next=SOCKETS.shell_command
+        )
 
     def reserve(self, port: int) -> bool:
         """Lock a port against other supervisors. Returns False if it is locked already."""
@@ -56,7 +60,7 @@ class PortAllocator:
         """
         if port not in self._blockers:
             try:
-                self._blockers[port] = _exclude_others(listening or _bind(port))
+                self._blockers[port] = refuse_connections(port, listening)
             except OSError:
                 return False
         return True
@@ -85,30 +89,6 @@ def _state_folder() -> Path:
     except KeyError:  # a user without an account, as in containers
         home = os.environ.get("HOME", "/")
     return Path(home) / ".local" / "state"
-
-
-def _bind(port: int) -> socket.socket:
-    """Return a socket that listens. With SO_REUSEADDR connections of the last process may linger."""
-    bound = socket.socket()
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
-        bound.listen(0)
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def _exclude_others(listening: socket.socket) -> socket.socket:
-    """Stop listening and keep the port.
-
-    Linux gives a port to others with SO_REUSEADDR too, unless the socket that has it has once listened and has lost
-    that option (``inet_csk_get_port``).
-    """
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    listening.shutdown(socket.SHUT_RD)
-    return listening
 
 
 def _is_free(port: int) -> bool:

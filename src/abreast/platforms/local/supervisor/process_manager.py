@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
-from abreast.machine.process import start_detached
+from abreast.machine.exit_watch import watch_exit
+from abreast.machine.process import ProcessIdentity, start_detached
 from abreast.platforms.local.router.files import EndpointPublisher
 from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, ROUTER, SOCKET_FILE
 from abreast.platforms.local.supervisor.listening_proof import SocketScan
@@ -48,7 +49,7 @@ class ProcessManager:
         Path(SOCKET_FILE).unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, SOCKET_FILE, limit=1 << 24)
         Path(SOCKET_FILE).chmod(0o600)
-        asyncio.get_running_loop().add_reader(os.pidfd_open(watchdog_pid), self._stop_event.set)
+        watch_exit(ProcessIdentity.from_pid(watchdog_pid), self._stop_event.set)
         watching = asyncio.ensure_future(self._watch_endpoints())
         await self._stop_event.wait()
         watching.cancel()

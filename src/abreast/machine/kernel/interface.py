@@ -1,0 +1,68 @@
+"""The ports to the kernel's tables of processes and of listening sockets."""
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class ProcessState(NamedTuple):
+    """A process at one moment.
+
+    ``start_ticks`` is when it started, in the unit of its table: it never changes, and no later process that gets the
+    same pid has the same. ``group`` is its process group.
+    """
+
+    start_ticks: int
+    group: int
+    is_zombie: bool
+
+
+class ProcessTable(ABC):
+    """The processes of this machine."""
+
+    @abstractmethod
+    def boot_id(self) -> str:
+        """Return the id of this boot of the machine: no other boot has it."""
+
+    @abstractmethod
+    def pids(self) -> list[int]:
+        """Return the pids of all processes."""
+
+    @abstractmethod
+    def state(self, pid: int) -> ProcessState:
+        """Return the state of a process. Raises ProcessLookupError if there is none."""
+
+    @abstractmethod
+    def name(self, pid: int) -> str:
+        """Return the name of a process's program, "?" if it cannot be read."""
+
+    @abstractmethod
+    def environment(self, pid: int) -> dict[str, str]:
+        """Return the environment a process was started with, {} if it cannot be read."""
+
+
+class SocketTable(ABC):
+    """The TCP sockets that listen on this machine, by names that mean something to this table only.
+
+    Other users' sockets may be missing.
+    """
+
+    shell_command: str
+    """The command that shows a person what listens."""
+
+    @abstractmethod
+    def listening(self) -> Mapping[int, set[str]]:
+        """Return the names of listening sockets by port."""
+
+    @abstractmethod
+    def of_process(self, pid: int) -> Mapping[str, int]:
+        """Return the sockets that a process has open, as descriptors by name; none if it cannot be looked at."""
+
+    @abstractmethod
+    def is_open(self, pid: int, name: str, descriptor: int) -> bool:
+        """Return whether the process has this socket open under this descriptor."""
+
+    @abstractmethod
+    def duplicate(self, pid: int, name: str, descriptor: int) -> socket.socket | None:
+        """Return the socket, shared with the process; None if the kernel does not allow it."""

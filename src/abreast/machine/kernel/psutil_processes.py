@@ -1,0 +1,65 @@
+"""The processes of macOS, and of any other system that psutil knows."""
+
+import os
+import subprocess
+from functools import cache
+
+import psutil
+
+from abreast.machine.kernel.interface import ProcessState, ProcessTable
+
+
+class PsutilProcessTable(ProcessTable):
+    """Asks psutil. ``start_ticks`` counts microseconds since 1970, as the kernel noted them at the start.
+
+    psutil shifts them if the clock is set back or forth while this process runs. A process of ours is then not known as
+    ours, and never the other way round.
+    """
+
+    def boot_id(self) -> str:
+        """Return the kernel's random id on macOS, elsewhere the time of the boot."""
+        return _boot_id()
+
+    def pids(self) -> list[int]:
+        """Return the pids of all processes."""
+        return psutil.pids()
+
+    def state(self, pid: int) -> ProcessState:
+        """Ask psutil, and the kernel for the group. A zombie's group is 0: macOS does not tell it."""
+        try:
+            process = psutil.Process(pid)
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            return ProcessState(round(process.create_time() * 1e6), 0 if is_zombie else _group(pid), is_zombie)
+        except (psutil.Error, OSError) as error:
+            raise ProcessLookupError(pid) from error
+
+    def name(self, pid: int) -> str:
+        """Ask psutil."""
+        try:
+            return psutil.Process(pid).name()
+        except (psutil.Error, OSError):
+            return "?"
+
+    def environment(self, pid: int) -> dict[str, str]:
+        """Ask psutil. macOS hides the environment of its own programs, such as /bin/sh."""
+        try:
+            return psutil.Process(pid).environ()
+        except (psutil.Error, OSError):
+            return {}
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:  # it has become a zombie
+        return 0
+
+
+@cache
+def _boot_id() -> str:
+    command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        told = ""
+    return told or f"{psutil.boot_time():.0f}"
