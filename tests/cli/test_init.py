@@ -2,13 +2,17 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 import fork_server
-from sample_project import SampleProject, free_ports
+from detection_examples import EXPRESS, HELLO, NODE_API, SERVER, Files
+from sample_project import SampleProject, eventually, free_ports
+from terminal import Terminal, print_screen_on_failure
 
 
 def init(folder: Path, *arguments: str, code: int = 0) -> str:
@@ -17,35 +21,44 @@ def init(folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def write(folder: Path, files: Files) -> None:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def commit(folder: Path) -> None:
+    for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@localhost commit -qm Start"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+
+
 def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> None:
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "index.html").write_text("hello")
-    (tmp_path / "api").mkdir()
-    (tmp_path / "api" / "Procfile").write_text("worker: x\nweb: exec python3 -m http.server --bind 127.0.0.1 $PORT\n")
+    web = "web: exec python3 -m http.server --bind 127.0.0.1 $PORT\n"
+    write(tmp_path, {"pages/index.html": "hello", "api/Procfile": f"worker: x\n{web}"})
     told = init(tmp_path)
     assert "next: abreast doctor" in told
+    assert "the worker worker runs x, but nothing says how it is built" in told
     written = yaml.safe_load((tmp_path / "abreast.yml").read_text())
     assert written["environments"] == {"local": {}}
     ports = zip(written["services"], free_ports(2), strict=True)  # the usual ones may be taken on this machine
-    written["environments"]["local"] = {name: {"local": {"port": port}} for name, port in ports}
+    written["environments"]["local"] = {"settle": "300ms"} | {name: {"local": {"port": port}} for name, port in ports}
     (tmp_path / "abreast.yml").write_text(yaml.safe_dump(written))
-    for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@localhost commit -qm Start"):
-        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
-    assert fork_server.run_command(tmp_path, "doctor").returncode == 0
-    plan = json.loads(fork_server.run_command(tmp_path, "plan", "--json").stdout)
-    assert set(plan["services"]) == {"api", "pages"}
-    assert "already exists" in init(tmp_path, code=2)
+    commit(tmp_path)
+    try:
+        assert fork_server.run_command(tmp_path, "doctor").returncode == 0
+        done = fork_server.run_command(tmp_path, "deploy", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        status = json.loads(fork_server.run_command(tmp_path, "status", "--json").stdout)
+        assert set(status["environments"]["local"]["services"]) == {"api", "pages"}
+    finally:
+        fork_server.run_command(tmp_path, "down", "--yes")
 
 
-def test_packages_of_node(tmp_path: Path) -> None:
-    (tmp_path / "web").mkdir()
-    vite = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}
-    (tmp_path / "web" / "package.json").write_text(json.dumps(vite))
-    (tmp_path / "package.json").write_text(json.dumps({"scripts": {"start": "node ."}}))
-    init(tmp_path)
-    services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
-    assert services["web"]["build"] == {"run": "cd web/ && npm ci && npm run build", "output": "web/dist"}
-    assert services["backend"]["run"] == "npm start"
+def test_what_is_unset_is_told_with_its_command(tmp_path: Path) -> None:
+    write(tmp_path, {**NODE_API, "api/.env.example": "SECRET_KEY=x\nREGION=eu\n"})
+    told = init(tmp_path)
+    assert "export SECRET_KEY=…" in told
+    assert "export REGION" not in told
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"scripts": []}'])
@@ -53,6 +66,73 @@ def test_nothing_that_looks_like_a_service(tmp_path: Path, content: str) -> None
     (tmp_path / "package.json").write_text(content)
     assert "found no service in" in init(tmp_path, code=2)
     assert not (tmp_path / "abreast.yml").exists()
+
+
+def test_an_error_says_what_was_seen(tmp_path: Path) -> None:
+    write(tmp_path, {"compose.yml": "services: {db: {image: 'postgres:18'}}"})
+    assert "db (postgres:18) is not deployed" in init(tmp_path, code=2)
+
+
+def test_the_scan_for_secrets_is_on_where_its_scanner_is(tmp_path: Path) -> None:
+    write(tmp_path, NODE_API)
+    init(tmp_path)
+    assert yaml.safe_load((tmp_path / "abreast.yml").read_text())["gates"] == {"secrets": "block"}, (
+        "it is among our extras"
+    )
+
+
+def test_nothing_is_replaced_without_its_difference(tmp_path: Path) -> None:
+    write(tmp_path, {**NODE_API, "abreast.yml": "project: mine\n"})
+    told = init(tmp_path, code=2)
+    assert "-project: mine" in told
+    assert "+    run: node server.js" in told
+    assert "already exists" in told
+    assert (tmp_path / "abreast.yml").read_text() == "project: mine\n"
+    assert "-project: mine" in init(tmp_path, "--yes")
+    assert "nothing to do" in init(tmp_path)
+
+
+@contextmanager
+def terminal(project: SampleProject, *arguments: str) -> Iterator[Terminal]:
+    opened = Terminal(project, *arguments)
+    try:
+        with print_screen_on_failure(opened):
+            yield opened
+    finally:
+        opened.close()
+
+
+def test_at_a_terminal_it_asks_what_is_equally_good(project: SampleProject) -> None:
+    (project.folder / "abreast.yml").unlink()
+    write(project.folder, {"package.json": EXPRESS, "package-lock.json": "{}", "yarn.lock": "", "server.js": SERVER})
+    with terminal(project, "init") as at:
+        eventually(lambda: at.shows("backend: build.install?") and at.shows("2", "yarn install", "(yarn.lock)"))
+        at.type("2\n")
+        eventually(lambda: at.process.poll() is not None)
+        assert at.process.returncode == 0
+    assert "install: yarn install --frozen-lockfile" in (project.folder / "abreast.yml").read_text()
+
+
+def test_at_a_terminal_no_is_no(project: SampleProject) -> None:
+    before = (project.folder / "abreast.yml").read_text()
+    write(project.folder, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER})
+    with terminal(project, "init") as at:
+        eventually(lambda: at.shows("Replace abreast.yml?"))
+        at.type("n\n")
+        eventually(lambda: at.process.poll() is not None)
+    assert (project.folder / "abreast.yml").read_text() == before
+
+
+def test_the_doctor_tells_where_the_repository_says_otherwise(project: SampleProject) -> None:
+    project.config["services"]["backend"]["health"] = "/"
+    project.config["services"]["frontend"]["build"]["output"] = "dist"
+    write(project.folder, {"api/requirements.txt": "fastapi\nuvicorn\n", "api/main.py": HELLO, "fly.toml": "",
+                           "api/fly.toml": '[http_service]\n[[http_service.checks]]\npath="/health"\n',
+                           "vercel.json": '{"outputDirectory": "www"}'})  # fmt: skip
+    project.commit()
+    told = project.run("doctor", code=None).stdout
+    assert "health is '/', but api/fly.toml: http_checks says '/health'" in told
+    assert "build.output is 'dist', but vercel.json: outputDirectory says 'www'" in told
 
 
 def on_render(project: SampleProject, **settings: object) -> None:
@@ -145,9 +225,8 @@ def test_what_is_odd_in_a_blueprint_does_no_harm(project: SampleProject) -> None
 
 def test_folders_of_any_name(tmp_path: Path) -> None:
     for name in ("my api", "node_modules", "9" * 60):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "Procfile").write_text("web: exec ./run")
+        write(tmp_path, {f"{name}/Procfile": "web: exec ./run"})
     init(tmp_path)
     services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
-    assert services["my-api"]["run"] == "cd 'my api/' && exec ./run"
+    assert services["my-api"]["folder"] == "my api"
     assert set(services) == {"my-api", "p-" + "9" * 38}

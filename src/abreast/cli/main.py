@@ -142,9 +142,11 @@ COMMANDS = (
     LazyCommand(
         "init",
         "abreast.cli.commands.init:init",
-        "Write an abreast.yml for this repository.",
+        "Write an abreast.yml for this repository.\n\n"
+        "Asks where two answers are equally good. Shows the difference before it replaces a file.",
         [click.Option(["--render", "for_render"], is_flag=True, help="Write a render.yaml from abreast.yml instead."),
-         ENVIRONMENT],
+         ENVIRONMENT,
+         _flag("--yes", "Take the first of equally good answers, and replace an abreast.yml.")],
     ),
     LazyCommand(
         "doctor",

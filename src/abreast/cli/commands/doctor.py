@@ -14,6 +14,8 @@ from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, ConfigError, StateError
 from abreast.core.wording import counted
 from abreast.deploy.doctor import diagnose_environment, diagnose_repository
+from abreast.detection.comparison import compare_with_repository
+from abreast.detection.detect import draft_config
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace
@@ -79,6 +81,7 @@ async def _check_environments(
 ) -> None:
     project = assembly.project
     findings[PROJECT] += await diagnose_repository(assembly.ports(names[0], ledger))
+    drafts = draft_config(assembly.workspace.root).services
     for name in names:
         try:
             environment = project.environment(name)
@@ -89,6 +92,7 @@ async def _check_environments(
             *_lock_diagnostics(assembly.workspace, name),
             *_engine_diagnostics(assembly.workspace, ledger, name),
             *diagnose_blueprint(environment, read_blueprint(assembly.workspace.root)),
+            *compare_with_repository(environment, drafts),
         ]
         findings[name] += await diagnose_environment(assembly.ports(name, ledger), environment)
 

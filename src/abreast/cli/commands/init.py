@@ -1,35 +1,102 @@
 """The first command: write abreast.yml or render.yaml for this repository, to be reviewed and committed."""
 
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 from abreast.cli.selection import choose_environment, locate_workspace, working_directory
-from abreast.config import render_blueprint
-from abreast.config.detection import detect_config
 from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import UsageError
-from abreast.wiring.assembly import Assembly
+from abreast.detection.detect import draft_config
+from abreast.detection.draft import Draft, Question
+from abreast.detection.yaml_text import write_value, write_yaml
+
+SCANNER = "kingfisher"
 
 
-def init(environment: str | None, *, for_render: bool) -> int:
+def init(environment: str | None, *, for_render: bool, yes: bool) -> int:
     """Write abreast.yml; with ``for_render``, a render.yaml for one environment."""
-    return _write_render_blueprint(environment) if for_render else _write_config(working_directory())
+    return _write_render_blueprint(environment) if for_render else _write_config(working_directory(), yes=yes)
 
 
-def _write_config(folder: Path) -> int:
+def _write_config(folder: Path, *, yes: bool) -> int:
     """Write an abreast.yml for the services that are found in ``folder``."""
-    text = detect_config(folder)
-    if not text:
+    draft = draft_config(folder)
+    if not draft.services:
         raise UsageError(
-            f"found no service in {folder}",
-            need="a package.json, a Procfile, a render.yaml, or a folder with an index.html",
+            "; ".join([f"found no service in {folder}", *(note.text for note in draft.notes[:3])]),
+            need="a package.json, requirements.txt, pyproject.toml, go.mod, Procfile, render.yaml or index.html",
             next=f"write {CONFIG_FILE} by hand: abreast docs",
         )
-    _write_new_file(folder / CONFIG_FILE, text, "abreast doctor")
+    if sys.stdin.isatty() and not yes:
+        for question in list(draft.questions()):
+            _ask(draft, question)
+    _add_gates(draft)
+    text = write_yaml(draft)
+    if not _put_in_place(folder / CONFIG_FILE, text, yes=yes):
+        return 0
+    print(text, end="")
+    print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
+    for line in _unset_variables(text):
+        print(line)
+    print("# next: abreast doctor")
     return 0
+
+
+def _ask(draft: Draft, question: Question) -> None:
+    """Let a person choose between values that are equally good."""
+    print(f"{question.service}: {question.key}?")
+    for number, choice in enumerate(question.choices, 1):
+        print(f"  {number}  {write_value(choice.value)}  ({choice.source})")
+    number = click.prompt("Which one", type=click.IntRange(1, len(question.choices)), default=1)
+    draft.answer(question, question.choices[number - 1])
+
+
+def _add_gates(draft: Draft) -> None:
+    """Add the gates that cost nothing: the scan for secrets, where its scanner is installed."""
+    from abreast.gates.scan_tool import find_program  # noqa: PLC0415 (imports much)
+
+    if program := find_program(SCANNER):
+        draft.gates["secrets"] = ("block", f"{Path(program).name} is installed")
+
+
+def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:
+    """Write the file. One that exists is replaced only after its difference was shown. Returns whether it changed."""
+    if not file.exists():
+        file.write_text(text)
+        return True
+    before = file.read_text()
+    if before == text:
+        print(f"{file.name} is as it would be written: nothing to do")
+        return False
+    sys.stdout.writelines(
+        difflib.unified_diff(before.splitlines(keepends=True), text.splitlines(keepends=True), file.name, "init")
+    )
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"{file.name} already exists", need="your consent to replace it", next="abreast init --yes")
+    if not yes:
+        click.confirm(f"Replace {file.name}?", abort=True)
+    file.write_text(text)
+    return True
+
+
+def _unset_variables(text: str) -> Iterator[str]:
+    """Yield the commands that set what the first deployment needs."""
+    for name in dict.fromkeys(re.findall(r"\$\{(\w+)\}", text)):
+        if name not in os.environ:
+            yield f"export {name}=…"
 
 
 def _write_render_blueprint(requested: str | None) -> int:
     """Write a render.yaml for the services that an environment runs on Render."""
+    from abreast.config import render_blueprint  # noqa: PLC0415 (only here)
+    from abreast.wiring.assembly import Assembly  # noqa: PLC0415 (imports much)
+
     workspace = locate_workspace()
     project = Assembly(workspace).project
     environment = project.environment(choose_environment(project.environments, requested))

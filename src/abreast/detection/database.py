@@ -1,0 +1,296 @@
+"""How a service's database is migrated, and the variable that has its URL."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from abreast.core.schema.migration_formats import parse_file_name
+from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
+from abreast.detection.repository import Repository, path_in, relative_to
+
+POSTGRES = frozenset(
+    {"psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000", "pg", "postgres", "@vercel/postgres",
+     "@neondatabase/serverless", "pg-promise", "pgx", "slonik"}
+)  # fmt: skip
+OTHER_ENGINES = {
+    "mysql": "MySQL", "mysql2": "MySQL", "mysqlclient": "MySQL", "pymysql": "MySQL", "aiomysql": "MySQL",
+    "trilogy": "MySQL", "@fastify/mysql": "MySQL", "mongoose": "MongoDB", "mongodb": "MongoDB", "pymongo": "MongoDB",
+    "motor": "MongoDB", "mongoengine": "MongoDB", "beanie": "MongoDB",
+}  # fmt: skip
+_URL_NAMES = re.compile(
+    r"\b((?:[A-Z]+_)*(?:DATABASE|POSTGRES|PG|DB|NEON|SQLALCHEMY_DATABASE)_(?:PRISMA_)?(?:URL|URI|DSN))\b"
+)
+SQL_FOLDERS = (
+    "migrations", "db/migrations", "sql/migrations", "database/migrations", "sql", "db/migration", "schema/migrations",
+    "internal/db/migrations", "src/main/resources/db/migration", "db/migrate", "src/migrations", "supabase/migrations",
+)  # fmt: skip
+_EMBEDDED = re.compile(
+    r"sqlx::migrate!|embed_migrations!|//go:embed\s+\S*migrations|MigrateAsync\(|Database\.Migrate\("
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migrator:
+    """How migrations run: a ``command``, or a ``folder`` of SQL files. ``status`` succeeds if nothing is pending."""
+
+    source: str
+    command: str = ""
+    folder: str = ""
+    status: str = ""
+    variable: str = ""
+    engine: str = ""
+
+
+def propose_database(repository: Repository, draft: ServiceDraft, notes: list[Note]) -> None:
+    """Propose the database of a service, if its migrations are known."""
+    if draft.kind is not Kind.WEB:
+        return
+    migrator = _find_migrator(repository, draft)
+    draft.engine = (migrator.engine if migrator else "") or _engine(repository, draft)
+    release = draft.chosen("release")
+    if release and re.search(r"migrat|upgrade|db:", str(release.value)) and (migrator is None or not migrator.folder):
+        own = migrator or Migrator("")
+        migrator = Migrator(
+            release.source,
+            str(release.value),
+            status=own.status if own.command in str(release.value) else "",
+            variable=own.variable,
+            engine=own.engine,
+        )
+    if migrator is None:
+        return
+    if _migrates_itself(repository, draft, migrator):
+        notes.append(
+            Note(
+                f"{migrator.source}: the program migrates its database itself when it starts",
+                f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}',
+            )
+        )
+        return
+    engine = draft.engine
+    variable = migrator.variable or _url_variable(repository, draft)
+    command = migrator.command
+    if variable and engine in {"postgresql", "sqlite", "either"}:
+        draft.proposals.pop("release", None)
+        _propose(draft, migrator, variable, engine)
+    elif command:
+        draft.propose("release", command, _why_release(migrator, variable, engine), Authority.PLATFORM)
+        if engine == "sqlite":
+            draft.remarks.append("its database is a file in the checkout, so each release starts with an empty one")
+    elif migrator.folder:
+        notes.append(
+            Note(
+                f"{migrator.source}: migrations, but no variable with the database's URL was found",
+                f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}',
+            )
+        )
+
+
+def _why_release(migrator: Migrator, variable: str, engine: str) -> str:
+    if engine not in {"postgresql", "sqlite", "either", ""}:
+        return f"{migrator.source}; not `database`, since abreast does not back up {engine}"
+    return (
+        migrator.source if variable else f"{migrator.source}; not `database`, since no variable has the database's URL"
+    )
+
+
+def _propose(draft: ServiceDraft, migrator: Migrator, variable: str, engine: str) -> None:
+    default = ":-sqlite:///app.db" if engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma") else ""
+    draft.propose("database.url", f"${{{variable}{default}}}", f"{migrator.source}: {variable}", Authority.PROJECT)
+    if variable != "DATABASE_URL":
+        draft.propose("database.variable", variable, migrator.source, Authority.PROJECT)
+    draft.propose("database.migrations", migrator.folder, migrator.source, Authority.PROJECT)
+    draft.propose("database.command", migrator.command, migrator.source, Authority.PROJECT)
+    draft.propose("database.status", migrator.status, migrator.source)
+
+
+def _migrates_itself(repository: Repository, draft: ServiceDraft, migrator: Migrator) -> bool:
+    suffixes = {"rust": (".rs",), "go": (".go",), "dotnet": (".cs",)}.get(draft.ecosystem)
+    is_flyway = draft.ecosystem == "java" and "db/migration" in migrator.folder
+    return bool(migrator.folder) and (
+        is_flyway
+        or bool(
+            suffixes
+            and any(_EMBEDDED.search(repository.text(file)) for file in repository.sources(draft.folder, *suffixes))
+        )
+    )
+
+
+def _engine(repository: Repository, draft: ServiceDraft) -> str:
+    """Return the engine that packages and settings speak of, "either" if SQLite is a default that a URL replaces."""
+    packages = draft.packages
+    settings = (
+        "\n".join(
+            repository.text(file)
+            for file in repository.sources(draft.folder, ".py")
+            if re.search(r"settings|config", file)
+        )
+        if draft.ecosystem == "python"
+        else ""
+    )
+    if draft.ecosystem == "ruby":
+        text = repository.text(path_in(draft.folder, "config/database.yml"))
+        return "postgresql" if "postgresql" in text or "pg" in packages else "sqlite" if "sqlite" in text else ""
+    if "sqlite" in settings and ("dj_database_url" in settings or _URL_NAMES.search(settings)):
+        return "either"
+    if packages & POSTGRES or "postgresql" in settings:
+        return "postgresql"
+    if other := next((OTHER_ENGINES[name] for name in packages if name in OTHER_ENGINES), ""):
+        return other
+    text = repository.text(path_in(draft.folder, "Cargo.toml")) + re.sub(
+        r".*// indirect", "", repository.text(path_in(draft.folder, "go.mod"))
+    )
+    if re.search(r"postgres|lib/pq|jackc/pgx", text):
+        return "postgresql"
+    return (
+        "sqlite"
+        if "sqlite" in settings or packages & {"sqlite3", "better-sqlite3", "aiosqlite"} or re.search("sqlite", text)
+        else ""
+    )
+
+
+def _url_variable(repository: Repository, draft: ServiceDraft) -> str:
+    """Return the variable with the database's URL: of the examples of variables, or else of the code."""
+    suffixes = {
+        "python": (".py", ".ini", ".toml"),
+        "node": (".ts", ".js", ".mjs", ".cjs"),
+        "go": (".go",),
+        "rust": (".rs",),
+    }.get(draft.ecosystem, ())
+    examples = [
+        path_in(folder, name)
+        for folder in (draft.folder, "")
+        for name in repository.names(folder)
+        if name.startswith(".env")
+    ]
+    code = repository.sources(draft.folder, *suffixes)[:200] if suffixes else []
+    texts = [text for file in (*examples, *code) if re.search("_(UR[LI]|DSN)", text := repository.text(file))]
+    names = [name for text in texts for name in _URL_NAMES.findall(text) if not name.startswith("TEST_")]
+    if "DATABASE_URL" in names:
+        return "DATABASE_URL"
+    if named := next((name for name in names if not name.startswith("SQLALCHEMY")), ""):
+        return named
+    if draft.packages & {"dj-database-url", "rails"} or any(
+        re.search(r"\bdatabase_url\b", repository.text(file)) for file in code
+    ):
+        return "DATABASE_URL"
+    return ""
+
+
+def _find_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    finder = _FINDERS.get(draft.ecosystem)
+    return (finder(repository, draft) if finder else None) or _sql_folder(repository, draft)
+
+
+def _node_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    package = NodePackage(repository, draft.folder)
+    linked = (
+        [draft.folder]
+        if not package.is_member
+        else [draft.folder, *(each.folder for each in _linked_packages(package))]
+    )
+    for folder in linked:
+        if found := _prisma(repository, package, folder):
+            return found
+    if config := repository.has(*(path_in(draft.folder, f"drizzle.config.{suffix}") for suffix in ("ts", "js", "mjs"))):
+        out = re.search(r"out:\s*['\"]([^'\"]+)", repository.text(config))
+        output = path_in(draft.folder, out[1] if out else "drizzle")
+        if any(repository.below(output, ".sql")):
+            return Migrator(config, package.execute("drizzle-kit migrate"))
+        return None
+    for name in (
+        "migrate:deploy",
+        "db:migrate",
+        "migration:run",
+        "migrate:latest",
+        "migrate:up",
+        "db:migrate:deploy",
+        "migrate",
+    ):
+        if (script := package.scripts.get(name)) and not re.search(r"migrate dev|--env-file=\.env|supabase", script):
+            return Migrator(f"{package.file}: scripts.{name}", package.run_script(name))
+    if config := repository.has(*(path_in(draft.folder, f"knexfile.{suffix}") for suffix in ("js", "ts", "cjs"))):
+        return Migrator(config, package.execute("knex migrate:latest"))
+    return None
+
+
+def _linked_packages(package: NodePackage) -> list[NodePackage]:
+    return [
+        each for each in workspace_packages(package.repository, package.workspace) if each.name in package.dependencies
+    ]
+
+
+def _prisma(repository: Repository, package: NodePackage, folder: str) -> Migrator | None:
+    prisma = package.manifest.get("prisma")
+    named = prisma.get("schema") if isinstance(prisma, dict) else None
+    places = [str(named)] if named else []
+    schema = repository.has(
+        *(
+            path_in(folder, place)
+            for place in (*places, "prisma/schema.prisma", "schema.prisma", "src/prisma/schema.prisma")
+        )
+    )
+    migrations = path_in(schema.rpartition("/")[0], "migrations")
+    if not schema or not any(repository.below(migrations, ".sql")):
+        return None
+    text = repository.text(schema)
+    provider, url = (
+        re.search(r"datasource[^}]*provider\s*=\s*\"(\w+)", text),
+        re.search(r"url\s*=\s*env\(\"(\w+)", text),
+    )
+    default = {path_in(package.folder, "prisma/schema.prisma"), path_in(package.folder, "schema.prisma")}
+    option = "" if schema in default or named else f" --schema {relative_to(schema, package.folder)}"
+    engine = provider[1] if provider else ""
+    # Prisma's URLs of SQLite are `file:`, which abreast does not write.
+    variable = (url[1] if url else "DATABASE_URL") if engine != "sqlite" else ""
+    return Migrator(
+        schema,
+        package.execute(f"prisma migrate deploy{option}"),
+        status=package.execute(f"prisma migrate status{option}"),
+        variable=variable,
+        engine=engine,
+    )
+
+
+def _python_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    if "django" in draft.packages and "manage.py" in repository.names(draft.folder):
+        file = path_in(draft.folder, "manage.py")
+        return Migrator(file, "python manage.py migrate --noinput", status="python manage.py migrate --check")
+    if "flask-migrate" in draft.packages and (config := next(iter(repository.below(draft.folder, "alembic.ini")), "")):
+        return Migrator(config, "flask db upgrade")
+    if "litestar" in draft.packages and "advanced-alchemy" in draft.packages:
+        return Migrator(
+            f"{path_in(draft.folder, 'pyproject.toml')}: advanced-alchemy", "litestar database upgrade --no-prompt"
+        )
+    if config := repository.has(path_in(draft.folder, "alembic.ini")):
+        return Migrator(config, "alembic upgrade head")
+    if config := next((file for file in repository.below(draft.folder, "alembic.ini") if "test" not in file), ""):
+        return Migrator(config, f"alembic -c {relative_to(config, draft.folder)} upgrade head")
+    return None
+
+
+def _rails(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    schema = repository.has(path_in(draft.folder, "db/schema.rb"), path_in(draft.folder, "db/structure.sql"))
+    if "rails" not in draft.packages or not schema:
+        return None
+    return Migrator(schema, "bundle exec rails db:migrate", status="bundle exec rails db:abort_if_pending_migrations")
+
+
+def _laravel(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    file = repository.has(path_in(draft.folder, "artisan"))
+    return Migrator(file, "php artisan migrate --force") if file else None
+
+
+def _sql_folder(repository: Repository, draft: ServiceDraft) -> Migrator | None:
+    for folder in SQL_FOLDERS:
+        place = path_in(draft.folder, folder)
+        files = [name for name in repository.names(place) if name.endswith(".sql")]
+        if files and all(parse_file_name(name) for name in files):
+            return Migrator(f"{place}/{files[0]}", folder=folder)
+    return None
+
+
+_FINDERS: Mapping[str, Callable[[Repository, ServiceDraft], Migrator | None]] = {
+    "node": _node_migrator, "python": _python_migrator, "ruby": _rails, "php": _laravel,
+}  # fmt: skip

@@ -1,0 +1,105 @@
+"""A compose file: services that are built here, and what they need that is not."""
+
+import re
+from typing import Any
+
+from abreast.detection.commands import is_development
+from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.repository import Repository, path_in
+
+FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_BACKING = re.compile(
+    r"(postgres|postgis|timescale|mysql|mariadb|redis|valkey|mongo|rabbitmq|kafka|elasticsearch|opensearch|minio|memcached|nats|"
+    r"clickhouse|sql-edge|mssql|meilisearch|supabase|pgvector)", re.IGNORECASE
+)  # fmt: skip
+_TOOLS = re.compile(
+    r"(nginx|traefik|caddy|adminer|pgadmin|mailhog|mailpit|maildev|inbucket|haproxy|envoy|prometheus|grafana|jaeger)"
+)
+_HEALTH_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([\w${}:-]+))?(/[^\s'\"|;&]*)?")
+
+
+def declare(repository: Repository) -> tuple[list[ServiceDraft], list[Note]]:
+    """Return the services that a compose file builds, and notes of the others."""
+    drafts: list[ServiceDraft] = []
+    notes: list[Note] = []
+    for folder in repository.folders:
+        if folder.count("/") > 2 or ".devcontainer" in folder or "test" in folder or "cypress" in folder:
+            continue
+        if file := repository.has(*(path_in(folder, name) for name in FILES)):
+            found, said = _services(repository, folder, file)
+            drafts += found
+            notes += said
+    return drafts, notes
+
+
+def _services(repository: Repository, folder: str, file: str) -> tuple[list[ServiceDraft], list[Note]]:
+    services = repository.yaml(file).get("services")
+    drafts: list[ServiceDraft] = []
+    notes: list[Note] = []
+    for name, service in (services or {}).items() if isinstance(services, dict) else ():
+        if not isinstance(service, dict):
+            continue
+        image, build = str(service.get("image", "")), service.get("build")
+        if build and not service.get("profiles"):
+            drafts.append(_service(repository, folder, file, str(name), service))
+        elif found := _BACKING.search(image):
+            notes.append(
+                Note(
+                    f"{file}: {name} ({image.partition('@')[0]}) is not deployed: run it yourself",
+                    _connection_line(found[1]),
+                )
+            )
+        elif image and not _TOOLS.search(image) and _health(service):
+            draft = ServiceDraft(str(name), folder, Kind.WEB, "image")
+            draft.propose("health", _health(service), f"{file}: {name}.healthcheck", Authority.CONTAINER)
+            drafts.append(draft)
+    return drafts, notes
+
+
+def _connection_line(kind: str) -> str:
+    kind = kind.lower()
+    if kind in {"postgres", "postgis", "timescale", "pgvector"}:
+        return "export DATABASE_URL=postgresql://…"
+    return "export REDIS_URL=redis://…" if kind in {"redis", "valkey"} else ""
+
+
+def _service(repository: Repository, folder: str, file: str, name: str, service: dict[str, Any]) -> ServiceDraft:
+    build = service["build"]
+    context = str(build.get("context", ".") if isinstance(build, dict) else build)
+    place = path_in(folder, context) if "://" not in context else folder
+    dockerfile = path_in(place, str(build.get("dockerfile", "Dockerfile") if isinstance(build, dict) else "Dockerfile"))
+    home = dockerfile.rpartition("/")[0] if repository.has(dockerfile) else place
+    is_published = bool(service.get("ports") or service.get("expose") or _health(service) or _has_route(service))
+    draft = ServiceDraft(name, home, Kind.WEB if is_published else Kind.WORKER, "image")
+    draft.propose("dockerfile", dockerfile, f"{file}: {name}", Authority.CONTAINER)
+    draft.propose("context", place or ".", f"{file}: {name}", Authority.CONTAINER)
+    command = service.get("command")
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
+    if text and not is_development(text):
+        draft.propose(
+            "run",
+            re.sub(r"^(?:/bin/)?(?:ba)?sh -c ['\"]?(.*?)['\"]?$", r"\1", text),
+            f"{file}: {name}.command",
+            Authority.CONTAINER,
+        )
+    if health := _health(service):
+        draft.propose("health", health, f"{file}: {name}.healthcheck", Authority.CONTAINER)
+    return draft
+
+
+def _has_route(service: dict[str, Any]) -> bool:
+    labels = service.get("labels")
+    return "traefik.http" in str(labels)
+
+
+def _health(service: dict[str, Any]) -> str:
+    """Return the path that a health check of a service asks for."""
+    check = service.get("healthcheck")
+    test = check.get("test") if isinstance(check, dict) else None
+    return health_path(" ".join(map(str, test)) if isinstance(test, list) else str(test or ""))
+
+
+def health_path(command: str) -> str:
+    """Return the path in the URL that a check of a container asks for, "" if it asks for none."""
+    found = _HEALTH_URL.search(command)
+    return (found[2] or "/").rstrip(")") if found else ""

@@ -1,0 +1,118 @@
+"""Draft an abreast.yml from the files of a repository."""
+
+import re
+from pathlib import Path
+
+from abreast.detection.commands import is_development, listen_on_port, steps, takes_port, unwrap
+from abreast.detection.database import propose_database
+from abreast.detection.draft import Authority, Draft, Kind, Note, ServiceDraft, valid_name
+from abreast.detection.ecosystems.python_apps import find_applications
+from abreast.detection.health import propose_health
+from abreast.detection.overlay import add_declarations
+from abreast.detection.relations import name_services, propose_routes, propose_watch
+from abreast.detection.repository import Repository
+from abreast.detection.services import find_services
+from abreast.detection.test_suites import propose_tests
+from abreast.detection.variables import propose_variables, share_database
+
+_READS_PORT = {
+    "node": ((".js", ".ts", ".mjs", ".cjs"), re.compile(r"\bPORT\b")),
+    "python": ((".py",), re.compile(r"['\"]PORT['\"]")),
+    "go": ((".go",), re.compile(r"\"PORT\"|gin-gonic/gin[\s\S]*\.Run\(\)")),
+    "rust": ((".rs",), re.compile(r"PORT\b")),
+}
+_FIXED_PORT = re.compile(
+    r"(?:listen\(\s*|port\s*[:=]\s*|addr\s*[:=]\s*\"[\w.]*:|(?:bind|Run)\(&?\"[\w.]*:|bind\(\(\"[\w.]+\", )(\d{2,5})\b"
+)
+
+
+def draft_config(root: Path) -> Draft:
+    """Return the draft for the repository in a folder. Without services, its notes say what was seen."""
+    repository = Repository(root)
+    services, notes = find_services(repository)
+    notes += add_declarations(repository, services)
+    for service in services:
+        _finish_service(repository, service, notes)
+    name_services(services)
+    for service in services:
+        propose_tests(repository, service, notes)
+        if service.kind in {Kind.WORKER, Kind.CRON}:
+            _share_database(service, services)
+    propose_routes(repository, services, notes)
+    propose_watch(services)
+    services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
+    return Draft(valid_name(root.resolve().name), services, list(dict.fromkeys(notes)))
+
+
+def _share_database(service: ServiceDraft, services: list[ServiceDraft]) -> None:
+    for base in services:
+        if base.kind is Kind.WEB and base.folder == service.folder:
+            share_database(service, base)
+
+
+def _finish_service(repository: Repository, service: ServiceDraft, notes: list[Note]) -> None:
+    """Complete a service by what its code says, and write its commands as abreast runs them."""
+    if service.folder:
+        service.propose("folder", service.folder, "")
+    if service.kind is Kind.WORKER:
+        service.propose("type", "worker", "")
+    _write_run(repository, service, notes)
+    propose_health(repository, service)
+    propose_database(repository, service, notes)
+    _remove_migrations_from_run(service)
+    propose_variables(repository, service)
+    _name_flask_app(repository, service)
+
+
+def _write_run(repository: Repository, service: ServiceDraft, notes: list[Note]) -> None:
+    run = service.text("run")
+    if not run or is_development(run):
+        return
+    parts = [unwrap(part) for part in steps(run)]
+    command = "; ".join(parts) if ";" in run else " && ".join(parts)
+    if service.kind is Kind.WEB:
+        command = listen_on_port(command)
+        _check_port(repository, service, command, notes)
+    service.replace("run", command)
+
+
+def _check_port(repository: Repository, service: ServiceDraft, command: str, notes: list[Note]) -> None:
+    """Note a program that cannot be told its port: its code has to change, whatever abreast.yml says."""
+    suffixes, reads = _READS_PORT.get(service.ecosystem, ((), None))
+    if reads is None or takes_port(command) or "PORT" in command:
+        return
+    files = repository.sources(service.folder, *suffixes)
+    if any(reads.search(repository.text(file)) for file in files) or not files:
+        return
+    for file in files:
+        if found := _FIXED_PORT.search(repository.text(file)):
+            notes.append(
+                Note(
+                    f"{file}: listens on {found[1]}. abreast gives each process a port of its own, as $PORT",
+                    "read the environment variable PORT there",
+                )
+            )
+            return
+
+
+def _remove_migrations_from_run(service: ServiceDraft) -> None:
+    """Leave to abreast the migrations that a start command would run once for each process."""
+    parts = steps(service.text("run"))
+    migrates = service.chosen("database.command") or service.chosen("release")
+    kept = [
+        part
+        for part in parts[:-1]
+        if not re.search(
+            r"\bdb upgrade|upgrade head|manage\.py migrate|db:migrate|migrate deploy|artisan migrate", part
+        )
+    ] + parts[-1:]
+    if migrates and len(kept) < len(parts):
+        service.replace("run", " && ".join(kept))
+
+
+def _name_flask_app(repository: Repository, service: ServiceDraft) -> None:
+    if "flask db" not in f"{service.text('database.command')} {service.text('release')}":
+        return
+    apps = find_applications(repository, service.folder)
+    if apps and apps[0].module not in {"app", "wsgi"}:
+        service.propose("env.FLASK_APP", apps[0].module, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)

@@ -1,0 +1,195 @@
+"""Services in JavaScript: sites that a build leaves, and servers."""
+
+import re
+
+from abreast.detection.commands import is_development, listen_on_port, unwrap, without_build, without_process_manager
+from abreast.detection.draft import Authority, Kind, ServiceDraft
+from abreast.detection.ecosystems.node_frameworks import Framework, find_framework, has_sources, serves
+from abreast.detection.ecosystems.node_package import NodePackage
+from abreast.detection.repository import Repository, path_in
+
+START_SCRIPTS = ("start:prod", "start:production", "serve:prod", "start")
+_ENTRY_FILES = (
+    "server.js", "src/server.js", "index.js", "src/index.js", "app.js", "src/app.js", "main.js", "server.mjs",
+    "index.mjs", "src/index.mjs",
+)  # fmt: skip
+_NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
+_LISTENS = re.compile(r"\.listen\(|createServer\(|\bserve\(|Bun\.serve|Deno\.serve")
+
+
+def detect(repository: Repository, folder: str) -> ServiceDraft | None:
+    """Return the service of a folder's package.json, None if it has none."""
+    if "package.json" not in repository.names(folder):
+        return None
+    package = NodePackage(repository, folder)
+    if not package.manifest or _NO_SERVICE.intersection(package.dependencies):
+        return None
+    if package.members and not has_sources(package):
+        return None  # the root of a workspace, which only runs scripts of its packages
+    framework = find_framework(package)
+    draft = _framework_service(package, framework) if framework else _plain_server(package)
+    if draft is None:
+        return None
+    draft.ecosystem, draft.packages = "node", frozenset(package.dependencies)
+    for installation in package.installations():
+        draft.propose("build.install", installation.command, installation.source, Authority.PROJECT)
+    if "no lock file" in draft.proposals["build.install"][0].source:
+        draft.remarks.append("without a lock file, each build can get other versions")
+    _describe_versions(package, draft)
+    return draft
+
+
+def build_only(repository: Repository, folder: str) -> ServiceDraft | None:
+    """Return the build of a package.json beside a backend: its assets. None if there is nothing to build."""
+    package = NodePackage(repository, folder)
+    script = package.scripts.get("build", "")
+    if not script or is_development(script) or script.startswith("echo"):
+        return None
+    draft = ServiceDraft("", folder, Kind.SITE, "node")
+    draft.propose(
+        "build.install", package.installations()[0].command, package.installations()[0].source, Authority.PROJECT
+    )
+    draft.propose("build.run", package.run_script("build"), f"{package.file}: scripts.build", Authority.PROJECT)
+    return draft
+
+
+def _framework_service(package: NodePackage, framework: Framework) -> ServiceDraft | None:
+    if (
+        "build" not in package.scripts
+        and framework.package in {"vite", "webpack", "nitro", "h3"}
+        and not serves(package)
+    ):
+        return None  # a library, or a workspace's root
+    script = package.scripts.get("build", "")
+    if "lib" in script.split() or (re.search(r"\b(tsup|unbuild|rollup -c|tsc -b?$)", script) and not framework.run):
+        return None
+    kind = Kind.WEB if framework.run else Kind.SITE
+    draft = ServiceDraft("", package.folder, kind)
+    _propose_build(package, framework, draft)
+    source = framework.source or f"{package.file}: {framework.package}"
+    if framework.remark:
+        draft.remarks.append(framework.remark)
+    if framework.output:
+        draft.propose("build.output", framework.output, source)
+        return draft
+    start = _start_script(package)
+    if start and framework.package not in {"@tanstack/react-start", "nitropack", "nitro"}:
+        draft.propose("run", _as_run(package, start), f"{package.file}: scripts.{start}", Authority.PROJECT)
+    run = (
+        framework.run
+        if framework.run.startswith(("node ", "HOST=", "npx ", "bunx ", "pnpm ", "yarn "))
+        else package.execute(framework.run)
+    )
+    draft.propose("run", listen_on_port(run), source)
+    return draft
+
+
+def _propose_build(package: NodePackage, framework: Framework | None, draft: ServiceDraft) -> None:
+    repository = package.repository
+    if repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
+        command = package.execute(f"turbo run build --filter={package.name}")
+        draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
+    elif package.is_member and "build" in package.scripts and package.needs_build_of_workspace():
+        command = _workspace_build(package)
+        draft.propose(
+            "build.run", command, f"{package.file}: scripts.build, and packages of its workspace", Authority.PROJECT
+        )
+    elif "build" in package.scripts:
+        draft.propose("build.run", package.run_script("build"), f"{package.file}: scripts.build", Authority.PROJECT)
+    elif framework:
+        draft.propose(
+            "build.run", package.execute(framework.build.removeprefix("npx ")), f"{package.file}: {framework.package}"
+        )
+
+
+def _workspace_build(package: NodePackage) -> str:
+    if package.manager == "pnpm":
+        return f"pnpm --filter '{package.name}...' run build"
+    if package.manager == "npm":
+        return f"npm run build --workspaces --if-present --prefix {'/'.join('..' for _ in package.folder.split('/'))}"
+    return package.run_script("build")
+
+
+def _start_script(package: NodePackage) -> str:
+    for name in START_SCRIPTS:
+        script = package.scripts.get(name, "")
+        if script and not is_development(unwrap(without_build(script))):
+            return name
+    return ""
+
+
+def _as_run(package: NodePackage, name: str) -> str:
+    """Return a start script as a command: its text if that needs nothing of npm, with its port as an option."""
+    script = without_process_manager(without_build(package.scripts[name]))
+    if script != package.scripts[name] or re.match(r"node\s", script):
+        return listen_on_port(script)
+    adapted = listen_on_port(script)
+    if re.search(r"(\s-p|--port)[ =]?\d", script):
+        return package.execute(adapted)
+    return package.run_script(name)
+
+
+def _plain_server(package: NodePackage) -> ServiceDraft | None:
+    draft = ServiceDraft("", package.folder, Kind.WEB)
+    start, nx = _start_script(package), _nx_output(package)
+    if nx and serves(package):
+        draft.propose("run", f"node {nx[0]}", nx[1], Authority.PROJECT)
+    elif start and (serves(package) or _starts_listener(package, package.scripts[start])):
+        draft.propose("run", _as_run(package, start), f"{package.file}: scripts.{start}", Authority.PROJECT)
+    elif serves(package):
+        for entry, source in _entries(package):
+            draft.propose("run", f"node {entry}", source)
+    if not draft.chosen("run"):
+        return None
+    _propose_build(package, None, draft)
+    return draft
+
+
+def _entries(package: NodePackage) -> list[tuple[str, str]]:
+    """Return the files that start the server: those that listen; of several, ``main`` of package.json."""
+    main = str(package.manifest.get("main", "")).removeprefix("./")
+    candidates = dict.fromkeys((main, f"src/{main}", *_ENTRY_FILES))
+    found = [
+        name for name in candidates
+        if name and _LISTENS.search(package.repository.text(path_in(package.folder, name)))
+    ]  # fmt: skip
+    if found:
+        return [(found[0], f"{path_in(package.folder, found[0])} listens")]
+    built = _built_entry(package)
+    return [(built, f"{package.file}: main")] if built else []
+
+
+def _built_entry(package: NodePackage) -> str:
+    """Return the compiled form of a server in TypeScript."""
+    config = package.repository.json(path_in(package.folder, "tsconfig.json")).get("compilerOptions")
+    output = str(config.get("outDir", "dist") if isinstance(config, dict) else "dist").removeprefix("./").rstrip("/")
+    for name in ("server", "index", "main", "app"):
+        for source in (f"src/{name}.ts", f"{name}.ts"):
+            if _LISTENS.search(package.repository.text(path_in(package.folder, source))):
+                return f"{output}/{name}.js"
+    return ""
+
+
+def _nx_output(package: NodePackage) -> tuple[str, str] | None:
+    file = path_in(package.folder, "project.json")
+    build = (package.repository.json(file).get("targets") or {}).get("build") or {}
+    options = build.get("options") or {}
+    path, main = options.get("outputPath"), options.get("main")
+    if not isinstance(path, str) or not isinstance(main, str):
+        return None
+    return f"{path}/{re.sub(r'[.]ts$', '.js', main.rpartition('/')[2])}", f"{file}: targets.build"
+
+
+def _starts_listener(package: NodePackage, script: str) -> bool:
+    found = re.search(r"(?:node|bun|tsx|ts-node)\s+(?:-\S+\s+\S+\s+)?(\S+)", script)
+    path = path_in(package.folder, found[1]) if found else ""
+    text = next(
+        (text for name in (path, f"{path}.js", f"{path}/index.js") if (text := package.repository.text(name))), ""
+    )
+    return bool(_LISTENS.search(text))
+
+
+def _describe_versions(package: NodePackage, draft: ServiceDraft) -> None:
+    version, source = package.node_version()
+    if version:
+        draft.remarks.append(f"Node {version} ({source}): the node on the PATH builds and runs it")

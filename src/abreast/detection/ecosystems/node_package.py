@@ -1,0 +1,175 @@
+"""A package.json with the package manager, the workspace and the versions that belong to it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from abreast.core.changes.watch_patterns import match_files
+from abreast.detection.repository import Repository, is_inside, parents, path_in, relative_to
+
+LOCK_FILES = {
+    "package-lock.json": "npm",
+    "npm-shrinkwrap.json": "npm",
+    "pnpm-lock.yaml": "pnpm",
+    "yarn.lock": "yarn",
+    "bun.lock": "bun",
+    "bun.lockb": "bun",
+}
+_FROZEN = {
+    "npm": "npm ci",
+    "pnpm": "pnpm install --frozen-lockfile",
+    "yarn": "yarn install --frozen-lockfile",
+    "bun": "bun install --frozen-lockfile",
+}
+_RUNNERS = {"npm": "npx", "pnpm": "pnpm exec", "yarn": "yarn run", "bun": "bunx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A command that installs dependencies, and what says so."""
+
+    command: str
+    source: str
+
+
+class NodePackage:
+    """A package.json and its surroundings in the repository."""
+
+    def __init__(self, repository: Repository, folder: str) -> None:
+        self.repository = repository
+        self.folder = folder
+        self.file = path_in(folder, "package.json")
+        self.manifest = repository.json(self.file)
+        self.scripts = _texts(self.manifest.get("scripts"))
+        kinds = ("dependencies", "devDependencies", "optionalDependencies")
+        self.dependencies = {
+            name: version for kind in kinds for name, version in _texts(self.manifest.get(kind)).items()
+        }
+        self.members = workspace_members(repository, folder)
+        self.name = str(self.manifest.get("name") or folder.rpartition("/")[2])
+        self.workspace = next((above for above in parents(folder) if self._is_workspace_of(above)), folder)
+
+    def _is_workspace_of(self, above: str) -> bool:
+        if above == self.folder:
+            return bool(self.members) and above == ""
+        members = workspace_members(self.repository, above)
+        return bool(members and match_files(members, [relative_to(self.folder, above)]))
+
+    @property
+    def tools(self) -> set[str]:
+        """Return the packages that it depends on, and those of its workspace that its scripts name."""
+        script = " ".join(self.scripts.values())
+        shared = NodePackage(self.repository, self.workspace).dependencies if self.is_member else {}
+        return set(self.dependencies) | {
+            name for name in shared if re.search(rf"(^|\s){re.escape(name)}(\s|$)", script)
+        }
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is a package of a workspace above it."""
+        return self.workspace != self.folder
+
+    @property
+    def manager(self) -> str:
+        """Return its package manager: of ``packageManager``, or else of its lock file, or else of the repository's."""
+        return self._pinned_manager() or next(iter(self._locks()), "") or self._neighbours_manager() or "npm"
+
+    def _pinned_manager(self) -> str:
+        for folder in dict.fromkeys((self.folder, self.workspace)):
+            named = self.repository.json(path_in(folder, "package.json")).get("packageManager")
+            if isinstance(named, str) and named.partition("@")[0] in _FROZEN:
+                return named.partition("@")[0]
+        return ""
+
+    def _neighbours_manager(self) -> str:
+        for folder in parents(self.folder):
+            for lock, manager in LOCK_FILES.items():
+                if self.repository.has(path_in(folder, lock)):
+                    return manager
+        return ""
+
+    def _locks(self) -> dict[str, str]:
+        """Return the lock files of this package, by manager."""
+        found: dict[str, str] = {}
+        for folder in dict.fromkeys((self.folder, self.workspace)):
+            for lock, manager in LOCK_FILES.items():
+                if path := self.repository.has(path_in(folder, lock)):
+                    found.setdefault(manager, path)
+        return found
+
+    def installations(self) -> list[Installation]:
+        """Return the ways to install its dependencies, the best one first; several if lock files disagree."""
+        locks, pinned = self._locks(), self._pinned_manager()
+        if pinned and pinned in locks:
+            locks = {pinned: locks[pinned]}
+        if not locks:
+            source = f"{self.file}: there is no lock file"
+            return [Installation(f"{self.manager} install", source)]
+        return [Installation(self._frozen(manager), lock) for manager, lock in locks.items()]
+
+    def _frozen(self, manager: str) -> str:
+        named = str(self.repository.json(path_in(self.workspace, "package.json")).get("packageManager", ""))
+        berry = manager == "yarn" and (
+            re.match(r"yarn@[2-9]", named) or self.repository.has(path_in(self.workspace, ".yarnrc.yml"))
+        )
+        return "yarn install --immutable" if berry else _FROZEN[manager]
+
+    def run_script(self, name: str) -> str:
+        """Return the command that runs one of its scripts."""
+        return f"{self.manager} run {name}"
+
+    def execute(self, command: str) -> str:
+        """Return the command that runs a program of its dependencies."""
+        return f"{_RUNNERS[self.manager]} {command}"
+
+    def needs_build_of_workspace(self) -> bool:
+        """Whether a package of its workspace that it depends on has to be built first."""
+        linked = {
+            name
+            for name, version in self.dependencies.items()
+            if version.startswith("workspace:") or version in {"*", "file:"}
+        }
+        return any(
+            "build" in package.scripts and package.name in linked | set(self.dependencies)
+            for package in workspace_packages(self.repository, self.workspace)
+            if package.folder not in (self.folder, self.workspace)
+        )
+
+    def node_version(self) -> tuple[str, str]:
+        """Return the version of Node that it asks for, and where; ("", "") if it does not."""
+        for folder in parents(self.folder):
+            for name in (".nvmrc", ".node-version"):
+                if text := self.repository.text(path_in(folder, name)).strip():
+                    return text.removeprefix("v"), path_in(folder, name)
+            if found := re.search(
+                r"^(?:nodejs|node)\s+(\S+)", self.repository.text(path_in(folder, ".tool-versions")), re.MULTILINE
+            ):
+                return found[1], path_in(folder, ".tool-versions")
+            engines = self.repository.json(path_in(folder, "package.json")).get("engines")
+            if isinstance(engines, dict) and isinstance(engines.get("node"), str):
+                return engines["node"], f"{path_in(folder, 'package.json')}: engines"
+        return "", ""
+
+
+def workspace_members(repository: Repository, folder: str) -> tuple[str, ...]:
+    """Return the patterns of a workspace's member folders, () if the folder is no workspace."""
+    members: Any = repository.yaml(path_in(folder, "pnpm-workspace.yaml")).get("packages")
+    if not members:
+        members = repository.json(path_in(folder, "package.json")).get("workspaces")
+        members = members.get("packages") if isinstance(members, dict) else members
+    return tuple(str(member).removeprefix("./").rstrip("/") for member in members) if isinstance(members, list) else ()
+
+
+def workspace_packages(repository: Repository, folder: str) -> list[NodePackage]:
+    """Return the packages of the workspace in a folder."""
+    members = workspace_members(repository, folder)
+    folders = [
+        place for place in repository.folders
+        if place and is_inside(place, folder) and "package.json" in repository.names(place)
+    ]  # fmt: skip
+    matched = match_files(members, [relative_to(place, folder) for place in folders]) if members else ()
+    return [NodePackage(repository, path_in(folder, place)) for place, _ in matched]
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): text for key, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}

@@ -1,0 +1,208 @@
+"""The path to ask for a service's health, from the routes in its code."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from abreast.detection.draft import Authority, Kind, ServiceDraft
+from abreast.detection.repository import Repository, path_in
+
+HEALTH_NAMES = (
+    "healthz", "health", "health-check", "healthcheck", "health_check", "livez", "readyz", "heartbeat", "up",
+    "ping", "alive", "live", "ready", "readiness", "liveness", "status",
+)  # fmt: skip
+"""The last part of a path that is made to be asked, the most common first."""
+
+_CODE = re.compile(r"^/[\w./-]*$")
+_PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
+    "node": ((".js", ".ts", ".mjs", ".cjs", ".mts", ".tsx", ".jsx"), (
+        re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)\(\s*['\"`](/[^'\"`]*)"),
+    )),
+    "python": ((".py",), (
+        re.compile(r"^@(\w+)\.(?:get|route|api_route|head)\(\s*(?:path=)?['\"](/[^'\"]*)", re.MULTILINE),
+        re.compile(r"^(@get)\(\s*(?:\[)?(?:path=)?['\"](/[^'\"]*)", re.MULTILINE),
+        re.compile(r"^\s*(@get)\((?:[^()]|\([^()]*\))*?path=['\"](/[^'\"]*)", re.MULTILINE),
+        re.compile(r"\b(Route)\(\s*['\"](/[^'\"]*)"),
+    )),
+    "go": ((".go",), (
+        re.compile(r"\b(\w+)\.(?:GET|Get|HandleFunc|Handle)\(\s*\"(?:GET )?(/[^\"]*)"),
+    )),
+    "rust": ((".rs",), (
+        re.compile(r"(\.route)\(\s*\"(/[^\"]*)"),
+        re.compile(r"(#\[get)\(\s*\"(/[^\"]*)"),
+    )),
+    "dotnet": ((".cs",), (
+        re.compile(r"(MapHealthChecks|UseHealthChecks)\(\s*\"(/[^\"]*)"),
+        re.compile(r"(MapGet)\(\s*\"(/[^\"]*)"),
+    )),
+    "java": ((".java", ".kt"), (re.compile(r"@(GetMapping)\(\s*(?:value\s*=\s*|path\s*=\s*)?\{?\s*\"(/[^\"]*)"),)),
+    "ruby": (("config/routes.rb",), (
+        re.compile(r"^\s*(get)\s*\(?\s*['\"]/?(up|health\w*|ping|status|alive)['\"]", re.MULTILINE),
+    )),
+    "php": (("routes/web.php", "routes/api.php", "bootstrap/app.php"), (
+        re.compile(r"(health):\s*['\"](/[^'\"]*)"),
+        re.compile(r"(Route)::get\(\s*['\"](/[^'\"]*)"),
+    )),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that answers a GET, and the file that says so. ``sure``: nothing can have put a prefix before it."""
+
+    path: str
+    file: str
+    sure: bool = True
+
+
+def propose_health(repository: Repository, draft: ServiceDraft) -> None:
+    """Propose the path of a health check. Without any route that is known, "/" is left as it is, with a remark."""
+    if draft.kind is not Kind.WEB or draft.chosen("health"):
+        return
+    if draft.text("run").startswith("streamlit"):
+        draft.propose("health", "/_stcore/health", "Streamlit answers there")
+        return
+    routes = [*_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft)]
+    best = _best(routes, answers_root=_answers_root(repository, draft))
+    if best:
+        if best.path != "/":
+            draft.propose("health", best.path, best.file, Authority.PROJECT)
+    elif "fastapi" in draft.packages:
+        draft.propose("health", "/docs", "no route without parameters; FastAPI answers there")
+    elif draft.ecosystem in _PATTERNS:
+        draft.remarks.append("health: no route was found that answers a GET without parameters, so / is asked")
+
+
+def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
+    for name in HEALTH_NAMES:
+        for route in routes:
+            if route.sure and route.path.rstrip("/").rpartition("/")[2].lower() == name:
+                return route
+    root = next((route for route in routes if route.path == "/"), None)
+    if root or answers_root:
+        return root or Route("/", "")
+    return next(
+        (route for route in routes if route.sure and not re.search(r"auth|login|admin|me$|user", route.path)), None
+    )
+
+
+def _answers_root(repository: Repository, draft: ServiceDraft) -> bool:
+    """Whether something answers "/" that is not written as a route: files, a framework's pages."""
+    if draft.packages & {
+        "next",
+        "nuxt",
+        "@sveltejs/kit",
+        "@remix-run/dev",
+        "@react-router/dev",
+        "astro",
+        "@tanstack/react-start",
+        "gradio",
+        "dash",
+    }:
+        return True
+    pattern = re.compile(
+        r"express\.static|serve-static|@fastify/static|StaticFiles|app\.UseStaticFiles|root\s+(to:|['\"])|http\.FileServer"
+    )
+    suffixes = (".js", ".ts", ".py", ".rb", ".cs", ".go")
+    return any(pattern.search(repository.text(file)) for file in repository.sources(draft.folder, *suffixes)[:120])
+
+
+def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
+    suffixes, patterns = _PATTERNS.get(draft.ecosystem, ((), ()))
+    if not suffixes:
+        return
+    files = repository.sources(draft.folder, *suffixes)
+    has_prefixes = any(
+        re.search(
+            r"prefix\s*=|setGlobalPrefix|url_prefix|\.use\(\s*['\"]/|\.register\([^)]*prefix", repository.text(file)
+        )
+        for file in files
+    )
+    for file in files:
+        text = repository.text(file)
+        groups = (
+            dict(re.findall(r"(\w+)\s*:?=\s*\w+\.(?:Group|Route|PathPrefix)\(\s*\"([^\"]*)\"", text))
+            if draft.ecosystem == "go"
+            else {}
+        )
+        for pattern in patterns:
+            for found in pattern.finditer(text):
+                path = "/" + (groups.get(found[1], "").rstrip("/") + "/" + found[2].lstrip("/")).lstrip("/")
+                if _CODE.match(path):
+                    own = found[1] in {
+                        "app",
+                        "application",
+                        "server",
+                        "Route",
+                        "health",
+                        "MapHealthChecks",
+                        "UseHealthChecks",
+                        "MapGet",
+                        "get",
+                    }
+                    yield Route(path, f"{file}: {path}", own or not has_prefixes)
+        if draft.ecosystem == "node":
+            yield from _controller_routes(file, text, has_prefix=has_prefixes)
+        if draft.ecosystem == "ruby" and re.search(r"^\s*root\s", text, re.MULTILINE):
+            yield Route("/", file)
+
+
+def _controller_routes(file: str, text: str, *, has_prefix: bool) -> Iterator[Route]:
+    """Yield the routes of a controller of Nest."""
+    controller = re.search(r"@Controller\(\s*(?:['\"]([^'\"]*)['\"])?\s*\)", text)
+    if not controller:
+        return
+    for found in re.finditer(r"@Get\(\s*(?:['\"]([^'\"]*)['\"])?\s*\)", text):
+        parts = [part.strip("/") for part in (controller[1] or "", found[1] or "") if part]
+        path = "/" + "/".join(filter(None, parts))
+        if _CODE.match(path):
+            yield Route(path, f"{file}: {path}", not has_prefix)
+
+
+_FILE_ROUTES = (
+    re.compile(r"(?:^|/)(?:src/)?app(/(?:[\w-]+/|\([\w-]+\)/)*[\w-]+)/route\.[jt]sx?$"),
+    re.compile(r"(?:^|/)(?:src/)?pages(/api/[\w/-]+)\.[jt]sx?$"),
+    re.compile(r"(?:^|/)(?:src/)?app/routes(/[\w$.-]+?)(?:\.(?:tsx?|jsx?)|/route\.tsx?)$"),
+    re.compile(r"(?:^|/)src/routes(/[\w/-]+)/\+(?:server|page)\.[\w.]+$"),
+    re.compile(r"(?:^|/)server(/(?:api|routes)/[\w/-]+?)(?:\.get)?\.[jt]s$"),
+    re.compile(r"(?:^|/)src/pages(/[\w/-]+)\.(?:[jt]s|astro)$"),
+)  # fmt: skip
+
+
+def _file_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
+    """Yield the health routes of frameworks whose files are their routes."""
+    if draft.ecosystem != "node":
+        return
+    for file in repository.below(draft.folder, ".ts", ".js", ".tsx", ".jsx", ".astro"):
+        inside = file[len(draft.folder) + 1 :] if draft.folder else file
+        for pattern in _FILE_ROUTES:
+            if found := pattern.search(inside):
+                path = (
+                    re.sub(r"/\([\w-]+\)", "", found[1])
+                    .replace("/routes/", "/")
+                    .replace(".", "/")
+                    .replace("[/]", ".")
+                    .removesuffix("+")
+                )
+                if path.rpartition("/")[2].lower() in HEALTH_NAMES and path.count("/") <= 3 and path != "/status":
+                    yield Route(path, file)
+
+
+def _django_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
+    """Yield the routes of Django's root URLconf."""
+    if "django" not in draft.packages:
+        return
+    files = repository.below(draft.folder, "urls.py")
+    roots = sorted(
+        files, key=lambda file: (not repository.has(path_in(file.rpartition("/")[0], "wsgi.py")), file.count("/"))
+    )
+    includes_root = False
+    for file in roots[:1]:
+        text = re.sub(r"\"\"\".*?\"\"\"|#[^\n]*", "", repository.text(file), flags=re.DOTALL)
+        for found in re.finditer(r"\b(?:re_)?(?:path|url)\(\s*r?['\"]([^'\"]*)['\"]\s*,\s*(include\()?", text):
+            path = "/" + found[1].lstrip("^").rstrip("$")
+            includes_root = includes_root or (path == "/" and bool(found[2]))
+            if not found[2] and _CODE.match(path):
+                yield Route(path, f"{file}: {path}")
+    if includes_root:
+        yield Route("/", roots[0])

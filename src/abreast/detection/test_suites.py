@@ -1,0 +1,122 @@
+"""The tests of a service, as a command that writes a JUnit report."""
+
+import re
+from collections.abc import Mapping
+
+from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.ecosystems.node_package import NodePackage
+from abreast.detection.ecosystems.python_project import PythonProject
+from abreast.detection.repository import Repository, path_in
+
+_NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
+_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test)\b")
+_REPORTERS = {
+    "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
+    "jest": "jest --ci",
+}
+_IN_MEMORY = frozenset({"mongodb-memory-server", "sqlite3", "pg-mem", "mongomock"})
+"""Packages by which tests do without a server."""
+
+_COMPILED: Mapping[str, tuple[str, str, str]] = {
+    "go": ("_test.go", "go test ./...", "go.mod"),
+    "rust": (".rs", "cargo test --locked", "Cargo.toml"),
+}
+
+
+def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]) -> None:
+    """Propose the tests of a service. Those that need a server, or a browser, are a note."""
+    if draft.kind in {Kind.WORKER, Kind.CRON} or draft.chosen("test"):
+        return
+    command, source = _find_tests(repository, draft)
+    if not command:
+        return
+    reason = _reason_against(repository, draft, command)
+    if reason:
+        notes.append(Note(f"{source}: tests, but they seem to need {reason}", f"{draft.name}: {{test: {command}}}"))
+    else:
+        draft.propose("test", command, source, Authority.PROJECT)
+
+
+def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -> str:
+    scripts = NodePackage(repository, draft.folder).scripts if draft.ecosystem == "node" else {}
+    if _BROWSER.search(scripts.get(command.rpartition(" ")[2], command)):
+        return "a browser and a running application"
+    if draft.kind is Kind.SITE:
+        return ""
+    if draft.engine in {"", "sqlite", "either"} or _IN_MEMORY & draft.packages:
+        return ""
+    return "a database" if draft.engine == "postgresql" else f"a database ({draft.engine})"
+
+
+def _find_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
+    if draft.ecosystem == "node":
+        return _node_tests(NodePackage(repository, draft.folder))
+    if draft.ecosystem == "python":
+        return _python_tests(PythonProject(repository, draft.folder))
+    if draft.ecosystem in _COMPILED:
+        return _compiled_tests(repository, draft)
+    if draft.ecosystem == "java":
+        command = draft.text("build.run").split()[0] if draft.text("build.run") else ""
+        tests = next(iter(repository.below(path_in(draft.folder, "src/test"))), "")
+        arguments = "-B test" if "mvn" in command else "test"
+        return (f"{command} {arguments}", tests) if command and tests else ("", "")
+    if draft.ecosystem == "php" and repository.has(path_in(draft.folder, "artisan")):
+        file = repository.has(path_in(draft.folder, "phpunit.xml"))
+        return ("php artisan test", file) if file else ("", "")
+    if draft.ecosystem == "ruby" and next(iter(repository.below(path_in(draft.folder, "test"), "_test.rb")), ""):
+        return "bundle exec rails test", path_in(draft.folder, "test")
+    return "", ""
+
+
+def _compiled_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
+    suffix, command, manifest = _COMPILED[draft.ecosystem]
+    for file in repository.below(draft.folder, suffix):
+        if draft.ecosystem == "go" or "#[test]" in repository.text(file) or "/tests/" in file:
+            return command, f"{path_in(draft.folder, manifest)}, {file}"
+    return "", ""
+
+
+def _node_tests(package: NodePackage) -> tuple[str, str]:
+    for name in ("test:ci", "test:unit", "test"):
+        script = package.scripts.get(name, "")
+        if not script or _NO_TESTS.search(script):
+            continue
+        source = f"{package.file}: scripts.{name}"
+        runner = script.replace("npx ", "").split()[0]
+        if runner in _REPORTERS and script.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
+            return package.execute(_REPORTERS[runner]), source
+        return package.run_script(name), source
+    if re.search(r"prettier", package.scripts.get("test", "")):
+        return package.run_script("test"), f"{package.file}: scripts.test"
+    return "", ""
+
+
+def _python_tests(project: PythonProject) -> tuple[str, str]:
+    repository, folder = project.repository, project.folder
+    installed = project.packages | project.development
+    listed = project.development_packages()
+    first = next(
+        (
+            file
+            for file in repository.below(folder, ".py")
+            if re.search(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$", file)
+        ),
+        "",
+    )
+    if "pytest" in installed | listed and first:
+        install = f"pip install -r {project.development_file()} && " if "pytest" not in installed else ""
+        options = " --cov --cov-report=xml" if "pytest-cov" in installed | listed else ""
+        return f"{install}python -m pytest --junitxml=junit.xml{options}", first
+    if "django" in project.packages | frozenset({"django"} if "manage.py" in repository.names(folder) else ()):
+        tests = next(
+            (
+                file
+                for file in repository.below(folder, ".py")
+                if re.search(r"(^|/)tests?(/.*|\w*)\.py$", file) and "def test" in repository.text(file)
+            ),
+            "",
+        )
+        return ("python manage.py test", tests) if tests else ("", "")
+    if first and "import unittest" in repository.text(first):
+        return "python -m unittest discover", first
+    return "", ""

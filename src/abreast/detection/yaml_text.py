@@ -1,0 +1,100 @@
+"""A draft as the text of an abreast.yml, with a comment that says where each value comes from."""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+
+import yaml
+
+from abreast.detection.draft import Draft, Note, Proposal, ServiceDraft, Value
+
+KEYS = (
+    "type", "schedule", "folder", "python", "watch", "needs", "build.install", "build.run", "build.output", "release",
+    "run", "instances", "test", "health", "routes", "env", "database.url", "database.variable", "database.migrations",
+    "database.command", "database.status",
+)  # fmt: skip
+"""The keys of a service in the order in which they are written. A value of ``env`` is a key of its own."""
+
+_INDENT, _COMMENT_COLUMN, _WIDTH = "  ", 44, 118
+_PLAIN = re.compile(r"[A-Za-z0-9_./$*][^#\n]*")
+
+
+def write_yaml(draft: Draft) -> str:
+    """Return the text of a draft."""
+    lines = [f"project: {draft.project}", "services:"]
+    for service in draft.services:
+        lines += [_INDENT + line for line in _service_lines(service)]
+    lines += ["environments:", "  local: {}"]
+    if draft.gates:
+        lines += ["gates:", *(_line(_INDENT, name, value, source) for name, (value, source) in draft.gates.items())]
+    if draft.notes:
+        lines += ["", "# Seen, and left out:", *(line for note in draft.notes for line in _note_lines(note))]
+    return "\n".join(lines) + "\n"
+
+
+def _service_lines(service: ServiceDraft) -> Iterator[str]:
+    yield f"{service.name}:"
+    for remark in service.remarks:
+        yield from (f"{_INDENT}# {line}" for line in textwrap.wrap(remark, _WIDTH - 8))
+    opened: set[str] = set()
+    for key in _ordered_keys(service):
+        parent, _, leaf = key.rpartition(".")
+        if parent and parent not in opened:
+            opened.add(parent)
+            yield f"{_INDENT}{parent}:"
+        chosen = service.chosen(key)
+        assert chosen is not None
+        yield _line(_INDENT * (2 if parent else 1), leaf, chosen.value, _source(service, key, chosen))
+
+
+def _ordered_keys(service: ServiceDraft) -> Iterator[str]:
+    for key in KEYS:
+        if key == "env":
+            yield from sorted(name for name in service.proposals if name.startswith("env.") and service.chosen(name))
+        elif service.chosen(key):
+            yield key
+
+
+def _source(service: ServiceDraft, key: str, chosen: Proposal) -> str:
+    others = [f"{proposal.source} says {write_value(proposal.value)}" for proposal in service.overruled(key)]
+    rivals = [f"or {write_value(proposal.value)} ({proposal.source})" for proposal in service.rivals(key)]
+    texts = [chosen.source, *(rivals or others)[:2]] if not key.startswith("env.") else [chosen.source]
+    return "; ".join(text for text in texts if text)
+
+
+def _line(indent: str, key: str, value: Value, source: str) -> str:
+    text = f"{indent}{key}: {write_value(value)}"
+    return f"{text.ljust(_COMMENT_COLUMN)}  # {source}" if source else text
+
+
+def write_value(value: Value) -> str:
+    """Return a value as YAML that stands in one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(write_value(each) if _is_flow_safe(each) else json.dumps(each) for each in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {write_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, int):
+        return str(value)
+    return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(text: str) -> bool:
+    if not _PLAIN.fullmatch(text) or text.startswith("*") or text != text.strip() or ": " in text or text.endswith(":"):
+        return False
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return False
+
+
+def _is_flow_safe(text: str) -> bool:
+    return bool(re.fullmatch(r"[\w./-]+", text)) and _is_plain(text)
+
+
+def _note_lines(note: Note) -> Iterator[str]:
+    yield from (f"# {line}" for line in textwrap.wrap(f"- {note.text}", _WIDTH, subsequent_indent="  "))
+    if note.line:
+        yield f"#     {note.line}"

@@ -1,0 +1,287 @@
+"""What `init` writes for small repositories: every framework, layout and declaration that it knows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from abreast.config.load import load_config
+from abreast.detection.detect import draft_config
+from abreast.detection.draft import Draft
+from abreast.detection.repository import Repository
+from abreast.detection.yaml_text import write_yaml
+from abreast.wiring.assembly import PLUGIN_SETTINGS
+from detection_examples import EXAMPLES, EXPRESS, HELLO, NODE_API, SERVER, VITE_WEB, Example, Files, package
+
+
+def write_files(folder: Path, files: Files) -> Path:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def drafted(folder: Path, files: Files) -> Draft:
+    return draft_config(write_files(folder, files))
+
+
+def services(folder: Path, files: Files) -> dict[str, Any]:
+    return dict(yaml.safe_load(write_yaml(drafted(folder, files)))["services"])
+
+
+def notes(draft: Draft) -> str:
+    return "\n".join(f"{note.text}\n{note.line}" for note in draft.notes)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_what_is_there_is_written_and_valid(example: Example, tmp_path: Path) -> None:
+    text = write_yaml(drafted(tmp_path, example.files))
+    written = yaml.safe_load(text)["services"]
+    assert set(written) == set(example.services), text
+    for name, expected in example.services.items():
+        for key, value in expected.items():
+            assert written[name].get(key) == value, text
+    (tmp_path / "abreast.yml").write_text(text)
+    variables = {
+        "DATABASE_URL": "postgresql://localhost/shop",
+        "API_TOKEN": "x",
+        "SECRET_KEY_BASE": "x",
+        "APP_KEY": "x",
+    }
+    assert load_config(tmp_path / "abreast.yml", variables, PLUGIN_SETTINGS).environment("local").services
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_value_says_where_it_comes_from(example: Example, tmp_path: Path) -> None:
+    lines = write_yaml(drafted(tmp_path, example.files)).split("environments:")[0].splitlines()[2:]
+    values = [
+        line
+        for line in lines
+        if not line.rstrip().endswith(":") and not line.lstrip().startswith(("#", "folder:", "type:"))
+    ]
+    assert values
+    assert [line for line in values if "  # " not in line] == []
+
+
+# ── what the code says ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("code", "path"),
+    [
+        ("app.get('/api/v1/x/:id', f)\napp.get('/ready', ok)\n", "/ready"),
+        ("app.get('/', home)\napp.get('/healthz', ok)\n", "/healthz"),
+        ("app.get('/', home)\napp.get('/orders', ok)\n", None),
+        ("app.get('/orders', ok)\n", "/orders"),
+        ("app.use(express.static('public'))\napp.get('/orders', ok)\n", None),
+    ],
+)
+def test_the_health_path_is_a_route_of_the_code(code: str, path: str | None, tmp_path: Path) -> None:
+    files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": f"{code}app.listen(process.env.PORT)"}
+    assert services(tmp_path, files)["backend"].get("health") == path
+
+
+def test_a_route_whose_prefix_is_not_known_is_not_asked(tmp_path: Path) -> None:
+    router = "router = APIRouter()\n@router.get('/health')\ndef ok(): ...\n"
+    main = "app = FastAPI()\napp.include_router(router, prefix='/v1')\n"
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": main, "items.py": router}
+    assert services(tmp_path, files)["backend"]["health"] == "/docs"
+
+
+@pytest.mark.parametrize(
+    ("files", "database"),
+    [
+        ({"prisma/schema.prisma": 'datasource db { provider = "postgresql" url = env("PG_URL") }', "prisma/migrations/1_a/migration.sql": ""},
+         {"url": "${PG_URL}", "variable": "PG_URL", "command": "npx prisma migrate deploy", "status": "npx prisma migrate status"}),
+        ({"drizzle.config.ts": "out: './drizzle'", "drizzle/0000_a.sql": "", ".env.example": "DATABASE_URL=postgres://x"},
+         {"url": "${DATABASE_URL}", "command": "npx drizzle-kit migrate"}),
+        ({"knexfile.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL}", "command": "npx knex migrate:latest"}),
+        ({"db/migrations/001_orders.sql": "", "db.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL}", "migrations": "db/migrations"}),
+        ({"db/migrations/20260101000000_orders.sql": "-- +goose Up", ".env.example": "DATABASE_URL="}, {"url": "${DATABASE_URL}", "migrations": "db/migrations"}),
+    ],
+    ids=["prisma", "drizzle", "knex", "sql", "goose"],
+)  # fmt: skip
+def test_migrations_of_node(files: Files, database: dict[str, str], tmp_path: Path) -> None:
+    manifest = package({"start": "node server.js"}, "express", "pg")
+    found = services(tmp_path, {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, **files})
+    assert found["backend"]["database"] == database
+
+
+def test_migrations_of_python(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "fastapi\nuvicorn\nalembic\nasyncpg\n",
+        "main.py": HELLO + "os.environ['DATABASE_URL']",
+        "alembic.ini": "",
+    }
+    assert services(tmp_path, files)["backend"]["database"] == {
+        "url": "${DATABASE_URL}",
+        "command": "alembic upgrade head",
+    }
+
+
+def test_a_program_that_migrates_itself_is_not_migrated_twice(tmp_path: Path) -> None:
+    files = {"Cargo.toml": "[package]\nname='x'\n[dependencies]\naxum='1'\nsqlx='1'\n", "migrations/1_a.sql": "",
+             "src/main.rs": "sqlx::migrate!().run(&db)"}  # fmt: skip
+    draft = drafted(tmp_path, files)
+    assert not draft.services[0].chosen("database.migrations")
+    assert "migrates its database itself" in notes(draft)
+
+
+def test_migrations_leave_the_start_command(tmp_path: Path) -> None:
+    files = {"Procfile": "web: flask db upgrade; gunicorn app:app", "requirements.txt": "flask\ngunicorn\nflask-migrate\n",
+             "migrations/alembic.ini": "", "app.py": "app = Flask(__name__)\nURL = 'sqlite://'\nos.environ.get('DATABASE_URL')", "config.py": "'sqlite:///' or 'DATABASE_URL'"}  # fmt: skip
+    backend = services(tmp_path, files)["backend"]
+    assert backend["run"] == "gunicorn app:app --bind 127.0.0.1:$PORT"
+    assert "flask db upgrade" in str(backend)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "test"),
+    [
+        (package({"test": "vitest", "start": "node server.js"}, "express"), "npx vitest run --reporter=default --reporter=junit --outputFile=junit.xml"),
+        (package({"test": "jest", "start": "node server.js"}, "express"), "npx jest --ci"),
+        (package({"test": "mocha --exit", "start": "node server.js"}, "express"), "npm run test"),
+        (package({"test": 'echo "Error: no test specified" && exit 1', "start": "node server.js"}, "express"), None),
+    ],
+    ids=["vitest", "jest", "mocha", "none"],
+)  # fmt: skip
+def test_tests_of_node_end_and_report(manifest: str, test: str | None, tmp_path: Path) -> None:
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    assert services(tmp_path, files)["backend"].get("test") == test
+
+
+def test_tests_of_python_report(tmp_path: Path) -> None:
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "requirements-dev.txt": "-r requirements.txt\npytest\npytest-cov\n",
+             "main.py": HELLO, "tests/test_main.py": ""}  # fmt: skip
+    expected = "pip install -r requirements-dev.txt && python -m pytest --junitxml=junit.xml --cov --cov-report=xml"
+    assert services(tmp_path, files)["backend"]["test"] == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "packages", "reason"),
+    [("playwright test", ("express",), "browser"), ("mocha", ("express", "mongoose"), "MongoDB")],
+)
+def test_tests_that_need_more_are_told_and_left_out(
+    script: str, packages: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    manifest = package({"test": script, "start": "node server.js"}, *packages)
+    draft = drafted(tmp_path, {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER})
+    assert not draft.services[0].chosen("test")
+    assert reason in notes(draft)
+    assert "backend: {test: npm run test}" in notes(draft)
+
+
+def test_variables_of_an_example(tmp_path: Path) -> None:
+    example = "PORT=3000\nREGION=eu\nSECRET_KEY=dev\nSTRIPE_API_KEY=sk_x\nMAIL_HOST=localhost\nEMPTY=\nQUOTED='two words' # why\n"
+    files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, ".env.example": example}
+    assert services(tmp_path, files)["backend"]["env"] == {
+        "REGION": "${REGION:-eu}", "SECRET_KEY": "${SECRET_KEY}", "STRIPE_API_KEY": {"required": False},
+        "MAIL_HOST": {"required": False}, "EMPTY": {"required": False}, "QUOTED": "${QUOTED:-two words}",
+    }  # fmt: skip
+
+
+def test_variables_that_code_cannot_do_without(tmp_path: Path) -> None:
+    code = (
+        HELLO
+        + "A = os.environ['NEEDED']\nB = os.environ.get('OPTIONAL')\nos.environ['SET'] = '1'\nC = os.environ['KNOWN'] if 'KNOWN' in os.environ else ''\n"
+    )
+    found = services(tmp_path, {"requirements.txt": "fastapi\nuvicorn\n", "main.py": code})
+    assert found["backend"]["env"] == {"NEEDED": "${NEEDED}"}
+
+
+def test_versions_are_read_where_they_are_written(tmp_path: Path) -> None:
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": HELLO}
+    for name, text in {
+        "runtime.txt": "python-3.10.1",
+        ".tool-versions": "python 3.9.1\n",
+        ".python-version": "3.13\n",
+    }.items():
+        folder = tmp_path / name.strip(".")
+        assert services(folder, {**files, name: text})["backend"]["python"] in text
+    node = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, ".nvmrc": "v22\n"}
+    assert "# Node 22 (.nvmrc)" in write_yaml(drafted(tmp_path / "node", node))
+
+
+# ── what is left out, and what is asked ─────────────────────────────────────────────────────────
+
+
+def test_a_fixed_port_is_told(tmp_path: Path) -> None:
+    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": "app.listen(3000)"})
+    assert "server.js: listens on 3000" in notes(draft)
+
+
+def test_what_compose_starts_and_abreast_does_not(tmp_path: Path) -> None:
+    compose = "services:\n  db: {image: 'postgres:18'}\n  app:\n    build: .\n"
+    draft = drafted(tmp_path, {"compose.yml": compose, "Dockerfile": 'FROM elixir:1\nCMD ["mix", "phx.server"]'})
+    assert draft.services == []
+    assert "db (postgres:18) is not deployed" in notes(draft)
+    assert "export DATABASE_URL=postgresql://…" in notes(draft)
+    assert "runs no containers" in notes(draft)
+
+
+def test_examples_apps_and_libraries_are_no_services(tmp_path: Path) -> None:
+    files = {
+        **NODE_API, **{f"examples/{path}": text for path, text in VITE_WEB.items()},
+        "mobile/package.json": package({"start": "expo start"}, "expo"), "lib/package.json": package({"build": "tsup"}, "tsup", "vite"),
+        "node_modules/x/package.json": EXPRESS, "node_modules/x/server.js": SERVER,
+    }  # fmt: skip
+    draft = drafted(tmp_path, files)
+    assert [service.name for service in draft.services] == ["api"]
+    assert "examples/web: looks like an example" in notes(draft)
+    assert "mobile/package.json: a mobile or desktop application" in notes(draft)
+
+
+def test_a_development_server_never_runs(tmp_path: Path) -> None:
+    for number, command in enumerate(
+        ("flask run", "python manage.py runserver", "uvicorn app:app --reload", "make run")
+    ):
+        files = {
+            "Procfile": f"web: {command}",
+            "requirements.txt": "flask\ngunicorn\n",
+            "app.py": "app = Flask(__name__)",
+        }
+        assert services(tmp_path / str(number), files)["backend"]["run"] == "gunicorn app:app --bind 127.0.0.1:$PORT"
+
+
+def test_sources_that_disagree_equally_are_a_question(tmp_path: Path) -> None:
+    draft = drafted(tmp_path, {**{path.removeprefix("api/"): text for path, text in NODE_API.items()}, "yarn.lock": ""})
+    (question,) = draft.questions()
+    assert (question.service, question.key) == ("backend", "build.install")
+    assert [choice.value for choice in question.choices] == ["npm ci", "yarn install --frozen-lockfile"]
+    assert "or yarn install --frozen-lockfile (yarn.lock)" in write_yaml(draft)
+    draft.answer(question, question.choices[1])
+    assert draft.services[0].text("build.install") == "yarn install --frozen-lockfile"
+    assert not list(draft.questions())
+
+
+def test_the_source_that_deploys_today_wins_and_the_other_is_told(tmp_path: Path) -> None:
+    files = {"Procfile": "web: gunicorn --threads 8 app:app", "Dockerfile": "FROM python:3.12\nCMD gunicorn app:app",
+             "requirements.txt": "flask\ngunicorn\n", "app.py": "app = Flask(__name__)"}  # fmt: skip
+    text = write_yaml(drafted(tmp_path, files))
+    assert (
+        "run: gunicorn --threads 8 app:app --bind 127.0.0.1:$PORT  # Procfile: web; Dockerfile: CMD says gunicorn app:app"
+        in text
+    )
+
+
+def test_no_more_is_read_than_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    read = Repository._read
+
+    def record(repository: Repository, path: str) -> str:
+        reads.append(path)
+        return read(repository, path)
+
+    monkeypatch.setattr(Repository, "_read", record)
+    files = {**NODE_API, **VITE_WEB, **{f"data/{number % 50}/{number}.txt": "" for number in range(3000)}}
+    assert set(services(tmp_path, files)) == {"api", "web"}
+    assert len(reads) == len(set(reads)) < 20
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"scripts": []}', '{"dependencies": {"next": 1}}', "\ufeff{}", "\0"])
+def test_broken_files_do_no_harm(content: str, tmp_path: Path) -> None:
+    names = ("package.json", "pyproject.toml", "Pipfile", "compose.yml", "render.yaml", "netlify.toml", "vercel.json", "fly.toml", "app.json",
+             "railway.json", "go.mod", "Cargo.toml", "pom.xml", "composer.json", "angular.json", "project.json", "Dockerfile", "Procfile",
+             "turbo.json", "pnpm-workspace.yaml", "README.md", "k8s/x.yml")  # fmt: skip
+    assert drafted(tmp_path / "shop", dict.fromkeys(names, content)).project == "shop"
