@@ -2,7 +2,7 @@
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
-                     [outages] [throughput] [compatibility]
+                     [outages] [throughput] [compatibility] [init]
 """
 
 import os
@@ -19,6 +19,7 @@ from benchmarks import (
     compatibility,
     crash_monkey,
     gates,
+    init,
     outages,
     overhead,
     parallel,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
+    "init": init.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 
@@ -49,7 +51,10 @@ PAGE_FILE = Path(__file__).parents[1] / "BENCHMARKS.md"
 
 def main(names: list[str]) -> int:
     """Run the benchmarks and write their sections into the page. Other sections stay unchanged."""
-    is_possible = {"compatibility": compatibility.CORPUS_VARIABLE in os.environ}
+    is_possible = {
+        "compatibility": compatibility.CORPUS_VARIABLE in os.environ,
+        "init": init.CORPUS_VARIABLE in os.environ,
+    }
     chosen = names or [name for name in BENCHMARKS if is_possible.get(name, True)]
     if unknown := set(chosen) - set(BENCHMARKS):
         print(f"unknown benchmark {', '.join(sorted(unknown))}; expected: {', '.join(BENCHMARKS)}", file=sys.stderr)

@@ -65,6 +65,8 @@ NODE = (
          {"server.js": "app.get('/healthz', ok)\napp.listen(process.env.PORT)"}),
     node("express-without-start", {"dev": "nodemon app.js"}, ("express",), {"run": "node app.js"}, {"app.js": "app.listen(process.env.PORT)"}),
     node("express-pm2", {"start": "pm2 start --name api server.js"}, ("express",), {"run": "node server.js"}, {"server.js": "app.listen(process.env.PORT)"}),
+    node("express-pm2-file", {"start": "pm2 start ecosystem.config.json --no-daemon"}, ("express",), {"run": "node src/index.js"},
+         {"ecosystem.config.json": '{"apps": [{"script": "src/index.js"}]}', "src/index.js": "app.listen(process.env.PORT)"}),
     node("nest", {"build": "nest build", "start": "nest start", "start:prod": "node dist/main"}, ("@nestjs/core",), {"build": BUILD, "run": "node dist/main"}),
     node("fastify", {"start": "npm run build && node dist/app.js", "build": "tsc"}, ("fastify",), {"build": BUILD, "run": "node dist/app.js"}),
     node("hono", {"start": "node src/index.js"}, ("hono", "@hono/node-server"), {"run": "node src/index.js"}, {"src/index.js": "serve(app)"}),

@@ -285,3 +285,56 @@ def test_broken_files_do_no_harm(content: str, tmp_path: Path) -> None:
              "railway.json", "go.mod", "Cargo.toml", "pom.xml", "composer.json", "angular.json", "project.json", "Dockerfile", "Procfile",
              "turbo.json", "pnpm-workspace.yaml", "README.md", "k8s/x.yml")  # fmt: skip
     assert drafted(tmp_path / "shop", dict.fromkeys(names, content)).project == "shop"
+
+
+def test_a_route_that_may_ask_who_is_there_is_no_health_check(tmp_path: Path) -> None:
+    server = "app.use(passport.authenticate('jwt'))\napp.get('/orders', list)\napp.listen(process.env.PORT)"
+    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": server})
+    assert draft.services[0].chosen("health") is None
+    assert "# health: /orders (server.js: /orders) may ask who is there, so / is asked" in write_yaml(draft)
+
+
+def test_prisma_keeps_its_file_where_it_outlives_a_release(tmp_path: Path) -> None:
+    schema = 'datasource db { provider = "sqlite" url = env("DATABASE_URL") }'
+    files = {"package.json": package({"start": "node server.js"}, "express"), "package-lock.json": "{}", "server.js": SERVER,
+             "prisma/schema.prisma": schema, "prisma/migrations/1_a/migration.sql": "", ".env.example": "DATABASE_URL=file:./dev.db"}  # fmt: skip
+    backend = services(tmp_path, files)["backend"]
+    assert backend["run"] == "DATABASE_URL=file:$ABREAST_DATA/app.db node server.js"
+    assert backend["release"] == "DATABASE_URL=file:$ABREAST_DATA/app.db npx prisma migrate deploy"
+    assert "env" not in backend
+    assert "database" not in backend
+
+
+def test_of_several_services_one_migrates_the_database(tmp_path: Path) -> None:
+    app = package({"build": "next build", "start": "next start"}, "next", "db")
+    files = {"package.json": package(workspaces=["apps/*", "packages/*"]), "package-lock.json": "{}",
+             "apps/admin/package.json": app, "apps/shop/package.json": app, "packages/db/package.json": package(name="db"),
+             "packages/db/prisma/schema.prisma": 'datasource db { provider = "postgresql" url = env("DATABASE_URL") }',
+             "packages/db/prisma/migrations/1_a/migration.sql": "", "apps/shop/fly.toml": "[http_service]\n[[http_service.checks]]\npath='/fit'"}  # fmt: skip
+    written = services(tmp_path, files)
+    assert "--schema ../../packages/db/prisma/schema.prisma" in written["shop"]["database"]["command"]
+    assert "database" not in written["admin"]
+    assert written["admin"]["env"] == {"DATABASE_URL": "${DATABASE_URL}"}
+
+
+def test_a_container_that_migrates_is_no_worker(tmp_path: Path) -> None:
+    compose = "services:\n  api: {build: ., ports: ['80:80']}\n  migrator: {build: ., command: alembic upgrade head}\n"
+    files = {
+        "compose.yml": compose,
+        "Dockerfile": "FROM python:3.12",
+        "requirements.txt": "fastapi\nuvicorn\n",
+        "main.py": HELLO,
+    }
+    assert set(services(tmp_path, files)) == {"backend"}
+
+
+def test_packages_below_src_are_named_from_there(tmp_path: Path) -> None:
+    files = {
+        "pyproject.toml": "[project]\nname='x'\ndependencies=['fastapi','uvicorn']\n",
+        "src/py/shop/__init__.py": "",
+        "src/py/shop/main.py": HELLO,
+    }
+    assert (
+        services(tmp_path, files)["backend"]["run"]
+        == "uvicorn shop.main:app --host 127.0.0.1 --port $PORT --app-dir src/py"
+    )

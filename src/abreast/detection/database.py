@@ -69,6 +69,9 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
         )
         return
     engine = draft.engine
+    if engine == "sqlite" and migrator.source.endswith(".prisma"):
+        _propose_prisma_file(draft, migrator)
+        return
     variable = migrator.variable or _url_variable(repository, draft)
     command = migrator.command
     if variable and engine in {"postgresql", "sqlite", "either"}:
@@ -85,6 +88,16 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
                 f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}',
             )
         )
+
+
+def _propose_prisma_file(draft: ServiceDraft, migrator: Migrator) -> None:
+    """Keep a file of SQLite where it outlives a release. Prisma wants ``file:``, which `database` does not take."""
+    place = f"{migrator.variable}=file:$ABREAST_DATA/app.db "
+    why = f"{migrator.source}; not `database`, since Prisma's URLs of SQLite are no URLs of abreast"
+    draft.proposals.pop("release", None)
+    draft.propose("release", place + migrator.command, why, Authority.PLATFORM)
+    if run := draft.text("run"):
+        draft.replace("run", place + run)
 
 
 def _why_release(migrator: Migrator, variable: str, engine: str) -> str:
@@ -242,8 +255,7 @@ def _prisma(repository: Repository, package: NodePackage, folder: str) -> Migrat
     default = {path_in(package.folder, "prisma/schema.prisma"), path_in(package.folder, "schema.prisma")}
     option = "" if schema in default or named else f" --schema {relative_to(schema, package.folder)}"
     engine = provider[1] if provider else ""
-    # Prisma's URLs of SQLite are `file:`, which abreast does not write.
-    variable = (url[1] if url else "DATABASE_URL") if engine != "sqlite" else ""
+    variable = url[1] if url else "DATABASE_URL"
     return Migrator(
         schema,
         package.execute(f"prisma migrate deploy{option}"),

@@ -34,6 +34,7 @@ def draft_config(root: Path) -> Draft:
     for service in services:
         _finish_service(repository, service, notes)
     name_services(services)
+    _migrate_once(services)
     for service in services:
         propose_tests(repository, service, notes)
         if service.kind in {Kind.WORKER, Kind.CRON}:
@@ -42,6 +43,24 @@ def draft_config(root: Path) -> Draft:
     propose_watch(services)
     services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
     return Draft(valid_name(root.resolve().name), services, list(dict.fromkeys(notes)))
+
+
+def _migrate_once(services: list[ServiceDraft]) -> None:
+    """Leave the migrations of a database that several services use to one of them: the one that is deployed today."""
+    seen: dict[str, ServiceDraft] = {}
+    for service in sorted(services, key=lambda service: not _is_declared(service)):
+        source = service.chosen("database.command") or service.chosen("database.migrations")
+        if source is None:
+            continue
+        owner = seen.setdefault(source.source, service)
+        if owner is not service:
+            share_database(service, owner)
+            for key in [key for key in service.proposals if key.startswith("database.")]:
+                del service.proposals[key]
+
+
+def _is_declared(service: ServiceDraft) -> bool:
+    return any(proposal.authority is Authority.PLATFORM for found in service.proposals.values() for proposal in found)
 
 
 def _share_database(service: ServiceDraft, services: list[ServiceDraft]) -> None:

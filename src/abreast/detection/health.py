@@ -13,6 +13,8 @@ HEALTH_NAMES = (
 )  # fmt: skip
 """The last part of a path that is made to be asked, the most common first."""
 
+_PRIVATE = re.compile(r"auth|login|admin|me$|user")
+_ASKS_WHO = re.compile(r"authenticat|require_?auth|jwt|passport|login_required|get_current_user", re.IGNORECASE)
 _CODE = re.compile(r"^/[\w./-]*$")
 _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
     "node": ((".js", ".ts", ".mjs", ".cjs", ".mts", ".tsx", ".jsx"), (
@@ -64,6 +66,9 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
         return
     routes = [*_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft)]
     best = _best(routes, answers_root=_answers_root(repository, draft))
+    if best and not _is_made_for_it(best) and _asks_who(repository, draft):
+        draft.remarks.append(f"health: {best.path} ({best.file}) may ask who is there, so / is asked")
+        return
     if best:
         if best.path != "/":
             draft.propose("health", best.path, best.file, Authority.PROJECT)
@@ -71,6 +76,17 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
         draft.propose("health", "/docs", "no route without parameters; FastAPI answers there")
     elif draft.ecosystem in _PATTERNS:
         draft.remarks.append("health: no route was found that answers a GET without parameters, so / is asked")
+
+
+def _is_made_for_it(route: Route) -> bool:
+    return route.path == "/" or route.path.rstrip("/").rpartition("/")[2].lower() in HEALTH_NAMES
+
+
+def _asks_who(repository: Repository, draft: ServiceDraft) -> bool:
+    """Whether the code checks who sends a request, so that a route can answer 401."""
+    suffixes, _ = _PATTERNS.get(draft.ecosystem, ((), ()))
+    files = repository.sources(draft.folder, *suffixes) if suffixes else []
+    return any(_ASKS_WHO.search(repository.text(file)) for file in files)
 
 
 def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
@@ -81,9 +97,7 @@ def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
     root = next((route for route in routes if route.path == "/"), None)
     if root or answers_root:
         return root or Route("/", "")
-    return next(
-        (route for route in routes if route.sure and not re.search(r"auth|login|admin|me$|user", route.path)), None
-    )
+    return next((route for route in routes if route.sure and not _PRIVATE.search(route.path)), None)
 
 
 def _answers_root(repository: Repository, draft: ServiceDraft) -> bool:

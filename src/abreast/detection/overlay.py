@@ -15,6 +15,9 @@ from abreast.detection.services import is_aside
 _SHARED = ("python", "build.install", "build.run")
 """What a worker has in common with the service whose code it runs."""
 
+_ONE_OFF = re.compile(r"\b(migrate|migrations?|upgrade|seed|collectstatic|initdb|createsuperuser)\b")
+"""Commands that come to an end, in containers of their own."""
+
 _SOURCES = (procfile.declare, render.declare, other_platforms.declare, compose.declare)
 
 
@@ -150,6 +153,8 @@ def _describe(repository: Repository, draft: ServiceDraft) -> None:
 
 def _add_background(repository: Repository, services: list[ServiceDraft], draft: ServiceDraft) -> list[Note]:
     """Add a worker or a scheduled command, with the environment of the service whose code it runs."""
+    if draft.kind is Kind.WORKER and _ONE_OFF.search(draft.text("run")):
+        return []
     own = next(
         (
             each

@@ -43,7 +43,7 @@ def find_services(repository: Repository) -> tuple[list[ServiceDraft], list[Note
 
 def is_aside(folder: str) -> bool:
     """Whether a folder is for examples, documentation, tests or tools, by its name."""
-    return bool(_ASIDE.search(folder))
+    return bool(_ASIDE.search(folder)) and not re.match(r"(apps|services)/[\w-]*docs$", folder)
 
 
 def _services_of(repository: Repository, folder: str) -> list[ServiceDraft]:

@@ -47,7 +47,8 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
     if draft.kind is Kind.CRON:
         return
     url = re.findall(r"\$\{(\w+)", draft.text("database.url"))
-    taken = {draft.text("database.variable") or "DATABASE_URL", *url}
+    file_urls = re.findall(r"(\w+)=file:", draft.text("release"))
+    taken = {draft.text("database.variable") or "DATABASE_URL", *url, *file_urls}
     for name, source in _needed_in_code(repository, draft):
         if name not in taken and not _SET_BY_PLATFORMS.match(name):
             draft.propose(f"env.{name}", f"${{{name}}}", source, Authority.CONTAINER)

@@ -68,6 +68,8 @@ def _service(repository: Repository, folder: str, file: str, name: str, service:
     context = str(build.get("context", ".") if isinstance(build, dict) else build)
     place = path_in(folder, context) if "://" not in context else folder
     dockerfile = path_in(place, str(build.get("dockerfile", "Dockerfile") if isinstance(build, dict) else "Dockerfile"))
+    if not repository.has(dockerfile) and folder:  # started from the root, or written for another place
+        place, dockerfile = "", repository.has(path_in(folder, "Dockerfile")) or dockerfile
     home = dockerfile.rpartition("/")[0] if repository.has(dockerfile) else place
     is_published = bool(service.get("ports") or service.get("expose") or _health(service) or _has_route(service))
     draft = ServiceDraft(name, home, Kind.WEB if is_published else Kind.WORKER, "image")

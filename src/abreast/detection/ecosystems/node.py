@@ -120,13 +120,21 @@ def _start_script(package: NodePackage) -> str:
 
 def _as_run(package: NodePackage, name: str) -> str:
     """Return a start script as a command: its text if that needs nothing of npm, with its port as an option."""
-    script = without_process_manager(without_build(package.scripts[name]))
+    script = without_process_manager(_without_process_file(package, without_build(package.scripts[name])))
     if script != package.scripts[name] or re.match(r"node\s", script):
         return listen_on_port(script)
     adapted = listen_on_port(script)
     if re.search(r"(\s-p|--port)[ =]?\d", script):
         return package.execute(adapted)
     return package.run_script(name)
+
+
+def _without_process_file(package: NodePackage, script: str) -> str:
+    """Return a start command of pm2 with the script that its configuration names."""
+    found = re.search(r"^pm2(?:-runtime)? start (\S+\.(?:json|config\.c?js))", script)
+    text = package.repository.text(path_in(package.folder, found[1])) if found else ""
+    named = re.search(r"['\"]?script['\"]?\s*:\s*['\"]([^'\"]+)", text)
+    return f"pm2 start {named[1]}" if named else script
 
 
 def _plain_server(package: NodePackage) -> ServiceDraft | None:

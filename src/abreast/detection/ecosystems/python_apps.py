@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from abreast.detection.repository import Repository, relative_to
+from abreast.detection.repository import Repository, path_in, relative_to
 
 _OBJECT = re.compile(
     r"^(\w+)\s*(?::\s*[\w.\[\]]+\s*)?=\s*(?:\w+\.)?(FastAPI|Flask|Starlette|Litestar|Quart|Sanic|Dash|APIFlask|FastHTML|Bottle|Robyn)\(",
@@ -45,7 +45,9 @@ def find_applications(repository: Repository, folder: str, framework: str = "") 
                     continue
                 if pattern is _FACTORY and not _takes_nothing(match[2]):
                     continue
-                app = _application(file, folder, match[1], match[2] if level == 0 else "", is_factory=level == 2)
+                app = _application(
+                    repository, file, folder, match[1], match[2] if level == 0 else "", is_factory=level == 2
+                )
                 found.append(((level, *_rank(file, folder)), app))
     found.sort(key=lambda each: each[0])
     return [app for rank, app in found if rank == found[0][0]]
@@ -62,8 +64,21 @@ def _rank(file: str, folder: str) -> tuple[int, int]:
     return (_BEST_NAMES.index(stem) if stem in _BEST_NAMES else len(_BEST_NAMES), depth)
 
 
-def _application(file: str, folder: str, name: str, framework: str, *, is_factory: bool) -> Application:
+def _application(
+    repository: Repository, file: str, folder: str, name: str, framework: str, *, is_factory: bool
+) -> Application:
     path = relative_to(file, folder).removesuffix(".py").removesuffix("/__init__")
-    directory = "src" if path.startswith("src/") else ""
-    module = path.removeprefix("src/").replace("/", ".")
+    directory = _source_directory(repository, path, folder)
+    module = path.removeprefix(f"{directory}/" if directory else "").replace("/", ".")
     return Application(module, name, file, framework, directory, is_factory)
+
+
+def _source_directory(repository: Repository, path: str, folder: str) -> str:
+    """Return the folder below ``src`` in which packages begin, "" for a project without ``src``."""
+    parts = path.split("/")[:-1]
+    if parts[:1] != ["src"]:
+        return ""
+    for count in range(1, len(parts)):
+        if repository.has(path_in(folder, "/".join([*parts[: count + 1], "__init__.py"]))):
+            return "/".join(parts[:count])
+    return "src"
