@@ -338,3 +338,10 @@ def test_packages_below_src_are_named_from_there(tmp_path: Path) -> None:
         services(tmp_path, files)["backend"]["run"]
         == "uvicorn shop.main:app --host 127.0.0.1 --port $PORT --app-dir src/py"
     )
+
+
+def test_a_package_that_only_extends_a_framework_is_no_service(tmp_path: Path) -> None:
+    files = {"package.json": package(workspaces=["apps/*", "packages/*"]), "package-lock.json": "{}",
+             "packages/ui/package.json": package({"build": "rollup -c", "lint": "eslint ."}, "next", name="ui"),
+             "apps/web/package.json": package({"build": "next build", "start": "next start"}, "next", "ui")}  # fmt: skip
+    assert set(services(tmp_path, files)) == {"web"}

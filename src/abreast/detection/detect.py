@@ -98,7 +98,7 @@ def _write_run(repository: Repository, service: ServiceDraft, notes: list[Note])
 def _check_port(repository: Repository, service: ServiceDraft, command: str, notes: list[Note]) -> None:
     """Note a program that cannot be told its port: its code has to change, whatever abreast.yml says."""
     suffixes, reads = _READS_PORT.get(service.ecosystem, ((), None))
-    if reads is None or takes_port(command) or "PORT" in command:
+    if reads is None or service.has_pages or takes_port(command) or "PORT" in command:
         return
     files = repository.sources(service.folder, *suffixes)
     if any(reads.search(repository.text(file)) for file in files) or not files:

@@ -50,6 +50,8 @@ class ServiceDraft:
     remarks: list[str] = field(default_factory=list)
     packages: frozenset[str] = frozenset()
     proposals: dict[str, list[Proposal]] = field(default_factory=dict)
+    has_pages: bool = False
+    """Whether its framework answers ``/`` with a page, and listens on ``$PORT`` by itself."""
     engine: str = ""
     """The engine of its database: postgresql, sqlite, "either" of them, another one by its name."""
     is_certain: bool = True

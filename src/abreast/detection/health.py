@@ -102,17 +102,7 @@ def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
 
 def _answers_root(repository: Repository, draft: ServiceDraft) -> bool:
     """Whether something answers "/" that is not written as a route: files, a framework's pages."""
-    if draft.packages & {
-        "next",
-        "nuxt",
-        "@sveltejs/kit",
-        "@remix-run/dev",
-        "@react-router/dev",
-        "astro",
-        "@tanstack/react-start",
-        "gradio",
-        "dash",
-    }:
+    if draft.has_pages or draft.packages & {"gradio", "dash"}:
         return True
     pattern = re.compile(
         r"express\.static|serve-static|@fastify/static|StaticFiles|app\.UseStaticFiles|root\s+(to:|['\"])|http\.FileServer"
@@ -123,7 +113,7 @@ def _answers_root(repository: Repository, draft: ServiceDraft) -> bool:
 
 def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
     suffixes, patterns = _PATTERNS.get(draft.ecosystem, ((), ()))
-    if not suffixes:
+    if not suffixes or draft.has_pages:
         return
     files = repository.sources(draft.folder, *suffixes)
     has_prefixes = any(

@@ -8,9 +8,6 @@ from abreast.detection.repository import Repository, path_in
 _PROXY = re.compile(r"['\"`]\^?(/[\w/-]+)['\"`]\s*:\s*(?:\{[^{}]*?target\s*:\s*|['\"`]https?://)")
 _RESERVED = frozenset({"settle", "drain", "on_failure", "gates", "breaking", "objectives", "tag", "may_skip"})
 _DEFAULT_NAMES = {Kind.SITE: "frontend", Kind.WEB: "backend", Kind.WORKER: "worker", Kind.CRON: "job"}
-_SERVER_FRAMEWORKS = frozenset(
-    {"next", "nuxt", "@sveltejs/kit", "@remix-run/dev", "@react-router/dev", "astro", "@tanstack/react-start"}
-)
 
 
 def name_services(services: list[ServiceDraft]) -> None:
@@ -29,7 +26,7 @@ def name_services(services: list[ServiceDraft]) -> None:
 
 
 def _default_name(service: ServiceDraft) -> str:
-    return "web" if service.kind is Kind.WEB and service.packages & _SERVER_FRAMEWORKS else _DEFAULT_NAMES[service.kind]
+    return "web" if service.kind is Kind.WEB and service.has_pages else _DEFAULT_NAMES[service.kind]
 
 
 def propose_routes(repository: Repository, services: list[ServiceDraft], notes: list[Note]) -> None:

@@ -15,7 +15,7 @@ import yaml
 MAX_FILE_SIZE = 400_000
 """Larger files are generated; what they say stands in a smaller one too."""
 
-MAX_SOURCES = 500
+MAX_SOURCES = 150
 """How many source files of one service are read at most."""
 
 GENERATED_FOLDERS = frozenset(
@@ -40,6 +40,7 @@ class Repository:
         self.root = root
         self.files = tuple(sorted(_list_files(root)))
         self._texts: dict[str, str] = {}
+        self._sources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         self._json: dict[str, dict[str, Any]] = {}
 
     @cached_property
@@ -74,8 +75,11 @@ class Repository:
 
     def sources(self, folder: str, *suffixes: str) -> list[str]:
         """Return the source files of a service, those that name what it serves first, and no tests."""
-        found = [file for file in self.below(folder, *suffixes) if not _TEST_FILE.search(file[len(folder) :])]
-        return sorted(found, key=lambda file: (not _ENTRY_FILE.search(file), file.count("/"), file))[:MAX_SOURCES]
+        if (folder, suffixes) not in self._sources:
+            found = [file for file in self.below(folder, *suffixes) if not _TEST_FILE.search(file[len(folder) :])]
+            found.sort(key=lambda file: (not _ENTRY_FILE.search(file), file.count("/"), file))
+            self._sources[folder, suffixes] = found[:MAX_SOURCES]
+        return self._sources[folder, suffixes]
 
     def text(self, path: str) -> str:
         """Return a file's text, "" if there is no such file, or none that could be read."""
@@ -84,13 +88,14 @@ class Repository:
         return self._texts[path]
 
     def _read(self, path: str) -> str:
-        file = self.root / path
         try:
-            if file.stat().st_size > MAX_FILE_SIZE:
-                return ""
-            return file.read_text(encoding="utf-8-sig", errors="replace")
+            with (self.root / path).open("rb") as opened:
+                content = opened.read(MAX_FILE_SIZE + 1)
         except OSError:
             return ""
+        return (
+            "" if len(content) > MAX_FILE_SIZE else content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+        )
 
     def json(self, path: str) -> dict[str, Any]:
         """Return a JSON file, which may have comments. {} if it is not a valid mapping."""

@@ -4,7 +4,7 @@ import re
 
 from abreast.detection.commands import is_development, listen_on_port, unwrap, without_build, without_process_manager
 from abreast.detection.draft import Authority, Kind, ServiceDraft
-from abreast.detection.ecosystems.node_frameworks import Framework, find_framework, has_sources, serves
+from abreast.detection.ecosystems.node_frameworks import PAGE_FRAMEWORKS, Framework, find_framework, has_sources, serves
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.repository import Repository, path_in
 
@@ -31,6 +31,7 @@ def detect(repository: Repository, folder: str) -> ServiceDraft | None:
     if draft is None:
         return None
     draft.ecosystem, draft.packages = "node", frozenset(package.dependencies)
+    draft.has_pages = draft.kind is Kind.WEB and framework is not None and framework.package in PAGE_FRAMEWORKS
     for installation in package.installations():
         draft.propose("build.install", installation.command, installation.source, Authority.PROJECT)
     if "no lock file" in draft.proposals["build.install"][0].source:

@@ -163,6 +163,12 @@ FRAMEWORKS = (
 )
 """The first whose package is a dependency decides. A line each: package, build, output or run."""
 
+PAGE_FRAMEWORKS = frozenset(
+    {"next", "nuxt", "@react-router/dev", "@remix-run/dev", "@sveltejs/kit", "@tanstack/react-start",
+     "@solidjs/start", "astro"}
+)  # fmt: skip
+"""Frameworks whose servers answer ``/`` with a page, and read ``$PORT``."""
+
 BUNDLERS = (
     Framework("vite", "vite build", output="dist"),
     Framework("parcel", "parcel build", output="dist"),
@@ -174,8 +180,8 @@ BUNDLERS = (
 
 SERVER_PACKAGES = frozenset(
     {"express", "fastify", "koa", "hono", "@hono/node-server", "@hapi/hapi", "polka", "restify", "socket.io", "ws",
-     "h3", "apollo-server", "@apollo/server", "graphql-yoga", "elysia", "@feathersjs/feathers", "@loopback/core",
-     "micro", "connect", "@fastify/autoload", "json-server", "probot", "moleculer-web", "@trpc/server"}
+     "h3", "apollo-server", "@apollo/server", "@nestjs/core", "graphql-yoga", "elysia", "@feathersjs/feathers", "micro",
+     "@loopback/core", "connect", "@fastify/autoload", "json-server", "probot", "moleculer-web", "@trpc/server"}
 )  # fmt: skip
 
 _VARIANTS: dict[str, Callable[[NodePackage, Framework], Framework]] = {
@@ -189,6 +195,8 @@ def find_framework(package: NodePackage) -> Framework | None:
     """Return the framework of a package, as its configuration sets it up; None if it has none that is known."""
     known = (*FRAMEWORKS, *(() if serves(package) and not has_page(package) else BUNDLERS))
     tools = package.tools
+    if package.is_member:
+        tools -= {each.package for each in FRAMEWORKS if not _is_used(package, each)}
     framework = next((each for each in known if each.package in tools), None)
     if framework is None and not serves(package):
         framework = next((each for each in BUNDLERS if each.package in package.scripts.get("build", "").split()), None)
@@ -196,6 +204,12 @@ def find_framework(package: NodePackage) -> Framework | None:
         return None
     variant = _VARIANTS.get(framework.package)
     return variant(package, framework) if variant else framework
+
+
+def _is_used(package: NodePackage, framework: Framework) -> bool:
+    """Whether scripts run a framework. A package of a workspace can depend on one only to extend it."""
+    program = framework.build.removeprefix("npx ").split()[0].rpartition("/")[2]
+    return any(re.search(rf"(^|[\s/]){program}(\s|$)", script) for script in package.scripts.values())
 
 
 def serves(package: NodePackage) -> bool:
