@@ -48,46 +48,44 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
         return
     migrator = _find_migrator(repository, draft)
     draft.engine = (migrator.engine if migrator else "") or _engine(repository, draft)
-    release = draft.chosen("release")
-    if release and re.search(r"migrat|upgrade|db:", str(release.value)) and (migrator is None or not migrator.folder):
-        own = migrator or Migrator("")
-        migrator = Migrator(
-            release.source,
-            str(release.value),
-            status=own.status if own.command in str(release.value) else "",
-            variable=own.variable,
-            engine=own.engine,
-        )
+    migrator = _declared_migrator(draft, migrator) or migrator
     if migrator is None:
         return
     if _migrates_itself(repository, draft, migrator):
-        notes.append(
-            Note(
-                f"{migrator.source}: the program migrates its database itself when it starts",
-                f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}',
-            )
-        )
-        return
-    engine = draft.engine
-    if engine == "sqlite" and migrator.source.endswith(".prisma"):
+        notes.append(_left_out(migrator, "the program migrates its database itself when it starts"))
+    elif draft.engine == "sqlite" and migrator.source.endswith(".prisma"):
         _propose_prisma_file(draft, migrator)
-        return
-    variable = migrator.variable or _url_variable(repository, draft)
-    command = migrator.command
-    if variable and engine in {"postgresql", "sqlite", "either"}:
+    else:
+        _propose_migrator(draft, migrator, migrator.variable or _url_variable(repository, draft), notes)
+
+
+def _declared_migrator(draft: ServiceDraft, found: Migrator | None) -> Migrator | None:
+    """Return the release command of another platform as a migrator, if it migrates."""
+    release = draft.chosen("release")
+    command = str(release.value) if release else ""
+    if release is None or not re.search(r"migrat|upgrade|db:", command) or (found and found.folder):
+        return None
+    own = found or Migrator("")
+    status = own.status if own.command in command else ""
+    return Migrator(release.source, command, status=status, variable=own.variable, engine=own.engine)
+
+
+def _left_out(migrator: Migrator, why: str) -> Note:
+    return Note(f"{migrator.source}: {why}", f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}')
+
+
+def _propose_migrator(draft: ServiceDraft, migrator: Migrator, variable: str, notes: list[Note]) -> None:
+    """Propose a `database`, or a `release` command where the URL or the engine is none that abreast can take."""
+    if variable and draft.engine in {"postgresql", "sqlite", "either"}:
         draft.proposals.pop("release", None)
-        _propose(draft, migrator, variable, engine)
-    elif command:
-        draft.propose("release", command, _why_release(migrator, variable, engine), Authority.PLATFORM)
-        if engine == "sqlite":
+        _propose(draft, migrator, variable, draft.engine)
+    elif migrator.command:
+        why = _why_release(migrator, variable, draft.engine)
+        draft.propose("release", migrator.command, why, Authority.PLATFORM)
+        if draft.engine == "sqlite":
             draft.remarks.append("its database is a file in the checkout, so each release starts with an empty one")
-    elif migrator.folder:
-        notes.append(
-            Note(
-                f"{migrator.source}: migrations, but no variable with the database's URL was found",
-                f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}',
-            )
-        )
+    else:
+        notes.append(_left_out(migrator, "migrations, but no variable with the database's URL was found"))
 
 
 def _propose_prisma_file(draft: ServiceDraft, migrator: Migrator) -> None:

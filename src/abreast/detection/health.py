@@ -13,6 +13,13 @@ HEALTH_NAMES = (
 )  # fmt: skip
 """The last part of a path that is made to be asked, the most common first."""
 
+_PREFIX = re.compile(r"prefix\s*=|setGlobalPrefix|url_prefix|\.use\(\s*['\"]/|\.register\([^)]*prefix")
+_GO_GROUP = re.compile(r"(\w+)\s*:?=\s*\w+\.(?:Group|Route|PathPrefix)\(\s*\"([^\"]*)\"")
+_ROOT_OBJECTS = frozenset(
+    {"app", "application", "server", "Route", "health", "MapHealthChecks", "UseHealthChecks", "MapGet", "get"}
+)
+"""What a route is added to so that no prefix comes before it."""
+
 _PRIVATE = re.compile(r"auth|login|admin|me$|user")
 _ASKS_WHO = re.compile(r"authenticat|require_?auth|jwt|passport|login_required|get_current_user", re.IGNORECASE)
 _CODE = re.compile(r"^/[\w./-]*$")
@@ -115,36 +122,14 @@ def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]
     suffixes, patterns = _PATTERNS.get(draft.ecosystem, ((), ()))
     if not suffixes or draft.has_pages:
         return
-    files = repository.sources(draft.folder, *suffixes)
-    has_prefixes = any(
-        re.search(
-            r"prefix\s*=|setGlobalPrefix|url_prefix|\.use\(\s*['\"]/|\.register\([^)]*prefix", repository.text(file)
-        )
-        for file in files
-    )
-    for file in files:
-        text = repository.text(file)
-        groups = (
-            dict(re.findall(r"(\w+)\s*:?=\s*\w+\.(?:Group|Route|PathPrefix)\(\s*\"([^\"]*)\"", text))
-            if draft.ecosystem == "go"
-            else {}
-        )
-        for pattern in patterns:
-            for found in pattern.finditer(text):
-                path = "/" + (groups.get(found[1], "").rstrip("/") + "/" + found[2].lstrip("/")).lstrip("/")
-                if _CODE.match(path):
-                    own = found[1] in {
-                        "app",
-                        "application",
-                        "server",
-                        "Route",
-                        "health",
-                        "MapHealthChecks",
-                        "UseHealthChecks",
-                        "MapGet",
-                        "get",
-                    }
-                    yield Route(path, f"{file}: {path}", own or not has_prefixes)
+    texts = {file: repository.text(file) for file in repository.sources(draft.folder, *suffixes)}
+    has_prefixes = any(_PREFIX.search(text) for text in texts.values())
+    for file, text in texts.items():
+        groups = dict(_GO_GROUP.findall(text)) if draft.ecosystem == "go" else {}
+        for found in (found for pattern in patterns for found in pattern.finditer(text)):
+            path = "/" + (groups.get(found[1], "").rstrip("/") + "/" + found[2].lstrip("/")).lstrip("/")
+            if _CODE.match(path):
+                yield Route(path, f"{file}: {path}", found[1] in _ROOT_OBJECTS or not has_prefixes)
         if draft.ecosystem == "node":
             yield from _controller_routes(file, text, has_prefix=has_prefixes)
         if draft.ecosystem == "ruby" and re.search(r"^\s*root\s", text, re.MULTILINE):

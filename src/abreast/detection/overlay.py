@@ -155,16 +155,7 @@ def _add_background(repository: Repository, services: list[ServiceDraft], draft:
     """Add a worker or a scheduled command, with the environment of the service whose code it runs."""
     if draft.kind is Kind.WORKER and _ONE_OFF.search(draft.text("run")):
         return []
-    own = next(
-        (
-            each
-            for each in services
-            if each.kind is Kind.WORKER and each.folder == draft.folder and each.ecosystem == "dotnet"
-        ),
-        None,
-    )
-    if own:
-        own.name, own.is_certain = draft.name, True
+    if _confirm_program(services, draft):
         return []
     base = _base(services, draft)
     if draft.ecosystem == "image":
@@ -175,22 +166,30 @@ def _add_background(repository: Repository, services: list[ServiceDraft], draft:
     if not run or (base and run == base.text("run")) or _is_known(services, draft):
         return []
     if base:
-        for key in _SHARED:
-            if base.chosen(key) and not draft.chosen(key):
-                draft.proposals[key] = list(base.proposals[key])
-        draft.folder, draft.ecosystem, draft.packages = base.folder, base.ecosystem, base.packages
+        _run_code_of(base, draft)
     else:
         _describe(repository, draft)
-        draft.ecosystem = draft.ecosystem if draft.ecosystem != "image" else ""
-    if draft.ecosystem == "" and not base:
-        return [
-            Note(
-                f"{draft.folder or 'the root'}: the worker {draft.name} runs {run}, but nothing says how it is built",
-                "",
-            )
-        ]
+    if base is None and draft.ecosystem in {"", "image"}:
+        place = draft.folder or "the root"
+        return [Note(f"{place}: the worker {draft.name} runs {run}, but nothing says how it is built")]
     services.append(draft)
     return []
+
+
+def _confirm_program(services: list[ServiceDraft], draft: ServiceDraft) -> bool:
+    """Name a program of .NET that was found, but could be anything until a declaration says it is a worker."""
+    for service in services:
+        if service.kind is Kind.WORKER and service.folder == draft.folder and service.ecosystem == "dotnet":
+            service.name, service.is_certain = draft.name, True
+            return True
+    return False
+
+
+def _run_code_of(base: ServiceDraft, draft: ServiceDraft) -> None:
+    for key in _SHARED:
+        if base.chosen(key) and not draft.chosen(key):
+            draft.proposals[key] = list(base.proposals[key])
+    draft.folder, draft.ecosystem, draft.packages = base.folder, base.ecosystem, base.packages
 
 
 def _base(services: list[ServiceDraft], draft: ServiceDraft) -> ServiceDraft | None:

@@ -52,28 +52,20 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
     for name, source in _needed_in_code(repository, draft):
         if name not in taken and not _SET_BY_PLATFORMS.match(name):
             draft.propose(f"env.{name}", f"${{{name}}}", source, Authority.CONTAINER)
+    for name, value, source in _example_variables(repository, draft):
+        if name not in taken and not _SET_BY_PLATFORMS.match(name):
+            draft.propose(f"env.{name}", _from_example(name, value), source, Authority.PROJECT)
+
+
+def _example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and file of an example, but for what a committed ``.env`` sets, and a site has no use of."""
     file = _example_file(repository, draft.folder)
-    committed = {
-        name for place in (draft.folder, "") for name, _ in _read_example(repository.text(path_in(place, ".env")))
-    }
+    committed = repository.text(path_in(draft.folder, ".env")) + repository.text(".env")
+    known = {name for name, _ in _read_example(committed)}
+    is_of_others = draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder
     for name, value in _read_example(repository.text(file)) if file else ():
-        if name in taken | committed or _SET_BY_PLATFORMS.match(name):
-            continue
-        if draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder and not _PUBLIC.match(name):
-            continue
-        draft.propose(f"env.{name}", _from_example(name, value), file, Authority.PROJECT)
-    if (
-        draft.kind is Kind.WEB
-        and draft.ecosystem == "ruby"
-        and "rails" in draft.packages
-        and not draft.chosen("env.SECRET_KEY_BASE")
-    ):
-        draft.propose("env.SECRET_KEY_BASE", "${SECRET_KEY_BASE}", "Rails needs it in production", Authority.CONVENTION)
-    if repository.has(path_in(draft.folder, "artisan")) and draft.ecosystem == "php":
-        draft.proposals["env.APP_KEY"] = []
-        draft.propose(
-            "env.APP_KEY", "${APP_KEY}", "Laravel needs it: php artisan key:generate --show", Authority.PLATFORM
-        )
+        if name not in known and not (is_of_others and not _PUBLIC.match(name)):
+            yield name, value, file
 
 
 def _from_example(name: str, value: str) -> Value:
