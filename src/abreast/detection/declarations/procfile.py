@@ -1,6 +1,7 @@
 """Procfile and app.json, as Heroku reads them."""
 
 import re
+from collections.abc import Iterator
 
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
 from abreast.detection.repository import Repository, path_in
@@ -19,8 +20,7 @@ def declare(repository: Repository) -> tuple[list[ServiceDraft], list[Note]]:
         elif "Procfile.dev" in names:
             file = path_in(folder, "Procfile.dev")
             drafts += [draft for draft in _processes(repository, folder, file) if draft.kind is Kind.WORKER]
-    _add_app_manifest(repository, drafts)
-    return drafts, []
+    return [*drafts, *_app_manifest(repository)], []
 
 
 def _processes(repository: Repository, folder: str, file: str) -> list[ServiceDraft]:
@@ -37,19 +37,24 @@ def _processes(repository: Repository, folder: str, file: str) -> list[ServiceDr
     return drafts
 
 
-def _add_app_manifest(repository: Repository, drafts: list[ServiceDraft]) -> None:
+def _app_manifest(repository: Repository) -> Iterator[ServiceDraft]:
+    """Yield what app.json says of the root's service: its variables, its tests, what runs once."""
     manifest = repository.json("app.json")
-    scripts, environments = manifest.get("scripts"), manifest.get("environments")
-    web = next((draft for draft in drafts if draft.kind is Kind.WEB and not draft.folder), None)
-    if not web:
-        return
+    draft = ServiceDraft("", "", Kind.WEB)
+    variables = manifest.get("env")
+    for name, said in variables.items() if isinstance(variables, dict) else ():
+        value = said.get("value") if isinstance(said, dict) else said
+        optional = isinstance(said, dict) and said.get("required") is False
+        template = f"${{{name}:-{value}}}" if isinstance(value, str) and value else f"${{{name}}}"
+        draft.propose(f"env.{name}", {"required": False} if optional else template, "app.json: env", Authority.PLATFORM)
+    scripts = manifest.get("scripts")
     if isinstance(scripts, dict) and isinstance(scripts.get("postdeploy"), str):
-        web.remarks.append(f"app.json: scripts.postdeploy runs once for a new app: {scripts['postdeploy']}")
-    test = ((environments or {}).get("test") or {}).get("scripts") if isinstance(environments, dict) else None
-    if isinstance(test, dict) and isinstance(test.get("test"), str):
-        web.propose(
-            "test",
-            re.sub(r"^\./manage\.py", "python manage.py", test["test"]),
-            "app.json: environments.test",
-            Authority.PLATFORM,
-        )
+        draft.remarks.append(f"app.json: scripts.postdeploy runs once for a new app: {scripts['postdeploy']}")
+    environments = manifest.get("environments")
+    test = (
+        ((environments.get("test") or {}).get("scripts") or {}).get("test") if isinstance(environments, dict) else None
+    )
+    if isinstance(test, str):
+        command = re.sub(r"^\./manage\.py", "python manage.py", test)
+        draft.propose("test", command, "app.json: environments.test", Authority.PLATFORM)
+    yield draft
