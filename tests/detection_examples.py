@@ -165,7 +165,7 @@ LAYOUTS = (
 RENDER = """
 services:
 - {type: web, name: shop-api, runtime: python, rootDir: api, buildCommand: ./build.sh, startCommand: gunicorn app:app, healthCheckPath: healthz,
-   preDeployCommand: ./seed, numInstances: 3, envVars: [{key: COLOUR, value: blue}, {key: API_TOKEN, sync: false}, {key: PORT, value: 1}]}
+   preDeployCommand: ./seed, numInstances: 3, envVars: [{key: COLOUR, value: blue}, {key: API_TOKEN, sync: false}, {key: PRIVATE_MODE, value: on}, {key: PORT, value: 1}]}
 - {type: worker, name: queue, runtime: python, rootDir: api, startCommand: rq worker}
 - {type: cron, name: nightly, runtime: python, rootDir: api, schedule: "0 3 * * *", startCommand: python report.py}
 - {type: web, name: shop-web, runtime: static, rootDir: web, buildCommand: npm ci && npm run build, staticPublishPath: ./dist,
@@ -190,7 +190,7 @@ DECLARATIONS = (
     Example("render", {"render.yaml": RENDER, "api/build.sh": "#!/bin/bash\nset -e\npip install -r requirements.txt\n./assets\n", **FLASK, **VITE_WEB}, {
         "shop-api": {"folder": "api", "run": "gunicorn app:app --bind 127.0.0.1:$PORT", "health": "/healthz", "release": "./seed", "instances": 3,
                      "build": {"install": "pip install -r requirements.txt", "run": "./assets"},
-                     "env": {"COLOUR": "blue", "API_TOKEN": "${API_TOKEN}"}},
+                     "env": {"COLOUR": "blue", "API_TOKEN": "${API_TOKEN}", "PRIVATE_MODE": "${PRIVATE_MODE:-true}"}},
         "queue": {"type": "worker", "folder": "api", "run": "rq worker"},
         "nightly": {"schedule": "0 3 * * *", "folder": "api", "run": "python report.py"},
         "shop-web": {"folder": "web", "build": {**BUILD, "output": "dist"}, "routes": {"/api": "shop-api"}}}),

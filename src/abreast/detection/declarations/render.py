@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from abreast.core.secrets import looks_secret
 from abreast.detection.commands import steps
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
 from abreast.detection.repository import Repository
@@ -111,15 +112,10 @@ def _propose_variables(draft: ServiceDraft, variables: object) -> None:
             value is None and "fromDatabase" in variable
         ):
             continue
-        if isinstance(value, str | int | float | bool):
-            draft.propose(
-                f"env.{name}",
-                str(value).lower() if isinstance(value, bool) else str(value),
-                f"{FILE}: envVars",
-                Authority.PLATFORM,
-            )
-        else:
-            draft.propose(f"env.{name}", f"${{{name}}}", f"{FILE}: envVars", Authority.PLATFORM)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        is_written = value is not None and not looks_secret(name, text)
+        template = f"${{{name}}}" if value is None or "}" in text else f"${{{name}:-{text}}}"
+        draft.propose(f"env.{name}", text if is_written else template, f"{FILE}: envVars", Authority.PLATFORM)
 
 
 def _folder(value: object) -> object:
