@@ -169,7 +169,7 @@ services:
 - {type: worker, name: queue, runtime: python, rootDir: api, startCommand: rq worker}
 - {type: cron, name: nightly, runtime: python, rootDir: api, schedule: "0 3 * * *", startCommand: python report.py}
 - {type: web, name: shop-web, runtime: static, rootDir: web, buildCommand: npm ci && npm run build, staticPublishPath: ./dist,
-   routes: [{type: rewrite, source: /api/*, destination: "https://api.example.com/*"}]}
+   routes: [{type: rewrite, source: /api/*, destination: "https://api.example.com/api/*"}]}
 - {type: keyvalue, name: cache}
 databases: [{name: shop-db}]
 """
@@ -201,7 +201,7 @@ DECLARATIONS = (
                                          'CMD ["gunicorn", "-b", "0.0.0.0:5000", "-w", "4", "app:app"]\n',
                            "requirements.txt": "flask\ngunicorn\n", "app.py": "app = Flask(__name__)"}, {
         "backend": {"python": "3.10", "run": "gunicorn -b 0.0.0.0:$PORT -w 4 app:app", "health": "/alive"}}),
-    Example("netlify", {"netlify.toml": '[build]\nbase="web"\npublish="dist/site"\n[[redirects]]\nfrom="/api/*"\nto="https://x.onrender.com/:splat"\nstatus=200\n',
+    Example("netlify", {"netlify.toml": '[build]\nbase="web"\npublish="dist/site"\n[[redirects]]\nfrom="/api/*"\nto="https://x.onrender.com/api/:splat"\nstatus=200\n',
                         **VITE_WEB, **NODE_API}, {"web": {"build": {**BUILD, "output": "dist/site"}, "routes": {"/api": "api"}}, "api": {}}),
     Example("vercel", {"vercel.json": '{"outputDirectory": "public", "buildCommand": "make site"}', "package.json": package(VITE, "vite"), "index.html": ""}, {
         "frontend": {"build": {"install": "npm install", "run": "make site", "output": "public"}}}),

@@ -345,3 +345,17 @@ def test_a_package_that_only_extends_a_framework_is_no_service(tmp_path: Path) -
              "packages/ui/package.json": package({"build": "rollup -c", "lint": "eslint ."}, "next", name="ui"),
              "apps/web/package.json": package({"build": "next build", "start": "next start"}, "next", "ui")}  # fmt: skip
     assert set(services(tmp_path, files)) == {"web"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"netlify.toml": '[build]\nbase="web"\n[[redirects]]\nfrom="/api/*"\nto="https://x.onrender.com/:splat"\nstatus=200\n'},
+        {"web/vite.config.ts": "proxy: { '/api': { target: 'http://localhost:3000', rewrite: (path) => path.slice(4) } }"},
+    ],
+    ids=["netlify", "vite"],
+)  # fmt: skip
+def test_a_path_that_is_cut_off_on_the_way_is_no_route(files: Files, tmp_path: Path) -> None:
+    draft = drafted(tmp_path, {**NODE_API, **VITE_WEB, **files})
+    assert not any(service.chosen("routes") for service in draft.services)
+    assert "web expects /api on its own origin, and the backend without that path" in notes(draft)

@@ -2,10 +2,13 @@
 
 import re
 
-from abreast.detection.draft import Authority, Kind, Note, ServiceDraft, valid_name
+from abreast.detection.draft import Authority, Kind, Note, Proposal, ServiceDraft, valid_name
+from abreast.detection.proxies import CUT, KEPT
 from abreast.detection.repository import Repository, path_in
 
+_PROXY_FILE = re.compile(r"(vite|vue|webpack)\.config\.|proxy\.conf|nginx|setupProxy")
 _PROXY = re.compile(r"['\"`]\^?(/[\w/-]+)['\"`]\s*:\s*(?:\{[^{}]*?target\s*:\s*|['\"`]https?://)")
+_NGINX_PROXY = re.compile(r"location\s+(/[\w/-]+?)/?\s*\{[^}]*proxy_pass")
 _RESERVED = frozenset({"settle", "drain", "on_failure", "gates", "breaking", "objectives", "tag", "may_skip"})
 _DEFAULT_NAMES = {Kind.SITE: "frontend", Kind.WEB: "backend", Kind.WORKER: "worker", Kind.CRON: "job"}
 
@@ -31,47 +34,40 @@ def _default_name(service: ServiceDraft) -> str:
 
 def propose_routes(repository: Repository, services: list[ServiceDraft], notes: list[Note]) -> None:
     """Propose the paths of a site that go to the backend, where its files say so."""
-    backends = [service for service in services if service.kind is Kind.WEB]
-    for site in (service for service in services if service.kind is Kind.SITE):
-        proxied = [(str(proposal.value), proposal.source) for proposal in site.proposals.pop("proxied", [])]
-        proxied += [] if proxied else _development_proxy(repository, site.folder)
-        if not proxied:
-            continue
-        source = proxied[0][1]
-        if len(backends) == 1:
-            routes: dict[str, str | bool] = {path: backends[0].name for path, _ in proxied if path not in {"", "/"}}
-            if routes:
-                site.propose("routes", routes, source, Authority.PROJECT)
-        else:
-            notes.append(
-                Note(
-                    f"{source}: {site.name} expects {proxied[0][0]} on its own origin",
-                    f"{site.name}: {{routes: {{{proxied[0][0]}: NAME}}}}",
-                )
-            )
+    backends = [service.name for service in services if service.kind is Kind.WEB]
     for service in services:
-        service.proposals.pop("proxied", None)
+        if service.kind is Kind.SITE and not (service.chosen(KEPT) or service.chosen(CUT)):
+            _read_development_proxy(repository, service)
+        kept, cut = service.proposals.pop(KEPT, []), service.proposals.pop(CUT, [])
+        if service.kind is not Kind.SITE:
+            continue
+        if kept and len(backends) == 1:
+            routes: dict[str, str | bool] = {str(proposal.value): backends[0] for proposal in kept}
+            service.propose("routes", routes, kept[0].source, Authority.PROJECT)
+        elif kept:
+            notes.append(_route_note(service, kept[0], "on its own origin"))
+        if cut:
+            notes.append(_route_note(service, cut[0], "on its own origin, and the backend without that path"))
 
 
-def _development_proxy(repository: Repository, folder: str) -> list[tuple[str, str]]:
-    """Return the paths that the development server of a site sends to its backend."""
-    for name in repository.names(folder):
-        file = path_in(folder, name)
-        if re.match(
-            r"vite\.config\.|vue\.config\.|webpack\.config|proxy\.conf|nginx", name
-        ) and "proxy" in repository.text(file):
-            found = dict.fromkeys(_PROXY.findall(repository.text(file)))
-            if found:
-                return [(path, f"{file}: proxy") for path in found]
-        if "nginx" in name:
-            found = dict.fromkeys(re.findall(r"location\s+(/[\w/-]+?)/?\s*\{[^}]*proxy_pass", repository.text(file)))
-            if found:
-                return [(path, f"{file}: proxy_pass") for path in found]
-    if repository.json(path_in(folder, "package.json")).get("proxy"):
-        return [("/api", f"{path_in(folder, 'package.json')}: proxy")]
-    file = repository.has(path_in(folder, "src/proxy.conf.json"), path_in(folder, "src/setupProxy.js"))
-    paths = re.findall(r"['\"](/[\w-]+)(?:/\*+)?['\"]", repository.text(file)) if file else []
-    return [(path, file) for path in dict.fromkeys(paths)][:1]
+def _route_note(site: ServiceDraft, proposal: Proposal, where: str) -> Note:
+    line = f"{site.name}: {{routes: {{{proposal.value}: NAME}}}}"
+    return Note(f"{proposal.source}: {site.name} expects {proposal.value} {where}", line)
+
+
+def _read_development_proxy(repository: Repository, site: ServiceDraft) -> None:
+    """Propose the paths that the development server of a site, or its nginx, sends to the backend."""
+    for name in repository.names(site.folder):
+        file = path_in(site.folder, name)
+        if not _PROXY_FILE.match(name):
+            continue
+        text = repository.text(file)
+        key = CUT if re.search(r"\b(rewrite|pathRewrite)\b", text) else KEPT
+        for path in dict.fromkeys([*_PROXY.findall(text), *_NGINX_PROXY.findall(text)]):
+            site.propose(key, path, f"{file}: proxy")
+    manifest = path_in(site.folder, "package.json")
+    if not site.chosen(KEPT) and not site.chosen(CUT) and repository.json(manifest).get("proxy"):
+        site.propose(KEPT, "/api", f"{manifest}: proxy")
 
 
 def propose_watch(services: list[ServiceDraft]) -> None:

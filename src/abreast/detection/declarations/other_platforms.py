@@ -8,6 +8,7 @@ import yaml
 
 from abreast.detection.commands import is_development
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.proxies import propose_proxy
 from abreast.detection.repository import Repository, path_in
 
 _PLATFORM = Authority.PLATFORM
@@ -54,7 +55,7 @@ def _netlify(repository: Repository, folder: str) -> Iterator[ServiceDraft]:
         draft.propose("build.run", str(build["command"]), f"{file}: build.command", Authority.GUESS)
     for redirect in config.get("redirects", ()):
         if isinstance(redirect, dict) and "://" in str(redirect.get("to")) and redirect.get("status") == 200:
-            draft.propose("proxied", re.sub(r"/\*.*$", "", str(redirect.get("from"))), f"{file}: redirects", _PLATFORM)
+            propose_proxy(draft, str(redirect.get("from")), str(redirect.get("to")), f"{file}: redirects")
     yield draft
 
 
@@ -68,9 +69,7 @@ def _vercel(repository: Repository, folder: str, notes: list[Note]) -> Iterator[
         draft.propose("build.run", config["buildCommand"], f"{file}: buildCommand", _PLATFORM)
     for rewrite in config.get("rewrites", ()):
         if isinstance(rewrite, dict) and "://" in str(rewrite.get("destination")):
-            draft.propose(
-                "proxied", re.sub(r"/(:|\().*$", "", str(rewrite.get("source"))), f"{file}: rewrites", _PLATFORM
-            )
+            propose_proxy(draft, str(rewrite.get("source")), str(rewrite.get("destination")), f"{file}: rewrites")
     crons = config.get("crons")
     for cron in crons if isinstance(crons, list) else []:
         if isinstance(cron, dict):

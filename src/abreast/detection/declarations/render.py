@@ -7,6 +7,7 @@ from typing import Any
 from abreast.core.secrets import looks_secret
 from abreast.detection.commands import steps
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.proxies import propose_proxy
 from abreast.detection.repository import Repository
 
 FILE = "render.yaml"
@@ -99,8 +100,7 @@ def _propose_build(repository: Repository, draft: ServiceDraft, command: object)
 def _propose_routes(draft: ServiceDraft, routes: object) -> None:
     for route in routes if isinstance(routes, list) else []:
         if isinstance(route, dict) and route.get("type") == "rewrite" and "://" in str(route.get("destination")):
-            path = re.sub(r"/\*.*$", "", str(route.get("source")))
-            draft.propose("proxied", path, f"{FILE}: routes", Authority.PLATFORM)
+            propose_proxy(draft, str(route.get("source")), str(route.get("destination")), f"{FILE}: routes")
 
 
 def _propose_variables(draft: ServiceDraft, variables: object) -> None:
