@@ -96,24 +96,24 @@ async def proxy_to_process(request: Request, process: ServiceProcess | None) -> 
     if process is None:
         return Response("no running process", 503)
     query = f"?{request.url.query}" if request.url.query else ""
-    url = f"http://127.0.0.1:{process.port}/{request.path_params.get('path', '')}{query}"
-    headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
-    async with httpx2.AsyncClient(timeout=10, verify=ssl_context()) as client:
+    return await pass_on(request, f"http://127.0.0.1:{process.port}/{request.path_params.get('path', '')}{query}")
+
+
+async def pass_on(
+    request: Request, url: str, added_headers: Mapping[str, str] | None = None, timeout: float = 10
+) -> Response:
+    """Return another server's response to the same request; 502 if it cannot be reached, 504 after ``timeout``."""
+    sent = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+    headers = [*sent, *(added_headers or {}).items()]
+    async with httpx2.AsyncClient(timeout=timeout, verify=ssl_context()) as client:
         try:
-            response = await client.request(request.method, url, headers=headers, content=await request.body())
+            async with asyncio.timeout(timeout):
+                response = await client.request(request.method, url, headers=headers, content=await request.body())
+        except TimeoutError:
+            return Response("gateway timeout", 504)
         except httpx2.HTTPError:
             return Response("bad gateway", 502)
     answer = Response(response.content, response.status_code)
     kept = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in HOP_BY_HOP]
     answer.raw_headers = [(name.lower().encode(), value.encode()) for name, value in kept]
     return answer
-
-
-async def fetch_response(url: str) -> Response:
-    """Return another server's response; 502 where it cannot be reached."""
-    async with httpx2.AsyncClient(timeout=10, verify=ssl_context()) as client:
-        try:
-            response = await client.get(url)
-        except httpx2.HTTPError:
-            return Response("bad gateway", 502)
-    return Response(response.content, response.status_code, media_type=response.headers.get("content-type"))

@@ -11,7 +11,7 @@ from abreast.testing.platforms.netlify.deploys_api import DeploysApi
 from abreast.testing.platforms.netlify.lifecycle import Lifecycle
 from abreast.testing.platforms.netlify.model import API, TOKEN, NetlifyState, RefusedError, Site
 from abreast.testing.platforms.netlify.rate_limits import RateLimiter, RateLimits
-from abreast.testing.platforms.netlify.site_server import SiteServer
+from abreast.testing.platforms.netlify.site_server import SiteHosts, SiteServer
 from abreast.testing.platforms.netlify.sites_api import SitesApi
 from abreast.testing.platforms.netlify.variables_api import VariablesApi
 
@@ -38,7 +38,7 @@ class NetlifyEmulator(NetlifyState):
             KeyError: _not_found_response, PermissionError: _unauthorized_response, RefusedError: _refused_response,
         }  # fmt: skip
         app = Starlette(routes=routes, exception_handlers=handlers)
-        self.faults = FaultInjector(RateLimiter(app, limits or RateLimits()))
+        self.faults = FaultInjector(SiteHosts(RateLimiter(app, limits or RateLimits())))
         self.app = self.faults
 
     def add_site(self, name: str) -> Site:
