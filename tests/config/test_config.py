@@ -66,7 +66,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, watch, uses, needs, build, run, schedule, release, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, watch, uses, needs, routes, build, run, schedule, release, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
@@ -81,6 +81,22 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
         ("{run: serve}", "{run: serve, needs: [api]}", ["4:29: services.api.needs[0]: a service cannot need itself"]),
         ("{run: serve}", "{run: serve, needs: [web]}\n  two: {run: x, needs: [api, three]}\n  three: {run: y, needs: [two]}", [
             "6:26: services.three.needs: dependency cycle: three → two → three"]),
+        ("{output: public}}", "{output: public}, routes: {api: api}}", [
+            '3:43: services.web.routes.api: expected a path such as /api, which stands for all paths below, too, found "api"']),
+        ("{output: public}}", "{output: public}, routes: {/api/*: api}}", [
+            '3:43: services.web.routes."/api/*": expected a path such as /api, which stands for all paths below, too, found "/api/*"']),
+        ("{output: public}}", "{output: public}, routes: {/: api}}", [
+            '3:43: services.web.routes."/": expected a path such as /api, which stands for all paths below, too, found "/"']),
+        ("{output: public}}", "{output: public}, routes: {/api: db}}", [
+            '3:49: services.web.routes."/api": expected a service with `run` (api), found \'db\'']),
+        ("{output: public}}", "{output: public}, routes: {/api: web}}", [
+            '3:49: services.web.routes."/api": expected a service with `run` (api), found the frontend \'web\'']),
+        ("{output: public}}", "{output: public}, routes: {/api: two}}\n  two: {build: {output: x}}", [
+            '3:49: services.web.routes."/api": expected a service with `run` (api), found the frontend \'two\'']),
+        ("{run: serve}", "{run: serve, routes: {/web: two}}\n  two: {run: x}", [
+            "4:21: services.api.routes: only a frontend (without `run`) routes to services"]),
+        ("{output: public}}\n  api: {run: serve}", "{output: public}, routes: {/api: api}}\n  api: {run: serve, needs: [web]}", [
+            "4:28: services.api.needs: dependency cycle: api → web → api"]),
         ("{output: public}", "{output: ../public}", [
             '3:25: services.web.build.output: expected a folder inside the project, such as frontend/dist, found "../public"']),
         ("{output: public}", "{run: make}", ["3:3: services.web: expected `run` (backend) or `build.output` (frontend), found neither"]),

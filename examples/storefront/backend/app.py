@@ -83,16 +83,11 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError):
             self.answer(400, {"error": "needed: {\"product\": 1}"})
 
-    def do_OPTIONS(self) -> None:
-        self.answer(200, {})
-
     def answer(self, status: int, value: object) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Access-Control-Allow-Origin", "*")
-        self.send_header("Access-Control-Allow-Headers", "*")
         self.send_header("X-Release", RELEASE)
         self.end_headers()
         self.wfile.write(body)

@@ -22,7 +22,6 @@ def main() -> None:
     for name in ("app.js", "style.css"):
         page = page.replace(name, hashed(HERE / "src" / name))
     page = page.replace("{release}", VERSION["release"]).replace("{commit}", VERSION["commit"][:7])
-    page = page.replace("{api}", os.environ.get("API_URL", "http://127.0.0.1:8081"))
     write(DIST / "index.html", page.encode())
     write(DIST / "version.json", json.dumps(VERSION).encode())
     print(f"built {VERSION['release']}: {sum(1 for path in DIST.rglob('*') if path.is_file())} files")

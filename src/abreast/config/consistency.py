@@ -37,6 +37,8 @@ def _service_faults(document: Document, project: schema.Project) -> Iterator[Fau
             )
         if service.run is None and "instances" in service.model_fields_set:
             yield document.fault((*path, "instances"), "only a backend (with `run`) has instances", at_key=True)
+        if service.run is not None and service.routes:
+            yield document.fault((*path, "routes"), "only a frontend (without `run`) routes to services", at_key=True)
 
 
 def _type_faults(document: Document, name: str, service: schema.Service) -> Iterator[Fault]:
@@ -87,8 +89,26 @@ def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[s
                 yield document.fault(path, f"unknown gate {gate!r}; gates here: {choices}")
 
 
+def service_needs(service: schema.Service) -> list[str]:
+    """Return the services that must be healthy before a service: those that it needs, and those that it routes to."""
+    return list(dict.fromkeys([*service.needs, *service.routes.values()]))
+
+
+def _route_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
+    """Yield the routes that do not lead to another service with a `run`."""
+    for name, service in project.services.items():
+        for path, target in service.routes.items():
+            others = [other for other, config in project.services.items() if other != name and config.run]
+            if target not in others:
+                found = f"the frontend {target!r}" if target in project.services else repr(target)
+                message = f"expected a service with `run` ({', '.join(others) or 'there is none'}), found {found}"
+                yield document.fault(("services", name, "routes", path), message)
+
+
 def _dependency_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
-    faulty = False
+    routes = list(_route_faults(document, project))
+    yield from routes
+    faulty = bool(routes)
     for name, service in project.services.items():
         for number, need in enumerate(service.needs):
             if need not in project.services or need == name:
@@ -97,10 +117,11 @@ def _dependency_faults(document: Document, project: schema.Project) -> Iterator[
                 yield document.fault(("services", name, "needs", number), message)
     if not faulty:
         try:
-            dependency_waves({name: service.needs for name, service in project.services.items()})
+            dependency_waves({name: service_needs(service) for name, service in project.services.items()})
         except ValueError as error:
             start = str(error).split(" → ", 1)[0]
-            yield document.fault(("services", start, "needs"), f"dependency cycle: {error}")
+            key = "needs" if project.services[start].needs else "routes"
+            yield document.fault(("services", start, key), f"dependency cycle: {error}")
 
 
 def shell_variables(command: str) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from abreast.config import schema
-from abreast.config.consistency import shell_variables
+from abreast.config.consistency import service_needs, shell_variables
 from abreast.config.gates import build_gates
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.variables import interpolate, is_secret, references, unset_references
@@ -126,7 +126,7 @@ class EnvironmentResolver:
             python=config.python,
             watch=watched_globs(config),
             uses=tuple(config.uses),
-            needs=tuple(config.needs),
+            needs=tuple(service_needs(config)),
             build=_resolve_build(config),
             run=config.run,
             instances=1 if config.schedule else override.instances or config.instances,
@@ -137,6 +137,7 @@ class EnvironmentResolver:
             type=ServiceType.SCHEDULED if config.schedule else ServiceType(config.type),
             schedule=config.schedule,
             release=ReleaseCommand(**config.release.model_dump()) if config.release else None,
+            routes=dict(config.routes),
         )
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:

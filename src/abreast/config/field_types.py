@@ -17,6 +17,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE_PATTERN = r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$"
 STORE_PATTERN = r"^(s3|gs|az|file)://.+"
+ROUTE_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
@@ -26,6 +27,7 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     NAME_PATTERN: "a name such as api or web-2: lower-case letters, digits and hyphens, at most 40",
     VARIABLE_PATTERN: "a variable name such as LOG_LEVEL",
     IMAGE_PATTERN: "an image name without a tag, such as ghcr.io/acme/api",
+    ROUTE_PATTERN: "a path such as /api, which stands for all paths below, too",
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
@@ -135,6 +137,7 @@ Command = Annotated[str, Field(min_length=1), _text_for("a command")]
 Folder = Annotated[str, AfterValidator(_check_relative_folder), _text_for("a folder")]
 PythonVersion = Annotated[str, Field(pattern=PYTHON_PATTERN), _text_for('a version in quotes such as "3.12"')]
 UrlPath = Annotated[str, AfterValidator(_check_url_path), _text_for("a path")]
+RoutePath = Annotated[str, Field(pattern=ROUTE_PATTERN)]
 Pattern = Annotated[str, AfterValidator(_check_regex), _text_for("a regular expression")]
 Glob = Annotated[str, Field(min_length=1), AfterValidator(validate_pattern), _text_for("a glob")]
 Globs = Annotated[

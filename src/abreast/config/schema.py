@@ -17,6 +17,7 @@ from abreast.config.field_types import (
     Name,
     Pattern,
     PythonVersion,
+    RoutePath,
     StrictModel,
     Text,
     UrlPath,
@@ -238,6 +239,11 @@ class Service(StrictModel):
         "files are detected.",
     )
     needs: list[str] = Field(default_factory=list, description="Services whose candidates must be healthy first.")
+    routes: dict[RoutePath, str] = Field(
+        default_factory=dict,
+        description="Paths of a frontend that other services answer, such as `/api: backend`, with all paths below. "
+        "Users reach both at one address. The service gets the same path, and is needed.",
+    )
     build: Annotated[Build, shorthand("run")] = Field(Build(), description="How to build it. A text is its `run`.")
     run: Command | None = Field(
         None,

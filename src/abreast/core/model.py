@@ -114,6 +114,7 @@ class Service:
     type SCHEDULED runs at the times of ``schedule``, a cron expression in UTC. Commands run in ``folder`` of a
     checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the version that the
     commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
+    ``routes`` maps paths of a frontend to the services that answer them and all paths below.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Service:
     type: ServiceType = ServiceType.WEB
     schedule: str | None = None
     release: ReleaseCommand | None = None
+    routes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_address(self) -> bool:

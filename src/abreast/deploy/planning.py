@@ -27,6 +27,7 @@ from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import (
     Capabilities,
+    Platform,
     ReportsLiveVersion,
     ReservesUrl,
 )
@@ -261,7 +262,7 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if isinstance(platform, ReportsLiveVersion):
         with suppress(UnknownVersionError):
             version_before = await platform.live_version(part.service)
-    notes = platform.capabilities(part.service).notes if part.action is Action.DEPLOY else part.notes
+    notes = _deploy_notes(platform, part.service) if part.action is Action.DEPLOY else part.notes
     if part.action is Action.DEPLOY:
         notes += await release_notes(ports, part)
     reserved_url = ""
@@ -272,6 +273,16 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
+
+
+def _deploy_notes(platform: Platform, service: Service) -> tuple[str, ...]:
+    """Return what the platform cannot do with a service, also of what it routes to others."""
+    capabilities = platform.capabilities(service)
+    unrouted = [path for path, target in service.routes.items() if target not in capabilities.routes_to]
+    if not unrouted:
+        return capabilities.notes
+    what = f"{platform.name} does not route {', '.join(unrouted)}: whatever serves the site there has to"
+    return (*capabilities.notes, what)
 
 
 async def _plan_from_commit(

@@ -16,3 +16,8 @@ else:
 def ssl_context() -> ssl.SSLContext:
     """Return the shared TLS context. Loading the certificates takes longer than a request."""
     return httpx2.create_ssl_context()
+
+
+def trusted_certificates() -> str | None:
+    """Return the file of the certificates that this machine trusts, None if it has none in one file."""
+    return ssl.get_default_verify_paths().cafile

@@ -8,8 +8,7 @@ import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,101 +20,13 @@ from hypothesis import strategies as st
 from abreast.core.errors import PlatformError
 from abreast.demo.load_generator import LoadGenerator
 from abreast.machine.unix_sockets import short_socket_path
-from abreast.platforms.local.router.envoy_resources import live_routes, runtime_overrides
-from abreast.platforms.local.router.files import EndpointPublisher, RouterFiles
+from abreast.platforms.local.router.envoy_routes import live_routes, runtime_overrides
+from abreast.platforms.local.router.files import EndpointPublisher
 from abreast.platforms.local.router.router import Router
-from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
-from abreast.platforms.local.router.static_site import install_site, is_hashed
+from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
+from abreast.platforms.local.router.static_site import install_site, is_hashed, read_rules
+from envoy_router import backend, drive, envoy, staged, turned, upstream, without
 from sample_project import free_ports
-
-BACKEND = """
-import asyncio, sys, signal
-async def serve(reader, writer):
-    try:
-        while True:
-            head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode()
-            length = next((int(l.split(":")[1]) for l in head.split("\\r\\n") if l.lower().startswith("content-length")), 0)
-            await reader.readexactly(length)
-            if "upgrade: websocket" in head.lower():
-                writer.write(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n")
-                while data := await reader.read(100):
-                    writer.write(sys.argv[2].encode() + b":" + data)
-                return
-            if " /stream" in head:
-                writer.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
-                for _ in range(30):
-                    writer.write(b"2\\r\\n" + sys.argv[2].encode() + b"\\r\\n"); await writer.drain(); await asyncio.sleep(0.05)
-                writer.write(b"0\\r\\n\\r\\n"); continue
-            forwarded = next((l for l in head.split("\\r\\n") if l.lower().startswith("x-forwarded-for")), "")
-            seen = "place" if "x-abreast-place" in head.lower() else ""
-            body = (sys.argv[2] + " " + forwarded + seen).encode()
-            writer.write(b"HTTP/1.1 200 OK\\r\\nX-Release: %s\\r\\nContent-Length: %d\\r\\n\\r\\n" % (sys.argv[2].encode(), len(body)) + body)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=512)
-    print("up", flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-
-
-@contextlib.contextmanager
-def backend(port: int, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", BACKEND, str(port), name], stdout=subprocess.PIPE)
-    assert process.stdout
-    with process:
-        try:
-            assert process.stdout.readline() == b"up\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def started(argv: tuple[str, ...], home: Path) -> subprocess.Popen[bytes]:
-    with (home / "envoy.log").open("ab") as log:
-        return subprocess.Popen(argv, cwd=home, stdout=log, stderr=log)
-
-
-@asynccontextmanager
-async def envoy(home: Path) -> AsyncIterator[tuple[Router, subprocess.Popen[bytes]]]:
-    router = Router(home)
-    argv = router.argv()
-    with started(argv, home) as process:
-        try:
-            await router.wait_until_ready()
-            yield router, process
-        finally:
-            process.kill()
-
-
-def drive(home: Path, story: Callable[[Router, subprocess.Popen[bytes]], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with envoy(home) as (router, process):
-            await story(router, process)
-
-    asyncio.run(run())
-
-
-def staged(service: str, listener: Listener, target: Target) -> Callable[[RoutingTable], RoutingTable]:
-    return lambda table: table.with_listener(service, listener).with_candidate(service, target)
-
-
-def upstream(home: Path, version: str, port: int) -> Upstream:
-    """Return a version with one instance, which listens on a port."""
-    files, instance = RouterFiles(home), f"{version}-0"
-    EndpointPublisher(home).record({**files.endpoints(), instance: port})
-    return Upstream(version, (instance,))
-
-
-def turned(service: str, target: str) -> Callable[[RoutingTable], RoutingTable]:
-    return lambda table: table.with_live({service: target})
-
-
-def without(target: str) -> Callable[[RoutingTable], RoutingTable]:
-    return lambda table: table.without_targets([target])
 
 
 @pytest.fixture
@@ -364,11 +275,11 @@ def artifact(tmp_path: Path) -> Path:
 
 def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Path, tmp_path: Path) -> None:
     (front,) = free_ports(1)
-    install_site(artifact, None, tmp_path / "site")
+    install_site(artifact, read_rules(artifact), "0123abcd", None, tmp_path / "site")
     immutable, check = "public, max-age=31536000, immutable", "no-cache"
 
     async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
-        site = Site("web-1", tmp_path / "site", "0123abcd")
+        site = Site("web-1", tmp_path / "site")
         await router.change(lambda t: t.with_listener("web", Listener(front)).with_candidate("web", site))
         transport = httpx2.AsyncHTTPTransport(uds=short_socket_path(router.candidate_socket))
         async with httpx2.AsyncClient(transport=transport) as checks:
@@ -382,9 +293,8 @@ def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Pa
                 ("/", 200, "first page", "text/html; charset=utf-8", check),
                 ("/?query=1", 200, "first page", "text/html; charset=utf-8", check),
                 ("/index.html", 200, "first page", "text/html; charset=utf-8", check),
-                ("/deep/route", 200, "first page", "text/html; charset=utf-8", check),
+                ("/deep/route", 404, "Not Found", "text/plain", "no-store"),
                 ("/docs/", 200, "docs", "text/html; charset=utf-8", check),
-                ("/docs", 200, "docs", "text/html; charset=utf-8", check),
                 ("/LICENSE", 200, "free", "application/octet-stream", check),
                 ("/version.json", 200, "{}", "application/json", check),
                 ("/a%20b.txt", 200, "space", "text/plain; charset=utf-8", check),
@@ -430,10 +340,11 @@ def test_a_site_is_served_as_browsers_and_caches_expect(home: Path, artifact: Pa
 
 
 def test_pages_that_are_open_keep_their_assets(artifact: Path, tmp_path: Path) -> None:
-    install_site(artifact, None, tmp_path / "one")
+    rules = read_rules(artifact)
+    install_site(artifact, rules, "1", None, tmp_path / "one")
     (artifact / "assets/app.3f2a9c1b.js").rename(artifact / "assets/app.99999999.js")
-    install_site(artifact, tmp_path / "one", tmp_path / "two")
-    install_site(artifact, tmp_path / "one", tmp_path / "two")
+    install_site(artifact, rules, "2", tmp_path / "one", tmp_path / "two")
+    install_site(artifact, rules, "2", tmp_path / "one", tmp_path / "two")
     names = {path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*") if path.is_file()}
     assert {"plain/assets/app.3f2a9c1b.js", "plain/assets/app.99999999.js", "gzip/assets/app.3f2a9c1b.js"} <= names
     assert not any("passwd" in name or ".env" in name for name in names)

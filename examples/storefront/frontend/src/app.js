@@ -1,12 +1,11 @@
-const api = document.querySelector("meta[name=api]").content;
 const message = document.querySelector("#message");
 
 async function order(product) {
-  const answer = await fetch(`${api}/api/orders`, { method: "POST", body: JSON.stringify({ product }) });
+  const answer = await fetch("/api/orders", { method: "POST", body: JSON.stringify({ product }) });
   message.textContent = answer.ok ? `Order ${(await answer.json()).order} is on its way.` : "Please try again.";
 }
 
-const products = await (await fetch(`${api}/api/products`)).json();
+const products = await (await fetch("/api/products")).json();
 document.querySelector("#products").replaceChildren(
   ...products.map(({ id, name, price }) => {
     const item = document.createElement("li");

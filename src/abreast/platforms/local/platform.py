@@ -5,11 +5,13 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
+from abreast.core.site_rules.rules import CONFIG_FILE
 from abreast.machine.listeners import port_owner
 from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
@@ -20,6 +22,7 @@ from abreast.platforms.interface import (
     PlatformContext,
     PlatformPlugin,
     Reporter,
+    SourceFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
@@ -33,8 +36,10 @@ from abreast.platforms.local.router.routing_table import (
     Target,
     Upstream,
 )
-from abreast.platforms.local.router.static_site import install_site
+from abreast.platforms.local.router.site_tables import proxy_origins
+from abreast.platforms.local.router.static_site import install_site, read_rules
 from abreast.platforms.local.settings import LocalSettings
+from abreast.platforms.local.site_diagnostics import site_diagnostics
 from abreast.platforms.local.supervisor.client import (
     ROUTER,
     Instance,
@@ -43,6 +48,7 @@ from abreast.platforms.local.supervisor.client import (
     SupervisorClient,
     SupervisorGoneError,
 )
+from abreast.platforms.service_routes import route_rules
 
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
@@ -71,10 +77,14 @@ class LocalPlatform(Platform):
         self._snapshot_at = 0.0
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
-    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (the same for every service)
+    def capabilities(self, service: Service) -> Capabilities:
         """Has candidates, and switches traffic of all services in one step. Raises PlatformError without Envoy."""
         envoy_path()
-        return Capabilities(has_candidates=True)
+        return Capabilities(
+            has_candidates=True,
+            routes_to=tuple(dict.fromkeys(service.routes.values())),
+            config_files=() if service.run else (CONFIG_FILE,),
+        )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
         """Check the router's table, and that the service's port is free unless the router holds it.
@@ -94,7 +104,11 @@ class LocalPlatform(Platform):
             return [Diagnostic(DiagnosticSeverity.FAULT, "", f"port {port} is taken by {owner}", need)]
         return [Diagnostic(DiagnosticSeverity.OK, "", f"port {port} is free")]
 
-    async def stage(self, request: StageRequest, report: Reporter) -> Version:  # noqa: ARG002 (takes milliseconds)
+    async def inspect_release(self, service: Service, files: SourceFiles | None) -> list[Diagnostic]:
+        """Say what Netlify does with a site's rules and the router does not."""
+        return [] if service.run or files is None else list(site_diagnostics(service, files))
+
+    async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Start the instances or install the site, and add it to the router as a candidate."""
         await self._ensure_started()
         service, listener = request.service, _listener(request.service)
@@ -106,11 +120,10 @@ class LocalPlatform(Platform):
             target = Upstream(request.version_id, ids, service.health.path, timeout)
             probes = _probes(instances)
         else:
-            target = await self._install_site(request)
+            target = await self._install_site(request, report)
             probes = (Address(f"http://{request.version_id}", str(self._router.candidate_socket)),)
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        url = f"http://{listener.host or '127.0.0.1'}:{listener.port}"
-        return Version(request.version_id, service.name, probes, url)
+        return Version(request.version_id, service.name, probes, _listener_url(listener))
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Switch traffic of all services at once."""
@@ -204,11 +217,18 @@ class LocalPlatform(Platform):
             wants_port=True,
         )
 
-    async def _install_site(self, request: StageRequest) -> Site:
+    async def _install_site(self, request: StageRequest, report: Reporter) -> Site:
         folder = self._version_folder(request.version_id)
         previous = self._version_folder(request.previous.version.id) if request.previous else None
-        await run_in_thread(install_site, request.artifact_path, previous, folder)
-        return Site(request.version_id, folder, request.artifact_digest.removeprefix("sha256:")[:16])
+        routed_here = _routes_here(request, self._router.table())
+        rules = await run_in_thread(read_rules, request.artifact_path)
+        for fault in rules.faults:
+            await report(request.service.name, f"skipped: {fault}")
+        elsewhere = {path: name for path, name in request.service.routes.items() if path not in routed_here}
+        rules = replace(rules, redirects=(*route_rules(elsewhere, request.addresses), *rules.redirects))
+        etag = request.artifact_digest.removeprefix("sha256:")[:16]
+        await run_in_thread(install_site, request.artifact_path, rules, etag, previous, folder)
+        return Site(request.version_id, folder, routed_here, tuple(sorted(proxy_origins(rules.redirects))))
 
     # ── observation ────────────────────────────────────────────────────────────────────────────
 
@@ -295,6 +315,20 @@ def _listener(service: Service) -> Listener:
     if not isinstance(port, int):
         raise PlatformError(f"{service.name} has no port", need="`local: {port: …}` for it in abreast.yml")
     return Listener(port, str(host) if host else None)
+
+
+def _listener_url(listener: Listener) -> str:
+    return f"http://{listener.host or '127.0.0.1'}:{listener.port}"
+
+
+def _routes_here(request: StageRequest, table: RoutingTable) -> dict[str, str]:
+    """Return the routes to services that run here: they have a candidate, or their address is of this router."""
+    here = {
+        service
+        for service, listener in table.listeners.items()
+        if service in table.prepared or request.addresses.get(service) in {None, _listener_url(listener)}
+    }
+    return {path: service for path, service in request.service.routes.items() if service in here}
 
 
 def _copy_artifact(artifact: Path, folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
+from abreast.core.site_rules.redirects import REDIRECTS_FILE
+from abreast.core.site_rules.rules import RULE_FILES, parse_rules
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter, StageRequest
 from abreast.platforms.netlify.bundled_functions import (
@@ -19,8 +21,8 @@ from abreast.platforms.netlify.bundled_functions import (
 from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.site_files import file_digests, list_files, render_redirects
 from abreast.platforms.netlify.source_check import BUNDLED
+from abreast.platforms.service_routes import longest_first
 
-REDIRECTS_FILE = "_redirects"
 MAX_CONCURRENT_UPLOADS = 10
 """Concurrent uploads."""
 
@@ -71,6 +73,8 @@ class DraftDeploys:
         """Create or find the draft, upload what is missing, wait until ready. Returns it and its content."""
         with tempfile.TemporaryDirectory() as beside:
             local = await asyncio.to_thread(_local_deploy, request, Path(beside))
+            for fault in _rule_faults(local.files):
+                await report(request.service.name, f"netlify skips: {fault}")
             deploy = await self._netlify.find_deploy(site.id, request.version_id)
             if deploy is None or deploy.state in FAILED_STATES:
                 deploy = await self._netlify.create_deploy(site.id, request.version_id, local.content)
@@ -122,9 +126,10 @@ class DraftDeploys:
 
 
 def service_routes(service: Service) -> Mapping[str, str]:
-    """Return the proxied paths of a site: path to service name."""
+    """Return the proxied paths of a site: path to service name. Those of the environment come first."""
     routes = service.settings.get("routes")
-    return {path: str(target) for path, target in routes.items()} if isinstance(routes, Mapping) else {}
+    own = {path: str(target) for path, target in routes.items()} if isinstance(routes, Mapping) else {}
+    return {**own, **longest_first({f"{path}/*": target for path, target in service.routes.items()})}
 
 
 def _upload_message(missing: Sequence[_Upload], local: _LocalDeploy) -> str:
@@ -147,6 +152,11 @@ def _local_deploy(request: StageRequest, beside: Path) -> _LocalDeploy:
         functions_config={function.name: dict(function.config) for function in functions if function.config},
     )
     return _LocalDeploy(content, files, functions)
+
+
+def _rule_faults(files: Mapping[str, Path]) -> Sequence[str]:
+    """Return what is wrong with rules of the site that Netlify skips."""
+    return parse_rules({name: files[name].read_text(errors="replace") for name in RULE_FILES if name in files}).faults
 
 
 def _site_files(request: StageRequest, beside: Path) -> dict[str, Path]:

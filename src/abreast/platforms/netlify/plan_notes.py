@@ -1,6 +1,6 @@
-"""What the plan says about functions that users lose, and about Netlify's limits of deploys."""
+"""What the plan says about functions that users lose, and about Netlify's limits of deploys and of rewrites."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -11,6 +11,9 @@ from abreast.platforms.netlify.source_check import BUNDLED
 DAY = timedelta(days=1)
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 """How the API writes times in UTC, up to the second: in order as text."""
+
+REWRITE_TIMEOUT = 26
+"""Seconds after which Netlify ends a request that it passes on."""
 
 DEPLOYS_PER_DAY, MANY_DEPLOYS = 100, 80
 """How many deploys Netlify accepts in a day, and from how many on that is said."""
@@ -38,3 +41,9 @@ def deploy_limit_diagnostics(site: Site, deploys: Sequence[Deploy], now: datetim
             f"{site.name} had {recent} deploys in the last 24 hours, and Netlify accepts {DEPLOYS_PER_DAY} a day",
             "fewer deploys: a release makes one, a release to a branch two",
         )
+
+
+def rewrite_notes(routes: Iterable[str]) -> Iterator[str]:
+    """Yield what requests that Netlify passes on to services cannot do."""
+    if paths := ", ".join(routes):
+        yield f"{paths}: Netlify passes requests on for at most {REWRITE_TIMEOUT} s, and no websockets"

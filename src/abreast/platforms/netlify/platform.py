@@ -33,7 +33,11 @@ from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import DraftDeploys, service_routes
 from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, diagnose_redirect
-from abreast.platforms.netlify.plan_notes import deploy_limit_diagnostics, lost_function_diagnostics
+from abreast.platforms.netlify.plan_notes import (
+    deploy_limit_diagnostics,
+    lost_function_diagnostics,
+    rewrite_notes,
+)
 from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.netlify.source_check import require_deployable_source
 
@@ -64,8 +68,14 @@ class NetlifyPlatform(Platform):
 
     def capabilities(self, service: Service) -> Capabilities:
         """Candidates are drafts. Sites are published one by one and cannot be unpublished."""
-        leads_to = tuple(dict.fromkeys(service_routes(service).values()))
-        return Capabilities(has_candidates=True, can_unpublish=False, routes_to=leads_to, config_files=EXTRA_FILES)
+        routes = service_routes(service)
+        return Capabilities(
+            has_candidates=True,
+            can_unpublish=False,
+            routes_to=tuple(dict.fromkeys(routes.values())),
+            config_files=EXTRA_FILES,
+            notes=tuple(rewrite_notes(routes)),
+        )
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the published deploy, whoever made it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.platforms.servable_files import servable_files
+from abreast.platforms.service_routes import address_of
 
 _BATCH_SIZE = 100
 """Files per thread task."""
@@ -45,14 +46,10 @@ def render_redirects(routes: Mapping[str, str], addresses: Mapping[str, str], ow
     ``routes``: service by path, where a final ``*`` matches any rest; ``addresses``: URL by service. A route takes
     precedence over a file of the same path. Raises PlatformError for a service without an address.
     """
-    lines = []
-    for path, service in routes.items():
-        if not addresses.get(service):
-            raise PlatformError(
-                f"the route {path} points to {service}, whose URL is not known yet",
-                need=f"`needs: [{service}]` in abreast.yml, so that {service} is staged first",
-            )
-        lines.append(f"{path} {addresses[service].rstrip('/')}{path.replace('*', ':splat')} 200!")
+    lines = [
+        f"{path} {address_of(service, path, addresses)}{path.replace('*', ':splat')} 200!"
+        for path, service in routes.items()
+    ]
     return "\n".join([*lines, own])
 
 

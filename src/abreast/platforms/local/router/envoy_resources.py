@@ -1,25 +1,23 @@
-"""Renders a routing table as Envoy resources: bootstrap, listeners, clusters and routes, as JSON values.
+"""Renders a routing table as Envoy resources: bootstrap, listeners and clusters, as JSON values.
 
 See https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from abreast.core.probes import USER_AGENT
+from abreast.machine.tls import trusted_certificates
+from abreast.platforms.local.router.envoy_routes import TYPE_URL, VHOST_HEADER, discovery_response
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
-from abreast.platforms.local.router.static_routes import FILE_MANAGER, FILE_SERVER, MAX_FALLBACK_SIZE, site_routes
+from abreast.platforms.local.router.site_tables import PROXY_HEADER, proxy_cluster
+from abreast.platforms.local.router.static_routes import FILE_MANAGER, FILE_SERVER, script_filter
 
 Json = dict[str, Any]
 ADMIN_SOCKET = "admin.sock"
 CANDIDATE_SOCKET = "candidates.sock"
-VHOST_HEADER = "x-abreast-place"
-"""The header with the port and host of a request, ``8080/example.org``. The listener overwrites it."""
-
-_TYPE_URL = "type.googleapis.com/envoy"
 _UNLIMITED = 1_000_000
 _NO_TIMEOUT = "0s"
 
@@ -39,9 +37,6 @@ def bootstrap() -> Json:
                 {
                     "name": "abreast",
                     "static_layer": {
-                        # A site's file names are one pattern, which grows with the site.
-                        "re2.max_program_size.error_level": _UNLIMITED * 100,
-                        "re2.max_program_size.warn_level": _UNLIMITED * 100,
                         "overload.global_downstream_max_connections": 50_000,
                     },
                 },
@@ -49,26 +44,6 @@ def bootstrap() -> Json:
             ]
         },
     }
-
-
-def runtime_overrides(before: RoutingTable, after: RoutingTable) -> dict[str, str]:
-    """Return the runtime values that switch traffic: "100" switches to a target, "" removes its value.
-
-    Live routes contain each candidate beforehand, disabled until its value is set. Envoy applies all values of one
-    request together, so all services of a deployment switch at once.
-    """
-    moved = {service: target for service, target in after.live.items() if before.live.get(service) != target}
-    switched = {_runtime_key(id_): "100" for service, id_ in moved.items() if before.candidates.get(service) == id_}
-    return {**{_runtime_key(id_): "" for id_ in _prepared_candidates(after).values()}, **switched}
-
-
-def _runtime_key(target_id: str) -> str:
-    return f"turn.{target_id}"
-
-
-def _prepared_candidates(table: RoutingTable) -> dict[str, str]:
-    """Return the candidates that are not live, by service."""
-    return {service: id_ for service, id_ in table.candidates.items() if table.live.get(service) != id_}
 
 
 def listeners(table: RoutingTable) -> Json:
@@ -79,7 +54,7 @@ def listeners(table: RoutingTable) -> Json:
         for port, listener in by_port.items()
     ]
     socket = {"pipe": {"path": CANDIDATE_SOCKET, "mode": 0o600}}
-    return _discovery_response(
+    return discovery_response(
         "config.listener.v3.Listener",
         [*port_listeners, _listener("candidates", socket, "candidates", "%REQ(:AUTHORITY)%")],
     )
@@ -91,121 +66,23 @@ def clusters(table: RoutingTable, endpoints: Mapping[str, int], retiring: Mappin
         **(retiring or {}),
         **{name: target for name, target in table.targets.items() if isinstance(target, Upstream)},
     }
-    return _discovery_response(
+    return discovery_response(
         "config.cluster.v3.Cluster",
         [
-            _cluster(upstream, tuple(endpoints[id_] for id_ in upstream.instances if id_ in endpoints))
-            for _, upstream in sorted(upstreams.items())
+            *(
+                _cluster(upstream, tuple(endpoints[id_] for id_ in upstream.instances if id_ in endpoints))
+                for _, upstream in sorted(upstreams.items())
+            ),
+            *(_proxy_cluster(origin) for origin in sorted(_proxy_origins(table))),
         ],
     )
 
 
-def live_routes(table: RoutingTable) -> Json:
-    """Return the routes for users, before and after traffic switches. A service without a live version answers 503."""
-    prepared = _prepared_candidates(table)
-    hosts = [
-        _virtual_host(
-            service,
-            _vhost_domains(listener),
-            [*_post_turn_routes(table, prepared.get(service)), *_target_routes(table, table.live.get(service))],
-        )
-        for service, listener in table.listeners.items()
-    ]
-    return _route_configuration("live", hosts, vhost_header=VHOST_HEADER)
-
-
-def candidate_routes(table: RoutingTable) -> Json:
-    """Return the routes for checks of versions, with or without users. The host is the version's id."""
-    hosts = [_virtual_host(id_, [id_], _target_routes(table, id_)) for id_ in table.targets]
-    return _route_configuration("candidates", hosts)
-
-
-def _vhost_domains(listener: Listener) -> list[str]:
-    return (
-        [f"{listener.port}/{listener.host}", f"{listener.port}/{listener.host}:{listener.port}"]
-        if listener.host
-        else [f"{listener.port}/*"]
-    )
-
-
-def _route_configuration(name: str, hosts: list[Json], **more: str) -> Json:
-    route = {
-        "name": name,
-        "virtual_hosts": hosts,
-        "request_headers_to_remove": [VHOST_HEADER],
-        "max_direct_response_body_size_bytes": MAX_FALLBACK_SIZE,
-        **more,
-    }
-    return _discovery_response("config.route.v3.RouteConfiguration", [route])
-
-
-def _virtual_host(service: str, domains: list[str], routes: list[Json]) -> Json:
-    return {"name": service, "domains": domains, "routes": routes}
-
-
-def _post_turn_routes(table: RoutingTable, target_id: str | None) -> list[Json]:
-    if target_id is None:
-        return []
-    fraction = {"default_value": {"numerator": 0}, "runtime_key": _runtime_key(target_id)}
-    return [
-        {**route, "match": {**route["match"], "runtime_fraction": fraction}}
-        for route in [*_target_routes(table, target_id), _direct_response(404, "Not Found")]
-    ]
-
-
-def _target_routes(table: RoutingTable, target_id: str | None) -> list[Json]:
-    target = table.targets.get(target_id or "")
-    if isinstance(target, Site):
-        return site_routes(target)
-    return _cluster_routes(target) if target else [_direct_response(503, "no release is live\n")]
-
-
-def _direct_response(status: int, text: str) -> Json:
-    return {"match": {"prefix": "/"}, "direct_response": {"status": status, "body": {"inline_string": text}}}
-
-
-_SAFE_RETRIES = "connect-failure,refused-stream,reset-before-request"
-"""Conditions in which the request cannot have reached the application."""
-
-
-@cache
-def _cluster_routes(target: Upstream) -> list[Json]:
-    """Route to one version. A request that may have reached it is retried only if it is idempotent.
-
-    A response may take as long as it likes once it has begun.
-    """
-    # https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2, as far as requests have no body that must be buffered.
-    idempotent = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
-    return [
-        _cluster_route(target, {"prefix": "/", "headers": [idempotent]}, f"{_SAFE_RETRIES},reset"),
-        _cluster_route(target, {"prefix": "/"}, _SAFE_RETRIES),
-    ]
-
-
-def _cluster_route(target: Upstream, match: Json, retry_on: str) -> Json:
-    return {
-        "match": match,
-        "route": {
-            "cluster": target.id,
-            "timeout": _NO_TIMEOUT,
-            "idle_timeout": _NO_TIMEOUT,
-            "retry_policy": {
-                "retry_on": retry_on,
-                "num_retries": 3,
-                "per_try_timeout": target.response_timeout,
-                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
-                "retry_host_predicate": [
-                    {
-                        "name": "envoy.retry_host_predicates.previous_hosts",
-                        "typed_config": {
-                            "@type": f"{_TYPE_URL}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                        },
-                    }
-                ],
-                "host_selection_retry_max_attempts": 3,
-            },
-        },
-    }
+def _proxy_origins(table: RoutingTable) -> frozenset[str]:
+    """Return the servers of others that sites pass requests on to, as far as certificates can be verified."""
+    sites = (target for target in table.targets.values() if isinstance(target, Site))
+    origins = frozenset(origin for site in sites for origin in site.proxies)
+    return origins if trusted_certificates() else frozenset(name for name in origins if name.startswith("http://"))
 
 
 def _listener(name: str, address: Json, route: str, vhost_value: str) -> Json:
@@ -224,22 +101,22 @@ def _listener(name: str, address: Json, route: str, vhost_value: str) -> Json:
 def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
     header = {"header": {"key": VHOST_HEADER, "value": vhost_value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     return {
-        "@type": f"{_TYPE_URL}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPE_URL}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "rds": {"route_config_name": route, "config_source": _config_source(f"{route}.json")},
         "early_header_mutation_extensions": [
             {
                 "name": "place",
                 "typed_config": {
-                    "@type": f"{_TYPE_URL}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-                    "mutations": [{"append": header}],
+                    "@type": f"{TYPE_URL}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [{"append": header}, {"remove": PROXY_HEADER}],
                 },
             }
         ],
         "http_filters": [
             {
-                "name": "header_mutation",
-                "typed_config": {"@type": f"{_TYPE_URL}.extensions.filters.http.header_mutation.v3.HeaderMutation"},
+                "name": "lua",
+                "typed_config": script_filter(),
             },
             {
                 "name": "envoy.filters.http.file_server",
@@ -248,7 +125,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
             {
                 "name": "router",
                 "typed_config": {
-                    "@type": f"{_TYPE_URL}.extensions.filters.http.router.v3.Router",
+                    "@type": f"{TYPE_URL}.extensions.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
                 },
             },
@@ -337,20 +214,51 @@ def _cluster(upstream: Upstream, ports: tuple[int, ...]) -> Json:
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "health_checks": [_health_check(upstream.health_path)] if len(ports) > 1 else [],
         "outlier_detection": _OUTLIER_DETECTION,
-        "load_assignment": {
-            "cluster_name": upstream.id,
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": _socket_address("127.0.0.1", port)}} for port in ports]}
-            ],
+        "load_assignment": _load_assignment(upstream.id, [_socket_address("127.0.0.1", port) for port in ports]),
+        "typed_extension_protocol_options": _http_options(),
+    }
+
+
+def _proxy_cluster(origin: str) -> Json:
+    """Return the cluster of a server of others, ``https://example.org``. Its certificate is verified."""
+    url, trusted = urlsplit(origin), trusted_certificates()
+    address = _socket_address(url.hostname or "", url.port or {"https": 443}.get(url.scheme, 80))
+    name = proxy_cluster(origin)
+    return {
+        "name": name,
+        "type": "STRICT_DNS",
+        "connect_timeout": "5s",
+        "wait_for_warm_on_init": False,  # a name that cannot be resolved is a 503 of its own requests only
+        "load_assignment": _load_assignment(name, [address]),
+        "typed_extension_protocol_options": _http_options(auto_sni=True, auto_san_validation=True),
+        **({"transport_socket": _tls(trusted)} if url.scheme == "https" and trusted else {}),
+    }
+
+
+def _load_assignment(cluster: str, addresses: Sequence[Json]) -> Json:
+    endpoints = [{"endpoint": {"address": address}} for address in addresses]
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": endpoints}]}
+
+
+def _tls(trusted: str) -> Json:
+    return {
+        "name": "tls",
+        "typed_config": {
+            "@type": f"{TYPE_URL}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {"validation_context": {"trusted_ca": {"filename": trusted}}},
         },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": f"{_TYPE_URL}.extensions.upstreams.http.v3.HttpProtocolOptions",
-                # Close first: common servers close idle connections after 5 s.
-                "common_http_protocol_options": {"idle_timeout": "4s"},
-                "explicit_http_config": {"http_protocol_options": {}},
-            }
-        },
+    }
+
+
+def _http_options(**upstream: bool) -> Json:
+    return {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": f"{TYPE_URL}.extensions.upstreams.http.v3.HttpProtocolOptions",
+            # Close first: common servers close idle connections after 5 s.
+            "common_http_protocol_options": {"idle_timeout": "4s"},
+            "explicit_http_config": {"http_protocol_options": {}},
+            **({"upstream_http_protocol_options": upstream} if upstream else {}),
+        }
     }
 
 
@@ -364,10 +272,3 @@ def _socket_address(address: str, port: int) -> Json:
 
 def _config_source(name: str) -> Json:
     return {"path_config_source": {"path": f"./{name}"}, "resource_api_version": "V3"}
-
-
-def _discovery_response(message_type: str, resources: Iterable[Json]) -> Json:
-    """Return a discovery response. Its version is a hash of its content: Envoy reports what it has loaded."""
-    typed = [{"@type": f"{_TYPE_URL}.{message_type}", **resource} for resource in resources]
-    version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
-    return {"version_info": version, "resources": typed}

@@ -11,7 +11,7 @@ from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.listeners import port_owner
-from abreast.platforms.local.router import envoy_resources
+from abreast.platforms.local.router import envoy_resources, envoy_routes
 from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
 from abreast.platforms.local.router.files import RouterFiles
 from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
@@ -161,7 +161,7 @@ class Router:
         """
         old = {name: target for name, target in before.targets.items() if isinstance(target, Upstream)}
         await self._push_resource("clusters", envoy_resources.clusters(after, self._files.endpoints(), old))
-        await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, after))
+        await self._admin.modify_runtime(envoy_routes.runtime_overrides(before, after))
         resources = self._resources(after)
         for name in ("live", "candidates", "listeners", "clusters"):
             await self._push_resource(name, resources[name])
@@ -170,7 +170,7 @@ class Router:
         self._files.write_table(before)
         self._acknowledged.clear()
         with suppress(OSError):
-            await self._admin.modify_runtime(envoy_resources.runtime_overrides(before, before))
+            await self._admin.modify_runtime(envoy_routes.runtime_overrides(before, before))
         for name, resource in self._resources(before).items():
             self._files.write(name, resource)
 
@@ -178,8 +178,8 @@ class Router:
         """Return all resources of a table by name, in the order in which Envoy has to know them."""
         return {
             "clusters": envoy_resources.clusters(table, self._files.endpoints()),
-            "candidates": envoy_resources.candidate_routes(table),
-            "live": envoy_resources.live_routes(table),
+            "candidates": envoy_routes.candidate_routes(table),
+            "live": envoy_routes.live_routes(table),
             "listeners": envoy_resources.listeners(table),
         }
 

@@ -32,11 +32,16 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A version of a frontend: the folder that ``install_site`` wrote, and an ETag that changes with its content."""
+    """A version of a frontend: the folder that ``install_site`` wrote.
+
+    ``routes`` maps path prefixes to the services that answer below them. ``proxies`` are the other servers that its
+    rules pass requests on to, such as ``https://example.org``.
+    """
 
     id: str
     folder: Path
-    etag: str
+    routes: Mapping[str, str] = field(default_factory=dict)
+    proxies: tuple[str, ...] = ()
 
 
 Target = Upstream | Site
@@ -50,6 +55,11 @@ class RoutingTable:
     targets: Mapping[str, Target] = field(default_factory=dict)
     live: Mapping[str, str] = field(default_factory=dict)
     candidates: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def prepared(self) -> Mapping[str, str]:
+        """The candidates that are not live, by service."""
+        return {service: id_ for service, id_ in self.candidates.items() if self.live.get(service) != id_}
 
     def with_listener(self, service: str, listener: Listener) -> "RoutingTable":
         """Set the listener of a service."""

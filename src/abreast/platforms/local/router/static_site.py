@@ -1,4 +1,4 @@
-"""Installs a frontend for the router: one tree per encoding, with old assets carried forward."""
+"""Installs a frontend for the router: one tree per encoding, with old assets carried forward, and its tables."""
 
 import os
 import re
@@ -6,9 +6,15 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from abreast.core.site_rules.rules import RULE_FILES, SiteRules, parse_rules
+from abreast.core.site_rules.site import StaticSite
+from abreast.platforms.local.router.site_tables import lua_literal, site_tables
 from abreast.platforms.servable_files import servable_files
 
 PLAIN = "plain"
+TABLES = "tables.lua"
+"""The file that the router's script reads."""
+
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Content encodings, best first, with the suffix of precompressed files."""
 
@@ -20,8 +26,14 @@ def is_hashed(name: str) -> bool:
     return _HASHED_NAME.search(name) is not None
 
 
-def install_site(artifact: Path, previous: Path | None, into: Path) -> None:
-    """Install a site in ``into``, atomically. Does nothing if it exists.
+def read_rules(artifact: Path) -> SiteRules:
+    """Return the rules of a site, from the files that it brings."""
+    files = {name: artifact / name for name in RULE_FILES}
+    return parse_rules({name: file.read_text(errors="replace") for name, file in files.items() if file.is_file()})
+
+
+def install_site(artifact: Path, rules: SiteRules, etag: str, previous: Path | None, into: Path) -> None:
+    """Install a site in ``into``, atomically. Does nothing if it exists. ``etag`` changes with its content.
 
     Skips what ``servable_files`` skips. Keeps hashed files of ``previous``, so that open pages can still load
     their assets.
@@ -31,11 +43,23 @@ def install_site(artifact: Path, previous: Path | None, into: Path) -> None:
     unfinished = into.with_name(f".{into.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     for file in _servable_files(artifact):
-        _install_file(artifact / file, unfinished, file)
+        if file.as_posix() not in RULE_FILES:
+            _install_file(artifact / file, unfinished, file)
     if previous and previous.is_dir():
         _carry_over_assets(previous, unfinished)
     (unfinished / PLAIN).mkdir(parents=True, exist_ok=True)
+    _write_tables(unfinished, rules, etag)
     unfinished.rename(into)
+
+
+def _write_tables(site: Path, rules: SiteRules, etag: str) -> None:
+    trees = {tree: [file.as_posix() for file in _servable_files(site / tree)] for tree in (PLAIN, *ENCODINGS)}
+    encodings: dict[str, list[str]] = {}
+    for encoding in ENCODINGS:
+        for file in trees[encoding]:
+            encodings.setdefault(file, []).append(encoding)
+    tables = site_tables(StaticSite(trees[PLAIN], rules), etag, encodings, list(filter(is_hashed, trees[PLAIN])))
+    (site / TABLES).write_text(f"return {lua_literal(tables)}\n")
 
 
 def _install_file(source: Path, site: Path, file: Path) -> None:
