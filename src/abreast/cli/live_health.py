@@ -24,7 +24,16 @@ class LiveRow:
             self.since,
             self.artifact,
             self.health_path,
+            self.version,
+            self.type,
+            self.instances,
+            self.schedule,
         ) = row
+
+    @property
+    def runs_without_address(self) -> bool:
+        """Whether it runs here and nobody can probe it: a worker, or a scheduled command."""
+        return self.platform == "local" and not self.url
 
 
 def probe_health(services: "list[LiveRow]") -> dict[str, str]:

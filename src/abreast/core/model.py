@@ -357,6 +357,7 @@ class Chapter(StrEnum):
     BACKUP = "backup"
     REHEARSE = "rehearse"
     MIGRATE = "migrate"
+    RELEASE = "release"
     STAGE = "stage"
     CHECK = "check"
     TURN = "turn"

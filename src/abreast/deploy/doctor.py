@@ -16,8 +16,10 @@ from abreast.core.wording import counted
 from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
+from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program
+from abreast.deploy.runtime.release_commands import runs_release_command_here
 from abreast.deploy.runtime.release_inspection import inspect_release
 from abreast.platforms.interface import Diagnoses
 
@@ -159,6 +161,10 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
         *[diagnostic async for diagnostic in _missing_programs(ports, service, subject)],
     ]
     try:
+        require_support(ports.platforms, service)
+    except UsageError as error:
+        return [*diagnostics, Diagnostic.from_error(subject, error)]
+    try:
         platform = ports.platforms[service.platform]
         observed = list(await platform.diagnose(service)) if isinstance(platform, Diagnoses) else []
         observed += await inspect_release(ports, service, "HEAD")
@@ -232,7 +238,13 @@ async def _missing_programs(ports: Ports, service: Service, subject: str) -> Asy
     """
     if service.python:
         return
-    local_commands = [service.build.install, service.build.run, service.run if service.platform == "local" else None]
+    local_commands = [
+        service.build.install,
+        service.build.run,
+        service.run if service.platform == "local" else None,
+        service.release.run if service.release and runs_release_command_here(ports.platforms, service) else None,
+        service.health.command,
+    ]
     for command in filter(None, local_commands):
         if program := await missing_program(command, ports.inherited_environment):
             yield Diagnostic(

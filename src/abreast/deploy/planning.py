@@ -22,7 +22,9 @@ from abreast.core.planner import ServiceFacts, include_routing_services, plan_re
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import reached_services
+from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.ledger.interface import Release
 from abreast.platforms.interface import (
@@ -72,9 +74,12 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
         plan = await _plan_from_commit(ports, project, environment, request, live, reached.running)
+    for part in plan.rollouts:
+        require_support(ports.platforms, part.service)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
     parts = include_routing_services(parts, _routes_between_services(ports, parts))
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_platform_state(ports, part) for part in parts))))
+    plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)

@@ -1,4 +1,4 @@
-"""A rollout prepares one service for the traffic switch: build, migrate, stage, check."""
+"""A rollout prepares one service for the traffic switch: build, migrate, release command, stage, check."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,9 +8,11 @@ from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.planner import stage_dependencies
 from abreast.deploy.chapters.build import build
 from abreast.deploy.chapters.check import wait_until_healthy
+from abreast.deploy.chapters.release_command import run_release_command
 from abreast.deploy.chapters.stage import stage, supports_candidates
 from abreast.deploy.data.candidate_check import check_on_database_copy
 from abreast.deploy.data.migrate import back_up_and_migrate
+from abreast.deploy.runtime.release_commands import runs_release_command_here
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 
@@ -26,6 +28,12 @@ async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
         failure = await back_up_and_migrate(run, part, built, partial(check_on_database_copy, run, part, built))
         if failure:
             return failure
+    if runs_release_command_here(run.ports.platforms, part.service) and (
+        failure := await run.run_chapter(
+            Chapter.RELEASE, lambda: run_release_command(run, part, built), None, part.name
+        )
+    ):
+        return failure
     version = await run.run_chapter(Chapter.STAGE, lambda: stage(run, part, built), Version, part.name)
     if isinstance(version, Failure):
         return version

@@ -206,8 +206,7 @@ class DeploymentWorkflow:
             failure = await run.run_chapter(Chapter.TURN_BACK, lambda: switch_traffic_back(run, names), variant=again)
             if isinstance(failure, Failure):
                 return failure
-        drain = run.plan.drain if turned else 0.0
-        discard = partial(retire_versions, run, names, drain, new=True)
+        discard = partial(retire_versions, run, names, run.plan.drain, new=True)
         gone = await run.run_chapter(Chapter.SETTLE, discard, variant=f"discard/{again}")
         return gone if isinstance(gone, Failure) else None
 

@@ -12,6 +12,11 @@ class FileLock:
         self._file = file
         self._descriptor: int | None = None
 
+    @property
+    def descriptor(self) -> int | None:
+        """The descriptor that holds the lock, None if it is not held. A process that inherits it holds the lock too."""
+        return self._descriptor
+
     def try_acquire(self) -> bool:
         """Take the lock if it is free; return whether it was. The file is created."""
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from abreast.core.diagnostics import Diagnostic
-from abreast.core.model import Address, LiveService, Service, Version
+from abreast.core.model import Address, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
 
 Reporter = Callable[[str, str], Awaitable[None]]
@@ -28,6 +28,8 @@ class Capabilities:
     version. ``address_per_version``: each version has its own address, and other services route users to it.
     ``routes_to``: the services to which this one routes users. ``config_files``:
     files and folders beside a build's output that the platform reads, such as ``netlify.toml``.
+    ``service_types``: the types of services that it runs. ``runs_release_command``: it runs the command itself; abreast
+    runs it otherwise. ``data``: the folder on this machine that the service gets as ``$ABREAST_DATA``.
     """
 
     has_candidates: bool
@@ -35,6 +37,9 @@ class Capabilities:
     address_per_version: bool = False
     routes_to: tuple[str, ...] = ()
     config_files: tuple[str, ...] = ()
+    service_types: frozenset[ServiceType] = frozenset({ServiceType.WEB})
+    runs_release_command: bool = False
+    data: Path | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -83,11 +88,20 @@ class VersionRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessContext:
+    """Where a process of a version runs on this machine, and its variables."""
+
+    folder: Path
+    env: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """The state of a version as its platform reports it. ``log_tail`` holds its last lines of output.
 
     ``restarts`` counts crashes since it came up; ``exit_reason`` says how it last ended. ``waiting`` says why it
     cannot answer yet. ``probes`` are the addresses of its instances, where they change when an instance restarts.
+    ``context``: where the health command of the service runs, if it has one and runs on this machine.
     """
 
     present: bool
@@ -96,6 +110,7 @@ class Observation:
     exit_reason: str = ""
     log_tail: tuple[str, ...] = ()
     probes: tuple[Address, ...] = ()
+    context: ProcessContext | None = None
 
 
 class Platform(ABC):

@@ -250,6 +250,35 @@ class LiveVersionContract:
         assert harness.served_commit() == harness.commit("one")
 
 
+class WorkerContract:
+    """What a platform keeps that runs workers. The service of ``harness`` is one."""
+
+    def test_a_worker_has_no_address(self, harness: PlatformHarness) -> None:
+        """Its platform alone says whether it runs."""
+        version = harness.deploy("one")
+        assert (version.url, version.probes, version.live_probes) == ("", (), ())
+        assert harness.is_present(version)
+        assert DiagnosticSeverity.FAULT not in harness.diagnosed_severities()
+
+    def test_the_previous_worker_comes_back(self, harness: PlatformHarness) -> None:
+        """A turn-back needs nothing but the verb that switched, and a discarded worker is gone."""
+        first = harness.deploy("one")
+        second = harness.deploy("two")
+        assert harness.is_present(second)
+        harness.switch_traffic(first)
+        harness.retire("two")
+        harness.retire("two", "never-was")
+        assert harness.is_present(first)
+        assert not harness.is_present(second)
+
+    def test_a_second_call_changes_nothing(self, harness: PlatformHarness) -> None:
+        """Each verb is idempotent."""
+        first = harness.deploy("one")
+        assert harness.stage("one") == first
+        harness.switch_traffic(first)
+        assert harness.version_count() == 1
+
+
 def _cut_off(harness: PlatformHarness, name: str, steps: int) -> bool:
     """Stage and switch, but stop after ``steps`` turns of the loop; return whether all was done by then."""
     request = harness.stage_request(name)

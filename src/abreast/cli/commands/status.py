@@ -10,13 +10,16 @@ import time
 
 from abreast.cli.error_document import error_document
 from abreast.cli.live_health import STOPPED, LiveRow, probe_health
+from abreast.cli.views.status import status_lines
 from abreast.ledger import file_errors
 
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
 _LIVE_QUERY = """
     SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
         json_extract(live, '$.commit'), json_extract(live, '$.version.url'), json_extract(live, '$.since'),
-        json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path')
+        json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path'),
+        json_extract(live, '$.version.id'), json_extract(live, '$.definition.type'),
+        json_extract(live, '$.definition.instances'), json_extract(live, '$.definition.schedule')
     FROM live WHERE environment = ? ORDER BY service
 """
 """SQLite reads the JSON: the ``json`` module would take longer to import than the query runs."""
@@ -67,7 +70,8 @@ def _show_status(environment: "str | None", *, as_json: bool) -> int:
 
         print(json.dumps(document, indent=2))
     elif document["environments"]:
-        _print_status(document)
+        for line in status_lines(document):
+            print(line)
     else:
         where, option = (f" to {environment}", f" --env {environment}") if environment else ("", "")
         print(f"nothing has been deployed{where} yet. next: abreast deploy{option}")
@@ -199,19 +203,12 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
     if state not in FINISHED_STATES and state != "stuck" and not holder:
         deployment["interrupted"] = True
     health = probe_health(live_services)
+    home = f"{folder}/local/{name}"
+    for live in live_services:
+        if live.runs_without_address:
+            health[live.service] = _processes_health(home, live)
     stopped = [live.service for live in live_services if health[live.service] == STOPPED]
-    services = {
-        live.service: {
-            "platform": live.platform,
-            "release": live.release,
-            "commit": live.commit,
-            "url": live.url,
-            "health": "unhealthy" if health[live.service] == STOPPED else health[live.service],
-            "since": live.since,
-            "artifact": live.artifact,
-        }
-        for live in live_services
-    }
+    services = {live.service: _service_status(home, live, health[live.service]) for live in live_services}
     return {
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
@@ -219,6 +216,30 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "stopped": stopped,
         "services": services,
     }
+
+
+def _processes_health(home: str, live: "LiveRow") -> str:
+    from abreast.cli import local_processes  # noqa: PLC0415 (imports json, which is slow)
+
+    return local_processes.processes_health(home, live.version, int(live.instances))
+
+
+def _service_status(home: str, live: "LiveRow", health: str) -> dict[str, object]:
+    status: dict[str, object] = {
+        "platform": live.platform,
+        "release": live.release,
+        "commit": live.commit,
+        "url": live.url,
+        "health": "unhealthy" if health == STOPPED else health,
+        "since": live.since,
+        "artifact": live.artifact,
+    }
+    if live.runs_without_address and live.schedule:
+        from abreast.cli import local_processes  # noqa: PLC0415 (as above)
+
+        schedule = local_processes.schedule_status(home, live.service, live.schedule)
+        status |= {"schedule": schedule, **({"health": "unhealthy"} if local_processes.has_failed(schedule) else {})}
+    return status
 
 
 def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
@@ -277,69 +298,3 @@ def _read_json(file: str) -> dict[str, object] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _print_status(document: dict[str, object]) -> None:
-    environments = document["environments"]
-    assert isinstance(environments, dict)
-    for name, environment in environments.items():
-        deployment, lock = environment["deployment"], environment["lock"]
-        print(f"{document['project']} · {name} · {environment['release'] or 'nothing is live'}")
-        state = f"{deployment['state']} ({deployment['chapter']})"
-        print(f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}")
-        if deployment.get("why"):
-            print(f"  why: {_printable(deployment['why'])}")
-        if deployment["state"] == "turned-back":
-            print(f"  next: abreast logs {deployment['id']}")
-        if deployment.get("interrupted"):
-            print(f"  interrupted. next: abreast resume {deployment['id']}")
-        elif (stopped := environment["stopped"]) and deployment["finished"]:
-            release = f" --release {environment['release']}" if environment["release"] else ""
-            print(f"  not running: {', '.join(stopped)}. next: abreast deploy --env {name}{release}")
-        if deployment["state"] == "stuck":
-            resume = f"abreast resume {deployment['id']}"
-            print(f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …")
-        if lock and "pid" not in lock:
-            print(f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}")
-        for service, live in environment["services"].items():
-            print(
-                f"  {service:<14} {live['health']:<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
-                f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
-            )
-            if problem := _published_problem(live):
-                print(f"    {live['platform']}: {problem}")
-                if not live["release"]:
-                    release = f" --release {environment['release']}" if environment["release"] else " --force"
-                    print(f"    next: abreast deploy --env {name} --service {service}{release}")
-
-
-def _published_problem(live: dict[str, dict[str, str]]) -> str:
-    published = live.get("published") or {"state": "recorded"}
-    if published["state"] == "other":
-        why = f" ({_printable(published['why'])})" if published["why"] else ""
-        return f"users reach {published['version'] or 'another version'}, which abreast did not deploy{why}"
-    if published["state"] == "nothing":
-        return "nothing is published"
-    return f"what is published is unknown: {_printable(published['why'])}" if published["state"] == "unknown" else ""
-
-
-def _printable(text: object) -> str:
-    """Return a text without what a terminal would obey. ``terminal_text`` would import ``re``, which is slow."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
-def _format_age(moment: str) -> str:
-    seconds = int(time.time() - _to_epoch(moment))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{max(seconds, 0)} s ago"
-
-
-def _to_epoch(moment: str) -> float:
-    """Return an ISO 8601 time in UTC as seconds since the epoch."""
-    database = sqlite3.connect(":memory:")
-    try:
-        return float(database.execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])
-    finally:
-        database.close()

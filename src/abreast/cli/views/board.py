@@ -18,7 +18,9 @@ from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Plan
 from abreast.core.states import DeploymentState
 
-SERVICE_CHAPTERS = (Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.STAGE, Chapter.CHECK)
+SERVICE_CHAPTERS = (
+    Chapter.BUILD, Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.RELEASE, Chapter.STAGE, Chapter.CHECK
+)  # fmt: skip
 _ROLLOUT_CHAPTERS = frozenset({Chapter.BUILD, Chapter.STAGE, Chapter.CHECK})
 _DATA_CHAPTERS = frozenset({Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE})
 SHARED_CHAPTERS = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE, Chapter.TURN_BACK)

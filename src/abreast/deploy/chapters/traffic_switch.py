@@ -9,13 +9,13 @@ from itertools import groupby
 from abreast.core.errors import AbreastError, PlatformError, StateError, UnknownVersionError, UsageError
 from abreast.core.model import Chapter, Failure, LiveService, Service, ServicePlan, Version
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
-from abreast.deploy.chapters.check import wait_until_healthy, with_live_probes
+from abreast.deploy.chapters.check import check_health, wait_until_healthy, with_live_probes
 from abreast.deploy.chapters.stage import request_for_live, supports_candidates
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run, only_failures
 from abreast.ledger.interface import Release
 from abreast.machine.tasks import run_all
-from abreast.platforms.interface import ReportsLiveVersion, TrafficMove, VersionRef
+from abreast.platforms.interface import Observation, ReportsLiveVersion, TrafficMove, VersionRef
 
 
 async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure | None:
@@ -169,10 +169,12 @@ async def _await_answer(run: Run, live: LiveService) -> str:
     clock = asyncio.get_running_loop().time
     began = clock()
     while series.verdict is ProbeVerdict.OPEN:
+        observed = Observation(present=True)
         with contextlib.suppress(PlatformError):  # then its addresses are as recorded
-            observed = await platform.observe([VersionRef(live.definition, version.id, version.handle)])
-            version = replace(version, probes=observed[version.id].probes or version.probes)
-        found = await run.ports.check(version, health, live.commit)
+            reference = VersionRef(live.definition, version.id, version.handle)
+            observed = (await platform.observe([reference]))[version.id]
+        version = replace(version, probes=observed.probes or version.probes)
+        found = await check_health(run, live.definition, version, live.commit, observed)
         series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
         if series.verdict is ProbeVerdict.OPEN:
             await asyncio.sleep(run.probe_interval)

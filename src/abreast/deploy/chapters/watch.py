@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
-from abreast.deploy.chapters.check import probe_version, with_live_probes
+from abreast.deploy.chapters.check import probe_interval, probe_version, with_live_probes
 from abreast.deploy.runtime.run import Run
 
 
@@ -33,6 +33,7 @@ async def watch_services(run: Run, names: Collection[str], versions: Mapping[str
 async def _watch_service(run: Run, part: ServicePlan, version: Version, watch_ended: asyncio.Event) -> Failure | None:
     """Probe until the watch ends and the last probe succeeds, or the service fails. It starts as healthy."""
     series = ProbeSeries(start=0.0, hold=float("inf"), was_healthy=True)
+    interval = probe_interval(run, part.service)
     while True:
         last = watch_ended.is_set()
         observation, result = await probe_version(run, part, version, Chapter.WATCH)
@@ -42,6 +43,4 @@ async def _watch_service(run: Run, part: ServicePlan, version: Version, watch_en
         if last and result.success:
             return None
         with contextlib.suppress(TimeoutError):
-            await (
-                asyncio.sleep(run.probe_interval) if last else asyncio.wait_for(watch_ended.wait(), run.probe_interval)
-            )
+            await (asyncio.sleep(interval) if last else asyncio.wait_for(watch_ended.wait(), interval))

@@ -1,14 +1,10 @@
 """Run migrations on a database: the project's SQL files in order, or its own tool inside the artifact."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-from abreast.artifacts.interface import ArtifactStore
 from abreast.commands.interface import Command, CommandResult
-from abreast.core import container_image
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Chapter, DatabaseSettings, ServicePlan
 from abreast.core.schema import migration_files
@@ -20,6 +16,7 @@ from abreast.deploy.data.plan import migrations_at_commit
 from abreast.deploy.runtime.child_environment import child_environment, rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
+from abreast.deploy.runtime.service_commands import copy_artifact, image_variables, wait_forever
 from abreast.ledger.interface import ReleasePart
 
 MAX_COMMAND_ATTEMPTS = 10
@@ -117,9 +114,9 @@ async def _run_migration_command(
         raise DatabaseError(f"`{text}` runs inside the live artifact, and nothing is live yet", next="abreast deploy")
     assert text
     workdir = run.ports.folders.work / run.plan.deployment / f"{part.name}.{chapter}"
-    await asyncio.to_thread(_copy_artifact, run.ports.artifacts, artifact, workdir)
+    await asyncio.to_thread(copy_artifact, run.ports.artifacts, artifact, workdir)
     env, secrets = await asyncio.to_thread(environment_for_copy, run, part, database)
-    env |= await asyncio.to_thread(_image_variables, workdir)
+    env |= await asyncio.to_thread(image_variables, workdir)
     env |= await artifact_variables(run, part.service, run.candidate_commit(part), workdir)
     log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.{chapter}.log"
     folder, loop = workdir / part.service.artifact_folder, asyncio.get_running_loop()
@@ -128,7 +125,7 @@ async def _run_migration_command(
         command = Command(
             text, folder, log, settings.statement_timeout, {**run.ports.inherited_environment, **env}, secrets
         )
-        return asyncio.run_coroutine_threadsafe(run.ports.run_command(command, _wait_forever()), loop).result()
+        return asyncio.run_coroutine_threadsafe(run.ports.run_command(command, wait_forever()), loop).result()
 
     report = threadsafe_reporter(run, part, chapter)
 
@@ -157,26 +154,6 @@ def _run_until_it_gets_its_locks(
         report(f"running it again, attempt {attempt + 1} of {MAX_COMMAND_ATTEMPTS}")
         time.sleep(min(0.1 * 2**attempt, 5.0))
     raise AssertionError("the last attempt returns")
-
-
-async def _wait_forever() -> str:
-    """Wait for ever: only its timeout may stop a migration."""
-    await asyncio.Event().wait()
-    return ""
-
-
-def _copy_artifact(artifacts: ArtifactStore, artifact: str, workdir: Path) -> None:
-    if workdir.exists():
-        shutil.rmtree(workdir)
-    shutil.copytree(artifacts.fetch(artifact), workdir, symlinks=True)
-
-
-def _image_variables(workdir: Path) -> dict[str, str]:
-    """Return ``ABREAST_IMAGE`` if the artifact is an image, so that the command can run in it."""
-    record_file = workdir / container_image.RECORD_FILE
-    return (
-        {"ABREAST_IMAGE": container_image.parse_record(record_file.read_bytes()).pinned} if record_file.exists() else {}
-    )
 
 
 def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tuple[dict[str, str], frozenset[str]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
-from abreast.core.model import Address, Service, Version
+from abreast.core.model import Address, Service, ServiceType, Version
 from abreast.core.site_rules.rules import CONFIG_FILE
 from abreast.machine.listeners import port_owner
+from abreast.machine.process import process_environment
 from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
@@ -21,15 +22,18 @@ from abreast.platforms.interface import (
     Platform,
     PlatformContext,
     PlatformPlugin,
+    ProcessContext,
     Reporter,
     SourceFiles,
     StageRequest,
     TrafficMove,
     VersionRef,
 )
+from abreast.platforms.local.instance_specs import VersionPlace, instance_specs
 from abreast.platforms.local.router.router import Router, envoy_path
 from abreast.platforms.local.router.routing_table import (
     RESPONSE_TIMEOUT,
+    Background,
     Listener,
     RoutingTable,
     Site,
@@ -48,6 +52,7 @@ from abreast.platforms.local.supervisor.client import (
     SupervisorClient,
     SupervisorGoneError,
 )
+from abreast.platforms.local.supervisor.managed_process import INSTANCE_MARK
 from abreast.platforms.service_routes import route_rules
 
 TERMINATION_GRACE = 10.0
@@ -56,6 +61,9 @@ OBSERVATION_TTL = 0.1
 """Seconds for which a snapshot of all processes is reused."""
 
 LOG_TAIL_LINES = 20
+
+_NOT_LISTENING = "it does not listen on 127.0.0.1:$PORT"
+_WORKER_NOTE = "starts before traffic switches, and runs beside the previous version until the watch has passed"
 
 
 class LocalPlatform(Platform):
@@ -80,8 +88,16 @@ class LocalPlatform(Platform):
     def capabilities(self, service: Service) -> Capabilities:
         """Has candidates, and switches traffic of all services in one step. Raises PlatformError without Envoy."""
         envoy_path()
+        notes = {
+            ServiceType.WEB: (),
+            ServiceType.WORKER: (_WORKER_NOTE,),
+            ServiceType.SCHEDULED: (f"runs at {service.schedule} (UTC) while its release is live",),
+        }
         return Capabilities(
             has_candidates=True,
+            service_types=frozenset(ServiceType),
+            data=self._home / "data" / service.name,
+            notes=notes[service.type],
             routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=() if service.run else (CONFIG_FILE,),
         )
@@ -96,6 +112,8 @@ class LocalPlatform(Platform):
         if fault := self._router.table_fault():
             need = "nothing: the next release writes it anew, from its copy"
             return [Diagnostic(DiagnosticSeverity.WARNING, "", fault, need)]
+        if not service.has_address:
+            return [Diagnostic(DiagnosticSeverity.OK, "", f"a {service.type.label} needs no port")]
         port = _listener(service).port
         if port in await self._router.own_ports():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
@@ -109,40 +127,45 @@ class LocalPlatform(Platform):
         return [] if service.run or files is None else list(site_diagnostics(service, files))
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Start the instances or install the site, and add it to the router as a candidate."""
+        """Start the processes or install the site, and add it to the routing table as a candidate."""
         await self._ensure_started()
-        service, listener = request.service, _listener(request.service)
-        target: Target
-        if service.run:
-            instances = await self._start_instances(request)
-            timeout = str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
-            ids = tuple(instance.id for instance in instances)
-            target = Upstream(request.version_id, ids, service.health.path, timeout)
-            probes = _probes(instances)
-        else:
-            target = await self._install_site(request, report)
-            probes = (Address(f"http://{request.version_id}", str(self._router.candidate_socket)),)
+        service = request.service
+        listener = _listener(service) if service.has_address else None
+        start = self._start_processes(request) if service.run else self._install_site(request, report)
+        target, probes = await start
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        return Version(request.version_id, service.name, probes, _listener_url(listener))
+        return Version(request.version_id, service.name, probes, _listener_url(listener) if listener else "")
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Switch traffic of all services at once."""
         await self._ensure_started()
         target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
-        listeners = {move.service.name: _listener(move.service) for move in moves if move.target}
+        listeners = {
+            move.service.name: _listener(move.service) for move in moves if move.target and move.service.has_address
+        }
         await run_in_thread(self._supervisor.instances)  # users are sent to the instances that listen at this moment
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
-        """Drain requests in flight, remove the versions from the router, stop their processes."""
+        """Drain requests in flight, remove the versions from the router, stop their processes.
+
+        A process without an address drains by itself: it has ``drain`` seconds from SIGTERM on.
+        """
         ids = [version.id for version in versions]
+        routed = [version.id for version in versions if version.service.has_address]
+        others = [id_ for id_ in ids if id_ not in routed]
+        await run_all(
+            self._unroute(ids, drain, then_stop=routed), self._stop_instances(others, max(drain, TERMINATION_GRACE))
+        )
+        for version in ids:
+            await run_in_thread(shutil.rmtree, self._version_folder(version), ignore_errors=True)
+
+    async def _unroute(self, ids: Sequence[str], drain: float, then_stop: Sequence[str]) -> None:
         if self._supervisor.has_instances():  # of a killed supervisor too: they still run
             await self._ensure_started()
             await self._router.drain(ids, drain)
             await self._router.change(lambda table: table.without_targets(ids))
-        await self._stop_instances(ids)
-        for version in ids:
-            await run_in_thread(shutil.rmtree, self._version_folder(version), ignore_errors=True)
+        await self._stop_instances(then_stop)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return each version's state: whether all its instances run, and how often they crashed."""
@@ -152,7 +175,7 @@ class LocalPlatform(Platform):
                 for version in versions
             }
         instances = await self._instances()
-        return {version.id: self._observation(version.id, instances) for version in versions}
+        return {version.id: self._observation(version, instances) for version in versions}
 
     async def list_idle_versions(self) -> frozenset[str]:
         """Return the ids of versions without users that are here: running, installed, or only in the routing table."""
@@ -196,29 +219,31 @@ class LocalPlatform(Platform):
             wants_port=False,
         )
 
-    async def _start_instances(self, request: StageRequest) -> list[Instance]:
-        folder = self._version_folder(request.version_id)
-        if not folder.exists():
-            await run_in_thread(_copy_artifact, request.artifact_path, folder)
-        specs = [self._instance_spec(request, folder, number) for number in range(request.service.instances)]
-        return await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
-
-    def _instance_spec(self, request: StageRequest, folder: Path, number: int) -> InstanceSpec:
-        data = self._home / "data" / request.service.name
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        assert request.service.run
-        return InstanceSpec(
-            id=f"{request.version_id}-{number}",
-            command=request.service.run,
-            cwd=folder / request.service.artifact_folder,
-            env={**self._inherited, **request.env, "ABREAST_DATA": str(data)},
-            secrets=request.secrets,
-            log=self._log_file(request.version_id),
-            wants_port=True,
+    async def _start_processes(self, request: StageRequest) -> tuple[Target, tuple[Address, ...]]:
+        """Start what the service runs. Returns its target, and where each instance is checked."""
+        service, version = request.service, request.version_id
+        place = VersionPlace(
+            self._home,
+            self._version_folder(version),
+            self._home / "data" / service.name,
+            self._log_file(version),
+            self._inherited,
         )
+        place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not place.folder.exists():
+            await run_in_thread(_copy_artifact, request.artifact_path, place.folder)
+        specs = instance_specs(request, place)
+        instances = await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
+        ids = tuple(instance.id for instance in instances)
+        if not service.has_address:
+            return Background(version, ids), ()
+        timeout = str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
+        return Upstream(version, ids, service.health.path, timeout), _probes(instances)
 
-    async def _install_site(self, request: StageRequest, report: Reporter) -> Site:
-        folder = self._version_folder(request.version_id)
+    async def _install_site(self, request: StageRequest, report: Reporter) -> tuple[Target, tuple[Address, ...]]:
+        """Install a frontend. Returns its target, and where it is checked."""
+        version = request.version_id
+        folder = self._version_folder(version)
         previous = self._version_folder(request.previous.version.id) if request.previous else None
         routed_here = _routes_here(request, self._router.table())
         rules = await run_in_thread(read_rules, request.artifact_path)
@@ -228,7 +253,8 @@ class LocalPlatform(Platform):
         rules = replace(rules, redirects=(*route_rules(elsewhere, request.addresses), *rules.redirects))
         etag = request.artifact_digest.removeprefix("sha256:")[:16]
         await run_in_thread(install_site, request.artifact_path, rules, etag, previous, folder)
-        return Site(request.version_id, folder, routed_here, tuple(sorted(proxy_origins(rules.redirects))))
+        site = Site(version, folder, routed_here, tuple(sorted(proxy_origins(rules.redirects))))
+        return site, (Address(f"http://{version}", str(self._router.candidate_socket)),)
 
     # ── observation ────────────────────────────────────────────────────────────────────────────
 
@@ -250,7 +276,8 @@ class LocalPlatform(Platform):
             instances = await run_in_thread(self._supervisor.instances)
         return {instance.id: instance for instance in instances}
 
-    def _observation(self, version: str, instances: Mapping[str, Instance]) -> Observation:
+    def _observation(self, reference: VersionRef, instances: Mapping[str, Instance]) -> Observation:
+        version = reference.id
         own_instances = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
         if not own_instances:
             served = self._version_folder(version).is_dir() and ROUTER in instances
@@ -259,20 +286,27 @@ class LocalPlatform(Platform):
         return Observation(
             present=all(instance.state is InstanceState.RUNNING for instance in own_instances),
             restarts=sum(instance.restarts for instance in own_instances),
-            waiting="" if all(i.listening for i in own_instances) else "it does not listen on 127.0.0.1:$PORT",
+            waiting="" if all(i.listening or not i.port for i in own_instances) else _NOT_LISTENING,
             exit_reason=crashed.last_exit if crashed else "",
             log_tail=_last_lines(self._log_file(version)),
             probes=_probes(own_instances),
+            context=self._context(version, own_instances[0]) if reference.service.health.command else None,
         )
 
-    async def _stop_instances(self, versions: Sequence[str] | None) -> None:
+    def _context(self, version: str, instance: Instance) -> ProcessContext:
+        """Return where a process runs, with the variables that it was started with."""
+        env = process_environment(instance.pid)
+        env.pop(INSTANCE_MARK, None)
+        return ProcessContext(self._version_folder(version), env)
+
+    async def _stop_instances(self, versions: Sequence[str] | None, grace: float = TERMINATION_GRACE) -> None:
         """Stop the processes of the versions (None: all) and wait until they are gone."""
-        while True:
+        while versions is None or versions:
             with suppress(SupervisorGoneError):  # somebody killed it meanwhile; the next look starts it again
                 ids = await run_in_thread(self._instance_ids, versions)
                 if not ids:
                     return
-                await run_in_thread(self._supervisor.stop, ids, TERMINATION_GRACE)
+                await run_in_thread(self._supervisor.stop, ids, grace)
             await asyncio.sleep(0.05)
 
     def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:
@@ -292,9 +326,9 @@ class LocalPlatform(Platform):
         return self._logs / f"{version}.log"
 
 
-def _table_with_candidate(table: RoutingTable, service: str, listener: Listener, target: Target) -> RoutingTable:
+def _table_with_candidate(table: RoutingTable, service: str, listener: Listener | None, target: Target) -> RoutingTable:
     """Add a candidate. A service that is live keeps its listener until traffic switches."""
-    placed = table if service in table.live else table.with_listener(service, listener)
+    placed = table if service in table.live or listener is None else table.with_listener(service, listener)
     return placed.with_candidate(service, target)
 
 
@@ -307,7 +341,7 @@ def _table_after_turn(
 
 
 def _probes(instances: Iterable[Instance]) -> tuple[Address, ...]:
-    return tuple(Address(f"http://127.0.0.1:{instance.port}") for instance in instances)
+    return tuple(Address(f"http://127.0.0.1:{instance.port}") for instance in instances if instance.port)
 
 
 def _listener(service: Service) -> Listener:

@@ -69,6 +69,14 @@ class RouterFiles:
         temporary.replace(self.path(name))
 
 
+def read_live_target(home: Path, service: str) -> str:
+    """Return the id of a service's live version by the routing table in ``home``, "" if it has none."""
+    for name in (TABLE, TABLE_COPY):
+        with suppress(OSError, ValueError, KeyError):
+            return str(json.loads((home / f"{name}.json").read_text())["live"].get(service, ""))
+    return ""
+
+
 class EndpointPublisher:
     """Tells the router in ``home`` which instances are in service, and on which ports."""
 

@@ -44,7 +44,15 @@ class Site:
     proxies: tuple[str, ...] = ()
 
 
-Target = Upstream | Site
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A version that no user is routed to: a worker or a scheduled command. ``processes`` are ids of processes."""
+
+    id: str
+    processes: tuple[str, ...]
+
+
+Target = Upstream | Site | Background
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +84,15 @@ class RoutingTable:
     def with_live(self, target_ids: Mapping[str, str | None]) -> "RoutingTable":
         """Make a target live for each service; None takes the service offline.
 
-        Raises KeyError for an unknown target.
+        A service whose live version has no users has no listener. Raises KeyError for an unknown target.
         """
         unknown = [id_ for id_ in target_ids.values() if id_ is not None and id_ not in self.targets]
         if unknown:
             raise KeyError(unknown[0])
-        moved = {**self.live, **target_ids}
-        return replace(self, live={service: id_ for service, id_ in moved.items() if id_ is not None})
+        live = {service: id_ for service, id_ in {**self.live, **target_ids}.items() if id_ is not None}
+        unrouted = {service for service, id_ in live.items() if isinstance(self.targets[id_], Background)}
+        listeners = {service: at for service, at in self.listeners.items() if service not in unrouted}
+        return replace(self, live=live, listeners=listeners)
 
     def without_targets(self, ids: Collection[str]) -> "RoutingTable":
         """Remove targets. A service keeps its listener while it has a live version or a candidate."""

@@ -15,13 +15,15 @@ from abreast.core.errors import PlatformError
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
 LOCK_FILE = "supervisor.lock"
 LOG_FILE = "supervisor.log"
 RECORDS_FOLDER = "instances"
+SCHEDULES_FOLDER = "schedules"
+"""Records of scheduled commands: when each ran last, and how it ended."""
 ROUTER = "router"
 """The instance that routes users, and its folder."""
 

@@ -26,6 +26,9 @@ from abreast.platforms.local.supervisor.listening_proof import ListeningProof, S
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 
+INSTANCE_MARK = "ABREAST_INSTANCE"
+"""The variable with the id of an instance, in all of its processes."""
+
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
 
@@ -289,7 +292,7 @@ class ManagedProcess:
 
 def _mark(record: ProcessRecord) -> dict[str, str]:
     """Return the variable by which an instance's processes are known when their leader is gone."""
-    return {"ABREAST_INSTANCE": record.id}
+    return {INSTANCE_MARK: record.id}
 
 
 def _environment(record: ProcessRecord) -> Mapping[str, str] | None:

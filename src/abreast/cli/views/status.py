@@ -1,0 +1,87 @@
+"""What ``abreast status`` prints. Imports next to nothing."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+
+
+def status_lines(document: dict[str, object]) -> Iterator[str]:
+    """Yield what is live in each environment, and the next command where something is wrong."""
+    environments = document["environments"]
+    assert isinstance(environments, dict)
+    for name, environment in environments.items():
+        deployment, lock = environment["deployment"], environment["lock"]
+        yield f"{document['project']} · {name} · {environment['release'] or 'nothing is live'}"
+        state = f"{deployment['state']} ({deployment['chapter']})"
+        yield f"  deployment {deployment['id']}  {state}  started {_format_age(deployment['started'])}"
+        if deployment.get("why"):
+            yield f"  why: {_printable(deployment['why'])}"
+        if deployment["state"] == "turned-back":
+            yield f"  next: abreast logs {deployment['id']}"
+        if deployment.get("interrupted"):
+            yield f"  interrupted. next: abreast resume {deployment['id']}"
+        elif (stopped := environment["stopped"]) and deployment["finished"]:
+            release = f" --release {environment['release']}" if environment["release"] else ""
+            yield f"  not running: {', '.join(stopped)}. next: abreast deploy --env {name}{release}"
+        if deployment["state"] == "stuck":
+            resume = f"abreast resume {deployment['id']}"
+            yield f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …"
+        if lock and "pid" not in lock:
+            yield f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}"
+        for service, live in environment["services"].items():
+            yield (
+                f"  {service:<14} {live['health']:<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
+                f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
+            )
+            if "schedule" in live:
+                yield f"    {_schedule_line(live['schedule'])}"
+            if problem := _published_problem(live):
+                yield f"    {live['platform']}: {problem}"
+                if not live["release"]:
+                    release = f" --release {environment['release']}" if environment["release"] else " --force"
+                    yield f"    next: abreast deploy --env {name} --service {service}{release}"
+
+
+def _schedule_line(status: dict[str, object]) -> str:
+    """Return when a scheduled command runs, and how it ran last, in one line."""
+    last = status["last"]
+    if not isinstance(last, dict):
+        return f"{status['schedule']} (UTC): has not run yet; next {_second(status['next'])}"
+    end = f"exit code {last['exit_code']}" if last["state"] == "ended" else last["state"]
+    return f"{status['schedule']} (UTC): last {_second(last['started'])}, {end}; next {_second(status['next'])}"
+
+
+def _second(moment: object) -> str:
+    return str(moment)[:19].replace("T", " ")
+
+
+def _published_problem(live: dict[str, dict[str, str]]) -> str:
+    published = live.get("published") or {"state": "recorded"}
+    if published["state"] == "other":
+        why = f" ({_printable(published['why'])})" if published["why"] else ""
+        return f"users reach {published['version'] or 'another version'}, which abreast did not deploy{why}"
+    if published["state"] == "nothing":
+        return "nothing is published"
+    return f"what is published is unknown: {_printable(published['why'])}" if published["state"] == "unknown" else ""
+
+
+def _printable(text: object) -> str:
+    """Return a text without what a terminal would obey. ``terminal_text`` would import ``re``, which is slow."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def _format_age(moment: str) -> str:
+    seconds = int(time.time() - _to_epoch(moment))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{max(seconds, 0)} s ago"
+
+
+def _to_epoch(moment: str) -> float:
+    """Return an ISO 8601 time in UTC as seconds since the epoch."""
+    database = sqlite3.connect(":memory:")
+    try:
+        return float(database.execute("SELECT unixepoch(?)", (moment,)).fetchone()[0])
+    finally:
+        database.close()
