@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from abreast.core.model import Build, HealthSettings, LiveService, Service, Version
+from abreast.core.model import Build, HealthSettings, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.cloud.api_client import ApiClient, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
@@ -142,6 +142,7 @@ class RenderHarness(EmulatedHarness):
     provider: Provider | None = RENDER
     token = render.TOKEN
     emulator: render.RenderEmulator
+    kind = render.ServiceKind.WEB
     command = f"ABREAST_COMMIT=$RENDER_GIT_COMMIT exec {sys.executable} -S app.py"
 
     def create_emulator(self) -> Emulator:
@@ -151,7 +152,7 @@ class RenderHarness(EmulatedHarness):
         _git(self._repo, "init", "-q")
         emulator = render.RenderEmulator(self.folder)
         self.cleanup.callback(emulator.close)
-        emulator.add_service("api", self._repo, self.command, "/health")
+        emulator.add_service("api", self._repo, self.command, "/health", self.kind)
         return emulator
 
     def platform_on(self, api: ApiClient) -> Platform:
@@ -365,6 +366,25 @@ class _CurrentRelease(StaticFiles):
 
     def __init__(self, root: Path) -> None:
         super().__init__(directory=root / "current", html=True, check_dir=False, follow_symlink=True)
+
+
+class LocalWorkerHarness(LocalHarness):
+    """A worker on this machine."""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        super().__init__(folder, cleanup)
+        self.service = Service("jobs", "local", run="exec sleep 1000", type=ServiceType.WORKER)
+
+
+class RenderWorkerHarness(RenderHarness):
+    """A background worker on Render."""
+
+    service = Service("jobs", "render", {"service": "srv-api"}, run="x", type=ServiceType.WORKER)
+    command = "exec sleep 1000"
+    kind = render.ServiceKind.WORKER
+
+
+WORKER_HARNESSES: Mapping[str, type[OwnHarness]] = {"local": LocalWorkerHarness, "render": RenderWorkerHarness}
 
 
 HARNESSES: Mapping[str, type[OwnHarness]] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.testing.platform_contract import LiveVersionContract, PlatformContract
-from platform_harness import HARNESSES, EmulatedHarness, OwnHarness
+from abreast.testing.platform_contract import LiveVersionContract, PlatformContract, WorkerContract
+from platform_harness import HARNESSES, WORKER_HARNESSES, EmulatedHarness, OwnHarness
 
 CLOUDS = [name for name, kind in HARNESSES.items() if issubclass(kind, EmulatedHarness) and kind.provider]
 REPORTING = [name for name in CLOUDS if name != "huggingface, two Spaces"]
@@ -21,6 +21,12 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnHarne
         yield HARNESSES[request.param](tmp_path, cleanup)
 
 
+@pytest.fixture
+def worker_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnHarness]:
+    with ExitStack() as cleanup:
+        yield WORKER_HARNESSES[request.param](tmp_path, cleanup)
+
+
 @pytest.mark.parametrize("harness", HARNESSES, indirect=True)
 class TestEveryPlatform(PlatformContract):
     """Every platform keeps the contract."""
@@ -29,6 +35,15 @@ class TestEveryPlatform(PlatformContract):
 @pytest.mark.parametrize("harness", REPORTING, indirect=True)
 class TestWhereOthersCanPublish(LiveVersionContract):
     """A platform that reports the live version keeps its contract too."""
+
+
+@pytest.mark.parametrize("worker_harness", WORKER_HARNESSES, indirect=True)
+class TestWhereWorkersRun(WorkerContract):
+    """A platform that runs workers keeps their contract."""
+
+    @pytest.fixture
+    def harness(self, worker_harness: OwnHarness) -> OwnHarness:
+        return worker_harness
 
 
 @pytest.mark.parametrize("token", ["wrong", ""])

@@ -13,9 +13,10 @@ import yaml
 from abreast.config.yaml_document import YamlValue, parse_document
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import ConfigError, Fault
-from abreast.core.model import Environment, Service
+from abreast.core.model import Environment, Service, ServiceType
 
 BLUEPRINT_FILE = "render.yaml"
+_BLUEPRINT_TYPES = {ServiceType.WEB: "web", ServiceType.WORKER: "worker", ServiceType.SCHEDULED: "cron"}
 MAX_SHUTDOWN_DELAY = 300
 """Render's maximum, in seconds."""
 
@@ -28,6 +29,7 @@ class BlueprintService:
     health_path: str | None = None
     instances: int | None = None
     pre_deploy: str | None = None
+    schedule: str | None = None
     disk_path: str | None = None
     auto_deploys: bool = False
 
@@ -56,6 +58,7 @@ def _parse_service(service: dict[str, YamlValue]) -> BlueprintService:
         health_path=_health_path(service.get("healthCheckPath")),
         instances=instances if isinstance(instances, int) else None,
         pre_deploy=_text_or_none(service.get("preDeployCommand")),
+        schedule=_text_or_none(service.get("schedule")),
         disk_path=_text_or_none(disk.get("mountPath")) if isinstance(disk, dict) else None,
         auto_deploys=trigger not in ("off", False),
     )
@@ -81,9 +84,10 @@ def diagnose_blueprint(
             continue
         subject = f"{service.name} ({BLUEPRINT_FILE})"
         for key, theirs, ours in (
-            ("healthCheckPath", blueprint.health_path, service.health.path),
+            ("healthCheckPath", blueprint.health_path, service.health.path if service.has_address else None),
             ("numInstances", blueprint.instances, service.settings.get("instances")),
-            ("preDeployCommand", blueprint.pre_deploy, service.settings.get("pre_deploy")),
+            ("preDeployCommand", blueprint.pre_deploy, _pre_deploy_command(service)),
+            ("schedule", blueprint.schedule, service.schedule),
             ("disk.mountPath", blueprint.disk_path, service.settings.get("disk")),
         ):
             if theirs is not None and ours is not None and theirs != ours:
@@ -108,12 +112,13 @@ def diagnose_blueprint(
 def generate_blueprint(environment: Environment, root: Path) -> str:
     """Return a ``render.yaml`` for the environment's services on Render, "" if there are none.
 
-    Cron jobs are left out: their schedule is at Render only.
+    Cron jobs without a ``schedule`` are left out: theirs is at Render only.
     """
     services = [
         _service_definition(service, environment.drain, root)
         for service in environment.services
-        if service.platform == "render" and not str(service.settings.get("service")).startswith("crn-")
+        if service.platform == "render"
+        and (service.schedule or not str(service.settings.get("service")).startswith("crn-"))
     ]
     return yaml.safe_dump({"services": services}, sort_keys=False) if services else ""
 
@@ -124,16 +129,18 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
     runtime = "image" if image else _runtime(root / service.folder)
     build = " && ".join(filter(None, (service.build.install, service.build.run))) or None
     commands = {} if runtime in {"image", "docker"} else {"buildCommand": build, "startCommand": service.run}
+    always_runs = service.type is not ServiceType.SCHEDULED
     definition: dict[str, object] = {
-        "type": "web",
+        "type": _BLUEPRINT_TYPES[service.type],
         "name": service.name,
         "runtime": runtime,
         "rootDir": service.folder or None,
         "image": {"url": str(image).partition("$")[0].rstrip(":")} if image else None,
         **commands,
-        "preDeployCommand": service.settings.get("pre_deploy"),
-        "healthCheckPath": service.health.path,
-        "maxShutdownDelaySeconds": min(MAX_SHUTDOWN_DELAY, max(1, round(drain))),
+        "schedule": service.schedule,
+        "preDeployCommand": _pre_deploy_command(service),
+        "healthCheckPath": service.health.path if service.has_address else None,
+        "maxShutdownDelaySeconds": min(MAX_SHUTDOWN_DELAY, max(1, round(drain))) if always_runs else None,
         "numInstances": None if disk else service.settings.get("instances"),
         "scaling": _scaling(autoscaling) if isinstance(autoscaling, Mapping) else None,
         "disk": {"name": "data", "mountPath": disk, "sizeGB": 1} if disk else None,
@@ -144,6 +151,10 @@ def _service_definition(service: Service, drain: float, root: Path) -> dict[str,
         ],
     }
     return {key: value for key, value in definition.items() if value not in (None, [])}
+
+
+def _pre_deploy_command(service: Service) -> object:
+    return service.settings.get("pre_deploy") or (service.release.run if service.release else None)
 
 
 def _scaling(autoscaling: Mapping[str, str | int]) -> dict[str, str | int]:

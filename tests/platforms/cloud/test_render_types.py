@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import PlatformError
-from abreast.core.model import HealthSettings
+from abreast.core.model import HealthSettings, ReleaseCommand, ServiceType
 from abreast.testing.platforms.render import TOKEN, ServiceKind
 from render_stage import Stage, render_stage
 from sample_project import SampleProject, eventually
@@ -171,3 +172,60 @@ def test_doctor_finds_no_fault_in_a_service_of_any_type(stage: Stage) -> None:
     found = stage.run(lambda render: render.diagnose(stage.on_render))
     assert DiagnosticSeverity.FAULT not in {diagnostic.level for diagnostic in found}
     assert f"({stage.service.kind.replace('_', ' ')})" in found[0].what
+
+
+@of(ServiceKind.CRON)
+def test_the_schedule_of_abreast_yml_is_set_in_the_turn_and_comes_back(stage: Stage) -> None:
+    stage.deploy(worker(stage, WORKER))
+    before = stage.present()
+    stage.on_render = replace(stage.on_render, type=ServiceType.SCHEDULED, schedule="30 4 * * *")
+    assert "its schedule at Render is 0 3 * * *; the turn sets 30 4 * * *" in stage.notes()
+    restored = stage.present()
+    stage.deploy(worker(stage, WORKER))
+    assert stage.service.schedule == "30 4 * * *"
+    assert "render: api runs at 30 4 * * *; it was 0 3 * * *" in stage.told
+    assert not [note for note in stage.notes() if "the turn sets" in note]
+    stage.turn(restored)
+    assert stage.service.schedule == "0 3 * * *"
+    assert before.handle["of"] == restored.handle["of"]
+
+
+@of(ServiceKind.WORKER)
+def test_a_release_command_is_the_pre_deploy_command_and_the_one_before_comes_back(stage: Stage) -> None:
+    stage.service.pre_deploy = "true # a person's"
+    stage.deploy(worker(stage))
+    ran = stage.project.folder.parent / "ran"
+    stage.on_render = replace(
+        stage.on_render, type=ServiceType.WORKER, release=ReleaseCommand(f"echo $ABREAST_RELEASE >> {ran}")
+    )
+    assert any("runs at Render before each new build goes live" in note for note in stage.notes())
+    before = stage.present()
+    stage.deploy(worker(stage), ABREAST_RELEASE="v7")
+    assert ran.read_text() == "v7\n"
+    stage.turn(before)
+    assert stage.service.pre_deploy == "true # a person's"
+
+
+@pytest.mark.parametrize(("stage", "declared", "why"), [
+    (ServiceKind.WEB, {"type": ServiceType.WORKER}, "api is a worker, and the Render service api is a web service"),
+    (ServiceKind.CRON, {"type": ServiceType.WORKER}, "api is a worker, and the Render service api is a cron job"),
+    (ServiceKind.WORKER, {"type": ServiceType.SCHEDULED, "schedule": "0 3 * * *"},
+     "api is a scheduled command, and the Render service api is a background worker"),
+    (ServiceKind.CRON, {"type": ServiceType.SCHEDULED, "schedule": "0 0 3 * * *"}, "Render knows no seconds"),
+    (ServiceKind.STATIC, {"release": ReleaseCommand("x")}, "on Render it runs as a static site, which has none"),
+], indirect=["stage"])  # fmt: skip
+def test_what_is_not_what_abreast_yml_says_is_refused_in_the_plan(
+    stage: Stage, declared: dict[str, Any], why: str
+) -> None:
+    stage.on_render = replace(stage.on_render, **declared)
+    with pytest.raises(PlatformError, match=why):
+        stage.live()
+
+
+@of(ServiceKind.CRON)
+def test_the_emulator_refuses_what_is_no_schedule(stage: Stage) -> None:
+    headers, stage.asks_wrongly = {"Authorization": f"Bearer {TOKEN}"}, True
+    for text in ("daily", "* * *", "0 0 3 * * *", "61 * * * *"):
+        body = {"serviceDetails": {"schedule": text}}
+        assert httpx2.patch(f"{stage.url}/v1/services/crn-api", json=body, headers=headers).status_code == 400
+    assert stage.service.schedule == "0 3 * * *"

@@ -7,7 +7,7 @@ from string import Template
 from abreast.core.container_image import RECORD_FILE, parse_record
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError
-from abreast.core.model import Address, Service, Version
+from abreast.core.model import Address, Service, ServiceType, Version
 from abreast.platforms.cloud.api_client import NotFoundError, UnknownOutcomeError
 from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
@@ -18,7 +18,12 @@ from abreast.platforms.render.diagnostics import diagnose_service
 from abreast.platforms.render.jobs import Jobs
 from abreast.platforms.render.observations import TYPE_KEY, Observations
 from abreast.platforms.render.resources import RenderService
-from abreast.platforms.render.service_types import plan_notes, require_fitting_settings, require_resumable
+from abreast.platforms.render.service_types import (
+    plan_notes,
+    require_declared_type,
+    require_fitting_settings,
+    require_resumable,
+)
 
 LIVE_LOG_TYPE = "app"
 """The type of the lines that a service itself prints."""
@@ -38,7 +43,10 @@ class ApiDeployer:
     def capabilities(self, service: Service) -> Capabilities:
         """No candidates. Notes what the service's type and disk mean once they are known."""
         return Capabilities(
-            has_candidates=False, notes=plan_notes(service, self._found.get(render_service_id(service)))
+            has_candidates=False,
+            service_types=frozenset(ServiceType),
+            runs_release_command=True,
+            notes=plan_notes(service, self._found.get(render_service_id(service))),
         )
 
     async def live_version(self, service: Service) -> Version | None:
@@ -121,6 +129,7 @@ class ApiDeployer:
             ) from error
         self._found[found.id] = found
         require_fitting_settings(service, found)
+        require_declared_type(service, found)
         return found
 
 

@@ -72,6 +72,10 @@ class RenderClient:
         """Set the command that runs in each new build before it goes live."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
 
+    async def set_schedule(self, id: str, schedule: str) -> None:
+        """Set when a cron job runs, as a cron expression in UTC."""
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"schedule": schedule}}))
+
     async def list_instances(self, id: str) -> list[Instance]:
         """Return the running instances of a service."""
         return await self._api.fetch(list[Instance], Request("GET", f"/services/{id}/instances"))

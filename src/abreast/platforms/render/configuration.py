@@ -27,18 +27,24 @@ class LiveSettings(BaseModel):
     instances: int | None
     autoscaling: Autoscaling | None
     pre_deploy: str | None
+    schedule: str | None = None
 
     @classmethod
     def of(cls, found: RenderService, service: Service) -> "LiveSettings":
-        """Return what the service is set to; a command only where abreast.yml sets another."""
+        """Return what the service is set to; a command and a schedule only where abreast.yml sets others."""
         details = found.details
-        command = (details.env_specific.pre_deploy or "") if "pre_deploy" in service.settings else None
-        return cls(instances=details.instances, autoscaling=details.autoscaling, pre_deploy=command)
+        command = (details.env_specific.pre_deploy or "") if _pre_deploy_command(service) else None
+        schedule = details.schedule if service.schedule else None
+        return cls(instances=details.instances, autoscaling=details.autoscaling, pre_deploy=command, schedule=schedule)
 
     def declared_by(self, service: Service) -> "LiveSettings":
         """Return these settings with those that abreast.yml sets; all others stay."""
         declared = service.settings
-        changes: dict[str, object] = {name: declared[name] for name in ("instances", "pre_deploy") if name in declared}
+        changes: dict[str, object] = {"instances": declared["instances"]} if "instances" in declared else {}
+        if command := _pre_deploy_command(service):
+            changes["pre_deploy"] = command
+        if service.schedule:
+            changes["schedule"] = service.schedule
         if isinstance(autoscaling := declared.get("autoscaling"), Mapping):
             changes["autoscaling"] = _autoscaling(autoscaling)
         return self.model_copy(update=changes)
@@ -72,6 +78,9 @@ class Configuration:
             await report(name, f"render: {found.name} was scaled to {wanted.instances}")
         if wanted.pre_deploy is not None and wanted.pre_deploy != now.pre_deploy:
             await self._render.set_pre_deploy_command(found.id, wanted.pre_deploy)
+        if wanted.schedule and wanted.schedule != now.schedule:
+            await self._render.set_schedule(found.id, wanted.schedule)
+            await report(name, f"render: {found.name} runs at {wanted.schedule}; it was {found.details.schedule}")
 
     async def _set_variables(self, found: RenderService, env: Mapping[str, str]) -> None:
         """Set the variables that differ from the service's own and its groups'; leave all others."""
@@ -102,6 +111,12 @@ class Configuration:
 
     def _secret_files(self, service: Service) -> dict[str, Secret | None]:
         return {name: self._secrets(str(variable)) for name, variable in _declared_files(service).items()}
+
+
+def _pre_deploy_command(service: Service) -> str | None:
+    """Return what runs in each new build before it goes live, if abreast.yml says it."""
+    command = service.settings.get("pre_deploy")
+    return str(command) if command else service.release.run if service.release else None
 
 
 def _declared_files(service: Service) -> Mapping[str, str | int]:

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import HealthSettings, Service
+from abreast.core.model import ServiceType as DeclaredType
 from abreast.platforms.render.resources import RenderService, ServiceType
 
+CRON_FIELDS = 5
 SWITCH_NOTE = "goes live in the turn: Render has no candidates without users"
 AUTO_DEPLOY_NOTE = "abreast turns off its auto-deploy"
 DISK_NOTE = "with a disk: one instance, downtime between two versions, and no disk in build, pre-deploy and jobs"
+
+_EXPECTED = {DeclaredType.WORKER: ServiceType.WORKER, DeclaredType.SCHEDULED: ServiceType.CRON}
+"""What a service must be at Render, if abreast.yml says what it is."""
 
 _CRON_SETTINGS = frozenset({"image", "job", "secret_files"})
 _SETTINGS = {
@@ -32,6 +37,10 @@ def _notes(service: Service, found: RenderService | None) -> Iterator[str]:
     yield (
         f"runs from its next run on{f' ({schedule})' if schedule else ''}, not in the turn" if is_cron else SWITCH_NOTE
     )
+    if service.schedule and schedule and service.schedule != schedule:
+        yield f"its schedule at Render is {schedule}; the turn sets {service.schedule}"
+    if service.release:
+        yield f"`{service.release.run}` runs at Render before each new build goes live, as its pre-deploy command"
     yield AUTO_DEPLOY_NOTE
     if (found and found.details.disk) or service.settings.get("disk"):
         yield DISK_NOTE
@@ -56,6 +65,31 @@ def require_fitting_settings(service: Service, found: RenderService) -> None:
             f"the Render service {found.name} is a {found.type.label}, which takes no {', '.join(unfit)}",
             need=f"`render: {{service: {found.id}}}` of {service.name} without it",
             next="abreast docs platform render",
+        )
+
+
+def require_declared_type(service: Service, found: RenderService) -> None:
+    """Raise PlatformError if the service is not at Render what abreast.yml says, or cannot do what that asks for."""
+    expected = _EXPECTED.get(service.type)
+    if expected and found.type is not expected:
+        raise PlatformError(
+            f"{service.name} is a {service.type.label}, and the Render service {found.name} is a {found.type.label}",
+            need=f"the id of a {expected.label} in `render: {{service: …}}`",
+            next="abreast docs platform render",
+        )
+    if service.schedule and len(service.schedule.split()) != CRON_FIELDS:
+        raise PlatformError(
+            f"the schedule of {service.name} is {service.schedule}, and Render knows no seconds",
+            need="a schedule of five fields, such as 0 3 * * *",
+            next="abreast docs service",
+        )
+    takes_command = "pre_deploy" in _SETTINGS[found.type]
+    if service.release and (not takes_command or "pre_deploy" in service.settings):
+        why = "sets its pre-deploy command too" if takes_command else f"runs as a {found.type.label}, which has none"
+        raise PlatformError(
+            f"{service.name} has a `release` command, and on Render it {why}",
+            need="one of both" if takes_command else f"{service.name} without `release`",
+            next="abreast docs release",
         )
 
 

@@ -1,8 +1,10 @@
 """Services: list, change, suspend, scale, restart, instances and events."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from cronsim import CronSim, CronSimError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -23,6 +25,7 @@ from abreast.testing.platforms.render.requests import (
 from abreast.testing.platforms.render.service import OWNER_ID, Service, ServiceKind
 from abreast.testing.platforms.render.state import State, base_url
 
+CRON_FIELDS = 5
 _RUNNING = frozenset({ServiceKind.WEB, ServiceKind.PRIVATE, ServiceKind.WORKER})
 _DETAILS = {
     ServiceKind.WEB: {
@@ -214,13 +217,24 @@ def _update_details(service: Service, details: ServiceDetails) -> None:
     changes: dict[str, Callable[[str], Any]] = {
         "pre_deploy_command": lambda text: setattr(service, "pre_deploy", text),
         "health_check_path": lambda text: setattr(service, "health_path", text),
-        "schedule": lambda text: setattr(service, "schedule", text),
+        "schedule": lambda text: setattr(service, "schedule", _cron_expression(text)),
         "build_command": lambda text: setattr(service, "command", text),
         "publish_path": lambda text: setattr(service, "publish_path", text),
     }
     for name in sorted(details.model_fields_set):
         _require_emulated(None if name in changes else name, f"serviceDetails.{name}")
         changes[name](getattr(details, name))
+
+
+def _cron_expression(text: str) -> str:
+    """Return a cron expression of five fields. Raises ApiError(400) for anything else."""
+    try:
+        CronSim(text, datetime.now(UTC))
+    except CronSimError as error:
+        raise ApiError(400, f"serviceDetails.schedule: {error}") from None
+    if len(text.split()) != CRON_FIELDS:
+        raise ApiError(400, "serviceDetails.schedule: a cron expression has five fields")
+    return text
 
 
 def _require_emulated(value: object, name: str) -> None:
