@@ -113,9 +113,7 @@ async def check_file_sizes(gate: Gate, context: GateContext) -> tuple[GateResult
     large = sorted(path.relative_to(context.workdir).as_posix() for path in paths if path.lstat().st_size > limit)
     if not large:
         return (GateResult(gate.name, GateVerdict.PASSED),)
-    return (
-        GateResult(gate.name, GateVerdict.FAILED, f"files larger than {limit} bytes: {len(large)}", tuple(large)),
-    )
+    return (GateResult(gate.name, GateVerdict.FAILED, f"files larger than {limit} bytes: {len(large)}", tuple(large)),)
 
 
 GATE = GatePlugin(check_file_sizes, FileSizeSettings)
