@@ -93,6 +93,8 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             '3:49: services.web.routes."/api": expected a service with `run` (api), found the frontend \'web\'']),
         ("{output: public}}", "{output: public}, routes: {/api: two}}\n  two: {build: {output: x}}", [
             '3:49: services.web.routes."/api": expected a service with `run` (api), found the frontend \'two\'']),
+        ("{output: public}}", "{output: public}, routes: {/api: jobs}}\n  jobs: {type: worker, run: work}", [
+            '3:49: services.web.routes."/api": expected a service with `run` (api), found the worker \'jobs\'']),
         ("{run: serve}", "{run: serve, routes: {/web: two}}\n  two: {run: x}", [
             "4:21: services.api.routes: only a frontend (without `run`) routes to services"]),
         ("{output: public}}\n  api: {run: serve}", "{output: public}, routes: {/api: api}}\n  api: {run: serve, needs: [web]}", [

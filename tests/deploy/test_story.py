@@ -37,6 +37,7 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
+from abreast.runtimes.folder import FolderInstallStore
 from abreast.source.git import GitRepository
 
 
@@ -139,7 +140,7 @@ def told(
             ports = Ports(
                 ledger, {"local": platform}, check, run_command, end_orphans, {}, GitRepository(tmp_path), Anything(tmp_path),
                 ArtifactRetention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
-                nothing, nothing, dict, nothing, nothing,
+                nothing, nothing, dict, nothing, FolderInstallStore(tmp_path / "installs"),
             )  # fmt: skip
             ledger.record_plan(plan(on_failure))
             while not found or found[-1] is DeploymentState.STUCK:

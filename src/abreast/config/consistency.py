@@ -98,11 +98,22 @@ def _route_faults(document: Document, project: schema.Project) -> Iterator[Fault
     """Yield the routes that do not lead to another service with a `run`."""
     for name, service in project.services.items():
         for path, target in service.routes.items():
-            others = [other for other, config in project.services.items() if other != name and config.run]
+            others = [other for other, config in project.services.items() if other != name and _has_address(config)]
             if target not in others:
-                found = f"the frontend {target!r}" if target in project.services else repr(target)
+                found = _described(target, project.services.get(target))
                 message = f"expected a service with `run` ({', '.join(others) or 'there is none'}), found {found}"
                 yield document.fault(("services", name, "routes", path), message)
+
+
+def _has_address(service: schema.Service) -> bool:
+    return bool(service.run) and service.type == "web" and not service.schedule
+
+
+def _described(name: str, service: schema.Service | None) -> str:
+    if service is None:
+        return repr(name)
+    kind = "scheduled command" if service.schedule else "worker" if service.type == "worker" else "frontend"
+    return f"the {kind} {name!r}"
 
 
 def _dependency_faults(document: Document, project: schema.Project) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
-from abreast.core.model import DEFAULT_PLATFORM, Plan, ServicePlan
+from abreast.core.model import DEFAULT_PLATFORM, Plan, Service, ServicePlan
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
@@ -129,13 +129,19 @@ async def _taken_port(ports: Ports, part: ServicePlan) -> AsyncIterator[AbreastE
 async def _missing_run_program(ports: Ports, part: ServicePlan) -> UsageError | None:
     """Return the error for a program that runs the service here and is not installed. A build may install it."""
     is_built = part.artifact is None and part.service.build.run
-    if part.service.platform != DEFAULT_PLATFORM or is_built:
+    if part.service.platform != DEFAULT_PLATFORM or is_built or _brings_programs(part.service):
         return None
     return await _missing_program(ports, part, part.service.run)
 
 
 async def _missing_build_program(ports: Ports, part: ServicePlan) -> UsageError | None:
-    return None if part.artifact else await _missing_program(ports, part, part.service.build.run)
+    reused = part.artifact or _brings_programs(part.service)
+    return None if reused else await _missing_program(ports, part, part.service.build.run)
+
+
+def _brings_programs(service: Service) -> bool:
+    """Return whether its environment, or what it installs, may have a program that this machine does not have."""
+    return bool(service.python or service.build.install)
 
 
 async def _missing_program(ports: Ports, part: ServicePlan, command: str | None) -> UsageError | None:

@@ -5,6 +5,7 @@ import asyncio
 from abreast.commands.interface import Command
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.runtime.release_commands import deployment_that_ran_it
 from abreast.deploy.runtime.run import Run
 from abreast.deploy.runtime.service_commands import command_environment, copy_artifact, image_variables
@@ -26,8 +27,9 @@ async def run_release_command(run: Run, part: ServicePlan, built: ReleasePart) -
     await asyncio.to_thread(copy_artifact, run.ports.artifacts, built.artifact, workdir)
     env, secrets = await asyncio.to_thread(command_environment, run, part)
     env |= await asyncio.to_thread(image_variables, workdir)
+    env |= await artifact_variables(run, part.service, run.candidate_commit(part), workdir)
     log = run.ports.folders.logs / run.plan.deployment / f"{part.name}.release.log"
-    command = Command(release.run, workdir, log, release.timeout, env, secrets)
+    command = Command(release.run, workdir / part.service.artifact_folder, log, release.timeout, env, secrets)
     ended = await run.ports.run_command(command, run.halt.wait())
     if not ended.why:
         return None

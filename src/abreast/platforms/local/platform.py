@@ -290,14 +290,14 @@ class LocalPlatform(Platform):
             exit_reason=crashed.last_exit if crashed else "",
             log_tail=_last_lines(self._log_file(version)),
             probes=_probes(own_instances),
-            context=self._context(version, own_instances[0]) if reference.service.health.command else None,
+            context=self._context(reference, own_instances[0]) if reference.service.health.command else None,
         )
 
-    def _context(self, version: str, instance: Instance) -> ProcessContext:
+    def _context(self, reference: VersionRef, instance: Instance) -> ProcessContext:
         """Return where a process runs, with the variables that it was started with."""
         env = process_environment(instance.pid)
         env.pop(INSTANCE_MARK, None)
-        return ProcessContext(self._version_folder(version), env)
+        return ProcessContext(self._version_folder(reference.id) / reference.service.artifact_folder, env)
 
     async def _stop_instances(self, versions: Sequence[str] | None, grace: float = TERMINATION_GRACE) -> None:
         """Stop the processes of the versions (None: all) and wait until they are gone."""
