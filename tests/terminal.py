@@ -28,7 +28,7 @@ class Terminal:
         fcntl.ioctl(self._slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         path = os.ttyname(self._slave_fd)
         self.process = StartedCommand(
-            project.folder, *arguments, variables={**(variables or {}), "TERM": "xterm-256color"},
+            project.folder, *arguments, variables={**(variables or {}), "TERM": "xterm-256color", "COLUMNS": str(columns)},
             stdin=path, stdout=path, stderr=path,
         )  # fmt: skip
         self._reader_thread = threading.Thread(target=self._read)

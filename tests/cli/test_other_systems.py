@@ -25,7 +25,7 @@ READING = (
 
 RUN_ALL = """
 import json, sys
-from abreast.cli.main import run
+from abreast.cli.run import run
 codes = {}
 for arguments in json.loads(sys.argv[1]):
     try:
@@ -143,7 +143,7 @@ def test_a_database_is_migrated_backed_up_and_restored(project: SampleProject, t
         other.abreast("down", "--yes")
 
 
-WITHOUT_ENVOY = "import sys; sys.modules['envoy'] = None; from abreast.cli.main import run; sys.exit(run(sys.argv[1:]))"
+WITHOUT_ENVOY = "import sys; sys.modules['envoy'] = None; from abreast.cli.run import run; sys.exit(run(sys.argv[1:]))"
 
 
 def test_without_envoy_only_local_is_refused(project: SampleProject, tmp_path: Path) -> None:

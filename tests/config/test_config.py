@@ -125,7 +125,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
         ("{run: serve}", "{run: serve, type: daemon}", ["4:27: services.api.type: expected 'web' or 'worker', found \"daemon\""]),
         ("{run: serve}", "{type: worker}", ["4:9: services.api.type: a worker needs `run`"]),
         ("{run: serve}", "{schedule: 0 3 * * *}", ["4:9: services.api.schedule: a scheduled command needs `run`"]),
-        ("{run: serve}", "{run: serve, schedule: daily}", ['4:31: services.api.schedule: not a cron schedule such as 0 3 * * *: Wrong number of fields']),
+        ("{run: serve}", "{run: serve, schedule: daily}", ['4:31: services.api.schedule: expected a cron schedule such as 0 3 * * * (wrong number of fields), found "daily"']),
         ("{run: serve}", "{run: serve, type: worker, schedule: 0 3 * * *}", ["4:35: services.api.schedule: a worker always runs; remove `type: worker`, or `schedule`"]),
         ("{run: serve}", "{run: serve, schedule: 0 3 * * *, instances: 3}", ["4:42: services.api.instances: a scheduled command has none"]),
         ("{run: serve}", "{run: serve, type: worker, health: /ok}", ["4:35: services.api.health: a worker has no address; write `health: {command: …}`, or leave it out"]),

@@ -81,7 +81,12 @@ def build_board(plan: Plan, events: Sequence[Event]) -> Board:
 
 def _planned_chapters(plan: Plan) -> frozenset[Chapter]:
     is_migrated = any(part.database_plan and part.database_plan.is_forward for part in plan.database_changes)
-    return (_ROLLOUT_CHAPTERS if plan.rollouts else frozenset()) | (_DATA_CHAPTERS if is_migrated else frozenset())
+    has_release_command = any(part.service.release for part in plan.rollouts)
+    return frozenset().union(
+        _ROLLOUT_CHAPTERS if plan.rollouts else (),
+        _DATA_CHAPTERS if is_migrated else (),
+        {Chapter.RELEASE} if has_release_command else (),
+    )
 
 
 def _apply_event(board: Board, event: Event) -> Board:
