@@ -359,3 +359,21 @@ def test_a_path_that_is_cut_off_on_the_way_is_no_route(files: Files, tmp_path: P
     draft = drafted(tmp_path, {**NODE_API, **VITE_WEB, **files})
     assert not any(service.chosen("routes") for service in draft.services)
     assert "web expects /api on its own origin, and the backend without that path" in notes(draft)
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "files", "is_said"),
+    [
+        (("vite", "react-router-dom"), {}, True),
+        (("vite", "react-router-dom"), {"web/public/_redirects": "/* /index.html 200\n"}, False),
+        (("vite", "react"), {}, False),
+        (("gatsby", "react-router-dom"), {}, False),
+    ],
+    ids=["no rule", "a rule", "no router", "a page for each path"],
+)
+def test_paths_that_only_a_router_in_the_browser_knows_are_said(
+    dependencies: tuple[str, ...], files: Files, is_said: bool, tmp_path: Path
+) -> None:
+    web = {"web/package.json": package({"build": "build"}, *dependencies), "web/package-lock.json": "{}"}
+    (service,) = drafted(tmp_path, {**web, **files}).services
+    assert any("/* /index.html 200" in remark for remark in service.remarks) == is_said

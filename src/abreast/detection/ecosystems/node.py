@@ -4,6 +4,7 @@ import re
 
 from abreast.detection.commands import is_development, listen_on_port, unwrap, without_build, without_process_manager
 from abreast.detection.draft import Authority, Kind, ServiceDraft
+from abreast.detection.ecosystems.client_routers import missing_fallback
 from abreast.detection.ecosystems.node_frameworks import PAGE_FRAMEWORKS, Framework, find_framework, has_sources, serves
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.repository import Repository, path_in
@@ -72,6 +73,8 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
         draft.remarks.append(framework.remark)
     if framework.output:
         draft.propose("build.output", framework.output, source)
+        if remark := missing_fallback(package, framework.package):
+            draft.remarks.append(remark)
         return draft
     start = _start_script(package)
     if start and framework.package not in {"@tanstack/react-start", "nitropack", "nitro"}:
