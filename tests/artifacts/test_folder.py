@@ -35,6 +35,7 @@ def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     return RemoteArtifactStore(here, request.getfixturevalue(request.param))
 
 
+@pytest.mark.exhaustive
 def test_the_same_content_is_one_artifact_and_the_folder_is_gone(artifacts: ArtifactStore, tmp_path: Path) -> None:
     digests = {artifacts.add(built(tmp_path / name), {"service": "web"}) for name in ("one", "two")}
     (digest,) = digests

@@ -30,6 +30,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleProject
     made.down()
 
 
+@pytest.mark.exhaustive
 def test_status_on_one_screen(deployed: SampleProject) -> None:
     told = deployed.run("status").stdout
     assert re.search(r"shop · local · v1", told)

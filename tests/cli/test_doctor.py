@@ -30,6 +30,7 @@ def examined(world: MultiCloudProject, code: int, **variables: str) -> str:
     return world.project.run("doctor", code=code, variables={**world.variables, **variables}).stdout
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_wrong(project: SampleProject) -> None:
     told = project.run("doctor").stdout
     assert "ok       git" in told

@@ -34,6 +34,7 @@ def abreast(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.exhaustive
 def test_abreast_alone_says_what_comes_next(tmp_path: Path, project: SampleProject) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
@@ -47,6 +48,7 @@ def test_abreast_alone_says_what_comes_next(tmp_path: Path, project: SampleProje
     assert "nothing has been deployed yet. next: abreast deploy" in project.run().stdout
 
 
+@pytest.mark.exhaustive
 def test_abreast_alone_says_what_is_live_and_what_was_interrupted(project: SampleProject) -> None:
     project.deploy()
     told = project.run().stdout
@@ -61,6 +63,7 @@ def test_abreast_alone_says_what_is_live_and_what_was_interrupted(project: Sampl
     assert f"next: abreast resume {project.latest_deployment()['id']}" in project.run().stdout
 
 
+@pytest.mark.exhaustive
 def test_other_spelling_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "abreast.yaml").write_text("project: shop\n")
     for command in ("plan", "status"):
@@ -70,6 +73,7 @@ def test_other_spelling_of_the_file_is_named(tmp_path: Path) -> None:
         assert "git mv abreast.yaml abreast.yml" in told.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_deployment_ends_with_the_urls(project: SampleProject) -> None:
     told = project.deploy().stdout.splitlines()
     assert told[-3:] == [
@@ -83,6 +87,7 @@ def test_a_deployment_ends_with_the_urls(project: SampleProject) -> None:
     assert document["urls"]["backend"] == f"http://127.0.0.1:{project.backend_port}"
 
 
+@pytest.mark.exhaustive
 def test_a_failed_build_shows_its_first_errors_and_where_the_rest_is(deployed: SampleProject) -> None:
     latest = deployed.latest_deployment()
     (failure,) = (event for event in latest["events"] if event["kind"] == "failed")
@@ -122,6 +127,7 @@ def test_history_has_a_heading(deployed: SampleProject) -> None:
         assert newest[heading.index(name) :].startswith(value)
 
 
+@pytest.mark.exhaustive
 def test_verbose_shows_the_output_while_the_build_runs(
     project: SampleProject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -163,6 +169,7 @@ def test_the_plan_says_what_deploy_refuses(project: SampleProject) -> None:
     project.run("unlock")
 
 
+@pytest.mark.exhaustive
 def test_a_plan_that_can_be_deployed_says_no_more(project: SampleProject) -> None:
     assert "refuse" not in project.run("plan").stdout
     project.deploy()
@@ -191,6 +198,7 @@ def test_a_program_that_a_build_may_install_is_not_refused(project: SampleProjec
 # ── help and completion ────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exhaustive
 def test_help_of_a_command(tmp_path: Path) -> None:
     for words in (("deploy",), ("db", "backup"), ("db",), ()):
         assert abreast(tmp_path, "help", *words).stdout == abreast(tmp_path, *words, "--help").stdout

@@ -32,6 +32,7 @@ def commit(folder: Path) -> None:
         subprocess.run(["git", *command.split()], cwd=folder, check=True)
 
 
+@pytest.mark.exhaustive
 def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> None:
     web = "web: exec python3 -m http.server --bind 127.0.0.1 $PORT\n"
     write(tmp_path, {"pages/index.html": "hello", "api/Procfile": f"worker: x\n{web}"})
@@ -113,6 +114,7 @@ def test_at_a_terminal_it_asks_what_is_equally_good(project: SampleProject) -> N
     assert "install: yarn install --frozen-lockfile" in (project.folder / "abreast.yml").read_text()
 
 
+@pytest.mark.exhaustive
 def test_at_a_terminal_no_is_no(project: SampleProject) -> None:
     before = (project.folder / "abreast.yml").read_text()
     write(project.folder, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER})

@@ -84,6 +84,7 @@ def test_what_only_linux_has_is_refused_loudly(project: SampleProject, tmp_path:
     assert json.loads(other.python("-W", "ignore", "-c", TRY_ALL, json.dumps(list(USES)))) == USES
 
 
+@pytest.mark.exhaustive
 def test_commands_that_read_work_before_the_first_deployment(project: SampleProject, tmp_path: Path) -> None:
     codes = OtherSystem(tmp_path / "other", project).read_all()
     assert {command: code for command, code in codes.items() if code} == {"show": 2, "db list": 2}
@@ -146,6 +147,7 @@ def test_a_database_is_migrated_backed_up_and_restored(project: SampleProject, t
 WITHOUT_ENVOY = "import sys; sys.modules['envoy'] = None; from abreast.cli.run import run; sys.exit(run(sys.argv[1:]))"
 
 
+@pytest.mark.exhaustive
 def test_without_envoy_only_local_is_refused(project: SampleProject, tmp_path: Path) -> None:
     other = OtherSystem(tmp_path / "other", project)
     del project.config["services"]["backend"], project.config["environments"]["local"]["backend"]

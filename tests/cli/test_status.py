@@ -77,6 +77,7 @@ def test_why_it_failed_is_said_on_one_line(project: SampleProject) -> None:
     assert "why" not in project.run("status").stdout
 
 
+@pytest.mark.exhaustive
 def test_a_running_deployment_is_not_interrupted_by_an_operators_lock(project: SampleProject) -> None:
     project.config["environments"]["local"]["settle"] = "60s"
     project.commit()
@@ -93,6 +94,7 @@ def test_a_running_deployment_is_not_interrupted_by_an_operators_lock(project: S
     project.run("unlock")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", [["status"], ["history"], ["show"], ["plan"], ["--help"], ["docs"]])
 def test_a_reader_that_leaves_sees_no_traceback(project: SampleProject, command: list[str]) -> None:
     project.deploy()
@@ -124,6 +126,7 @@ def test_a_deployment_goes_on_without_its_reader(project: SampleProject) -> None
     assert project.latest_deployment()["state"] == "succeeded"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", [["down", "--yes"], ["db", "baseline", "--yes"]])
 def test_what_an_operator_locked_is_left_alone(project: SampleProject, command: list[str]) -> None:
     project.config["services"]["backend"]["database"] = {"url": "sqlite:///shop.db", "migrations": "migrations"}

@@ -21,6 +21,7 @@ def terminal(project: SampleProject) -> Iterator[Callable[..., Terminal]]:
         each.close()
 
 
+@pytest.mark.exhaustive
 def test_the_board_shows_the_services_side_by_side(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
     project.config["environments"]["local"]["settle"] = "4s"
     project.commit()
@@ -33,6 +34,7 @@ def test_the_board_shows_the_services_side_by_side(project: SampleProject, termi
         assert sum("build" in line and "check" in line for line in at.lines) == 1, "the board is drawn in place"
 
 
+@pytest.mark.exhaustive
 def test_the_board_fits_a_narrow_terminal(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
     project.config["environments"]["local"]["settle"] = "4s"
     project.commit()
@@ -43,6 +45,7 @@ def test_the_board_fits_a_narrow_terminal(project: SampleProject, terminal: Call
         eventually(lambda: at.shows("succeeded") and at.shows("backend", f"http://127.0.0.1:{project.backend_port}"))
 
 
+@pytest.mark.exhaustive
 def test_the_board_shows_the_last_line_of_a_build_that_runs(
     project: SampleProject, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -58,6 +61,7 @@ def test_the_board_shows_the_last_line_of_a_build_that_runs(
         eventually(lambda: at.shows("succeeded") and not at.shows("│"))
 
 
+@pytest.mark.exhaustive
 def test_a_rollback_and_a_lock_ask_for_the_reason(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
     project.deploy()
     project.commit()

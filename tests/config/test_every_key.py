@@ -80,6 +80,7 @@ def faults(tmp_path: Path, config: object) -> list[str]:
     return []
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "values",
     [

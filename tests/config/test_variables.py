@@ -26,6 +26,7 @@ def test_formats(name: str, good: list[str], bad: list[str]) -> None:
     assert not [value for value in bad if not expected_format(value, name, None)]
 
 
+@pytest.mark.exhaustive
 @given(st.sampled_from(sorted(FORMATS)), st.text(max_size=40))
 def test_a_value_is_never_told(name: str, value: str) -> None:
     assert expected_format(value, name, None) in {"", FORMATS[name][0]}
@@ -53,6 +54,7 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(project: SampleProject) 
     assert not project.build_log.exists()
 
 
+@pytest.mark.exhaustive
 def test_what_need_not_be_set_is_left_out(project: SampleProject) -> None:
     project.config["services"]["backend"] |= {
         "env": {"OPTIONAL": {"required": False}, "NAMED": {}},

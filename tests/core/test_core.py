@@ -38,6 +38,7 @@ NAMES = st.text("abcdefg", min_size=1, max_size=3)
 # ── order ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exhaustive
 @given(st.dictionaries(NAMES, st.lists(NAMES, max_size=4), max_size=7))
 def test_each_comes_after_all_it_needs_or_the_circle_is_named(needs: dict[str, list[str]]) -> None:
     try:

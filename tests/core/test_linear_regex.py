@@ -75,6 +75,7 @@ NAMES = st.lists(st.sampled_from(["a", "b", "?", "{a,aa}", "{a,b*}", "@a", "."])
 PATTERNS = st.lists(st.one_of(NAMES, st.builds("{}*{}".format, NAMES, NAMES), st.just("**")), min_size=1, max_size=7)
 
 
+@pytest.mark.exhaustive
 @given(PATTERNS.map("/".join).filter(_hardly_backtracks), st.sampled_from(["a", "a/", "ab", "aa/", "a/b/", "b.a/"]))
 def test_what_python_matches_takes_few_steps(pattern: str, path: str) -> None:
     tree = linear_regex._parse(glob_regex(pattern))

@@ -200,6 +200,7 @@ def test_a_stream_full_of_secrets_is_masked_as_a_whole(monkeypatch: pytest.Monke
     assert redactor.feed(quiet) == quiet
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(TOKEN_SHAPES), st.data())
 def test_every_shape_is_found_by_both_engines(shape: TokenShape, data: st.DataObject) -> None:

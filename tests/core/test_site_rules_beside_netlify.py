@@ -82,6 +82,7 @@ def lowered(values: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in values.items()}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_netlifys_own_parsers_and_matcher_agree(tmp_path: Path) -> None:
     sites = list(all_sites())

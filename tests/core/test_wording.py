@@ -43,6 +43,7 @@ def _plurals_after_counts(file: Path) -> list[str]:
     return found
 
 
+@pytest.mark.exhaustive
 def test_no_message_counts_without_a_singular() -> None:
     found = [
         text for file in PACKAGE.rglob("*.py") if "testing" not in file.parts for text in _plurals_after_counts(file)

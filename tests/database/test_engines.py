@@ -388,6 +388,7 @@ def test_a_role_that_may_make_no_databases_needs_a_place_for_copies(tmp_path: Pa
     copy.drop()
 
 
+@pytest.mark.exhaustive
 def test_a_server_for_copies_needs_none_of_the_roles(tmp_path: Path) -> None:
     database = PostgresDatabase(
         postgres_server.create_database(postgres_server.create_role()), scratch=postgres_server.newer_server_url()
@@ -509,6 +510,7 @@ def test_a_database_that_is_not_there_yet_holds_nothing_and_is_not_made(tmp_path
     assert copy.check_integrity().rows == contents.rows == {}
 
 
+@pytest.mark.exhaustive
 def test_a_disk_that_is_full_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     database = SqliteDatabase("sqlite:///shop.db", tmp_path)
     run(database, ORDERS)

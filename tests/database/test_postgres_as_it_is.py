@@ -93,6 +93,7 @@ def test_a_client_that_connects_after_the_look_for_sessions_is_not_in_the_way(
     assert PostgresDatabase(with_database(owned, kept)).exists()
 
 
+@pytest.mark.exhaustive
 def test_the_session_in_the_way_is_named(owned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("abreast.database.postgres.database_admin.DROP_TIMEOUT", 0.5)
     copy = PostgresDatabase(owned).sibling_copy("verified-x")

@@ -590,6 +590,7 @@ def test_the_recovering_server_ends_with_the_process_that_is_killed(streaming: S
     assert not (tmp_path / "dump").exists()
 
 
+@pytest.mark.exhaustive
 def test_no_password_is_in_the_process_list(streaming: Streaming) -> None:
     command = Path(f"/proc/{streaming.receiver()}/cmdline")
     eventually(lambda: b"pg_receivewal" in command.read_bytes().split(b"\0")[0])

@@ -10,6 +10,7 @@ from abreast.database.sqlite.database import SqliteDatabase
 from database_writers import ids_in, restore_postgres_under_writers, restore_sqlite_under_writers
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("journal_mode", ["wal", "delete"])
 def test_sqlite_loses_nothing_that_was_acknowledged(tmp_path: Path, journal_mode: str) -> None:
     told, before, after = restore_sqlite_under_writers(tmp_path, journal_mode, count=3)
@@ -18,6 +19,7 @@ def test_sqlite_loses_nothing_that_was_acknowledged(tmp_path: Path, journal_mode
     assert told - before - after == set()
 
 
+@pytest.mark.exhaustive
 def test_postgresql_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     told, before, after = restore_postgres_under_writers(tmp_path, count=3)
     assert before

@@ -218,6 +218,7 @@ def test_what_was_acknowledged_seconds_before_the_last_shipment_is_recovered(cra
     assert expected - recovered.keys() == set()
 
 
+@pytest.mark.exhaustive
 def test_a_moment_between_is_recovered(crash: Crash) -> None:
     moment = crash.shipments[-2]
     expected = crash.acknowledged_before(moment)
@@ -307,6 +308,7 @@ def test_a_killed_litestream_is_noticed_and_a_new_one_misses_nothing(shop: Shop)
     assert {"meanwhile-0", "after"} <= shop.recover().keys()
 
 
+@pytest.mark.exhaustive
 def test_a_replacement_under_the_lock_is_followed(shop: Shop) -> None:
     with shop.streaming() as stream, shop.writers():
         eventually(lambda: stream.files({}))

@@ -185,6 +185,7 @@ def local_services(reader: Reader) -> list[dict[str, Any]]:
     return [settings for settings in found if isinstance(settings, dict)]
 
 
+@pytest.mark.exhaustive
 def test_a_missing_python_is_told_as_the_page_says(reader: Reader) -> None:
     reader.write("app.py", "")
     reader.write_config(examples("python")[1])

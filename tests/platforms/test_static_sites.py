@@ -135,6 +135,7 @@ FILES = (
 )
 
 
+@pytest.mark.exhaustive
 def test_the_router_answers_as_the_rules_say_to_random_requests(tmp_path: Path) -> None:
     """The router's script and the rules of the core are two programs; Netlify's own matcher is beside the latter."""
     chance = random.Random(2)
@@ -196,6 +197,7 @@ def test_a_client_cannot_choose_the_server_that_a_request_is_passed_on_to(tmp_pa
         asyncio.run(story(other))
 
 
+@pytest.mark.exhaustive
 def test_the_emulator_answers_as_documented(tmp_path: Path) -> None:
     with other_server() as other, netlify_stage(tmp_path) as stage, httpx2.Client() as client:
         for number, case in enumerate(CASES):

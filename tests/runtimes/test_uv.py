@@ -53,6 +53,7 @@ def run(command: str, env: dict[str, str], cwd: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", ["pip install --no-index", "uv pip install --offline --no-index"])
 def test_pip_and_uv_install_into_it_without_a_network(provider: UvPythonProvider, tmp_path: Path, command: str) -> None:
     offline = UvPythonProvider(provider.uv, {**INHERITED, "HOME": str(tmp_path), "UV_OFFLINE": "1"})

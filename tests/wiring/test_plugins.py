@@ -112,6 +112,7 @@ def test_the_example_plugin_deploys_the_example(storefront: Storefront, shelf: d
     }
 
 
+@pytest.mark.exhaustive
 def test_a_gate_of_a_plugin_stops_a_deployment(storefront: Storefront, shelf: dict[str, str]) -> None:
     storefront.config["gates"] = {"file-size": {"kilobytes": 8}}
     (storefront.folder / "frontend" / "src" / "photo.jpg").write_bytes(bytes(10_000))

@@ -66,6 +66,7 @@ def test_answers_are_late() -> None:
         assert statuses(client, 1) == [200]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("fault", "why"),
     [

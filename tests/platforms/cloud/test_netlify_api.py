@@ -279,6 +279,7 @@ def _statuses(statuses: Collection[int]) -> str:
     return f" ({', '.join(map(str, sorted(statuses)))})" if statuses else ""
 
 
+@pytest.mark.exhaustive
 def test_a_wrong_token_is_refused_by_every_operation(served: str) -> None:
     with netlify_api(served, "wrong") as api:
         for operation in api.operations.values():

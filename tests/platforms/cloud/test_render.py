@@ -67,6 +67,7 @@ def test_a_build_that_fails_says_why_and_users_stay(stage: Stage) -> None:
     assert first in stage.served
 
 
+@pytest.mark.exhaustive
 def test_one_that_never_gets_healthy_does_not_go_live(stage: Stage) -> None:
     first = stage.project.commit()
     stage.deploy(first)
@@ -250,6 +251,7 @@ def test_what_runs_before_a_deploy(stage: Stage) -> None:
     assert (second in stage.served, stage.service.log_texts[-1]) == (True, "migrated")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "fault",
     [

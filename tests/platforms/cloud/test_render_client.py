@@ -341,6 +341,7 @@ def _request(call: ModuleType) -> dict[str, Any]:
     return request
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_emulated_is_said_and_never_done(tmp_path: Path) -> None:
     emulator = RenderEmulator(tmp_path)
     with (

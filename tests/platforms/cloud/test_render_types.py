@@ -46,6 +46,7 @@ def worker(stage: Stage, source: str = STEADY) -> str:
     return stage.project.commit()
 
 
+@pytest.mark.exhaustive
 @of(ServiceKind.WORKER)
 def test_a_worker_goes_live_without_an_address_and_the_one_before_comes_back(stage: Stage) -> None:
     first, second = worker(stage), worker(stage)

@@ -81,6 +81,7 @@ async def two_instances(
             yield client, first, second
 
 
+@pytest.mark.exhaustive
 def test_an_instance_that_hangs_loses_no_get_and_gets_no_more_requests(home: Path) -> None:
     (front,) = free_ports(1)
 
@@ -114,6 +115,7 @@ def test_a_request_that_no_instance_answers_ends_and_a_long_stream_does_not(home
     drive(home, story)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_instance_loses_no_get(home: Path, sent: signal.Signals) -> None:
     (front,) = free_ports(1)
@@ -128,6 +130,7 @@ def test_a_killed_instance_loses_no_get(home: Path, sent: signal.Signals) -> Non
     drive(home, story)
 
 
+@pytest.mark.exhaustive
 def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
     front, one, two = free_ports(3)
 
@@ -176,6 +179,7 @@ def test_a_port_is_never_shared_silently(home: Path, tmp_path: Path) -> None:
     drive(home, story)
 
 
+@pytest.mark.exhaustive
 def test_a_killed_envoy_and_a_killed_writer_are_healed(home: Path) -> None:
     front, one = free_ports(2)
 
@@ -222,6 +226,7 @@ def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -
     drive(home, story)
 
 
+@pytest.mark.exhaustive
 def test_many_services_hosts_and_headers(home: Path) -> None:
     shared, one, *ports = free_ports(62)
 

@@ -101,6 +101,7 @@ def scheduled(tmp_path: Path) -> Iterator[Scheduled]:
     made.close()
 
 
+@pytest.mark.exhaustive
 def test_only_the_live_version_runs_its_command(scheduled: Scheduled) -> None:
     scheduled.make_live("v1")
     for version in ("v1", "v2"):
@@ -125,6 +126,7 @@ def test_nothing_runs_while_nothing_is_live(scheduled: Scheduled) -> None:
     assert process.wait(10) == 0
 
 
+@pytest.mark.exhaustive
 def test_runs_never_overlap_whoever_starts_them(scheduled: Scheduled) -> None:
     """Two processes of the live version, such as after a hand-over, and runs that take longer than the interval."""
     scheduled.make_live("v1")
@@ -135,6 +137,7 @@ def test_runs_never_overlap_whoever_starts_them(scheduled: Scheduled) -> None:
     assert lines[:6] == ["begin", "end"] * 3
 
 
+@pytest.mark.exhaustive
 def test_a_run_whose_process_was_killed_still_runs_alone(scheduled: Scheduled) -> None:
     """The witness is flock(1): the command holds the lock, not the process that was killed."""
     require_programs("flock")
@@ -179,6 +182,7 @@ def test_of_another_schedule_nothing_is_missed(scheduled: Scheduled) -> None:
     assert scheduled.lines() == []
 
 
+@pytest.mark.exhaustive
 def test_a_clock_that_jumps_back_runs_nothing_twice(scheduled: Scheduled) -> None:
     """The witness is libfaketime: the clock of the process goes back an hour, then on from there."""
     require_programs("faketime")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from abreast.core.site_rules.rules import SiteRules
 from abreast.machine.tls import ssl_context
@@ -43,6 +44,7 @@ def both_gone(ids: list[str]) -> TableChange:
     return lambda table: table.without_targets(ids)
 
 
+@pytest.mark.exhaustive
 def test_no_request_meets_a_site_and_a_service_of_different_releases(tmp_path: Path) -> None:
     """One connection asks for the page and the service in turn: neither answer is ever older than the one before."""
     home = tmp_path / "router"
@@ -86,6 +88,7 @@ def test_no_request_meets_a_site_and_a_service_of_different_releases(tmp_path: P
         assert set(answers) == {f"v{number}" for number in range(len(ports))}
 
 
+@pytest.mark.exhaustive
 def test_each_service_switches_alone_and_back(tmp_path: Path) -> None:
     home = tmp_path / "router"
     front, other, one, two = free_ports(4)
@@ -123,6 +126,7 @@ def test_each_service_switches_alone_and_back(tmp_path: Path) -> None:
     drive(home, story)
 
 
+@pytest.mark.exhaustive
 def test_streams_websockets_and_bodies_pass_and_finish_on_the_old_version(tmp_path: Path) -> None:
     home = tmp_path / "router"
     front, other, one, two = free_ports(4)
