@@ -25,7 +25,7 @@ SMALLEST: dict[str, Any] = {
     "environments": {"local": {}},
 }
 MESSAGE = re.compile(
-    r"[\w.\[\]\"-]+: (expected .+, found .+|unknown key.*expected .+|required key is missing|neither a .+)"
+    r"[\w.\[\]\"-]+: (expected .+, found .+|unknown key.*expected .+|required key is missing|neither a .+|only a .+)"
 )
 
 
@@ -70,6 +70,10 @@ def with_value(path: KeyPath, value: object) -> dict[str, Any]:
     return config
 
 
+FREE_TEXTS = {"passphrase", "value"}
+"""Keys that take any text, and numbers as text."""
+
+
 def faults(tmp_path: Path, config: object) -> list[str]:
     file = tmp_path / "abreast.yml"
     file.write_text(yaml.safe_dump(config))
@@ -96,7 +100,7 @@ def test_a_wrong_value_of_any_key_is_told_with_key_expectation_and_finding(
     assert len(paths) > 150
     for path in paths:
         found = [message for value in values for message in faults(tmp_path, with_value(path, value))]
-        assert found, f"{path} takes anything"
+        assert found or path[-1] in FREE_TEXTS, f"{path} takes anything"
         assert [message for message in found if not MESSAGE.match(message)] == [], path
 
 
