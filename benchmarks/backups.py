@@ -224,13 +224,10 @@ def _drill_recovery_seconds(home: Path, url: str, port: int) -> float:
     config["services"]["s000"]["database"] = {"url": "${BENCH_DATABASE_URL}"}
     (shop.folder / "abreast.yml").write_text(yaml.safe_dump(config))
     shop.commit()
-    shop.timed_abreast("deploy", "--yes")
-    try:
-        shop.timed_abreast("db", "backup")
-        shop.timed_abreast("db", "drill")
+    with shop:
+        for command in (("deploy", "--yes"), ("db", "backup"), ("db", "drill")):
+            shop.timed_abreast(*command)
         return float(next(event["data"]["rto"] for event in shop.events() if event["kind"] == "measured"))
-    finally:
-        shop.timed_abreast("down", "--yes")
 
 
 def _compatibility_report() -> str:

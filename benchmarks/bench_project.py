@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -51,6 +51,13 @@ class BenchProject:
         (folder / "abreast.yml").write_text(yaml.safe_dump(config))
         self.git("init", "-q")
         self.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop what was deployed, also after an interrupt."""
+        self.timed_abreast("down", "--yes")
 
     def set_gates(self, commands: dict[str, str]) -> None:
         """Set gates by name; ``test`` becomes each service's test."""

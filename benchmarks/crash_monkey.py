@@ -91,8 +91,10 @@ def run() -> str:
     seed = int(os.environ.get("ABREAST_MONKEY_SEED", str(time.time_ns() % 1_000_000)))
     choose = random.Random(seed)
     kills, moments, ended, faults = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    with tempfile.TemporaryDirectory() as folder:
-        shop = two_instances_each(BenchProject(Path(folder) / "shop", 2, FIRST_PORT, build=0.1, hold=0, settle=1))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        two_instances_each(BenchProject(Path(folder) / "shop", 2, FIRST_PORT, build=0.1, hold=0, settle=1)) as shop,
+    ):
         write_app(shop, bad=False)
         shop.timed_abreast("deploy", "--yes")
         for _ in range(KILLS):
@@ -112,7 +114,6 @@ def run() -> str:
                 print(
                     f"{name}, {moment}, clock {clock or 'right'}: {found} {users.lost[:3]}", file=sys.stderr, flush=True
                 )
-        shop.timed_abreast("down", "--yes")
     results = ", ".join(f"{count} {state}" for state, count in ended.most_common())
     told = ", ".join(f"{count} {fault}" for fault, count in faults.most_common()) or "none"
     return "\n".join([

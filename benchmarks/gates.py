@@ -14,8 +14,10 @@ RUNS, LONGEST_COMMAND = 3, 8.0
 def run() -> str:
     """Return a table of the time of gates and builds together, against the longest command."""
     ratios, took = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        shop = BenchProject(Path(folder) / "shop", 2, 12900, build=LONGEST_COMMAND * 0.6, hold=0, settle=0.1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        BenchProject(Path(folder) / "shop", 2, 12900, build=LONGEST_COMMAND * 0.6, hold=0, settle=0.1) as shop,
+    ):
         for _ in range(RUNS):
             shop.set_gates(
                 {"lint": "sleep 2", "types": f"sleep {LONGEST_COMMAND * 0.8}", "test": f"sleep {LONGEST_COMMAND}"}
@@ -24,7 +26,6 @@ def run() -> str:
             shop.timed_abreast("deploy", "--yes")
             took.append(_gates_and_builds_seconds(shop.folder / ".abreast"))
             ratios.append(took[-1] / LONGEST_COMMAND)
-        shop.timed_abreast("down", "--yes")
     return f"""## Gates and build
 
 Two services, each with a build of {LONGEST_COMMAND * 0.6:.1f} s and tests of {LONGEST_COMMAND:.0f} s; a linter of 2 s and a type checker of {LONGEST_COMMAND * 0.8:.1f} s. Time from the

@@ -16,11 +16,12 @@ def run() -> str:
     """Return a table for 2, 20 and 200 services. Each is a first deployment, in which everything must start."""
     rows = []
     for count in (2, 20, 200):
-        with tempfile.TemporaryDirectory() as folder:
-            shop = BenchProject(Path(folder) / "shop", count, 12000, BUILD, HOLD, SETTLE)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            BenchProject(Path(folder) / "shop", count, 12000, BUILD, HOLD, SETTLE) as shop,
+        ):
             baseline = asyncio.run(_baseline_seconds(shop, count))
             wall = shop.timed_abreast("deploy", "--yes")
-            shop.timed_abreast("down", "--yes")
         rows.append(f"| {count} | {baseline:.1f} s | {wall:.1f} s | {wall / baseline:.3f} |")
     return "\n".join([
         "## Overhead", "",
@@ -44,13 +45,14 @@ async def _baseline_seconds(shop: BenchProject, count: int) -> float:
         await asyncio.sleep(HOLD)
         assert await _is_healthy(port)
 
-    await asyncio.gather(*(service(13000 + number) for number in range(count)))
-    await asyncio.sleep(SETTLE)
-    wall = time.monotonic() - began
-    for server in servers:
-        server.kill()
-        await server.wait()
-    return wall
+    try:
+        await asyncio.gather(*(service(13000 + number) for number in range(count)))
+        await asyncio.sleep(SETTLE)
+        return time.monotonic() - began
+    finally:
+        for server in servers:
+            server.kill()
+            await server.wait()
 
 
 async def _is_healthy(port: int) -> bool:
@@ -66,12 +68,13 @@ async def _is_healthy(port: int) -> bool:
 
 def _parallel_summary() -> str:
     count = 5
-    with tempfile.TemporaryDirectory() as folder:
-        shop = BenchProject(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        BenchProject(Path(folder) / "shop", count, 12000, build=3, hold=0.5, settle=1) as shop,
+    ):
         together = shop.timed_abreast("deploy", "--yes")
         shop.commit()
         sequential = sum(shop.timed_abreast("deploy", "--yes", "--service", f"s{number:03}") for number in range(count))
-        shop.timed_abreast("down", "--yes")
     return (
         f"{count} services with builds of 3 s take {together:.1f} s together, and {sequential:.1f} s one after the other: "
         f"{sequential / together:.1f} times as long."

@@ -57,12 +57,10 @@ def run() -> str:
 
 
 def _measure(engine: str, url: str, first_port: int) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        shop = _shop_with_database(Path(folder) / "shop", url, first_port)
+    with tempfile.TemporaryDirectory() as folder, _shop_with_database(Path(folder) / "shop", url, first_port) as shop:
         file = shop.folder / ".abreast" / "local" / "local" / "data" / "s000" / "shop.db"
         target = url if engine == "PostgreSQL" else str(file)
         lost = [_seconds_lost(shop, target) for _ in range(RUNS)]
-        shop.timed_abreast("down", "--yes")
     return f"| {engine} | {RUNS} | {statistics.median(lost):.1f} s | {max(lost):.1f} s |"
 
 

@@ -17,8 +17,10 @@ RUNS = 5
 def run() -> str:
     """Return a table of medians, measured from the start of ``abreast rollback``."""
     cold = []
-    with tempfile.TemporaryDirectory() as folder:
-        shop = BenchProject(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        BenchProject(Path(folder) / "shop", 2, 12900, build=0, hold=0, settle=0.1) as shop,
+    ):
         shop.timed_abreast("deploy", "--yes")
         for _ in range(RUNS):
             shop.commit()
@@ -29,7 +31,6 @@ def run() -> str:
         text = (shop.folder / "abreast.yml").read_text().replace("settle: 100ms", "settle: 60s")
         (shop.folder / "abreast.yml").write_text(text)
         requested, warm = zip(*(_warm_rollback_seconds(shop) for _ in range(RUNS)), strict=True)
-        shop.timed_abreast("down", "--yes")
     rows = [
         f"| {name} | {sorted(each)[len(each) // 2]:.2f} s | {min(each):.2f} to {max(each):.2f} s |"
         for name, each in (

@@ -15,8 +15,10 @@ RUNS = 25
 def run() -> str:
     """Return a table of medians and ratios. ``status`` probes two running services."""
     abreast = str(Path(sys.executable).parent / "abreast")
-    with tempfile.TemporaryDirectory() as folder:
-        shop = BenchProject(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        BenchProject(Path(folder) / "shop", 2, 12800, build=0, hold=0, settle=0.1) as shop,
+    ):
         shop.timed_abreast("deploy", "--yes")
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
@@ -32,7 +34,6 @@ def run() -> str:
                 began = time.perf_counter()
                 subprocess.run(command, cwd=shop.folder, stdout=subprocess.DEVNULL, check=True)
                 times[name].append((time.perf_counter() - began) * 1000)
-        shop.timed_abreast("down", "--yes")
     bare = times["python -c pass"]
     rows = [
         f"| `{name}` | {statistics.median(each):.1f} ms | {statistics.median(a / b for a, b in zip(each, bare, strict=True)):.2f} |"

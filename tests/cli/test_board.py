@@ -18,6 +18,7 @@ from abreast.core.model import (
     DeploymentKind,
     OnFailure,
     Plan,
+    ReleaseCommand,
     Service,
     ServicePlan,
 )
@@ -73,6 +74,11 @@ def test_only_the_columns_of_this_plan() -> None:
     assert heading.split() == ["build", "stage", "check"]
     (heading,) = (line for line in drawn(a_plan(MIGRATED), EVENTS, 160) if "stage" in line)
     assert heading.split() == ["build", "backup", "rehearse", "migrate", "stage", "check"]
+    plan = a_plan()
+    service = replace(plan.services[0].service, release=ReleaseCommand("prepare"))
+    released = replace(plan, services=(replace(plan.services[0], service=service), *plan.services[1:]))
+    (heading,) = (line for line in drawn(released, EVENTS, 120) if "check" in line)
+    assert heading.split() == ["build", "release", "stage", "check"]
     with_restore = [*EVENTS, event(Chapter.BACKUP, EventKind.STARTED, 7.0, "backend")]
     assert any(line.split() == ["build", "backup", "stage", "check"] for line in drawn(a_plan(), with_restore, 120))
 

@@ -193,6 +193,9 @@ def test_a_program_that_a_build_may_install_is_not_refused(project: SampleProjec
     del project.config["services"]["backend"]["build"]
     project.commit()
     assert "backend: `leftpad --serve`: leftpad is not installed" in project.run("plan").stdout
+    project.config["services"]["backend"]["build"] = {"install": "true", "run": "leftpad --build"}
+    project.commit()
+    assert "leftpad" not in project.run("plan").stdout.partition("refuse")[2]
 
 
 # ── help and completion ────────────────────────────────────────────────────────────────────────

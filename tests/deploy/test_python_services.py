@@ -184,3 +184,21 @@ def test_a_release_that_is_built_needs_no_look_for_an_interpreter(api: PythonPro
     api.commit()
     api.deploy("--release", "v1")
     assert api.health == first
+
+
+def test_workers_release_commands_and_health_commands_have_it_too(api: PythonProject) -> None:
+    api.write("api/worker.py", "import time, greeting\ntime.sleep(600)\n")
+    here = "test -f worker.py && python -c 'import greeting, sys; assert sys.prefix != sys.base_prefix'"
+    api.config["services"]["jobs"] = {
+        **{key: api.backend[key] for key in ("folder", "python", "build")},
+        "type": "worker",
+        "run": "exec python worker.py",
+        "instances": 1,
+        "release": here,
+        "health": {"command": here, "within": "20s", "hold": "0s"},
+    }
+    api.commit()
+    api.deploy()
+    finished = [event["chapter"] for event in api.latest_deployment()["events"] if event["service"] == "jobs"]
+    assert {"release", "check"} <= set(finished)
+    assert api.installs == 1

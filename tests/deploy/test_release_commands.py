@@ -70,7 +70,7 @@ def test_another_environment_runs_it_too(project: SampleProject) -> None:
 def test_if_it_fails_nothing_starts_and_its_errors_are_shown(project: SampleProject) -> None:
     good = project.commit()
     project.deploy()
-    Released(project, "echo 'no such table: shops' >&2; exit 3")
+    Released(project, "echo 'no such' 'table: shops' >&2; seq --format='  --option-%g' 60; exit 3")
     told = project.deploy(code=1)
     assert "exit code 3" in told.stdout + told.stderr
     assert "no such table: shops" in told.stdout + told.stderr

@@ -15,7 +15,8 @@ GAP = "…"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(
     r"(?<![\w./-])(?:errors?|err!|fatal|panic|panicked|exception|failed|failure|cannot|could not|can't|unable to"
-    r"|not found|no such file|permission denied|undefined reference|(?:unknown|invalid|unrecognized) \w+)"
+    r"|not found|no such \w+|does not exist|permission denied|refused|timed out|undefined reference"
+    r"|(?:unknown|invalid|unrecognized) \w+)"
     r"(?![\w/-]|\.\w)"
     r"|\w(?:Error|Exception)\b|\*\*\*|^E  |^Traceback \(",
     re.IGNORECASE,

@@ -123,7 +123,7 @@ async def _install_anew(work: _Install) -> Failure | None:
         if ended.why:
             stopping = work.run.halt.stop_failure(work.chapter, work.service.name)
             what = f"`{recipe.command}`: {ended.why}"
-            return stopping or Failure(work.chapter, what, work.service.name, ended.tail)
+            return stopping or Failure(work.chapter, what, work.service.name, ended.excerpt)
     if why := await run_in_thread(_unusable_reason, work):
         return Failure(work.chapter, f"`{recipe.command}` {why}", work.service.name)
     changed = await run_in_thread(ports.installs.changed_files, key, work.checkout)

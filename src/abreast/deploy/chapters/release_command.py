@@ -35,4 +35,4 @@ async def run_release_command(run: Run, part: ServicePlan, built: ReleasePart) -
         return None
     if stopping := run.halt.stop_failure(Chapter.RELEASE, part.name):
         return stopping
-    return Failure(Chapter.RELEASE, f"`{release.run}`: {ended.why}", part.name, ended.tail)
+    return Failure(Chapter.RELEASE, f"`{release.run}`: {ended.why}", part.name, ended.excerpt)
