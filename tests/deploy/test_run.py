@@ -1,7 +1,6 @@
 """One chapter: retried where that may help, stopped where it still can, failed with words."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ from abreast.core.events import EventKind
 from abreast.core.model import Chapter, DeploymentKind, Failure, FailureCause, OnFailure, Plan
 from abreast.core.secrets import MASK
 from abreast.deploy.runtime import run as run_module
-from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.engine import Work, WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.sqlite import SqliteLedger
@@ -21,10 +20,15 @@ PLAN = Plan("D1", DeploymentKind.DEPLOY, "shop", "local", "v1", "c" * 40, (), 1,
 
 
 class Inline:
-    """Runs steps as they come and keeps nothing."""
+    """Runs steps as they come, and keeps only their events."""
 
-    async def run_step(self, _: str, work: Callable[[], Awaitable[object]]) -> object:
-        return await work()
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
+
+    async def run_step(self, _: str, work: Work) -> object:
+        result, events = await work()
+        self.ledger.append_events(*events)
+        return result
 
 
 SECRET = "xq7-sentinel-value"
@@ -52,7 +56,7 @@ def outcome(
     async def story() -> tuple[object, list[str]]:
         with SqliteLedger.open(tmp_path) as ledger:
             ledger.record_plan(PLAN)
-            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline()))
+            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline(ledger)))
             if halted:
                 run.halt.set(halted)
             found = await run.run_chapter(chapter, work, str, "web")
@@ -115,7 +119,7 @@ def test_an_outage_begins_when_the_provider_is_first_away(tmp_path: Path, monkey
     async def story() -> object:
         with SqliteLedger.open(tmp_path) as ledger:
             ledger.record_plan(PLAN)
-            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline()))
+            run = Run(PLAN, cast(Ports, OnlyLedger(ledger)), cast(WorkflowEngine, Inline(ledger)))
             return await run.run_chapter(Chapter.STAGE, work, str, "web")
 
     assert asyncio.run(story()) == "there"

@@ -23,7 +23,7 @@ from abreast.core.model import (
 )
 from abreast.core.states import DeploymentState
 from abreast.deploy.executor import execute_plan
-from abreast.deploy.runtime.dbos_engine import DbosEngine
+from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.deploy.workflow import DeploymentWorkflow
 from abreast.ledger.interface import ReleasePart
@@ -144,11 +144,7 @@ def told(
             )  # fmt: skip
             ledger.record_plan(plan(on_failure))
             while not found or found[-1] is DeploymentState.STUCK:
-                engine = DbosEngine(tmp_path / "engine.db", "test")
-                story = DeploymentWorkflow(ports, engine)
-                await engine.launch()
-                found.append(await execute_plan(plan(on_failure), story))
-                await engine.close()
+                found.append(await execute_plan(plan(on_failure), DeploymentWorkflow(ports, WorkflowEngine(ledger))))
                 platform.broken.clear()
         return found
 

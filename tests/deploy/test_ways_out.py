@@ -56,27 +56,6 @@ def stuck(project: SampleProject) -> str:
     return first
 
 
-@pytest.mark.parametrize("command", [("resume",), ("cancel", "--reason", "no")])
-def test_a_deployment_whose_engine_record_is_damaged_turns_back(
-    project: SampleProject, command: tuple[str, ...]
-) -> None:
-    first, deploying = watched(project)
-    deploying.kill()
-    wait_for_exit(deploying)
-    engine = project.folder / ".abreast" / "engine" / "local.db"
-    for file in engine.parent.glob("local.db*"):
-        file.unlink()
-    engine.write_bytes(b"damaged" * 1000)
-    told = project.run(*command, code=None).stderr
-    assert f"next:   rm {engine}*, then: abreast resume, which turns back" in told
-    assert f"rm {engine}*, then: abreast resume" in project.run("doctor", code=1).stdout
-    engine.unlink()
-    told = project.run("resume", code=1).stdout
-    assert "the engine's record of this deployment is lost" in told
-    assert project.latest_deployment()["state"] == "turned-back"
-    assert project.served_commits() == {"frontend": first, "backend": first}
-
-
 def printed_commands(text: str) -> list[str]:
     """Return the commands that a command offers next, without ``abreast``."""
     return re.findall(r"^(?:next: |or:   )abreast (.*)$", text, re.MULTILINE)

@@ -20,8 +20,9 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, DeploymentKind, LiveService, OnFailure, Plan, Service, Version
 from abreast.core.states import DeploymentState
+from abreast.ledger.entry_file import LEDGER_FILE
 from abreast.ledger.interface import ReleasePart
-from abreast.ledger.sqlite import LEDGER_FILE, SqliteLedger
+from abreast.ledger.sqlite import SqliteLedger
 
 SERVICE = Service("web", "local", run="x")
 
@@ -142,24 +143,25 @@ def test_a_changed_event_breaks_the_chain_and_changing_is_refused(ledger: Sqlite
     for key in "abc":
         ledger.append_events(Event("D1", key, EventKind.NOTE, key))
     database = sqlite3.connect(tmp_path / LEDGER_FILE)
-    for statement in ("UPDATE events SET event = '{}'", "DELETE FROM events"):
+    for statement in ("UPDATE entries SET entry = '{}'", "DELETE FROM entries"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             database.execute(statement)
-    database.execute("DROP TRIGGER events_stay")
-    database.execute("UPDATE events SET event = replace(event, '\"b\"', '\"B\"') WHERE seq = 3")
+    database.execute("DROP TRIGGER entries_stay")
+    database.execute("UPDATE entries SET entry = replace(entry, '\"b\"', '\"B\"') WHERE seq = 4")
     database.commit()
     database.close()
-    assert ledger.find_damage() == "the audit trail is broken at event 3"
+    assert ledger.find_damage() == "the audit trail is broken at entry 4"
 
 
 CHANGES = {
-    "a state": ("UPDATE deployments SET state = 'cancelled'", "the state of deployment D1 was changed"),
-    "a release": ("UPDATE deployments SET release = 'v9'", "the release of deployment D1 was changed"),
-    "a plan": ("UPDATE deployments SET plan = replace(plan, 'shop', 'shed')", "the plan of deployment D1 was changed"),
-    "a live version": ("UPDATE live SET live = replace(live, 'v1', 'v9')", "what is live of api in local was changed"),
-    "a live version that is gone": ("DELETE FROM live", "what is live of api in local was changed"),
+    "a state": ("UPDATE deployments SET state = 'cancelled'", "deployment D1 was changed"),
+    "a release": ("UPDATE deployments SET release = 'v9'", "deployment D1 was changed"),
+    "a deployment that is gone": ("DELETE FROM deployments", "deployment D1 was changed"),
+    "a live version": ("UPDATE live SET live = replace(live, 'v1', 'v9')", "what is live of local/api was changed"),
+    "a live version that is gone": ("DELETE FROM live", "what is live of local/api was changed"),
+    "the age of a secret": ("UPDATE secrets SET since = '2020'", "the age of the secret local/api/KEY was changed"),
     "a live version that never was": (
-        "INSERT INTO live VALUES ('local', 'web', 'v1', 'c', 't', '{}')", "what is live of web in local was changed",
+        "INSERT INTO live VALUES ('local', 'web', '{}')", "what is live of local/web was changed",
     ),
 }  # fmt: skip
 
@@ -169,6 +171,7 @@ def test_a_changed_row_is_noticed(ledger: SqliteLedger, tmp_path: Path, statemen
     ledger.record_plan(plan("D1"))
     ledger.append_events(Event("D1", "state/running", EventKind.STATE, state=DeploymentState.RUNNING))
     ledger.record_live_services("D1", [live("api", "v1")])
+    ledger.record_secret_fingerprints("local", {"api/KEY": "1234"})
     assert ledger.find_damage() == ""
     with closing(sqlite3.connect(tmp_path / LEDGER_FILE)) as database:
         database.execute(statement)
@@ -176,14 +179,15 @@ def test_a_changed_row_is_noticed(ledger: SqliteLedger, tmp_path: Path, statemen
     assert damage in ledger.find_damage()
 
 
-def test_what_is_live_is_recorded_once_for_each_change(ledger: SqliteLedger) -> None:
+def test_what_is_live_is_recorded_once_for_each_change(ledger: SqliteLedger, tmp_path: Path) -> None:
     ledger.record_plan(plan("D1"))
     for version in ("v1", "v1", "v2", "v2", "v1"):
         ledger.record_live_services("D1", [live("api", version)])
-    assert [event.key for event in ledger.events("D1")] == ["planned", "live/1", "live/2", "live/3"]
-    ledger.clear_live_services("local", ["local"])
-    ledger.clear_live_services("local", ["local"])
-    assert len(ledger.events("D1")) == 5
+    for _ in range(2):
+        ledger.clear_live_services("local", ["local"])
+    with closing(sqlite3.connect(tmp_path / LEDGER_FILE)) as database:
+        recorded = database.execute("SELECT json_extract(entry, '$.data.api.release') FROM entries WHERE kind = 'live'")
+        assert [release for (release,) in recorded] == ["v1", "v2", "v1", None]
     assert ledger.find_damage() == ""
 
 
@@ -220,12 +224,12 @@ def test_a_ledger_without_its_end_is_refused(tmp_path: Path, lost: str) -> None:
         ledger.append_events(Event("D1", "a", EventKind.NOTE))
     if lost == "the last event":
         with closing(sqlite3.connect(tmp_path / LEDGER_FILE)) as database:
-            database.execute("DROP TRIGGER events_remain")
-            database.execute("DELETE FROM events WHERE seq = 2")
+            database.execute("DROP TRIGGER entries_remain")
+            database.execute("DELETE FROM entries WHERE seq = 3")
             database.commit()
     else:
         (tmp_path / LEDGER_FILE).write_bytes(older)
-    with pytest.raises(StateError, match="2 events were recorded, and 1 are left") as refused:
+    with pytest.raises(StateError, match="3 entries were recorded, and 2 are left") as refused:
         SqliteLedger.open(tmp_path)
     (tmp_path / "ledger.anchor").rename(tmp_path / "ledger.anchor.lost")
     assert "mv " in str(refused.value)
@@ -269,11 +273,11 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path
     ledger = SqliteLedger.open(tmp_path)
     ledger.record_plan(plan("D1"))
     ledger.append_events(Event("D1", "before", EventKind.NOTE))
-    (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
-    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = ledger._file._db.execute("PRAGMA page_count").fetchone()
+    ledger._file._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StateError, match="full"):
         ledger.append_events(Event("D1", "large", EventKind.NOTE, "x" * 100_000))
-    ledger._db.execute("PRAGMA max_page_count = 100000")
+    ledger._file._db.execute("PRAGMA max_page_count = 100000")
     ledger.append_events(Event("D1", "after", EventKind.NOTE))
     assert [event.key for event in ledger.events("D1")] == ["planned", "before", "after"]
     assert ledger.find_damage() == ""

@@ -23,7 +23,6 @@ class EventKind(StrEnum):
     RETRY = "retry"
     RESUMED = "resumed"
     ACCEPTED = "accepted"
-    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ def _record_secret_fingerprints(plan: Plan, ports: Ports) -> None:
 
 
 async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
-    await _enter_stuck_if_engine_record_is_lost(plan, workflow)
     events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
     await _record_resume(plan, events, workflow)
     if times_stuck := sum(event.state is DeploymentState.STUCK for event in events):
@@ -55,24 +54,6 @@ async def _run_to_end(plan: Plan, workflow: DeploymentWorkflow) -> DeploymentSta
             await workflow.engine.run_workflow(TURN_BACK_WORKFLOW, id_, plan.deployment, f"{attempt}/")
         )
     return DeploymentState(await workflow.engine.run_workflow(DEPLOYMENT_WORKFLOW, plan.deployment, plan.deployment))
-
-
-async def _enter_stuck_if_engine_record_is_lost(plan: Plan, workflow: DeploymentWorkflow) -> None:
-    """Make a deployment that started, and that the engine does not know, one whose turn-back is retried.
-
-    That needs the ledger and the platforms only. From the beginning, its steps would take users for being on the old
-    versions.
-    """
-    events = await asyncio.to_thread(workflow.ports.ledger.events, plan.deployment)
-    states = {event.state for event in events}
-    has_started, is_stuck = DeploymentState.RUNNING in states, DeploymentState.STUCK in states
-    if not has_started or is_stuck or await workflow.engine.has_workflow(plan.deployment):
-        return
-    run, why = workflow.get_run(plan), "the engine's record of this deployment is lost"
-    if DeploymentState.TURNING_BACK not in states:
-        back = [part.name for part in plan.traffic_changes]
-        await run.enter_state(DeploymentState.TURNING_BACK, why, back=back)
-    await run.enter_state(DeploymentState.STUCK, why)
 
 
 async def _record_resume(plan: Plan, events: Sequence[Event], workflow: DeploymentWorkflow) -> None:

@@ -35,7 +35,6 @@ class DeployContext:
 
     ports: Ports
     lock: EnvironmentLock
-    engine_factory: Callable[[], WorkflowEngine]
     new_id: Callable[[], str]
     report: Callable[[str], None]
     on_start: Callable[[Plan], None]
@@ -56,8 +55,7 @@ async def deploy(
         refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
         if not plan.traffic_changes and not plan.database_changes:
             return None
-        async with _open_workflow(context) as workflow:  # before the record: a plan that cannot start must not wait
-            return await _execute(context, await asyncio.to_thread(_record_plan, context, plan), workflow)
+        return await _execute(context, await asyncio.to_thread(_record_plan, context, plan))
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
@@ -157,20 +155,9 @@ def _record_plan(context: DeployContext, plan: Plan) -> Plan:
 async def _execute_rest(context: DeployContext, deployment: Deployment) -> DeploymentState:
     """Execute a recorded deployment from its last recorded step to its end."""
     plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
-    async with _open_workflow(context) as workflow:
-        return await _execute(context, plan, workflow)
+    return await _execute(context, plan)
 
 
-@asynccontextmanager
-async def _open_workflow(context: DeployContext) -> AsyncIterator[DeploymentWorkflow]:
-    """Open the engine. Only what executes needs it: loading it takes longer than planning."""
-    engine = await asyncio.to_thread(context.engine_factory)
-    workflow = DeploymentWorkflow(context.ports, engine)
-    await engine.launch()
-    yield workflow
-    await engine.close()
-
-
-async def _execute(context: DeployContext, plan: Plan, workflow: DeploymentWorkflow) -> DeploymentState:
+async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
-    return await execute_plan(plan, workflow)
+    return await execute_plan(plan, DeploymentWorkflow(context.ports, WorkflowEngine(context.ports.ledger)))

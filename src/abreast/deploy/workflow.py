@@ -31,10 +31,10 @@ from abreast.deploy.data.rehearse import back_up_and_rehearse
 from abreast.deploy.data.restore import restore_backup
 from abreast.deploy.data.undo import undo_failed_migration
 from abreast.deploy.rollout import roll_out
-from abreast.deploy.runtime.engine import Json, WorkflowEngine
+from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run, only_failures
-from abreast.ledger.interface import ReleasePart
+from abreast.ledger.interface import Json, ReleasePart
 
 DEPLOYMENT_WORKFLOW = "deployment"
 ROLLOUT_WORKFLOW = "rollout"
@@ -59,7 +59,7 @@ class DeploymentWorkflow:
         return self._runs.setdefault(plan.deployment + attempt, Run(plan, self.ports, self.engine, attempt))
 
     async def _load_run(self, deployment: str, attempt: str = "") -> Run:
-        """Return the run of a deployment. The engine knows only its id; the ledger has its plan."""
+        """Return the run of a deployment, whose plan the ledger has."""
         existing = self._runs.get(deployment + attempt)
         run = existing or self.get_run(await asyncio.to_thread(self.ports.ledger.stored_plan, deployment), attempt)
         run.restoring = run.restoring or asyncio.ensure_future(self._restore_progress(run))
@@ -71,7 +71,7 @@ class DeploymentWorkflow:
         events = await asyncio.to_thread(self.ports.ledger.events, run.plan.deployment)
         if not any(event.state is DeploymentState.RUNNING for event in events):
             return
-        ended = await self.engine.completed_results(f"{run.plan.deployment}/")
+        ended = await self.engine.completed_results(run.plan.deployment)
         for gate in run.plan.gates:
             if (id_ := _gate_workflow_id(run, gate)) in ended:
                 _publish_outcome(run, load(Failure | None, ended[id_]), gate)

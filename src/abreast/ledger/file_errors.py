@@ -3,7 +3,7 @@
 import os
 
 APPLICATION_ID = 0x61627265
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def is_ledger_lost(folder: str) -> bool:
@@ -12,8 +12,8 @@ def is_ledger_lost(folder: str) -> bool:
         if _size(f"{folder}/ledger.db"):
             return False
         return bool(_size(f"{folder}/ledger.anchor")) or any(
-            name.endswith(".db") and _size(f"{folder}/engine/{name}")
-            for name in os.listdir(f"{folder}/engine")  # noqa: PTH208
+            name.endswith(".queue.json")
+            for name in os.listdir(f"{folder}/locks")  # noqa: PTH208
         )
     except OSError:
         return False
@@ -57,10 +57,11 @@ def newer_schema_error(file: str, schema: int) -> tuple[str, str, str]:
 
 def older_schema_error(file: str, schema: int) -> tuple[str, str, str]:
     """Return the error (what, need, next) for a ledger of a preview version, which cannot be read."""
+    folder = os.path.dirname(file)  # noqa: PTH120
     return (
         f"{file} was created by an earlier abreast (schema {schema})",
         f"schema {SCHEMA_VERSION}: this version cannot read ledgers of earlier previews",
-        f"abreast down with that version, then: mv {file} {file}.aside",
+        f"abreast down with that version, then: mv {folder} {folder}.aside",
     )
 
 

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan, Service
 from abreast.core.states import DeploymentState
+
+Json = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,14 @@ class Ledger(ABC):
     @abstractmethod
     def append_events(self, *events: Event) -> None:
         """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
+
+    @abstractmethod
+    def record_step(self, workflow: str, step: str, result: Json, events: Sequence[Event] = ()) -> None:
+        """Record the result of a workflow's step together with events; an existing result is never changed."""
+
+    @abstractmethod
+    def steps(self, workflow: str) -> Mapping[tuple[str, str], Json]:
+        """Return the results of the steps of a workflow and its children (``workflow/…``), by workflow and step."""
 
     @abstractmethod
     def add_release_part(self, release: str, part: ReleasePart) -> None:

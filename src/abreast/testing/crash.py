@@ -8,29 +8,29 @@ before), as if the machine had failed. With fewer writes, it exits as the comman
 
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from abreast.cli.run import run
-from abreast.ledger.sqlite import SqliteLedger
+from abreast.ledger.entry_file import EntryFile
 from abreast.wiring import workspace as wiring
 
 
-class CrashingLedger(SqliteLedger):
-    """A ledger that kills its process at write number ``crash_at_write``, ``before`` or ``after`` it is durable."""
+class CrashingEntryFile(EntryFile):
+    """Entries whose process is killed at write number ``crash_at_write``, ``before`` or ``after`` it is durable."""
 
     crash_at_write = 0
     moment = "after"
     write_count = 0
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        CrashingLedger.write_count += 1
-        crashes_here = CrashingLedger.write_count == self.crash_at_write
-        with super()._transaction() as database:
-            yield database
+    def transaction(self) -> Iterator[None]:
+        """Append the entries of the block together, or die."""
+        CrashingEntryFile.write_count += 1
+        crashes_here = CrashingEntryFile.write_count == self.crash_at_write
+        with super().transaction():
+            yield
             if crashes_here and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
         if crashes_here:
@@ -39,8 +39,8 @@ class CrashingLedger(SqliteLedger):
 
 def main(arguments: list[str]) -> int:
     """Run a command. ``arguments``: the number of the write, ``before`` or ``after``, and the command line."""
-    CrashingLedger.crash_at_write, CrashingLedger.moment = int(arguments[0]), arguments[1]
-    wiring.LEDGER_CLASS = CrashingLedger
+    CrashingEntryFile.crash_at_write, CrashingEntryFile.moment = int(arguments[0]), arguments[1]
+    wiring.ENTRY_FILE_CLASS = CrashingEntryFile
     return run(arguments[2:])
 
 

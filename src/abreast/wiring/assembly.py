@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from pathlib import Path
 
 from abreast.artifacts.folder import FolderArtifactStore
 from abreast.artifacts.interface import ArtifactStore
@@ -26,7 +25,6 @@ from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.operations import DeployContext
-from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import Platform, PlatformContext
@@ -184,7 +182,6 @@ class Assembly:
         return DeployContext(
             ports=self.ports(environment, ledger),
             lock=self.workspace.environment_lock(environment),
-            engine_factory=lambda: _create_engine(self.workspace.engine_file(environment), environment),
             new_id=new_id,
             report=report,
             on_start=on_start,
@@ -219,12 +216,6 @@ class Assembly:
 
     def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
         return resolve_secrets(service.secrets, self.workspace.variables)
-
-
-def _create_engine(file: Path, environment: str) -> WorkflowEngine:
-    from abreast.deploy.runtime.dbos_engine import DbosEngine  # noqa: PLC0415 (half a second, for deployments only)
-
-    return DbosEngine(file, environment)
 
 
 def new_id() -> str:

@@ -2,20 +2,19 @@
 
 import getpass
 import os
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from abreast.config.files import environment_names, find_config_file, service_names
 from abreast.core.errors import UsageError
+from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 
-LEDGER_CLASS: type[SqliteLedger] = SqliteLedger
-"""The class of the ledger. Tests replace it by one that crashes."""
+ENTRY_FILE_CLASS: type[EntryFile] = EntryFile
+"""The class of the ledger's file. Tests replace it by one that crashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +41,6 @@ class Workspace:
         """The folder for the output of commands, with a folder for each deployment."""
         return self.state / "logs" / "deployments"
 
-    def engine_file(self, environment: str) -> Path:
-        """Return the file in which the engine records the running deployment of an environment."""
-        return self.state / "engine" / f"{environment}.db"
-
-    def engine_damage(self, environment: str) -> str:
-        """Return what is damaged of the engine's file, "" if nothing is or there is none yet."""
-        file = self.engine_file(environment)
-        if not file.exists():
-            return ""
-        try:
-            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as database:
-                (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        except sqlite3.Error as error:
-            return str(error)
-        return "" if found == "ok" else str(found)
-
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         return environment_names(self.config_file)
@@ -68,7 +51,7 @@ class Workspace:
 
     def open_ledger(self) -> SqliteLedger:
         """Open the ledger. Raises StateError if it cannot be used."""
-        return LEDGER_CLASS.open(self.state)
+        return SqliteLedger.open(self.state, file_class=ENTRY_FILE_CLASS)
 
     def environment_lock(self, environment: str) -> EnvironmentLock:
         """Return the lock of an environment."""

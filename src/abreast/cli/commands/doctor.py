@@ -90,7 +90,6 @@ async def _check_environments(
             continue
         findings[name] = [
             *_lock_diagnostics(assembly.workspace, name),
-            *_engine_diagnostics(assembly.workspace, ledger, name),
             *diagnose_blueprint(environment, read_blueprint(assembly.workspace.root)),
             *compare_with_repository(environment, drafts),
         ]
@@ -101,16 +100,6 @@ def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
     if operator := workspace.environment_lock(name).operator_lock():
         what = f"locked by {operator.get('by') or '?'} since {operator.get('since')}: {operator.get('reason')}"
         yield Diagnostic(DiagnosticSeverity.WARNING, "lock", what, next=f"abreast unlock --env {name}")
-
-
-def _engine_diagnostics(workspace: Workspace, ledger: SqliteLedger, name: str) -> Iterator[Diagnostic]:
-    """Yield a fault if the record of running deployments is damaged. Without it, a deployment turns back."""
-    file, damage = workspace.engine_file(name), workspace.engine_damage(name)
-    if not damage:
-        return
-    unfinished = [deployment.id for deployment in ledger.deployments(name) if not deployment.state.is_final]
-    then = f", then: abreast resume {unfinished[0]}, which turns back" if unfinished else ""
-    yield Diagnostic(DiagnosticSeverity.FAULT, "engine", f"{file} is damaged: {damage}", next=f"rm {file}*{then}")
 
 
 def _config_diagnostics(error: ConfigError) -> list[Diagnostic]:

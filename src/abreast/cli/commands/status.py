@@ -245,9 +245,10 @@ def _service_status(home: str, live: "LiveRow", health: str) -> dict[str, object
 def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
     """Return the first line of a deployment's first failure, "" if it has none. Those after it follow from it."""
     row = database.execute(
-        "SELECT json_extract(event, '$.service'), json_extract(event, '$.chapter'), json_extract(event, '$.message')"
-        " FROM events WHERE deployment = ? AND json_extract(event, '$.kind') IN ('failed', 'stopped')"
-        " ORDER BY json_extract(event, '$.kind'), seq LIMIT 1",
+        "SELECT json_extract(entry, '$.data.service'), json_extract(entry, '$.data.chapter'),"
+        " json_extract(entry, '$.data.message') FROM entries WHERE kind = 'event' AND subject = ?"
+        " AND json_extract(entry, '$.data.kind') IN ('failed', 'stopped')"
+        " ORDER BY json_extract(entry, '$.data.kind'), seq LIMIT 1",
         (deployment,),
     ).fetchone()
     return ": ".join(filter(None, row)).partition("\n")[0] if row else ""

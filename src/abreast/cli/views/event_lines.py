@@ -18,8 +18,6 @@ _LABELS = {
 
 def event_lines(event: Event) -> Iterator[str]:
     """Yield the lines of an event. A failure is followed by its last log lines, indented."""
-    if event.kind is EventKind.LIVE:  # for the audit; the turn says it
-        return
     time = datetime.fromisoformat(event.at).astimezone().strftime("%H:%M:%S")
     who = event.service or "all"
     if event.state or event.chapter is None:

@@ -15,9 +15,9 @@ from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import url_credentials
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
-from abreast.deploy.runtime.engine import Json, WorkflowEngine
+from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
-from abreast.ledger.interface import ReleasePart
+from abreast.ledger.interface import Json, ReleasePart
 from abreast.machine.batching import Batcher
 from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.interface import Reporter
@@ -115,9 +115,12 @@ class Run:
 
     async def record(self, key: str, kind: EventKind, message: str = "", **fields: Any) -> None:  # noqa: ANN401 (Event's fields)
         """Record an event of this deployment, redacted. A second event with the same key is ignored."""
+        await self._event_batcher.submit(self._event(key, kind, message, **fields))
+
+    def _event(self, key: str, kind: EventKind, message: str, **fields: Any) -> Event:  # noqa: ANN401 (Event's fields)
         redacted = {**fields, "data": self.redactor.redact_value(fields["data"])} if fields.get("data") else fields
         message = self.redactor.redact_text(message)
-        await self._event_batcher.submit(Event(self.plan.deployment, self._attempt + key, kind, message, **redacted))
+        return Event(self.plan.deployment, self._attempt + key, kind, message, **redacted)
 
     async def _write_events(self, events: Sequence[Event]) -> list[Exception | None]:
         await asyncio.to_thread(self.ports.ledger.append_events, *events)
@@ -155,15 +158,15 @@ class Run:
         key = "/".join(filter(None, (service, chapter, variant)))
         label = variant if chapter is Chapter.GATES else ""
 
-        async def step() -> Json:
+        async def step() -> tuple[Json, Sequence[Event]]:
             if chapter in _STOPPABLE and (stopping := self.halt.stop_failure(chapter, service)):
-                return {"failure": dump(stopping)}
+                return {"failure": dump(stopping)}, ()
             await self.record(f"{key}/started", EventKind.STARTED, label, service=service, chapter=chapter)
             outcome = self._redacted(await self._run_catching_errors(chapter, key, work, service))
-            await self._record_end(key, chapter, service, outcome, label)
+            events = list(self._end_events(key, chapter, service, outcome, label))
             if isinstance(outcome, Failure):
-                return {"failure": dump(outcome)}
-            return {"result": dump(outcome, kind) if kind else None}
+                return {"failure": dump(outcome)}, events
+            return {"result": dump(outcome, kind) if kind else None}, events
 
         answer = await self._engine.run_step(key, step)
         if "failure" in answer:
@@ -180,16 +183,18 @@ class Run:
             return cast("T", [self._redacted(item) for item in outcome])
         return outcome
 
-    async def _record_end(self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str) -> None:
+    def _end_events(
+        self, key: str, chapter: Chapter, service: str | None, outcome: object, label: str
+    ) -> Iterator[Event]:
         for failure in only_failures(outcome if isinstance(outcome, list) else [outcome]):
             kind = (
                 EventKind.FAILED if failure.cause in {FailureCause.FAULT, FailureCause.REFUSED} else EventKind.STOPPED
             )
             name = failure.service or service
             data = {"log": list(failure.log)}
-            await self.record(f"{key}/{name}/failed", kind, failure.message, service=name, chapter=chapter, data=data)
+            yield self._event(f"{key}/{name}/failed", kind, failure.message, service=name, chapter=chapter, data=data)
         if not isinstance(outcome, Failure):
-            await self.record(f"{key}/ended", EventKind.FINISHED, label, service=service, chapter=chapter)
+            yield self._event(f"{key}/ended", EventKind.FINISHED, label, service=service, chapter=chapter)
 
     async def _run_catching_errors(
         self, chapter: Chapter, key: str, work: Callable[[], Awaitable[T | Failure]], service: str | None

@@ -1,0 +1,57 @@
+"""Entries of the ledger: the only truth. Every table beside them is made from them, and can be made again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EntryKind(StrEnum):
+    """What an entry records, and what its subject and key are."""
+
+    RELEASE = "release"
+    """A release was numbered. Subject: the project; key: the version."""
+    PART = "part"
+    """A service was built for a release. Subject: the version; key: the service."""
+    PLAN = "plan"
+    """A deployment was planned. Subject: the deployment."""
+    EVENT = "event"
+    """Something happened in a deployment. Subject: the deployment; key: the event's."""
+    STEP = "step"
+    """A step of a workflow ended. Subject: the workflow; key: the step."""
+    LIVE = "live"
+    """Other versions are live now. Subject: the environment; key: a number."""
+    REQUEST = "request"
+    """Somebody asked for something. Subject: the deployment; key: what was asked for."""
+    SECRETS = "secrets"
+    """Secrets have new values. Subject: the environment; key: a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. ``key`` is unique for its kind and subject, so recording it again has no effect.
+
+    ``at`` is when it was recorded, in ISO 8601; nothing is ordered by it.
+    """
+
+    kind: EntryKind
+    subject: str
+    key: str
+    data: Mapping[str, Any]
+    at: str = ""
+
+    @property
+    def text(self) -> str:
+        """The entry as JSON, of which the hash chain is made."""
+        fields = {"kind": self.kind, "subject": self.subject, "key": self.key, "data": self.data, "at": self.at}
+        return json.dumps(fields, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Entry":
+        """Return the entry that ``text`` came from. Raises ValueError for other text."""
+        fields = json.loads(text)
+        try:
+            return cls(EntryKind(fields["kind"]), fields["subject"], fields["key"], fields["data"], fields["at"])
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not an entry of a ledger: {text[:80]}") from error

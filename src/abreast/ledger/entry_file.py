@@ -1,0 +1,161 @@
+"""The file of a ledger: hash-chained entries, and the tables that follow from them, in SQLite."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from abreast.core.errors import StateError
+from abreast.ledger import file_errors
+from abreast.ledger.audit import Anchor, find_damage, lost_entries
+from abreast.ledger.entries import Entry, EntryKind
+from abreast.ledger.hash_chain import GENESIS_HASH, link_hash
+from abreast.ledger.projection import project
+from abreast.ledger.tables import ENTRIES, PROJECTION
+
+LEDGER_FILE = "ledger.db"
+ANCHOR_FILE = "ledger.anchor"
+
+
+class EntryFile:
+    """Entries that any number of processes and threads on this machine can share.
+
+    Each transaction is durable when it ends. Raises StateError if the file cannot be read or written.
+    """
+
+    def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
+        self._file = file
+        self._clock = clock
+        self._anchor_file = file.with_name(ANCHOR_FILE)
+        self.appended: list[Entry] = []
+        """The entries of the open transaction."""
+        self._lock = threading.RLock()
+        with self._translate_errors():
+            self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime]) -> Self:
+        """Open the file in ``folder``, created if missing; raises StateError if unusable, and leaves it as it is."""
+        file = folder / LEDGER_FILE
+        if file_errors.is_ledger_lost(str(folder)):
+            raise _state_error(file_errors.lost_ledger_error(str(file)))
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (folder / ".gitignore").exists():
+                (folder / ".gitignore").write_text("*\n")
+            file.touch(mode=0o600)
+        except OSError as error:
+            raise _state_error(file_errors.damaged_file_error(str(file), error.strerror or str(error))) from error
+        opened = cls(file, clock)
+        try:
+            opened._prepare()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def append(self, kind: EntryKind, subject: str, key: str, data: Mapping[str, Any]) -> None:
+        """Append an entry within the open transaction, unless there is one with this key."""
+        with self._translate_errors():
+            known = "SELECT 1 FROM entries WHERE kind = ? AND subject = ? AND key = ?"
+            if self._db.execute(known, (kind, subject, key)).fetchone():
+                return
+            entry = Entry(kind, subject, key, data, self._now())
+            last = self._db.execute("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
+            row = (entry.text, link_hash(last[0] if last else GENESIS_HASH, entry.text))
+            self._db.execute("INSERT INTO entries (entry, hash) VALUES (?, ?)", row)
+            project(self._db, entry)
+            self.appended.append(entry)
+
+    def entries(self, kind: EntryKind, subject: str, after: int = 0) -> list[tuple[int, Entry]]:
+        """Return the entries of a kind and a subject with a number above ``after``, in order, with their numbers."""
+        query = "SELECT seq, entry FROM entries WHERE kind = ? AND subject = ? AND seq > ? ORDER BY seq"
+        return [(seq, Entry.parse(text)) for seq, text in self.query(query, kind, subject, after)]
+
+    def next_number(self, kind: EntryKind, subject: str) -> int:
+        """Return how many entries of a kind a subject has, and one."""
+        query = "SELECT count(*) + 1 FROM entries WHERE kind = ? AND subject = ?"
+        return int(self.query(query, kind, subject)[0][0])
+
+    def query(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Return the rows of an SQL query."""
+        with self._lock, self._translate_errors():
+            return self._db.execute(query, arguments).fetchall()
+
+    def find_damage(self) -> str:
+        """Return what was changed or lost of what abreast recorded, "" if nothing was."""
+        anchor = Anchor.read(self._anchor_file)  # before the entries: others append to both
+        with self._lock, self._translate_errors():
+            self._db.execute("BEGIN")  # one state of all tables
+            try:
+                return find_damage(self.query, anchor)
+            finally:
+                self._db.execute("COMMIT")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Append the entries of the block together, or none of them."""
+        with self._lock, self._translate_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            self.appended.clear()
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            if self.appended:
+                ((seq, hash_),) = self.query("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1")
+                Anchor(seq, hash_).write(self._anchor_file)
+
+    def _prepare(self) -> None:
+        with self._translate_errors():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            (application_id,) = self._db.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and application_id != file_errors.APPLICATION_ID:
+                raise _state_error(file_errors.foreign_file_error(str(self._file)))
+            if version > file_errors.SCHEMA_VERSION:
+                raise _state_error(file_errors.newer_schema_error(str(self._file), version))
+            if tables and version < file_errors.SCHEMA_VERSION:
+                raise _state_error(file_errors.older_schema_error(str(self._file), version))
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+        if not tables:
+            self._create_tables()
+        elif lost := lost_entries(self.query, Anchor.read(self._anchor_file)):
+            raise _state_error(file_errors.cut_off_error(str(self._file), lost))
+
+    def _create_tables(self) -> None:
+        with self.transaction():
+            if self.query("SELECT 1 FROM sqlite_master"):  # another process was faster
+                return
+            for statement in (*ENTRIES, *PROJECTION):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id = {file_errors.APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {file_errors.SCHEMA_VERSION}")
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise StateError for an SQLite error."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _state_error(file_errors.damaged_file_error(str(self._file), str(error))) from error
+
+
+def _state_error(texts: tuple[str, str, str]) -> StateError:
+    what, need, next_command = texts
+    return StateError(what, need=need, next=next_command)

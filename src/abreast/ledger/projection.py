@@ -1,0 +1,88 @@
+"""What the entries of a ledger come to: deployments and their states, what is live, and the ages of secrets."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from abreast.core.model import Chapter
+from abreast.core.states import DeploymentState, transition
+from abreast.ledger.entries import Entry, EntryKind
+from abreast.ledger.tables import PROJECTION
+
+Query = Callable[..., Sequence[tuple[Any, ...]]]
+
+
+def project(db: sqlite3.Connection, entry: Entry) -> None:
+    """Change the tables by one entry. Raises StateError for a state that a deployment cannot come to."""
+    if change := _CHANGES.get(entry.kind):
+        change(db, entry)
+
+
+def _add_deployment(db: sqlite3.Connection, entry: Entry) -> None:
+    plan = entry.data
+    row = (
+        entry.subject, plan["project"], plan["environment"], plan["kind"], plan["release"], plan["commit"],
+        DeploymentState.WAITING, Chapter.PLAN, entry.at, None, plan["author"], plan["reason"],
+    )  # fmt: skip
+    db.execute(f"INSERT INTO deployments VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _advance_deployment(db: sqlite3.Connection, entry: Entry) -> None:
+    chapter, state = entry.data["chapter"], entry.data["state"]
+    if chapter:
+        db.execute("UPDATE deployments SET chapter = ? WHERE id = ?", (chapter, entry.subject))
+    if state:
+        (current,) = db.execute("SELECT state FROM deployments WHERE id = ?", (entry.subject,)).fetchone()
+        reached = transition(DeploymentState(current), DeploymentState(state))
+        finished = entry.at if reached.is_final or reached is DeploymentState.STUCK else None
+        db.execute("UPDATE deployments SET state = ?, finished = ? WHERE id = ?", (reached, finished, entry.subject))
+
+
+def _change_live(db: sqlite3.Connection, entry: Entry) -> None:
+    for service, live in entry.data.items():
+        if live is None:
+            db.execute("DELETE FROM live WHERE environment = ? AND service = ?", (entry.subject, service))
+        else:
+            db.execute(
+                "INSERT OR REPLACE INTO live VALUES (?, ?, ?)",
+                (entry.subject, service, json.dumps(live, sort_keys=True)),
+            )
+
+
+def _change_secrets(db: sqlite3.Connection, entry: Entry) -> None:
+    for name, fingerprint in entry.data.items():
+        row = (entry.subject, name, fingerprint, entry.at)
+        db.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?, ?, ?)", row)
+
+
+_CHANGES: Mapping[EntryKind, Callable[[sqlite3.Connection, Entry], None]] = {
+    EntryKind.PLAN: _add_deployment,
+    EntryKind.EVENT: _advance_deployment,
+    EntryKind.LIVE: _change_live,
+    EntryKind.SECRETS: _change_secrets,
+}
+
+
+_ROWS = {
+    "deployments": ("SELECT id, * FROM deployments ORDER BY id", "deployment {}"),
+    "live": ("SELECT environment || '/' || service, * FROM live ORDER BY 1", "what is live of {}"),
+    "secrets": ("SELECT environment || '/' || name, * FROM secrets ORDER BY 1", "the age of the secret {}"),
+}
+"""For each table: its rows, the name of each first; and what to call a row."""
+
+
+def find_changed_row(query: Query, entries: Iterable[Entry]) -> str:
+    """Return the first row that is not what the entries come to, "" if there is none."""
+    with closing(sqlite3.connect(":memory:")) as expected:
+        for statement in PROJECTION:
+            expected.execute(statement)
+        for entry in entries:
+            project(expected, entry)
+        for rows, title in _ROWS.values():
+            seen, known = ({row[0]: row[1:] for row in found} for found in (query(rows), expected.execute(rows)))
+            for name in sorted(seen.keys() | known.keys()):
+                if seen.get(name) != known.get(name):
+                    return f"{title.format(name)} was changed in the ledger"
+    return ""
