@@ -27,9 +27,9 @@ class CrashRelayFile(EntryFile):
     known = frozenset[str]()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
-            yield
+    def transaction(self) -> Iterator[list[Entry]]:
+        with super().transaction() as appended:
+            yield appended
             new = frozenset(map(_name, self.appended)) - self.known
             if new and self.moment == "before" and not any(name.endswith("/started") for name in new):
                 self._die(new)

@@ -51,11 +51,11 @@ def find_damage(query: Query, anchor: Anchor | None) -> str:
     ((pages,),) = query("PRAGMA integrity_check(1)")
     if pages != "ok":
         return f"its pages are damaged: {pages}"
-    rows = query("SELECT seq, entry, hash FROM entries ORDER BY seq")
+    rows = query("SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq")
     if broken := find_break(rows):
         return f"the audit trail is broken at entry {broken.seq}"
     if lost := lost_entries(query, anchor):
         return lost
     if rows and anchor is None:
         return "the anchor of the audit trail is gone (ledger.anchor)"
-    return find_changed_row(query, (Entry.parse(text) for _, text, _ in rows))
+    return find_changed_row(query, (Entry.parse(text) for (text,) in query("SELECT entry FROM entries ORDER BY id")))

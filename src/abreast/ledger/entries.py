@@ -26,13 +26,18 @@ class EntryKind(StrEnum):
     """Somebody asked for something. Subject: the deployment; key: what was asked for."""
     SECRETS = "secrets"
     """Secrets have new values. Subject: the environment; key: a number."""
+    LEASE = "lease"
+    """A process took an environment, or gave it back. Subject: the environment; key: the number of the lease."""
+    LOCK = "lock"
+    """An operator locked or unlocked an environment. Subject: the environment; key: a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. ``key`` is unique for its kind and subject, so recording it again has no effect.
 
-    ``at`` is when it was recorded, in ISO 8601; nothing is ordered by it.
+    ``at`` is when it was recorded, in ISO 8601; nothing is ordered by it. ``fence`` names the lease under which it was
+    recorded, ``environment/number``, where a lease is needed.
     """
 
     kind: EntryKind
@@ -40,11 +45,15 @@ class Entry:
     key: str
     data: Mapping[str, Any]
     at: str = ""
+    fence: str = ""
 
     @property
     def text(self) -> str:
         """The entry as JSON, of which the hash chain is made."""
-        fields = {"kind": self.kind, "subject": self.subject, "key": self.key, "data": self.data, "at": self.at}
+        fields = {
+            "kind": self.kind, "subject": self.subject, "key": self.key, "data": self.data, "at": self.at,
+            "fence": self.fence,
+        }  # fmt: skip
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
     @classmethod
@@ -52,6 +61,6 @@ class Entry:
         """Return the entry that ``text`` came from. Raises ValueError for other text."""
         fields = json.loads(text)
         try:
-            return cls(EntryKind(fields["kind"]), fields["subject"], fields["key"], fields["data"], fields["at"])
+            return cls(**{**fields, "kind": EntryKind(fields["kind"])})
         except (TypeError, KeyError) as error:
             raise ValueError(f"not an entry of a ledger: {text[:80]}") from error

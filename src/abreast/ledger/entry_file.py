@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,15 @@ from abreast.core.errors import StateError
 from abreast.ledger import file_errors
 from abreast.ledger.audit import Anchor, find_damage, lost_entries
 from abreast.ledger.entries import Entry, EntryKind
-from abreast.ledger.hash_chain import GENESIS_HASH, link_hash
+from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.projection import project
 from abreast.ledger.tables import ENTRIES, PROJECTION
 
 LEDGER_FILE = "ledger.db"
 ANCHOR_FILE = "ledger.anchor"
+
+_WITHOUT_LEASE = frozenset({EntryKind.RELEASE, EntryKind.REQUEST, EntryKind.LEASE, EntryKind.LOCK})
+"""What anybody may record, whoever holds the environment."""
 
 
 class EntryFile:
@@ -33,6 +36,8 @@ class EntryFile:
         self._anchor_file = file.with_name(ANCHOR_FILE)
         self.appended: list[Entry] = []
         """The entries of the open transaction."""
+        self.fence = ""
+        """The lease under which this process records, ``environment/number``, where one is needed."""
         self._lock = threading.RLock()
         with self._translate_errors():
             self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
@@ -68,17 +73,25 @@ class EntryFile:
             known = "SELECT 1 FROM entries WHERE kind = ? AND subject = ? AND key = ?"
             if self._db.execute(known, (kind, subject, key)).fetchone():
                 return
-            entry = Entry(kind, subject, key, data, self._now())
-            last = self._db.execute("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
-            row = (entry.text, link_hash(last[0] if last else GENESIS_HASH, entry.text))
-            self._db.execute("INSERT INTO entries (entry, hash) VALUES (?, ?)", row)
+            entry = Entry(kind, subject, key, data, self._now(), self.fence if kind not in _WITHOUT_LEASE else "")
+            self._insert(entry)
             project(self._db, entry)
             self.appended.append(entry)
 
+    def _insert(self, entry: Entry) -> None:
+        """Add an entry as the next one of the chain."""
+        (link,) = chain(self.last_link(), [entry.text])
+        self._db.execute("INSERT INTO entries (seq, entry, hash) VALUES (?, ?, ?)", link)
+
+    def last_link(self) -> Link | None:
+        """Return the end of the chain, None if it is empty."""
+        query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1"
+        return next((Link(*row) for row in self.query(query)), None)
+
     def entries(self, kind: EntryKind, subject: str, after: int = 0) -> list[tuple[int, Entry]]:
         """Return the entries of a kind and a subject with a number above ``after``, in order, with their numbers."""
-        query = "SELECT seq, entry FROM entries WHERE kind = ? AND subject = ? AND seq > ? ORDER BY seq"
-        return [(seq, Entry.parse(text)) for seq, text in self.query(query, kind, subject, after)]
+        query = "SELECT id, entry FROM entries WHERE kind = ? AND subject = ? AND id > ? ORDER BY id"
+        return [(id_, Entry.parse(text)) for id_, text in self.query(query, kind, subject, after)]
 
     def next_number(self, kind: EntryKind, subject: str) -> int:
         """Return how many entries of a kind a subject has, and one."""
@@ -100,22 +113,31 @@ class EntryFile:
             finally:
                 self._db.execute("COMMIT")
 
+    def settle(self, entries: Sequence[Entry]) -> bool:
+        """Return whether entries of a transaction that ended stand. Here they always do."""
+        del entries
+        return True
+
+    def flush(self, patience: float) -> str:
+        """Wait until everything is where others read it; return why it is not, "" if it is. Here it always is."""
+        del patience
+        return ""
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Append the entries of the block together, or none of them."""
+    def transaction(self) -> Iterator[list[Entry]]:
+        """Append the entries of the block together, or none of them. Yields the list of them."""
         with self._lock, self._translate_errors():
             self._db.execute("BEGIN IMMEDIATE")
-            self.appended.clear()
+            self.appended = []
             try:
-                yield
+                yield self.appended
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            if self.appended:
-                ((seq, hash_),) = self.query("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1")
-                Anchor(seq, hash_).write(self._anchor_file)
+            if self.appended and (last := self.last_link()):
+                Anchor(last.seq, last.hash).write(self._anchor_file)
 
     def _prepare(self) -> None:
         with self._translate_errors():

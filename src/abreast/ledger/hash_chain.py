@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 GENESIS_HASH = "0" * 64
 """The previous hash of the first event."""
@@ -16,9 +16,27 @@ class ChainBreak:
     seq: int
 
 
+class Link(NamedTuple):
+    """An entry in the chain: its number, from 1 on, its text, and the hash over it and all before."""
+
+    seq: int
+    entry: str
+    hash: str
+
+
 def link_hash(previous: str, event: str) -> str:
     """Return SHA-256 over the previous hash and the event's text, in hexadecimal."""
     return hashlib.sha256(f"{previous}\n{event}".encode()).hexdigest()
+
+
+def chain(last: Link | None, entries: Iterable[str]) -> list[Link]:
+    """Return the links that append entries to a chain that ends with ``last``."""
+    links: list[Link] = []
+    for text in entries:
+        previous = links[-1] if links else last
+        seq, before = (previous.seq + 1, previous.hash) if previous else (1, GENESIS_HASH)
+        links.append(Link(seq, text, link_hash(before, text)))
+    return links
 
 
 def find_break(rows: Iterable[tuple[Any, ...]]) -> ChainBreak | None:

@@ -99,6 +99,13 @@ class Ledger(ABC):
         """Leave a request (``cancel``) for the process that runs the deployment."""
 
     @abstractmethod
+    def flush(self, patience: float) -> str:
+        """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can.
+
+        Raises StateError if it never will, since another process took the environment over.
+        """
+
+    @abstractmethod
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the pending request for a deployment and its reason, None if there is none."""
 

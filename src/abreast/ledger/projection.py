@@ -57,11 +57,26 @@ def _change_secrets(db: sqlite3.Connection, entry: Entry) -> None:
         db.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?, ?, ?)", row)
 
 
+def _change_lease(db: sqlite3.Connection, entry: Entry) -> None:
+    holder = entry.data["holder"]
+    row = (entry.subject, int(entry.key), holder and json.dumps(holder, sort_keys=True))
+    db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", row)
+
+
+def _change_lock(db: sqlite3.Connection, entry: Entry) -> None:
+    db.execute("DELETE FROM operator_locks WHERE environment = ?", (entry.subject,))
+    if entry.data["lock"]:
+        row = (entry.subject, json.dumps(entry.data["lock"], sort_keys=True))
+        db.execute("INSERT INTO operator_locks VALUES (?, ?)", row)
+
+
 _CHANGES: Mapping[EntryKind, Callable[[sqlite3.Connection, Entry], None]] = {
     EntryKind.PLAN: _add_deployment,
     EntryKind.EVENT: _advance_deployment,
     EntryKind.LIVE: _change_live,
     EntryKind.SECRETS: _change_secrets,
+    EntryKind.LEASE: _change_lease,
+    EntryKind.LOCK: _change_lock,
 }
 
 
@@ -69,8 +84,18 @@ _ROWS = {
     "deployments": ("SELECT id, * FROM deployments ORDER BY id", "deployment {}"),
     "live": ("SELECT environment || '/' || service, * FROM live ORDER BY 1", "what is live of {}"),
     "secrets": ("SELECT environment || '/' || name, * FROM secrets ORDER BY 1", "the age of the secret {}"),
+    "leases": ("SELECT environment, * FROM leases ORDER BY 1", "the lease of {}"),
+    "operator_locks": ("SELECT environment, * FROM operator_locks ORDER BY 1", "the operator's lock of {}"),
 }
 """For each table: its rows, the name of each first; and what to call a row."""
+
+
+def rebuild(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Make the tables again from all entries."""
+    for table in _ROWS:
+        db.execute(f"DELETE FROM {table}")
+    for entry in entries:
+        project(db, entry)
 
 
 def find_changed_row(query: Query, entries: Iterable[Entry]) -> str:

@@ -48,16 +48,17 @@ class SqliteLedger(Ledger):
 
     def reserve_version(self, project: str, commit: str) -> str:
         """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
-        with self._file.transaction():
-            ((number,),) = self._file.query(
-                "SELECT coalesce(max(CAST(substr(key, 2) AS INTEGER)), 0) + 1 FROM entries WHERE kind = 'release'"
-            )
-            self._file.append(EntryKind.RELEASE, project, f"v{number}", {"commit": commit})
-            return f"v{number}"
+        newest = "SELECT coalesce(max(CAST(substr(key, 2) AS INTEGER)), 0) FROM entries WHERE kind = 'release'"
+        while True:
+            with self._file.transaction() as appended:
+                version = f"v{self._file.query(newest)[0][0] + 1}"
+                self._file.append(EntryKind.RELEASE, project, version, {"commit": commit})
+            if self._file.settle(appended):
+                return version
 
     def record_plan(self, plan: Plan) -> None:
         """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
-        with self._file.transaction():
+        with self._file.transaction() as appended:
             older = self._file.query(
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 plan.environment, plan.deployment,
@@ -69,6 +70,7 @@ class SqliteLedger(Ledger):
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
                 self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
+        self._file.settle(appended)
 
     def append_events(self, *events: Event) -> None:
         """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
@@ -113,8 +115,9 @@ class SqliteLedger(Ledger):
 
     def request(self, deployment: str, request: str, reason: str) -> None:
         """Leave a request (``cancel``) for the process that runs the deployment."""
-        with self._file.transaction():
+        with self._file.transaction() as appended:
             self._file.append(EntryKind.REQUEST, deployment, request, {"reason": reason})
+        self._file.settle(appended)
 
     def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
@@ -130,6 +133,10 @@ class SqliteLedger(Ledger):
             query = "SELECT service, json_extract(live, '$.platform') FROM live WHERE environment = ?"
             gone = [service for service, platform in self._file.query(query, environment) if platform in platforms]
             self._append_live(environment, dict.fromkeys(gone))
+
+    def flush(self, patience: float) -> str:
+        """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can."""
+        return self._file.flush(patience)
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -217,7 +224,7 @@ class SqliteLedger(Ledger):
 
     def releases(self, limit: int = 20) -> tuple[Release, ...]:
         """Return releases, newest first."""
-        query = "SELECT entry FROM entries WHERE kind = 'release' ORDER BY seq DESC LIMIT ?"
+        query = "SELECT entry FROM entries WHERE kind = 'release' ORDER BY id DESC LIMIT ?"
         return tuple(self._release(Entry.parse(text)) for (text,) in self._file.query(query, limit))
 
     def _release(self, entry: Entry) -> Release:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from abreast.cli.run import run
+from abreast.ledger.entries import Entry
 from abreast.ledger.entry_file import EntryFile
 from abreast.wiring import workspace as wiring
 
@@ -25,12 +26,12 @@ class CrashingEntryFile(EntryFile):
     write_count = 0
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[list[Entry]]:
         """Append the entries of the block together, or die."""
         CrashingEntryFile.write_count += 1
         crashes_here = CrashingEntryFile.write_count == self.crash_at_write
-        with super().transaction():
-            yield
+        with super().transaction() as appended:
+            yield appended
             if crashes_here and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
         if crashes_here:

@@ -248,7 +248,7 @@ def _failure_message(database: sqlite3.Connection, deployment: str) -> str:
         "SELECT json_extract(entry, '$.data.service'), json_extract(entry, '$.data.chapter'),"
         " json_extract(entry, '$.data.message') FROM entries WHERE kind = 'event' AND subject = ?"
         " AND json_extract(entry, '$.data.kind') IN ('failed', 'stopped')"
-        " ORDER BY json_extract(entry, '$.data.kind'), seq LIMIT 1",
+        " ORDER BY json_extract(entry, '$.data.kind'), id LIMIT 1",
         (deployment,),
     ).fetchone()
     return ": ".join(filter(None, row)).partition("\n")[0] if row else ""

@@ -1,0 +1,201 @@
+"""A ledger that is kept in a home elsewhere: recorded here first, then there. Readers read here.
+
+An entry that is not there yet has no number in the chain. It gets one when it is appended there: if others appended in
+between, theirs come first.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from abreast.core.errors import StateError
+from abreast.ledger.audit import Anchor
+from abreast.ledger.entries import Entry
+from abreast.ledger.entry_file import EntryFile
+from abreast.ledger.hash_chain import Link, chain
+from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.ledger.projection import project, rebuild
+
+PUSH_INTERVAL = 1.0
+"""Seconds between two looks for entries that are not in the home yet."""
+
+PULL_INTERVAL = 5.0
+"""Seconds between two looks for entries of others."""
+
+
+class Mirror(EntryFile):
+    """The entries of a home in a file of this machine, and those that are on their way there."""
+
+    home: Home
+
+    def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
+        super().__init__(file, clock)
+        self._syncing = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.trouble = ""
+        """Why the home could not be reached at the last try, "" if it could."""
+
+    def _insert(self, entry: Entry) -> None:
+        """Add an entry that the home does not have yet. Raises StateError if its lease has gone to somebody else."""
+        if self._is_stale(entry):
+            raise lost_lease(entry.fence)
+        self._db.execute("INSERT INTO entries (entry) VALUES (?)", (entry.text,))
+
+    def holds(self, fence: str) -> bool:
+        """Return whether a lease, ``environment/number``, is the newest of its environment."""
+        environment, _, number = fence.rpartition("/")
+        query = "SELECT 1 FROM leases WHERE environment = ? AND number = ? AND holder IS NOT NULL"
+        return bool(self.query(query, environment, int(number)))
+
+    def pending(self) -> list[tuple[int, str]]:
+        """Return the id and text of each entry that is not in the home yet, in order."""
+        return self.query("SELECT id, entry FROM entries WHERE seq IS NULL ORDER BY id")
+
+    # ── with the home ──────────────────────────────────────────────────────────────────────────
+
+    def pull(self) -> None:
+        """Take over what others appended. Raises HomeAwayError, or StateError if the chain is broken."""
+        with self._syncing:
+            self._pull()
+
+    def push(self) -> None:
+        """Append everything to the home. Raises HomeAwayError, or StateError if a lease is lost."""
+        with self._syncing:
+            while pending := self.pending():
+                links = chain(self.last_link(), [text for _, text in pending])
+                if self.home.append(self.last_link(), links):
+                    self._adopt(links)
+                elif not self._pull():
+                    raise self._broken("it has lost what was recorded")
+
+    def settle(self, entries: Sequence[Entry]) -> bool:
+        """Append entries to the home, and return whether they stand: others can have been faster.
+
+        Takes them back, and raises what is in the way, if that is not possible now.
+        """
+        try:
+            self.push()
+        except StateError:
+            with self.transaction():
+                texts = {entry.text for entry in entries}
+                self._delete([id_ for id_, text in self.pending() if text in texts])
+            raise
+        there = "SELECT count(*) FROM entries WHERE seq IS NOT NULL AND entry IN (SELECT value FROM json_each(?))"
+        return self.query(there, json.dumps([entry.text for entry in entries])) == [(len(entries),)]
+
+    def flush(self, patience: float) -> str:
+        """Wait up to ``patience`` seconds until the home has everything; return why it has not, "" if it has.
+
+        Raises StateError if it never will: a lease is lost, or the chain is broken.
+        """
+        deadline = time.monotonic() + patience
+        while self.pending():
+            try:
+                self.push()
+            except HomeAwayError as error:
+                if time.monotonic() > deadline:
+                    return error.what
+                time.sleep(min(PUSH_INTERVAL, patience))
+        return ""
+
+    def start(self) -> None:
+        """Keep the file and its home the same, in a thread, until ``close``."""
+        self._thread = threading.Thread(target=self._keep_in_step, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Append what is missing to the home, if it answers, and close the file."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        with suppress(StateError):
+            self.push()
+        self.home.close()
+        super().close()
+
+    def _keep_in_step(self) -> None:
+        pulled = time.monotonic()
+        while not self._stop.wait(PUSH_INTERVAL):
+            try:
+                if self.pending():
+                    self.push()
+                if time.monotonic() - pulled > PULL_INTERVAL:
+                    self.pull()
+                    pulled = time.monotonic()
+                self.trouble = ""
+            except StateError as error:
+                self.trouble = error.what
+
+    def _pull(self) -> bool:
+        """Return whether there was anything new."""
+        last = self.last_link()
+        links = self.home.read(last.seq if last else 0)
+        for previous, link in zip([last, *links], links, strict=False):
+            self._check(previous, link)
+        if links:
+            self._adopt(links)
+        return bool(links)
+
+    def _check(self, previous: Link | None, link: Link) -> None:
+        (expected,) = chain(previous, [link.entry])
+        if link == expected:
+            with suppress(ValueError):
+                Entry.parse(link.entry)
+                return
+        raise self._broken(f"entry {expected.seq} does not follow from the one before")
+
+    def _broken(self, what: str) -> StateError:
+        return StateError(
+            f"{self.home.title}: {what}", need="a chain that only abreast wrote", next="abreast state verify"
+        )
+
+    def _adopt(self, links: Sequence[Link]) -> None:
+        """Give entries their number in the chain. Entries of this file that cannot stay beside them go."""
+        with self.transaction():
+            news = [link for link in links if not self._number(link)]
+            entries = [Entry.parse(link.entry) for link in news]
+            self._delete([id_ for entry in entries for id_ in self._rivals(entry)])
+            for link, entry in zip(news, entries, strict=True):
+                self._db.execute("INSERT INTO entries (seq, entry, hash) VALUES (?, ?, ?)", link)
+                project(self._db, entry)
+            self._delete([id_ for id_, text in self.pending() if self._is_stale(Entry.parse(text))])
+        if last := self.last_link():
+            Anchor(last.seq, last.hash).write(self._anchor_file)
+        if self.fence and not self.holds(self.fence):
+            raise lost_lease(self.fence)
+
+    def _number(self, link: Link) -> bool:
+        """Return whether the entry was here already. It has its number now."""
+        own = "UPDATE entries SET seq = ?, hash = ? WHERE entry = ? AND seq IS NULL"
+        return bool(self._db.execute(own, (link.seq, link.hash, link.entry)).rowcount)
+
+    def _rivals(self, entry: Entry) -> list[int]:
+        """Return the entries of this file that say something else of the same."""
+        query = "SELECT id FROM entries WHERE kind = ? AND subject = ? AND key = ? AND seq IS NULL"
+        return [id_ for (id_,) in self.query(query, entry.kind, entry.subject, entry.key)]
+
+    def _is_stale(self, entry: Entry) -> bool:
+        """Return whether the lease under which an entry was recorded has gone to somebody else."""
+        return bool(entry.fence) and not self.holds(entry.fence)
+
+    def _delete(self, ids: Sequence[int]) -> None:
+        """Take back entries that the home does not have, and what followed from them."""
+        if not ids:
+            return
+        self._db.execute("DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+        rebuild(self._db, (Entry.parse(text) for (text,) in self.query("SELECT entry FROM entries ORDER BY id")))
+
+
+def lost_lease(fence: str) -> StateError:
+    """Return the error of a process whose environment was taken over, since it did not show that it was alive."""
+    environment = fence.rpartition("/")[0]
+    return StateError(
+        f"another process took over {environment}, since this one did not show for a while that it was alive",
+        need="one process at a time; this one records and changes nothing more",
+        next=f"abreast status --env {environment}",
+    )

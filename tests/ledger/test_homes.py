@@ -1,0 +1,408 @@
+"""A ledger's home elsewhere: what one appends all read, once and in one order, whoever is killed or cut off."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import postgres_server
+from abreast.core.errors import StateError
+from abreast.core.events import Event, EventKind
+from abreast.core.model import DeploymentKind, OnFailure, Plan
+from abreast.core.states import DeploymentState
+from abreast.ledger.entries import EntryKind
+from abreast.ledger.hash_chain import chain
+from abreast.ledger.homes.git_ref import GitHome
+from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.ledger.homes.postgres import PostgresHome
+from abreast.ledger.mirror import Mirror
+from abreast.ledger.sqlite import SqliteLedger
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class GitWorld:
+    """A bare repository, and clones of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.remote = folder / "remote.git"
+        git(folder, "init", "--quiet", "--bare", str(self.remote))
+
+    def home(self, name: str) -> Home:
+        clone = self.folder / name
+        if not clone.exists():
+            git(self.folder, "clone", "--quiet", str(self.remote), name)
+        return GitHome(clone, "shop", "origin")
+
+    def away(self) -> None:
+        self.remote.rename(self.remote.with_suffix(".away"))
+
+    def back(self) -> None:
+        self.remote.with_suffix(".away").rename(self.remote)
+
+    def cut_off(self) -> None:
+        git(self.remote, "update-ref", "refs/abreast/shop/ledger", "refs/abreast/shop/ledger^")
+
+    def change(self, old: str, new: str) -> None:
+        ref = "refs/abreast/shop/ledger"
+        before, after = (json.dumps(text)[1:-1] for text in (old, new))
+        content = git(self.remote, "cat-file", "blob", f"{ref}:entries.jsonl").replace(before, after) + "\n"
+        hashed = ["git", "hash-object", "-w", "--stdin"]
+        blob = subprocess.run(hashed, input=content, cwd=self.remote, capture_output=True, text=True, check=True).stdout
+        row = f"100644 blob {blob.strip()}\tentries.jsonl\n"
+        tree = subprocess.run(["git", "mktree"], input=row, cwd=self.remote, capture_output=True, text=True, check=True)
+        subject = git(self.remote, "log", "-1", "--format=%s", ref)
+        git(self.remote, "-c", "user.name=x", "-c", "user.email=x", "update-ref", ref, git(
+            self.remote, "-c", "user.name=x", "-c", "user.email=x", "commit-tree", tree.stdout.strip(),
+            *(part for parent in git(self.remote, "log", "-1", "--format=%P", ref).split() for part in ("-p", parent)),
+            "-m", subject))  # fmt: skip
+
+    def source(self, name: str) -> str:
+        return f"GitHome(Path({str(self.folder / name)!r}), 'shop', 'origin')"
+
+
+class PostgresWorld:
+    """A database of its own."""
+
+    def __init__(self) -> None:
+        self.url = postgres_server.create_database()
+
+    def home(self, _: str) -> Home:
+        return PostgresHome(self.url, "shop")
+
+    def away(self) -> None:
+        self._admin("ALTER DATABASE {} ALLOW_CONNECTIONS false")
+        self._admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'")
+
+    def back(self) -> None:
+        self._admin("ALTER DATABASE {} ALLOW_CONNECTIONS true")
+
+    def cut_off(self) -> None:
+        with psycopg.connect(self.url) as db:
+            db.execute("DELETE FROM abreast.entries WHERE seq = (SELECT max(seq) FROM abreast.entries)")
+
+    def change(self, old: str, new: str) -> None:
+        with psycopg.connect(self.url) as db:
+            db.execute("UPDATE abreast.entries SET entry = replace(entry, %s, %s)", (old, new))
+
+    def source(self, _: str) -> str:
+        return f"PostgresHome({self.url!r}, 'shop')"
+
+    def _admin(self, statement: str) -> None:
+        with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
+            db.execute(statement.format(self.url.rpartition("/")[2]).encode())
+
+
+World = GitWorld | PostgresWorld
+
+
+@pytest.fixture(params=["git", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    return GitWorld(tmp_path) if request.param == "git" else PostgresWorld()
+
+
+@pytest.fixture
+def mirror(world: World, tmp_path: Path) -> Iterator[Callable[[str], Mirror]]:
+    """Open a machine's mirror of the home."""
+    opened: list[Mirror] = []
+
+    def open_mirror(name: str) -> Mirror:
+        found = Mirror.open(tmp_path / f"state-{name}", lambda: datetime.now(UTC))
+        found.home = world.home(name)
+        opened.append(found)
+        return found
+
+    yield open_mirror
+    for one in opened:
+        one.close()
+
+
+def record(mirror: Mirror, *keys: str) -> None:
+    with mirror.transaction():
+        for key in keys:
+            mirror.append(EntryKind.EVENT, "D1", key, {"chapter": None, "state": None})
+
+
+def keys(mirror: Mirror) -> list[str]:
+    return [entry.key for _, entry in mirror.entries(EntryKind.EVENT, "D1")]
+
+
+def test_a_home_keeps_one_chain(world: World) -> None:
+    one, other = world.home("one"), world.home("other")
+    assert list(one.read(0)) == list(other.read(0)) == []
+    first = chain(None, ["a", "b"])
+    assert one.append(None, first)
+    assert not other.append(None, chain(None, ["x"]))
+    assert list(other.read(0)) == first
+    assert list(other.read(1)) == first[1:]
+    second = chain(first[-1], ['"ü\n', "d"])
+    assert other.append(first[-1], second)
+    assert not one.append(first[-1], chain(first[-1], ["late"]))
+    assert list(one.read(0)) == [*first, *second]
+    assert one.append(first[-1], second) or list(one.read(2)) == second
+    assert [link.seq for link in one.read(0)] == [1, 2, 3, 4]
+    for home in (one, other):
+        home.close()
+
+
+def test_a_sign_of_life_is_seen_by_others(world: World) -> None:
+    one, other = world.home("one"), world.home("other")
+    seen = [other.last_beat("production")]
+    for _ in range(2):
+        one.beat("production")
+        seen.append(other.last_beat("production"))
+    assert seen[0] == ""
+    assert len(set(seen)) == 3
+    assert other.last_beat("staging") == ""
+    for home in (one, other):
+        home.close()
+
+
+def test_what_one_records_the_other_reads(mirror: Callable[[str], Mirror]) -> None:
+    one, other = mirror("one"), mirror("other")
+    record(one, "a", "b")
+    assert len(one.pending()) == 2
+    one.push()
+    assert not one.pending()
+    other.pull()
+    assert keys(other) == ["a", "b"]
+    assert one.find_damage() == other.find_damage() == ""
+
+
+def test_of_two_writers_one_goes_first(mirror: Callable[[str], Mirror]) -> None:
+    one, other = mirror("one"), mirror("other")
+    record(one, "a")
+    record(other, "b", "c")
+    other.push()
+    one.push()
+    other.pull()
+    assert keys(one) == ["a", "b", "c"], "in the order in which they came here"
+    assert keys(other) == ["b", "c", "a"]
+    assert one.last_link() == other.last_link()
+    assert one.find_damage() == other.find_damage() == ""
+
+
+def test_what_two_say_of_one_thing_is_said_once(mirror: Callable[[str], Mirror]) -> None:
+    one, other = mirror("one"), mirror("other")
+    for machine, reason in ((one, "first"), (other, "second")):
+        with machine.transaction():
+            machine.append(EntryKind.REQUEST, "D1", "cancel", {"reason": reason})
+    one.push()
+    other.push()
+    assert [entry.data["reason"] for _, entry in other.entries(EntryKind.REQUEST, "D1")] == ["first"]
+
+
+def test_two_that_number_a_release_get_two_numbers(mirror: Callable[[str], Mirror]) -> None:
+    ledgers = [SqliteLedger(mirror(name)) for name in ("one", "other")]
+    assert [ledger.reserve_version("shop", "c" * 40) for ledger in ledgers] == ["v1", "v2"]
+    assert [release.version for release in ledgers[1].releases()] == ["v2", "v1"]
+
+
+def test_who_lost_the_environment_records_nothing_more(mirror: Callable[[str], Mirror]) -> None:
+    frozen, next_one = mirror("one"), mirror("other")
+    for machine in (frozen, next_one):
+        machine.pull()
+    take(frozen, 1)
+    SqliteLedger(frozen).record_plan(plan("D1"))
+    SqliteLedger(frozen).append_events(Event("D1", "running", EventKind.STATE, state=DeploymentState.RUNNING))
+    next_one.pull()
+    take(next_one, 2)
+    record(next_one, "taken over")
+    next_one.push()
+    with pytest.raises(StateError, match="took over production"):
+        frozen.push()
+    assert keys(frozen) == ["planned", "taken over"], "what nobody had seen is taken back"
+    assert SqliteLedger(frozen).deployment("D1").state is DeploymentState.WAITING
+    with pytest.raises(StateError, match="took over production"):
+        record(frozen, "late")
+    assert frozen.find_damage() == next_one.find_damage() == ""
+
+
+def take(mirror: Mirror, number: int) -> None:
+    with mirror.transaction() as appended:
+        mirror.append(EntryKind.LEASE, "production", str(number), {"holder": {"pid": number}})
+    assert mirror.settle(appended)
+    mirror.fence = f"production/{number}"
+
+
+def plan(id: str) -> Plan:
+    return Plan(id, DeploymentKind.DEPLOY, "shop", "production", "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER, "", "me")
+
+
+def test_a_home_that_is_away_loses_nothing(world: World, mirror: Callable[[str], Mirror]) -> None:
+    one = mirror("one")
+    record(one, "a")
+    one.push()
+    world.away()
+    try:
+        record(one, "b")
+        with pytest.raises(HomeAwayError):
+            one.push()
+        assert one.flush(0) != ""
+        with pytest.raises(StateError):
+            SqliteLedger(one).reserve_version("shop", "c" * 40)
+        assert not SqliteLedger(one).releases(), "a number that others do not know is none"
+        assert keys(one) == ["a", "b"]
+    finally:
+        world.back()
+    assert one.flush(30) == ""
+    other = mirror("other")
+    other.pull()
+    assert keys(other) == ["a", "b"]
+
+
+def test_a_chain_that_was_changed_or_cut_off_is_refused(world: World, mirror: Callable[[str], Mirror]) -> None:
+    one = mirror("one")
+    for key in "abc":
+        record(one, key)
+        one.push()
+    world.cut_off()
+    record(one, "d")
+    with pytest.raises(StateError, match="has lost what was recorded"):
+        one.push()
+    with closing(world.home("again")) as home:
+        assert len(home.read(0)) == 2
+    world.change('"key": "b"', '"key": "B"')
+    other = mirror("other")
+    with pytest.raises(StateError, match=r"entry \d does not follow"):
+        other.pull()
+    assert keys(other) == []
+
+
+WRITER = """
+import sys, os
+from datetime import UTC, datetime
+from pathlib import Path
+from abreast.ledger.entries import EntryKind
+from abreast.ledger.homes.git_ref import GitHome
+from abreast.ledger.homes.postgres import PostgresHome
+from abreast.ledger.mirror import Mirror
+mirror = Mirror.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
+mirror.home = {home}
+number = mirror.next_number(EntryKind.EVENT, sys.argv[2]) - 1
+while number < {count}:
+    with mirror.transaction():
+        for number in range(number, min(number + 3, {count})):
+            mirror.append(EntryKind.EVENT, sys.argv[2], str(number), {{"chapter": None, "state": None}})
+        number += 1
+    mirror.push()
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(240)
+def test_many_writers_killed_at_random_lose_and_double_nothing(
+    world: World, mirror: Callable[[str], Mirror], tmp_path: Path
+) -> None:
+    count, names = 40, ("w1", "w2", "w3")
+    for name in names:
+        world.home(name).close()
+
+    def start(name: str) -> subprocess.Popen[str]:
+        code = WRITER.format(home=world.source(name), count=count)
+        command = [sys.executable, "-c", code, str(tmp_path / f"state-{name}"), name]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    running = {name: start(name) for name in names}
+    for victim in (*names, *names):
+        process = running[victim]
+        assert process.stdout
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        running[victim] = start(victim)
+    for process in running.values():
+        process.communicate()
+        assert process.returncode == 0
+    reader = mirror("reader")
+    reader.pull()
+    for name in names:
+        assert [entry.key for _, entry in reader.entries(EntryKind.EVENT, name)] == [str(n) for n in range(count)]
+    assert reader.find_damage() == ""
+
+
+def test_a_push_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None:
+    world = GitWorld(tmp_path)
+    home = world.home("one")
+    hook = world.remote / "hooks" / "post-receive"
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    hook.chmod(0o755)
+    links = chain(None, ["a"])
+    assert home.append(None, links)
+    hook.unlink()
+    assert list(world.home("other").read(0)) == links
+
+
+def test_the_ref_is_no_branch_and_runs_no_hook_of_the_clone(tmp_path: Path) -> None:
+    world = GitWorld(tmp_path)
+    home = world.home("one")
+    hook = tmp_path / "one" / ".git" / "hooks" / "pre-push"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert home.append(None, chain(None, ["a"]))
+    assert git(world.remote, "branch", "--all") == ""
+    git(tmp_path, "clone", "--quiet", str(world.remote), "plain")
+    assert git(tmp_path / "plain", "for-each-ref") == ""
+
+
+def test_garbage_in_the_ref_is_named(tmp_path: Path) -> None:
+    world = GitWorld(tmp_path)
+    home = world.home("one")
+    assert home.append(None, chain(None, ["a"]))
+    (tmp_path / "one" / "x").write_text("x")
+    git(tmp_path / "one", "add", "x")
+    git(tmp_path / "one", "-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet", "-m", "mine")
+    git(tmp_path / "one", "push", "--quiet", "--force", "origin", "HEAD:refs/abreast/shop/ledger")
+    with pytest.raises(StateError, match=r"commit .* mine is not abreast's"):
+        world.home("other").read(0)
+
+
+def test_without_the_right_to_push_that_is_said(tmp_path: Path) -> None:
+    world = GitWorld(tmp_path)
+    home = world.home("one")
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'permission to push denied'\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(StateError, match="git push failed") as refused:
+        home.append(None, chain(None, ["a"]))
+    assert not isinstance(refused.value, HomeAwayError)
+    assert "the right to read and push refs/abreast/shop/ledger" in refused.value.need
+
+
+def test_a_role_without_rights_is_said(tmp_path: Path) -> None:
+    role = postgres_server.create_role()
+    url = postgres_server.create_database().replace("//postgres:", f"//{role}:")
+    home = PostgresHome(url, "shop")
+    with pytest.raises(StateError, match="permission denied") as refused:
+        home.read(0)
+    assert postgres_server.QUOTED_PASSWORD not in str(refused.value)
+    assert "may create the schema abreast" in refused.value.need
+    home.close()
+
+
+def test_two_projects_in_one_home_do_not_meet(world: World, tmp_path: Path) -> None:
+    one = world.home("one")
+    other = (
+        GitHome(tmp_path / "one", "other", "origin")
+        if isinstance(world, GitWorld)
+        else PostgresHome(world.url, "other")
+    )
+    assert one.append(None, chain(None, ["a"]))
+    assert other.append(None, chain(None, ["b"]))
+    assert [link.entry for link in one.read(0)] == ["a"]
+    for home in (one, other):
+        home.close()
