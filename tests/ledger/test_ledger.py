@@ -273,11 +273,11 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path
     ledger = SqliteLedger.open(tmp_path)
     ledger.record_plan(plan("D1"))
     ledger.append_events(Event("D1", "before", EventKind.NOTE))
-    (pages,) = ledger._file._db.execute("PRAGMA page_count").fetchone()
-    ledger._file._db.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = ledger.file._db.execute("PRAGMA page_count").fetchone()
+    ledger.file._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StateError, match="full"):
         ledger.append_events(Event("D1", "large", EventKind.NOTE, "x" * 100_000))
-    ledger._file._db.execute("PRAGMA max_page_count = 100000")
+    ledger.file._db.execute("PRAGMA max_page_count = 100000")
     ledger.append_events(Event("D1", "after", EventKind.NOTE))
     assert [event.key for event in ledger.events("D1")] == ["planned", "before", "after"]
     assert ledger.find_damage() == ""

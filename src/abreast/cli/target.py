@@ -9,6 +9,7 @@ from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import RefusedError
 from abreast.core.model import Environment
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, utc_now
 
@@ -28,10 +29,14 @@ class Target:
 
 
 @contextmanager
-def hold_environment(workspace: Workspace, name: str) -> Iterator[None]:
-    """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it."""
-    lock = workspace.environment_lock(name)
-    lock.check_operator_lock()
+def hold_environment(workspace: Workspace, name: str, ledger: SqliteLedger | None) -> Iterator[None]:
+    """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it.
+
+    Without a usable ledger, nobody knows whether an operator does.
+    """
+    lock = workspace.environment_lock(name, ledger)
+    if ledger:
+        ledger.check_operator_lock(name)
     with lock.try_acquire({"since": utc_now()}) as acquired:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")

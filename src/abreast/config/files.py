@@ -28,6 +28,13 @@ def read_config_file(file: Path) -> bytes:
         raise ConfigError([Fault(file.name, 1, 1, f"cannot be read: {error.strerror}")]) from error
 
 
+def project_name(file: Path) -> str:
+    """Return the name of the project in an abreast.yml, else that of its folder; nothing else needs to be valid."""
+    value = parse_document(file.name, read_config_file(file)).value
+    name = value.get("project") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else file.parent.name
+
+
 def environment_names(file: Path) -> tuple[str, ...]:
     """Return the names of the environments in an abreast.yml; nothing else in it needs to be valid.
 

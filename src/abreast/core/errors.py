@@ -4,7 +4,8 @@ AbreastError
 ├── UsageError            invalid command line                                   exit 2
 ├── ConfigError           invalid abreast.yml, with one or more Faults           exit 2
 ├── RefusedError          refused by a gate, an approval or a lock               exit 3
-├── StateError            the ledger or the engine's file is unusable            exit 1
+├── StateError            the ledger is unusable                                 exit 1
+│   └── LeaseLostError    … by this process: another one took the environment over
 ├── ArtifactError         an artifact is unavailable or corrupt                  exit 1
 ├── DatabaseError         a database or a backup is unusable                     exit 1
 ├── PlatformError         a platform call failed                                 exit 1
@@ -75,6 +76,18 @@ class RefusedError(AbreastError):
 
 class StateError(AbreastError):
     """A state file is unreadable, from a newer version, or not writable. It was not changed."""
+
+
+class LeaseLostError(StateError):
+    """The environment was taken over, since this process did not show for a while that it was alive."""
+
+    def __init__(self, fence: str) -> None:
+        environment = fence.rpartition("/")[0]
+        super().__init__(
+            f"another process took over {environment}, since this one did not show for a while that it was alive",
+            need="one process at a time; this one records and changes nothing more",
+            next=f"abreast status --env {environment}",
+        )
 
 
 class ArtifactError(AbreastError):

@@ -21,6 +21,9 @@ from abreast.deploy.workflow import DeploymentWorkflow
 from abreast.ledger.interface import Deployment
 from abreast.ledger.lock import EnvironmentLock
 
+PATIENCE_AT_END = 150.0
+"""Seconds to wait for the home of the ledger when a deployment has ended."""
+
 LOCK_RETRY_INTERVAL = 0.1
 """Seconds between two attempts to take the lock."""
 
@@ -101,7 +104,7 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
 
 
 def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int) -> None:
-    context.lock.check_operator_lock()
+    context.ports.ledger.check_operator_lock(environment)
     if not context.lock.is_newest(ticket):
         raise RefusedError(
             f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",
@@ -160,4 +163,8 @@ async def _execute_rest(context: DeployContext, deployment: Deployment) -> Deplo
 
 async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
-    return await execute_plan(plan, DeploymentWorkflow(context.ports, WorkflowEngine(context.ports.ledger)))
+    ledger = context.ports.ledger
+    state = await execute_plan(plan, DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
+    if away := await asyncio.to_thread(ledger.flush, PATIENCE_AT_END):
+        context.report(f"recorded on this machine only: {away}. the next command here sends it")
+    return state

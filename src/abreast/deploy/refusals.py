@@ -12,7 +12,7 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program
-from abreast.ledger.interface import Deployment
+from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
 from abreast.platforms.interface import Diagnoses, RunsHere
 
@@ -40,7 +40,11 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
     Uncommitted changes are not part of it: see ``uncommitted_changes``.
     """
     deployments = await asyncio.to_thread(ports.ledger.deployments, plan.environment)
-    refusals: list[AbreastError] = [*_locked(lock), *_stuck(deployments), *_breaking_changes(plan)]
+    refusals: list[AbreastError] = [
+        *_locked(ports.ledger, plan.environment),
+        *_stuck(deployments),
+        *_breaking_changes(plan),
+    ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()
     for part in plan.rollouts:
@@ -80,9 +84,9 @@ def stuck_error(deployment: Deployment) -> RefusedError:
     )
 
 
-def _locked(lock: EnvironmentLock) -> Iterator[AbreastError]:
+def _locked(ledger: Ledger, environment: str) -> Iterator[AbreastError]:
     try:
-        lock.check_operator_lock()
+        ledger.check_operator_lock(environment)
     except RefusedError as error:
         yield error
 

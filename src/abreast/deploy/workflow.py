@@ -41,6 +41,12 @@ ROLLOUT_WORKFLOW = "rollout"
 GATE_WORKFLOW = "gate"
 TURN_BACK_WORKFLOW = "way-back"
 
+PATIENCE_BEFORE_TURN = 150.0
+"""Seconds to wait for the home of the ledger before traffic switches."""
+
+PATIENCE_AFTER_TURN = 10.0
+"""Seconds to wait for it afterwards, while users are on versions that nobody watches yet."""
+
 
 class DeploymentWorkflow:
     """Runs the deployments of one environment, one after the other."""
@@ -93,7 +99,7 @@ class DeploymentWorkflow:
         if failures := only_failures(candidates):
             return await self._abort(run, failures)
         versions = {found.service: found for found in candidates if isinstance(found, Version)}
-        turned = await run.run_chapter(Chapter.TURN, lambda: switch_traffic(run, versions))
+        turned = await run.run_chapter(Chapter.TURN, lambda: _publish_and_switch(run, versions))
         if isinstance(turned, Failure):
             return await self._abort(run, [turned], turned=True)
         return await self._watch_and_settle(run, versions)
@@ -264,6 +270,17 @@ _DATA_ONLY_OPERATIONS: Mapping[DeploymentKind, Callable[[Run, ServicePlan], Awai
     DeploymentKind.DRILL: run_drill,
 }
 """What deployments that change no service do with each database."""
+
+
+async def _publish_and_switch(run: Run, versions: Mapping[str, Version]) -> Failure | None:
+    """Switch traffic, once others can read that it is about to happen: whoever takes over must know of it."""
+    if away := await run.publish(PATIENCE_BEFORE_TURN):
+        return Failure(Chapter.TURN, f"nothing was switched, since others cannot read the record: {away}")
+    switched = await switch_traffic(run, versions)
+    if away := await run.publish(PATIENCE_AFTER_TURN):
+        note = f"recorded on this machine only, until its home answers: {away}"
+        await run.record("turn/unpublished", EventKind.NOTE, note, chapter=Chapter.TURN)
+    return switched
 
 
 def _services_to_turn_back(events: Sequence[Event]) -> list[str]:

@@ -49,9 +49,7 @@ class EntryFile:
         if file_errors.is_ledger_lost(str(folder)):
             raise _state_error(file_errors.lost_ledger_error(str(file)))
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (folder / ".gitignore").exists():
-                (folder / ".gitignore").write_text("*\n")
+            make_state_folder(folder)
             file.touch(mode=0o600)
         except OSError as error:
             raise _state_error(file_errors.damaged_file_error(str(file), error.strerror or str(error))) from error
@@ -176,6 +174,13 @@ class EntryFile:
             yield
         except sqlite3.Error as error:
             raise _state_error(file_errors.damaged_file_error(str(self._file), str(error))) from error
+
+
+def make_state_folder(folder: Path) -> None:
+    """Create a folder that its owner alone reads, and that git ignores. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
 
 
 def _state_error(texts: tuple[str, str, str]) -> StateError:

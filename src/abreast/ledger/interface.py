@@ -99,6 +99,22 @@ class Ledger(ABC):
         """Leave a request (``cancel``) for the process that runs the deployment."""
 
     @abstractmethod
+    def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
+        """Record that an operator locks an environment (``reason``, ``by``, ``since``), or with None unlocks it."""
+
+    @abstractmethod
+    def operator_lock(self, environment: str) -> Mapping[str, str] | None:
+        """Return the operator's lock of an environment, None if there is none."""
+
+    def check_operator_lock(self, environment: str) -> None:
+        """Raise RefusedError if an operator locked the environment."""
+        if lock := self.operator_lock(environment):
+            raise RefusedError(
+                f"{environment} is locked by {lock['by']} since {lock['since']}: {lock['reason']}",
+                next=f"abreast unlock --env {environment}",
+            )
+
+    @abstractmethod
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can.
 

@@ -1,4 +1,4 @@
-"""The lock of an environment: one deployment at a time, and none while an operator holds it.
+"""The lock of an environment on this machine: one deployment at a time.
 
 The lock is the kernel's (``flock``), so it ends with its process. Beside it, ``<environment>.json`` names the
 holder, for people and for ``abreast status``.
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from abreast.core.errors import RefusedError, StateError
+from abreast.core.errors import StateError
 from abreast.machine.process import ProcessIdentity
 
 
@@ -28,10 +28,8 @@ class EnvironmentLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot create {folder}: {error.strerror}") from error
-        self._environment = environment
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
-        self._operator_file = folder / f"{environment}.operator.json"
         self._ticket_file = folder / f"{environment}.queue.json"
 
     @contextmanager
@@ -66,29 +64,6 @@ class EnvironmentLock:
     def holder_pid(self) -> str:
         """Return the process id of the lock's holder, ``?`` if it is not known."""
         return str((self.holder() or {}).get("pid", "?"))
-
-    def operator_lock(self) -> dict[str, Any] | None:
-        """Return the operator's lock (``reason``, ``by``, ``since``), None if there is none."""
-        return _read_json(self._operator_file)
-
-    def check_operator_lock(self) -> None:
-        """Raise RefusedError if an operator locked the environment."""
-        if operator := self.operator_lock():
-            raise RefusedError(
-                f"{self._environment} is locked by {operator.get('by') or '?'} since {operator.get('since')}: "
-                f"{operator.get('reason')}",
-                next=f"abreast unlock --env {self._environment}",
-            )
-
-    def lock(self, operator: Mapping[str, Any]) -> None:
-        """Block every deployment until ``unlock``."""
-        write_json_atomically(self._operator_file, {**operator, "operator": True})
-
-    def unlock(self) -> bool:
-        """Allow deployments again; return whether the environment was locked."""
-        was_locked = self._operator_file.exists()
-        self._operator_file.unlink(missing_ok=True)
-        return was_locked
 
     def join_queue(self) -> int:
         """Wait for the environment; return the ticket, a number higher than all before."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from abreast.core.errors import StateError
+from abreast.core.errors import LeaseLostError, StateError
 from abreast.ledger.audit import Anchor
 from abreast.ledger.entries import Entry
 from abreast.ledger.entry_file import EntryFile
@@ -43,7 +44,7 @@ class Mirror(EntryFile):
     def _insert(self, entry: Entry) -> None:
         """Add an entry that the home does not have yet. Raises StateError if its lease has gone to somebody else."""
         if self._is_stale(entry):
-            raise lost_lease(entry.fence)
+            raise LeaseLostError(entry.fence)
         self._db.execute("INSERT INTO entries (entry) VALUES (?)", (entry.text,))
 
     def holds(self, fence: str) -> bool:
@@ -51,6 +52,12 @@ class Mirror(EntryFile):
         environment, _, number = fence.rpartition("/")
         query = "SELECT 1 FROM leases WHERE environment = ? AND number = ? AND holder IS NOT NULL"
         return bool(self.query(query, environment, int(number)))
+
+    def lease(self, environment: str) -> tuple[int, dict[str, Any] | None]:
+        """Return the number of an environment's newest lease, from 1 on, and its holder, None if it was given back."""
+        rows = self.query("SELECT number, holder FROM leases WHERE environment = ?", environment)
+        number, holder = rows[0] if rows else (0, None)
+        return number, holder and json.loads(holder)
 
     def pending(self) -> list[tuple[int, str]]:
         """Return the id and text of each entry that is not in the home yet, in order."""
@@ -116,6 +123,10 @@ class Mirror(EntryFile):
         with suppress(StateError):
             self.push()
         self.home.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file, and leave the home alone."""
         super().close()
 
     def _keep_in_step(self) -> None:
@@ -167,7 +178,7 @@ class Mirror(EntryFile):
         if last := self.last_link():
             Anchor(last.seq, last.hash).write(self._anchor_file)
         if self.fence and not self.holds(self.fence):
-            raise lost_lease(self.fence)
+            raise LeaseLostError(self.fence)
 
     def _number(self, link: Link) -> bool:
         """Return whether the entry was here already. It has its number now."""
@@ -189,13 +200,3 @@ class Mirror(EntryFile):
             return
         self._db.execute("DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
         rebuild(self._db, (Entry.parse(text) for (text,) in self.query("SELECT entry FROM entries ORDER BY id")))
-
-
-def lost_lease(fence: str) -> StateError:
-    """Return the error of a process whose environment was taken over, since it did not show that it was alive."""
-    environment = fence.rpartition("/")[0]
-    return StateError(
-        f"another process took over {environment}, since this one did not show for a while that it was alive",
-        need="one process at a time; this one records and changes nothing more",
-        next=f"abreast status --env {environment}",
-    )

@@ -22,7 +22,7 @@ class SqliteLedger(Ledger):
     """A ledger that any number of processes and threads on this machine can share."""
 
     def __init__(self, file: EntryFile) -> None:
-        self._file = file
+        self.file = file
 
     @classmethod
     def open(
@@ -42,7 +42,7 @@ class SqliteLedger(Ledger):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self.file.close()
 
     # ── writing ────────────────────────────────────────────────────────────────────────────────
 
@@ -50,99 +50,107 @@ class SqliteLedger(Ledger):
         """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
         newest = "SELECT coalesce(max(CAST(substr(key, 2) AS INTEGER)), 0) FROM entries WHERE kind = 'release'"
         while True:
-            with self._file.transaction() as appended:
-                version = f"v{self._file.query(newest)[0][0] + 1}"
-                self._file.append(EntryKind.RELEASE, project, version, {"commit": commit})
-            if self._file.settle(appended):
+            with self.file.transaction() as appended:
+                version = f"v{self.file.query(newest)[0][0] + 1}"
+                self.file.append(EntryKind.RELEASE, project, version, {"commit": commit})
+            if self.file.settle(appended):
                 return version
 
     def record_plan(self, plan: Plan) -> None:
         """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
-        with self._file.transaction() as appended:
-            older = self._file.query(
+        with self.file.transaction() as appended:
+            older = self.file.query(
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 plan.environment, plan.deployment,
             )  # fmt: skip
-            self._file.append(EntryKind.PLAN, plan.deployment, "", dump(plan))
+            self.file.append(EntryKind.PLAN, plan.deployment, "", dump(plan))
             self._append_event(
                 Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
             )
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
                 self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
-        self._file.settle(appended)
+        self.file.settle(appended)
 
     def append_events(self, *events: Event) -> None:
         """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
-        with self._file.transaction():
+        with self.file.transaction():
             for event in events:
                 self._append_event(event)
 
     def _append_event(self, event: Event) -> None:
         fields = dump(event)
         data = {name: fields[name] for name in ("kind", "message", "service", "chapter", "state", "data")}
-        self._file.append(EntryKind.EVENT, event.deployment, event.key, data)
+        self.file.append(EntryKind.EVENT, event.deployment, event.key, data)
 
     def record_step(self, workflow: str, step: str, result: Json, events: Sequence[Event] = ()) -> None:
         """Record the result of a workflow's step together with events; an existing result is never changed."""
-        with self._file.transaction():
+        with self.file.transaction():
             for event in events:
                 self._append_event(event)
-            self._file.append(EntryKind.STEP, workflow, step, {"result": result})
+            self.file.append(EntryKind.STEP, workflow, step, {"result": result})
 
     def add_release_part(self, release: str, part: ReleasePart) -> None:
         """Add a service's part to a release; an existing part is never changed."""
-        with self._file.transaction():
-            self._file.append(EntryKind.PART, release, part.service, dump(part))
+        with self.file.transaction():
+            self.file.append(EntryKind.PART, release, part.service, dump(part))
 
     def record_live_services(
         self, deployment: str, live_services: Sequence[LiveService], removed: Sequence[str] = ()
     ) -> None:
         """Record the live version of each service after traffic switched; services in ``removed`` have none now."""
-        with self._file.transaction():
+        with self.file.transaction():
             query = "SELECT environment FROM deployments WHERE id = ?"
-            ((environment,),) = self._file.query(query, deployment)
+            ((environment,),) = self.file.query(query, deployment)
             live = {service.service: dump(service) for service in live_services}
             self._append_live(environment, {**live, **dict.fromkeys(removed)})
 
     def _append_live(self, environment: str, changes: Mapping[str, Any]) -> None:
         """Append what is live, unless that is what the ledger says already."""
-        found = self._file.query("SELECT service, live FROM live WHERE environment = ?", environment)
+        found = self.file.query("SELECT service, live FROM live WHERE environment = ?", environment)
         known = {service: json.loads(live) for service, live in found}
         if any(known.get(service) != live for service, live in changes.items()):
-            number = self._file.next_number(EntryKind.LIVE, environment)
-            self._file.append(EntryKind.LIVE, environment, str(number), changes)
+            number = self.file.next_number(EntryKind.LIVE, environment)
+            self.file.append(EntryKind.LIVE, environment, str(number), changes)
 
     def request(self, deployment: str, request: str, reason: str) -> None:
         """Leave a request (``cancel``) for the process that runs the deployment."""
-        with self._file.transaction() as appended:
-            self._file.append(EntryKind.REQUEST, deployment, request, {"reason": reason})
-        self._file.settle(appended)
+        with self.file.transaction() as appended:
+            self.file.append(EntryKind.REQUEST, deployment, request, {"reason": reason})
+        self.file.settle(appended)
 
     def record_secret_fingerprints(self, environment: str, fingerprints: Mapping[str, str]) -> None:
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
-        with self._file.transaction():
+        with self.file.transaction():
             changed = dict(fingerprints.items() - self.secret_fingerprints(environment).items())
             if changed:
-                number = self._file.next_number(EntryKind.SECRETS, environment)
-                self._file.append(EntryKind.SECRETS, environment, str(number), changed)
+                number = self.file.next_number(EntryKind.SECRETS, environment)
+                self.file.append(EntryKind.SECRETS, environment, str(number), changed)
 
     def clear_live_services(self, environment: str, platforms: Collection[str]) -> None:
         """Record that nothing of the environment is live on the platforms."""
-        with self._file.transaction():
+        with self.file.transaction():
             query = "SELECT service, json_extract(live, '$.platform') FROM live WHERE environment = ?"
-            gone = [service for service, platform in self._file.query(query, environment) if platform in platforms]
+            gone = [service for service, platform in self.file.query(query, environment) if platform in platforms]
             self._append_live(environment, dict.fromkeys(gone))
+
+    def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
+        """Record that an operator locks an environment (``reason``, ``by``, ``since``), or with None unlocks it."""
+        with self.file.transaction() as appended:
+            if lock or self.operator_lock(environment):
+                number = self.file.next_number(EntryKind.LOCK, environment)
+                self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
+        self.file.settle(appended)
 
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can."""
-        return self._file.flush(patience)
+        return self.file.flush(patience)
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
     def steps(self, workflow: str) -> Mapping[tuple[str, str], Json]:
         """Return the results of the steps of a workflow and its children (``workflow/…``), by workflow and step."""
-        rows = self._file.query(
+        rows = self.file.query(
             "SELECT subject, key, json_extract(entry, '$.data') FROM entries"
             " WHERE kind = 'step' AND (subject = ? OR subject > ? AND subject < ?)",
             workflow, f"{workflow}/", f"{workflow}0",  # "0" is the character after "/"
@@ -151,7 +159,7 @@ class SqliteLedger(Ledger):
 
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the pending request for a deployment and its reason, None if there is none."""
-        for _, entry in self._file.entries(EntryKind.REQUEST, deployment):
+        for _, entry in self.file.entries(EntryKind.REQUEST, deployment):
             return entry.key, entry.data["reason"]
         return None
 
@@ -160,7 +168,7 @@ class SqliteLedger(Ledger):
         text, size = id.upper(), len(id)
         condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
         query = f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}"
-        rows = self._file.query(query, text, size, size) if text else []
+        rows = self.file.query(query, text, size, size) if text else []
         if len(rows) == 1:
             return _deployment_from_row(rows[0])
         latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
@@ -171,29 +179,34 @@ class SqliteLedger(Ledger):
 
     def stored_plan(self, id: str) -> Plan:
         """Return the plan of a deployment."""
-        ((_, entry),) = self._file.entries(EntryKind.PLAN, id)
+        ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
         return load(Plan, entry.data)
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
-        rows = self._file.query(
+        rows = self.file.query(
             f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
             environment, limit,
         )  # fmt: skip
         return tuple(map(_deployment_from_row, rows))
 
+    def operator_lock(self, environment: str) -> Mapping[str, str] | None:
+        """Return the operator's lock of an environment, None if there is none."""
+        rows = self.file.query("SELECT lock FROM operator_locks WHERE environment = ?", environment)
+        return json.loads(rows[0][0]) if rows else None
+
     def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
         """Return the fingerprint of each secret's value, by ``service/NAME``."""
-        return dict(self._file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+        return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
-        return dict(self._file.query("SELECT name, since FROM secrets WHERE environment = ?", environment))
+        return dict(self.file.query("SELECT name, since FROM secrets WHERE environment = ?", environment))
 
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
         """Return a deployment's events with ``seq`` greater than ``after``, in order."""
-        found = self._file.entries(EntryKind.EVENT, deployment, after)
+        found = self.file.entries(EntryKind.EVENT, deployment, after)
         return tuple(
             load(Event, {**entry.data, "deployment": deployment, "key": entry.key, "at": entry.at, "seq": seq})
             for seq, entry in found
@@ -202,11 +215,11 @@ class SqliteLedger(Ledger):
     def live_services(self, environment: str) -> Mapping[str, LiveService]:
         """Return the live version of each service, by service."""
         query = "SELECT service, live FROM live WHERE environment = ? ORDER BY service"
-        return {service: load(LiveService, json.loads(text)) for service, text in self._file.query(query, environment)}
+        return {service: load(LiveService, json.loads(text)) for service, text in self.file.query(query, environment)}
 
     def artifacts_in_use(self) -> frozenset[str]:
         """Return the artifacts that are live anywhere, or planned by an unfinished deployment."""
-        live = [load(LiveService, json.loads(text)).artifact for (text,) in self._file.query("SELECT live FROM live")]
+        live = [load(LiveService, json.loads(text)).artifact for (text,) in self.file.query("SELECT live FROM live")]
         unfinished = [deployment for deployment in self.deployments(limit=1000) if not deployment.state.is_final]
         parts = [part for deployment in unfinished for part in self.stored_plan(deployment.id).services]
         planned = [part.artifact for part in parts if part.artifact]
@@ -216,7 +229,7 @@ class SqliteLedger(Ledger):
     def release(self, version: str) -> Release:
         """Return a release; raises UsageError that lists the latest ones if it does not exist."""
         query = "SELECT entry FROM entries WHERE kind = 'release' AND key = ?"
-        rows = self._file.query(query, f"v{version.removeprefix('v')}")
+        rows = self.file.query(query, f"v{version.removeprefix('v')}")
         if not rows:
             latest = ", ".join(release.version for release in self.releases(5)) or "none yet"
             raise UsageError(f"there is no release {version!r}", need=f"one of: {latest}", next="abreast history")
@@ -225,10 +238,10 @@ class SqliteLedger(Ledger):
     def releases(self, limit: int = 20) -> tuple[Release, ...]:
         """Return releases, newest first."""
         query = "SELECT entry FROM entries WHERE kind = 'release' ORDER BY id DESC LIMIT ?"
-        return tuple(self._release(Entry.parse(text)) for (text,) in self._file.query(query, limit))
+        return tuple(self._release(Entry.parse(text)) for (text,) in self.file.query(query, limit))
 
     def _release(self, entry: Entry) -> Release:
-        found = self._file.entries(EntryKind.PART, entry.key)
+        found = self.file.entries(EntryKind.PART, entry.key)
         parts = {part.key: load(ReleasePart, part.data) for _, part in found}
         return Release(entry.key, entry.subject, entry.data["commit"], entry.at, parts)
 
@@ -240,7 +253,7 @@ class SqliteLedger(Ledger):
 
     def find_damage(self) -> str:
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
-        return self._file.find_damage()
+        return self.file.find_damage()
 
 
 _DEPLOYMENT_COLUMNS = (

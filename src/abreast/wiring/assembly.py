@@ -181,7 +181,7 @@ class Assembly:
         """Return the context of a command that deploys."""
         return DeployContext(
             ports=self.ports(environment, ledger),
-            lock=self.workspace.environment_lock(environment),
+            lock=self.workspace.environment_lock(environment, ledger),
             new_id=new_id,
             report=report,
             on_start=on_start,

@@ -12,9 +12,13 @@ from abreast.core.errors import UsageError
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.state_location import is_elsewhere, state_location
 
 ENTRY_FILE_CLASS: type[EntryFile] = EntryFile
 """The class of the ledger's file. Tests replace it by one that crashes."""
+
+
+MIN_LEASE_EXPIRY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,47 @@ class Workspace:
 
     def open_ledger(self) -> SqliteLedger:
         """Open the ledger. Raises StateError if it cannot be used."""
+        location = state_location(self.variables)
+        if is_elsewhere(location):
+            from abreast.wiring.state_homes import open_mirror  # noqa: PLC0415 (most projects have no home elsewhere)
+
+            return SqliteLedger(open_mirror(location, self.config_file, self.state))
         return SqliteLedger.open(self.state, file_class=ENTRY_FILE_CLASS)
 
-    def environment_lock(self, environment: str) -> EnvironmentLock:
-        """Return the lock of an environment."""
-        return EnvironmentLock(self.state / "locks", environment)
+    def environment_lock(self, environment: str, ledger: SqliteLedger | None) -> EnvironmentLock:
+        """Return the lock of an environment: a lease if its ledger is kept elsewhere."""
+        folder = self.state / "locks"
+        if ledger and is_elsewhere(state_location(self.variables)):
+            from abreast.ledger.lease import LeasedLock  # noqa: PLC0415 (as above)
+            from abreast.ledger.mirror import Mirror  # noqa: PLC0415
+
+            assert isinstance(ledger.file, Mirror)
+            return LeasedLock(folder, environment, ledger.file, self._lease_expiry())
+        return EnvironmentLock(folder, environment)
+
+    def _lease_expiry(self) -> float:
+        text = self.variables.get("ABREAST_LEASE_EXPIRY", "90")
+        if not text.isdecimal() or int(text) < MIN_LEASE_EXPIRY:
+            need = f"a whole number of seconds, at least {MIN_LEASE_EXPIRY}"
+            raise UsageError(f"ABREAST_LEASE_EXPIRY is {text!r}", need=need)
+        return float(text)
+
+    def machine_lock(self, name: str) -> EnvironmentLock:
+        """Return a lock among the processes of this machine."""
+        return EnvironmentLock(self.state / "locks", name)
 
 
 def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
     """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db`` or a folder), else ``.abreast``."""
-    location = variables.get("ABREAST_STATE", "")
-    if not location:
+    location = state_location(variables)
+    if not location or is_elsewhere(location):
         return root / ".abreast"
     if location.startswith("sqlite:///"):
         return Path(location.removeprefix("sqlite:///")).absolute().parent
     if "://" in location:
         raise UsageError(
             f"ABREAST_STATE={location.split('://', 1)[0]}://… is not supported",
-            need="sqlite:///PATH/ledger.db or a folder",
+            need="git, postgresql://…, sqlite:///PATH/ledger.db or a folder",
         )
     return Path(location).absolute()
 

@@ -18,7 +18,7 @@ def baseline(environment: str | None, services: tuple[str, ...], to: str | None,
     """Record migrations as applied, without running them: those of another tool's history, or all up to ``to``."""
     target = load_target(environment)
     name = target.environment.name
-    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, name):
+    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, name, ledger):
         service, ports = _migrated_service(target, services), target.assembly.ports(name, ledger)
         database = ports.open_database(service)
         check_owner(database, owner_name(target.project.name, name, service.name))

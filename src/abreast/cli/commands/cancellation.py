@@ -39,7 +39,7 @@ def rollback(
     name = choose_environment(workspace.environment_names(), environment)
     reason = required_reason(reason, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
-        running = None if release else running_deployment(ledger, workspace.environment_lock(name), name)
+        running = None if release else running_deployment(ledger, workspace.environment_lock(name, ledger), name)
         if running:
             display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
             ended = _turn_back(workspace, ledger, running, reason, display)
@@ -54,7 +54,7 @@ def _turn_back(
     workspace: Workspace, ledger: SqliteLedger, deployment: Deployment, reason: str, display: ProgressDisplay
 ) -> Deployment:
     """Have a deployment turned back, by the process that runs it or else by this one. Return it as it ended."""
-    lock = workspace.environment_lock(deployment.environment)
+    lock = workspace.environment_lock(deployment.environment, ledger)
     request_cancel(ledger, deployment, reason)
     if not lock.is_free():
         deployment = _follow(ledger, lock, deployment, display)

@@ -64,7 +64,7 @@ def _backup(target: Target, service: Service, keep: float) -> ContinuousBackup:
 @contextmanager
 def _only_stream(target: Target, service: Service) -> Iterator[None]:
     """Hold the lock of a database's continuous backup for the block. Raises DatabaseError if another one runs."""
-    lock = target.workspace.environment_lock(f"{target.environment.name}.{service.name}.{CHANGES_FOLDER}")
+    lock = target.workspace.machine_lock(f"{target.environment.name}.{service.name}.{CHANGES_FOLDER}")
     with lock.try_acquire({"since": utc_now()}) as free:
         if not free:
             raise DatabaseError(

@@ -33,7 +33,7 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
     """Delete a copy of a database. Never the database itself, nor a copy that an unfinished deployment needs."""
     target = load_target(environment)
     env = target.environment.name
-    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, env):
+    with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, env, ledger):
         ports = target.assembly.ports(env, ledger)
         found = [
             (service, copy)

@@ -87,7 +87,7 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
 @contextmanager
 def _only_backup(target: Target, service: Service) -> Iterator[None]:
     """Hold the lock of a database's backups for the block. Raises DatabaseError if another command holds it."""
-    lock = target.workspace.environment_lock(f"{target.environment.name}.{service.name}.{MANUAL}")
+    lock = target.workspace.machine_lock(f"{target.environment.name}.{service.name}.{MANUAL}")
     with lock.try_acquire({"since": utc_now()}) as free:
         if not free:
             raise DatabaseError(f"another backup of {service.name} is running", next="abreast db list")

@@ -18,7 +18,7 @@ from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
-from abreast.core.errors import AbreastError, DatabaseError, StateError, StuckError, UsageError
+from abreast.core.errors import AbreastError, DatabaseError, LeaseLostError, StateError, StuckError, UsageError
 from abreast.core.model import Chapter, DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy import operations
@@ -178,7 +178,7 @@ class DeployCommand:
 
     def assess(self, proposed: Plan) -> Readiness:
         """Return whether the plan can be deployed now; see ``assess_readiness``."""
-        lock = self._assembly.workspace.environment_lock(self._environment)
+        lock = self._assembly.workspace.environment_lock(self._environment, self._ledger)
         return asyncio.run(assess_readiness(self.ports(), lock, proposed))
 
     def confirm_plan(self, proposed: Plan, *, yes: bool) -> None:
@@ -254,7 +254,7 @@ class DeployCommand:
 
     def _as_stuck_error(self, error: StateError) -> AbreastError:
         """Return an error that says how to resume a deployment whose record could not be written."""
-        if self._active_plan is None:
+        if self._active_plan is None or isinstance(error, LeaseLostError):
             return error
         return StuckError(
             error.what, need=error.need, next=f"fix that, then: abreast resume {self._active_plan.deployment}"

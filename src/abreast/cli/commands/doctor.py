@@ -18,7 +18,6 @@ from abreast.detection.comparison import compare_with_repository
 from abreast.detection.detect import draft_config
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace
 
 PROJECT = "project"
 FAILING_SEVERITIES = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
@@ -89,16 +88,16 @@ async def _check_environments(
             findings[name] = _config_diagnostics(error)
             continue
         findings[name] = [
-            *_lock_diagnostics(assembly.workspace, name),
+            *_lock_diagnostics(ledger, name),
             *diagnose_blueprint(environment, read_blueprint(assembly.workspace.root)),
             *compare_with_repository(environment, drafts),
         ]
         findings[name] += await diagnose_environment(assembly.ports(name, ledger), environment)
 
 
-def _lock_diagnostics(workspace: Workspace, name: str) -> Iterator[Diagnostic]:
-    if operator := workspace.environment_lock(name).operator_lock():
-        what = f"locked by {operator.get('by') or '?'} since {operator.get('since')}: {operator.get('reason')}"
+def _lock_diagnostics(ledger: SqliteLedger, name: str) -> Iterator[Diagnostic]:
+    if operator := ledger.operator_lock(name):
+        what = f"locked by {operator['by']} since {operator['since']}: {operator['reason']}"
         yield Diagnostic(DiagnosticSeverity.WARNING, "lock", what, next=f"abreast unlock --env {name}")
 
 

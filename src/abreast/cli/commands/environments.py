@@ -22,7 +22,8 @@ def lock(environment: str | None, reason: str) -> int:
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
     reason = required_reason(reason)
-    workspace.environment_lock(name).lock({"reason": reason, "by": current_user(), "since": utc_now()})
+    with workspace.open_ledger() as ledger:
+        ledger.lock_environment(name, {"reason": reason, "by": current_user(), "since": utc_now()})
     print(f"{name} is locked. next: abreast unlock --env {name}")
     return 0
 
@@ -31,7 +32,9 @@ def unlock(environment: str | None) -> int:
     """Allow deployments again."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
-    was_locked = workspace.environment_lock(name).unlock()
+    with workspace.open_ledger() as ledger:
+        was_locked = ledger.operator_lock(name)
+        ledger.lock_environment(name, None)
     print(f"{name} is unlocked" if was_locked else f"{name} was not locked")
     return 0
 
@@ -43,7 +46,7 @@ def down(environment: str | None, *, yes: bool) -> int:
     project = assembly.project
     name = choose_environment(project.environments, environment)
     confirm(f"Stop what runs here of {name}? Users will get no answer from it.", "that", yes=yes)
-    with hold_environment(workspace, name), _open_ledger_if_usable(workspace) as ledger:
+    with _open_ledger_if_usable(workspace) as ledger, hold_environment(workspace, name, ledger):
         live = ledger.live_services(name).values() if ledger else ()
         for deployment in ledger.deployments(name) if ledger else ():
             if not deployment.state.is_final:

@@ -12,6 +12,7 @@ from abreast.cli.error_document import error_document
 from abreast.cli.live_health import STOPPED, LiveRow, probe_health
 from abreast.cli.views.status import status_lines
 from abreast.ledger import file_errors
+from abreast.wiring.state_location import is_elsewhere, state_location
 
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
 _LIVE_QUERY = """
@@ -61,7 +62,8 @@ def status(environment: "str | None", *, as_json: bool, watch: bool) -> int:
 def _show_status(environment: "str | None", *, as_json: bool) -> int:
     try:
         config_folder, state_folder = _folders()
-        document = _read_status(config_folder, state_folder, environment)
+        file = _ledger_file(config_folder, state_folder)
+        document = _read_status(config_folder, state_folder, file, environment)
     except _ExitMessage as message:
         return _report(message, as_json=as_json)
     _add_published(document)
@@ -109,8 +111,8 @@ def _parse_arguments(arguments: list[str]) -> tuple[str | None, bool]:
 
 def _folders() -> tuple[str, str]:
     """Return the folder of abreast.yml ("" if the state is elsewhere), and that of the state."""
-    configured = os.environ.get("ABREAST_STATE", "")
-    if configured:
+    configured = state_location(os.environ)
+    if configured and not is_elsewhere(configured):
         file = configured.removeprefix("sqlite:///")
         return "", os.path.dirname(file) if file != configured else configured  # noqa: PTH120 (pathlib is slow to import)
     folder = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
@@ -125,9 +127,29 @@ def _folders() -> tuple[str, str]:
     return folder, os.path.join(folder, ".abreast")  # noqa: PTH118
 
 
-def _read_status(config_folder: str, folder: str, only: str | None) -> dict[str, object]:
-    file = f"{folder}/ledger.db"
-    if file_errors.is_ledger_lost(folder):
+def _ledger_file(config_folder: str, state_folder: str) -> str:
+    """Return the file to read: for a ledger that is kept elsewhere, its mirror, which is as new as the home here."""
+    location = state_location(os.environ)
+    if not is_elsewhere(location):
+        return f"{state_folder}/ledger.db"
+    from pathlib import Path  # noqa: PLC0415 (slow, and seldom needed)
+
+    from abreast.core.errors import AbreastError  # noqa: PLC0415 (as above)
+    from abreast.wiring.state_homes import mirror_folder, open_mirror  # noqa: PLC0415
+
+    config_file, state = Path(config_folder, "abreast.yml"), Path(state_folder)
+    try:
+        mirror = open_mirror(location, config_file, state)
+        if mirror.trouble:
+            print(f"as it was last known here: {mirror.trouble}", file=sys.stderr)
+        mirror.close()
+    except AbreastError as error:
+        raise _ExitMessage(error.what, error.need, error.next, error.exit_code) from error
+    return f"{mirror_folder(location, config_file, state)}/ledger.db"
+
+
+def _read_status(config_folder: str, folder: str, file: str, only: str | None) -> dict[str, object]:
+    if file_errors.is_ledger_lost(os.path.dirname(file)):  # noqa: PTH120
         raise _ExitMessage(*file_errors.lost_ledger_error(file), 1)
     if not os.path.exists(file):  # noqa: PTH110
         _check_environment(config_folder, only, [])
@@ -135,14 +157,16 @@ def _read_status(config_folder: str, folder: str, only: str | None) -> dict[str,
     try:
         database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
         try:
-            return _query_ledger(database, config_folder, file, only)
+            return _query_ledger(database, config_folder, folder, file, only)
         finally:
             database.close()
     except sqlite3.Error as error:
         raise _ExitMessage(*file_errors.damaged_file_error(file, str(error)), 1) from error
 
 
-def _query_ledger(database: sqlite3.Connection, config_folder: str, file: str, only: str | None) -> dict[str, object]:
+def _query_ledger(
+    database: sqlite3.Connection, config_folder: str, folder: str, file: str, only: str | None
+) -> dict[str, object]:
     (owner,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if owner != file_errors.APPLICATION_ID:
@@ -158,7 +182,7 @@ def _query_ledger(database: sqlite3.Connection, config_folder: str, file: str, o
     environments = {}
     for row in latest:
         if only in {None, row[0]}:
-            environments[row[0]] = _environment_status(database, os.path.dirname(file), row)  # noqa: PTH120
+            environments[row[0]] = _environment_status(database, folder, row)
     return {"project": latest[0][2] if latest else None, "environments": environments}
 
 
@@ -190,7 +214,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY rowid DESC LIMIT 1",
         (name,),
     ).fetchone()
-    holder = _read_holder(folder, name)
+    holder = _read_holder(folder, name) or _read_lease(database, name)
     deployment: dict[str, object] = {
         "id": id_,
         "state": state,
@@ -212,7 +236,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
     return {
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
-        "lock": _read_operator_lock(folder, name) or holder,
+        "lock": _read_operator_lock(database, name) or holder,
         "stopped": stopped,
         "services": services,
     }
@@ -265,9 +289,13 @@ def _add_published(document: dict[str, object]) -> None:
             PUBLISHED.add_to(name, environment["services"])
 
 
-def _read_operator_lock(folder: str, environment: str) -> dict[str, object] | None:
-    operator = _read_json(f"{folder}/locks/{environment}.operator.json")
-    return operator and {"holder": operator.get("by"), "reason": operator.get("reason"), "since": operator.get("since")}
+def _read_operator_lock(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
+    row = database.execute(
+        "SELECT json_extract(lock, '$.by'), json_extract(lock, '$.reason'), json_extract(lock, '$.since')"
+        " FROM operator_locks WHERE environment = ?",
+        (environment,),
+    ).fetchone()
+    return dict(zip(("holder", "reason", "since"), row, strict=True)) if row else None
 
 
 def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
@@ -276,6 +304,21 @@ def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
     if not holder or not _is_process_alive(holder):
         return None
     return {"holder": "a running command", "reason": "", "since": holder.get("since"), "pid": holder["pid"]}
+
+
+def _read_lease(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
+    """Return the command that holds the environment's lease, None if none does or it is known to be dead."""
+    query = "SELECT holder FROM leases WHERE environment = ? AND holder IS NOT NULL"
+    row = database.execute(query, (environment,)).fetchone()
+    if row is None:
+        return None
+    import json  # noqa: PLC0415 (slow to import, and seldom needed)
+
+    from abreast.ledger.lease import may_be_alive  # noqa: PLC0415 (as above)
+
+    holder = json.loads(row[0])
+    who = {"holder": f"a command on {holder['host']}", "reason": "", "since": holder["since"], "pid": holder["pid"]}
+    return who if may_be_alive(holder) else None
 
 
 def _is_process_alive(holder: "dict[str, object]") -> bool:

@@ -122,6 +122,10 @@ class Run:
         message = self.redactor.redact_text(message)
         return Event(self.plan.deployment, self._attempt + key, kind, message, **redacted)
 
+    async def publish(self, patience: float) -> str:
+        """Wait up to ``patience`` seconds until others can read the record; return why they cannot, "" if they can."""
+        return await asyncio.to_thread(self.ports.ledger.flush, patience)
+
     async def _write_events(self, events: Sequence[Event]) -> list[Exception | None]:
         await asyncio.to_thread(self.ports.ledger.append_events, *events)
         return [None] * len(events)

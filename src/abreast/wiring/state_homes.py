@@ -1,0 +1,63 @@
+"""Where the records of a project are: a folder here, or a home elsewhere with a mirror of it here."""
+
+import hashlib
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from abreast.config.files import project_name
+from abreast.core.errors import UsageError
+from abreast.ledger.entry_file import make_state_folder
+from abreast.ledger.homes.git_ref import GitHome
+from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.ledger.mirror import Mirror
+
+MIRROR_CLASS: type[Mirror] = Mirror
+"""The class of the mirror. Tests replace it by one that crashes."""
+
+
+def open_mirror(location: str, config_file: Path, state: Path) -> Mirror:
+    """Open the mirror of the home at ``location``, as new as the home if that answers (see ``Mirror.trouble``)."""
+    project = project_name(config_file)
+    make_state_folder(state)
+    mirror = MIRROR_CLASS.open(mirror_folder(location, config_file, state), lambda: datetime.now(UTC))
+    try:
+        mirror.home = create_home(location, config_file.parent, project)
+        mirror.pull()
+    except HomeAwayError as error:
+        mirror.trouble = error.what
+    except BaseException:
+        mirror.abandon()
+        raise
+    mirror.start()
+    return mirror
+
+
+def mirror_folder(location: str, config_file: Path, state: Path) -> Path:
+    """Return the folder of a home's mirror. A password that changes is no other home."""
+    where = location.rpartition("@")[2] if "://" in location else location
+    return state / "mirrors" / hashlib.sha256(f"{where}\n{project_name(config_file)}".encode()).hexdigest()[:16]
+
+
+def create_home(location: str, root: Path, project: str) -> Home:
+    """Return the home that ``ABREAST_STATE`` names: ``git``, or the URL of a PostgreSQL database."""
+    if location == "git":
+        return GitHome(root, project, _remote(root))
+    from abreast.ledger.homes.postgres import PostgresHome  # noqa: PLC0415 (an extra, which not every project needs)
+
+    return PostgresHome(location, project)
+
+
+def _remote(root: Path) -> str:
+    """Return the project's own remote: ``origin``, or the only one. Raises UsageError if there is none."""
+    try:
+        found = subprocess.run(["git", "remote"], cwd=root, capture_output=True, text=True, check=False).stdout.split()
+    except OSError as error:
+        raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
+    if "origin" in found or len(found) == 1:
+        return "origin" if "origin" in found else found[0]
+    raise UsageError(
+        f"ABREAST_STATE is git, and the repository has {', '.join(found) or 'no remote'}",
+        need="a remote that is called origin",
+        next="git remote add origin URL, or ABREAST_STATE=.abreast to keep the record on this machine",
+    )
