@@ -15,8 +15,9 @@ import shared_servers
 from limits import scaled
 from object_stores import az, file, gs, s3
 from sample_project import SampleProject
+from state_worlds import open_mirror, state_world
 
-__all__ = ["az", "file", "gs", "s3"]
+__all__ = ["az", "file", "gs", "open_mirror", "s3", "state_world"]
 
 # Tests start hundreds of interpreters. Without this, each would compile every module.
 sys.dont_write_bytecode = False

@@ -16,11 +16,13 @@ from pathlib import Path
 from abreast.cli.run import run
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
+from abreast.ledger.mirror import Mirror
+from abreast.wiring import state_homes
 from abreast.wiring import workspace as wiring
 
 
 class CrashRelayFile(EntryFile):
-    """A ledger's file that kills its process at the first write that ``listed`` does not list, and adds it there."""
+    """Entries whose process is killed at the first write that ``listed`` does not list, and adds it there."""
 
     listed = Path()
     moment = "after"
@@ -42,6 +44,10 @@ class CrashRelayFile(EntryFile):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class CrashRelayMirror(CrashRelayFile, Mirror):
+    """The same for a ledger that is kept elsewhere: at the moment of the kill, its home has not got the write."""
+
+
 def _name(entry: Entry) -> str:
     """Return a name that is the same when a step is repeated: without times, sizes, counts and ids."""
     kind = "" if entry.kind is EntryKind.EVENT else entry.kind
@@ -55,4 +61,5 @@ def main(file: Path, moment: str, arguments: list[str]) -> int:
     CrashRelayFile.listed, CrashRelayFile.moment = file, moment
     CrashRelayFile.known = frozenset(file.read_text().splitlines())
     wiring.ENTRY_FILE_CLASS = CrashRelayFile
+    state_homes.MIRROR_CLASS = CrashRelayMirror
     return run(arguments)

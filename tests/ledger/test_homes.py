@@ -1,16 +1,13 @@
 """A ledger's home elsewhere: what one appends all read, once and in one order, whoever is killed or cut off."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 
 import postgres_server
@@ -21,112 +18,11 @@ from abreast.core.states import DeploymentState
 from abreast.ledger.entries import EntryKind
 from abreast.ledger.hash_chain import chain
 from abreast.ledger.homes.git_ref import GitHome
-from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.ledger.homes.interface import HomeAwayError
 from abreast.ledger.homes.postgres import PostgresHome
 from abreast.ledger.mirror import Mirror
 from abreast.ledger.sqlite import SqliteLedger
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-class GitWorld:
-    """A bare repository, and clones of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.remote = folder / "remote.git"
-        git(folder, "init", "--quiet", "--bare", str(self.remote))
-
-    def home(self, name: str) -> Home:
-        clone = self.folder / name
-        if not clone.exists():
-            git(self.folder, "clone", "--quiet", str(self.remote), name)
-        return GitHome(clone, "shop", "origin")
-
-    def away(self) -> None:
-        self.remote.rename(self.remote.with_suffix(".away"))
-
-    def back(self) -> None:
-        self.remote.with_suffix(".away").rename(self.remote)
-
-    def cut_off(self) -> None:
-        git(self.remote, "update-ref", "refs/abreast/shop/ledger", "refs/abreast/shop/ledger^")
-
-    def change(self, old: str, new: str) -> None:
-        ref = "refs/abreast/shop/ledger"
-        before, after = (json.dumps(text)[1:-1] for text in (old, new))
-        content = git(self.remote, "cat-file", "blob", f"{ref}:entries.jsonl").replace(before, after) + "\n"
-        hashed = ["git", "hash-object", "-w", "--stdin"]
-        blob = subprocess.run(hashed, input=content, cwd=self.remote, capture_output=True, text=True, check=True).stdout
-        row = f"100644 blob {blob.strip()}\tentries.jsonl\n"
-        tree = subprocess.run(["git", "mktree"], input=row, cwd=self.remote, capture_output=True, text=True, check=True)
-        subject = git(self.remote, "log", "-1", "--format=%s", ref)
-        git(self.remote, "-c", "user.name=x", "-c", "user.email=x", "update-ref", ref, git(
-            self.remote, "-c", "user.name=x", "-c", "user.email=x", "commit-tree", tree.stdout.strip(),
-            *(part for parent in git(self.remote, "log", "-1", "--format=%P", ref).split() for part in ("-p", parent)),
-            "-m", subject))  # fmt: skip
-
-    def source(self, name: str) -> str:
-        return f"GitHome(Path({str(self.folder / name)!r}), 'shop', 'origin')"
-
-
-class PostgresWorld:
-    """A database of its own."""
-
-    def __init__(self) -> None:
-        self.url = postgres_server.create_database()
-
-    def home(self, _: str) -> Home:
-        return PostgresHome(self.url, "shop")
-
-    def away(self) -> None:
-        self._admin("ALTER DATABASE {} ALLOW_CONNECTIONS false")
-        self._admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'")
-
-    def back(self) -> None:
-        self._admin("ALTER DATABASE {} ALLOW_CONNECTIONS true")
-
-    def cut_off(self) -> None:
-        with psycopg.connect(self.url) as db:
-            db.execute("DELETE FROM abreast.entries WHERE seq = (SELECT max(seq) FROM abreast.entries)")
-
-    def change(self, old: str, new: str) -> None:
-        with psycopg.connect(self.url) as db:
-            db.execute("UPDATE abreast.entries SET entry = replace(entry, %s, %s)", (old, new))
-
-    def source(self, _: str) -> str:
-        return f"PostgresHome({self.url!r}, 'shop')"
-
-    def _admin(self, statement: str) -> None:
-        with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
-            db.execute(statement.format(self.url.rpartition("/")[2]).encode())
-
-
-World = GitWorld | PostgresWorld
-
-
-@pytest.fixture(params=["git", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return GitWorld(tmp_path) if request.param == "git" else PostgresWorld()
-
-
-@pytest.fixture
-def mirror(world: World, tmp_path: Path) -> Iterator[Callable[[str], Mirror]]:
-    """Open a machine's mirror of the home."""
-    opened: list[Mirror] = []
-
-    def open_mirror(name: str) -> Mirror:
-        found = Mirror.open(tmp_path / f"state-{name}", lambda: datetime.now(UTC))
-        found.home = world.home(name)
-        opened.append(found)
-        return found
-
-    yield open_mirror
-    for one in opened:
-        one.close()
+from state_worlds import GitWorld, World, git
 
 
 def record(mirror: Mirror, *keys: str) -> None:
@@ -139,8 +35,8 @@ def keys(mirror: Mirror) -> list[str]:
     return [entry.key for _, entry in mirror.entries(EntryKind.EVENT, "D1")]
 
 
-def test_a_home_keeps_one_chain(world: World) -> None:
-    one, other = world.home("one"), world.home("other")
+def test_a_home_keeps_one_chain(state_world: World) -> None:
+    one, other = state_world.home("one"), state_world.home("other")
     assert list(one.read(0)) == list(other.read(0)) == []
     first = chain(None, ["a", "b"])
     assert one.append(None, first)
@@ -157,8 +53,8 @@ def test_a_home_keeps_one_chain(world: World) -> None:
         home.close()
 
 
-def test_a_sign_of_life_is_seen_by_others(world: World) -> None:
-    one, other = world.home("one"), world.home("other")
+def test_a_sign_of_life_is_seen_by_others(state_world: World) -> None:
+    one, other = state_world.home("one"), state_world.home("other")
     seen = [other.last_beat("production")]
     for _ in range(2):
         one.beat("production")
@@ -170,8 +66,8 @@ def test_a_sign_of_life_is_seen_by_others(world: World) -> None:
         home.close()
 
 
-def test_what_one_records_the_other_reads(mirror: Callable[[str], Mirror]) -> None:
-    one, other = mirror("one"), mirror("other")
+def test_what_one_records_the_other_reads(open_mirror: Callable[[str], Mirror]) -> None:
+    one, other = open_mirror("one"), open_mirror("other")
     record(one, "a", "b")
     assert len(one.pending()) == 2
     one.push()
@@ -181,8 +77,8 @@ def test_what_one_records_the_other_reads(mirror: Callable[[str], Mirror]) -> No
     assert one.find_damage() == other.find_damage() == ""
 
 
-def test_of_two_writers_one_goes_first(mirror: Callable[[str], Mirror]) -> None:
-    one, other = mirror("one"), mirror("other")
+def test_of_two_writers_one_goes_first(open_mirror: Callable[[str], Mirror]) -> None:
+    one, other = open_mirror("one"), open_mirror("other")
     record(one, "a")
     record(other, "b", "c")
     other.push()
@@ -194,8 +90,8 @@ def test_of_two_writers_one_goes_first(mirror: Callable[[str], Mirror]) -> None:
     assert one.find_damage() == other.find_damage() == ""
 
 
-def test_what_two_say_of_one_thing_is_said_once(mirror: Callable[[str], Mirror]) -> None:
-    one, other = mirror("one"), mirror("other")
+def test_what_two_say_of_one_thing_is_said_once(open_mirror: Callable[[str], Mirror]) -> None:
+    one, other = open_mirror("one"), open_mirror("other")
     for machine, reason in ((one, "first"), (other, "second")):
         with machine.transaction():
             machine.append(EntryKind.REQUEST, "D1", "cancel", {"reason": reason})
@@ -204,14 +100,14 @@ def test_what_two_say_of_one_thing_is_said_once(mirror: Callable[[str], Mirror])
     assert [entry.data["reason"] for _, entry in other.entries(EntryKind.REQUEST, "D1")] == ["first"]
 
 
-def test_two_that_number_a_release_get_two_numbers(mirror: Callable[[str], Mirror]) -> None:
-    ledgers = [SqliteLedger(mirror(name)) for name in ("one", "other")]
+def test_two_that_number_a_release_get_two_numbers(open_mirror: Callable[[str], Mirror]) -> None:
+    ledgers = [SqliteLedger(open_mirror(name)) for name in ("one", "other")]
     assert [ledger.reserve_version("shop", "c" * 40) for ledger in ledgers] == ["v1", "v2"]
     assert [release.version for release in ledgers[1].releases()] == ["v2", "v1"]
 
 
-def test_who_lost_the_environment_records_nothing_more(mirror: Callable[[str], Mirror]) -> None:
-    frozen, next_one = mirror("one"), mirror("other")
+def test_who_lost_the_environment_records_nothing_more(open_mirror: Callable[[str], Mirror]) -> None:
+    frozen, next_one = open_mirror("one"), open_mirror("other")
     for machine in (frozen, next_one):
         machine.pull()
     take(frozen, 1)
@@ -241,11 +137,11 @@ def plan(id: str) -> Plan:
     return Plan(id, DeploymentKind.DEPLOY, "shop", "production", "v1", "c" * 40, (), 1, 1, OnFailure.TOGETHER, "", "me")
 
 
-def test_a_home_that_is_away_loses_nothing(world: World, mirror: Callable[[str], Mirror]) -> None:
-    one = mirror("one")
+def test_a_home_that_is_away_loses_nothing(state_world: World, open_mirror: Callable[[str], Mirror]) -> None:
+    one = open_mirror("one")
     record(one, "a")
     one.push()
-    world.away()
+    state_world.away()
     try:
         record(one, "b")
         with pytest.raises(HomeAwayError):
@@ -256,26 +152,28 @@ def test_a_home_that_is_away_loses_nothing(world: World, mirror: Callable[[str],
         assert not SqliteLedger(one).releases(), "a number that others do not know is none"
         assert keys(one) == ["a", "b"]
     finally:
-        world.back()
+        state_world.back()
     assert one.flush(30) == ""
-    other = mirror("other")
+    other = open_mirror("other")
     other.pull()
     assert keys(other) == ["a", "b"]
 
 
-def test_a_chain_that_was_changed_or_cut_off_is_refused(world: World, mirror: Callable[[str], Mirror]) -> None:
-    one = mirror("one")
+def test_a_chain_that_was_changed_or_cut_off_is_refused(
+    state_world: World, open_mirror: Callable[[str], Mirror]
+) -> None:
+    one = open_mirror("one")
     for key in "abc":
         record(one, key)
         one.push()
-    world.cut_off()
+    state_world.cut_off()
     record(one, "d")
     with pytest.raises(StateError, match="has lost what was recorded"):
         one.push()
-    with closing(world.home("again")) as home:
+    with closing(state_world.home("again")) as home:
         assert len(home.read(0)) == 2
-    world.change('"key": "b"', '"key": "B"')
-    other = mirror("other")
+    state_world.change('"key": "b"', '"key": "B"')
+    other = open_mirror("other")
     with pytest.raises(StateError, match=r"entry \d does not follow"):
         other.pull()
     assert keys(other) == []
@@ -305,14 +203,14 @@ while number < {count}:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(240)
 def test_many_writers_killed_at_random_lose_and_double_nothing(
-    world: World, mirror: Callable[[str], Mirror], tmp_path: Path
+    state_world: World, open_mirror: Callable[[str], Mirror], tmp_path: Path
 ) -> None:
     count, names = 40, ("w1", "w2", "w3")
     for name in names:
-        world.home(name).close()
+        state_world.home(name).close()
 
     def start(name: str) -> subprocess.Popen[str]:
-        code = WRITER.format(home=world.source(name), count=count)
+        code = WRITER.format(home=state_world.source(name), count=count)
         command = [sys.executable, "-c", code, str(tmp_path / f"state-{name}"), name]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -328,7 +226,7 @@ def test_many_writers_killed_at_random_lose_and_double_nothing(
     for process in running.values():
         process.communicate()
         assert process.returncode == 0
-    reader = mirror("reader")
+    reader = open_mirror("reader")
     reader.pull()
     for name in names:
         assert [entry.key for _, entry in reader.entries(EntryKind.EVENT, name)] == [str(n) for n in range(count)]
@@ -394,12 +292,12 @@ def test_a_role_without_rights_is_said(tmp_path: Path) -> None:
     home.close()
 
 
-def test_two_projects_in_one_home_do_not_meet(world: World, tmp_path: Path) -> None:
-    one = world.home("one")
+def test_two_projects_in_one_home_do_not_meet(state_world: World, tmp_path: Path) -> None:
+    one = state_world.home("one")
     other = (
         GitHome(tmp_path / "one", "other", "origin")
-        if isinstance(world, GitWorld)
-        else PostgresHome(world.url, "other")
+        if isinstance(state_world, GitWorld)
+        else PostgresHome(state_world.url, "other")
     )
     assert one.append(None, chain(None, ["a"]))
     assert other.append(None, chain(None, ["b"]))
