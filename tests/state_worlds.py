@@ -27,6 +27,7 @@ class GitWorld:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.remote = folder / "remote.git"
+        folder.mkdir(exist_ok=True)
         git(folder, "init", "--quiet", "--bare", str(self.remote))
 
     def home(self, name: str) -> Home:

@@ -55,6 +55,26 @@ ASKED_REASON = click.Option(
 VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run.")
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=_names("deployments"))
 
+_STATE_COMMANDS = (
+    LazyCommand(
+        "show",
+        "abreast.cli.commands.state:show",
+        "Show where the record is, and what of it is not there yet.",
+        [JSON],
+    ),
+    LazyCommand(
+        "verify",
+        "abreast.cli.commands.state:verify",
+        "Check every entry of the record, and everything that follows from it.",
+    ),
+    LazyCommand(
+        "move",
+        "abreast.cli.commands.state:move",
+        "Move the record elsewhere. The environments are locked where it was.",
+        [click.Option(["--to"], required=True, metavar="URL", help="git, postgresql://…, or a folder."), YES],
+    ),
+)
+
 _DATABASE_COMMANDS = (
     LazyCommand(
         "backup",
@@ -282,6 +302,7 @@ COMMANDS = (
                          help="Where to put the example. Default: a temporary folder."),
         ],
     ),
+    _group("state", "Show, check or move the record of deployments.", _STATE_COMMANDS),
     _group("db", "Manage databases: backups, migrations and restores.", _DATABASE_COMMANDS),
     LazyCommand(
         "schema",

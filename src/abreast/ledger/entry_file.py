@@ -61,9 +61,20 @@ class EntryFile:
             raise
         return opened
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the file."""
+        return self._file.parent
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def append(self, kind: EntryKind, subject: str, key: str, data: Mapping[str, Any]) -> None:
         """Append an entry within the open transaction, unless there is one with this key."""
@@ -85,6 +96,23 @@ class EntryFile:
         """Return the end of the chain, None if it is empty."""
         query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1"
         return next((Link(*row) for row in self.query(query)), None)
+
+    def links(self) -> list[Link]:
+        """Return the whole chain."""
+        query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq"
+        return [Link(*row) for row in self.query(query)]
+
+    def adopt(self, links: Sequence[Link]) -> None:
+        """Add links that follow the chain, as they are, and what follows from them."""
+        with self.transaction():
+            for link in links:
+                self._adopt_one(link)
+        if last := self.last_link():
+            Anchor(last.seq, last.hash).write(self._anchor_file)
+
+    def _adopt_one(self, link: Link) -> None:
+        self._db.execute("INSERT INTO entries (seq, entry, hash) VALUES (?, ?, ?)", link)
+        project(self._db, Entry.parse(link.entry))
 
     def entries(self, kind: EntryKind, subject: str, after: int = 0) -> list[tuple[int, Entry]]:
         """Return the entries of a kind and a subject with a number above ``after``, in order, with their numbers."""

@@ -19,7 +19,7 @@ from abreast.ledger.entries import Entry
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.homes.interface import Home, HomeAwayError
-from abreast.ledger.projection import project, rebuild
+from abreast.ledger.projection import rebuild
 
 PUSH_INTERVAL = 1.0
 """Seconds between two looks for entries that are not in the home yet."""
@@ -76,7 +76,7 @@ class Mirror(EntryFile):
             while pending := self.pending():
                 links = chain(self.last_link(), [text for _, text in pending])
                 if self.home.append(self.last_link(), links):
-                    self._adopt(links)
+                    self.adopt(links)
                 elif not self._pull():
                     raise self._broken("it has lost what was recorded")
 
@@ -149,7 +149,7 @@ class Mirror(EntryFile):
         for previous, link in zip([last, *links], links, strict=False):
             self._check(previous, link)
         if links:
-            self._adopt(links)
+            self.adopt(links)
         return bool(links)
 
     def _check(self, previous: Link | None, link: Link) -> None:
@@ -165,15 +165,14 @@ class Mirror(EntryFile):
             f"{self.home.title}: {what}", need="a chain that only abreast wrote", next="abreast state verify"
         )
 
-    def _adopt(self, links: Sequence[Link]) -> None:
+    def adopt(self, links: Sequence[Link]) -> None:
         """Give entries their number in the chain. Entries of this file that cannot stay beside them go."""
         with self.transaction():
             news = [link for link in links if not self._number(link)]
             entries = [Entry.parse(link.entry) for link in news]
             self._delete([id_ for entry in entries for id_ in self._rivals(entry)])
-            for link, entry in zip(news, entries, strict=True):
-                self._db.execute("INSERT INTO entries (seq, entry, hash) VALUES (?, ?, ?)", link)
-                project(self._db, entry)
+            for link in news:
+                self._adopt_one(link)
             self._delete([id_ for id_, text in self.pending() if self._is_stale(Entry.parse(text))])
         if last := self.last_link():
             Anchor(last.seq, last.hash).write(self._anchor_file)

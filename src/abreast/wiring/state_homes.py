@@ -1,6 +1,7 @@
 """Where the records of a project are: a folder here, or a home elsewhere with a mirror of it here."""
 
 import hashlib
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,10 @@ MIRROR_CLASS: type[Mirror] = Mirror
 
 def open_mirror(location: str, config_file: Path, state: Path) -> Mirror:
     """Open the mirror of the home at ``location``, as new as the home if that answers (see ``Mirror.trouble``)."""
-    project = project_name(config_file)
     make_state_folder(state)
     mirror = MIRROR_CLASS.open(mirror_folder(location, config_file, state), lambda: datetime.now(UTC))
     try:
-        mirror.home = create_home(location, config_file.parent, project)
+        mirror.home = create_home(location, config_file)
         mirror.pull()
     except HomeAwayError as error:
         mirror.trouble = error.what
@@ -39,13 +39,19 @@ def mirror_folder(location: str, config_file: Path, state: Path) -> Path:
     return state / "mirrors" / hashlib.sha256(f"{where}\n{project_name(config_file)}".encode()).hexdigest()[:16]
 
 
-def create_home(location: str, root: Path, project: str) -> Home:
+def create_home(location: str, config_file: Path) -> Home:
     """Return the home that ``ABREAST_STATE`` names: ``git``, or the URL of a PostgreSQL database."""
+    project = project_name(config_file)
     if location == "git":
-        return GitHome(root, project, _remote(root))
+        return GitHome(config_file.parent, project, _remote(config_file.parent))
     from abreast.ledger.homes.postgres import PostgresHome  # noqa: PLC0415 (an extra, which not every project needs)
 
     return PostgresHome(location, project)
+
+
+def home_title(location: str) -> str:
+    """Return a location without the password that it may have."""
+    return re.sub(r"//[^/]*@", "//…@", location)
 
 
 def _remote(root: Path) -> str:

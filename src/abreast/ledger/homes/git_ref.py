@@ -155,7 +155,8 @@ class GitHome(Home):
         raise self._error(arguments[0], done.stderr.decode(errors="replace").strip())
 
     def _error(self, command: str, said: str) -> StateError:
-        what = f"{self.title}: git {command} failed: {said.splitlines()[-1] if said else 'without a word'}"
+        lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))] or [said]
+        what = f"{self.title}: git {command} failed: {lines[0] or 'without a word'}"
         if _NO_RIGHT.search(said):
             return StateError(what, need=f"the right to read and push {self._ref}", next="abreast doctor")
         return HomeAwayError(what, need="an answer of the remote", next=f"git ls-remote {self._remote}")

@@ -106,9 +106,12 @@ class PostgresHome(Home):
 
         options = f"-c statement_timeout={TIMEOUT}s -c lock_timeout={TIMEOUT}s"
         db = psycopg.connect(self._url, autocommit=True, connect_timeout=TIMEOUT, options=options)
-        if db.execute("SELECT to_regclass('abreast.beats')").fetchone() != (None,):
-            return db
-        with db.transaction():
-            db.execute(_LOCK, ("",))  # two that begin at once
-            db.execute(_TABLES)
+        try:
+            if db.execute("SELECT to_regclass('abreast.beats')").fetchone() == (None,):
+                with db.transaction():
+                    db.execute(_LOCK, ("",))  # two that begin at once
+                    db.execute(_TABLES)
+        except psycopg.Error:
+            db.close()
+            raise
         return db
