@@ -1,8 +1,8 @@
 """The port of checks: one probe of one version."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import HealthSettings, Version
 
 

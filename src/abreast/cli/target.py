@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import RefusedError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Environment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly

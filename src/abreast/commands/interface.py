@@ -1,9 +1,11 @@
 """The port of the command runner."""
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
+
+from abreast.core.frozen_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Resolve one environment: common settings, its overrides, and its variables."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -12,6 +11,7 @@ from abreast.config.service_folder import in_folder, service_folder, watched_glo
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.errors import ConfigError, Fault
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import (
     BreakingChangePolicy,
     Build,

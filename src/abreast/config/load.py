@@ -1,7 +1,6 @@
 """Load abreast.yml into values of the core. Reports every fault at once, each with its position."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from abreast.config.files import read_config_file
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
 from abreast.core.errors import ConfigError, Fault, UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Environment
 
 PlatformSettings = Mapping[str, type[BaseModel]]

@@ -5,7 +5,6 @@ https://render.com/docs/blueprint-spec
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -13,6 +12,7 @@ import yaml
 from abreast.config.yaml_document import YamlValue, parse_document
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import ConfigError, Fault
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Environment, Service, ServiceType
 
 BLUEPRINT_FILE = "render.yaml"

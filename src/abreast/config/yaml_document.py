@@ -7,11 +7,11 @@ true, so it is not used.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import yaml
 
 from abreast.core.errors import ConfigError, Fault
+from abreast.core.frozen_dataclass import dataclass
 
 KeyPath = tuple[str | int, ...]
 YamlValue = None | bool | int | float | str | list["YamlValue"] | dict[str, "YamlValue"]

@@ -1,8 +1,10 @@
 """Backups: their metadata, names and retention."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
+
+from abreast.core.frozen_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from abreast.core.frozen_dataclass import dataclass
 
 RECORD_FILE = "image.json"
 """The only file in an image's artifact."""

@@ -1,9 +1,9 @@
 """Diagnostics of a project, as ``doctor`` reports them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from abreast.core.errors import AbreastError, UnavailableError
+from abreast.core.frozen_dataclass import dataclass
 
 
 class DiagnosticSeverity(StrEnum):

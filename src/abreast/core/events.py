@@ -1,9 +1,10 @@
 """Events of a deployment, in order. The ledger records them, views display them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter
 from abreast.core.states import DeploymentState
 

@@ -1,8 +1,10 @@
 """Gates: what must pass before a deployment, and their results."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
+
+from abreast.core.frozen_dataclass import dataclass
 
 TEST, COVERAGE = "test", "coverage"
 BACKUP = "backup"

@@ -4,9 +4,10 @@ Durations are in seconds. Timestamps are ISO 8601 texts in UTC (``2026-11-21T01:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 
 DEFAULT_PLATFORM = "local"

@@ -1,9 +1,10 @@
 """Plan what a deployment does with each service, and why."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from abreast.core.dependency_order import dependency_waves
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Action, LiveService, Service, ServicePlan
 
 

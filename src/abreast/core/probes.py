@@ -1,7 +1,9 @@
 """Judge a version by a series of probes, as Kubernetes does."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
+
+from abreast.core.frozen_dataclass import dataclass
 
 FAILURE_THRESHOLD = 3
 """Consecutive failures, after a success, that fail the series."""

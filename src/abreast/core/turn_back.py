@@ -1,8 +1,8 @@
 """Decide which services turn back after a failure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Failure, OnFailure
 
 

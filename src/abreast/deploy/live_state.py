@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from abreast.core.errors import AbreastError, UnknownVersionError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import LiveService
 from abreast.platforms.interface import Observation, Platform, ReportsLiveVersion, VersionRef
 

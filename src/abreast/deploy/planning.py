@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from abreast.core.backups import Backup
 from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import (
     Action,

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import DEFAULT_PLATFORM, Plan, Service, ServicePlan
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState

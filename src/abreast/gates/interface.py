@@ -1,12 +1,13 @@
 """The port of gates: evaluate a commit before it is deployed."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate, GateResult
 
 

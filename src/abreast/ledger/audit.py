@@ -3,9 +3,9 @@
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.entries import Entry
 from abreast.ledger.hash_chain import find_break
 from abreast.ledger.projection import Query, find_changed_row

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from abreast.core.frozen_dataclass import dataclass
 
 
 class EntryKind(StrEnum):

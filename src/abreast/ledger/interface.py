@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan, Service
 from abreast.core.states import DeploymentState
 

@@ -6,9 +6,9 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.kernel import PROCESSES
 
 ENDING_TIMEOUT = 10.0

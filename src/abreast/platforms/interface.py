@@ -6,13 +6,14 @@ protocol: a platform implements it by having the method. The deployment checks w
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from abreast.core.diagnostics import Diagnostic
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Address, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
 

@@ -7,11 +7,11 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import ArtifactError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.file_lock import FileLock
 from abreast.machine.process import end_marked_processes
 from abreast.runtimes.interface import InstallStore

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
+
+from abreast.core.frozen_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from abreast.core.errors import UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.runtimes.interface import Interpreter, PythonProvider
 
 INSTALL_HINT = "pip install 'abreast[python]'"

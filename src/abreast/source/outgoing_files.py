@@ -5,10 +5,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO
+
+from abreast.core.frozen_dataclass import dataclass
 
 PORTION_BYTES = 512 << 20
 PORTION_FILES = 20_000

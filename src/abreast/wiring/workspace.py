@@ -3,12 +3,12 @@
 import getpass
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from abreast.config.files import environment_names, find_config_file, service_names
 from abreast.core.errors import UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger

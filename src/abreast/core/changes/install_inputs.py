@@ -6,10 +6,11 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import PurePosixPath
+
+from abreast.core.frozen_dataclass import dataclass
 
 LOCK_FILES: Mapping[str, tuple[str, ...]] = {
     "npm": ("package-lock.json", "npm-shrinkwrap.json"),

@@ -4,13 +4,13 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from abreast.core.changes.watch_patterns import match_files
+from abreast.core.frozen_dataclass import dataclass
 
 MANIFESTS = frozenset({"package.json", "pnpm-workspace.yaml", "pyproject.toml"})
 LOCK_FILES = {

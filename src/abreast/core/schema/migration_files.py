@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.schema.migration_formats import (
     NO_TRANSACTION,
     NO_TRANSACTION_OPTIONS,

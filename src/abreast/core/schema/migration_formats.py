@@ -1,9 +1,9 @@
 """How migration tools name their files and mark the sections in them. A new tool is one line."""
 
 import re
-from dataclasses import dataclass
 
 from abreast.core.errors import UsageError
+from abreast.core.frozen_dataclass import dataclass
 
 _LINES = re.MULTILINE | re.IGNORECASE
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from abreast.core.frozen_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

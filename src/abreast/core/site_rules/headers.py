@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.site_rules.redirects import parse_each
 
 HEADERS_FILE = "_headers"

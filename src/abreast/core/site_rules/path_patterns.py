@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from urllib.parse import quote, unquote_to_bytes
+
+from abreast.core.frozen_dataclass import dataclass
 
 SPLAT = "splat"
 _SAFE = "!$&'()*+,;=:@~"

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.site_rules.path_patterns import canonical_path
 
 T = TypeVar("T")

@@ -2,9 +2,9 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.site_rules.headers import HEADERS_FILE, HeaderRule, parse_header_tables, parse_headers_file
 from abreast.core.site_rules.redirects import (
     REDIRECTS_FILE,

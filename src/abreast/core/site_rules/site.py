@@ -3,10 +3,11 @@
 import heapq
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from urllib.parse import quote_plus, unquote_plus
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.site_rules.headers import FIXED_HEADERS
 from abreast.core.site_rules.path_patterns import (
     PathPattern,

@@ -4,12 +4,13 @@ import asyncio
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from abreast.commands.interface import Command, CommandResult
 from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter, Failure, Service
 from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run

@@ -1,10 +1,11 @@
 """Undo the migration of a failed deployment, if its files declare that safe; else record that the schema stays."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from abreast.core.events import EventKind
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter, DatabasePlan, Failure, ServicePlan
 from abreast.core.schema import migration_files
 from abreast.deploy.data.migrate import reverse_migration

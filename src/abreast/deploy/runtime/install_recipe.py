@@ -5,7 +5,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from abreast.core.changes.install_inputs import (
     FOREIGN_INSTALLS,
@@ -17,6 +17,7 @@ from abreast.core.changes.install_inputs import (
     requested_python,
 )
 from abreast.core.errors import UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service
 from abreast.deploy.runtime.ports import Ports
 from abreast.runtimes.interface import Interpreter

@@ -1,12 +1,13 @@
 """The ports of a deployment: everything it needs from outside, provided by the wiring."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from abreast.artifacts.interface import ArtifactStore
 from abreast.checks.interface import Check
 from abreast.commands.interface import CommandRunner
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
 from abreast.database.interface import BackupStore, Database

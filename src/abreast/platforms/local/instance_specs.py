@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service, ServiceType
 from abreast.platforms.interface import StageRequest
 from abreast.platforms.local.supervisor.client import InstanceSpec

@@ -1,8 +1,10 @@
 """The routing table: pure values and transitions."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
+
+from abreast.core.frozen_dataclass import dataclass
 
 RESPONSE_TIMEOUT = "60s"
 

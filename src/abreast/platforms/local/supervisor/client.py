@@ -6,12 +6,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import PlatformError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 

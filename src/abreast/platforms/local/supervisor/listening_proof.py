@@ -2,9 +2,9 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.exit_watch import ExitWatch, watch_exit
 from abreast.machine.kernel import SOCKETS
 from abreast.machine.process import ProcessIdentity, process_groups

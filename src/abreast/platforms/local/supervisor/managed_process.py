@@ -8,12 +8,13 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
 
 from abreast.core.errors import PlatformError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.exit_watch import ExitWatch, watch_exit
 from abreast.machine.process import (
     ProcessIdentity,
