@@ -273,3 +273,21 @@ def test_a_tag_is_made_once_and_never_moved(top: Path) -> None:
     (top / "README").write_text("other")
     with pytest.raises(UsageError, match="the tag v1 already exists at"):
         source.tag("v1", commit(top), "shop v1")
+
+
+def test_what_is_asked_ahead_is_answered_once_and_then_anew(top: Path) -> None:
+    git(top, "config", "user.name", "Ada")
+    (top / "README").write_text("changed")
+    source = GitRepository(top)
+    source.ask_ahead(uncommitted=True)
+    assert (source.author(), source.uncommitted_files()) == ("Ada", ("README",))
+    git(top, "config", "user.name", "Grace")
+    (top / "new").write_text("")
+    assert (source.author(), source.uncommitted_files()) == ("Grace", ("README", "new"))
+
+
+def test_an_error_of_what_is_asked_ahead_comes_where_the_answer_is_needed(tmp_path: Path) -> None:
+    source = GitRepository(tmp_path)
+    source.ask_ahead(uncommitted=True)
+    with pytest.raises(UsageError, match="not a git repository"):
+        source.uncommitted_files()

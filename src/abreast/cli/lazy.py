@@ -17,14 +17,20 @@ def load(target: str) -> Callable[..., Any]:
 class LazyCommand(click.Command):
     """A command whose function is imported when it runs, so that ``--help`` stays fast.
 
-    The function takes the names of ``params`` as keywords and returns the exit code.
+    The function takes the names of ``params`` as keywords and returns the exit code. ``ahead`` names one that is
+    called before the import, to begin what takes time outside this process.
     """
 
-    def __init__(self, name: str, target: str, help: str, params: Sequence[click.Parameter] = ()) -> None:
+    def __init__(
+        self, name: str, target: str, help: str, params: Sequence[click.Parameter] = (), ahead: str = ""
+    ) -> None:
         super().__init__(name, help=help, params=list(params))
         self.target = target
+        self.ahead = ahead
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
         """Import the function and call it."""
+        if self.ahead:
+            load(self.ahead)()
         self.callback = load(self.target)
         return super().invoke(ctx)

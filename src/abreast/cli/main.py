@@ -53,6 +53,8 @@ ASKED_REASON = click.Option(
     ["--reason"], default="", metavar="R", help="Why. Recorded in the ledger. A terminal asks for it."
 )
 VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run.")
+ASK_WHO = "abreast.cli.ahead:ask_who"
+ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=_names("deployments"))
 
 _STATE_COMMANDS = (
@@ -128,6 +130,7 @@ _DATABASE_COMMANDS = (
         "BACKUP is the name of a backup, a release, or a moment of the continuous backup, such as '2026-11-21 02:14' "
         "or latest. Default: the newest verified backup that no restore made.",
         [click.Argument(["backup"], required=False, default=""), ENVIRONMENT, SERVICES, REASON, YES, JSON],
+        ahead=ASK_WHO,
     ),
     LazyCommand(
         "status",
@@ -141,12 +144,14 @@ _DATABASE_COMMANDS = (
         "Migrate databases to the current commit, without deploying.\n\n"
         "Each is backed up and its migration rehearsed first.",
         [ENVIRONMENT, SERVICES, YES, JSON],
+        ahead=ASK_WHO,
     ),
     LazyCommand(
         "rehearse",
         "abreast.cli.commands.databases:rehearse",
         "Run pending migrations on a restored copy only.\n\nShows their durations, their locks and what they change.",
         [ENVIRONMENT, SERVICES, JSON],
+        ahead=ASK_WHO,
     ),
     LazyCommand(
         "drill",
@@ -155,6 +160,7 @@ _DATABASE_COMMANDS = (
         "Restores the newest backup, migrates it, starts what is live on it and checks its health. "
         "Shows how long that took and how much data would have been lost.",
         [ENVIRONMENT, SERVICES, _flag("--scheduled", "Keep running, and drill when `backups: drill` says."), JSON],
+        ahead=ASK_WHO,
     ),
 )
 
@@ -180,6 +186,7 @@ COMMANDS = (
         "abreast.cli.commands.deployments:plan",
         "Show what a deployment would do, in which order, and why.",
         [ENVIRONMENT, SERVICES, SINCE, FORCE, JSON],
+        ahead=ASK_WHO_AND_WHAT,
     ),
     LazyCommand(
         "deploy",
@@ -200,6 +207,7 @@ COMMANDS = (
             VERBOSE,
             JSON,
         ],
+        ahead=ASK_WHO_AND_WHAT,
     ),
     LazyCommand(
         "rollback",
@@ -217,6 +225,7 @@ COMMANDS = (
             YES,
             JSON,
         ],
+        ahead=ASK_WHO,
     ),
     LazyCommand(
         "resume",

@@ -5,43 +5,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Environment, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
-from abreast.deploy.executor import execute_plan
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.refusals import stuck_error
+from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
-from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.workflow import DeploymentWorkflow
 from abreast.ledger.interface import Deployment
-from abreast.ledger.lock import EnvironmentLock
+from abreast.machine.lazy_modules import lazy_module
+
+if TYPE_CHECKING:
+    from abreast.deploy import executor, workflow
+else:
+    executor, workflow = lazy_module("abreast.deploy.executor"), lazy_module("abreast.deploy.workflow")
 
 PATIENCE_AT_END = 150.0
 """Seconds to wait for the home of the ledger when a deployment has ended."""
 
 LOCK_RETRY_INTERVAL = 0.1
 """Seconds between two attempts to take the lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeployContext:
-    """What one command needs in one environment.
-
-    ``new_id`` returns ids that sort by time. ``report`` prints a line. ``on_start`` is called with each
-    deployment that starts or resumes here.
-    """
-
-    ports: Ports
-    lock: EnvironmentLock
-    new_id: Callable[[], str]
-    report: Callable[[str], None]
-    on_start: Callable[[Plan], None]
 
 
 async def deploy(
@@ -165,7 +153,7 @@ async def _execute_rest(context: DeployContext, deployment: Deployment) -> Deplo
 async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
     ledger = context.ports.ledger
-    state = await execute_plan(plan, DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
+    state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
     if away := await asyncio.to_thread(ledger.flush, PATIENCE_AT_END):
         context.report(f"recorded on this machine only: {away}. the next command here sends it")
     return state

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from abreast.core.errors import UsageError
+from abreast.machine.background import Background
 from abreast.source.interface import Source
 from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
 
@@ -31,6 +32,13 @@ class GitRepository(Source):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._content_ids: dict[str, Mapping[str, str]] = {}
+        self._author: Background[str] | None = None
+        self._uncommitted: Background[tuple[str, ...]] | None = None
+
+    def ask_ahead(self, *, uncommitted: bool) -> None:
+        """Begin to look for the author and, if asked to, the uncommitted files. The next calls return what it finds."""
+        self._author = Background(self._find_author)
+        self._uncommitted = Background(self._find_uncommitted) if uncommitted else None
 
     def resolve_commit(self, ref: str = "HEAD") -> str:
         """Return the full id of the commit that ``ref`` names."""
@@ -45,6 +53,10 @@ class GitRepository(Source):
 
     def uncommitted_files(self) -> tuple[str, ...]:
         """Return the files that differ from HEAD or are untracked and not ignored."""
+        begun, self._uncommitted = self._uncommitted, None
+        return begun.result() if begun else self._find_uncommitted()
+
+    def _find_uncommitted(self) -> tuple[str, ...]:
         entries = self._git("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
         files, moved = [], False
         for entry in entries:
@@ -230,6 +242,10 @@ class GitRepository(Source):
 
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""
+        begun, self._author = self._author, None
+        return begun.result() if begun else self._find_author()
+
+    def _find_author(self) -> str:
         try:
             return self._git("config", "user.name").strip()
         except _GitError:

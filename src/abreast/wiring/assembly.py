@@ -24,17 +24,17 @@ from abreast.core.model import Environment, Plan, Service
 from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
-from abreast.deploy.operations import DeployContext
+from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
-from abreast.source.git import GitRepository
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.plugins import GATES, PLATFORMS
 from abreast.wiring.registry import LazyMapping
+from abreast.wiring.repository import project_repository
 from abreast.wiring.workspace import Workspace, utc_now
 
 PLUGIN_SETTINGS = PluginSettings(
@@ -100,7 +100,7 @@ class Assembly:
             run_command=run_command,
             end_orphans=end_orphans,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
-            source=GitRepository(self.workspace.root),
+            source=project_repository(self.workspace.root),
             artifacts=self._artifact_store(artifacts.store),
             retention=ArtifactRetention(artifacts.keep, artifacts.within),
             folders=Folders(work=self.workspace.state / "work", logs=self.workspace.deployment_logs),

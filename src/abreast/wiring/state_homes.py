@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from abreast.config.files import project_name
+from abreast.config.names import project_name
 from abreast.core.errors import UsageError
 from abreast.ledger.entry_file import make_state_folder
 from abreast.ledger.homes.git_ref import GitHome

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from abreast.config.files import environment_names, find_config_file, service_names
+from abreast.config.files import find_config_file
 from abreast.core.errors import UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.entry_file import EntryFile
@@ -47,10 +47,14 @@ class Workspace:
 
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
+        from abreast.config.names import environment_names  # noqa: PLC0415 (slow, and often not needed)
+
         return environment_names(self.config_file)
 
     def service_names(self) -> tuple[str, ...]:
         """Return the names of the services, in the same way."""
+        from abreast.config.names import service_names  # noqa: PLC0415 (slow, as above)
+
         return service_names(self.config_file)
 
     def open_ledger(self) -> SqliteLedger:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from abreast.cli.confirmation import confirm
 from abreast.cli.github_actions import mask_commands
@@ -21,17 +22,23 @@ from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
 from abreast.core.errors import AbreastError, DatabaseError, LeaseLostError, StateError, StuckError, UsageError
 from abreast.core.model import Chapter, DeploymentKind, Plan
 from abreast.core.states import DeploymentState
-from abreast.deploy import operations
-from abreast.deploy.data.restore import row_differences
-from abreast.deploy.operations import DeployContext
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.refusals import Readiness, assess_readiness, listed_files, uncommitted_changes
+from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
 from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, current_user
+
+if TYPE_CHECKING:
+    from abreast.deploy import operations
+    from abreast.deploy.data import restore
+else:
+    operations = lazy_module("abreast.deploy.operations")
+    restore = lazy_module("abreast.deploy.data.restore")
 
 
 def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
@@ -203,7 +210,9 @@ class DeployCommand:
                 raise DatabaseError(
                     f"the backup {backup.name} was never verified", need="a verified one", next="abreast db list"
                 )
-            for line in databases.data_loss_lines(part.name, backup, row_differences(ports, part.service, backup)):
+            for line in databases.data_loss_lines(
+                part.name, backup, restore.row_differences(ports, part.service, backup)
+            ):
                 self.report(line)
             before = self._ledger.expected_durations(proposed.environment).get((part.name, Chapter.RESTORE))
             for line in databases.waiting_lines(backup, before):

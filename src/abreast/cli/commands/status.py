@@ -194,7 +194,7 @@ def _check_environment(config_folder: str, requested: str | None, deployed: list
     if config_folder:
         from pathlib import Path  # noqa: PLC0415 (slow, and seldom needed)
 
-        from abreast.config.files import environment_names  # noqa: PLC0415 (slow, as above)
+        from abreast.config.names import environment_names  # noqa: PLC0415 (slow, as above)
         from abreast.core.errors import ConfigError  # noqa: PLC0415
 
         try:

@@ -1,0 +1,91 @@
+"""What a command has done and loaded by the time its work begins, as the interpreter itself tells it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from abreast.cli.lazy import LazyCommand
+from abreast.cli.main import abreast as commands
+
+PROBE = """
+import atexit, json, os, sys, threading
+began, children = [], []
+start = threading.Thread.start
+def note_first(thread):
+    began.extend([] if began else sys.modules)
+    start(thread)
+def hook(event, arguments):
+    if event == "subprocess.Popen":
+        children.append(" ".join(map(str, arguments[1])))
+threading.Thread.start = note_first
+sys.addaudithook(hook)
+def tell():
+    with open(os.environ["TOLD"], "w") as file:
+        json.dump({"began": began, "children": children, "ended": sorted(sys.modules)}, file)
+atexit.register(tell)
+from abreast.__main__ import main
+sys.argv[0] = "abreast"
+sys.exit(main())
+"""
+
+SLOW = {"asyncio", "dbos", "httpx2", "pydantic", "rich", "yaml"}
+
+Told = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "project"
+    folder.mkdir()
+    service = {"run": f"{sys.executable} app.py"}
+    config = {"project": "start", "services": {"api": service}, "environments": {"local": {}}}
+    (folder / "abreast.yml").write_text(yaml.safe_dump(config))
+    (folder / ".gitignore").write_text(".abreast\n")
+    who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "Start"]):
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True)
+    return folder
+
+
+def tell(project: Path, code: int, *arguments: str) -> Told:
+    told = project.parent / "told"
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], cwd=project, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, check=False, env={**os.environ, "TOLD": str(told)})  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return dict(json.loads(told.read_text()))
+
+
+def loaded(modules: list[str], unwanted: set[str]) -> set[str]:
+    return {name for name in modules for prefix in unwanted if name == prefix or name.startswith(f"{prefix}.")}
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [(0, ["plan"]), (2, ["deploy"]), (2, ["rollback", "--reason", "r"]), (2, ["db", "migrate"])],
+    ids=["plan", "deploy", "rollback", "db migrate"],
+)
+def test_a_deploying_command_asks_git_before_it_is_loaded(project: Path, code: int, arguments: list[str]) -> None:
+    told = tell(project, code, *arguments)
+    assert not loaded(told["began"], SLOW)
+    assert not loaded(told["began"], {"abreast.config.load", "abreast.ledger", "abreast.wiring.assembly"})
+    assert "abreast.source.git" in told["began"]
+    assert told["children"][0].startswith("git ")
+    assert [child for child in told["children"] if child.startswith("git config user.name")] == ["git config user.name"]
+    looks = [child for child in told["children"] if child.startswith("git status")]
+    assert len(looks) == (arguments[0] in {"plan", "deploy"})
+
+
+def test_every_deploying_command_asks_git_first() -> None:
+    def ahead(group: click.Group) -> dict[str, str]:
+        return {name: each.ahead for name, each in group.commands.items() if isinstance(each, LazyCommand)}
+
+    database = commands.commands["db"]
+    assert isinstance(database, click.Group)
+    assert {name for name, asked in ahead(commands).items() if asked} == {"plan", "deploy", "rollback"}
+    assert {name for name, asked in ahead(database).items() if asked} == {"restore", "migrate", "rehearse", "drill"}
