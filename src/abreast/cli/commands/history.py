@@ -1,13 +1,20 @@
 """Commands that read the ledger: history, show."""
 
-import asyncio
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from abreast.cli.progress import ProgressDisplay, output_stream
 from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
+from abreast.machine.lazy_modules import lazy_module
+
+if TYPE_CHECKING:  # what only `show --watch` needs
+    import asyncio
+
+    from abreast.cli import progress
+else:
+    asyncio, progress = lazy_module("asyncio"), lazy_module("abreast.cli.progress")
 
 
 def history(environment: str | None, limit: int, *, as_json: bool) -> int:
@@ -28,7 +35,9 @@ def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
     with workspace.open_ledger() as ledger:
         chosen = choose_deployment(ledger, deployment)
         if watch and not chosen.state.is_final:
-            display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
+            display = progress.ProgressDisplay(
+                ledger, progress.output_stream(as_json=as_json), workspace.deployment_logs
+            )
             asyncio.run(display.follow(chosen.id))
             chosen = ledger.deployment(chosen.id)
             code = chosen.exit_code

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, ServiceType, Version
-from abreast.core.site_rules.rules import CONFIG_FILE
+from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.listeners import port_owner
 from abreast.machine.process import process_environment
 from abreast.machine.tasks import run_all
@@ -40,11 +41,9 @@ from abreast.platforms.local.router.routing_table import (
     Target,
     Upstream,
 )
-from abreast.platforms.local.router.site_tables import proxy_origins
-from abreast.platforms.local.router.static_site import install_site, read_rules
 from abreast.platforms.local.settings import LocalSettings
-from abreast.platforms.local.site_diagnostics import site_diagnostics
 from abreast.platforms.local.supervisor.client import (
+    INSTANCE_MARK,
     ROUTER,
     Instance,
     InstanceSpec,
@@ -52,8 +51,18 @@ from abreast.platforms.local.supervisor.client import (
     SupervisorClient,
     SupervisorGoneError,
 )
-from abreast.platforms.local.supervisor.managed_process import INSTANCE_MARK
-from abreast.platforms.service_routes import route_rules
+
+if TYPE_CHECKING:  # what only a site needs
+    from abreast.core.site_rules import rules as site_rules
+    from abreast.platforms import service_routes
+    from abreast.platforms.local import site_diagnostics
+    from abreast.platforms.local.router import site_tables, static_site
+else:
+    site_rules = lazy_module("abreast.core.site_rules.rules")
+    service_routes = lazy_module("abreast.platforms.service_routes")
+    site_diagnostics = lazy_module("abreast.platforms.local.site_diagnostics")
+    site_tables = lazy_module("abreast.platforms.local.router.site_tables")
+    static_site = lazy_module("abreast.platforms.local.router.static_site")
 
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
@@ -99,7 +108,7 @@ class LocalPlatform(Platform):
             data=self._home / "data" / service.name,
             notes=notes[service.type],
             routes_to=tuple(dict.fromkeys(service.routes.values())),
-            config_files=() if service.run else (CONFIG_FILE,),
+            config_files=() if service.run else (site_rules.CONFIG_FILE,),
         )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
@@ -124,7 +133,7 @@ class LocalPlatform(Platform):
 
     async def inspect_release(self, service: Service, files: SourceFiles | None) -> list[Diagnostic]:
         """Say what Netlify does with a site's rules and the router does not."""
-        return [] if service.run or files is None else list(site_diagnostics(service, files))
+        return [] if service.run or files is None else list(site_diagnostics.site_diagnostics(service, files))
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Start the processes or install the site, and add it to the routing table as a candidate."""
@@ -246,14 +255,14 @@ class LocalPlatform(Platform):
         folder = self._version_folder(version)
         previous = self._version_folder(request.previous.version.id) if request.previous else None
         routed_here = _routes_here(request, self._router.table())
-        rules = await run_in_thread(read_rules, request.artifact_path)
+        rules = await run_in_thread(static_site.read_rules, request.artifact_path)
         for fault in rules.faults:
             await report(request.service.name, f"skipped: {fault}")
         elsewhere = {path: name for path, name in request.service.routes.items() if path not in routed_here}
-        rules = replace(rules, redirects=(*route_rules(elsewhere, request.addresses), *rules.redirects))
+        rules = replace(rules, redirects=(*service_routes.route_rules(elsewhere, request.addresses), *rules.redirects))
         etag = request.artifact_digest.removeprefix("sha256:")[:16]
-        await run_in_thread(install_site, request.artifact_path, rules, etag, previous, folder)
-        site = Site(version, folder, routed_here, tuple(sorted(proxy_origins(rules.redirects))))
+        await run_in_thread(static_site.install_site, request.artifact_path, rules, etag, previous, folder)
+        site = Site(version, folder, routed_here, tuple(sorted(site_tables.proxy_origins(rules.redirects))))
         return site, (Address(f"http://{version}", str(self._router.candidate_socket)),)
 
     # ── observation ────────────────────────────────────────────────────────────────────────────

@@ -11,12 +11,14 @@ from urllib.parse import urlencode
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
-from abreast.platforms.local.router.envoy_resources import ADMIN_SOCKET
 
 if TYPE_CHECKING:
     import httpx2
 else:
     httpx2 = lazy_module("httpx2")
+
+ADMIN_SOCKET = "admin.sock"
+"""The socket of the interface, in the folder of the router."""
 
 TIMEOUT = 10.0
 
@@ -30,6 +32,10 @@ class EnvoyAdmin:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._client: httpx2.AsyncClient | None = None
+
+    def was_started(self) -> bool:
+        """Return whether an Envoy has run here: its socket is left."""
+        return (self._home / ADMIN_SOCKET).exists()
 
     async def is_ready(self) -> bool:
         """Return whether Envoy serves."""

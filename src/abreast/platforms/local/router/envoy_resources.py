@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from abreast.core.probes import USER_AGENT
 from abreast.machine.tls import trusted_certificates
+from abreast.platforms.local.router.envoy_admin import ADMIN_SOCKET
 from abreast.platforms.local.router.envoy_routes import TYPE_URL, VHOST_HEADER, discovery_response
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
 from abreast.platforms.local.router.site_tables import PROXY_HEADER, proxy_cluster
 from abreast.platforms.local.router.static_routes import FILE_MANAGER, FILE_SERVER, script_filter
 
 Json = dict[str, Any]
-ADMIN_SOCKET = "admin.sock"
 CANDIDATE_SOCKET = "candidates.sock"
 _UNLIMITED = 1_000_000
 _NO_TIMEOUT = "0s"

@@ -4,12 +4,18 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import PlatformError
 from abreast.machine.file_lock import FileLock
-from abreast.platforms.local.router import envoy_resources
+from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.local.router.routing_table import RoutingTable
+
+if TYPE_CHECKING:
+    from abreast.platforms.local.router import envoy_resources
+else:
+    envoy_resources = lazy_module("abreast.platforms.local.router.envoy_resources")
 
 TABLE, TABLE_COPY, ENDPOINTS = "table", "table-copy", "endpoints"
 

@@ -11,15 +11,18 @@ from abreast.core.errors import PlatformError, TransientError
 from abreast.machine.batching import Batcher
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.listeners import port_owner
-from abreast.platforms.local.router import envoy_resources, envoy_routes
 from abreast.platforms.local.router.envoy_admin import EnvoyAdmin
 from abreast.platforms.local.router.files import RouterFiles
 from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
 
 if TYPE_CHECKING:
     import httpx2
+
+    from abreast.platforms.local.router import envoy_resources, envoy_routes
 else:
     httpx2 = lazy_module("httpx2")
+    envoy_resources = lazy_module("abreast.platforms.local.router.envoy_resources")
+    envoy_routes = lazy_module("abreast.platforms.local.router.envoy_routes")
 
 MIN_DRAIN = 0.25
 """Seconds after a switch in which requests may still reach the old version uncounted.
@@ -212,6 +215,8 @@ class Router:
 
     async def own_ports(self) -> frozenset[int]:
         """Return the ports that Envoy listens on; none if it does not run."""
+        if not self._admin.was_started():
+            return frozenset()
         try:
             return await self._admin.listening_ports()
         except (httpx2.HTTPError, OSError):

@@ -25,6 +25,10 @@ LOG_FILE = "supervisor.log"
 RECORDS_FOLDER = "instances"
 SCHEDULES_FOLDER = "schedules"
 """Records of scheduled commands: when each ran last, and how it ended."""
+
+INSTANCE_MARK = "ABREAST_INSTANCE"
+"""The variable with the id of an instance, in all of its processes."""
+
 ROUTER = "router"
 """The instance that routes users, and its folder."""
 

@@ -22,13 +22,10 @@ from abreast.machine.process import (
     process_environment,
     signal_group,
 )
-from abreast.platforms.local.supervisor.client import InstanceState
+from abreast.platforms.local.supervisor.client import INSTANCE_MARK, InstanceState
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
-
-INSTANCE_MARK = "ABREAST_INSTANCE"
-"""The variable with the id of an instance, in all of its processes."""
 
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
