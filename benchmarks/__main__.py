@@ -2,7 +2,7 @@
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
-                     [outages] [throughput] [compatibility] [init]
+                     [outages] [throughput] [compatibility] [init] [one_line_change]
 """
 
 import os
@@ -20,6 +20,7 @@ from benchmarks import (
     crash_monkey,
     gates,
     init,
+    one_line_change,
     outages,
     overhead,
     parallel,
@@ -40,7 +41,7 @@ BENCHMARKS = {
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
-    "init": init.run,
+    "init": init.run, "one_line_change": one_line_change.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

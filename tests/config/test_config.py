@@ -51,6 +51,19 @@ def test_ports_are_given_in_order_around_those_that_are_taken(tmp_path: Path) ->
     assert [service.settings["port"] for service in services] == [8081, 8080]
 
 
+def test_a_folder_on_local_needs_to_answer_once_and_what_can_crash_stays_up_for_a_second(tmp_path: Path) -> None:
+    held = "  held: {build: {output: held}, health: {hold: 3s}}\nenvironments:"
+    live = "  live: {web: {netlify: {site: web}}, held: {netlify: {site: held}}}\n"
+    text = VALID.replace("environments:", held) + live
+    project = read(tmp_path, text)
+    holds = {
+        name: {service.name: service.health.hold for service in project.environment(name).services}
+        for name in ("local", "live")
+    }
+    assert holds["local"] == {"web": 0.0, "held": 3.0, "api": 1.0}
+    assert holds["live"] == {"web": 1.0, "held": 3.0, "api": 1.0}
+
+
 def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     jobs = "jobs: {run: work, type: worker, release: migrate, health: {command: check}}"
     nightly = 'nightly: {run: report, schedule: "0 3 * * *"}'

@@ -1,6 +1,7 @@
 """Resolve one environment: common settings, its overrides, and its variables."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -25,6 +26,8 @@ from abreast.core.model import (
 )
 from abreast.core.variable_formats import expected_format
 
+LOCAL = "local"
+"""The platform of services for which an environment names none."""
 FIRST_PORT = 8080
 DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
 
@@ -118,9 +121,10 @@ class EnvironmentResolver:
         ]
         secret_names = {variable.name for variable in declared if self._is_secret(variable)}
         variables = {variable.name: variable.template for variable in declared}
+        platform = self.platform_settings.get((environment, name), (LOCAL, None))[0]
         return Service(
             name=name,
-            platform=self.platform_settings.get((environment, name), ("local", None))[0],
+            platform=platform,
             settings=settings,
             folder=service_folder(config),
             python=config.python,
@@ -130,7 +134,7 @@ class EnvironmentResolver:
             build=_resolve_build(config),
             run=config.run,
             instances=1 if config.schedule else override.instances or config.instances,
-            health=HealthSettings(**config.health.model_dump()),
+            health=_resolve_health(config, platform),
             env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
             secrets={key: text for key, text in variables.items() if key in secret_names},
             database=self._resolve_database(environment, name),
@@ -277,6 +281,13 @@ def _resolve_build(config: schema.Service) -> Build:
         image=build.image,
         dockerfile=in_folder(folder, build.dockerfile),
     )
+
+
+def _resolve_health(config: schema.Service, platform: str) -> HealthSettings:
+    """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
+    found = HealthSettings(**config.health.model_dump(exclude_none=True))
+    is_local_folder = platform == LOCAL and not config.run
+    return replace(found, hold=0.0) if is_local_folder and config.health.hold is None else found
 
 
 def _commands(config: schema.Service) -> dict[tuple[str, ...], str | None]:

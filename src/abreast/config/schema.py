@@ -69,7 +69,11 @@ class Health(StrictModel):
         "answer 502, 503 or 504. If it answers nothing but another server error, such as 500, for a quarter of this "
         "time, it fails at once.",
     )
-    hold: Duration = Field(1.0, description="How long it must stay healthy before it gets traffic.")
+    hold: Duration | None = Field(
+        None,
+        description="How long it must stay healthy before it gets traffic. Default: 1s. A folder on `local` needs to "
+        "answer once only.",
+    )
     command: Command | None = Field(
         None,
         description="For a worker, instead of `path`: a command that succeeds while it is healthy. It runs with the "
