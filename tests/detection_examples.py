@@ -82,7 +82,7 @@ PYTHON = (
         "backend": {"build": {"install": "uv sync --frozen"}, "run": "gunicorn wsgi:app --bind 127.0.0.1:$PORT"}}),
     Example("flask-factory-poetry", {"pyproject.toml": "[tool.poetry.dependencies]\npython='~3.11'\nflask='*'\ngunicorn='*'\n", "poetry.lock": "",
                                      "shop/__init__.py": "def create_app(config=None):\n    ..."}, {
-        "backend": {"python": "3.11", "build": {"install": "pip install poetry && poetry install --no-root"},
+        "backend": {"python": "3.11", "build": {"install": "uvx poetry install --no-root"},
                     "run": "gunicorn 'shop:create_app()' --bind 127.0.0.1:$PORT"}}),
     Example("django", {"requirements.txt": "django\ngunicorn\ndj-database-url\n", "manage.py": MANAGE, "shop/settings.py": SQLITE_SETTINGS,
                        "shop/urls.py": "path('healthz', ok)", "shop/wsgi.py": ""}, {
@@ -91,9 +91,9 @@ PYTHON = (
                     "database": {"url": "${DATABASE_URL:-sqlite:///app.db}", "command": "python manage.py migrate --noinput",
                                  "status": "python manage.py migrate --check"}}}),
     Example("starlette-pdm", {"pyproject.toml": "[project]\nname='x'\ndependencies=['starlette','uvicorn']\n", "pdm.lock": "", "asgi.py": "app = Starlette()"}, {
-        "backend": {"build": {"install": "pip install pdm && pdm sync"}, "run": "uvicorn asgi:app --host 127.0.0.1 --port $PORT"}}),
+        "backend": {"build": {"install": "uvx 'pdm[locked]' sync --no-self"}, "run": "uvicorn asgi:app --host 127.0.0.1 --port $PORT"}}),
     Example("litestar-pipenv", {"Pipfile": "[packages]\nlitestar='*'\nuvicorn='*'\n", "Pipfile.lock": "{}", "app.py": "app = Litestar([])"}, {
-        "backend": {"build": {"install": "pip install pipenv && pipenv sync"}, "run": "uvicorn app:app --host 127.0.0.1 --port $PORT"}}),
+        "backend": {"build": {"install": "uvx pipenv sync"}, "run": "uvicorn app:app --host 127.0.0.1 --port $PORT"}}),
     Example("streamlit", {"requirements.txt": "streamlit\n", "app.py": "import streamlit as st"}, {
         "backend": {"run": "streamlit run app.py --server.address 127.0.0.1 --server.port $PORT --server.headless true", "instances": 1,
                     "health": "/_stcore/health"}}),

@@ -123,3 +123,21 @@ def test_the_lock_file_says_how_python_is_installed(files: list[str], command: s
 )
 def test_auto_is_what_the_commit_asks_for(files: Mapping[str, str], expected: str) -> None:
     assert requested_python("api", files, reader(files)) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "configuration", "has_own_cache"),
+    [
+        ("yarn install --immutable", "", True),
+        ("yarn install --immutable", "nodeLinker: pnp\n", True),
+        ("yarn install --immutable", 'yarnPath: yarn.cjs\nnodeLinker: "node-modules"\n', False),
+        ("yarn install --immutable", "nodeLinker: pnpm\n", False),
+        ("npm ci", "", False),
+    ],
+)
+def test_yarn_keeps_the_packages_of_plug_and_play_in_the_checkout(
+    command: str, configuration: str, has_own_cache: bool
+) -> None:
+    files = {"web/yarn.lock": "", "web/.yarnrc.yml": configuration}
+    found = find_install_inputs(command, "web", files, reader(files))
+    assert found.variables == ({"YARN_ENABLE_GLOBAL_CACHE": "false"} if has_own_cache else {})

@@ -1,32 +1,21 @@
 """Every example of the pages about Python and Node is deployed, as the page says it works."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from page_examples import page_examples
-from sample_project import APP_SOURCE, SampleProject, get_json, require_programs
+from page_reader import IMPORTING_APP, PROJECT, Reader
+from sample_project import APP_SOURCE, get_json, require_programs
 from tiny_packages import write_wheel
 
 DOCS = Path(__file__).parents[2] / "docs"
-VERSION = ".".join(map(str, sys.version_info[:2]))
 PYTHON, NODE = (list(page_examples(DOCS / page)) for page in ("python.md", "node.md"))
 
-IMPORTING_APP = "import iniconfig\n" + APP_SOURCE
-PROJECT = """[project]
-name = "{name}"
-version = "1.0"
-requires-python = ">=3.10"
-dependencies = {dependencies}
-"""
 BUILD_SYSTEM = """[build-system]
 requires = ["hatchling"]
 build-backend = "hatchling.build"
@@ -39,40 +28,6 @@ require("http").createServer((request, response) => response.end(JSON.stringify(
 """
 BUILD_PAGE = """node -e 'require("fs").mkdirSync("dist"); require("fs").writeFileSync("dist/index.html",
 JSON.stringify({commit: process.env.ABREAST_COMMIT, day: require("ms")("1d")}))'""".replace("\n", " ")
-
-
-class Reader(SampleProject):
-    """Someone who follows a page: a repository with what an example needs, and its abreast.yml."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        (folder / "app.py").unlink()
-        self.write(".gitignore", ".abreast\n")
-        self.env: dict[str, str] = {}
-
-    def write(self, name: str, text: str) -> None:
-        file = self.folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def lock(self, command: str, folder: str = ".") -> None:
-        beside_python = f"{Path(sys.executable).parent}:" + os.environ["PATH"]
-        subprocess.run(
-            command, shell=True, cwd=self.folder / folder, check=True, capture_output=True,
-            env={**os.environ, "PATH": beside_python},
-        )  # fmt: skip
-
-    def write_config(self, text: str) -> None:
-        """Write an example, with the version of Python that is here, and ports that are free."""
-        shown: dict[str, Any] = yaml.safe_load(text.replace('"3.12"', f'"{VERSION}"'))
-        ports = iter((self.frontend_port, self.backend_port))
-        for service in shown["services"].values():
-            service["health"] = {"hold": "0s", "start": "20s"}
-            service["env"] = self.env
-            service.update({"instances": 1} if "run" in service else {})
-        local = {name: {"local": {"port": next(ports)}} for name in shown["services"]}
-        self.config = {"project": "shop", **shown, "environments": {"local": {"settle": "300ms", **local}}}
-        self.commit()
 
 
 @pytest.fixture

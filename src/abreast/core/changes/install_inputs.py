@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import field
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -40,6 +41,9 @@ _UV_PIP = re.compile(r"\buv\s+pip\b")
 _LOCAL_PATH = re.compile(r"(?:-e|--editable)(?:$|[ =])|\.{1,2}(?:$|[/\[])|file:|[^@]+@ ?file:")
 _PACKAGE_FOLDER_OPTIONS = ("--find-links", "-f")
 _UV_LOCAL_SOURCE = re.compile(rb"^source = \{ (?:editable|directory) = ", re.MULTILINE)
+_YARN_FOLDER_LINKER = re.compile(rb"""^nodeLinker: *["']?(?:node-modules|pnpm)\b""", re.MULTILINE)
+_YARN_OWN_CACHE = {"YARN_ENABLE_GLOBAL_CACHE": "false"}
+"""Plug'n'Play loads packages from Yarn's cache, by paths relative to the checkout: the cache has to move with it."""
 _LIFECYCLE_SCRIPTS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
 _GIT_HOOK_SCRIPT = re.compile(r"(?:husky|lefthook|simple-git-hooks)\b[^&|;]*")
 """Sets up hooks of git, which are no part of what is installed."""
@@ -53,13 +57,15 @@ class InstallInputs:
     """``files``: what the command reads. ``programs``: the package managers in it.
 
     ``unlocked`` says why the same files may give another result another day. ``own_code`` says why its result depends
-    on other files of the service too. Both are "" if the result depends on ``files`` alone.
+    on other files of the service too. Both are "" if the result depends on ``files`` alone. ``variables`` are those
+    with which the command leaves what works in another folder, too.
     """
 
     files: tuple[str, ...]
     programs: tuple[str, ...]
     unlocked: str = ""
     own_code: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_install_inputs(command: str, folder: str, files: Collection[str], read: ReadFiles) -> InstallInputs:
@@ -75,6 +81,7 @@ def find_install_inputs(command: str, folder: str, files: Collection[str], read:
         programs,
         _unlocked(command, programs, root, files, named),
         _own_code(command, programs, root, found, read),
+        _YARN_OWN_CACHE if "yarn" in programs and _is_plug_and_play(root, read) else {},
     )
 
 
@@ -163,6 +170,12 @@ def _unlocked(command: str, programs: Sequence[str], root: str, files: Collectio
     return ""
 
 
+def _is_plug_and_play(root: str, read: ReadFiles) -> bool:
+    """Whether Yarn leaves a map of packages rather than folders of them. Yarn 1 has no such choice."""
+    file = posixpath.join(root, ".yarnrc.yml")
+    return not _YARN_FOLDER_LINKER.search(read([file]).get(file, b""))
+
+
 _ALL_LOCKS = frozenset(name for names in LOCK_FILES.values() for name in names)
 
 
@@ -207,7 +220,7 @@ def _lifecycle_scripts(file: str, content: bytes) -> Iterator[str]:
 
 FOREIGN_INSTALLS: Mapping[str, str] = {
     "poetry.lock": "uvx poetry install --no-root",
-    "pdm.lock": "uvx pdm sync --no-self",
+    "pdm.lock": "uvx 'pdm[locked]' sync --no-self",
     "Pipfile.lock": "uvx pipenv sync",
 }
 """Commands for the lock files that uv cannot read."""

@@ -164,7 +164,14 @@ async def _run_command(work: _Install, text: str) -> CommandResult:
         cwd=work.checkout / service.folder,
         log=ports.folders.logs / work.run.plan.deployment / f"{service.name}.install.log",
         timeout=service.build.timeout,
-        env={**ports.inherited_environment, **service.env, **secrets, **python, **ports.installs.mark(work.key)},
+        env={
+            **ports.inherited_environment,
+            **work.recipe.inputs.variables,
+            **service.env,
+            **secrets,
+            **python,
+            **ports.installs.mark(work.key),
+        },
         secrets=frozenset(secrets),
     )
     return await ports.run_command(command, work.run.halt.wait())

@@ -101,7 +101,7 @@ def install_recipe(ports: Ports, service: Service, commit: str) -> InstallRecipe
             if command is None and (lock := foreign_lock_file(service.folder, contents)):
                 raise UsageError(
                     f"services.{service.name}.build.install is missing, and uv cannot read {lock}",
-                    need=f"a command that installs it, such as `build: {{install: {FOREIGN_INSTALLS[lock]}}}`",
+                    need=f"a command that installs it, such as `{FOREIGN_INSTALLS[lock]}`",
                 )
     inputs = find_install_inputs(command, service.folder, contents, read) if command else NO_INPUTS
     if interpreter is None and "pip" in inputs.programs and not _PIP_TARGET.search(command or ""):

@@ -59,14 +59,16 @@ class PythonProject:
             lock = repository.has(path_in(self.home, "poetry.lock"))
             directory = f" --directory {up}" if up else ""
             yield Installation(
-                f"pip install poetry && poetry install --no-root{directory}",
+                f"uvx poetry install --no-root{directory}",
                 lock or f"{path_in(self.home, 'pyproject.toml')}: tool.poetry",
             )
         if lock := repository.has(path_in(self.home, "pdm.lock")):
-            yield Installation(f"pip install pdm && pdm sync{f' --project {up}' if up else ''}", lock)
+            yield Installation(f"uvx 'pdm[locked]' sync --no-self{f' --project {up}' if up else ''}", lock)
         if lock := repository.has(path_in(self.home, "Pipfile.lock"), path_in(self.home, "Pipfile")):
             verb = "sync" if lock.endswith(".lock") else "install"
-            yield Installation(f"pip install pipenv && pipenv {verb}", lock)
+            yield Installation(f"uvx pipenv {verb}", lock)
+        if lock := repository.has(path_in(self.home, "pylock.toml")):
+            yield Installation(f"uv pip sync {relative_to(lock, self.folder)}", lock)
         if file := repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES)):
             yield Installation(f"pip install -r {relative_to(file, self.folder)}", file)
         if self.pyproject.get("project", {}).get("dependencies") or repository.has(path_in(self.home, "setup.py")):
