@@ -20,11 +20,11 @@ SITE_SECONDS, BACKEND_SECONDS = 60.0, 90.0
 
 CONFIG = {
     "project": "bench",
-    "services": {"site": {"build": {"output": "site"}}, "api": {"run": "x", "health": {"hold": "0s"}}},
+    "services": {"site": {"build": {"output": "site"}, "routes": {"/api": "api"}}, "api": {"run": "x", "health": {"hold": "0s"}}},
     "environments": {
         "production": {
             "settle": "1s", "drain": "0s",
-            "site": {"netlify": {"site": "shop", "routes": {"/api/*": "api"}}},
+            "site": {"netlify": {"site": "shop"}},
             "api": {"huggingface": {"space": "o/a", "standby": "o/b"}},
         }
     },

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -25,7 +26,7 @@ from abreast.core.model import (
     ServicePlan,
     Version,
 )
-from abreast.core.planner import ServiceFacts, plan_services
+from abreast.core.planner import ServiceFacts, plan_services, rollout_waves
 from abreast.core.probes import FAILURE_THRESHOLD, ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import MASK, Secret, looks_secret
@@ -271,3 +272,11 @@ def test_values_come_back_from_json_as_they_were() -> None:
         Chapter.BUILD, "w", "s", ("l",)
     )
     assert load(Version | Failure, dump(version)) == version
+
+
+def test_a_site_waits_for_a_service_that_it_routes_to_unless_its_address_is_known() -> None:
+    site = ServicePlan(Service("site", "netlify", routes={"/api": "api"}), Action.DEPLOY, "", "c1")
+    api = ServicePlan(Service("api", "huggingface", run="serve"), Action.DEPLOY, "", "c1")
+    assert rollout_waves([site, api]) == (("api",), ("site",))
+    known = replace(api, reserved_url="https://api-b.example")
+    assert rollout_waves([site, known]) == (("api", "site"),)

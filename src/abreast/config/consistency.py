@@ -89,7 +89,7 @@ def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[s
                 yield document.fault(path, f"unknown gate {gate!r}; gates here: {choices}")
 
 
-def service_needs(service: schema.Service) -> list[str]:
+def _service_needs(service: schema.Service) -> list[str]:
     """Return the services that must be healthy before a service: those that it needs, and those that it routes to."""
     return list(dict.fromkeys([*service.needs, *service.routes.values()]))
 
@@ -128,7 +128,7 @@ def _dependency_faults(document: Document, project: schema.Project) -> Iterator[
                 yield document.fault(("services", name, "needs", number), message)
     if not faulty:
         try:
-            dependency_waves({name: service_needs(service) for name, service in project.services.items()})
+            dependency_waves({name: _service_needs(service) for name, service in project.services.items()})
         except ValueError as error:
             start = str(error).split(" → ", 1)[0]
             key = "needs" if project.services[start].needs else "routes"

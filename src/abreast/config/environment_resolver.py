@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import BaseModel
 
 from abreast.config import schema
-from abreast.config.consistency import service_needs, shell_variables
+from abreast.config.consistency import shell_variables
 from abreast.config.gates import build_gates
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.variables import interpolate, is_secret, references, unset_references
@@ -100,7 +100,7 @@ class EnvironmentResolver:
                     yield f"{service} has {name} in {here}, but not in {there}"
 
     def faults(self) -> list[Fault]:
-        """Return the faults of variables, ports, databases and routes in all environments."""
+        """Return the faults of variables, ports and databases in all environments."""
         return [
             fault
             for name in self.project.environments
@@ -109,7 +109,6 @@ class EnvironmentResolver:
                 *self._variable_faults(name, service),
                 *self._port_faults(name, service),
                 *self._database_faults(name, service),
-                *self._route_faults(name, service),
             )
         ]
 
@@ -130,7 +129,7 @@ class EnvironmentResolver:
             python=config.python,
             watch=watched_globs(config),
             uses=tuple(config.uses),
-            needs=tuple(service_needs(config)),
+            needs=tuple(config.needs),
             build=_resolve_build(config),
             run=config.run,
             instances=1 if config.schedule else override.instances or config.instances,
@@ -242,15 +241,6 @@ class EnvironmentResolver:
                 path = ("environments", environment, service, "local", "port")
                 message = f"port {own['port']} is also used by {other}; set another port, or a host for each"
                 yield self.document.fault(path, message)
-
-    def _route_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        """Yield the routes whose target is not another service."""
-        platform, settings = self.platform_settings.get((environment, service), ("", None))
-        for path, target in getattr(settings, "routes", {}).items():
-            if target == service or target not in self.project.services:
-                others = ", ".join(name for name in self.project.services if name != service)
-                where = ("environments", environment, service, platform, "routes", path)
-                yield self.document.fault(where, f"expected another service ({others}), found {target!r}")
 
     def _has_port(self, service: str) -> bool:
         config = self.project.services[service]

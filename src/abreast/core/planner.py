@@ -64,7 +64,8 @@ def stage_dependencies(part: ServicePlan, rollouts: Sequence[ServicePlan]) -> tu
     These are its ``needs``, and its route targets without a reserved address.
     """
     unsettled = {rollout.name for rollout in rollouts if not rollout.reserved_url}
-    return (*part.service.needs, *(name for name in part.routes_to if name in unsettled))
+    targets = (*part.service.routes.values(), *part.routes_to)
+    return tuple(dict.fromkeys((*part.service.needs, *(name for name in targets if name in unsettled))))
 
 
 def rollout_waves(rollouts: Sequence[ServicePlan]) -> tuple[tuple[str, ...], ...]:

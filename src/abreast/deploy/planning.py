@@ -233,7 +233,7 @@ def _routes_between_services(ports: Ports, parts: Sequence[ServicePlan]) -> dict
     if unrouted := {name for name, capability in capabilities.items() if capability.address_per_version} - routed:
         raise UsageError(
             f"each version of {min(unrouted)} has its own URL, and no service routes users to it",
-            need=f"a service that does, such as one on netlify with `routes: {{/api/*: {min(unrouted)}}}`",
+            need=f"a service that does, such as one on netlify with `routes: {{/api: {min(unrouted)}}}`",
         )
     return routes
 

@@ -21,7 +21,6 @@ from abreast.platforms.netlify.bundled_functions import (
 from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.site_files import file_digests, list_files, render_redirects
 from abreast.platforms.netlify.source_check import BUNDLED
-from abreast.platforms.service_routes import longest_first
 
 MAX_CONCURRENT_UPLOADS = 10
 """Concurrent uploads."""
@@ -125,13 +124,6 @@ class DraftDeploys:
             raise failed.exceptions[0] from None
 
 
-def service_routes(service: Service) -> Mapping[str, str]:
-    """Return the proxied paths of a site: path to service name. Those of the environment come first."""
-    routes = service.settings.get("routes")
-    own = {path: str(target) for path, target in routes.items()} if isinstance(routes, Mapping) else {}
-    return {**own, **longest_first({f"{path}/*": target for path, target in service.routes.items()})}
-
-
 def _upload_message(missing: Sequence[_Upload], local: _LocalDeploy) -> str:
     functions = sum(item.function is not None for item in missing)
     parts = [f"{len(missing) - functions} of {len(local.files)} files"]
@@ -162,7 +154,7 @@ def _rule_faults(files: Mapping[str, Path]) -> Sequence[str]:
 def _site_files(request: StageRequest, beside: Path) -> dict[str, Path]:
     """Return the site's files by path, with edge functions, and a generated ``_redirects`` if it has routes."""
     files = {**list_files(request.artifact_path), **published_files(request.artifact_path)}
-    if routes := service_routes(request.service):
+    if routes := request.service.routes:
         own = files[REDIRECTS_FILE].read_text() if REDIRECTS_FILE in files else ""
         files[REDIRECTS_FILE] = beside / REDIRECTS_FILE
         files[REDIRECTS_FILE].write_text(render_redirects(routes, request.addresses, own))

@@ -31,7 +31,7 @@ from abreast.platforms.netlify.account import Accounts
 from abreast.platforms.netlify.branch_deploys import BranchDeploys, branch_url
 from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
-from abreast.platforms.netlify.draft_deploys import DraftDeploys, service_routes
+from abreast.platforms.netlify.draft_deploys import DraftDeploys
 from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, diagnose_redirect
 from abreast.platforms.netlify.plan_notes import (
     deploy_limit_diagnostics,
@@ -68,13 +68,12 @@ class NetlifyPlatform(Platform):
 
     def capabilities(self, service: Service) -> Capabilities:
         """Candidates are drafts. Sites are published one by one and cannot be unpublished."""
-        routes = service_routes(service)
         return Capabilities(
             has_candidates=True,
             can_unpublish=False,
-            routes_to=tuple(dict.fromkeys(routes.values())),
+            routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=EXTRA_FILES,
-            notes=tuple(rewrite_notes(routes)),
+            notes=tuple(rewrite_notes(service.routes)),
         )
 
     async def live_version(self, service: Service) -> Version | None:

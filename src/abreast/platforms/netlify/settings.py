@@ -21,8 +21,3 @@ class NetlifySettings(BaseModel):
         description="`bundled`: the build bundles the functions, as `netlify build` does. `none`: functions in the "
         "repository are not this site's. Without it, a repository with functions is refused.",
     )
-    routes: dict[Annotated[str, Field(pattern=r"^/[^\s*:?#]*\*?$")], str] = Field(
-        default_factory=dict,
-        description="Paths to proxy to other services, such as `/api/*: backend`. "
-        "They take precedence over the site's own `_redirects`.",
-    )

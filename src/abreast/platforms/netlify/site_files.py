@@ -9,7 +9,7 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.platforms.servable_files import servable_files
-from abreast.platforms.service_routes import address_of
+from abreast.platforms.service_routes import route_rules
 
 _BATCH_SIZE = 100
 """Files per thread task."""
@@ -43,14 +43,10 @@ def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
 def render_redirects(routes: Mapping[str, str], addresses: Mapping[str, str], own: str) -> str:
     """Return a ``_redirects`` file: proxies for ``routes``, then the site's ``own`` rules.
 
-    ``routes``: service by path, where a final ``*`` matches any rest; ``addresses``: URL by service. A route takes
-    precedence over a file of the same path. Raises PlatformError for a service without an address.
+    ``routes`` and ``addresses`` are as in ``route_rules``.
     """
-    lines = [
-        f"{path} {address_of(service, path, addresses)}{path.replace('*', ':splat')} 200!"
-        for path, service in routes.items()
-    ]
-    return "\n".join([*lines, own])
+    rules = route_rules(routes, addresses)
+    return "\n".join([*(f"{rule.path} {rule.to} {rule.status}!" for rule in rules), own])
 
 
 def _sha1(file: Path) -> str:
