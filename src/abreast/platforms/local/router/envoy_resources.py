@@ -226,7 +226,9 @@ def _proxy_cluster(origin: str) -> Json:
     name = proxy_cluster(origin)
     return {
         "name": name,
-        "type": "STRICT_DNS",
+        # Connections race over the addresses of both families: a machine may reach those of one only.
+        "type": "LOGICAL_DNS",
+        "dns_lookup_family": "ALL",
         "connect_timeout": "5s",
         "wait_for_warm_on_init": False,  # a name that cannot be resolved is a 503 of its own requests only
         "load_assignment": _load_assignment(name, [address]),
