@@ -79,7 +79,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, watch, uses, needs, routes, build, run, schedule, release, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
@@ -137,6 +137,9 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:37: services.api.database.url: plain-text secret; write ${NAME} and set that variable where abreast runs"]),
         ("{run: serve}", "{run: serve, type: daemon}", ["4:27: services.api.type: expected 'web' or 'worker', found \"daemon\""]),
         ("{run: serve}", "{type: worker}", ["4:9: services.api.type: a worker needs `run`"]),
+        ("{run: serve}", "{run: serve, schedule: 0 3 * * *, timezone: Europe/Atlantis}", [
+            '4:52: services.api.timezone: expected a time zone that this machine knows, such as Europe/Berlin, found "Europe/Atlantis"']),
+        ("{run: serve}", "{run: serve, timezone: Europe/Berlin}", ["4:21: services.api.timezone: only a `schedule` has a time zone"]),
         ("{run: serve}", "{schedule: 0 3 * * *}", ["4:9: services.api.schedule: a scheduled command needs `run`"]),
         ("{run: serve}", "{run: serve, schedule: daily}", ['4:31: services.api.schedule: expected a cron schedule such as 0 3 * * * (wrong number of fields), found "daily"']),
         ("{run: serve}", "{run: serve, type: worker, schedule: 0 3 * * *}", ["4:35: services.api.schedule: a worker always runs; remove `type: worker`, or `schedule`"]),

@@ -10,7 +10,7 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from database_project import DatabaseProject, app_source
-from sample_project import SampleProject, eventually
+from sample_project import SampleProject, eventually, wait_for_exit
 from terminal import CTRL_C, Terminal, print_screen_on_failure
 
 TEN_MEGABYTES = (
@@ -192,6 +192,19 @@ def test_the_configuration_and_the_variables_belong_to_a_backup_sealed(project: 
         ["grep", "-rlF", "xq7-sentinel", ".abreast"], cwd=project.folder, capture_output=True, check=False
     )
     assert found.stdout == b""
+
+
+@pytest.mark.parametrize(("timezone", "due"), [(None, "03:00:00 UTC"), ("Asia/Tokyo", "18:00:00 UTC")])
+def test_the_schedule_is_in_utc_or_in_its_time_zone_wherever_it_runs(
+    project: SampleProject, timezone: str | None, due: str
+) -> None:
+    shop = DatabaseProject(project)
+    project.config["backups"] = {"schedule": "0 3 * * *", **({"timezone": timezone} if timezone else {})}
+    project.commit()
+    running = project.start("db", "backup", "--scheduled", variables={**shop.variables, "TZ": "America/New_York"})
+    eventually(lambda: f"{due}\n" in running.output)
+    running.send_signal(signal.SIGTERM)
+    wait_for_exit(running)
 
 
 @pytest.mark.exhaustive

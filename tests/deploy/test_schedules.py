@@ -4,6 +4,7 @@ import os
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -50,6 +51,22 @@ class ScheduledProject:
 @pytest.fixture
 def scheduled(project: SampleProject) -> ScheduledProject:
     return ScheduledProject(project)
+
+
+def test_it_runs_by_the_clock_of_its_time_zone(scheduled: ScheduledProject) -> None:
+    """In Nepal, it is never the same hour as in UTC."""
+    project, there = scheduled.project, datetime.now(ZoneInfo("Asia/Kathmandu"))
+    hours = f"{there.hour},{(there.hour + 1) % 24}"
+    scheduled.set("true", f"* * {hours} * * *")
+    project.config["services"]["report"]["timezone"] = "Asia/Kathmandu"
+    project.commit()
+    assert f"runs at * * {hours} * * * (Asia/Kathmandu) while" in project.run("plan").stdout
+    project.deploy()
+    eventually(lambda: len(scheduled.runs()) >= 2)
+    schedule = project.status()["services"]["report"]["schedule"]
+    assert schedule["timezone"] == "Asia/Kathmandu"
+    assert datetime.fromisoformat(schedule["next"]) - datetime.now(UTC) < timedelta(hours=1)
+    assert "(Asia/Kathmandu): last " in project.run("status").stdout
 
 
 def test_the_live_release_runs_it_and_status_and_logs_tell(scheduled: ScheduledProject) -> None:

@@ -21,6 +21,7 @@ def schedule_status(home: str, service: str, schedule: str) -> dict[str, object]
     from datetime import UTC, datetime  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
+    from abreast.machine.cron_schedule import CronSchedule  # noqa: PLC0415
     from abreast.platforms.local.supervisor.schedule_record import ScheduleRecord, next_due  # noqa: PLC0415
 
     record, now = ScheduleRecord.read(Path(home, "schedules", f"{service}.json")), datetime.now(UTC)
@@ -35,7 +36,13 @@ def schedule_status(home: str, service: str, schedule: str) -> dict[str, object]
             "state": "running" if is_running else "interrupted" if run.exit_code is None else "ended",
         }
     due = max(now, next_due(schedule, handled, now))
-    return {"schedule": schedule, "next": due.isoformat(timespec="seconds"), "last": last}
+    timing = CronSchedule.parse(schedule)
+    return {
+        "schedule": timing.expression,
+        "timezone": timing.timezone,
+        "next": due.isoformat(timespec="seconds"),
+        "last": last,
+    }
 
 
 def has_failed(status: dict[str, object]) -> bool:

@@ -50,6 +50,8 @@ def _type_faults(document: Document, name: str, service: schema.Service) -> Iter
         return
     if service.type == "worker" and service.run is None:
         yield document.fault((*path, "type"), "a worker needs `run`", at_key=True)
+    if "timezone" in service.model_fields_set and not service.schedule:
+        yield document.fault((*path, "timezone"), "only a `schedule` has a time zone", at_key=True)
     if service.schedule and service.run is None:
         yield document.fault((*path, "schedule"), "a scheduled command needs `run`", at_key=True)
     if service.schedule:

@@ -25,6 +25,7 @@ from abreast.core.model import (
     ServiceType,
 )
 from abreast.core.variable_formats import expected_format
+from abreast.machine.cron_schedule import CronSchedule
 
 LOCAL = "local"
 """The platform of services for which an environment names none."""
@@ -138,7 +139,7 @@ class EnvironmentResolver:
             secrets={key: text for key, text in variables.items() if key in secret_names},
             database=self._resolve_database(environment, name),
             type=ServiceType.SCHEDULED if config.schedule else ServiceType(config.type),
-            schedule=config.schedule,
+            schedule=str(CronSchedule(config.schedule, config.timezone)) if config.schedule else None,
             release=ReleaseCommand(**config.release.model_dump()) if config.release else None,
             routes=dict(config.routes),
         )

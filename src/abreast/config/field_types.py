@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from abreast.core.changes.watch_patterns import validate_pattern
+from abreast.machine.cron_schedule import read_timezone
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -126,6 +127,11 @@ def _check_cron(value: str) -> str:
     return value
 
 
+def _check_timezone(value: str) -> str:
+    read_timezone(value)
+    return value
+
+
 def _json_type(*examples: str | int) -> WithJsonSchema:
     return WithJsonSchema({"type": ["string", "number"], "examples": list(examples)})
 
@@ -145,6 +151,7 @@ Globs = Annotated[
 ]
 IsoDate = Annotated[str, AfterValidator(_check_date), _text_for("a date")]
 CronExpression = Annotated[str, AfterValidator(_check_cron), _text_for("a cron schedule")]
+TimeZone = Annotated[str, AfterValidator(_check_timezone), _text_for("a time zone")]
 Duration = Annotated[float, BeforeValidator(parse_duration), _json_type("500ms", "2s", "5m", "1h30m")]
 Size = Annotated[float, BeforeValidator(_parse_size), _json_type("500MB", "2GB")]
 Percent = Annotated[float, BeforeValidator(_parse_percent), _json_type("70%", 70)]

@@ -20,6 +20,7 @@ from abreast.config.field_types import (
     RoutePath,
     StrictModel,
     Text,
+    TimeZone,
     UrlPath,
     VariableName,
     shorthand,
@@ -191,6 +192,7 @@ class Backups(StrictModel):
     schedule: CronExpression | None = Field(
         None, description="When `abreast db backup --scheduled` makes one, such as `0 3 * * *`."
     )
+    timezone: TimeZone = Field("UTC", description="The time zone of `schedule` and `drill`, such as `Europe/Berlin`.")
     continuous: Duration | None = Field(
         None,
         description="Record every change, and keep so much of it that any moment of this time can be restored, such as "
@@ -254,8 +256,9 @@ class Service(StrictModel):
         description="The command that runs it, in a shell. A web service listens on `$PORT`.",
     )
     schedule: CronExpression | None = Field(
-        None, description="When `run` starts and runs to its end, in UTC, such as `0 3 * * *`. Default: it always runs."
+        None, description="When `run` starts and runs to its end, such as `0 3 * * *`. Default: it always runs."
     )
+    timezone: TimeZone = Field("UTC", description="The time zone of `schedule`, such as `Europe/Berlin`.")
     release: Annotated[ReleaseCommand, shorthand("run")] | None = Field(
         None,
         description="A command that runs once for each release, before the new version starts. A text is its `run`.",

@@ -112,9 +112,10 @@ class Service:
     """A service as configured for one environment.
 
     With ``run`` it is a backend, without it a frontend (a folder). A backend of type WEB listens on ``$PORT``; one of
-    type SCHEDULED runs at the times of ``schedule``, a cron expression in UTC. Commands run in ``folder`` of a
-    checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the version that the
-    commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``, never to a value.
+    type SCHEDULED runs at the times of ``schedule``, a cron expression, after ``CRON_TZ=…`` if not in UTC. Commands run
+    in ``folder`` of a checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the
+    version that the commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``,
+    never to a value.
     ``routes`` maps paths of a frontend to the services that answer them and all paths below.
     """
 

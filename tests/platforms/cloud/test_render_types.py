@@ -213,6 +213,8 @@ def test_a_release_command_is_the_pre_deploy_command_and_the_one_before_comes_ba
     (ServiceKind.WORKER, {"type": ServiceType.SCHEDULED, "schedule": "0 3 * * *"},
      "api is a scheduled command, and the Render service api is a background worker"),
     (ServiceKind.CRON, {"type": ServiceType.SCHEDULED, "schedule": "0 0 3 * * *"}, "Render knows no seconds"),
+    (ServiceKind.CRON, {"type": ServiceType.SCHEDULED, "schedule": "CRON_TZ=Europe/Berlin 0 3 * * *"},
+     r"0 3 \* \* \* \(Europe/Berlin\), and Render starts cron jobs in UTC"),
     (ServiceKind.STATIC, {"release": ReleaseCommand("x")}, "on Render it runs as a static site, which has none"),
 ], indirect=["stage"])  # fmt: skip
 def test_what_is_not_what_abreast_yml_says_is_refused_in_the_plan(

@@ -52,12 +52,18 @@ def backup(environment: str | None, services: tuple[str, ...], *, scheduled: boo
 
 def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
     settings = target.project.backups
+
+    def back_up() -> int:
+        return run_on_schedule(
+            settings.schedule, settings.timezone, "schedule", settings.alert, lambda: _create_backups(target, services)
+        )
+
     if settings.continuous is None:
-        return run_on_schedule(settings.schedule, "schedule", settings.alert, lambda: _create_backups(target, services))
+        return back_up()
     with continuous_backups(target, _database_services(target.environment, services), settings.continuous):
         if settings.schedule is None:
             return wait_until_stopped()
-        return run_on_schedule(settings.schedule, "schedule", settings.alert, lambda: _create_backups(target, services))
+        return back_up()
 
 
 def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
@@ -234,7 +240,7 @@ def drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool
         if code:
             raise DatabaseError("the drill failed", next="abreast show")
 
-    return run_on_schedule(settings.drill, "drill", settings.alert, run_drill)
+    return run_on_schedule(settings.drill, settings.timezone, "drill", settings.alert, run_drill)
 
 
 def restore(

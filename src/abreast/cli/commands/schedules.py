@@ -5,16 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
-
-from cronsim import CronSim
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from abreast.cli.redaction import redact
 from abreast.core.errors import AbreastError, UsageError
+from abreast.machine.cron_schedule import CronSchedule
 
 
-def run_on_schedule(cron: str | None, setting: str, alert: str | None, task: Callable[[], object]) -> int:
+def run_on_schedule(
+    cron: str | None, timezone: str, setting: str, alert: str | None, task: Callable[[], object]
+) -> int:
     """Run ``task`` at every time of the schedule, until Ctrl-C or SIGTERM. A failure is printed, and ``alert`` is run.
 
     Raises UsageError if there is no schedule.
@@ -24,8 +25,9 @@ def run_on_schedule(cron: str | None, setting: str, alert: str | None, task: Cal
             f"no schedule: `backups: {setting}` is not set in abreast.yml", need="a schedule such as 0 3 * * *"
         )
     stop_at_sigterm()
+    schedule = CronSchedule(cron, timezone)
     while True:
-        _wait_until(next(_fire_times(cron)))
+        _wait_until(schedule.next_after(datetime.now(UTC)))
         try:
             task()
         except Exception as error:  # noqa: BLE001 (one failed run must not end the schedule)
@@ -45,13 +47,9 @@ def report_failure(text: str, alert: str | None) -> None:
         _run_alert(alert, message)
 
 
-def _fire_times(cron: str) -> Iterator[datetime]:
-    return CronSim(cron, datetime.now().astimezone())
-
-
 def _wait_until(moment: datetime) -> None:
-    print(f"next run at {moment:%Y-%m-%d %H:%M:%S}", file=sys.stderr, flush=True)
-    while (remaining := (moment - datetime.now().astimezone()).total_seconds()) > 0:
+    print(f"next run at {moment:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr, flush=True)
+    while (remaining := (moment - datetime.now(UTC)).total_seconds()) > 0:
         time.sleep(min(remaining, 30))  # the clock may be set meanwhile
 
 

@@ -43,12 +43,12 @@ def status_lines(document: dict[str, object]) -> Iterator[str]:
 
 
 def _schedule_line(status: dict[str, object]) -> str:
-    """Return when a scheduled command runs, and how it ran last, in one line."""
-    last = status["last"]
+    """Return when a scheduled command runs, and how it ran last, in one line. Times are in UTC."""
+    last, timing = status["last"], f"{status['schedule']} ({status['timezone']})"
     if not isinstance(last, dict):
-        return f"{status['schedule']} (UTC): has not run yet; next {_second(status['next'])}"
+        return f"{timing}: has not run yet; next {_second(status['next'])}"
     end = f"exit code {last['exit_code']}" if last["state"] == "ended" else last["state"]
-    return f"{status['schedule']} (UTC): last {_second(last['started'])}, {end}; next {_second(status['next'])}"
+    return f"{timing}: last {_second(last['started'])}, {end}; next {_second(status['next'])}"
 
 
 def _second(moment: object) -> str:

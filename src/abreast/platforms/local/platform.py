@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, ServiceType, Version
+from abreast.machine.cron_schedule import CronSchedule
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.listeners import port_owner
 from abreast.machine.process import process_environment
@@ -97,10 +98,11 @@ class LocalPlatform(Platform):
     def capabilities(self, service: Service) -> Capabilities:
         """Has candidates, and switches traffic of all services in one step. Raises PlatformError without Envoy."""
         envoy_path()
+        schedule = CronSchedule.parse(service.schedule or "")
         notes = {
             ServiceType.WEB: (),
             ServiceType.WORKER: (_WORKER_NOTE,),
-            ServiceType.SCHEDULED: (f"runs at {service.schedule} (UTC) while its release is live",),
+            ServiceType.SCHEDULED: (f"runs at {schedule.label} while its release is live",),
         }
         return Capabilities(
             has_candidates=True,

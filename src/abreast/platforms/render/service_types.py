@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from abreast.core.errors import PlatformError
 from abreast.core.model import HealthSettings, Service
 from abreast.core.model import ServiceType as DeclaredType
+from abreast.machine.cron_schedule import UTC_NAME, CronSchedule
 from abreast.platforms.render.resources import RenderService, ServiceType
 
 CRON_FIELDS = 5
@@ -76,6 +77,13 @@ def require_declared_type(service: Service, found: RenderService) -> None:
             f"{service.name} is a {service.type.label}, and the Render service {found.name} is a {found.type.label}",
             need=f"the id of a {expected.label} in `render: {{service: …}}`",
             next="abreast docs platform render",
+        )
+    timing = CronSchedule.parse(service.schedule or "")
+    if timing.timezone != UTC_NAME:
+        raise PlatformError(
+            f"the schedule of {service.name} is {timing.label}, and Render starts cron jobs in UTC",
+            need=f"`schedule` in UTC, without `timezone: {timing.timezone}`",
+            next="abreast docs service",
         )
     if service.schedule and len(service.schedule.split()) != CRON_FIELDS:
         raise PlatformError(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cronsim import CronSim
+from abreast.machine.cron_schedule import CronSchedule
 
 WRONG_CLOCK = timedelta(days=7)
 """A last run that lies further ahead than this was recorded by a clock that was wrong, and does not count."""
@@ -20,7 +20,7 @@ def next_due(schedule: str, handled: datetime | None, now: datetime) -> datetime
     A time that passed unhandled is due at once, several of them once.
     """
     since = now if handled is None or handled - now > WRONG_CLOCK else handled
-    return next(CronSim(schedule, since))
+    return CronSchedule.parse(schedule).next_after(since)
 
 
 @dataclass(frozen=True, slots=True)

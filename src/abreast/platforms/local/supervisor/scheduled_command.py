@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from cronsim import CronSim
-
+from abreast.machine.cron_schedule import CronSchedule
 from abreast.machine.file_lock import FileLock
 from abreast.platforms.local.router.files import read_live_target
 from abreast.platforms.local.supervisor.client import ROUTER, SCHEDULES_FOLDER
@@ -98,7 +97,7 @@ class ScheduledCommand:
     def _note_skipped(self, record: ScheduleRecord) -> None:
         run = record.run
         assert run
-        if run.ended and (due := next(CronSim(self._schedule, run.started))) <= run.ended:
+        if run.ended and (due := CronSchedule.parse(self._schedule).next_after(run.started)) <= run.ended:
             sys.stdout.write(f"[abreast: not started at {due:%H:%M:%S} UTC: the run before had not ended]\n")
             sys.stdout.flush()
 
