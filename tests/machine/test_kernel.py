@@ -127,13 +127,31 @@ def test_a_group_without_its_leader_is_known_by_its_mark(processes: ProcessTable
         eventually(lambda: not process.group_members(leader, {"MARK": "ours"}))
 
 
+def test_an_environment_is_told_also_while_a_program_is_loaded(processes: ProcessTable, tmp_path: Path) -> None:
+    """A script that does nothing but replace itself: the kernel tells nothing in every tenth look."""
+    script = tmp_path / "again"
+    script.write_text(f"exec /bin/sh {script}\n")
+    with running("/bin/sh", str(script), env={"MARK": "x"}) as program:
+        seen = list[str | None]()
+        eventually(lambda: not processes.told_environment(program.pid))
+        for _ in range(1000):
+            seen.append(processes.environment(program.pid).get("MARK"))
+    assert seen == ["x"] * 1000
+
+
+def test_a_program_without_an_environment_is_not_waited_for(processes: ProcessTable) -> None:
+    with running("/bin/sleep", "1000", env={}) as program:
+        eventually(lambda: not processes.is_loading(program.pid))
+        assert processes.environment(program.pid) == {}
+        assert not any(processes.is_loading(pid) for pid in (2, os.getpid(), os.getppid()))  # 2 is the kernel's own
+
+
 def test_both_tables_tell_the_same() -> None:
     linux, portable = LinuxProcessTable(), PsutilProcessTable()
     with running("sleep", "1000", env={"A": "1", "B": "x=y\nz"}) as program:
         for pid in (program.pid, os.getpid(), os.getppid()):
             assert linux.state(pid)[1:] == portable.state(pid)[1:]
             assert linux.name(pid) == portable.name(pid)
-        eventually(lambda: linux.environment(program.pid))  # the kernel tells none while the program is loaded
         assert linux.environment(program.pid) == portable.environment(program.pid) == {"A": "1", "B": "x=y\nz"}
         assert program.pid in linux.pids()
         assert program.pid in portable.pids()

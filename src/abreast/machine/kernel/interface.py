@@ -1,9 +1,14 @@
 """The ports to the kernel's tables of processes and of listening sockets."""
 
 import socket
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
+
+LOADING_TIMEOUT = 2.0
+LOADING_INTERVAL = 0.001
+"""Seconds to wait for a program that is being loaded, and between two looks."""
 
 
 class ProcessState(NamedTuple):
@@ -37,9 +42,28 @@ class ProcessTable(ABC):
     def name(self, pid: int) -> str:
         """Return the name of a process's program, "?" if it cannot be read."""
 
-    @abstractmethod
     def environment(self, pid: int) -> dict[str, str]:
-        """Return the environment a process was started with, {} if it cannot be read."""
+        """Return the environment a process was started with, {} if it cannot be read.
+
+        The kernel tells none while it loads a program, so this waits until that is done, LOADING_TIMEOUT at most.
+        """
+        deadline, found_loaded = time.monotonic() + LOADING_TIMEOUT, False
+        while not (found := self.told_environment(pid)):
+            is_loading = self.is_loading(pid)
+            if (found_loaded and not is_loading) or time.monotonic() >= deadline:
+                break
+            found_loaded = not is_loading  # the end of loading may have been between both looks: look again
+            if is_loading:
+                time.sleep(LOADING_INTERVAL)
+        return found
+
+    @abstractmethod
+    def told_environment(self, pid: int) -> dict[str, str]:
+        """Return the environment that the kernel tells at this moment, {} if none."""
+
+    @abstractmethod
+    def is_loading(self, pid: int) -> bool:
+        """Whether the kernel loads a program for a process at this moment. False if that cannot be told."""
 
 
 class SocketTable(ABC):

@@ -10,6 +10,9 @@ from abreast.machine.kernel.interface import ProcessState, ProcessTable
 
 assert sys.platform == "linux"
 
+_VSIZE, _ENV_END = 23 - 3, 51 - 3
+"""Places in ``_stat_fields``, which begin with the third field of proc(5)."""
+
 
 class LinuxProcessTable(ProcessTable):
     """Reads /proc. ``start_ticks`` counts clock ticks since the boot."""
@@ -25,7 +28,7 @@ class LinuxProcessTable(ProcessTable):
     def state(self, pid: int) -> ProcessState:
         """Read /proc/PID/stat."""
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on
+            fields = _stat_fields(pid)
         except OSError as error:
             raise ProcessLookupError(pid) from error
         return ProcessState(int(fields[19]), int(fields[2]), fields[0] == "Z")
@@ -37,12 +40,24 @@ class LinuxProcessTable(ProcessTable):
         except OSError:
             return "?"
 
-    def environment(self, pid: int) -> dict[str, str]:
+    def told_environment(self, pid: int) -> dict[str, str]:
         """Read /proc/PID/environ."""
         with suppress(OSError):
             pairs = (pair.partition(b"=") for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
             return {os.fsdecode(name): os.fsdecode(value) for name, is_set, value in pairs if is_set}
         return {}
+
+    def is_loading(self, pid: int) -> bool:
+        """Read /proc/PID/stat: there is memory, unlike in a zombie, and no place of the environment in it yet."""
+        with suppress(OSError, IndexError):
+            fields = _stat_fields(pid)
+            return fields[_VSIZE] != "0" and fields[_ENV_END] == "0"
+        return False
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @cache

@@ -40,12 +40,20 @@ class PsutilProcessTable(ProcessTable):
         except (psutil.Error, OSError):
             return "?"
 
-    def environment(self, pid: int) -> dict[str, str]:
+    def told_environment(self, pid: int) -> dict[str, str]:
         """Ask psutil. macOS hides the environment of its own programs, such as /bin/sh."""
         try:
             return psutil.Process(pid).environ()
         except (psutil.Error, OSError):
             return {}
+
+    def is_loading(self, pid: int) -> bool:
+        """Ask psutil: there is memory, unlike in a zombie, and no command line yet."""
+        try:
+            process = psutil.Process(pid)
+            return not process.cmdline() and process.memory_info().vms > 0
+        except (psutil.Error, OSError):
+            return False
 
 
 def _group(pid: int) -> int:
