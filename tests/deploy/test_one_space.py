@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from abreast.testing.platforms import huggingface
 from abreast.testing.platforms.threaded_server import ThreadedServer
@@ -64,6 +65,26 @@ def test_the_plan_says_what_restarts_and_the_way_back_needs_no_commit(world: Wor
     world.run("rollback", "--yes", "--reason", "no")
     assert first in get_text(f"{world.url}/h/owner/api/")
     assert world.space.variables["COLOUR"].value == "red"
+
+
+def test_a_space_gets_the_folder_of_its_service(world: World) -> None:
+    """A repository of several services: the Dockerfile stands in the folder, and copies what is beside it."""
+    project = world.project
+    (project.folder / "api").mkdir()
+    (project.folder / "app.py").rename(project.folder / "api" / "app.py")
+    (project.folder / "api" / "Dockerfile").write_text(DOCKERFILE)
+    (project.folder / "notes.txt").write_text("of nobody else's concern")
+    project.config["services"]["backend"]["folder"] = "api"
+    commit = project.commit()
+    assert "its folder api (2 files) becomes public in the Space owner/api" in world.run("plan")
+    world.run("deploy", "--yes")
+    assert commit in get_text(f"{world.url}/h/owner/api/")
+    sent = HfApi(endpoint=world.url, token=huggingface.TOKEN).list_repo_files("owner/api", repo_type="space")
+    assert {*sent} == {"Dockerfile", "app.py", "abreast-release.json", "README.md"}  # which is the Space's own
+    project.git("mv", "api/Dockerfile", "api/Containerfile")
+    del project.config["services"]["backend"]["build"]
+    project.commit()
+    assert "the commit has no api/Dockerfile, so the Space owner/api cannot build it" in world.run("plan", code=1)
 
 
 def test_a_commit_that_a_space_cannot_build_is_refused_in_the_plan(world: World) -> None:

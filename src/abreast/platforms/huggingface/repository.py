@@ -24,7 +24,9 @@ CommitLine = dict[str, object]
 
 
 async def publish(hub: HubClient, space: Space, branch: str, request: StageRequest) -> str:
-    """Commit the request's artifact to a branch, now at ``space.sha``. Returns the commit.
+    """Commit the request's artifact, or its service's folder of it, to a branch, now at ``space.sha``.
+
+    Returns the commit.
 
     Keeps the Space's card and attributes if the artifact has none. Adds ``RELEASE_FILE``, so that each version is a
     commit of its own.
@@ -35,7 +37,8 @@ async def publish(hub: HubClient, space: Space, branch: str, request: StageReque
     with tempfile.TemporaryDirectory() as folder:
         release = Path(folder, RELEASE_FILE)
         release.write_text(json.dumps(release_info))
-        want = {**await asyncio.to_thread(list_files, request.artifact_path), RELEASE_FILE: release}
+        top = request.artifact_path / request.service.artifact_folder
+        want = {**await asyncio.to_thread(list_files, top), RELEASE_FILE: release}
         return await _commit_files(hub, space, branch, request.version_id, want)
 
 

@@ -18,7 +18,8 @@ _HEADER = re.compile(rb"\A---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
 
 def inspect_files(service: Service, space: Space, files: SourceFiles) -> list[Diagnostic]:
     """Return what users should know of the files that a deployment would send to a Space."""
-    folder = f"{service.build.output.strip('/')}/" if service.build.output else ""
+    top = service.build.output or service.artifact_folder
+    folder = f"{top.strip('/')}/" if top else ""
     card = _card(files.read(folder + CARD_FILE) or b"") or space.card
     return [*_public(service, space, files), *_missing(service, space, files, folder, card),
             *_port(space, files, folder, card)]  # fmt: skip
@@ -27,9 +28,16 @@ def inspect_files(service: Service, space: Space, files: SourceFiles) -> list[Di
 def _public(service: Service, space: Space, files: SourceFiles) -> Iterator[Diagnostic]:
     if space.private:
         return
-    output = service.build.output
-    what = f"its build output, {output}," if output else f"its whole checkout ({counted(len(files.paths), 'file')})"
-    yield Diagnostic(DiagnosticSeverity.OK, "", f"{what} becomes public in the Space {space.id}")
+    yield Diagnostic(DiagnosticSeverity.OK, "", f"{_sent(service, files)} becomes public in the Space {space.id}")
+
+
+def _sent(service: Service, files: SourceFiles) -> str:
+    """Return what a Space gets, in words."""
+    if service.build.output:
+        return f"its build output, {service.build.output},"
+    folder = service.artifact_folder
+    count = counted(sum(path.startswith(f"{folder}/") for path in files.paths) if folder else len(files.paths), "file")
+    return f"its folder {folder} ({count})" if folder else f"its whole checkout ({count})"
 
 
 def _missing(service: Service, space: Space, files: SourceFiles, folder: str, card: Card) -> Iterator[Diagnostic]:
