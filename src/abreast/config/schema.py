@@ -248,7 +248,7 @@ class Service(StrictModel):
     routes: dict[RoutePath, str] = Field(
         default_factory=dict,
         description="Paths of a frontend that other services answer, such as `/api: backend`, with all paths below. "
-        "Users reach both at one address. The service gets the same path, and is needed.",
+        "Users reach both at one address. The service gets the same path, and is staged first.",
     )
     build: Annotated[Build, shorthand("run")] = Field(Build(), description="How to build it. A text is its `run`.")
     run: Command | None = Field(
