@@ -130,6 +130,31 @@ def test_a_killed_instance_loses_no_get(home: Path, sent: signal.Signals) -> Non
     drive(home, story)
 
 
+def test_envoy_counts_nothing_that_nobody_reads(home: Path) -> None:
+    """Each statistic is written in each request."""
+    front, port = free_ports(2)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        with backend(port, "v1"):
+            await router.change(staged("web", Listener(front), upstream(home, "web-1", port)))
+            await router.change(turned("web", "web-1"))
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(f"http://127.0.0.1:{front}/")).status_code == 200
+            admin = httpx2.AsyncHTTPTransport(uds=short_socket_path(home / "admin.sock"))
+            async with httpx2.AsyncClient(transport=admin) as client:
+                told = (await client.get("http://admin/stats")).text
+        counted = {line.partition(":")[0].rpartition(".")[2] for line in told.splitlines()}
+        assert counted == {
+            "version_text",
+            "update_rejected",
+            "update_failure",
+            "upstream_rq_active",
+            "warming_clusters",
+        }
+
+    drive(home, story)
+
+
 @pytest.mark.exhaustive
 def test_streams_and_websockets_finish_on_the_old_version(home: Path) -> None:
     front, one, two = free_ports(3)

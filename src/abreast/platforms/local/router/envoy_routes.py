@@ -168,18 +168,21 @@ def _cluster_route(target: Upstream, match: Json, retry_on: str) -> Json:
                 "num_retries": 3,
                 "per_try_timeout": target.response_timeout,
                 "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
-                "retry_host_predicate": [
-                    {
-                        "name": "envoy.retry_host_predicates.previous_hosts",
-                        "typed_config": {
-                            "@type": f"{TYPE_URL}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                        },
-                    }
-                ],
-                "host_selection_retry_max_attempts": 3,
+                **(_AT_ANOTHER_INSTANCE if len(target.instances) > 1 else {}),
             },
         },
     }
+
+
+_AT_ANOTHER_INSTANCE: Json = {
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": f"{TYPE_URL}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+        }
+    ],
+    "host_selection_retry_max_attempts": 3,
+}
 
 
 def discovery_response(message_type: str, resources: Iterable[Json]) -> Json:

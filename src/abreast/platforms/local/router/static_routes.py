@@ -8,11 +8,12 @@ from abreast.platforms.local.router.site_tables import PROXY_HEADER, SCRIPT
 from abreast.platforms.local.router.static_site import TABLES
 
 Json = dict[str, Any]
-FILE_SERVER = "type.googleapis.com/envoy.extensions.filters.http.file_server.v3.FileServerConfig"
-FILE_MANAGER: Json = {"id": "sites", "thread_pool": {"thread_count": 2}}
-LUA_FILTER = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
-LUA_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute"
-SITE_SCRIPT = "site"
+_FILE_SERVER_FILTER = "envoy.filters.http.file_server"
+_FILE_SERVER = "type.googleapis.com/envoy.extensions.filters.http.file_server.v3.FileServerConfig"
+_FILE_MANAGER: Json = {"id": "sites", "thread_pool": {"thread_count": 2}}
+_LUA_FILTER = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+_LUA_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute"
+_SITE_SCRIPT = "site"
 PROXY_TIMEOUT = "26s"
 """How long Netlify waits for the server that a rewrite leads to."""
 
@@ -31,9 +32,14 @@ CONTENT_TYPES = {
 }  # fmt: skip
 
 
-def script_filter() -> Json:
-    """Return the filter that runs the script of sites, on their routes only."""
-    return {"@type": LUA_FILTER, "source_codes": {SITE_SCRIPT: {"inline_string": _script()}}}
+def site_filters() -> list[Json]:
+    """Return the filters of sites: the script, then the file server. A route that needs them turns them on."""
+    script = {"@type": _LUA_FILTER, "source_codes": {_SITE_SCRIPT: {"inline_string": _script()}}}
+    server = {"@type": _FILE_SERVER, "manager_config": _FILE_MANAGER}
+    return [
+        {"name": "lua", "disabled": True, "typed_config": script},
+        {"name": _FILE_SERVER_FILTER, "disabled": True, "typed_config": server},
+    ]
 
 
 @cache
@@ -63,17 +69,26 @@ def _file_route(site: Site) -> Json:
         "match": {"prefix": "/"},
         "direct_response": {"status": 404},
         "typed_per_filter_config": {
-            "lua": {
-                "@type": LUA_ROUTE,
-                "name": SITE_SCRIPT,
-                "filter_context": {"tables": str(site.folder / TABLES)},
-            },
-            "envoy.filters.http.file_server": {
-                "@type": FILE_SERVER,
-                "manager_config": FILE_MANAGER,
-                "path_mappings": [{"request_path_prefix": "/", "file_path_prefix": f"{site.folder}/"}],
-                "content_types": CONTENT_TYPES,
-                "default_content_type": "application/octet-stream",
-            },
+            "lua": _turned_on(
+                {
+                    "@type": _LUA_ROUTE,
+                    "name": _SITE_SCRIPT,
+                    "filter_context": {"tables": str(site.folder / TABLES)},
+                }
+            ),
+            _FILE_SERVER_FILTER: _turned_on(
+                {
+                    "@type": _FILE_SERVER,
+                    "manager_config": _FILE_MANAGER,
+                    "path_mappings": [{"request_path_prefix": "/", "file_path_prefix": f"{site.folder}/"}],
+                    "content_types": CONTENT_TYPES,
+                    "default_content_type": "application/octet-stream",
+                }
+            ),
         },
     }
+
+
+def _turned_on(config: Json) -> Json:
+    """Return what turns a filter on in a route. Others do without it, which costs them nothing."""
+    return {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": config}
