@@ -195,3 +195,20 @@ def test_a_service_without_an_address_is_unknown_whatever_listens_here(monkeypat
         "worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/", "worker-1", "worker", "1", ""
     )
     assert live_health.probe_health([worker]) == {"worker": "unknown"}
+
+
+@pytest.mark.exhaustive
+def test_an_instance_that_hung_and_was_started_again_is_shown(project: SampleProject) -> None:
+    hangs = project.app_source("    time.sleep(1000 if ANSWERED else 0)\n    return 200, {}\n")
+    project.config["environments"]["local"]["backend"]["local"]["response_timeout"] = "1s"
+    one_at_a_time = hangs.replace("ThreadingHTTPServer", "HTTPServer").replace('"HTTP/1.1"', '"HTTP/1.0"')
+    project.commit(app_py=one_at_a_time)
+    project.deploy()
+    assert "restarted" not in environment(project)["services"]["backend"]
+    assert project.served_commits()
+    eventually(lambda: "restarted" in environment(project)["services"]["backend"])
+    (restarted,) = environment(project)["services"]["backend"]["restarted"]
+    assert restarted["last_exit"] == "answered nothing for 1 s"
+    told = project.run("status").stdout
+    assert f"    {restarted['instance']} was started again once; the last time: answered nothing for 1 s\n" in told
+    assert f"{restarted['instance']} answered nothing for 1 s; it is started again" in project.run("logs").stdout

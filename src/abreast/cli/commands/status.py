@@ -258,12 +258,35 @@ def _service_status(home: str, live: "LiveRow", health: str) -> dict[str, object
         "since": live.since,
         "artifact": live.artifact,
     }
+    if restarted := _restarted(home, live):
+        status["restarted"] = restarted
     if live.runs_without_address and live.schedule:
         from abreast.cli import local_processes  # noqa: PLC0415 (as above)
 
         schedule = local_processes.schedule_status(home, live.service, live.schedule)
         status |= {"schedule": schedule, **({"health": "unhealthy"} if local_processes.has_failed(schedule) else {})}
     return status
+
+
+def _restarted(home: str, live: "LiveRow") -> list[dict[str, object]]:
+    """Return the instances of a local version that were started again: each with how often, and why the last time."""
+    if live.platform != "local":
+        return []
+    records = (_read_text(f"{home}/instances/{live.version}-{number}.json") for number in range(int(live.instances)))
+    if not (restarted := [text for text in records if text and '"restarts": 0' not in text]):
+        return []
+    import json  # noqa: PLC0415 (slow to import, and most often nothing was started again)
+
+    found = [json.loads(text) for text in restarted]
+    return [{"instance": each["id"], "times": each["restarts"], "last_exit": each["last_exit"]} for each in found]
+
+
+def _read_text(file: str) -> str:
+    try:
+        with open(file) as opened:  # noqa: PTH123
+            return opened.read()
+    except OSError:
+        return ""
 
 
 def _failure_message(database: sqlite3.Connection, deployment: str) -> str:

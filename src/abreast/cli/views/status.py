@@ -33,6 +33,7 @@ def status_lines(document: dict[str, object]) -> Iterator[str]:
                 f"  {service:<14} {live['health']:<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
                 f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
             )
+            yield from map(_restarted_line, live.get("restarted", ()))
             if "schedule" in live:
                 yield f"    {_schedule_line(live['schedule'])}"
             if problem := _published_problem(live):
@@ -40,6 +41,11 @@ def status_lines(document: dict[str, object]) -> Iterator[str]:
                 if not live["release"]:
                     release = f" --release {environment['release']}" if environment["release"] else " --force"
                     yield f"    next: abreast deploy --env {name} --service {service}{release}"
+
+
+def _restarted_line(restarted: dict[str, object]) -> str:
+    times = "once" if restarted["times"] == 1 else f"{restarted['times']} times"
+    return f"    {restarted['instance']} was started again {times}; the last time: {_printable(restarted['last_exit'])}"
 
 
 def _schedule_line(status: dict[str, object]) -> str:

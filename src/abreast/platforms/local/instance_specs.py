@@ -8,7 +8,8 @@ from pathlib import Path
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service, ServiceType
 from abreast.platforms.interface import StageRequest
-from abreast.platforms.local.supervisor.client import InstanceSpec
+from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
+from abreast.platforms.local.supervisor.client import InstanceSpec, Liveness
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,18 @@ def instance_specs(request: StageRequest, place: VersionPlace) -> Iterator[Insta
             secrets=request.secrets,
             log=place.log,
             wants_port=service.has_address,
+            liveness=_liveness(service) if service.has_address else None,
         )
+
+
+def _liveness(service: Service) -> Liveness:
+    """Return what must be answered. One that is busy with a response has as long as the response may take to begin."""
+    return Liveness(service.health.path, float(response_timeout(service).removesuffix("s")), service.health.start)
+
+
+def response_timeout(service: Service) -> str:
+    """Return how long a response may take to begin, such as ``60s``."""
+    return str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
 
 
 def _command(service: Service, version: str, home: Path) -> str | tuple[str, ...]:

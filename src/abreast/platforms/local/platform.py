@@ -31,10 +31,9 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.local.instance_specs import VersionPlace, instance_specs
+from abreast.platforms.local.instance_specs import VersionPlace, instance_specs, response_timeout
 from abreast.platforms.local.router.router import Router, envoy_path
 from abreast.platforms.local.router.routing_table import (
-    RESPONSE_TIMEOUT,
     Background,
     Listener,
     RoutingTable,
@@ -248,8 +247,7 @@ class LocalPlatform(Platform):
         ids = tuple(instance.id for instance in instances)
         if not service.has_address:
             return Background(version, ids), ()
-        timeout = str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
-        return Upstream(version, ids, service.health.path, timeout), _probes(instances)
+        return Upstream(version, ids, service.health.path, response_timeout(service)), _probes(instances)
 
     async def _install_site(self, request: StageRequest, report: Reporter) -> tuple[Target, tuple[Address, ...]]:
         """Install a frontend. Returns its target, and where it is checked."""

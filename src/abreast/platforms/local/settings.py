@@ -31,6 +31,7 @@ class LocalSettings(BaseModel):
     response_timeout: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}s$")] | None = Field(
         None,
         description="How long a request may wait for its response to begin, such as `300s`. After that, it is sent "
-        "to another instance if it is a GET, HEAD or OPTIONS; any other is answered with 504. "
+        "to another instance if it is a GET, HEAD or OPTIONS; any other is answered with 504. An instance that does "
+        "not answer its health path for that long, not even with an error, is started again. "
         f"Default: `{RESPONSE_TIMEOUT}`.",
     )

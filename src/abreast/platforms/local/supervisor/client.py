@@ -16,7 +16,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
@@ -40,11 +40,23 @@ HANDOVER_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Liveness:
+    """An instance that answers no request for ``path`` in ``patience`` seconds hangs, and is started again.
+
+    Until its first answer, it has ``start`` seconds more.
+    """
+
+    path: str
+    patience: float
+    start: float
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """A process to keep running. ``command`` is a shell command or an argv, ``env`` its whole environment.
 
     ``secrets`` names variables whose values are never written to disk. Output is appended to ``log``, redacted.
-    With ``wants_port`` a port is reserved and passed as ``$PORT``.
+    With ``wants_port`` a port is reserved and passed as ``$PORT``. Without ``liveness`` it never hangs.
     """
 
     id: str
@@ -54,6 +66,7 @@ class InstanceSpec:
     wants_port: bool
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
+    liveness: Liveness | None = None
 
 
 class InstanceState(StrEnum):

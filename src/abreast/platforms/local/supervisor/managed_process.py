@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
@@ -22,8 +23,9 @@ from abreast.machine.process import (
     process_environment,
     signal_group,
 )
-from abreast.platforms.local.supervisor.client import INSTANCE_MARK, InstanceState
+from abreast.platforms.local.supervisor.client import INSTANCE_MARK, InstanceState, Liveness
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
+from abreast.platforms.local.supervisor.liveness import LivenessWatch
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 
@@ -32,6 +34,9 @@ INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 
 STARTING = 60.0
 """Seconds after its start in which an instance is expected to listen soon."""
+
+HUNG_GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL of an instance that hangs."""
 
 STABLE_AFTER, BACKOFF_RESET_AFTER = 5.0, 60.0
 """Seconds of uptime after which the first restart is immediate, and after which the back-off resets."""
@@ -48,6 +53,7 @@ class ProcessRecord:
     env: Mapping[str, str]
     secrets: list[str]
     port: int | None
+    liveness: Liveness | None = None
     identity: ProcessIdentity | None = None
     restarts: int = 0
     last_exit: str = ""
@@ -57,14 +63,16 @@ class ProcessRecord:
     def from_spec(cls, spec: Mapping[str, Any], port: int | None) -> "ProcessRecord":
         """Return the record of a new instance."""
         env = {name: value for name, value in spec["env"].items() if name not in spec["secrets"]}
-        return cls(spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port)
+        liveness = Liveness(**spec["liveness"]) if spec["liveness"] else None
+        return cls(spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness)
 
     @classmethod
     def read(cls, file: Path) -> "ProcessRecord":
         """Read a record. Raises ValueError, KeyError or TypeError if the file is invalid."""
         wire = json.loads(file.read_text())
         identity = ProcessIdentity(**wire["identity"]) if wire["identity"] else None
-        return cls(**{**wire, "identity": identity})
+        liveness = Liveness(**wire["liveness"]) if wire.get("liveness") else None
+        return cls(**{**wire, "identity": identity, "liveness": liveness})
 
     def write(self, folder: Path) -> None:
         """Write the record atomically."""
@@ -91,6 +99,9 @@ class ProcessOwner(Protocol):
     def on_port_left(self, port: int) -> None:
         """Release a port, once no user is sent to it."""
 
+    def on_hung(self, name: str) -> None:
+        """Decide whether a process that hangs is ended now. Asked again while it hangs."""
+
 
 class ManagedProcess:
     """An instance of this supervisor."""
@@ -106,6 +117,9 @@ class ManagedProcess:
         self._crashes = 0
         self._restart_timer: asyncio.TimerHandle | None = None
         self._stop_task: asyncio.Task[None] | None = None
+        self._hung_task: asyncio.Task[None] | None = None
+        self._hung_why = ""
+        self._liveness: LivenessWatch | None = None
 
     @classmethod
     def adopt(cls, record: ProcessRecord, owner: ProcessOwner) -> "ManagedProcess":
@@ -146,6 +160,11 @@ class ManagedProcess:
         return self._record.port if self._proof.holds else None
 
     @property
+    def is_recovering(self) -> bool:
+        """Whether it was ended because it hung, and may still answer again."""
+        return self._liveness is not None and self._liveness.is_recovering
+
+    @property
     def awaits_endpoint(self) -> bool:
         """Whether it has started lately and does not listen yet."""
         is_new = time.monotonic() - self._started_at < STARTING
@@ -179,6 +198,18 @@ class ManagedProcess:
         """Begin to stop its process group. A second call changes nothing."""
         if self._stop_task is None:
             self._stop_task = asyncio.ensure_future(self._terminate(grace))
+
+    def end_hung(self) -> None:
+        """Begin to end its process group because it hangs. It starts again when it has ended."""
+        identity, liveness = self._record.identity, self._record.liveness
+        if self._hung_why or self._stop_task or identity is None or liveness is None:
+            return
+        assert self._liveness
+        self._liveness.on_ended()
+        self._hung_why = f"answered nothing for {liveness.patience:g} s"
+        if self._output:
+            self._output.note(f"{self._record.id} {self._hung_why}; it is started again")
+        self._hung_task = asyncio.ensure_future(_terminate_group(identity, _mark(self._record), HUNG_GRACE))
 
     def detach(self) -> None:
         """Stop watching; leave the process to the next supervisor."""
@@ -228,6 +259,15 @@ class ManagedProcess:
             self._exit_watch = watch_exit(identity, self._on_exit)
         except ProcessLookupError:
             self._on_exit()
+        else:
+            self._watch_liveness()
+
+    def _watch_liveness(self) -> None:
+        if self._liveness:
+            self._liveness.on_started()
+        elif self._record.liveness:
+            on_hung = partial(self._owner.on_hung, self._record.id)
+            self._liveness = LivenessWatch(self._record.liveness, lambda: self.endpoint, on_hung)
 
     def _on_exit(self) -> None:
         if self._exit_watch is not None:
@@ -236,8 +276,9 @@ class ManagedProcess:
         self._proof.drop()
         code = self._child.wait() if self._child else None
         self._child = None
+        hung_why, self._hung_why = self._hung_why, ""
         if self._stop_task is None:
-            self._schedule_restart(_exit_text(code))
+            self._schedule_restart(hung_why or _exit_text(code))
 
     def _schedule_restart(self, last_exit: str) -> None:
         """Restart: immediately after a stable run, otherwise with back-off."""
@@ -267,6 +308,8 @@ class ManagedProcess:
     def _clean_up(self) -> None:
         if self._exit_watch is not None:
             self._on_exit()
+        if self._liveness:
+            self._liveness.close()
         self._proof.drop()
         if self._output:
             self._output.close()

@@ -39,6 +39,12 @@ class OutputPipe:
         """Return a descriptor for the instance's output. The caller closes it."""
         return os.open(self._fifo, os.O_RDWR | os.O_CLOEXEC)
 
+    def note(self, text: str) -> None:
+        """Append a line of abreast's own."""
+        self._copy()
+        self._flush()
+        self._append(f"[abreast: {text}]\n".encode())
+
     def close(self) -> None:
         """Copy the remaining output and delete the pipe."""
         self.detach()

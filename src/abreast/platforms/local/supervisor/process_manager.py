@@ -79,6 +79,13 @@ class ProcessManager:
         self._afterwards.append(partial(self.ports.release, port))
         self._follow_endpoints()
 
+    def on_hung(self, name: str) -> None:
+        """End a process that hangs, unless another one of its version was, and does not answer yet."""
+        version = name.rpartition("-")[0]
+        others = [process for id_, process in self._processes.items() if id_.rpartition("-")[0] == version]
+        if not any(process.is_recovering for process in others):
+            self._processes[name].end_hung()
+
     def _adopt_processes(self) -> None:
         for file in sorted(self.records_folder.glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
