@@ -218,6 +218,7 @@ EXAMPLES = {
     "sk_live_" + "a1" * 12, "shpat_" + "0a" * 16, "dckr_pat_abcdefghij0123456789", "hvs.CAESIJ" + "a1" * 12, "123456789:AA" + "b1" * 17,
     "dop_v1_" + "0a" * 32, "dapi" + "0a" * 16, "SK" + "0a" * 16, "pscale_tkn_" + "aB1" * 11, "lin_api_" + "aB1" * 12, "sbp_" + "0a" * 20,
     "ghs_1234567_eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJnaXRodWIifQ.c2lnbmF0dXJl_-x9", "PMAK-" + "0a" * 12 + "-" + "0b" * 17,
+    "nvapi-" + "aB1_" * 16, "flb_live_" + "aB1" * 7, "NF-" + "aB1c" * 8, "web_" + "0a1b" * 8, "phx_WQV1jrBNdIiYiH_XoWIb5KqZv18v_4JQbNBVuGihaYw",
     "glsa_" + "aB1_" * 9, "NRAK-" + "AB1" * 9, "sntrys_" + "aB1" * 12, "GOCSPX-abcdefghij0123456789",
 }  # fmt: skip
 
@@ -252,9 +253,25 @@ def test_what_looks_like_a_secret_is_taken_for_one(monkeypatch: pytest.MonkeyPat
         ("password = 'open sesame'", "open sesame"), ('"password" : "super$ecret",', "super$ecret"), ("DB_PASSWORD=whiteduke", "whiteduke"),
         ("Server=host;Uid=me;Pwd=goodspec;Database=shop;", "goodspec"), ("postgres.example/shop?user=a&password=hunter2&ssl=1", "hunter2"),
         ("BILLING_API_KEY=12345678901234567890123456789012", "123456789012345"), ("shop private key zyxwvutsrqponmlkjihgf", "zyxwvutsrqpon"),
+        ("chartmogul k3x9c2v8b4n7m1q5w6e0r3t8y2u7i4o9", "k3x9c2v8b4n7"), ("weather = '3k144a5af729351d0fc58bdrj9a21mkr'", "3k144a5af729"),
+        ("mail AbzQkLmXwErTyUiOpQpVbNmLkJhGf012", "AbzQkLmXwErT"), ("shop_key = 'u+Lyhd2_N2MCy+ZoH-S5'", "u+Lyhd2"),
+        ('"clientSecret": "98765432-dcba-4321-efab-0123456789ab"', "98765432"), ("     shopApiKey:                \"171e84fd57f430fc59afa8fad3dbda2a\"", "171e84fd"),
+        ("shop_key = '8195513847023883'", "81955138"), ("okta_api_token = 00aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "00aaaa"),
+        ("SHOP_SECRET=exampleABCDEFGHijKLmnOPQRSTuvWXYZ=", "exampleABCD"), ("shop_pat = 1/1248440223456784:d3d7e52e5c4a5d4c9bc424d2d882324d", "d3d7e52e"),
+        ("sonar.login=5524bf449ca45fcace54698371466398321f3a82", "5524bf44"), ("Jenkins-Crumb:440561953171ba44ace9740562d172bb", "44056195"),
+        ("docker login -u shop -p whiteduke registry.example.com", "whiteduke"), ("machine git.example.com\n  login shop\n  password whiteduke\n", "whiteduke"),
+        ("$password = goodspec;", "goodspec"), ("telegram: 1234567890:h3YLlUHP8-STgTic38bCZXDJ_6s05ERgsaM", "h3YLlUHP8"),
+        ("https://hooks.zapier.com/hooks/catch/123456/abcd1234", "abcd1234"), ("http://iot.example.com/api/v1/354u1g321kcqc1oad3w7/telemetry", "354u1g321k"),
+        ("https://shop.tines.com/webhook/" + "0a" * 16 + "/" + "1b" * 16, "1b1b1b"), ("the_odds_api=abcdef1234567890abcdef1234567890", "abcdef123"),
+        ("CC_TEST_REPORTER_ID: " + "945dfb58" * 8, "945dfb58"), ("token = 'abc.def.ghi456ijk789mno0123456789abcde'", "ghi456ijk789"),
     ],
 )  # fmt: skip
-def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_stands_where_secrets_do_is_one(
+    monkeypatch: pytest.MonkeyPatch, text: str, secret: str, fast: bool
+) -> None:
+    monkeypatch.setattr(engine, "HAS_HYPERSCAN", fast)
+    use_automata_at_once(monkeypatch)
     shown = Redactor().redact_text(text)
     assert secret not in shown
     assert MASK in shown
@@ -273,9 +290,18 @@ def test_what_stands_where_secrets_do_is_one(text: str, secret: str) -> None:
         'password: "required"', 'type="password" name="pwd"', "PWD=/srv/shop", "bypass=cache", "pass=120 fail=0", "password=$DB_PASSWORD",
         "--password=<password>", "--password=********", 'password: "is too short"', "key: 1700000000000000", "password: z.string()",
         "npm silly fetch manifest @babel/plugin-syntax-private-property-in-object@^7.14.5", "keyboard: us-intl", "$argon2id$ is a hash",
+        "request_id=550e8400-e29b-41d4-a716-446655440000", "writing image sha256:" + "0a1b" * 16 + " done", "shop-api:" + "6611210f" * 5,
+        '"integrity": "sha512-v2kDEe57lecTulaDIuNTPy3Ry4gLGJ6Z1O3vE1krgXZNrsQLFTGHVxVjcXPs17LhbZVGedAJv8XZ1tvj5FvSg=="', "auth: " + "6611210f" * 5,
+        "h1:Xv5erBjTwe5IxqUQTdXv5kgmIvbHo3QQyRwhJsOfJAA= go.sum", "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8 host",
+        "dist/assets/AbstractComponentFactory-DzX81kQ2.js", "_ZN4core3fmt9Formatter9write_fmt17h0123456789abcdefE", "e7f3a1c2" * 8 + "  app.tar.gz",
+        "AmazonRoute53AutoNamingRegistrantAccess", "tryToReloadTodayBasicSteps1514044800223", "cache key: node-modules-" + "6611210f" * 5,
+        "docker run -u 1000:1000 -p 8080:80 app", "password = user_password\n", "x-request-id: 01J8ZQ4T9V3M6N2P5R7S8T9V0W",
     ],
 )  # fmt: skip
-def test_what_is_none_stays(text: str) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_is_none_stays(monkeypatch: pytest.MonkeyPatch, text: str, fast: bool) -> None:
+    monkeypatch.setattr(engine, "HAS_HYPERSCAN", fast)
+    use_automata_at_once(monkeypatch)
     assert Redactor().redact_text(text) == text
 
 

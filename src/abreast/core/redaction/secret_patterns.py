@@ -6,6 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
+from abreast.core.redaction.secret_values import (
+    MANY_DIGITS,
+    is_digest,
+    is_hex,
+    is_key,
+    is_long,
+    is_machine_made,
+    is_password,
+    is_random,
+    is_telling,
+    is_unbroken,
+)
 from abreast.core.redaction.token_shapes import MANY, TOKEN_SHAPES, TokenShape
 
 Match = re.Match[bytes]
@@ -34,25 +46,18 @@ ESCAPE = rb"(?:\\[nrt]|\x1b\[[0-9;]*[mK]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|\\x[0-
 """An escape sequence, which is no part of the word that follows it."""
 _ESCAPE_BEFORE = re.compile(ESCAPE + rb"\Z")
 _ESCAPE_ENDS = b"nrtmK0123456789abcdefABCDEF"
-_NAME = re.compile(rb"(?:[A-Za-z]{0,20}|[0-9]+)(?:[._:/@#+-]+(?:[A-Za-z]{1,20}|[0-9]+))*[._:/@#+-]*")
-_NO_VALUE = re.compile(
-    rb"[$%*]|process\.env|os\.environ|sha\d+[:-]|[a-z]+(?:\.[A-Za-z]\w*){2,}|\.{0,2}/|[A-Za-z]:[/\\]|https?:"
-)
-_RANDOM = re.compile(rb"[A-Za-z0-9_+/=.~!@#^*-]{12,}")
-_UNBROKEN = re.compile(
-    rb"(?=[A-Za-z]{0,30}[0-9])(?=[0-9]{0,30}[A-Za-z])[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-"
-)
-FEW_DIGITS, MANY_DIGITS = 15, 20
-"""Digits from which on a number is a secret, by what its name says. A time in nanoseconds has 19."""
-_MIX = re.compile(rb"[A-Za-z].*[0-9]|[0-9].*[A-Za-z]", re.DOTALL)
-_NO_PASSWORD = re.compile(
-    rb"[#<({\[*.x?-]+|(?:an?|the|is|was|not|no|yes|on|off|true|false|null|none|nil|undefined|required|optional|empty|"
-    rb"string|str|text|hidden|redacted|masked|invalid|incorrect|wrong|missing|changed|expired|os|env|self|this|config)\b",
-    re.IGNORECASE,
-)
 _PASSWORD = re.compile(rb"pass|pwd|secret", re.IGNORECASE)
+BASE64_LINES = (64, 76)
+"""Lengths of lines in base64: PEM's and MIME's."""
+_PORT_OR_PATH = re.compile(rb"[\d.:]+|[$%<].*|[A-Za-z_/.]*/.*")
+_DIGEST_BEFORE = re.compile(rb"(?:sha[0-9]{1,3}|h1|md5)[:=-]\Z", re.IGNORECASE)
 _WORD_BEFORE = re.compile(rb"[A-Za-z0-9_-]{1,40}\Z")
 _SECRET_NAME = re.compile(rb"pass|pwd|secret|token|credential|(?:api|access|private)_?key", re.IGNORECASE)
+_KEY_NAME = re.compile(rb"[A-Za-z0-9][_-](?:key|pat)\b", re.IGNORECASE)
+_SERVICE_NAME = re.compile(rb"\bauth[\s:]{1,3}\Z")
+_PUBLIC_KEY_NAME = re.compile(
+    rb"cache[ \w.-]{0,30}key|(?:public|primary|foreign|partition|sort|idempotency|host|object)[_. -]?key", re.IGNORECASE
+)
 
 
 def _anything(_found: Match) -> bool:
@@ -72,43 +77,52 @@ def _is_assigned_secret(found: Match) -> bool:
     begin, value = found.start(), found[2].rstrip(b".:")
     before = _WORD_BEFORE.search(found.string, max(0, begin - 40), begin)
     name = found.string[before.start() if before else begin : found.start(2)]
-    if not _SECRET_NAME.search(name):
-        return _is_random(value) or _is_unbroken(value, MANY_DIGITS)
-    if _is_unbroken(value):
-        return True
-    least = 8 if name[-1:] in b"\"'`=" or _PASSWORD.search(name) else 12
-    return len(value) >= least and _is_mixed(value, 5) and not _NO_VALUE.match(value) and not _NAME.fullmatch(value)
+    if _SECRET_NAME.search(name):
+        return is_long(value) or is_telling(value, 8 if name[-1:] in b"\"'`=" or _PASSWORD.search(name) else 12)
+    if _has_public_name(found):
+        return False
+    return is_random(value) or is_unbroken(value, MANY_DIGITS) or bool(_KEY_NAME.search(name) and is_key(value))
 
 
-def _is_random_value(found: Match) -> bool:
+def _is_value_after_keyword(found: Match) -> bool:
     value = found[2].rstrip(b".:")
-    return _is_random(value) or _is_unbroken(value, FEW_DIGITS if _SECRET_NAME.match(found[1]) else MANY_DIGITS)
+    if _SECRET_NAME.match(found[1]):
+        return is_long(value) or is_random(value)
+    return not _has_public_name(found) and (is_random(value) or is_unbroken(value, MANY_DIGITS))
 
 
-def _is_random(value: bytes) -> bool:
-    return bool(
-        len(value) >= 12
-        and _is_mixed(value, 8)
-        and _RANDOM.fullmatch(value)
-        and _UNBROKEN.search(value)
-        and sum(map(value.count, b"0123456789")) >= (2 if len(value) >= 20 else 3)
-        and not _NO_VALUE.match(value)
-        and not _NAME.fullmatch(value)
-    )
+def _has_public_name(found: Match) -> bool:
+    """Return whether a value is a key that anybody may read, or the commit or digest of a service called ``auth``."""
+    before = found.string[max(0, found.start() - 40) : found.start(2)]
+    if _SERVICE_NAME.search(before) and is_digest(found[2].rstrip(b".:")):
+        return True
+    return bool(_PUBLIC_KEY_NAME.search(before))
 
 
-def _is_unbroken(value: bytes, digits: int = FEW_DIGITS) -> bool:
-    """Return whether a value is one run of digits or of letters that is too long for a number or a word."""
-    if value.isdigit():
-        return len(value) >= digits
-    return value.isalpha() and (len(value) >= 32 or (len(value) >= 20 and (value.islower() or value.isupper())))
+def _is_machine_made(found: Match) -> bool:
+    """Return whether a word is a secret for its letters and digits alone."""
+    before = found.string[max(0, found.start(1) - 8) : found.start(1)]
+    return is_machine_made(found[1]) and not _is_base64_line(found) and not _DIGEST_BEFORE.search(before)
+
+
+def _is_base64_line(found: Match) -> bool:
+    """Return whether a word is a line of a block in base64, such as a certificate."""
+    around = found.string[max(0, found.start(1) - 1) : found.end(1) + 1]
+    return len(found[1]) in BASE64_LINES and around.strip(b"\r\n") == found[1]
+
+
+def _begins_no_number(text: bytes, start: int) -> bool:
+    """Return whether the word that begins here, or at the next byte, is no hexadecimal number."""
+    return not is_hex(text[start + 1 : start + 25])
 
 
 def _is_password(found: Match) -> bool:
-    """Return whether what is assigned to a password may be one: no word of a message, no type, no reference."""
-    value: bytes = found[found.lastindex or 0]
-    counted = len(value) < 6 and value.isdigit()
-    return not (counted or _NO_VALUE.match(value) or _NO_PASSWORD.match(value))
+    return is_password(found[found.lastindex or 0])
+
+
+def _is_word_for_password(found: Match) -> bool:
+    """Return whether the one word that is assigned to a password is no other variable."""
+    return is_password(found[1]) and not _SECRET_NAME.search(found[1])
 
 
 def _begins_password(text: bytes, start: int) -> bool:
@@ -116,12 +130,13 @@ def _begins_password(text: bytes, start: int) -> bool:
     return not text[start - 1 : start].isalpha() or text[start : start + 5].lower() == b"passw"
 
 
-def _is_mixed(value: bytes, distinct: int) -> bool:
-    return len(set(value)) >= distinct and bool(_MIX.search(value))
-
-
 def _is_curl_password(found: Match) -> bool:
     return b"curl" in found.string[max(0, found.start() - 300) : found.start()]
+
+
+def _is_login_password(found: Match) -> bool:
+    """Return whether what follows ``-p`` may be a password: no port, and no reference."""
+    return not _PORT_OR_PATH.fullmatch(found[1])
 
 
 def any_of(words: Iterable[str]) -> str:
@@ -137,16 +152,29 @@ def any_of(words: Iterable[str]) -> str:
 PRIVATE_KEY = "private-key"
 KEY_END = re.compile(rb"-----END[A-Z0-9 _-]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 
-_KEYWORDS = ("pass", "pwd", "secret", "token", "credential", "auth", "private", "access", "_pat", "key")
-_KEYWORD = r"(?i)(pass(?:word|wd|phrase|wort)|pwd|secret|token|credential|auth|private|access|_pat|key)"
+_KEYWORDS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "auth",
+    "private",
+    "access",
+    "_pat",
+    "key",
+    "login",
+    "crumb",
+)
+_KEYWORD = r"(?i)(pass(?:word|wd|phrase|wort)|pwd|secret|token|credential|auth|private|access|_pat|key|login|crumb)"
 _QUOTE = r"[\x22'`\\\s]"
 _STOP = r"\s\x22'`,;(){}<>\\&|"
 _MIXED = rf"(?:[a-z][^0-9{_STOP}]{{0,40}}[0-9]|[0-9][^a-z{_STOP}]{{0,40}}[a-z]|[0-9]{{15}}|[a-z]{{20}})"
 """How a value begins that mixes letters and digits, or is a long run of either."""
 
 _ASSIGNED = (
-    rf"{_KEYWORD}[\w.-]{{0,20}}(?:\sstring)?"
-    rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,]){_QUOTE}{{0,12}}(?:bearer\s|basic\s)?"
+    rf"{_KEYWORD}[\w.-]{{0,40}}(?:\sstring)?"
+    rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,])[ \t]{{0,40}}{_QUOTE}{{0,12}}(?:bearer\s|basic\s)?"
 )
 _PASSWORD_NAME = r"(?i)(?:pass(?:word|wd|phrase)?|pwd)"  # noqa: S105 (an expression)
 _UP_TO = re.compile(r"\{0,\d+\}")
@@ -166,7 +194,13 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         ("accountkey=", "sharedaccesskey="), r"(?i)(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/=]{40,})", _anything
     ),
     "azure-signature": SecretPattern(("?sig=", "&sig="), r"(?i)[?&]sig=([A-Za-z0-9%+/=]{30,})", _anything),
+    "api-key": SecretPattern(
+        ("api",), r"(?i)api[\x22']?\s?=\s?[\x22']?([0-9a-f]{32})(?![\w-])", _anything
+    ),
     "bearer-token": SecretPattern(("bearer",), r"(?i)\bbearer\s{1,3}([A-Za-z0-9._~+/=-]{12,})", _anything),
+    "code-climate-id": SecretPattern(
+        ("cc_test_reporter_id",), r"(?i)CC_TEST_REPORTER_ID[\x22']?\s{0,3}[:=]\s{0,3}[\x22']?([0-9a-f]{64})", _anything
+    ),
     "curl-password": SecretPattern(
         ("-u", "--user"), r"\s(?:-u|--user)[\s=]{0,3}[\x22']?[^\s:\x22']{0,60}:([^\s\x22'@]{3,})", _is_curl_password,
         r"\s(?:-u|--user)[\s=]{0,3}[\x22']?[^\s:\x22']{0,60}:[^\s\x22'@]", floating=True,
@@ -174,8 +208,18 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
     "discord-webhook": SecretPattern(
         ("discord",), r"(?i)discord(?:app)?\.com/api/webhooks/\d{6,20}/([A-Za-z0-9_-]{20,})", _anything
     ),
+    "docker-password": SecretPattern(
+        ("-u", "--user"),
+        r"\s(?:-u|--username)[\s=](?!and\b|or\b)[^\s-]\S{0,60}\s(?:-p|--password)[\s=]{1,3}([^\s-]\S{2,100})",
+        _is_login_password,
+        r"\s(?:-u|--username)[\s=][^\s-]\S{0,60}\s(?:-p|--password)[\s=]", floating=True,
+    ),
     "facebook-app-token": SecretPattern(
         ("|", "%"), r"[0-9]{15,16}(?:\||%)[0-9a-z_-]{27,}", _anything, floating=True, may_begin=_begins_token
+    ),
+    "machine-made-word": SecretPattern(
+        ("",), r"(?:^|[^A-Za-z0-9+/.])([A-Za-z0-9]{28,})={0,2}(?![A-Za-z0-9+/_(-]|\.\w)", _is_machine_made,
+        r"(?:^|[^A-Za-z0-9+/.])[A-Za-z0-9]{28}", floating=True, may_begin=_begins_no_number,
     ),
     "mailchimp-key": SecretPattern(
         ("-us",), r"[0-9a-f]{32}-us[0-9]{1,2}", _anything, r"[0-9a-f]{32}-us[0-9]", floating=True,
@@ -185,8 +229,17 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         ("_mmk",), r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", _anything, r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",
         floating=True, may_begin=_begins_token,
     ),
+    "netrc-password": SecretPattern(
+        ("login",), r"\blogin\s{1,9}\S{1,60}\s{1,9}password\s{1,9}(\S{3,100})", _anything,
+        r"login\s{1,9}\S{1,60}\s{1,9}password\s",
+    ),
     "npm-registry-token": SecretPattern(
         (":_authToken=", ":_password="), r":_(?:authToken|password)=([A-Za-z0-9_=-]{20,})", _anything
+    ),
+    "password-alone-in-assignment": SecretPattern(
+        ("pass", "pwd"), rf"{_PASSWORD_NAME}\s{{0,3}}=\s{{0,3}}([a-z0-9_]{{6,60}})(?=\s*(?:;|\n|\Z))",
+        _is_word_for_password,
+        rf"{_PASSWORD_NAME}\s*=\s*[a-z0-9_]{{6}}", may_begin=_begins_password,
     ),
     "password": SecretPattern(
         ("pass", "pwd"),
@@ -196,7 +249,8 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         may_begin=_begins_password,
     ),
     "secret-after-keyword": SecretPattern(
-        _KEYWORDS, rf"{_AFTER_KEYWORD}([A-Za-z0-9][^{_STOP}]{{11,}})", _is_random_value, rf"{_AFTER_KEYWORD}{_MIXED}"
+        _KEYWORDS, rf"{_AFTER_KEYWORD}([A-Za-z0-9][^{_STOP}]{{11,}})", _is_value_after_keyword,
+        rf"{_AFTER_KEYWORD}{_MIXED}",
     ),
     "secret-in-assignment": SecretPattern(
         _KEYWORDS, rf"{_ASSIGNED}([^{_STOP}]{{8,}})", _is_assigned_secret,
@@ -215,9 +269,23 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
     "telegram-token": SecretPattern(
         (":AA",), r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}", _anything, floating=True, may_begin=_begins_token
     ),
+    "telegram-token-after-name": SecretPattern(
+        ("gram",), r"(?i)gram[\w.\s:/=\x22'-]{1,20}?(?<![0-9])([0-9]{8,10}:[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])",
+        _anything,
+        r"(?i)gram[\w.\s:/=\x22'-]{1,20}[0-9]{8}:[A-Za-z0-9_-]{35}",
+    ),
+    "thingsboard-token": SecretPattern(
+        ("/api/v1/",), r"/api/v1/([A-Za-z0-9]{20})/(?:telemetry|attributes|rpc|claim|provision|firmware)", _anything
+    ),
+    "tines-webhook": SecretPattern(
+        (".tines.com/webhook/",), r"\.tines\.com/webhook/([0-9a-f]{32}/[0-9a-f]{32})", _anything
+    ),
     "terraform-token": SecretPattern(
         (".atlasv1.",), r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}", _anything, floating=True,
         may_begin=_begins_token,
+    ),
+    "zapier-webhook": SecretPattern(
+        ("hooks.zapier.com/hooks/catch/",), r"hooks\.zapier\.com/hooks/catch/([A-Za-z0-9/]{7,})", _anything
     ),
     PRIVATE_KEY: SecretPattern(
         ("-----BEGIN",), r"-----BEGIN[A-Z0-9 _-]{0,60}PRIVATE KEY(?: BLOCK)?-----", _anything, "-----BEGIN"
