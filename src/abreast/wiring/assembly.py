@@ -21,12 +21,14 @@ from abreast.config.variables import interpolate, resolve_secrets, unset_referen
 from abreast.core.backups import BackupRetention
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.model import Environment, Plan, Service
+from abreast.core.redaction.automaton import keep_automata
 from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.automaton_folder import AutomatonFolder
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
@@ -91,6 +93,7 @@ class Assembly:
 
     def ports(self, environment: str, ledger: SqliteLedger) -> Ports:
         """Return the ports that a deployment to ``environment`` uses."""
+        keep_automata(AutomatonFolder())
         settings = self._retention_settings()
         artifacts, inherited = settings.artifacts, self._inherited_environment()
         return Ports(

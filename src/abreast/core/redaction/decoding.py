@@ -25,6 +25,9 @@ _ESCAPE = re.compile(
 )
 _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 
+FEW_SEQUENCES = 12
+"""Different control sequences up to which each is replaced at once, everywhere. Programs use few."""
+
 NOISE = b" \t\r\n\x0b\x0c\\'\"`\0"
 """What may stand between the letters of a secret: line breaks, quotes, and the backslashes before them."""
 
@@ -33,9 +36,14 @@ _NOISE_TO_NUL = bytes.maketrans(NOISE, bytes(len(NOISE)))
 
 def decode_in_place(text: bytes) -> bytes:
     """Return a text of the same length, with each escape sequence decoded. Noise, and what is left over, is NUL."""
-    if any(mark in text for mark in (b"%", b"&", b"\\", b"\x1b")):
+    if has_escapes(text):
         text = _ESCAPE.sub(lambda escape: _decoded(escape[0]), text)
     return noise_to_nul(text)
+
+
+def has_escapes(text: bytes) -> bool:
+    """Return whether there may be escape sequences in a text."""
+    return b"\\" in text or b"%" in text or b"\x1b" in text or b"&" in text
 
 
 def noise_to_nul(text: bytes) -> bytes:
@@ -45,7 +53,7 @@ def noise_to_nul(text: bytes) -> bytes:
 
 def squeeze(decoded: bytes) -> bytes:
     """Return a decoded text without its NULs."""
-    return decoded.replace(b"\0", b"")
+    return decoded.translate(None, b"\0")
 
 
 def without_noise(text: bytes) -> bytes:
@@ -55,7 +63,12 @@ def without_noise(text: bytes) -> bytes:
 
 def without_terminal_codes(text: bytes) -> bytes:
     """Return a text without terminal control sequences, and without the NULs of UTF-16."""
-    if b"\x1b" in text:
+    for _ in range(FEW_SEQUENCES):
+        found = _ANSI_SEQUENCE.search(text) if b"\x1b" in text else None
+        if not found:
+            break
+        text = text.replace(found[0], b"")
+    else:
         text = _ANSI_SEQUENCE.sub(b"", text)
     return text.replace(b"\0", b"") if b"\0" in text else text
 

@@ -7,15 +7,17 @@ leave alone, or the beginning of one with each letter encoded.
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress
 from typing import NamedTuple
 
+from abreast.core.redaction.automaton import LiteralSearch
 from abreast.core.redaction.decoding import (
     NOISE,
     decode_in_place,
+    has_escapes,
     noise_to_nul,
     squeeze,
     without_noise,
@@ -24,7 +26,6 @@ from abreast.core.redaction.decoding import (
 from abreast.core.secrets import url_credentials
 
 Span = tuple[int, int]
-TraceSearch = Callable[[bytes], set[int]]
 
 MIN_LENGTH = 3
 """Minimum length of a secret. Shorter ones would match in any text."""
@@ -38,8 +39,8 @@ MIN_PREFIX_LENGTH = 4
 MIN_WRAPPED_PREFIX_LENGTH = 8
 """The same at the end of a line, where a secret may be wrapped. Of a shorter secret, half is enough."""
 
-SECTION_BYTES = 8 << 10
-"""Bytes that are decoded together around a trace, or four times what a secret may take if that is more."""
+SECTION_BYTES = 4 << 10
+"""Bytes that are decoded together after a trace, and after the next one twice as many."""
 
 LONGEST_ESCAPE = 8
 """Bytes that an encoded letter usually takes at most."""
@@ -50,6 +51,13 @@ class _Form(NamedTuple):
 
     spellings: frozenset[bytes]
     traces: tuple[bytes, ...]
+    with_noise: frozenset[bytes] = frozenset()
+    """As a program writes the secret that has noise in itself, such as quotes. Noise is NUL."""
+
+    @property
+    def as_written(self) -> frozenset[bytes]:
+        """What to look for before anything is left out."""
+        return self.spellings | self.with_noise
 
 
 class KnownSecrets:
@@ -59,44 +67,47 @@ class KnownSecrets:
         texts = sorted({text for secret in secrets for text in _texts(secret)})
         self._forms = [form for text in texts for form in _forms(text)]
         self._traces = tuple((trace, number) for number, form in enumerate(self._forms) for trace in form.traces)
-        self._find_traces: TraceSearch | None = None
         self._prefixes = sorted({spelling for form in self._forms for spelling in form.spellings})
-        self._numbers = frozenset(range(len(self._forms)))
-        self.longest = self._longest(self._numbers)
+        self.longest = self._longest(range(len(self._forms)))
         """Bytes that an encoded secret usually takes at most."""
 
     def suspects(self, text: bytes, *, automaton: bool) -> AbstractSet[int]:
         """Return the numbers of the forms of which there is a trace in a text."""
-        return self._seen(text, self._numbers, automaton=automaton) if self._forms else set()
+        return self._seen(text, automaton=automaton) if self._forms else set()
 
     def spans(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> list[Span]:
-        """Return where these forms are in a text."""
-        return list(self._spans_by_section(text, suspects, automaton=automaton)) if suspects else []
+        """Return where these forms are in a text. Decoding is slow, so it is decoded around traces only.
 
-    def _spans_by_section(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> Iterator[Span]:
-        """Yield where forms are. Decoding is slow, so only the sections with a trace are decoded."""
-        overlap = self._longest(suspects)
-        size = max(SECTION_BYTES, 4 * overlap)
-        for at in range(0, len(text), size):
-            begin = max(0, at - overlap)
-            section = text[begin : at + size + overlap]
-            if seen := self._seen(section, suspects, automaton=automaton):
-                for start, end in _spelling_spans(section, self._spellings(seen)):
-                    yield begin + start, begin + end
+        What the end of a decoded section may cut begins after ``at``, and is in the next one.
+        """
+        spans: list[Span] = []
+        if not suspects:
+            return spans
+        forms = [self._forms[number] for number in suspects]
+        reach = self._longest(suspects)
+        at, size = 0, max(SECTION_BYTES, 2 * reach)
+        while trace := self._first_trace(text[at:], suspects, automaton=automaton):
+            begin, end = max(0, at + trace[0] - reach), at + trace[1] + size
+            found = _form_spans(text[begin:end], forms)
+            spans += [(begin + start, begin + stop) for start, stop in found] if begin else found
+            at, size = at + trace[0] + size - reach, 2 * size
+        return spans
 
     def wrapped_start(self, text: bytes, suspects: AbstractSet[int], end: int) -> int:
         """Return where one of these forms begins that a line's end at ``end`` cuts, or ``end``."""
         if not suspects:
             return end
         begin = max(0, end - self._longest(suspects))
-        tail, positions = _squeezed(text[begin:end])
+        decoded = decode_in_place(text[begin:end])
+        tail = squeeze(decoded)
         starts = [at for spelling in self._spellings(suspects) if (at := _cut_start(spelling, tail)) >= 0]
-        return begin + positions[min(starts)] if starts else end
+        return begin + _positions(decoded)[min(starts)] if starts else end
 
     def partial_start(self, text: bytes) -> int:
         """Return where a secret begins that the end of a text cuts, within its last line, or the length of the text."""
         begin = max(text.rfind(b"\n") + 1, len(text) - self.longest)
-        tail, positions = _squeezed(text[begin:])
+        decoded = decode_in_place(text[begin:])
+        tail, positions = squeeze(decoded), _positions(decoded)
         for start in range(len(tail) - MIN_PREFIX_LENGTH + 1):
             rest = tail[start:]
             at = bisect_right(self._prefixes, rest)
@@ -104,19 +115,37 @@ class KnownSecrets:
                 return begin + positions[start]
         return len(text)
 
-    def _seen(self, text: bytes, numbers: AbstractSet[int], *, automaton: bool) -> AbstractSet[int]:
-        """Return of which of these forms there is a trace in a text; with the automaton, of which of all forms."""
+    def _seen(self, text: bytes, *, automaton: bool) -> AbstractSet[int]:
+        """Return of which forms there is a trace in a text."""
         view = without_terminal_codes(text)
         if automaton:
-            self._find_traces = self._find_traces or _trace_automaton(self._traces)
-            return self._find_traces(view)
+            return self._search.numbers(view)
         small = view.lower()
-        return {number for trace, number in self._traces if number in numbers and trace in small}
+        return {number for trace, number in self._traces if trace in small}
 
-    def _spellings(self, suspects: AbstractSet[int]) -> list[bytes]:
+    def _first_trace(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> Span | None:
+        """Return between which places the first trace of one of these forms ends."""
+        view = without_terminal_codes(text)
+        if automaton:
+            first = self._search.first_end(view)
+        else:
+            small = view.lower()
+            ends = (
+                small.find(trace) + len(trace)
+                for trace, number in self._traces
+                if number in suspects and trace in small
+            )
+            first = min(ends, default=None)
+        return None if first is None else (first, first + len(text) - len(view))
+
+    @cached_property
+    def _search(self) -> LiteralSearch:
+        return _trace_automaton(self._traces)
+
+    def _spellings(self, suspects: Iterable[int]) -> list[bytes]:
         return [spelling for number in suspects for spelling in self._forms[number].spellings]
 
-    def _longest(self, suspects: AbstractSet[int]) -> int:
+    def _longest(self, suspects: Iterable[int]) -> int:
         """Return how many bytes these forms usually take at most."""
         return LONGEST_ESCAPE * max(map(len, self._spellings(suspects)), default=0)
 
@@ -124,37 +153,51 @@ class KnownSecrets:
 # ── searching ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _spelling_spans(text: bytes, spellings: Sequence[bytes]) -> Iterator[Span]:
-    """Yield where spellings are in a text as it is, and in the decoded text. What looks like an escape may be none."""
-    plain, decoded = noise_to_nul(text), decode_in_place(text)
-    yield from _view_spans(text, plain, spellings)
-    if decoded != plain:
-        yield from _view_spans(text, decoded, spellings)
+def _form_spans(text: bytes, forms: Sequence[_Form]) -> list[Span]:
+    """Return where forms are in a text as it is, and in the decoded text. What looks like an escape may be none."""
+    plain = noise_to_nul(text)
+    spans = _view_spans(text, plain, forms)
+    if has_escapes(text) and (decoded := decode_in_place(text)) != plain:
+        spans += _view_spans(text, decoded, forms)
+    return spans
 
 
-def _view_spans(text: bytes, view: bytes, spellings: Sequence[bytes]) -> Iterator[Span]:
-    """Yield where spellings are in a view of a text, without and with noise between their letters."""
-    squeezed = squeeze(view)
-    present = [spelling for spelling in spellings if spelling in squeezed]
-    for spelling in present:
-        for start, end in _occurrences(spelling, view):
-            yield start, _escape_end(text, view, end)
-    for spelling in present:
+def _view_spans(text: bytes, view: bytes, forms: Sequence[_Form]) -> list[Span]:
+    """Return where forms are in a view of a text, without and with noise between their letters."""
+    whole = [spelling for form in forms for spelling in form.as_written if spelling in view]
+    spans = [span for spelling in whole for span in _with_escape_ends(text, view, _occurrences(spelling, view))]
+    for spelling in whole:
         view = view.replace(spelling, b"\xff" * len(spelling))
-    squeezed = squeeze(view) if present else b""
-    if broken := [spelling for spelling in present if spelling in squeezed]:
-        positions = list(compress(range(len(view)), view))
-        for start, end in (span for spelling in broken for span in _occurrences(spelling, squeezed)):
-            yield from _lines(text, positions[start], _escape_end(text, view, positions[end - 1] + 1))
+    squeezed = squeeze(view)
+    broken = [spelling for form in forms for spelling in form.spellings if spelling in squeezed]
+    return spans + _broken_spans(text, view, squeezed, broken) if broken else spans
 
 
-def _squeezed(text: bytes) -> tuple[bytes, list[int]]:
-    decoded = decode_in_place(text)
-    return squeeze(decoded), list(compress(range(len(decoded)), decoded))
+def _broken_spans(text: bytes, view: bytes, squeezed: bytes, spellings: Sequence[bytes]) -> list[Span]:
+    """Return where spellings with noise between their letters are."""
+    positions = _positions(view)
+    return [
+        line
+        for spelling in spellings
+        for start, end in _occurrences(spelling, squeezed)
+        for line in _lines(text, positions[start], _escape_end(text, view, positions[end - 1] + 1))
+    ]
 
 
-def _occurrences(spelling: bytes, text: bytes) -> Iterator[Span]:
-    return (found.span() for found in re.finditer(re.escape(spelling), text))
+def _positions(decoded: bytes) -> list[int]:
+    """Return where each byte of the squeezed text is in the decoded one."""
+    return list(compress(range(len(decoded)), decoded))
+
+
+def _occurrences(spelling: bytes, text: bytes) -> list[Span]:
+    return [found.span() for found in re.finditer(re.escape(spelling), text)]
+
+
+def _with_escape_ends(text: bytes, view: bytes, spans: list[Span]) -> list[Span]:
+    """Return the spans with the rest of the escape sequences that their last letters were decoded from."""
+    if not has_escapes(text):
+        return spans
+    return [(start, _escape_end(text, view, end)) for start, end in spans]
 
 
 def _lines(text: bytes, start: int, end: int) -> Iterator[Span]:
@@ -182,25 +225,8 @@ def _cut_start(spelling: bytes, tail: bytes) -> int:
 
 
 @lru_cache(maxsize=8)
-def _trace_automaton(traces: tuple[tuple[bytes, int], ...]) -> TraceSearch:
-    import hyperscan  # noqa: PLC0415 (slow, and only much output needs it)
-
-    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_CASELESS
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[trace for trace, _ in traces],
-        ids=[number for _, number in traces],
-        flags=[flags] * len(traces),
-        literal=True,
-    )
-
-    def find(text: bytes) -> set[int]:
-        found = set[int]()
-        if text:
-            database.scan(text, match_event_handler=lambda number, *_: found.add(number))
-        return found
-
-    return find
+def _trace_automaton(traces: tuple[tuple[bytes, int], ...]) -> LiteralSearch:
+    return LiteralSearch(traces)
 
 
 # ── forms and traces ────────────────────────────────────────────────────────────────────────────
@@ -227,7 +253,8 @@ def _forms(text: str) -> Iterator[_Form]:
     wide = [text.encode(f"utf-16-{order}", errors="surrogatepass") for order in ("le", "be")]
     plus = squeeze(decode_in_place(raw.replace(b" ", b"+")))
     spellings = frozenset({plain, plus, without_noise(raw), *map(squeeze, wide)})
-    yield _Form(spellings, _lower({raw[:6], raw[-6:], *_pieces(raw), *_encoded_letters(raw)}))
+    with_noise = frozenset({noise_to_nul(raw)}) - spellings
+    yield _Form(spellings, _lower({raw[:6], raw[-6:], *_pieces(raw), *_encoded_letters(raw)}), with_noise)
     number = raw.hex().encode()
     yield _Form(frozenset({number, number.upper()}), _lower(_pieces(number)))
     for encoded in (*_base64(raw), *_base64(wide[0])):

@@ -2,9 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+from abreast.core.redaction.automaton import ExpressionSearch, expression_search
 from abreast.core.redaction.secret_patterns import (
     ESCAPE,
     KEY_END,
@@ -27,11 +28,14 @@ MAX_KEYS = 100
 
 ALLOWANCE, BYTES_PER_CANDIDATE = 256, 256
 
-DISMISSED = 0.25
-"""What a candidate counts that is dismissed at first sight."""
+SIGHTING = 0.125
+"""The part of a candidate that counts for what an automaton sees, before anybody looks closer."""
 
 HEAD = 2
 """Bytes of a token's prefix by which patterns are told apart: the length of the shortest prefix."""
+
+_LETTERS_AND_DIGITS = bytes(byte if byte < 128 and chr(byte).isalnum() else ord(" ") for byte in range(256))
+"""Makes whatever else a space."""
 
 _NAMES = tuple(SECRET_PATTERNS)
 _PATTERNS = tuple(SECRET_PATTERNS.values())
@@ -53,10 +57,39 @@ class PatternSearch:
         if not automaton:
             return list(_spans_by_marker(text))
         self._candidates_left += len(text) / BYTES_PER_CANDIDATE
-        candidates = _Candidates(text, self._candidates_left)
-        complete = not text or _automaton()(text, candidates.report)
-        self._candidates_left -= candidates.cost
-        return candidates.all_spans() if complete else [(0, len(text))]
+        spans = list(self._spans_by_automaton(text))
+        if self._candidates_left < 0:
+            self._candidates_left = 0
+            return [(0, len(text))]
+        return spans
+
+    def _spans_by_automaton(self, text: bytes) -> Iterator[Span]:
+        """Look closer at where the automata see the beginning of a match, as long as candidates are left."""
+        last, end = -1, 0
+        for number, start in self._sightings(text):
+            if number != last:
+                last, end = number, 0
+            if number == _PRIVATE_KEY_NUMBER:
+                yield from _private_key_spans(text)
+            elif start >= end and _PATTERNS[number].may_begin(text, start):
+                self._candidates_left -= 1
+                if self._candidates_left < 0:
+                    return
+                if found := _match(number, text, start):
+                    end = found.end()
+                    yield _secret_span(found)
+
+    def _sightings(self, text: bytes) -> list[tuple[int, int]]:
+        """Return the numbers of patterns with where a match may begin, in this order."""
+        seen = set[tuple[int, int]]()
+        for automaton in _automata():
+            sightings = automaton(text, int(self._candidates_left / SIGHTING))
+            if sightings is None:
+                self._candidates_left = -1
+                return []
+            self._candidates_left -= SIGHTING * len(sightings)
+            seen.update(sightings)
+        return sorted(seen)
 
 
 # ── by markers ──────────────────────────────────────────────────────────────────────────────────
@@ -78,9 +111,14 @@ def _places(text: bytes) -> Iterator[tuple[int, Iterable[int]]]:
     exact, any_case = _markers()
     for view, markers in ((text, exact), (text.lower(), any_case)):
         for marker, number in markers:
-            if marker in view:
+            if marker in view and _longest_word(text) >= _PATTERNS[number].longest_word:
                 floating = _PATTERNS[number].floating
                 yield number, _starts(_regex(number), text) if floating else _finds(marker, view)
+
+
+def _longest_word(text: bytes) -> int:
+    """Return the number of letters and digits in the longest word."""
+    return max(map(len, text.translate(_LETTERS_AND_DIGITS).split()), default=0)
 
 
 def _finds(marker: bytes, text: bytes) -> Iterator[int]:
@@ -155,61 +193,24 @@ def _private_key_spans(text: bytes) -> Iterator[Span]:
         yield found.start(), len(text) if number == MAX_KEYS - 1 else end
 
 
-# ── the automaton ───────────────────────────────────────────────────────────────────────────────
-
-Report = Callable[[int, int, int], bool]
-
-
-class _Candidates:
-    """Looks closer at where the automaton sees the beginning of a match."""
-
-    def __init__(self, text: bytes, most: float) -> None:
-        self.spans: list[Span] = []
-        self.cost = 0.0
-        self._text, self._most = text, most
-        self._last_starts = [-1] * len(_NAMES)
-        self._has_private_key = False
-
-    def all_spans(self) -> list[Span]:
-        """Return the spans of all secrets."""
-        return [*self.spans, *_private_key_spans(self._text)] if self._has_private_key else self.spans
-
-    def report(self, number: int, start: int, _end: int) -> bool:
-        """Judge a candidate. Return whether there are too many."""
-        if number == _PRIVATE_KEY_NUMBER:
-            self._has_private_key = True
-        elif start <= self._last_starts[number] or not _PATTERNS[number].may_begin(self._text, start):
-            self.cost += DISMISSED
-        else:
-            self.cost += 1
-            self._last_starts[number] = start
-            if found := _match(number, self._text, start):
-                self._last_starts[number] = found.end() - 1
-                self.spans.append(_secret_span(found))
-        return self.cost > self._most
-
-
 @cache
 def _regex(number: int) -> re.Pattern[bytes]:
     return compiled_pattern(_NAMES[number])
 
 
+# ── by automata ─────────────────────────────────────────────────────────────────────────────────
+
+
 @cache
-def _automaton() -> Callable[[bytes, Report], bool]:
-    """Return a function that reports each candidate in a text, and returns whether it came to the end."""
-    import hyperscan  # noqa: PLC0415 (slow, and only much output needs it)
+def _automata() -> tuple[ExpressionSearch, ...]:
+    """Return what searches for the patterns: one automaton, and one for each that needs a long word in the text."""
+    long = [number for number, pattern in enumerate(_PATTERNS) if pattern.longest_word]
+    rest = {number: beginning(pattern) for number, pattern in enumerate(_PATTERNS) if number not in long}
+    return expression_search(rest, once={_PRIVATE_KEY_NUMBER}), *map(_search_in_text_with_long_word, long)
 
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    expressions = [beginning(pattern).encode() for pattern in SECRET_PATTERNS.values()]
-    flags = [hyperscan.HS_FLAG_SOM_LEFTMOST] * len(expressions)
-    flags[_PRIVATE_KEY_NUMBER] = hyperscan.HS_FLAG_SINGLEMATCH
-    database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=flags)
 
-    def search(text: bytes, report: Report) -> bool:
-        try:
-            database.scan(text, match_event_handler=lambda number, start, end, *_: report(number, start, end))
-        except hyperscan.ScanTerminated:
-            return False
-        return True
-
-    return search
+def _search_in_text_with_long_word(number: int) -> ExpressionSearch:
+    pattern = _PATTERNS[number]
+    find_word = expression_search({0: f"[A-Za-z0-9]{{{pattern.longest_word}}}"}, once={0})
+    find = expression_search({number: beginning(pattern)})
+    return lambda text, most: find(text, most) if find_word(text, 1) else []

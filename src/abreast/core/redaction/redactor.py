@@ -1,6 +1,7 @@
 """Masks secrets in streamed output: known values, and whatever matches a secret pattern."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 
@@ -18,11 +19,8 @@ FLUSH_DELAY = 0.1
 MAX_LINE_BYTES = 64 << 10
 """Bytes of an unfinished line that are buffered."""
 
-PATTERN_AUTOMATON_THRESHOLD = 512 << 10
-"""Bytes of input after which compiling the automaton of patterns pays off."""
-
-TRACE_AUTOMATON_THRESHOLD = 32 << 10
-"""The same for the automaton of known secrets, which is smaller."""
+AUTOMATON_THRESHOLD = 32 << 10
+"""Bytes of input after which compiling the automaton of known secrets pays off, and reading that of patterns."""
 
 CONTEXT_BYTES = 8 << 10
 """Bytes of a released line that are searched again together with what follows."""
@@ -82,10 +80,10 @@ class Redactor:
         if not value:
             return value
         raw = value.encode(errors="surrogateescape")
-        for_traces, for_patterns = _automata(len(raw))
-        suspects = self._known.suspects(raw, automaton=for_traces)
-        spans = self._known.spans(raw, suspects, automaton=for_traces)
-        spans += PatternSearch().spans(raw, automaton=for_patterns)
+        automaton = _pays_off(len(raw))
+        suspects = self._known.suspects(raw, automaton=automaton)
+        spans = self._known.spans(raw, suspects, automaton=automaton)
+        spans += PatternSearch().spans(raw, automaton=automaton)
         return _mask_spans(raw, _merge_spans(spans), 0, len(raw)).decode(errors="surrogateescape") if spans else value
 
     def redact_value(self, given: object) -> object:
@@ -103,15 +101,15 @@ class Redactor:
     def _release(self, cut: int, *, paused: bool = False) -> bytes:
         text, begin = self._context + self._buffer, len(self._context)
         self._bytes_seen += cut
-        for_traces, for_patterns = _automata(self._bytes_seen)
-        suspects = self._known.suspects(text, automaton=for_traces)
+        automaton = _pays_off(self._bytes_seen)
+        suspects = self._known.suspects(text, automaton=automaton)
         end = begin + cut
         if not paused:
             end = max(begin, self._known.wrapped_start(text, suspects, end))
         if end == begin:
             return b""
-        spans = [*self._continued_spans(text, begin), *self._known.spans(text, suspects, automaton=for_traces)]
-        spans += self._patterns.spans(text, automaton=for_patterns)
+        spans = [*self._continued_spans(text, begin), *self._known.spans(text, suspects, automaton=automaton)]
+        spans += self._patterns.spans(text, automaton=automaton)
         if paused and (start := self._cut_secret_start(text)) < end:
             spans.append((start, end))
         merged = _merge_spans(spans)
@@ -138,7 +136,8 @@ class Redactor:
 
     def _track_open_secrets(self, text: bytes, spans: Sequence[Span], begin: int, end: int) -> None:
         """Remember whether a secret continues in the next chunk."""
-        touching = any(start < end <= stop for start, stop in spans)
+        before = bisect_left(spans, (end,))
+        touching = before > 0 and spans[before - 1][1] >= end
         self._open_key_bytes = self._remaining_key_bytes(text, begin, end) if touching else 0
         self._in_token = touching and not self._open_key_bytes and text[end - 1 : end] != b"\n"
 
@@ -151,19 +150,23 @@ class Redactor:
         return MAX_KEY_BYTES if begins and not KEY_END.search(text, last, end) else 0
 
 
-def _automata(size: int) -> tuple[bool, bool]:
-    """Return whether the automata of known secrets and of patterns pay off for so many bytes."""
-    return HAS_HYPERSCAN and size > TRACE_AUTOMATON_THRESHOLD, HAS_HYPERSCAN and size > PATTERN_AUTOMATON_THRESHOLD
+def _pays_off(size: int) -> bool:
+    """Return whether automata pay off for so many bytes."""
+    return HAS_HYPERSCAN and size > AUTOMATON_THRESHOLD
 
 
 def _merge_spans(spans: Iterable[Span]) -> list[Span]:
     """Return the spans in order, with touching ones merged."""
     merged: list[Span] = []
+    last = -1
     for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        elif end > start:
-            merged.append((start, end))
+        if start > last:
+            if end > start:
+                merged.append((start, end))
+                last = end
+        elif end > last:
+            merged[-1] = merged[-1][0], end
+            last = end
     return merged
 
 
@@ -171,8 +174,8 @@ def _mask_spans(text: bytes, spans: Sequence[Span], begin: int, end: int) -> byt
     """Return part of a text with its spans masked. A secret that began earlier is masked once, where it continues."""
     pieces, at = [], begin
     for start, stop in spans:
-        if stop > at and start < end:
-            pieces += [text[at : max(at, start)], _MASK]
+        if stop > begin and start < end:
+            pieces.append(text[at:start])
             at = stop
-    pieces.append(text[at:end] if at < end else b"")
-    return b"".join(pieces)
+    pieces.append(text[at:end])
+    return _MASK.join(pieces)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from abreast.core.redaction.secret_values import (
     MANY_DIGITS,
     is_digest,
-    is_hex,
     is_key,
     is_long,
     is_machine_made,
@@ -38,6 +37,8 @@ class SecretPattern(NamedTuple):
     floating: bool = False
     may_begin: Callable[[bytes, int], bool] = lambda _text, _start: True
     """Whether a match may begin at a place in a text."""
+    longest_word: int = 0
+    """Letters and digits in a row that every match has at least. A text without such a word is not searched."""
 
 
 # ── judging a match ─────────────────────────────────────────────────────────────────────────────
@@ -49,6 +50,7 @@ _ESCAPE_ENDS = b"nrtmK0123456789abcdefABCDEF"
 _PASSWORD = re.compile(rb"pass|pwd|secret", re.IGNORECASE)
 BASE64_LINES = (64, 76)
 """Lengths of lines in base64: PEM's and MIME's."""
+_DIGIT = re.compile(rb"[0-9]")
 _PORT_OR_PATH = re.compile(rb"[\d.:]+|[$%<].*|[A-Za-z_/.]*/.*")
 _DIGEST_BEFORE = re.compile(rb"(?:sha[0-9]{1,3}|h1|md5)[:=-]\Z", re.IGNORECASE)
 _WORD_BEFORE = re.compile(rb"[A-Za-z0-9_-]{1,40}\Z")
@@ -111,9 +113,9 @@ def _is_base64_line(found: Match) -> bool:
     return len(found[1]) in BASE64_LINES and around.strip(b"\r\n") == found[1]
 
 
-def _begins_no_number(text: bytes, start: int) -> bool:
-    """Return whether the word that begins here, or at the next byte, is no hexadecimal number."""
-    return not is_hex(text[start + 1 : start + 25])
+def _has_digit(text: bytes, start: int) -> bool:
+    """Return whether there is a digit at the beginning of a long word."""
+    return bool(_DIGIT.search(text, start, start + 2 * MACHINE_MADE))
 
 
 def _is_password(found: Match) -> bool:
@@ -183,6 +185,12 @@ _UP_TO = re.compile(r"\{0,\d+\}")
 _AFTER_KEYWORD = rf"{_KEYWORD}(?:_?key)?[\s:._-]{{1,3}}(?:key|token|code|tok)?[\s:._\x22'-]{{0,3}}"
 _SCHEME = r"(?i)authorization(?:\\?[\x22'])?\s{0,3}[:=]\s{0,3}(?:\\?[\x22'])?(?:basic|bearer|token|ssws|apikey|digest)"
 
+MACHINE_MADE = 28
+"""Letters and digits from which on a word needs no name to be a secret."""
+_NO_HEX = "[0-9a-f]{0,19}[g-zA-Z]"
+_LONG_NO_HEX = "|".join("[0-9a-f]" * at + f"[g-zA-Z][A-Za-z0-9]{{{MACHINE_MADE - 1 - at}}}" for at in range(20))
+"""How a long word begins that is no commit and no digest: an automaton does not even see those."""
+
 _IN_CONTEXT: Mapping[str, SecretPattern] = {
     "authorization": SecretPattern(
         ("authorization",), rf"{_SCHEME}\s{{1,3}}([A-Za-z0-9._~+/=-]{{8,}})", _anything
@@ -218,8 +226,10 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         ("|", "%"), r"[0-9]{15,16}(?:\||%)[0-9a-z_-]{27,}", _anything, floating=True, may_begin=_begins_token
     ),
     "machine-made-word": SecretPattern(
-        ("",), r"(?:^|[^A-Za-z0-9+/.])([A-Za-z0-9]{28,})={0,2}(?![A-Za-z0-9+/_(-]|\.\w)", _is_machine_made,
-        r"(?:^|[^A-Za-z0-9+/.])[A-Za-z0-9]{28}", floating=True, may_begin=_begins_no_number,
+        ("",), rf"(?:^|[^A-Za-z0-9+/.])((?={_NO_HEX})[A-Za-z0-9]{{28,}})={{0,2}}(?![A-Za-z0-9+/_(-]|\.\w)",
+        _is_machine_made,
+        rf"(?:^|[^A-Za-z0-9+/.])(?:{_LONG_NO_HEX})", floating=True, longest_word=MACHINE_MADE,
+        may_begin=_has_digit,
     ),
     "mailchimp-key": SecretPattern(
         ("-us",), r"[0-9a-f]{32}-us[0-9]{1,2}", _anything, r"[0-9a-f]{32}-us[0-9]", floating=True,
@@ -245,7 +255,8 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         ("pass", "pwd"),
         rf"{_PASSWORD_NAME}(?:[\x22']?\s{{0,3}}(?:=>|:=|[=:])\s{{0,3}}(?:\x22([^\x22\s]{{3,60}}(?:\s[^\x22\s]{{1,60}})?)\x22"
         r"|'([^'\s]{3,60}(?:\s[^'\s]{1,60})?)')|=([^\s\x22'`,;&|)]{3,400}))",
-        _is_password, rf"{_PASSWORD_NAME}(?:[\x22']?\s*(?:=>|:=|[=:])\s*[\x22'][^\x22'\s]{{3}}|=[^\s\x22'`,;&|)]{{3}})",
+        _is_password,
+        rf"{_PASSWORD_NAME}(?:[\x22']?\s{{0,3}}(?:=>|:=|[=:])\s{{0,3}}[\x22'][^\x22'\s]{{3}}|=[^\s\x22'`,;&|)]{{3}})",
         may_begin=_begins_password,
     ),
     "secret-after-keyword": SecretPattern(
@@ -258,7 +269,7 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
     ),
     "secret-in-url": SecretPattern(
         ("://",), r"://[^\s:/@\x22']{0,60}:([^\s/\x22'${<]{3,100})@", _anything,
-        r"://[^\s:/@\x22']{0,60}:[^\s/@\x22'${<]{3,100}@",
+        r"://[^\s:/@\x22']*:[^\s/@\x22'${<]+@",
     ),
     "slack-webhook": SecretPattern(
         ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{20,})", _anything

@@ -23,6 +23,9 @@ _KEY = re.compile(rb"[A-Za-z0-9_+/=:-]+")
 _LONG_WITH_DIGIT = re.compile(rb"(?=.*[0-9])[A-Za-z0-9_=-]{32,}")
 _WORD_IN_CAMEL_CASE = re.compile(rb"(?<![a-z])[a-z]{4,15}(?![a-z])")
 
+ENOUGH = 200
+"""Letters of a word that tell whether a machine made it."""
+
 FEW_DIGITS, MANY_DIGITS = 15, 20
 """Digits from which on a number is a secret, by what its name says. A time in nanoseconds has 19."""
 
@@ -59,6 +62,7 @@ def is_random(value: bytes) -> bool:
 
 def is_machine_made(value: bytes) -> bool:
     """Return whether a value needs no name to be a secret: it is random, no word with a number, and no digest."""
+    value = value[:ENOUGH]
     letters = value.strip(b"0123456789")
     has_number = letters.isalpha() and not is_unbroken(letters)
     return not (has_number or _has_words(value) or is_hex(value)) and _is_long_and_random(value)

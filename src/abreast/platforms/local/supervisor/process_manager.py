@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
+from abreast.core.redaction.automaton import keep_automata
+from abreast.machine.automaton_folder import AutomatonFolder
 from abreast.machine.exit_watch import watch_exit
 from abreast.machine.process import ProcessIdentity, start_detached
 from abreast.platforms.local.router.files import EndpointPublisher
@@ -187,6 +189,7 @@ def main(home: Path, watchdog_pid: int) -> int:
     """Run until a shutdown request. If the watchdog died, start a new one; its supervisor adopts the instances."""
     os.chdir(home)
     os.umask(0o077)
+    keep_automata(AutomatonFolder())
     if not asyncio.run(ProcessManager(home, EndpointPublisher(home / ROUTER)).run(watchdog_pid)):
         start_detached([sys.executable, "-m", "abreast.platforms.local.supervisor.watchdog", str(home)])
     return 0
