@@ -5,9 +5,11 @@ Each command is a process with its own working directory, environment and stream
 
 import ctypes
 import fcntl
+import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -22,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import abreast
 import leftovers
 from abreast.machine import tls
 
@@ -29,10 +32,12 @@ PR_SET_PDEATHSIG = 1
 """See prctl(2)."""
 
 LATE_IMPORTS = (
-    "abreast.cli.commands.cancellation", "abreast.cli.views.board",
-    "anyio._backends._asyncio", "httpcore2", "psycopg", "pydantic.dataclasses",
+    "anyio._backends._asyncio", "encodings.idna", "encodings.utf_16_be", "encodings.utf_16_le",
+    "encodings.utf_8_sig", "envoy", "httpcore2", "obstore.store", "psycopg", "pydantic.dataclasses",
+    "pydantic.type_adapter", "sqlglot.dialects.postgres", "sqlglot.dialects.sqlite",
+    "sqlglot.optimizer.scope", "stamina.instrumentation", "tenacity.asyncio",
 )  # fmt: skip
-"""Modules that abreast and its libraries import on first use."""
+"""Modules that abreast's libraries import on first use."""
 
 NOTHING_TO_RESUME = 2
 MOST_KILLS = 150
@@ -172,12 +177,12 @@ def _stop_server() -> None:
 
 
 def _prepare() -> None:
-    """Import the modules and load the certificates that commands need."""
-    for name in ("abreast.cli.commands.deployments", "abreast.cli.views", "abreast.testing.crash", "crash_relay"):
-        importlib.import_module(name)
-    for name in LATE_IMPORTS:
+    """Import the modules and load the certificates that commands need, and share all of it with them."""
+    abreast_modules = (module.name for module in pkgutil.walk_packages(abreast.__path__, "abreast."))
+    for name in (*abreast_modules, *LATE_IMPORTS, "crash_relay"):
         importlib.import_module(name)
     tls.ssl_context()
+    gc.freeze()
 
 
 def _ask_server(order: Mapping[str, Any]) -> int:
