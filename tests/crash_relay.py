@@ -1,17 +1,19 @@
-"""Kills a deployment at every write to the ledger, within one deployment.
+"""Kills a deployment at many writes to the ledger, within one deployment.
 
-Each process resumes where the previous one was killed, and dies at its first write that no process died at before.
-A file lists those writes. They are identified by what they record, not by number, because a resumed step records the
-same thing again. A process dies before or after a write as told, but always after the one that records the start of a
-step: before it, nothing has happened since the previous write.
+Each process resumes where the previous one was killed, and dies at the first new write, or the fourth: one that no
+process made or died at before. A file lists those writes. They are identified by what they record, not by number,
+because a resumed step records the same thing again. A process dies before or after a write as told, but always after
+the one that records the start of a step: before it, nothing has happened since the previous write.
 """
 
+import itertools
 import os
 import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from abreast.cli.run import run
 from abreast.ledger.entries import Entry, EntryKind
@@ -22,26 +24,35 @@ from abreast.wiring import workspace as wiring
 
 
 class CrashRelayFile(EntryFile):
-    """Entries whose process is killed at the first write that ``listed`` does not list, and adds it there."""
+    """Entries whose process is killed at the new write of a number, and adds all new writes to ``listed``."""
 
     listed = Path()
     moment = "after"
-    known = frozenset[str]()
+    number = 1
+    numbers = itertools.count(1)
+    known: ClassVar[set[str]] = set()
 
     @contextmanager
     def transaction(self) -> Iterator[list[Entry]]:
         with super().transaction() as appended:
             yield appended
-            new = frozenset(map(_name, self.appended)) - self.known
-            if new and self.moment == "before" and not any(name.endswith("/started") for name in new):
+            new = set(map(_name, appended)) - self.known
+            is_last = bool(new) and next(self.numbers) == self.number
+            if is_last and self.moment == "before" and not any(name.endswith("/started") for name in new):
                 self._die(new)
-        if new:
+        if is_last:
             self._die(new)
+        self._list(new)
 
-    def _die(self, names: frozenset[str]) -> None:
-        with self.listed.open("a") as file:
-            file.write("".join(f"{name}\n" for name in sorted(names)))
+    def _die(self, names: set[str]) -> None:
+        self._list(names)
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def _list(self, names: set[str]) -> None:
+        if names:
+            self.known.update(names)
+            with self.listed.open("a") as file:
+                file.write("".join(f"{name}\n" for name in sorted(names)))
 
 
 class CrashRelayMirror(CrashRelayFile, Mirror):
@@ -55,11 +66,11 @@ def _name(entry: Entry) -> str:
     return re.sub(r"[0-9]+", "#", " ".join(filter(None, (kind, workflow, entry.key))))
 
 
-def main(file: Path, moment: str, arguments: list[str]) -> int:
-    """Run a command of abreast until it is killed at a new write, or to its end."""
+def main(file: Path, moment: str, number: int, arguments: list[str]) -> int:
+    """Run a command of abreast until it is killed at its new write ``number``, or to its end."""
     file.touch()
-    CrashRelayFile.listed, CrashRelayFile.moment = file, moment
-    CrashRelayFile.known = frozenset(file.read_text().splitlines())
+    CrashRelayFile.listed, CrashRelayFile.moment, CrashRelayFile.number = file, moment, number
+    CrashRelayFile.known.update(file.read_text().splitlines())
     wiring.ENTRY_FILE_CLASS = CrashRelayFile
     state_homes.MIRROR_CLASS = CrashRelayMirror
     return run(arguments)

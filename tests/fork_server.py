@@ -45,12 +45,15 @@ MOST_KILLS = 150
 
 SERVER_LOCK = threading.Lock()
 
+KilledAt = tuple[str | None, str, int]
+"""A file that lists writes, the moment ("before" or "after" a write), and the number of the write."""
+
 
 class StartedCommand:
     """A running command of abreast, with the interface of ``subprocess.Popen``.
 
-    ``killed_at`` kills it (before or after) at a write to the ledger: the write's number, or the first write that a
-    file does not list (see ``crash_relay``).
+    ``killed_at`` kills it (before or after) at the write to the ledger of a number; with a file, of those writes that
+    the file does not list (see ``crash_relay``).
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class StartedCommand:
         folder: Path,
         *arguments: str,
         variables: Mapping[str, str] | None = None,
-        killed_at: tuple[int | Path, str] | None = None,
+        killed_at: KilledAt | None = None,
         stdin: str = os.devnull,
         stdout: str,
         stderr: str,
@@ -70,7 +73,7 @@ class StartedCommand:
             "folder": str(folder),
             "arguments": arguments,
             "variables": {**os.environ, **(variables or {})},
-            "killed_at": killed_at and (str(killed_at[0]), killed_at[1]),
+            "killed_at": killed_at,
             "streams": [stdin, stdout, stderr],
         }
         self._stdout = Path(stdout)
@@ -113,7 +116,7 @@ def run_command(
     folder: Path,
     *arguments: str,
     variables: Mapping[str, str] | None = None,
-    killed_at: tuple[int | Path, str] | None = None,
+    killed_at: KilledAt | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in ``folder`` and wait for its exit; fails the test on a traceback."""
     with tempfile.TemporaryDirectory() as outputs:
@@ -132,15 +135,22 @@ def run_command(
 
 
 def run_crash_relay(
-    folder: Path, *arguments: str, moment: str = "before", variables: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    moment: str = "before",
+    first: int = 1,
+    every: int = 1,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
-    """Kill a command at its first write, resume it until the next write, and so on. Yields each exit code.
+    """Kill a command at its ``first`` write, resume it until the ``every``-th next write, and so on.
 
-    If there is nothing to resume, the command is run again. ``moment`` is "before" or "after" (see ``crash_relay``).
+    Yields each exit code. If there is nothing to resume, the command is run again. ``moment`` is "before", "after" (see
+    ``crash_relay``), or "both" in turn.
     """
     file = _writes_file(folder)
-    for _ in range(MOST_KILLS):
-        killed_at = (file, moment)
+    for kill in range(MOST_KILLS):
+        here = ("before", "after")[kill % 2] if moment == "both" else moment
+        killed_at = (str(file), here, every if kill else first)
         code = run_command(folder, "resume", variables=variables, killed_at=killed_at).returncode
         if code == NOTHING_TO_RESUME:
             code = run_command(folder, *arguments, variables=variables, killed_at=killed_at).returncode
@@ -151,7 +161,7 @@ def run_crash_relay(
 
 
 def relay_writes(folder: Path) -> list[str]:
-    """Return the names of the writes at which a relay was killed."""
+    """Return the names of the writes that a relay made or was killed at."""
     return _writes_file(folder).read_text().splitlines()
 
 
@@ -244,17 +254,17 @@ def _become_command(order: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _run_main(killed_at: tuple[str, str] | None) -> int:
+def _run_main(killed_at: KilledAt | None) -> int:
     import crash_relay  # noqa: PLC0415
     from abreast.__main__ import main  # noqa: PLC0415
     from abreast.testing import crash  # noqa: PLC0415
 
     if killed_at is None:
         return main()
-    write, moment = killed_at
-    if write.isdecimal():
-        return crash.main([write, moment, *sys.argv[1:]])
-    return crash_relay.main(Path(write), moment, sys.argv[1:])
+    file, moment, number = killed_at
+    if file is None:
+        return crash.main([str(number), moment, *sys.argv[1:]])
+    return crash_relay.main(Path(file), moment, number, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Killed anywhere, a deployment goes on: all services new, or all as they were, and nothing done twice.
 
-One deployment is killed at every write in turn, each time by the process that went on from the kill before. The
-exhaustive tests kill a deployment of its own at each write, and let it go on to its end.
+One deployment is killed at every write in turn, each time the process that went on from the kill before. In the
+exhaustive tests that process goes on for four writes: four deployments together are killed at every write.
 """
 
 import itertools
@@ -20,15 +20,8 @@ from abreast.ledger.sqlite import SqliteLedger
 from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
 
 DEPLOY = ("deploy", "--yes")
-GROUPS = 8
-"""The boundaries are spread over this many tests, so that they run side by side."""
-
 FIRST_WITH_USERS = 22
 """The first write after the turn has begun; before it, a failure is the same as in the test above."""
-
-MOST = 60
-"""More writes than any deployment here makes; the run that is not killed any more ends the search."""
-
 
 CHAPTERS = {"part", "live", "build", "stage", "check", "turn", "watch", "settle"}
 """What a deployment writes of, by the beginning or the second part of what a write is called."""
@@ -36,8 +29,21 @@ CHAPTERS = {"part", "live", "build", "stage", "check", "turn", "watch", "settle"
 
 @pytest.mark.smoke
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.exhaustive), "after"])
-def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "every", "moment"),
+    [
+        pytest.param(1, 1, "before", marks=pytest.mark.exhaustive),
+        (1, 1, "after"),
+        *(
+            pytest.param(first, 4, moment, marks=pytest.mark.exhaustive)
+            for first in range(1, 5)
+            for moment in ("before", "after")
+        ),
+    ],
+)
+def test_one_deployment_killed_at_every_write_in_turn_goes_on(
+    project: SampleProject, first: int, every: int, moment: str
+) -> None:
     if moment == "after":
         _one_behind_another(project)
     project.deploy()
@@ -45,17 +51,19 @@ def test_one_deployment_killed_at_every_write_in_turn_goes_on(project: SamplePro
     new = dict.fromkeys(old, commit)
     builds: dict[str, int] = {}
     codes: list[int] = []
-    for code in fork_server.run_crash_relay(project.folder, *DEPLOY, moment=moment):
+    relay = fork_server.run_crash_relay(project.folder, *DEPLOY, moment=moment, first=first, every=every)
+    for code in relay:
         codes.append(code)
         assert project.served_commits() in (old, new)
         for name in _built(project, commit) - set(builds):
             builds[name] = project.built_services(commit).count(name)
+    assert set(codes[:-1]) == {-signal.SIGKILL}
     assert codes[-1] == 0
     assert project.served_commits() == new != old
     assert len(fork_server.relay_writes(project.folder)) > 20
     assert {part for name in fork_server.relay_writes(project.folder) for part in re.split("[ /]", name)} >= CHAPTERS
     assert Counter(project.built_services(commit)) == builds, "what was recorded as built was built again"
-    _nothing_twice(project, commit, set())
+    _nothing_left(project)
 
 
 def _one_behind_another(project: SampleProject) -> None:
@@ -65,35 +73,18 @@ def _one_behind_another(project: SampleProject) -> None:
     project.commit()
 
 
-@pytest.mark.exhaustive
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_of_a_deployment_it_goes_on(project: SampleProject, group: int, moment: str) -> None:
-    if moment == "after":
-        _one_behind_another(project)
-    project.deploy()
-    killed = 0
-    for number in range(1 + group, MOST, GROUPS):
-        old = project.served_commits()
-        commit = project.commit()
-        if crash(project, number, moment) == 0:
-            assert number > 20
-            break
-        killed += 1
-        recorded = _built(project, commit)
-        if project.run("resume", code=None).returncode != 0:
-            project.deploy()  # nothing had begun before the kill, or all was over
-        assert project.served_commits() == {"frontend": commit, "backend": commit} != old
-        _nothing_twice(project, commit, recorded)
-    else:
-        pytest.fail("the deployment never ended by itself")
-    assert killed
-
-
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.exhaustive)])
-def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: SampleProject, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "every", "moment"),
+    [
+        (1, 1, "before"),
+        pytest.param(1, 1, "after", marks=pytest.mark.exhaustive),
+        *(pytest.param(first, 4, "both", marks=pytest.mark.exhaustive) for first in range(1, 5)),
+    ],
+)
+def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(
+    project: SampleProject, first: int, every: int, moment: str
+) -> None:
     good = project.commit()
     project.deploy()
     project.config["environments"]["local"]["settle"] = "20s"
@@ -101,7 +92,8 @@ def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: Sampl
     served: list[dict[str, str]] = []
     with _Users(project):
         assert crash(project, FIRST_WITH_USERS, "before") == -signal.SIGKILL
-        for _ in fork_server.run_crash_relay(project.folder, *DEPLOY, moment=moment):
+        relay = fork_server.run_crash_relay(project.folder, *DEPLOY, moment=moment, first=first, every=every)
+        for _ in relay:
             served.append(project.served_commits())
             if project.latest_deployment()["finished"] is not None:
                 break
@@ -110,34 +102,7 @@ def test_one_turn_back_killed_at_every_write_in_turn_goes_on_back(project: Sampl
     back = dict.fromkeys(("frontend", "backend"), good)
     assert served[-1] == back
     turns = sum(one != other for one, other in itertools.pairwise([back, *served]))
-    assert turns == 2, served
-
-
-@pytest.mark.exhaustive
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize("group", range(4))
-def test_killed_at_every_write_of_a_turn_back_it_goes_on_back(project: SampleProject, group: int) -> None:
-    good = project.commit()
-    project.deploy()
-    project.config["environments"]["local"]["settle"] = "20s"
-    killed = 0
-    for number in range(FIRST_WITH_USERS + group, MOST, 4):
-        project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
-        moment = "before" if number // 4 % 2 else "after"
-        with _Users(project):
-            code = crash(project, number, moment)
-        if code == 1:
-            break
-        assert code == -signal.SIGKILL
-        killed += 1
-        if project.latest_deployment()["finished"] is None:
-            with _Users(project):
-                project.run("resume", code=1)
-        assert project.served_commits() == {"frontend": good, "backend": good}
-        assert project.latest_deployment()["state"] == "turned-back"
-    else:
-        pytest.fail("the deployment never ended by itself")
-    assert killed
+    assert turns == 2 or (turns < 2 and every > 1), served
 
 
 def test_deploy_again_finishes_what_was_cut_off(project: SampleProject) -> None:
@@ -163,7 +128,7 @@ def test_cancel_of_one_that_was_cut_off_turns_it_back(project: SampleProject) ->
 
 
 def crash(project: SampleProject, number: int, moment: str) -> int:
-    return fork_server.run_command(project.folder, *DEPLOY, killed_at=(number, moment)).returncode
+    return fork_server.run_command(project.folder, *DEPLOY, killed_at=(None, moment, number)).returncode
 
 
 class _Users:
@@ -194,11 +159,7 @@ def _built(project: SampleProject, commit: str) -> set[str]:
         return {name for name, part in ledger.release(latest.release).parts.items() if part.commit == commit}
 
 
-def _nothing_twice(project: SampleProject, commit: str, recorded: set[str]) -> None:
-    counts = Counter(project.built_services(commit))
-    assert set(counts) == {"frontend", "backend"}
-    for name in recorded & set(counts):
-        assert counts[name] == 1, f"{name} was built {counts[name]} times"
+def _nothing_left(project: SampleProject) -> None:
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
         assert ledger.find_damage() == ""
         live = {part.version.id for part in ledger.live_services("local").values()}

@@ -10,10 +10,6 @@ import fork_server
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import SampleProject
 
-GROUPS = 4
-MOST = 120
-"""More writes than any deployment here makes; the run that is not killed any more ends the search."""
-
 
 @pytest.fixture
 def world(project: SampleProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MultiCloudProject]:
@@ -24,41 +20,23 @@ def world(project: SampleProject, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.timeout(280)
-def test_one_release_killed_at_every_write_in_turn_goes_on(world: MultiCloudProject) -> None:
+@pytest.mark.parametrize(
+    ("first", "every", "moment"), [(1, 1, "before"), *((first, 4, "both") for first in range(1, 5))]
+)
+def test_one_release_killed_at_every_write_in_turn_goes_on(
+    world: MultiCloudProject, first: int, every: int, moment: str
+) -> None:
     world.deploy()
     commit = world.project.commit()
-    code = 0
-    for code in fork_server.run_crash_relay(world.project.folder, "deploy", "--yes", variables=world.variables):
-        assert code in {0, -signal.SIGKILL}
-    assert code == 0
+    relay = fork_server.run_crash_relay(
+        world.project.folder, "deploy", "--yes", moment=moment, first=first, every=every, variables=world.variables
+    )
+    codes = list(relay)
+    assert set(codes[:-1]) == {-signal.SIGKILL}
+    assert codes[-1] == 0
     assert world.served_commits == world.all_at_commit(commit)
     assert len(fork_server.relay_writes(world.project.folder)) > 30
     _nothing_twice(world, commit)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize("group", range(GROUPS))
-def test_killed_at_every_write_it_goes_on(world: MultiCloudProject, group: int) -> None:
-    world.deploy()
-    killed = 0
-    for number in range(1 + group, MOST, GROUPS):
-        moment = "before" if number // GROUPS % 2 else "after"
-        commit = world.project.commit()
-        done = fork_server.run_command(
-            world.project.folder, "deploy", "--yes", variables=world.variables, killed_at=(number, moment)
-        )
-        if done.returncode == 0:
-            assert number > 30
-            break
-        killed += 1
-        if world.project.run("resume", code=None, variables=world.variables).returncode != 0:
-            world.deploy()  # nothing had begun before the kill, or all was over
-        assert world.served_commits == world.all_at_commit(commit)
-        _nothing_twice(world, commit)
-    else:
-        pytest.fail("the deployment never ended by itself")
-    assert killed
 
 
 def _nothing_twice(world: MultiCloudProject, commit: str) -> None:
