@@ -26,7 +26,14 @@ from typing import Any
 
 import abreast
 import leftovers
+from abreast.core import codec
+from abreast.core.backups import Backup
+from abreast.core.events import Event
+from abreast.core.model import Build, Failure, LiveService, Plan, Service, Version
+from abreast.core.redaction.redactor import Redactor
+from abreast.ledger.interface import Deployment, ReleasePart
 from abreast.machine import tls
+from abreast.platforms.local.router.routing_table import RoutingTable
 
 PR_SET_PDEATHSIG = 1
 """See prctl(2)."""
@@ -38,6 +45,12 @@ LATE_IMPORTS = (
     "sqlglot.optimizer.scope", "stamina.instrumentation", "tenacity.asyncio",
 )  # fmt: skip
 """Modules that abreast's libraries import on first use."""
+
+STORED_TYPES = (
+    Backup, Build, Deployment, Event, Failure | None, LiveService, Plan, ReleasePart, RoutingTable, Service, Version,
+    Version | Failure, list[Failure],
+)  # fmt: skip
+"""What commands store as JSON. To build a type's adapter takes milliseconds."""
 
 NOTHING_TO_RESUME = 2
 MOST_KILLS = 150
@@ -187,10 +200,13 @@ def _stop_server() -> None:
 
 
 def _prepare() -> None:
-    """Import the modules and load the certificates that commands need, and share all of it with them."""
+    """Import the modules, and build what commands build at first use; share all of it with them."""
     abreast_modules = (module.name for module in pkgutil.walk_packages(abreast.__path__, "abreast."))
     for name in (*abreast_modules, *LATE_IMPORTS, "crash_relay"):
         importlib.import_module(name)
+    for kind in STORED_TYPES:
+        codec._adapter(kind)
+    Redactor().redact_text("x")
     tls.ssl_context()
     gc.freeze()
 
