@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/python -m pytest -n 8 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 SOURCES := src tests benchmarks examples/plugin
 
 PREFIX ?= $(HOME)/.local

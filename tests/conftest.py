@@ -25,6 +25,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 FOLDER = pytest.StashKey[Path]()
+WORKERS_PER_PROCESSOR = 2
+"""Tests wait about half of their time. Each worker costs ten seconds of a processor: it collects all tests."""
+
 QUICK_FILES = {"test_story", "test_run", "test_orphans", "test_one_space"}
 """Files of ``tests/deploy`` of which all tests are quick."""
 
@@ -38,6 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     folder = config.stash[FOLDER] = leftovers.make_folder()
     config.option.basetemp = config.option.basetemp or str(folder / "t")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return WORKERS_PER_PROCESSOR * (os.cpu_count() or 1)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
