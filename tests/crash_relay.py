@@ -42,7 +42,8 @@ class CrashRelayFile(EntryFile):
                 self._die(new)
         if is_last:
             self._die(new)
-        self._list(new)
+        elif new:
+            self._list(new)
 
     def _die(self, names: set[str]) -> None:
         self._list(names)
