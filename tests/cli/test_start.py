@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from abreast.cli.lazy import LazyCommand
 from abreast.cli.main import abreast as commands
+from sample_project import free_ports
 
 PROBE = """
 import atexit, json, os, sys, threading
@@ -72,12 +74,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start") / "project"
     folder.mkdir()
     service = {"run": f"{sys.executable} app.py"}
-    config = {"project": "start", "services": {"api": service}, "environments": {"local": {}}}
+    config = {
+        "project": "start",
+        "services": {"api": service},
+        "environments": {"local": {"api": {"local": {"port": free_ports(1)[0]}}}},
+    }
     (folder / "abreast.yml").write_text(yaml.safe_dump(config))
-    (folder / ".gitignore").write_text(".abreast\n")
     who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "Start"]):
         subprocess.run(["git", *who, *arguments], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "abreast", "history"], cwd=folder, check=True, capture_output=True)
     return folder
 
 
@@ -107,6 +113,19 @@ def test_a_deploying_command_asks_git_before_it_is_loaded(project: Path, code: i
     assert [child for child in told["children"] if child.startswith("git config user.name")] == ["git config user.name"]
     looks = [child for child in told["children"] if child.startswith("git status")]
     assert len(looks) == (arguments[0] in {"plan", "deploy"})
+
+
+def test_records_that_git_does_not_ignore_yet_are_not_taken_for_changes(project: Path) -> None:
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "abreast", *arguments]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+
+    shutil.rmtree(project / ".abreast")
+    run("lock", "--reason", "a sale")
+    plan = run("plan")
+    assert "a sale" in plan
+    assert "uncommitted" not in plan
+    run("unlock")
 
 
 def test_every_deploying_command_asks_git_first() -> None:

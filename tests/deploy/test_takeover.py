@@ -40,7 +40,7 @@ class Clones:
         return commit
 
     def run(
-        self, clone: int, *arguments: str, killed_at: tuple[int | Path, str] | None = None
+        self, clone: int, *arguments: str, killed_at: fork_server.KilledAt | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a clone, as on a machine of its own."""
         folder = self.folders[clone]
@@ -81,14 +81,14 @@ def test_one_release_killed_at_every_write_and_taken_over_each_time(clones: Clon
     world = clones.world
     old, commit = world.served_commits, clones.commit()
     writes = clones.folders[0].parent / "writes"
-    done = clones.run(0, "deploy", "--yes", killed_at=(writes, moment))
+    done = clones.run(0, "deploy", "--yes", killed_at=(str(writes), moment, 1))
     for kills in itertools.count(1):
         if done.returncode != -signal.SIGKILL:
             break
         assert kills < MOST
-        done = clones.run(kills % 2, "resume", killed_at=(writes, moment))
+        done = clones.run(kills % 2, "resume", killed_at=(str(writes), moment, 1))
         if done.returncode == NOTHING_TO_RESUME:
-            done = clones.run(kills % 2, "deploy", "--yes", killed_at=(writes, moment))
+            done = clones.run(kills % 2, "deploy", "--yes", killed_at=(str(writes), moment, 1))
     assert len(writes.read_text().splitlines()) > 20
     assert world.served_commits in (old, world.all_at_commit(commit)), done.stdout + done.stderr
     ended = clones.latest_state(0)

@@ -12,6 +12,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
 
 ENTRY_FILE_CLASS: type[EntryFile] = EntryFile
@@ -87,21 +88,6 @@ class Workspace:
     def machine_lock(self, name: str) -> EnvironmentLock:
         """Return a lock among the processes of this machine."""
         return EnvironmentLock(self.state / "locks", name)
-
-
-def state_folder(root: Path, variables: Mapping[str, str]) -> Path:
-    """Return the folder that ``ABREAST_STATE`` names (``sqlite:///path/ledger.db`` or a folder), else ``.abreast``."""
-    location = state_location(variables)
-    if not location or is_elsewhere(location):
-        return root / ".abreast"
-    if location.startswith("sqlite:///"):
-        return Path(location.removeprefix("sqlite:///")).absolute().parent
-    if "://" in location:
-        raise UsageError(
-            f"ABREAST_STATE={location.split('://', 1)[0]}://… is not supported",
-            need="git, postgresql://…, sqlite:///PATH/ledger.db or a folder",
-        )
-    return Path(location).absolute()
 
 
 def utc_now() -> str:

@@ -16,9 +16,10 @@ from abreast.core.wording import counted
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.hash_chain import GENESIS_HASH, Link, link_hash
 from abreast.ledger.mirror import Mirror
+from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_homes import create_home, home_title, mirror_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
-from abreast.wiring.workspace import Workspace, current_user, state_folder, utc_now
+from abreast.wiring.workspace import Workspace, current_user, utc_now
 
 PORTION = 500
 """Entries that are sent to another home at once."""
