@@ -2,7 +2,7 @@
 
 ABREAST_INIT_CORPUS names a folder with checkouts called OWNER+NAME of the repositories in init_expectations.yaml, at the
 commits that stand there. What is right was written down before `init` was tuned. Repositories marked `held_out` were measured
-once, and then mended; those marked `second` were chosen after that, measured once, and mended too. "*" stands where any answer
+once, and then mended; those marked `second` and `third` were chosen after that, measured once, and mended too. "*" stands where any answer
 would do, or where the right one could not be told from the files.
 """
 
@@ -25,7 +25,7 @@ from abreast.detection.draft import Draft, ServiceDraft
 CORPUS_VARIABLE = "ABREAST_INIT_CORPUS"
 EXPECTATIONS = Path(__file__).with_name("init_expectations.yaml")
 FIELDS = ("folder", "kind", "python", "install", "build", "output", "run", "health", "migrate", "test")
-GROUPS = ("held_out", "second")
+GROUPS = ("held_out", "second", "third")
 NEEDED_FIELDS = frozenset(FIELDS) - {"test"}
 """What `local` needs to build, start, check and migrate a service."""
 
@@ -70,10 +70,12 @@ def run() -> str:
 {_row("tuned on", [each for each in judgements if each.group == "tuned"])}
 {_row("held out first, then mended", [each for each in judgements if each.group == "held_out"])}
 {_row("held out second, then mended", [each for each in judgements if each.group == "second"])}
+{_row("held out third, then mended", [each for each in judgements if each.group == "third"])}
 {_row("all", judgements)}
 
 The repositories held out first: 11 of 15 services were right when they were first measured, and the mistakes were mended. Of those
-held out second, 13 of 14 were.
+held out second, 13 of 14 were. Of those held out third (30 repositories), 31 of 38 were, and 8 services were written that nobody
+expected: libraries of a workspace, a manual, and pages that a framework builds from.
 
 Services that nobody expected: {extra}. Time for a repository: {statistics.median(times) * 1000:.0f} ms (median), {max(times) * 1000:.0f} ms (longest)."""
 
@@ -129,6 +131,8 @@ def _matches(expected: object, answer: str, *, whole: bool = True) -> bool:
 def _answers(service: ServiceDraft) -> dict[str, str]:
     release = service.text("release")
     migrate = service.text("database.command") or service.text("database.migrations") or release
+    if not migrate and re.search(r"\bmigrat", service.text("build.run")):
+        migrate = service.text("build.run")  # of a database that is a file of the checkout
     return {
         "folder": service.folder, "kind": service.kind.value, "python": service.text("python"),
         "install": service.text("build.install"), "build": service.text("build.run"), "output": service.text("build.output"),

@@ -12,7 +12,19 @@ from abreast.detection.draft import Draft
 from abreast.detection.repository import Repository
 from abreast.detection.yaml_text import write_yaml
 from abreast.wiring.assembly import PLUGIN_SETTINGS
-from detection_examples import EXAMPLES, EXPRESS, HELLO, NODE_API, SERVER, VITE_WEB, Example, Files, package
+from detection_examples import (
+    EXAMPLES,
+    EXPRESS,
+    HELLO,
+    MANAGE,
+    NODE_API,
+    SERVER,
+    VITE,
+    VITE_WEB,
+    Example,
+    Files,
+    package,
+)
 
 
 def write_files(folder: Path, files: Files) -> Path:
@@ -74,7 +86,9 @@ def test_every_value_says_where_it_comes_from(example: Example, tmp_path: Path) 
         ("app.get('/', home)\napp.get('/healthz', ok)\n", "/healthz"),
         ("app.get('/', home)\napp.get('/orders', ok)\n", None),
         ("app.get('/orders', ok)\n", "/orders"),
-        ("app.use(express.static('public'))\napp.get('/orders', ok)\n", None),
+        ("app.use(express.static('dist'))\napp.get('/orders', ok)\n", None),
+        ("app.use(express.static(__dirname + '/public'))\napp.get('/orders', ok)\n", "/orders"),
+        ("app.route(createRoute({ tags: ['x'], method: 'get', path: '/' }))\napp.get('/orders', ok)\n", None),
     ],
 )
 def test_the_health_path_is_a_route_of_the_code(code: str, path: str | None, tmp_path: Path) -> None:
@@ -106,6 +120,34 @@ def test_migrations_of_node(files: Files, database: dict[str, str], tmp_path: Pa
     manifest = package({"start": "node server.js"}, "express", "pg")
     found = services(tmp_path, {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, **files})
     assert found["backend"]["database"] == database
+
+
+@pytest.mark.parametrize(
+    ("app", "path"),
+    [
+        ("FastAPI()", "/docs"),
+        ("FastAPI(docs_url='/')", None),
+        ("FastAPI(title='x', docs_url='/api/docs')", "/api/docs"),
+        ("FastAPI(docs_url=None)", "/openapi.json"),
+    ],
+)
+def test_fastapi_is_asked_where_its_documentation_is(app: str, path: str | None, tmp_path: Path) -> None:
+    items = "router = APIRouter()\n@router.get('/')\ndef items(): ...\n"
+    main = f"app = {app}\n@app.get('/orders')\ndef orders(): ...\napp.include_router(router, prefix='/items')\n"
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": main, "items.py": items}
+    assert services(tmp_path, files)["backend"].get("health") == path
+
+
+def test_django_without_a_page_of_its_own_is_asked_for_a_login(tmp_path: Path) -> None:
+    urls = "urlpatterns = [path('admin/', admin.site.urls), path('api/', include('shop.api'))]"
+    files = {
+        "requirements.txt": "django\ngunicorn\n",
+        "manage.py": MANAGE,
+        "shop/settings.py": "",
+        "shop/wsgi.py": "",
+        "shop/urls.py": urls,
+    }
+    assert services(tmp_path, files)["backend"]["health"] == "/admin/login/"
 
 
 def test_migrations_of_python(tmp_path: Path) -> None:
@@ -374,6 +416,139 @@ def test_a_path_that_is_cut_off_on_the_way_is_no_route(files: Files, tmp_path: P
 def test_paths_that_only_a_router_in_the_browser_knows_are_said(
     dependencies: tuple[str, ...], files: Files, is_said: bool, tmp_path: Path
 ) -> None:
-    web = {"web/package.json": package({"build": "build"}, *dependencies), "web/package-lock.json": "{}"}
+    web = {
+        "web/package.json": package({"build": "build"}, *dependencies),
+        "web/package-lock.json": "{}",
+        "web/index.html": "",
+    }
     (service,) = drafted(tmp_path, {**web, **files}).services
     assert any("/* /index.html 200" in remark for remark in service.remarks) == is_said
+
+
+# ── what other people's repositories taught ─────────────────────────────────────────────────────
+
+
+def test_a_package_of_a_workspace_without_a_page_is_a_library(tmp_path: Path) -> None:
+    library = package({"build": "tsc", "test": "vitest"}, "vite", "vitest")
+    files = {
+        "package.json": package(workspaces=["apps/*", "packages/*"]), "yarn.lock": "", "packages/ui/package.json": library,
+        "packages/ui/src/index.ts": "", "packages/ui/.storybook/index.html": "",
+        **{f"apps/{path}": text for path, text in VITE_WEB.items()},
+    }  # fmt: skip
+    assert set(services(tmp_path, files)) == {"web"}
+
+
+def test_vite_without_a_page_builds_assets(tmp_path: Path) -> None:
+    assets = {"theme/package.json": package(VITE, "vite"), "theme/src/main.ts": ""}
+    assert set(services(tmp_path, {**NODE_API, **assets})) == {"api"}
+
+
+def test_a_server_that_serves_what_vite_builds_is_one_service(tmp_path: Path) -> None:
+    scripts = {
+        "build": "vite build",
+        "start": "npm run start-server",
+        "start-server": "node server/server.js",
+        "dev": "vite",
+    }
+    files = {"package.json": package(scripts, "express", "vite"), "package-lock.json": "{}", "index.html": "<html>",
+             "server/server.js": "app.use(express.static('dist'))\napp.listen(process.env.PORT)"}  # fmt: skip
+    assert services(tmp_path, files) == {
+        "backend": {"build": {"install": "npm ci", "run": "npm run build"}, "run": "npm run start"}
+    }
+
+
+def test_the_page_that_a_framework_builds_from_is_no_site_of_its_own(tmp_path: Path) -> None:
+    angular = {
+        "package.json": package({"build": "ng build"}, "@angular/core", "@angular/cli"),
+        "package-lock.json": "{}",
+    }
+    assert set(services(tmp_path, {**angular, "src/index.html": "<app-root>"})) == {"frontend"}
+
+
+def test_a_manual_beside_services_is_told_and_left_out(tmp_path: Path) -> None:
+    draft = drafted(tmp_path, {**NODE_API, "mkdocs.yml": ""})
+    assert [service.name for service in draft.services] == ["api"]
+    assert "mkdocs.yml: looks like documentation" in notes(draft)
+    assert "docs: {build: {run: mkdocs build, output: site}}" in notes(draft)
+    assert set(services(tmp_path / "alone", {"mkdocs.yml": ""})) == {"frontend"}
+
+
+def test_what_builds_functions_of_another_platform_does_not_build_a_server(tmp_path: Path) -> None:
+    vercel = '{"buildCommand": "python -m venv venv && alembic upgrade head", "outputDirectory": "api"}'
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": HELLO, "vercel.json": vercel}
+    assert services(tmp_path, files)["backend"]["build"] == {"install": "pip install -r requirements.txt"}
+
+
+def test_a_container_says_how_a_program_without_a_start_script_runs(tmp_path: Path) -> None:
+    dockerfile = 'FROM oven/bun\nENTRYPOINT ["/usr/bin/dumb-init", "--"]\nCMD ["bun", "dist/index.js"]'
+    files = {"package.json": package({"build": "bun build index.ts"}, "hono"), "bun.lock": "", "Dockerfile": dockerfile,
+             "index.ts": "app.get('/health', ok)"}  # fmt: skip
+    backend = services(tmp_path, files)["backend"]
+    assert (backend["run"], backend["health"]) == ("bun dist/index.js", "/health")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "version"),
+    [
+        ("docker/Dockerfile", "FROM python:3.13-slim", "3.13"),
+        ("Pipfile", "[packages]\nfastapi = '*'\n[requires]\npython_version = '3.10'", "3.10"),
+    ],
+)
+def test_python_is_what_a_pipfile_or_a_container_aside_says(name: str, text: str, version: str, tmp_path: Path) -> None:
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": HELLO, name: text}
+    assert services(tmp_path, files)["backend"]["python"] == version
+
+
+def test_comments_in_a_file_with_a_version_are_no_version(tmp_path: Path) -> None:
+    files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, ".nvmrc": "# the latest\nlts/*\n"}
+    assert "# Node lts/* (.nvmrc)" in write_yaml(drafted(tmp_path, files))
+
+
+SQLITE = "DATABASES = {\n  'default': {\n    'ENGINE': 'django.db.backends.sqlite3',\n  }\n}\nSTATIC_ROOT = 'static'\n"
+POSTGRES = "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql'}}\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SQLITE + "# " + POSTGRES,
+        SQLITE + "if os.getenv('DB') == 'postgres':\n    " + POSTGRES,
+    ],
+    ids=["comment", "choice"],
+)
+def test_a_file_in_the_checkout_is_made_by_the_build(settings: str, tmp_path: Path) -> None:
+    files = {"requirements.txt": "django\ngunicorn\npsycopg\n", "manage.py": MANAGE, "shop/settings.py": settings, "shop/wsgi.py": "",
+             "shop/tests.py": "def test_x(): ..."}  # fmt: skip
+    draft = drafted(tmp_path, files)
+    backend = yaml.safe_load(write_yaml(draft))["services"]["backend"]
+    assert backend["build"]["run"] == "python manage.py collectstatic --noinput && python manage.py migrate --noinput"
+    assert "release" not in backend
+    assert "database" not in backend
+    assert backend["test"] == "python manage.py test", "no server is needed"
+    assert "each release starts with an empty one" in write_yaml(draft)
+
+
+def test_a_library_that_wants_a_file_url_keeps_its_file(tmp_path: Path) -> None:
+    files = {"package.json": package({"start": "node server.js"}, "express", "@libsql/client"), "package-lock.json": "{}", "server.js": SERVER,
+             "drizzle.config.ts": "out: './drizzle'", "drizzle/0000_a.sql": "", ".env.example": "DATABASE_URL=file:dev.db"}  # fmt: skip
+    backend = services(tmp_path, files)["backend"]
+    assert backend["run"] == "DATABASE_URL=file:$ABREAST_DATA/app.db node server.js"
+    assert backend["release"] == "DATABASE_URL=file:$ABREAST_DATA/app.db npx drizzle-kit migrate"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "packages", "test"),
+    [
+        ({"test": "npm run test:unit", "test:unit": "echo none"}, (), None),
+        ({"test": "npm run test-unit", "test-unit": "vitest run"}, (), "npx vitest run --reporter=default --reporter=junit --outputFile=junit.xml"),
+        ({"test": "npm run test-api && npm run test-web", "test-api": "mocha", "test-web": "playwright test"}, (), None),
+        ({"test": "ng test"}, ("karma",), None),
+    ],
+    ids=["nothing", "another script", "a browser", "a browser of Angular"],
+)  # fmt: skip
+def test_tests_are_what_their_script_calls(
+    scripts: dict[str, str], packages: tuple[str, ...], test: str | None, tmp_path: Path
+) -> None:
+    manifest = package({**scripts, "start": "node server.js"}, "express", *packages)
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    assert services(tmp_path, files)["backend"].get("test") == test

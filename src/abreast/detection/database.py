@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from abreast.core.schema.migration_formats import parse_file_name
-from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.draft import Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
 from abreast.detection.repository import Repository, path_in, relative_to
 
@@ -18,6 +18,8 @@ OTHER_ENGINES = {
     "trilogy": "MySQL", "@fastify/mysql": "MySQL", "mongoose": "MongoDB", "mongodb": "MongoDB", "pymongo": "MongoDB",
     "motor": "MongoDB", "mongoengine": "MongoDB", "beanie": "MongoDB",
 }  # fmt: skip
+_FILE_URL_PACKAGES = frozenset({"@libsql/client", "libsql"})
+_SQLITE = frozenset({"sqlite3", "better-sqlite3", "aiosqlite", *_FILE_URL_PACKAGES})
 _URL_NAMES = re.compile(
     r"\b((?:[A-Z]+_)*(?:DATABASE|POSTGRES|PG|DB|NEON|SQLALCHEMY_DATABASE)_(?:PRISMA_)?(?:URL|URI|DSN))\b"
 )
@@ -25,6 +27,10 @@ SQL_FOLDERS = (
     "migrations", "db/migrations", "sql/migrations", "database/migrations", "sql", "db/migration", "schema/migrations",
     "internal/db/migrations", "src/main/resources/db/migration", "db/migrate", "src/migrations", "supabase/migrations",
 )  # fmt: skip
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_SQLITE_FIRST = re.compile(r"^DATABASES\b[^=\n]*=\s*\{\s*['\"]default['\"]:\s*\{[^}]*?backends\.sqlite3", re.MULTILINE)
+"""Django's settings where SQLite is what they begin with, whatever comes after an ``if``."""
+
 _EMBEDDED = re.compile(
     r"sqlx::migrate!|embed_migrations!|//go:embed\s+\S*migrations|MigrateAsync\(|Database\.Migrate\("
 )
@@ -53,10 +59,12 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
         return
     if _migrates_itself(repository, draft, migrator):
         notes.append(_left_out(migrator, "the program migrates its database itself when it starts"))
-    elif draft.engine == "sqlite" and migrator.source.endswith(".prisma"):
-        _propose_prisma_file(draft, migrator)
+        return
+    variable = migrator.variable or _url_variable(repository, draft)
+    if draft.engine == "sqlite" and (migrator.source.endswith(".prisma") or draft.packages & _FILE_URL_PACKAGES):
+        _propose_file_url(draft, migrator, variable or "DATABASE_URL")
     else:
-        _propose_migrator(draft, migrator, migrator.variable or _url_variable(repository, draft), notes)
+        _propose_migrator(draft, migrator, variable, notes)
 
 
 def _declared_migrator(draft: ServiceDraft, found: Migrator | None) -> Migrator | None:
@@ -79,19 +87,29 @@ def _propose_migrator(draft: ServiceDraft, migrator: Migrator, variable: str, no
     if variable and draft.engine in {"postgresql", "sqlite", "either"}:
         draft.proposals.pop("release", None)
         _propose(draft, migrator, variable, draft.engine)
+    elif migrator.command and draft.engine == "sqlite":
+        _migrate_in_build(draft, migrator)
     elif migrator.command:
         why = _why_release(migrator, variable, draft.engine)
         draft.propose("release", migrator.command, why, Authority.PLATFORM)
-        if draft.engine == "sqlite":
-            draft.remarks.append("its database is a file in the checkout, so each release starts with an empty one")
     else:
         notes.append(_left_out(migrator, "migrations, but no variable with the database's URL was found"))
 
 
-def _propose_prisma_file(draft: ServiceDraft, migrator: Migrator) -> None:
-    """Keep a file of SQLite where it outlives a release. Prisma wants ``file:``, which `database` does not take."""
-    place = f"{migrator.variable}=file:$ABREAST_DATA/app.db "
-    why = f"{migrator.source}; not `database`, since Prisma's URLs of SQLite are no URLs of abreast"
+def _migrate_in_build(draft: ServiceDraft, migrator: Migrator) -> None:
+    """Let the build make a database that is a file of the checkout: `release` runs in a copy."""
+    draft.proposals.pop("release", None)
+    build = draft.chosen("build.run")
+    command = f"{build.value} && {migrator.command}" if build else migrator.command
+    source = f"{build.source}, {migrator.source}" if build else migrator.source
+    draft.proposals["build.run"] = [Proposal(command, source, build.authority if build else Authority.CONVENTION)]
+    draft.remarks.append("its database is a file in the checkout, so each release starts with an empty one")
+
+
+def _propose_file_url(draft: ServiceDraft, migrator: Migrator, variable: str) -> None:
+    """Keep a file of SQLite where it outlives a release, for libraries that want ``file:`` in its URL."""
+    place = f"{variable}=file:$ABREAST_DATA/app.db "
+    why = f"{migrator.source}; not `database`, since its URL of SQLite, file:…, is no URL of abreast"
     draft.proposals.pop("release", None)
     draft.propose("release", place + migrator.command, why, Authority.PLATFORM)
     if run := draft.text("run"):
@@ -143,8 +161,11 @@ def _engine(repository: Repository, draft: ServiceDraft) -> str:
     if draft.ecosystem == "ruby":
         text = repository.text(path_in(draft.folder, "config/database.yml"))
         return "postgresql" if "postgresql" in text or "pg" in packages else "sqlite" if "sqlite" in text else ""
+    settings = _COMMENT.sub("", settings)
     if "sqlite" in settings and ("dj_database_url" in settings or _URL_NAMES.search(settings)):
         return "either"
+    if "sqlite" in settings and (_SQLITE_FIRST.search(settings) or not packages & POSTGRES):
+        return "sqlite"
     if packages & POSTGRES or "postgresql" in settings:
         return "postgresql"
     if other := next((OTHER_ENGINES[name] for name in packages if name in OTHER_ENGINES), ""):
@@ -154,11 +175,7 @@ def _engine(repository: Repository, draft: ServiceDraft) -> str:
     )
     if re.search(r"postgres|lib/pq|jackc/pgx", text):
         return "postgresql"
-    return (
-        "sqlite"
-        if "sqlite" in settings or packages & {"sqlite3", "better-sqlite3", "aiosqlite"} or re.search("sqlite", text)
-        else ""
-    )
+    return "sqlite" if "sqlite" in settings or packages & _SQLITE or re.search("sqlite", text) else ""
 
 
 def _url_variable(repository: Repository, draft: ServiceDraft) -> str:

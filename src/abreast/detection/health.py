@@ -20,12 +20,19 @@ _ROOT_OBJECTS = frozenset(
 )
 """What a route is added to so that no prefix comes before it."""
 
+_SERVES_FILES = re.compile(
+    r"serve-static|@fastify/static|StaticFiles|app\.UseStaticFiles|root\s+(to:|['\"])|http\.FileServer"
+)
+_EXPRESS_STATIC = re.compile(r"express\.static\([^'\"`\n]*(?:['\"`][^'\"`\n]*['\"`]\s*,\s*)*['\"`]([^'\"`\n]*)['\"`]")
+_BUILD_FOLDERS = frozenset({"dist", "build", "out", "browser", "client"})
 _PRIVATE = re.compile(r"auth|login|admin|me$|user")
 _ASKS_WHO = re.compile(r"authenticat|require_?auth|jwt|passport|login_required|get_current_user", re.IGNORECASE)
+_FASTAPI = re.compile(r"\bFastAPI\(((?:[^()]|\([^()]*\))*)\)")
 _CODE = re.compile(r"^/[\w./-]*$")
 _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
     "node": ((".js", ".ts", ".mjs", ".cjs", ".mts", ".tsx", ".jsx"), (
         re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)\(\s*['\"`](/[^'\"`]*)"),
+        re.compile(r"\b(createRoute|route)\(\s*\{[^{}]*?method:\s*['\"](?:get|GET)['\"],\s*(?:path|url):\s*['\"](/[^'\"]*)"),
     )),
     "python": ((".py",), (
         re.compile(r"^@(\w+)\.(?:get|route|api_route|head)\(\s*(?:path=)?['\"](/[^'\"]*)", re.MULTILINE),
@@ -57,11 +64,16 @@ _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that answers a GET, and the file that says so. ``sure``: nothing can have put a prefix before it."""
+    """A path that answers a GET, and the file that says so.
+
+    ``sure``: nothing can have put a prefix before it. ``is_of_framework``: a page that the framework
+    brings along, such as a login.
+    """
 
     path: str
     file: str
     sure: bool = True
+    is_of_framework: bool = False
 
 
 def propose_health(repository: Repository, draft: ServiceDraft) -> None:
@@ -71,7 +83,10 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
     if draft.text("run").startswith("streamlit"):
         draft.propose("health", "/_stcore/health", "Streamlit answers there")
         return
-    routes = [*_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft)]
+    routes = [
+        *_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft),
+        *_fastapi_pages(repository, draft),
+    ]  # fmt: skip
     best = _best(routes, answers_root=_answers_root(repository, draft))
     if best and not _is_made_for_it(best) and _asks_who(repository, draft):
         draft.remarks.append(f"health: {best.path} ({best.file}) may ask who is there, so / is asked")
@@ -79,14 +94,13 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
     if best:
         if best.path != "/":
             draft.propose("health", best.path, best.file, Authority.PROJECT)
-    elif "fastapi" in draft.packages:
-        draft.propose("health", "/docs", "no route without parameters; FastAPI answers there")
     elif draft.ecosystem in _PATTERNS:
         draft.remarks.append("health: no route was found that answers a GET without parameters, so / is asked")
 
 
 def _is_made_for_it(route: Route) -> bool:
-    return route.path == "/" or route.path.rstrip("/").rpartition("/")[2].lower() in HEALTH_NAMES
+    name = route.path.rstrip("/").rpartition("/")[2].lower()
+    return route.path == "/" or route.is_of_framework or name in HEALTH_NAMES
 
 
 def _asks_who(repository: Repository, draft: ServiceDraft) -> bool:
@@ -101,21 +115,30 @@ def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
         for route in routes:
             if route.sure and route.path.rstrip("/").rpartition("/")[2].lower() == name:
                 return route
-    root = next((route for route in routes if route.path == "/"), None)
-    if root or answers_root:
-        return root or Route("/", "")
-    return next((route for route in routes if route.sure and not _PRIVATE.search(route.path)), None)
+    roots = sorted((route for route in routes if route.path == "/"), key=lambda route: not route.sure)
+    if answers_root or (roots and roots[0].sure):
+        return roots[0] if roots else Route("/", "")
+    public = [route for route in routes if route.sure and not _PRIVATE.search(route.path)]
+    own = next((route for route in routes if route.is_of_framework), None)
+    return own or next(iter([*roots, *public]), None)
 
 
 def _answers_root(repository: Repository, draft: ServiceDraft) -> bool:
     """Whether something answers "/" that is not written as a route: files, a framework's pages."""
     if draft.has_pages or draft.packages & {"gradio", "dash"}:
         return True
-    pattern = re.compile(
-        r"express\.static|serve-static|@fastify/static|StaticFiles|app\.UseStaticFiles|root\s+(to:|['\"])|http\.FileServer"
-    )
     suffixes = (".js", ".ts", ".py", ".rb", ".cs", ".go")
-    return any(pattern.search(repository.text(file)) for file in repository.sources(draft.folder, *suffixes)[:120])
+    texts = [repository.text(file) for file in repository.sources(draft.folder, *suffixes)[:120]]
+    return any(_SERVES_FILES.search(text) or _serves_pages(repository, draft.folder, text) for text in texts)
+
+
+def _serves_pages(repository: Repository, folder: str, text: str) -> bool:
+    """Whether Express serves a folder with a page, or one that a build leaves."""
+    for found in _EXPRESS_STATIC.finditer(text):
+        name = re.split(r"[/\\]", found[1].rstrip("/"))[-1]
+        if name in _BUILD_FOLDERS or any(repository.below(folder, f"{name}/index.html")):
+            return True
+    return False
 
 
 def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
@@ -134,6 +157,20 @@ def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]
             yield from _controller_routes(file, text, has_prefix=has_prefixes)
         if draft.ecosystem == "ruby" and re.search(r"^\s*root\s", text, re.MULTILINE):
             yield Route("/", file)
+
+
+def _fastapi_pages(repository: Repository, draft: ServiceDraft) -> Iterator[Route]:
+    """Yield what FastAPI answers by itself: its documentation, or else the schema, where settings do not hide them."""
+    if "fastapi" not in draft.packages:
+        return
+    files = {file: found for file in repository.sources(draft.folder, ".py")
+             if (found := _FASTAPI.search(repository.text(file)))}  # fmt: skip
+    for file, found in files.items():
+        for name, default in (("docs_url", "/docs"), ("openapi_url", "/openapi.json")):
+            said = re.search(rf"\b{name}\s*=\s*([^,\n]+)", found[1])
+            path = said[1].strip().strip("'\"") if said else default
+            if _CODE.match(path):
+                yield Route(path, f"{file}: {name}" if said else "FastAPI answers there", is_of_framework=True)
 
 
 def _controller_routes(file: str, text: str, *, has_prefix: bool) -> Iterator[Route]:
@@ -191,7 +228,9 @@ def _django_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Rout
         for found in re.finditer(r"\b(?:re_)?(?:path|url)\(\s*r?['\"]([^'\"]*)['\"]\s*,\s*(include\()?", text):
             path = "/" + found[1].lstrip("^").rstrip("$")
             includes_root = includes_root or (path == "/" and bool(found[2]))
-            if not found[2] and _CODE.match(path):
+            if text.startswith("admin.site.urls", found.end()) and _CODE.match(path):
+                yield Route(f"{path}login/", f"{file}: {path}, whose login asks for nobody", is_of_framework=True)
+            elif not found[2] and _CODE.match(path):
                 yield Route(path, f"{file}: {path}")
     if includes_root:
         yield Route("/", roots[0])

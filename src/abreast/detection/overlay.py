@@ -66,6 +66,8 @@ def _add_to_service(repository: Repository, services: list[ServiceDraft], draft:
         return _add_alone(repository, services, draft)
     if target.kind is Kind.WEB:
         draft.proposals.pop("build.output", None)
+        if draft.kind is Kind.SITE and not target.has_pages:  # they build functions of that platform
+            draft.proposals.pop("build.run", None)
         if (run := draft.chosen("run")) and target.ecosystem == "go":
             _name_binary(repository, target, draft, str(run.value))
     else:

@@ -33,6 +33,7 @@ def find_services(repository: Repository) -> tuple[list[ServiceDraft], list[Note
         elif folder.count("/") < 2 and (found := node.detect(repository, folder)):
             notes.append(_aside_note(found))
     _drop_pages_of_others(services)
+    notes += _set_documentation_aside(services)
     _merge_builds_into_others(services)
     notes += [
         Note(f"{package.file}: a mobile or desktop application, which no platform of abreast runs")
@@ -108,10 +109,24 @@ def _drop_pages_of_others(services: list[ServiceDraft]) -> None:
         service for service in services if service.ecosystem == "pages" and service.text("build.output") == "."
     ]:
         others = [other for other in services if other is not page]
-        if any(
-            is_inside(page.folder, other.folder) and (other.folder or other.kind is not Kind.SITE) for other in others
-        ) or (not page.folder and others):
+        if any(_has_page_of(other, page.folder) for other in others) or (not page.folder and others):
             services.remove(page)
+
+
+def _has_page_of(service: ServiceDraft, folder: str) -> bool:
+    """Whether a folder of pages belongs to a service: it lies in it, and a site of the root builds from ``src``."""
+    home = path_in(service.folder, "src") if service.kind is Kind.SITE and not service.folder else service.folder
+    return is_inside(folder, home)
+
+
+def _set_documentation_aside(services: list[ServiceDraft]) -> Iterator[Note]:
+    """Take a book or a manual out of the root of a repository that has other services."""
+    for site in [each for each in services if each.text("build.run") in static_pages.DOCUMENTATION]:
+        if len(services) > 1:
+            services.remove(site)
+            chosen = site.chosen("build.run")
+            line = f"docs: {{build: {{run: {site.text('build.run')}, output: {site.text('build.output')}}}}}"
+            yield Note(f"{chosen.source if chosen else ''}: looks like documentation, not like a service", line)
 
 
 def _merge_builds_into_others(services: list[ServiceDraft]) -> None:

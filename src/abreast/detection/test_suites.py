@@ -9,7 +9,7 @@ from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.repository import Repository, path_in
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
-_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test)\b")
+_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
 _REPORTERS = {
     "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
     "jest": "jest --ci",
@@ -38,9 +38,11 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
 
 
 def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -> str:
-    scripts = NodePackage(repository, draft.folder).scripts if draft.ecosystem == "node" else {}
-    if _BROWSER.search(scripts.get(command.rpartition(" ")[2], command)):
-        return "a browser and a running application"
+    script = ""
+    if draft.ecosystem == "node":
+        script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
+    if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
+        return "a browser"
     if draft.kind is Kind.SITE:
         return ""
     if draft.engine in {"", "sqlite", "either"} or _IN_MEMORY & draft.packages:
@@ -78,7 +80,7 @@ def _compiled_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, s
 
 def _node_tests(package: NodePackage) -> tuple[str, str]:
     for name in ("test:ci", "test:unit", "test"):
-        script = package.scripts.get(name, "")
+        script = package.expanded_script(name)
         if not script or _NO_TESTS.search(script):
             continue
         source = f"{package.file}: scripts.{name}"

@@ -3,9 +3,17 @@
 import re
 
 from abreast.detection.commands import is_development, listen_on_port, unwrap, without_build, without_process_manager
+from abreast.detection.dockerfiles import parse_dockerfile
 from abreast.detection.draft import Authority, Kind, ServiceDraft
 from abreast.detection.ecosystems.client_routers import missing_fallback
-from abreast.detection.ecosystems.node_frameworks import PAGE_FRAMEWORKS, Framework, find_framework, has_sources, serves
+from abreast.detection.ecosystems.node_frameworks import (
+    BUNDLERS,
+    PAGE_FRAMEWORKS,
+    Framework,
+    find_framework,
+    has_sources,
+    serves,
+)
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.repository import Repository, path_in
 
@@ -15,6 +23,8 @@ _ENTRY_FILES = (
     "index.mjs", "src/index.mjs",
 )  # fmt: skip
 _NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
+_BUNDLERS = frozenset(bundler.package for bundler in BUNDLERS)
+_BUILT_ENTRY = re.compile(r"(node|bun)( run)? (\./)?(dist|build|lib|out)/[\w./-]+")
 _LISTENS = re.compile(r"\.listen\(|createServer\(|\bserve\(|Bun\.serve|Deno\.serve")
 
 
@@ -28,6 +38,8 @@ def detect(repository: Repository, folder: str) -> ServiceDraft | None:
     if package.members and not has_sources(package):
         return None  # the root of a workspace, which only runs scripts of its packages
     framework = find_framework(package)
+    if framework and framework.package in _BUNDLERS and _serves_build(package):
+        framework = None
     draft = _framework_service(package, framework) if framework else _plain_server(package)
     if draft is None:
         return None
@@ -151,6 +163,7 @@ def _plain_server(package: NodePackage) -> ServiceDraft | None:
     elif serves(package):
         for entry, source in _entries(package):
             draft.propose("run", f"node {entry}", source)
+        draft.propose("run", *_container_entry(package), Authority.CONTAINER)
     if not draft.chosen("run"):
         return None
     _propose_build(package, None, draft)
@@ -190,6 +203,19 @@ def _nx_output(package: NodePackage) -> tuple[str, str] | None:
     if not isinstance(path, str) or not isinstance(main, str):
         return None
     return f"{path}/{re.sub(r'[.]ts$', '.js', main.rpartition('/')[2])}", f"{file}: targets.build"
+
+
+def _serves_build(package: NodePackage) -> bool:
+    """Whether a package with a bundler and a page has a server too, which serves them."""
+    start = _start_script(package)
+    return bool(start) and serves(package) and _starts_listener(package, package.expanded_script(start))
+
+
+def _container_entry(package: NodePackage) -> tuple[str, str]:
+    """Return the command of the package's Dockerfile, if it runs what the build leaves."""
+    file = package.repository.has(path_in(package.folder, "Dockerfile"))
+    found = _BUILT_ENTRY.fullmatch(parse_dockerfile(package.repository.text(file)).start) if file else None
+    return (found[0], f"{file}: CMD") if found and "build" in package.scripts else ("", "")
 
 
 def _starts_listener(package: NodePackage, script: str) -> bool:

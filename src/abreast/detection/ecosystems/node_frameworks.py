@@ -184,6 +184,8 @@ SERVER_PACKAGES = frozenset(
      "@loopback/core", "connect", "@fastify/autoload", "json-server", "probot", "moleculer-web", "@trpc/server"}
 )  # fmt: skip
 
+_NO_ENTRY = re.compile(r"(^|/)(\.[\w-]+|docs?|tests?|e2e|cypress|examples?|fixtures)/")
+
 _VARIANTS: dict[str, Callable[[NodePackage, Framework], Framework]] = {
     "@sveltejs/kit": _sveltekit, "next": _next, "nuxt": _nuxt, "astro": _astro, "@angular/cli": _angular,
     "@angular/core": _angular, "vite": _vite, "@11ty/eleventy": _eleventy, "webpack": _webpack,
@@ -200,7 +202,7 @@ def find_framework(package: NodePackage) -> Framework | None:
     framework = next((each for each in known if each.package in tools), None)
     if framework is None and not serves(package):
         framework = next((each for each in BUNDLERS if each.package in package.scripts.get("build", "").split()), None)
-    if framework is None:
+    if framework is None or (framework.package == "vite" and not _has_entry_page(package)):
         return None
     variant = _VARIANTS.get(framework.package)
     return variant(package, framework) if variant else framework
@@ -221,6 +223,12 @@ def has_page(package: NodePackage) -> bool:
     """Whether there is a page where bundlers look for one."""
     places = ("index.html", "src/index.html", "public/index.html")
     return bool(package.repository.has(*(path_in(package.folder, place) for place in places)))
+
+
+def _has_entry_page(package: NodePackage) -> bool:
+    """Whether there is a page from which Vite builds a site. Without one, it builds a library or assets."""
+    pages = package.repository.below(package.folder, "index.html")
+    return any(not _NO_ENTRY.search(page[len(package.folder) :]) for page in pages)
 
 
 def has_sources(package: NodePackage) -> bool:

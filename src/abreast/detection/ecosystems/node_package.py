@@ -21,6 +21,10 @@ _FROZEN = {
     "yarn": "yarn install --frozen-lockfile",
     "bun": "bun install --frozen-lockfile",
 }
+_SCRIPT_CALL = re.compile(r"\b(?:npm run|(?:yarn|pnpm|bun)(?: run)?) ([\w:.-]+)(?=\s*($|&&|;))")
+_MAX_CALLS = 3
+"""How deep scripts call each other."""
+
 _RUNNERS = {"npm": "npx", "pnpm": "pnpm exec", "yarn": "yarn run", "bun": "bunx"}
 
 
@@ -114,6 +118,13 @@ class NodePackage:
         )
         return "yarn install --immutable" if berry else _FROZEN[manager]
 
+    def expanded_script(self, name: str) -> str:
+        """Return the text of a script, with the text of the scripts that it calls in their place. "" without one."""
+        script = self.scripts.get(name, "")
+        for _ in range(_MAX_CALLS):
+            script = _SCRIPT_CALL.sub(lambda found: self.scripts.get(found[1], found[0]), script)
+        return script
+
     def run_script(self, name: str) -> str:
         """Return the command that runs one of its scripts."""
         return f"{self.manager} run {name}"
@@ -139,7 +150,8 @@ class NodePackage:
         """Return the version of Node that it asks for, and where; ("", "") if it does not."""
         for folder in parents(self.folder):
             for name in (".nvmrc", ".node-version"):
-                if text := self.repository.text(path_in(folder, name)).strip():
+                lines = self.repository.text(path_in(folder, name)).splitlines()
+                if text := next((line.strip() for line in lines if line.strip() and not line.startswith("#")), ""):
                     return text.removeprefix("v"), path_in(folder, name)
             if found := re.search(
                 r"^(?:nodejs|node)\s+(\S+)", self.repository.text(path_in(folder, ".tool-versions")), re.MULTILINE

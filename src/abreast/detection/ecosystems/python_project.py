@@ -105,15 +105,19 @@ class PythonProject:
                 r"^python\s+(\d+\.\d+)", repository.text(path_in(folder, ".tool-versions")), re.MULTILINE
             ):
                 return found[1], path_in(folder, ".tool-versions")
+            if required := _table(repository.toml(path_in(folder, "Pipfile")), "requires").get("python_version"):
+                return str(required), f"{path_in(folder, 'Pipfile')}: requires"
         return self._image_version() or self._required_version()
 
     def _image_version(self) -> tuple[str, str] | None:
-        for folder in dict.fromkeys((self.folder, self.home)):
+        homes = dict.fromkeys((self.folder, self.home))
+        aside = [path_in(home, name) for home in homes for name in ("docker", "deploy")]
+        for folder in (*homes, *aside):
             for name in sorted(self.repository.names(folder)):
                 file = path_in(folder, name)
                 version = (
                     parse_dockerfile(self.repository.text(file)).version("python")
-                    if name.startswith("Dockerfile")
+                    if name.lower().startswith("dockerfile")
                     else ""
                 )
                 if "." in version:

@@ -10,6 +10,10 @@ _NO_SITE = re.compile(
 )
 
 
+DOCUMENTATION = ("mkdocs build", "mdbook build")
+"""Builds of generators that are made for manuals."""
+
+
 def detect_pages(repository: Repository, folder: str) -> list[ServiceDraft]:
     """Return a folder with an index.html, or the source of a site generator, as a site."""
     names = repository.names(folder)
