@@ -552,3 +552,77 @@ def test_tests_are_what_their_script_calls(
     manifest = package({**scripts, "start": "node server.js"}, "express", *packages)
     files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
     assert services(tmp_path, files)["backend"].get("test") == test
+
+
+# ── variables of this machine ───────────────────────────────────────────────────────────────────
+
+
+def local_variables(folder: Path, files: Files) -> dict[str, str]:
+    text = write_yaml(drafted(folder, files))
+    (folder / "abreast.yml").write_text(text)
+    environment = load_config(folder / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local")
+    local = yaml.safe_load(text)["environments"]["local"]
+    assert environment.services, "nothing more has to be set"
+    return dict(local["backend"]["env"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "secret"),
+    [
+        (".env.example", "SECRET_KEY=\nSTRIPE_SECRET_KEY=sk_x\n", "SECRET_KEY"),
+        ("render.yaml", "services: [{type: web, runtime: node, startCommand: node server.js, envVars: [{key: SALT, generateValue: true}]}]", "SALT"),
+        ("app.json", '{"env": {"SALT": {"generator": "secret"}}}', "SALT"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_the_application_makes_up_needs_no_value_on_this_machine(
+    name: str, text: str, secret: str, tmp_path: Path
+) -> None:
+    files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, name: text}
+    assert services(tmp_path, files)["backend"]["env"][secret] == f"${{{secret}}}", "required elsewhere"
+    assert local_variables(tmp_path, files) == {secret: f"${{{secret}:-not-a-secret-for-this-machine-only}}"}
+
+
+def test_a_secret_of_a_certain_form_is_not_made_up(tmp_path: Path) -> None:
+    files = {
+        "package.json": EXPRESS,
+        "package-lock.json": "{}",
+        "server.js": SERVER,
+        ".env.example": "ENCRYPTION_KEY=\n",
+    }
+    written = yaml.safe_load(write_yaml(drafted(tmp_path, files)))
+    assert written["services"]["backend"]["env"] == {"ENCRYPTION_KEY": "${ENCRYPTION_KEY}"}
+    assert written["environments"] == {"local": {}}
+
+
+def test_settings_without_a_default_are_needed(tmp_path: Path) -> None:
+    settings = (
+        "class Settings(BaseSettings):\n    SITE: str\n    access_secret_key: SecretStr\n    Region: str = 'eu'\n"
+        "    MAIL: str | None = None\n    ORIGINS: list[str]  # of CORS\n    KNOWN: str\n    nested: Nested\n    model_config = {}\n"
+    )
+    example = 'SITE=http://localhost:3000\nORIGINS=["*"]\nMAIL=\n'
+    files = {
+        "requirements.txt": "fastapi\nuvicorn\n",
+        "main.py": HELLO,
+        "config.py": settings,
+        ".env.example": example,
+        ".env": "KNOWN=1\n",
+    }
+    assert services(tmp_path, files)["backend"]["env"] == {
+        "SITE": "${SITE}", "ACCESS_SECRET_KEY": "${ACCESS_SECRET_KEY}", "ORIGINS": '${ORIGINS:-["*"]}', "MAIL": {"required": False},
+    }  # fmt: skip
+    assert local_variables(tmp_path, files)["SITE"] == "${SITE:-http://localhost:3000}"
+
+
+def test_a_schema_of_the_environment_says_what_is_needed(tmp_path: Path) -> None:
+    schema = (
+        "const schema = z.object({\n  LOG_LEVEL: z.enum(['info', 'debug']),\n  SITE: z\n    .string()\n    .url(),\n"
+        "  REGION: z.string().default('eu'),\n  TOKEN: z\n    .string()\n    .optional(),\n})\nschema.parse(process.env)\n"
+    )
+    files = {
+        "package.json": EXPRESS,
+        "package-lock.json": "{}",
+        "server.js": SERVER,
+        "env.ts": schema,
+        ".env.example": "LOG_LEVEL=debug\n",
+    }
+    assert services(tmp_path, files)["backend"]["env"] == {"LOG_LEVEL": "${LOG_LEVEL:-debug}", "SITE": "${SITE}"}

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+LOCAL = "local."
+"""What keys begin with that are for this machine only."""
+
 Value = str | int | bool | tuple[str, ...] | dict[str, str | bool]
 
 
@@ -37,6 +40,8 @@ class Proposal:
     value: Value
     source: str
     authority: Authority
+    is_made_up: bool = False
+    """Whether it is a secret that a platform makes up for the service today: any random text."""
 
 
 @dataclass(slots=True)
@@ -57,10 +62,18 @@ class ServiceDraft:
     is_certain: bool = True
     """Whether it is a service without any declaration that says so."""
 
-    def propose(self, key: str, value: Value, source: str, authority: Authority = Authority.CONVENTION) -> None:
+    def propose(
+        self,
+        key: str,
+        value: Value,
+        source: str,
+        authority: Authority = Authority.CONVENTION,
+        *,
+        is_made_up: bool = False,
+    ) -> None:
         """Add a value for a key. Of equal authority, the first one stays."""
         if value != "":
-            self.proposals.setdefault(key, []).append(Proposal(value, source, authority))
+            self.proposals.setdefault(key, []).append(Proposal(value, source, authority, is_made_up))
 
     def replace(self, key: str, value: Value) -> None:
         """Write the chosen value of a key in another way; its source stays."""
@@ -138,7 +151,7 @@ class Draft:
         for service in self.services:
             for key in service.proposals:
                 chosen, rivals = service.chosen(key), service.rivals(key)
-                if chosen and rivals and not key.startswith("env."):
+                if chosen and rivals and "env." not in key:
                     yield Question(service.name, key, (chosen, *rivals))
 
     def answer(self, question: Question, choice: Proposal) -> None:

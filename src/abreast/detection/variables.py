@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from abreast.core.secrets import looks_secret
-from abreast.detection.draft import Authority, Kind, ServiceDraft, Value
+from abreast.detection.draft import LOCAL, Authority, Kind, ServiceDraft, Value
 from abreast.detection.repository import Repository, path_in
 
 EXAMPLES = (
@@ -21,22 +21,36 @@ _PUBLIC = re.compile(r"^(VITE|NEXT_PUBLIC|PUBLIC|REACT_APP|NUXT|GATSBY|VUE_APP|E
 _NEEDED = {
     "python": ((".py",), re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")),
     "ruby": ((".rb", ".yml"), re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")),
+    "node": ((".ts", ".js", ".mjs"), re.compile(r"(?!)")),
     "rust": ((".rs",), re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")),
 }
+_SETTINGS = re.compile(r"^class \w+\([^)]*\bBaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
+_FIELD = re.compile(
+    r"^(?: {4}|\t)([A-Za-z]\w*)\s*:\s*(?:str|int|float|bool|SecretStr|EmailStr|\w*Url|\w*Dsn|"
+    r"(?:list|set|List|Set)\[\w+\])\s*(?:#.*)?$",
+    re.MULTILINE,
+)
+_SCHEMA_FIELD = re.compile(r"^\s+([A-Z][A-Z0-9_]+):\s*z\b((?:(?!^\s+[A-Z][A-Z0-9_]+:|^\s*\}).*\n)+)", re.MULTILINE)
 _SET_BY_PLATFORMS = re.compile(
-    r"^(PORT|HOST|HOSTNAME|NODE_ENV|CI|PATH|HOME|PWD|DEBUG|APP_DEBUG|FLASK_DEBUG|FLASK_ENV|LOG_LEVEL|TZ|DYNO|RENDER\w*|VERCEL\w*|NETLIFY\w*|FLY_\w+|ABREAST_\w+|GITHUB_\w+|"
+    r"^(PORT|HOST|HOSTNAME|NODE_ENV|CI|PATH|HOME|PWD|DEBUG|APP_DEBUG|FLASK_DEBUG|FLASK_ENV|TZ|DYNO|RENDER\w*|VERCEL\w*|NETLIFY\w*|FLY_\w+|ABREAST_\w+|GITHUB_\w+|"
     r"RAILWAY_\w+|HEROKU_\w+|DJANGO_SETTINGS_MODULE|PYTHON\w+|COMPOSE_\w+)$|^TEST_|^CYPRESS_|^E2E_"
 )
 _PLACEHOLDER = re.compile(
-    r"^(<.*>|\[.*\]|\{.*\}|x{3,}|your.*|.*yourdomain.*|.*x{4,}.*|null|change.?me.*|.*\.\.\.|…|todo|replace.*|.*\[.+\].*|.*<.+>.*)$",
+    r"^(<.*>|\[[^\"]*\]|\{.*\}|x{3,}|your.*|.*yourdomain.*|.*x{4,}.*|null|change.?me.*|.*\.\.\.|…|todo|replace.*|.*\[[^\"]+\].*|.*<.+>.*)$",
     re.IGNORECASE,
 )
-_OWN_SECRET = re.compile(
-    r"^((APP|DJANGO|FLASK|RAILS|API|ADMIN|USER|COOKIE|JWT|AUTH)_)?(SECRET_KEY|SESSION_SECRET|SESSION_KEY|JWT_SECRET\w*|"
-    r"COOKIE_SECRET|AUTH_SECRET|APP_SECRET|APP_KEY|NEXTAUTH_SECRET|ENCRYPTION_KEY|SECRET_KEY_BASE|TOKEN_SECRET|HMAC_KEY|"
-    r"SESSION_PASSWORD|TOKEN_ENCRYPTION_KEY)$|^SECRET$"
+_ANY_TEXT = re.compile(
+    r"^((APP|DJANGO|FLASK|RAILS|API|ADMIN|USER|COOKIE|JWT|AUTH|ACCESS|REFRESH|SESSION|VERIFICATION|RESET_PASSWORD|"
+    r"PASSWORD_RESET|SECURITY_)_)*(SECRET_KEY|SESSION_SECRET|SESSION_KEY|JWT_SECRET\w*|JWT_\w+_SECRET|COOKIE_SECRET|"
+    r"AUTH_SECRET|APP_SECRET|NEXTAUTH_SECRET|SECRET_KEY_BASE|TOKEN_SECRET|SESSION_PASSWORD|PAYLOAD_SECRET)$|^SECRET$"
 )
-"""Secrets that an application makes up for itself: any random value will do, and it does not start without one."""
+"""Secrets that an application makes up for itself, of any text. It does not start without one."""
+
+_OF_A_FORMAT = re.compile(r"^((APP|API|TOKEN)_)?(APP_KEY|ENCRYPTION_KEY|HMAC_KEY|TOKEN_ENCRYPTION_KEY)$")
+"""Secrets that it makes up, but of a length or an encoding that the application prescribes."""
+
+LOCAL_TEXT = "not-a-secret-for-this-machine-only"
+"""Long enough for what asks for 32 letters."""
 
 _TOKEN = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=-]{16,}")
 _LOCAL_ONLY = re.compile(r"localhost|127\.0\.0\.1|^development$|^dev$|^local$|@example\.|your_|sandbox", re.IGNORECASE)
@@ -48,20 +62,50 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
         return
     url = re.findall(r"\$\{(\w+)", draft.text("database.url"))
     file_urls = re.findall(r"(\w+)=file:", draft.text("release"))
-    taken = {draft.text("database.variable") or "DATABASE_URL", *url, *file_urls}
-    for name, source in _needed_in_code(repository, draft):
-        if name not in taken and not _SET_BY_PLATFORMS.match(name):
-            draft.propose(f"env.{name}", f"${{{name}}}", source, Authority.CONTAINER)
-    for name, value, source in _example_variables(repository, draft):
-        if name not in taken and not _SET_BY_PLATFORMS.match(name):
-            draft.propose(f"env.{name}", _from_example(name, value), source, Authority.PROJECT)
+    taken = {*url, *file_urls}
+    committed = _committed(repository, draft)
+    needed = {name: source for name, source in _needed_in_code(repository, draft) if name not in committed}
+    examples = {name: (value, source) for name, value, source in _example_variables(repository, draft)}
+    for name in dict.fromkeys((*needed, *examples)):
+        if name in taken or _SET_BY_PLATFORMS.match(name) or (name == "LOG_LEVEL" and name not in needed):
+            continue
+        value, file = examples.get(name, ("", ""))
+        written: Value = _from_example(name, value) if file else {"required": False}
+        if name in needed and isinstance(written, dict):
+            draft.propose(f"env.{name}", f"${{{name}}}", needed[name], Authority.CONTAINER)
+            _propose_local_value(draft, name, value, file)
+        else:
+            draft.propose(f"env.{name}", written, file, Authority.PROJECT)
+    _make_up_secrets(draft)
+
+
+def _propose_local_value(draft: ServiceDraft, name: str, value: str, file: str) -> None:
+    """Propose for this machine what an example says that is true there only, such as an address."""
+    if _LOCAL_ONLY.search(value) and not looks_secret(name, value) and not re.search(r"[${}]", value):
+        draft.propose(f"{LOCAL}env.{name}", f"${{{name}:-{value}}}", file)
+
+
+def _make_up_secrets(draft: ServiceDraft) -> None:
+    """Propose a text for this machine in place of secrets that the application makes up for itself."""
+    for key, chosen in [(key, draft.chosen(key)) for key in draft.proposals]:
+        name = key.removeprefix("env.")
+        if key != f"env.{name}" or chosen is None or chosen.value != f"${{{name}}}":
+            continue
+        if _ANY_TEXT.match(name) or chosen.is_made_up:
+            why = "any text will do; other environments need a random one"
+            draft.propose(f"{LOCAL}{key}", f"${{{name}:-{LOCAL_TEXT}}}", why)
+
+
+def _committed(repository: Repository, draft: ServiceDraft) -> set[str]:
+    """Return the variables that a committed ``.env`` sets."""
+    text = repository.text(path_in(draft.folder, ".env")) + "\n" + repository.text(".env")
+    return {name for name, _ in _read_example(text)}
 
 
 def _example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str, str]]:
     """Yield name, value and file of an example, but for what a committed ``.env`` sets, and a site has no use of."""
     file = _example_file(repository, draft.folder)
-    committed = repository.text(path_in(draft.folder, ".env")) + repository.text(".env")
-    known = {name for name, _ in _read_example(committed)}
+    known = _committed(repository, draft)
     is_of_others = draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder
     for name, value in _read_example(repository.text(file)) if file else ():
         if name not in known and not (is_of_others and not _PUBLIC.match(name)):
@@ -71,7 +115,7 @@ def _example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[
 def _from_example(name: str, value: str) -> Value:
     """Return how a variable of an example is written: what is no secret keeps the example's value as default."""
     is_placeholder = not value or bool(_PLACEHOLDER.match(value))
-    if _OWN_SECRET.match(name):
+    if _ANY_TEXT.match(name) or _OF_A_FORMAT.match(name):
         return f"${{{name}}}"
     if (
         is_placeholder
@@ -99,6 +143,7 @@ def _read_example(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
+    """Yield variables that the code reads without a default, each with what says so."""
     suffixes, pattern = _NEEDED.get(draft.ecosystem, ((), None))
     if pattern is None:
         return
@@ -107,10 +152,26 @@ def _needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tup
         if re.search(r"(^|/)(scripts?|tools|docs|docker|\.github)/", file):
             continue
         text = repository.text(file)
-        for name in pattern.findall(text) if re.search("environ|ENV|env!", text) else ():
+        names = pattern.findall(text) if re.search("environ|ENV|env!", text) else []
+        for name in (*names, *_needed_settings(text), *_needed_in_schema(text)):
             if name not in seen and not _is_guarded(name, text):
                 seen.add(name)
                 yield name, f"{file} cannot do without it"
+
+
+def _needed_settings(text: str) -> Iterator[str]:
+    """Yield the variables of pydantic's settings that have no default."""
+    for body in _SETTINGS.findall(text) if "BaseSettings" in text else ():
+        prefix = re.search(r"env_prefix\s*=\s*['\"](\w*)", body)
+        for name in _FIELD.findall(body):
+            yield f"{prefix[1] if prefix else ''}{name}".upper()
+
+
+def _needed_in_schema(text: str) -> Iterator[str]:
+    """Yield the variables of a zod schema for the environment that have no default."""
+    for name, rules in _SCHEMA_FIELD.findall(text) if "process.env" in text and "z." in text else ():
+        if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
+            yield name
 
 
 def _is_guarded(name: str, text: str) -> bool:

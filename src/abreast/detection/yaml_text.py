@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from abreast.detection.draft import Draft, Note, Proposal, ServiceDraft, Value
+from abreast.detection.draft import LOCAL, Draft, Note, Proposal, ServiceDraft, Value
 
 KEYS = (
     "type", "schedule", "folder", "python", "watch", "needs", "build.install", "build.run", "build.output", "release",
@@ -25,12 +25,32 @@ def write_yaml(draft: Draft) -> str:
     lines = [f"project: {draft.project}", "services:"]
     for service in draft.services:
         lines += [_INDENT + line for line in _service_lines(service)]
-    lines += ["environments:", "  local: {}"]
+    lines += ["environments:", *_local_lines(draft)]
     if draft.gates:
         lines += ["gates:", *(_line(_INDENT, name, value, source) for name, (value, source) in draft.gates.items())]
     if draft.notes:
         lines += ["", "# Seen, and left out:", *(line for note in draft.notes for line in _note_lines(note))]
     return "\n".join(lines) + "\n"
+
+
+def _local_lines(draft: Draft) -> Iterator[str]:
+    """Yield the environment of this machine, with the variables that differ there."""
+    services = {service.name: [*_local_variables(service)] for service in draft.services}
+    if not any(services.values()):
+        yield f"{_INDENT}local: {{}}"
+        return
+    yield f"{_INDENT}local:"
+    for name, variables in services.items():
+        if variables:
+            yield from (f"{_INDENT * 2}{name}:", f"{_INDENT * 3}env:")
+            yield from (_line(_INDENT * 4, key, chosen.value, chosen.source) for key, chosen in variables)
+
+
+def _local_variables(service: ServiceDraft) -> Iterator[tuple[str, Proposal]]:
+    prefix = f"{LOCAL}env."
+    for key in sorted(service.proposals):
+        if key.startswith(prefix) and (chosen := service.chosen(key)):
+            yield key.removeprefix(prefix), chosen
 
 
 def _service_lines(service: ServiceDraft) -> Iterator[str]:

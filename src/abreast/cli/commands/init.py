@@ -13,7 +13,7 @@ from abreast.cli.selection import choose_environment, locate_workspace, working_
 from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import UsageError
 from abreast.detection.detect import draft_config
-from abreast.detection.draft import Draft, Question
+from abreast.detection.draft import LOCAL, Draft, Question
 from abreast.detection.yaml_text import write_value, write_yaml
 
 SCANNER = "kingfisher"
@@ -42,7 +42,7 @@ def _write_config(folder: Path, *, yes: bool) -> int:
         return 0
     print(text, end="")
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
-    for line in _unset_variables(text):
+    for line in _unset_variables(draft):
         print(line)
     print("# next: abreast doctor")
     return 0
@@ -85,9 +85,15 @@ def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:
     return True
 
 
-def _unset_variables(text: str) -> Iterator[str]:
-    """Yield the commands that set what the first deployment needs."""
-    for name in dict.fromkeys(re.findall(r"\$\{(\w+)\}", text)):
+def _unset_variables(draft: Draft) -> Iterator[str]:
+    """Yield the commands that set what the first deployment on this machine needs."""
+    values = [
+        str(chosen.value)
+        for service in draft.services
+        for key in service.proposals
+        if (chosen := service.chosen(key)) and not service.chosen(LOCAL + key)
+    ]
+    for name in dict.fromkeys(re.findall(r"\$\{(\w+)\}", "\n".join(values))):
         if name not in os.environ:
             yield f"export {name}=…"
 

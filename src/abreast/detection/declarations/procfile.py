@@ -46,7 +46,13 @@ def _app_manifest(repository: Repository) -> Iterator[ServiceDraft]:
         value = said.get("value") if isinstance(said, dict) else said
         optional = isinstance(said, dict) and said.get("required") is False
         template = f"${{{name}:-{value}}}" if isinstance(value, str) and value else f"${{{name}}}"
-        draft.propose(f"env.{name}", {"required": False} if optional else template, "app.json: env", Authority.PLATFORM)
+        draft.propose(
+            f"env.{name}",
+            {"required": False} if optional else template,
+            "app.json: env",
+            Authority.PLATFORM,
+            is_made_up=isinstance(said, dict) and said.get("generator") == "secret",
+        )
     scripts = manifest.get("scripts")
     if isinstance(scripts, dict) and isinstance(scripts.get("postdeploy"), str):
         draft.remarks.append(f"app.json: scripts.postdeploy runs once for a new app: {scripts['postdeploy']}")

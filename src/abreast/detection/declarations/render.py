@@ -115,7 +115,13 @@ def _propose_variables(draft: ServiceDraft, variables: object) -> None:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         is_written = value is not None and not looks_secret(name, text)
         template = f"${{{name}}}" if value is None or "}" in text else f"${{{name}:-{text}}}"
-        draft.propose(f"env.{name}", text if is_written else template, f"{FILE}: envVars", Authority.PLATFORM)
+        draft.propose(
+            f"env.{name}",
+            text if is_written else template,
+            f"{FILE}: envVars",
+            Authority.PLATFORM,
+            is_made_up=variable.get("generateValue") is True,
+        )
 
 
 def _folder(value: object) -> object:
