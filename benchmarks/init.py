@@ -21,6 +21,7 @@ import yaml
 
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import Draft, ServiceDraft
+from benchmarks import init_speed
 
 CORPUS_VARIABLE = "ABREAST_INIT_CORPUS"
 EXPECTATIONS = Path(__file__).with_name("init_expectations.yaml")
@@ -48,11 +49,12 @@ class Judgement:
 def run() -> str:
     """Return the table of all repositories that are there."""
     corpus = Path(os.environ.get(CORPUS_VARIABLE, "/nowhere"))
-    judgements, extra, times = [], 0, []
+    judgements, extra, times, folders = [], 0, [], []
     for name, expected in yaml.safe_load(EXPECTATIONS.read_text()).items():
         folder = corpus / name.replace("/", "+")
         if not folder.is_dir():
             continue
+        folders.append(folder)
         began = time.perf_counter()
         draft = draft_config(folder)
         times.append(time.perf_counter() - began)
@@ -77,7 +79,9 @@ The repositories held out first: 11 of 15 services were right when they were fir
 held out second, 13 of 14 were. Of those held out third (30 repositories), 31 of 38 were, and 8 services were written that nobody
 expected: libraries of a workspace, a manual, and pages that a framework builds from.
 
-Services that nobody expected: {extra}. Time for a repository: {statistics.median(times) * 1000:.0f} ms (median), {max(times) * 1000:.0f} ms (longest)."""
+Services that nobody expected: {extra}. Time for a repository: {statistics.median(times) * 1000:.0f} ms (median), {max(times) * 1000:.0f} ms (longest).
+
+{init_speed.measure(folders)}"""
 
 
 def _row(title: str, judgements: list[Judgement]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,3 +234,10 @@ def test_folders_of_any_name(tmp_path: Path) -> None:
     services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
     assert services["my-api"]["folder"] == "my api"
     assert set(services) == {"my-api", "p-" + "9" * 38}
+
+
+def test_it_is_quick_because_it_imports_little() -> None:
+    heavy = ("pydantic", "asyncio", "sqlite3", "difflib", "httpx")
+    script = f"import sys, abreast.cli.commands.init\nprint([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
+from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
 from abreast.core.model import DeploymentKind
 from abreast.ledger.interface import Deployment, Ledger
@@ -13,14 +13,6 @@ from abreast.wiring.workspace import Workspace
 _RELEASE = re.compile(r"v\d{1,9}")
 _DATA_ONLY = frozenset({DeploymentKind.MIGRATE, DeploymentKind.REHEARSE, DeploymentKind.RESTORE, DeploymentKind.DRILL})
 """The kinds of deployments that put no release into an environment."""
-
-
-def working_directory() -> Path:
-    """Return the current folder. Raises UsageError if it was deleted."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError as error:
-        raise UsageError("the current folder no longer exists", next="cd to your project") from error
 
 
 def locate_workspace() -> Workspace:

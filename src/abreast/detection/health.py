@@ -37,7 +37,7 @@ _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
     "python": ((".py",), (
         re.compile(r"^@(\w+)\.(?:get|route|api_route|head)\(\s*(?:path=)?['\"](/[^'\"]*)", re.MULTILINE),
         re.compile(r"^(@get)\(\s*(?:\[)?(?:path=)?['\"](/[^'\"]*)", re.MULTILINE),
-        re.compile(r"^\s*(@get)\((?:[^()]|\([^()]*\))*?path=['\"](/[^'\"]*)", re.MULTILINE),
+        re.compile(r"^[ \t]*(@get)\((?:[^()]|\([^()]*\))*?path=['\"](/[^'\"]*)", re.MULTILINE),
         re.compile(r"\b(Route)\(\s*['\"](/[^'\"]*)"),
     )),
     "go": ((".go",), (
@@ -60,6 +60,10 @@ _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
         re.compile(r"(Route)::get\(\s*['\"](/[^'\"]*)"),
     )),
 }  # fmt: skip
+
+
+_ROUTE_WORDS = {"node": (".get(", ".all(", "oute(", "@Get("), "python": ("get(", "oute(", "head(")}
+"""What the text of a file has that has a route: quick to look for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
         *_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft),
         *_fastapi_pages(repository, draft),
     ]  # fmt: skip
-    best = _best(routes, answers_root=_answers_root(repository, draft))
+    best = _named(routes) or _best(routes, answers_root=_answers_root(repository, draft))
     if best and not _is_made_for_it(best) and _asks_who(repository, draft):
         draft.remarks.append(f"health: {best.path} ({best.file}) may ask who is there, so / is asked")
         return
@@ -110,11 +114,13 @@ def _asks_who(repository: Repository, draft: ServiceDraft) -> bool:
     return any(_ASKS_WHO.search(repository.text(file)) for file in files)
 
 
+def _named(routes: list[Route]) -> Route | None:
+    """Return the route that is named like a health check."""
+    named = {route.path.rstrip("/").rpartition("/")[2].lower(): route for route in reversed(routes) if route.sure}
+    return next((named[name] for name in HEALTH_NAMES if name in named), None)
+
+
 def _best(routes: list[Route], *, answers_root: bool) -> Route | None:
-    for name in HEALTH_NAMES:
-        for route in routes:
-            if route.sure and route.path.rstrip("/").rpartition("/")[2].lower() == name:
-                return route
     roots = sorted((route for route in routes if route.path == "/"), key=lambda route: not route.sure)
     if answers_root or (roots and roots[0].sure):
         return roots[0] if roots else Route("/", "")
@@ -147,7 +153,10 @@ def _code_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]
         return
     texts = {file: repository.text(file) for file in repository.sources(draft.folder, *suffixes)}
     has_prefixes = any(_PREFIX.search(text) for text in texts.values())
+    words = _ROUTE_WORDS.get(draft.ecosystem, ("",))
     for file, text in texts.items():
+        if not any(word in text for word in words):
+            continue
         groups = dict(_GO_GROUP.findall(text)) if draft.ecosystem == "go" else {}
         for found in (found for pattern in patterns for found in pattern.finditer(text)):
             path = "/" + (groups.get(found[1], "").rstrip("/") + "/" + found[2].lstrip("/")).lstrip("/")
@@ -185,6 +194,7 @@ def _controller_routes(file: str, text: str, *, has_prefix: bool) -> Iterator[Ro
             yield Route(path, f"{file}: {path}", not has_prefix)
 
 
+_HEALTH_WORDS = frozenset(HEALTH_NAMES)
 _FILE_ROUTES = (
     re.compile(r"(?:^|/)(?:src/)?app(/(?:[\w-]+/|\([\w-]+\)/)*[\w-]+)/route\.[jt]sx?$"),
     re.compile(r"(?:^|/)(?:src/)?pages(/api/[\w/-]+)\.[jt]sx?$"),
@@ -201,6 +211,8 @@ def _file_routes(repository: Repository, draft: ServiceDraft) -> Iterator[Route]
         return
     for file in repository.below(draft.folder, ".ts", ".js", ".tsx", ".jsx", ".astro"):
         inside = file[len(draft.folder) + 1 :] if draft.folder else file
+        if _HEALTH_WORDS.isdisjoint(re.split(r"[/.+]", inside.lower())):
+            continue
         for pattern in _FILE_ROUTES:
             if found := pattern.search(inside):
                 path = (

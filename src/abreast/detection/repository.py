@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Repository:
         self.files = tuple(sorted(_list_files(root)))
         self._texts: dict[str, str] = {}
         self._sources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        self._json: dict[str, dict[str, Any]] = {}
+        self._parsed: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -70,8 +71,11 @@ class Repository:
 
     def below(self, folder: str, *suffixes: str) -> Iterator[str]:
         """Yield the files in a folder and all folders below it, with one of the suffixes."""
-        prefix = f"{folder}/" if folder else ""
-        return (file for file in self.files if file.startswith(prefix) and (not suffixes or file.endswith(suffixes)))
+        inside = self.files
+        if folder:
+            first, last = (bisect_left(self.files, f"{folder}{end}") for end in ("/", "0"))  # "0" comes after "/"
+            inside = self.files[first:last]
+        return (file for file in inside if not suffixes or file.endswith(suffixes))
 
     def sources(self, folder: str, *suffixes: str) -> list[str]:
         """Return the source files of a service, those that name what it serves first, and no tests."""
@@ -89,7 +93,7 @@ class Repository:
 
     def _read(self, path: str) -> str:
         try:
-            with (self.root / path).open("rb") as opened:
+            with open(f"{self.root}/{path}", "rb") as opened:  # noqa: PTH123 (a hundred at a time)
                 content = opened.read(MAX_FILE_SIZE + 1)
         except OSError:
             return ""
@@ -99,24 +103,23 @@ class Repository:
 
     def json(self, path: str) -> dict[str, Any]:
         """Return a JSON file, which may have comments. {} if it is not a valid mapping."""
-        if path not in self._json:
-            self._json[path] = _parse_json(self.text(path))
-        return self._json[path]
+        return self._parse(path, _parse_json)
 
     def toml(self, path: str) -> dict[str, Any]:
         """Return a TOML file, {} if it is not valid."""
-        try:
-            return tomllib.loads(self.text(path))
-        except tomllib.TOMLDecodeError:
-            return {}
+        return self._parse(path, _parse_toml)
 
     def yaml(self, path: str) -> dict[str, Any]:
         """Return the first document of a YAML file, {} if it is not a valid mapping."""
-        try:
-            value = next(iter(yaml.load_all(self.text(path), Loader=_YAML_LOADER)), None)
-        except yaml.YAMLError:
+        return self._parse(path, _parse_yaml)
+
+    def _parse(self, path: str, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+        """Return what ``parse`` makes of a file. Each file has one format, so it is parsed once."""
+        if path not in self._known:
             return {}
-        return value if isinstance(value, dict) else {}
+        if path not in self._parsed:
+            self._parsed[path] = parse(self.text(path))
+        return self._parsed[path]
 
 
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -130,6 +133,21 @@ def _parse_json(text: str) -> dict[str, Any]:
             continue
         return value if isinstance(value, dict) else {}
     return {}
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _parse_yaml(text: str) -> dict[str, Any]:
+    try:
+        value = next(iter(yaml.load_all(text, Loader=_YAML_LOADER)), None)
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def path_in(folder: str, name: str) -> str:
@@ -165,8 +183,12 @@ def _list_files(root: Path) -> Iterator[str]:
     files = (
         listed.stdout.decode(errors="surrogateescape").split("\0") if listed and not listed.returncode else _walk(root)
     )
+    generated: dict[str, bool] = {}
     for file in filter(None, dict.fromkeys(files)):
-        if not GENERATED_FOLDERS.intersection(file.split("/")[:-1]):
+        folder = file.rpartition("/")[0]
+        if folder not in generated:
+            generated[folder] = not GENERATED_FOLDERS.isdisjoint(folder.split("/"))
+        if not generated[folder]:
             yield file
 
 

@@ -152,7 +152,7 @@ def _needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tup
         if re.search(r"(^|/)(scripts?|tools|docs|docker|\.github)/", file):
             continue
         text = repository.text(file)
-        names = pattern.findall(text) if re.search("environ|ENV|env!", text) else []
+        names = pattern.findall(text) if any(word in text for word in ("environ", "ENV", "env!")) else []
         for name in (*names, *_needed_settings(text), *_needed_in_schema(text)):
             if name not in seen and not _is_guarded(name, text):
                 seen.add(name)
@@ -169,7 +169,7 @@ def _needed_settings(text: str) -> Iterator[str]:
 
 def _needed_in_schema(text: str) -> Iterator[str]:
     """Yield the variables of a zod schema for the environment that have no default."""
-    for name, rules in _SCHEMA_FIELD.findall(text) if "process.env" in text and "z." in text else ():
+    for name, rules in _SCHEMA_FIELD.findall(text) if "z.object(" in text and "process.env" in text else ():
         if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
             yield name
 

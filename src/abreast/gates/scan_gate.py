@@ -12,7 +12,8 @@ from abreast.core.container_image import RECORD_FILE, parse_record
 from abreast.core.gates import Finding, Gate, GateResult, ScanKind, Severity
 from abreast.core.reports import scan_results
 from abreast.gates.interface import GateContext, GatePlugin
-from abreast.gates.scan_tool import ScanTool, ToolReport, find_program, run_tool
+from abreast.gates.scan_tool import ScanTool, ToolReport, run_tool
+from abreast.gates.scanner_program import find_program
 from abreast.gates.secret_scan import scan_secrets
 from abreast.machine.tasks import run_all
 

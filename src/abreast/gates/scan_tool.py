@@ -3,9 +3,7 @@
 import asyncio
 import posixpath
 import shlex
-import shutil
 import signal
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ from pathlib import Path
 from abreast.core.gates import Finding, Gate
 from abreast.core.reports.scan_results import ReportParser
 from abreast.gates.interface import CommandOutcome, GateContext
+from abreast.gates.scanner_program import find_program
 
 INSTALL = "pip install 'abreast[security]'"
 ToolReport = list[Finding] | str
@@ -88,8 +87,3 @@ def _last_line(tail: Sequence[str]) -> str:
 
 def _with_normalized_path(finding: Finding) -> Finding:
     return replace(finding, file=posixpath.normpath(finding.file) if finding.file else "")
-
-
-def find_program(program: str) -> str | None:
-    """Return the path of a program, on the PATH or installed beside abreast; None if it is missing."""
-    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))

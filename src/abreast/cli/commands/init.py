@@ -1,6 +1,5 @@
 """The first command: write abreast.yml or render.yaml for this repository, to be reviewed and committed."""
 
-import difflib
 import os
 import re
 import sys
@@ -9,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from abreast.cli.selection import choose_environment, locate_workspace, working_directory
+from abreast.cli.working_directory import working_directory
 from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import UsageError
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import LOCAL, Draft, Question
 from abreast.detection.yaml_text import write_value, write_yaml
+from abreast.gates.scanner_program import find_program
 
 SCANNER = "kingfisher"
 
@@ -59,8 +59,6 @@ def _ask(draft: Draft, question: Question) -> None:
 
 def _add_gates(draft: Draft) -> None:
     """Add the gates that cost nothing: the scan for secrets, where its scanner is installed."""
-    from abreast.gates.scan_tool import find_program  # noqa: PLC0415 (imports much)
-
     if program := find_program(SCANNER):
         draft.gates["secrets"] = ("block", f"{Path(program).name} is installed")
 
@@ -70,6 +68,8 @@ def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:
     if not file.exists():
         file.write_text(text)
         return True
+    import difflib  # noqa: PLC0415 (only here)
+
     before = file.read_text()
     if before == text:
         print(f"{file.name} is as it would be written: nothing to do")
@@ -100,6 +100,7 @@ def _unset_variables(draft: Draft) -> Iterator[str]:
 
 def _write_render_blueprint(requested: str | None) -> int:
     """Write a render.yaml for the services that an environment runs on Render."""
+    from abreast.cli.selection import choose_environment, locate_workspace  # noqa: PLC0415 (imports much)
     from abreast.config import render_blueprint  # noqa: PLC0415 (only here)
     from abreast.wiring.assembly import Assembly  # noqa: PLC0415 (imports much)
 

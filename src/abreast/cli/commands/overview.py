@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from abreast.cli.commands import status
-from abreast.cli.selection import working_directory
+from abreast.cli.working_directory import working_directory
 from abreast.config.files import CONFIG_FILE, OTHER_SPELLING
 
 
