@@ -128,6 +128,10 @@ OTHERS = (
         "backend": {"build": {"run": "dotnet publish Shop.csproj -c Release -o out"}, "run": "dotnet out/Shop.dll --urls http://127.0.0.1:$PORT",
                     "health": "/health"}}),
     Example("pages", {"site/index.html": "hello"}, {"site": {"folder": "site", "build": {"output": "."}}}),
+    Example("mkdocs", {"mkdocs.yml": "site_name: x\ntheme:\n  name: material\n", ".python-version": "3.12"}, {
+        "frontend": {"python": "3.12", "build": {"install": "pip install mkdocs-material", "run": "mkdocs build", "output": "site"}}}),
+    Example("mkdocs-listed", {"mkdocs.yml": "theme: readthedocs", "docs/requirements.txt": "mkdocs==1.6\n"}, {
+        "frontend": {"build": {"install": "pip install -r docs/requirements.txt", "run": "mkdocs build", "output": "site"}}}),
     Example("hugo", {"hugo.toml": ""}, {"frontend": {"build": {"run": "hugo --minify", "output": "public"}}}),
 )  # fmt: skip
 

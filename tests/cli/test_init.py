@@ -59,7 +59,7 @@ def test_what_lies_in_a_repository_is_described_and_deploys(tmp_path: Path) -> N
 def test_what_is_unset_is_told_with_its_command(tmp_path: Path) -> None:
     write(tmp_path, {**NODE_API, "api/.env.example": "ENCRYPTION_KEY=x\nSECRET_KEY=x\nREGION=eu\n"})
     told = init(tmp_path)
-    assert "export ENCRYPTION_KEY=…" in told
+    assert "# the first deployment to this machine needs:\nexport ENCRYPTION_KEY=…\n" in told
     assert "export SECRET_KEY" not in told, "it has a value for this machine"
     assert "export REGION" not in told
 

@@ -42,8 +42,8 @@ def _write_config(folder: Path, *, yes: bool) -> int:
         return 0
     print(text, end="")
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
-    for line in _unset_variables(draft):
-        print(line)
+    if unset := list(_unset_variables(draft)):
+        print("# the first deployment to this machine needs:", *unset, sep="\n")
     print("# next: abreast doctor")
     return 0
 
@@ -60,7 +60,7 @@ def _ask(draft: Draft, question: Question) -> None:
 def _add_gates(draft: Draft) -> None:
     """Add the gates that cost nothing: the scan for secrets, where its scanner is installed."""
     if program := find_program(SCANNER):
-        draft.gates["secrets"] = ("block", f"{Path(program).name} is installed")
+        draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
 
 
 def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:
