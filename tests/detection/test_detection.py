@@ -262,6 +262,28 @@ def test_what_compose_starts_and_abreast_does_not(tmp_path: Path) -> None:
     assert "runs no containers" in notes(draft)
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ("ports: ['5433:5432'], environment: {POSTGRES_USER: ada, POSTGRES_PASSWORD: s3cret, POSTGRES_DB: shop}", "ada:…@localhost:5433/shop"),
+        ("ports: ['127.0.0.1:5432:5432'], environment: [POSTGRES_PASSWORD=s3cret]", "postgres:…@localhost:5432/postgres"),
+        ("ports: [{target: 5432, published: 5434}]", "postgres:…@localhost:5434/postgres"),
+        ("ports: ['5432:5432'], environment: {POSTGRES_USER: '${DB_USER}'}", "…"),
+        ("ports: ['5432']", "…"),
+    ],
+    ids=["all", "a list", "long", "from elsewhere", "any port"],
+)  # fmt: skip
+def test_where_a_database_of_compose_is(settings: str, line: str, tmp_path: Path) -> None:
+    files = {
+        **NODE_API,
+        "compose.yml": f"services:\n  db: {{image: 'postgres:18', {settings}}}\n  c: {{image: 'valkey:9', ports: ['6379:6379']}}",
+    }
+    told = notes(drafted(tmp_path, files))
+    assert f"export DATABASE_URL=postgresql://{line}\n" in told
+    assert "export REDIS_URL=redis://localhost:6379" in told
+    assert "s3cret" not in told
+
+
 def test_examples_apps_and_libraries_are_no_services(tmp_path: Path) -> None:
     files = {
         **NODE_API, **{f"examples/{path}": text for path, text in VITE_WEB.items()},

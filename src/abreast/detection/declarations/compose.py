@@ -46,7 +46,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
             notes.append(
                 Note(
                     f"{file}: {name} ({image.partition('@')[0]}) is not deployed: run it yourself",
-                    _connection_line(found[1]),
+                    _connection_line(found[1], service),
                 )
             )
         elif image and not _TOOLS.search(image) and _health(service):
@@ -56,11 +56,34 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
     return drafts, notes
 
 
-def _connection_line(kind: str) -> str:
-    kind = kind.lower()
-    if kind in {"postgres", "postgis", "timescale", "pgvector"}:
-        return "export DATABASE_URL=postgresql://…"
-    return "export REDIS_URL=redis://…" if kind in {"redis", "valkey"} else ""
+def _connection_line(kind: str, service: dict[str, Any]) -> str:
+    """Return what says where a server is, as far as its container does. A password stays out of abreast.yml."""
+    port = _published_port(service)
+    if kind.lower() in {"postgres", "postgis", "timescale", "pgvector"}:
+        named = _variables(service.get("environment"))
+        user = named.get("POSTGRES_USER", "postgres")
+        place = f"{user}:…@localhost:{port}/{named.get('POSTGRES_DB', user)}"
+        return f"export DATABASE_URL=postgresql://{place if port and '$' not in place else '…'}"
+    if kind.lower() in {"redis", "valkey"}:
+        return f"export REDIS_URL=redis://{f'localhost:{port}' if port else '…'}"
+    return ""
+
+
+def _published_port(service: dict[str, Any]) -> str:
+    """Return the first port of this machine that leads to a service, "" if none does."""
+    ports = service.get("ports")
+    for port in ports if isinstance(ports, list) else []:
+        text = f"{port.get('published')}:{port.get('target')}" if isinstance(port, dict) else str(port)
+        if found := re.search(r"(?:^|:)(\d+):\d+(?:/tcp)?$", text):
+            return found[1]
+    return ""
+
+
+def _variables(environment: object) -> dict[str, str]:
+    if isinstance(environment, dict):
+        return {str(name): str(value) for name, value in environment.items()}
+    pairs = (str(each).partition("=") for each in environment) if isinstance(environment, list) else ()
+    return {name: value for name, _, value in pairs}
 
 
 def _service(repository: Repository, folder: str, file: str, name: str, service: dict[str, Any]) -> ServiceDraft:
