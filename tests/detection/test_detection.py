@@ -381,6 +381,20 @@ def test_of_several_services_one_migrates_the_database(tmp_path: Path) -> None:
     assert written["admin"]["env"] == {"DATABASE_URL": "${DATABASE_URL}"}
 
 
+def test_a_worker_needs_the_database_of_the_service_whose_code_it_runs(tmp_path: Path) -> None:
+    files = {
+        "Procfile": "web: uvicorn main:app\nworker: rq worker\n",
+        "requirements.txt": "fastapi\nuvicorn\nrq\nalembic\nasyncpg\n",
+        "main.py": HELLO + "os.environ['DATABASE_URL']",
+        "alembic.ini": "",
+        ".env.example": "DATABASE_URL=postgresql://localhost/shop\n",
+    }
+    found = services(tmp_path, files)
+    assert found["backend"]["database"]["url"] == "${DATABASE_URL}"
+    assert "env" not in found["backend"]
+    assert found["worker"]["env"] == {"DATABASE_URL": "${DATABASE_URL}"}
+
+
 def test_a_container_that_migrates_is_no_worker(tmp_path: Path) -> None:
     compose = "services:\n  api: {build: ., ports: ['80:80']}\n  migrator: {build: ., command: alembic upgrade head}\n"
     files = {
@@ -635,16 +649,17 @@ def test_settings_without_a_default_are_needed(tmp_path: Path) -> None:
     assert local_variables(tmp_path, files)["SITE"] == "${SITE:-http://localhost:3000}"
 
 
-def test_a_schema_of_the_environment_says_what_is_needed(tmp_path: Path) -> None:
-    schema = (
-        "const schema = z.object({\n  LOG_LEVEL: z.enum(['info', 'debug']),\n  SITE: z\n    .string()\n    .url(),\n"
+@pytest.mark.parametrize("schema", ["z.object({", "createEnv({ server: {"])
+def test_a_schema_of_the_environment_says_what_is_needed(schema: str, tmp_path: Path) -> None:
+    text = (
+        f"const schema = {schema}\n  LOG_LEVEL: z.enum(['info', 'debug']),\n  SITE: z\n    .string()\n    .url(),\n"
         "  REGION: z.string().default('eu'),\n  TOKEN: z\n    .string()\n    .optional(),\n})\nschema.parse(process.env)\n"
     )
     files = {
         "package.json": EXPRESS,
         "package-lock.json": "{}",
         "server.js": SERVER,
-        "env.ts": schema,
+        "env.ts": text,
         ".env.example": "LOG_LEVEL=debug\n",
     }
     assert services(tmp_path, files)["backend"]["env"] == {"LOG_LEVEL": "${LOG_LEVEL:-debug}", "SITE": "${SITE}"}

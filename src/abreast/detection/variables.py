@@ -169,7 +169,8 @@ def _needed_settings(text: str) -> Iterator[str]:
 
 def _needed_in_schema(text: str) -> Iterator[str]:
     """Yield the variables of a zod schema for the environment that have no default."""
-    for name, rules in _SCHEMA_FIELD.findall(text) if "z.object(" in text and "process.env" in text else ():
+    is_schema = "process.env" in text and ("z.object(" in text or "createEnv(" in text)
+    for name, rules in _SCHEMA_FIELD.findall(text) if is_schema else ():
         if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
             yield name
 
@@ -186,7 +187,8 @@ def share_database(service: ServiceDraft, base: ServiceDraft) -> None:
         return
     name = base.text("database.variable") or "DATABASE_URL"
     is_file = ":-sqlite" in str(url.value)
-    service.propose(f"env.{name}", {"required": False} if is_file else f"${{{name}}}", url.source, Authority.PROJECT)
+    value: Value = {"required": False} if is_file else f"${{{name}}}"
+    service.propose(f"env.{name}", value, url.source, Authority.CONTAINER)
     if is_file:
         service.remarks.append(
             f"it needs {name} to reach the database of {base.name}; a file of SQLite belongs to one service"
