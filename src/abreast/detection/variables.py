@@ -1,7 +1,7 @@
 """The variables that a service needs: of examples in the repository, and those its code cannot do without."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from abreast.core.secrets import looks_secret
 from abreast.detection.draft import LOCAL, Authority, Kind, ServiceDraft, Value
@@ -18,12 +18,9 @@ EXAMPLES = (
 )
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 _PUBLIC = re.compile(r"^(VITE|NEXT_PUBLIC|PUBLIC|REACT_APP|NUXT|GATSBY|VUE_APP|EXPO_PUBLIC)_")
-_NEEDED = {
-    "python": ((".py",), re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")),
-    "ruby": ((".rb", ".yml"), re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")),
-    "node": ((".ts", ".js", ".mjs"), re.compile(r"(?!)")),
-    "rust": ((".rs",), re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")),
-}
+_ENVIRON = re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")
+_FETCH = re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")
+_ENV_MACRO = re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")
 _SETTINGS = re.compile(r"^class \w+\([^)]*\bBaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
 _FIELD = re.compile(
     r"^(?: {4}|\t)([A-Za-z]\w*)\s*:\s*(?:str|int|float|bool|SecretStr|EmailStr|\w*Url|\w*Dsn|"
@@ -144,35 +141,42 @@ def _read_example(text: str) -> Iterator[tuple[str, str]]:
 
 def _needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
     """Yield variables that the code reads without a default, each with what says so."""
-    suffixes, pattern = _NEEDED.get(draft.ecosystem, ((), None))
-    if pattern is None:
+    suffixes, read = _READERS.get(draft.ecosystem, ((), None))
+    if read is None:
         return
     seen = set()
     for file in repository.sources(draft.folder, *suffixes):
         if re.search(r"(^|/)(scripts?|tools|docs|docker|\.github)/", file):
             continue
         text = repository.text(file)
-        names = pattern.findall(text) if any(word in text for word in ("environ", "ENV", "env!")) else []
-        for name in (*names, *_needed_settings(text), *_needed_in_schema(text)):
+        for name in read(text):
             if name not in seen and not _is_guarded(name, text):
                 seen.add(name)
                 yield name, f"{file} cannot do without it"
 
 
-def _needed_settings(text: str) -> Iterator[str]:
-    """Yield the variables of pydantic's settings that have no default."""
+def _python_needs(text: str) -> Iterator[str]:
+    """Yield what is read from ``os.environ``, and the fields of pydantic's settings that have no default."""
+    if "environ" in text:
+        yield from _ENVIRON.findall(text)
     for body in _SETTINGS.findall(text) if "BaseSettings" in text else ():
         prefix = re.search(r"env_prefix\s*=\s*['\"](\w*)", body)
         for name in _FIELD.findall(body):
             yield f"{prefix[1] if prefix else ''}{name}".upper()
 
 
-def _needed_in_schema(text: str) -> Iterator[str]:
+def _node_needs(text: str) -> Iterator[str]:
     """Yield the variables of a zod schema for the environment that have no default."""
     is_schema = "process.env" in text and ("z.object(" in text or "createEnv(" in text)
     for name, rules in _SCHEMA_FIELD.findall(text) if is_schema else ():
         if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
             yield name
+
+
+_READERS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Iterable[str]]]] = {
+    "python": ((".py",), _python_needs), "node": ((".ts", ".js", ".mjs"), _node_needs),
+    "ruby": ((".rb", ".yml"), _FETCH.findall), "rust": ((".rs",), _ENV_MACRO.findall),
+}  # fmt: skip
 
 
 def _is_guarded(name: str, text: str) -> bool:
