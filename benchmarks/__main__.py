@@ -2,7 +2,7 @@
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
-                     [outages] [throughput] [compatibility] [init] [one_line_change]
+                     [outages] [throughput] [compatibility] [init] [one_line_change] [state]
 """
 
 import os
@@ -30,6 +30,7 @@ from benchmarks import (
     restores,
     rollback,
     startup,
+    state_homes,
     throughput,
     traffic,
     upload,
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
     "init": init.run, "one_line_change": one_line_change.run,
+    "state": state_homes.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -22,6 +22,7 @@ __all__ = ["az", "file", "gs", "open_mirror", "s3", "state_world"]
 # Tests start hundreds of interpreters. Without this, each would compile every module.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("GITHUB_ACTIONS", None)  # there, the record of each tested project would be expected in its remote
 
 
 FOLDER = pytest.StashKey[Path]()

@@ -100,6 +100,13 @@ def test_a_row_that_was_changed_here_is_named(project: SampleProject, remote: Gi
     assert "was changed in the ledger" in project.run("state", "verify", code=1).stdout
 
 
+def test_in_github_actions_the_record_is_in_the_remote(project: SampleProject, remote: GitWorld) -> None:
+    project.run("state", "move", "--to", "git", "--yes")
+    shown = json.loads(project.run("state", "show", "--json", variables={"GITHUB_ACTIONS": "true"}).stdout)
+    assert shown["location"] == "refs/abreast/shop/ledger of origin"
+    project.run("down", "--yes", variables=GIT)
+
+
 def test_places_that_are_none(project: SampleProject, tmp_path: Path) -> None:
     project.deploy()
     told = project.run("state", "move", "--to", "mysql://x/y", "--yes", code=2).stderr

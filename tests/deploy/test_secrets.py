@@ -88,7 +88,8 @@ def test_what_is_printed_without_an_end_of_line_is_shown_at_once(project: Sample
 def test_in_github_actions_the_runner_is_told_each_secret(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
     project.commit()
-    done = project.deploy(variables={"API_TOKEN": f"{SENTINEL}\n100% more", "GITHUB_ACTIONS": "true"})
+    variables = {"API_TOKEN": f"{SENTINEL}\n100% more", "GITHUB_ACTIONS": "true", "ABREAST_STATE": ".abreast"}
+    done = project.deploy(variables=variables)
     assert f"::add-mask::{SENTINEL}\n" in done.stderr
     assert "::add-mask::100%25 more\n" in done.stderr
     assert SENTINEL not in done.stdout
