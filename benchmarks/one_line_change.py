@@ -15,7 +15,7 @@ from typing import Self
 
 import yaml
 
-RUNS = 7
+RUNS = 5
 GOAL = 3.0
 """Seconds by which a deployment may take longer than `npm run build`."""
 COMPONENTS = 300
