@@ -16,13 +16,13 @@ _RANDOM = re.compile(rb"[A-Za-z0-9_+/=.~!@#^*-]{12,}")
 _MIXED_RUN = re.compile(
     rb"(?=[A-Za-z]{0,30}[0-9])(?=[0-9]{0,30}[A-Za-z])[A-Za-z0-9]{6,}|-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-"
 )
-_LONG_MIXED_RUN = re.compile(rb"(?=[A-Za-z]{0,60}[0-9])(?=[0-9]{0,60}[A-Za-z])[A-Za-z0-9]{16,}")
 _UUID = re.compile(rb"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
 _HEX = re.compile(rb"(?:0x)?(?:[0-9a-f]+|[0-9A-F]+)")
 _KEY = re.compile(rb"[A-Za-z0-9_+/=:-]+")
 _LONG_WITH_DIGIT = re.compile(rb"(?=.*[0-9])[A-Za-z0-9_=-]{32,}")
 _WORD_IN_CAMEL_CASE = re.compile(rb"(?<![a-z])[a-z]{4,15}(?![a-z])")
 
+DIGITS = b"0123456789"
 ENOUGH = 200
 """Letters of a word that tell whether a machine made it."""
 
@@ -55,17 +55,19 @@ def is_random(value: bytes) -> bool:
         and _is_mixed(value, 8)
         and _RANDOM.fullmatch(value)
         and _MIXED_RUN.search(value)
-        and sum(map(value.count, b"0123456789")) >= (2 if len(value) >= 20 else 3)
+        and sum(map(value.count, DIGITS)) >= (2 if len(value) >= 20 else 3)
         and not _is_name(value)
     )
 
 
-def is_machine_made(value: bytes) -> bool:
-    """Return whether a value needs no name to be a secret: it is random, no word with a number, and no digest."""
-    value = value[:ENOUGH]
-    letters = value.strip(b"0123456789")
+def is_machine_made(word: bytes) -> bool:
+    """Return whether a word needs no name to be a secret: letters and digits mixed as in no name, and no digest."""
+    word = word[:ENOUGH]
+    letters = word.strip(DIGITS)
+    if len(set(word)) < 8 or len(word) - len(word.translate(None, DIGITS)) < 2 or not letters:
+        return False
     has_number = letters.isalpha() and not is_unbroken(letters)
-    return not (has_number or _has_words(value) or is_hex(value)) and _is_long_and_random(value)
+    return not (has_number or _has_words(word) or is_hex(word))
 
 
 def is_hex(value: bytes) -> bool:
@@ -90,10 +92,6 @@ def is_password(value: bytes) -> bool:
     """Return whether what is assigned to a password may be one: no word of a message, no type, no reference."""
     counted = len(value) < 6 and value.isdigit()
     return not (counted or _REFERENCE.match(value) or _NO_PASSWORD.match(value))
-
-
-def _is_long_and_random(value: bytes) -> bool:
-    return bool(_LONG_MIXED_RUN.search(value)) and is_random(value)
 
 
 def _is_mixed(value: bytes, distinct: int) -> bool:
