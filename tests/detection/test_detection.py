@@ -564,6 +564,16 @@ def test_a_file_in_the_checkout_is_made_by_the_build(settings: str, tmp_path: Pa
     assert "each release starts with an empty one" in write_yaml(draft)
 
 
+def test_tests_of_pages_have_the_manifest_of_their_static_files(tmp_path: Path) -> None:
+    settings = (
+        SQLITE + "STORAGES = {'staticfiles': {'BACKEND': 'whitenoise.storage.CompressedManifestStaticFilesStorage'}}\n"
+    )
+    files = {"requirements.txt": "django\ngunicorn\n", "manage.py": MANAGE, "shop/settings.py": settings, "shop/wsgi.py": "",
+             "shop/tests.py": "def test_x(): ..."}  # fmt: skip
+    expected = "python manage.py collectstatic --noinput && python manage.py test"
+    assert services(tmp_path, files)["backend"]["test"] == expected
+
+
 def test_a_library_that_wants_a_file_url_keeps_its_file(tmp_path: Path) -> None:
     files = {"package.json": package({"start": "node server.js"}, "express", "@libsql/client"), "package-lock.json": "{}", "server.js": SERVER,
              "drizzle.config.ts": "out: './drizzle'", "drizzle/0000_a.sql": "", ".env.example": "DATABASE_URL=file:dev.db"}  # fmt: skip

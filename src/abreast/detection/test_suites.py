@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
+from abreast.detection.ecosystems.python import settings_files
 from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.repository import Repository, path_in
 
@@ -54,7 +55,8 @@ def _find_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
     if draft.ecosystem == "node":
         return _node_tests(NodePackage(repository, draft.folder))
     if draft.ecosystem == "python":
-        return _python_tests(PythonProject(repository, draft.folder))
+        command, source = _python_tests(PythonProject(repository, draft.folder))
+        return _with_static_files(repository, draft, command), source
     if draft.ecosystem in _COMPILED:
         return _compiled_tests(repository, draft)
     if draft.ecosystem == "java":
@@ -68,6 +70,14 @@ def _find_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
     if draft.ecosystem == "ruby" and next(iter(repository.below(path_in(draft.folder, "test"), "_test.rb")), ""):
         return "bundle exec rails test", path_in(draft.folder, "test")
     return "", ""
+
+
+def _with_static_files(repository: Repository, draft: ServiceDraft, command: str) -> str:
+    """Return tests of Django with what collects static files in front, if pages fail without their manifest."""
+    texts = (repository.text(file) for file in settings_files(repository, draft.folder))
+    if "manage.py test" in command and any("ManifestStaticFilesStorage" in text for text in texts):
+        return f"python manage.py collectstatic --noinput && {command}"
+    return command
 
 
 def _compiled_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
