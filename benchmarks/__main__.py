@@ -2,7 +2,8 @@
 
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
-                     [outages] [throughput] [compatibility] [init] [one_line_change] [state]
+                     [outages] [throughput] [compatibility] [init] [init-deploy]
+                     [one_line_change] [state]
 """
 
 import os
@@ -20,6 +21,7 @@ from benchmarks import (
     crash_monkey,
     gates,
     init,
+    init_deploy,
     one_line_change,
     outages,
     overhead,
@@ -42,7 +44,7 @@ BENCHMARKS = {
     "changes": changes.run, "redaction": redaction.run, "gates": gates.run,
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
-    "init": init.run, "one_line_change": one_line_change.run,
+    "init": init.run, "init-deploy": init_deploy.run, "one_line_change": one_line_change.run,
     "state": state_homes.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
@@ -57,6 +59,7 @@ def main(names: list[str]) -> int:
     is_possible = {
         "compatibility": compatibility.CORPUS_VARIABLE in os.environ,
         "init": init.CORPUS_VARIABLE in os.environ,
+        "init-deploy": init.CORPUS_VARIABLE in os.environ,
     }
     chosen = names or [name for name in BENCHMARKS if is_possible.get(name, True)]
     if unknown := set(chosen) - set(BENCHMARKS):

@@ -1,0 +1,176 @@
+"""Public repositories deployed without an edit: clone, `abreast init --yes`, commit, `abreast deploy --yes`.
+
+ABREAST_INIT_CORPUS names a folder with checkouts called OWNER+NAME. A copy of each repository in init_deployments.txt is
+deployed to this machine, which needs port 8080 on, npm, and what else it installs with. Then every URL is asked. It takes a
+minute or more each: ABREAST_INIT_RESULTS names a file that keeps what was measured, so that a run can go on later.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks.init import CORPUS_VARIABLE
+
+RESULTS_VARIABLE = "ABREAST_INIT_RESULTS"
+REPOSITORIES = Path(__file__).with_name("init_deployments.txt")
+TIMEOUT = 1200
+"""Seconds that one command may take."""
+
+DEPLOYED, NEEDS, NO_PACKAGES, FAILED = "deployed", "needs a value", "its packages do not install here", "failed"
+_LEFT_OUT = frozenset({".git", "node_modules", ".abreast"})
+_VARIABLES = {
+    "CI": "1", "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost", "GIT_COMMITTER_NAME": "bench",
+    "GIT_COMMITTER_EMAIL": "bench@localhost",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one repository. ``answers``: the HTTP status of each path of each service, 0 without an answer."""
+
+    repository: str
+    outcome: str
+    why: str
+    answers: dict[str, int]
+
+
+def run() -> str:
+    """Return the table of all repositories that are there."""
+    corpus = Path(os.environ.get(CORPUS_VARIABLE, "/nowhere"))
+    names = [name for name in REPOSITORIES.read_text().split() if (corpus / name.replace("/", "+")).is_dir()]
+    if not names:
+        return f"## init and deploy\n\nnot measured: set {CORPUS_VARIABLE}"
+    results = [_measure(corpus, name) for name in names]
+    installed = [result for result in results if result.outcome != NO_PACKAGES]
+    deployed = [result for result in results if result.outcome == DEPLOYED]
+    rows = [f"| {result.repository} | {result.outcome} | {result.why or _answers(result)} |" for result in results]
+    return f"""## init and deploy
+
+`git clone`, `abreast init --yes`, commit, `abreast deploy --yes`: no edit, no variable, no server started. The secret scan was
+{"on" if _has_scanner() else "off: no scanner is installed"}. A row can be of an earlier commit, since results are kept.
+
+{len(deployed)} of {len(results)} repositories were deployed, and every URL answered. The packages of {len(installed)} install on this machine, so that
+{100 * len(deployed) // max(1, len(installed))} % of those were deployed. Goal: ≥ 80 %, and ten.
+
+| repository | result | URLs, or why not |
+|---|---|---|
+{chr(10).join(rows)}"""
+
+
+def _has_scanner() -> bool:
+    return bool(shutil.which("kingfisher", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"))
+
+
+def _answers(result: Result) -> str:
+    return ", ".join(f"{place} {status}" for place, status in result.answers.items())
+
+
+def _measure(corpus: Path, name: str) -> Result:
+    """Return the kept result of a repository, or deploy it."""
+    file = os.environ.get(RESULTS_VARIABLE)
+    kept = Path(file).read_text().splitlines() if file and Path(file).exists() else []
+    for line in kept:
+        if json.loads(line)["repository"] == name:
+            return Result(**json.loads(line))
+    result = deploy_copy(corpus / name.replace("/", "+"), name)
+    if file:
+        with Path(file).open("a") as opened:
+            opened.write(json.dumps(asdict(result)) + "\n")
+    return result
+
+
+def deploy_copy(source: Path, name: str) -> Result:
+    """Deploy a copy of a checkout as a user would, ask every URL, and take it down again."""
+    with tempfile.TemporaryDirectory(prefix="abreast-deploy-") as home:
+        folder = Path(home) / name.rpartition("/")[2]
+        shutil.copytree(source, folder, symlinks=True, ignore=lambda _, names: _LEFT_OUT.intersection(names))
+        (folder / "abreast.yml").unlink(missing_ok=True)
+        for command in ("git init -q", "git add -A -f", "git commit -q -m Start"):
+            _run(folder, *command.split())
+        code, text = _abreast(folder, "init", "--yes")
+        if code:
+            return Result(name, FAILED, f"init: {text.strip().splitlines()[0]}", {})
+        for command in ("git add -A", "git commit -q -m abreast"):
+            _run(folder, *command.split())
+        try:
+            code, text = _abreast(folder, "deploy", "--yes")
+            answers = dict(_ask_all(folder)) if code == 0 else {}
+        finally:
+            _abreast(folder, "down", "--yes")
+        return _judge(name, code, text, answers, _installs(folder))
+
+
+def _judge(name: str, code: int, text: str, answers: dict[str, int], installs: set[str]) -> Result:
+    if code == 0:
+        is_up = all(0 < status < 500 for status in answers.values())
+        return Result(name, DEPLOYED if is_up else FAILED, "", answers)
+    if missing := re.findall(r"not set: (.*)|\$\{(\w+)\} is not set", text):
+        return Result(name, NEEDS, "not set: " + ", ".join(first or second for first, second in missing), {})
+    reasons = re.findall(r"turned-back: (.*)", text) or text.strip().splitlines()[-1:]
+    failed = re.search(r"`(.*)`: ", reasons[-1])
+    outcome = NO_PACKAGES if failed and failed[1] in installs else FAILED
+    return Result(name, outcome, reasons[-1][:160].replace("|", "\\|"), {})
+
+
+def _installs(folder: Path) -> set[str]:
+    config = yaml.safe_load((folder / "abreast.yml").read_text())
+    return {(service.get("build") or {}).get("install", "") for service in config["services"].values()}
+
+
+def _ask_all(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield each service's ``/`` and health path, with the status that it answers."""
+    config = yaml.safe_load((folder / "abreast.yml").read_text())["services"]
+    services = json.loads(_abreast(folder, "status", "--json")[1])["environments"]["local"]["services"]
+    for name, service in services.items():
+        for path in dict.fromkeys(("/", config[name].get("health", "/"))) if service.get("url") else ():
+            yield f"{name} {path}", _ask(service["url"] + path)
+
+
+def _ask(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def _abreast(folder: Path, *arguments: str) -> tuple[int, str]:
+    return _run(folder, sys.executable, "-m", "abreast", *arguments)
+
+
+def _run(folder: Path, *command: str) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, **_VARIABLES}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 124, f"no end after {TIMEOUT} s"
+    return done.returncode, done.stdout
+
+
+def main() -> int:
+    """Deploy the repositories that are named, or all, and print what became of each."""
+    corpus = Path(os.environ[CORPUS_VARIABLE])
+    for name in sys.argv[1:] or REPOSITORIES.read_text().split():
+        if (corpus / name.replace("/", "+")).is_dir():
+            result = _measure(corpus, name)
+            print(f"{name}: {result.outcome}: {result.why or _answers(result)}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
