@@ -181,6 +181,11 @@ _OUTLIER_DETECTION: Json = {
 }
 
 
+def _checks(health_path: str) -> Json:
+    """Return what tells Envoy which of several instances answer."""
+    return {"health_checks": [_health_check(health_path)], "outlier_detection": _OUTLIER_DETECTION}
+
+
 def _health_check(path: str) -> Json:
     return {
         "timeout": "5s",
@@ -217,8 +222,7 @@ def _cluster(upstream: Upstream, ports: tuple[int, ...]) -> Json:
         "circuit_breakers": {"thresholds": [limits]},
         # Where no instance is healthy, each gets requests. So a single one need not be checked.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "health_checks": [_health_check(upstream.health_path)] if len(ports) > 1 else [],
-        "outlier_detection": _OUTLIER_DETECTION,
+        **(_checks(upstream.health_path) if len(ports) > 1 else {}),
         "load_assignment": _load_assignment(upstream.id, [_socket_address("127.0.0.1", port) for port in ports]),
         "typed_extension_protocol_options": _http_options(),
     }

@@ -2,6 +2,7 @@
 -- A page is served by the file server, which comes after this filter: the path becomes that of the file.
 
 local STORE = "abreast.site"
+local PLAIN = "plain"
 local MAX_SITES = 64
 
 local sites, site_count = {}, 0 -- each worker loads the tables of a release once
@@ -24,6 +25,7 @@ local function decode(text)
 end
 
 local function canonical(path)
+  if not path:find("[^%w%-._~/]") then return path end
   return (path:gsub("[^/]+", function(segment) return encode(decode(segment)) end))
 end
 
@@ -132,8 +134,9 @@ local function first_redirect(request, path)
   end
 end
 
-local function headers_of(path)
-  local headers, lowered = {}, path:lower()
+local function add_headers_of(path, headers)
+  if #site.headers == 0 then return headers end
+  local lowered = path:lower()
   for _, rule in ipairs(site.headers) do
     if lowered:find(rule.pattern) then
       for name, value in pairs(rule.values) do headers[name] = value end
@@ -150,33 +153,40 @@ local function accepts(header, encoding)
   return false
 end
 
-local function file_answer(handle, file, status, custom)
-  local request = handle:headers()
+local function file_headers(file, tree, status, path)
   local headers = {["x-content-type-options"] = "nosniff", vary = "accept-encoding"}
-  local tree = "plain"
-  for _, encoding in ipairs(site.encodings[file] or {}) do
-    if tree == "plain" and accepts(request:get("accept-encoding") or "", encoding) then
-      tree, headers["content-encoding"] = encoding, encoding
-    end
-  end
+  if tree ~= PLAIN then headers["content-encoding"] = tree end
   if status < 400 then
     headers.etag = 'W/"' .. site.etag .. '"'
     headers["cache-control"] = site.hashed[file] and "public, max-age=31536000, immutable" or "no-cache"
   else
     headers["cache-control"] = "no-store"
   end
-  for name, value in pairs(custom) do headers[name] = value end
+  return add_headers_of(path, headers)
+end
+
+local function file_answer(handle, file, status, path)
+  local request = handle:headers()
+  local encodings, tree = site.encodings[file], PLAIN
+  if encodings then
+    local accepted = request:get("accept-encoding") or ""
+    for _, encoding in ipairs(encodings) do
+      if tree == PLAIN and accepts(accepted, encoding) then tree = encoding end
+    end
+  end
   if status == 200 and (request:get("if-none-match") or ""):find(site.etag, 1, true) then
-    headers["content-encoding"], headers[":status"] = nil, "304"
+    local headers = file_headers(file, PLAIN, status, path)
+    headers[":status"] = "304"
     return handle:respond(headers)
   end
-  handle:streamInfo():dynamicMetadata():set(STORE, "answer", {status = tostring(status), headers = headers})
+  -- As one text: Envoy copies what is stored, and a table would cost more.
+  handle:streamInfo():dynamicMetadata():set(STORE, "answer", status .. " " .. tree .. " " .. file .. " " .. path)
   request:replace(":path", "/" .. tree .. file)
 end
 
 local function missing_answer(handle, path)
-  local headers = headers_of(path)
-  if site.error_page then return file_answer(handle, site.error_page, 404, headers) end
+  if site.error_page then return file_answer(handle, site.error_page, 404, path) end
+  local headers = add_headers_of(path, {})
   headers[":status"], headers["content-type"] = "404", "text/plain"
   handle:respond(headers, "Not Found")
 end
@@ -227,7 +237,7 @@ local function answer(handle)
   if method ~= "GET" and method ~= "HEAD" then
     return handle:respond({[":status"] = "405", allow = "GET, HEAD", ["content-type"] = "text/plain"}, "")
   elseif page then
-    return file_answer(handle, page, rule and rule.status or 200, headers_of(path))
+    return file_answer(handle, page, rule and rule.status or 200, path)
   end
   missing_answer(handle, path)
 end
@@ -243,7 +253,9 @@ end
 function envoy_on_response(handle)
   local stored = handle:streamInfo():dynamicMetadata():get(STORE)
   if not stored then return end
+  local status, tree, file, path = stored.answer:match("^(%d+) (%S+) (%S+) (%S+)$")
+  site = tables_in(handle:filterContext():get("tables"))
   local headers = handle:headers()
-  if headers:get(":status") == "200" then headers:replace(":status", stored.answer.status) end
-  for name, value in pairs(stored.answer.headers) do headers:replace(name, value) end
+  if status ~= "200" and headers:get(":status") == "200" then headers:replace(":status", status) end
+  for name, value in pairs(file_headers(file, tree, tonumber(status), path)) do headers:replace(name, value) end
 end
