@@ -37,9 +37,16 @@ class Proxy(ABC):
         self.folder, self.front_port, self.backend_ports = folder, front_port, backend_ports
         self.process: subprocess.Popen[bytes] | None = None
 
-    def spawn(self, *argv: str) -> None:
+    def spawn(self, *argv: str, cwd: Path | None = None) -> None:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(argv, cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(argv, cwd=cwd or self.folder, stdout=log, stderr=log)
+        self._spawned = argv, cwd
+
+    def restart_under(self, *observer: str) -> None:
+        """Start it again, with the configuration that it has, by another program that observes it."""
+        self.stop()
+        argv, cwd = self._spawned
+        self.spawn(*observer, *argv, cwd=cwd)
 
     @abstractmethod
     async def start(self) -> None: ...
@@ -58,11 +65,7 @@ class AbreastProxy(Proxy):
     name = "abreast (Envoy)"
 
     async def start(self) -> None:
-        self.router = Router(self.folder / "router")
-        argv = self.router.argv()
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(argv, cwd=self.folder / "router", stdout=log, stderr=log)
-        await self.router.wait_until_ready()
+        await self.start_router()
         self.number = 0
         EndpointPublisher(self.folder / "router").record(
             {f"{number}": port for number, port in enumerate(self.backend_ports)}
@@ -70,6 +73,11 @@ class AbreastProxy(Proxy):
         for service, port in (("web", self.front_port), ("api", self.front_port + 1)):
             await self.router.change(lambda t, s=service, p=port: t.with_listener(s, Listener(p)))  # type: ignore[misc]
         await self.switch_to(0)
+
+    async def start_router(self) -> None:
+        self.router = Router(self.folder / "router")
+        self.spawn(*self.router.argv(), cwd=self.folder / "router")
+        await self.router.wait_until_ready()
 
     async def switch_to(self, backend: int) -> None:
         """Switch as a deployment does: two services together, then drain and remove the old version."""
@@ -299,8 +307,8 @@ def _percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-async def wait_for_port(port: int) -> None:
-    for _ in range(500):
+async def wait_for_port(port: int, attempts: int = 500) -> None:
+    for _ in range(attempts):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
