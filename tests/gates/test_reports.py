@@ -263,6 +263,17 @@ def test_a_report_is_found_by_its_usual_name_or_where_it_is_said_to_be(tmp_path:
     assert found.why.startswith({"clover.xml": "40.0 %", "jacoco.xml": "66.6 %"}.get(Path(name).name, "80.0 %"))
 
 
+@pytest.mark.parametrize(
+    ("name", "gate", "verdict"),
+    [("lcov.info", "coverage", GateVerdict.FAILED), ("junit.xml", "test", GateVerdict.UNKNOWN)],
+)
+def test_a_report_that_is_too_large_does_not_pass(tmp_path: Path, name: str, gate: str, verdict: GateVerdict) -> None:
+    command = Gate("test", run=f"truncate -s 65M {name}", threshold=CoverageThreshold(40))
+    found = results_of(tmp_path, command)[gate]
+    assert found.verdict is verdict
+    assert f"{name} is larger than 64 MB" in found.why
+
+
 CART = """exports.total = items => {
   let sum = 0
   for (const item of items) {
