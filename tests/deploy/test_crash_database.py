@@ -125,7 +125,9 @@ def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(
         if project.latest_deployment()["kind"] == "rollback" and project.latest_deployment()["finished"]:
             break
     assert not [
-        event["message"] for event in project.latest_deployment()["events"] if "the schema was not reverted" in event["message"]
+        event["message"]
+        for event in project.latest_deployment()["events"]
+        if "the schema was not reverted" in event["message"]
     ]
     assert "price" in str(schemas[0])
     assert "price" not in str(schemas[-1])

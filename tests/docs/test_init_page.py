@@ -19,7 +19,9 @@ REPOSITORY = {
     "api/Dockerfile": 'FROM python:3.12\nCOPY . .\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]\n',
     "compose.yml": "services:\n  db:\n    image: postgres:18\n",
 }
-SCAN = "gates:\n  secrets: block                              # kingfisher is installed\n"
+SCAN = (
+    "gates:\n  secrets: block                              # kingfisher is installed; `allow` lists what is no secret\n"
+)
 
 
 def test_it_describes_the_repository(tmp_path: Path) -> None:
