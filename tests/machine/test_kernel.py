@@ -146,6 +146,20 @@ def test_a_program_without_an_environment_is_not_waited_for(processes: ProcessTa
         assert not any(processes.is_loading(pid) for pid in (2, os.getpid(), os.getppid()))  # 2 is the kernel's own
 
 
+def test_a_process_whose_environment_may_not_be_read_is_not_waited_for(processes: ProcessTable) -> None:
+    """The kernel hides from another user of what it tells while a program is loaded, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with running("/bin/sleep", "1000", env={"MARK": "x"}) as program:
+        eventually(lambda: processes.told_environment(program.pid) == {"MARK": "x"})
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            hidden = processes.told_environment(program.pid) == {} and not processes.is_loading(program.pid)
+            os._exit(0 if hidden else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_both_tables_tell_the_same() -> None:
     linux, portable = LinuxProcessTable(), PsutilProcessTable()
     with running("sleep", "1000", env={"A": "1", "B": "x=y\nz"}) as program:

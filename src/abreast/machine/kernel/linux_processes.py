@@ -48,9 +48,13 @@ class LinuxProcessTable(ProcessTable):
         return {}
 
     def is_loading(self, pid: int) -> bool:
-        """Read /proc/PID/stat: there is memory, unlike in a zombie, and no place of the environment in it yet."""
+        """Read /proc/PID/stat: there is memory, unlike in a zombie, and no place of the environment in it yet.
+
+        Of a process whose environment may not be read, the kernel never tells the place.
+        """
         with suppress(OSError, IndexError):
             fields = _stat_fields(pid)
+            Path(f"/proc/{pid}/environ").read_bytes()
             return fields[_VSIZE] != "0" and fields[_ENV_END] == "0"
         return False
 
