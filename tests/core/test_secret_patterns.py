@@ -63,7 +63,7 @@ EXAMPLES = {
     "sk_live_" + "a1" * 12, "shpat_" + "0a" * 16, "dckr_pat_abcdefghij0123456789", "hvs.CAESIJ" + "a1" * 12, "123456789:AA" + "b1" * 17,
     "dop_v1_" + "0a" * 32, "dapi" + "0a" * 16, "SK" + "0a" * 16, "pscale_tkn_" + "aB1" * 11, "lin_api_" + "aB1" * 12, "sbp_" + "0a" * 20,
     "ghs_1234567_eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJnaXRodWIifQ.c2lnbmF0dXJl_-x9", "PMAK-" + "0a" * 12 + "-" + "0b" * 17,
-    "nvapi-" + "aB1_" * 16, "flb_live_" + "aB1" * 7, "NF-" + "aB1c" * 8, "web_" + "0a1b" * 8, "phx_WQV1jrBNdIiYiH_XoWIb5KqZv18v_4JQbNBVuGihaYw",
+    "nvapi-" + "aB1_" * 16, "flb_live_" + "aB1" * 7, "phx_WQV1jrBNdIiYiH_XoWIb5KqZv18v_4JQbNBVuGihaYw",
     "glsa_" + "aB1_" * 9, "NRAK-" + "AB1" * 9, "sntrys_" + "aB1" * 12, "GOCSPX-abcdefghij0123456789",
 }  # fmt: skip
 
