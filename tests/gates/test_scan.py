@@ -10,14 +10,17 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from abreast.commands.interface import Command
 from abreast.commands.shell import run
+from abreast.config.gate_schema import AllowedFinding
 from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVerdict, ScanKind, Severity
 from abreast.core.reports import sarif, scan_results
 from abreast.gates import scan_gate, scan_tool
@@ -356,7 +359,20 @@ def test_what_is_allowed_ends_on_its_day() -> None:
     )
     late = scan_results.evaluate_findings(gate, FOUND, [], "2026-11-22")
     assert late.verdict is GateVerdict.FAILED
-    assert late.lines == ("critical  b/c.py  R2: worse", "  allowed by ada until 2026-11-21, which has passed: soon")
+    assert late.lines[:-1] == (
+        "critical  b/c.py  R2: worse",
+        "  allowed by ada until 2026-11-21, which has passed: soon",
+    )
+
+
+def test_what_blocks_says_how_to_allow_it() -> None:
+    gate = Gate("code", scan=ScanKind.CODE, min_severity=Severity.HIGH)
+    blocked = scan_results.evaluate_findings(gate, FOUND, [], "2026-11-22")
+    said = blocked.lines[-1].partition("in abreast.yml: ")[2]
+    (entry,) = yaml.safe_load(said)["allow"]
+    assert AllowedFinding.model_validate(entry).expires == "2027-02-20"
+    allowed = replace(gate, allowlist=(AllowlistEntry(**entry),))
+    assert scan_results.evaluate_findings(allowed, FOUND, [], "2026-11-22").verdict is GateVerdict.PASSED
 
 
 @pytest.mark.parametrize("missed", ["scan_partial", "scan_failed", "pending"])

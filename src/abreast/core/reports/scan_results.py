@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from abreast.core.changes.watch_patterns import match_files
@@ -12,6 +13,9 @@ from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVe
 
 MAX_SHOWN = 20
 """Findings to show. The SARIF file has all."""
+
+ALLOWED_DAYS = 90
+"""For how long the suggested exception of a finding holds."""
 
 
 def evaluate_findings(
@@ -39,7 +43,7 @@ def evaluate_findings(
             gate.name,
             GateVerdict.FAILED,
             _severity_counts(blocking),
-            (*_finding_lines(blocking, allowlisted), *notes),
+            (*_finding_lines(blocking, allowlisted), _how_to_allow(gate, blocking[0], today), *notes),
             findings,
             figures,
         )
@@ -60,6 +64,14 @@ def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
         if exemption.rule == finding.rule and match_files([exemption.path], [finding.file or "-"])
     ]
     return max(fits, key=lambda exemption: exemption.expires, default=None)
+
+
+def _how_to_allow(gate: Gate, finding: Finding, today: str) -> str:
+    """Return how to accept a finding that is no fault, such as a token of a test, for a while."""
+    expires = (date.fromisoformat(today) + timedelta(days=ALLOWED_DAYS)).isoformat()
+    place = {"gate": gate.name, "rule": finding.rule, "path": finding.file or "**"}
+    entry = {**place, "owner": "YOU", "reason": "WHY", "expires": expires}
+    return f"to accept one for a while, in abreast.yml: allow: [{json.dumps(entry)}]"
 
 
 def _severity_counts(findings: Sequence[Finding]) -> str:
