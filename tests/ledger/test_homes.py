@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -88,6 +90,29 @@ def test_of_two_writers_one_goes_first(open_mirror: Callable[[str], Mirror]) -> 
     assert keys(other) == ["b", "c", "a"]
     assert one.last_link() == other.last_link()
     assert one.find_damage() == other.find_damage() == ""
+
+
+def test_processes_of_one_machine_share_a_mirror(state_world: World, open_mirror: Callable[[str], Mirror]) -> None:
+    """Here: two connections to one file, one of which only looks, as a status beside a deployment does."""
+    deploying, looking = open_mirror("one"), open_mirror("one")
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            looking.pull()
+            looking.push()
+
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look)
+        for number in range(40):
+            record(deploying, f"{number}a", f"{number}b")
+            deploying.push()
+        done.set()
+        looked.result()
+    other = open_mirror("other")
+    other.pull()
+    assert keys(other) == keys(deploying) == [f"{number}{letter}" for number in range(40) for letter in "ab"]
+    assert other.find_damage() == deploying.find_damage() == ""
 
 
 def test_what_two_say_of_one_thing_is_said_once(open_mirror: Callable[[str], Mirror]) -> None:

@@ -36,7 +36,7 @@ class LeasedLock(EnvironmentLock):
         self._environment = environment
         self._mirror = mirror
         self._expiry = expiry
-        self._next_look = 0.0
+        self._next_look = self._next_sign = 0.0
         self._sign = ""
         self._seen = 0.0
 
@@ -76,6 +76,7 @@ class LeasedLock(EnvironmentLock):
         if time.monotonic() < self._next_look:
             return False
         self._mirror.pull()
+        self._next_look = time.monotonic() + LOOK_INTERVAL
         if self._is_held_elsewhere():
             return False
         number = self._mirror.lease(self._environment)[0] + 1
@@ -109,8 +110,8 @@ class LeasedLock(EnvironmentLock):
 
     def _shows_life(self) -> bool:
         """Whether the holder's sign of life changed within ``expiry`` seconds, by this machine's clock."""
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK_INTERVAL
+        if time.monotonic() >= self._next_sign:
+            self._next_sign = time.monotonic() + LOOK_INTERVAL
             sign = self._mirror.home.last_beat(self._environment)
             if sign != self._sign or not self._seen:
                 self._sign, self._seen = sign, time.monotonic()

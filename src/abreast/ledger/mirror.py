@@ -73,11 +73,15 @@ class Mirror(EntryFile):
     def push(self) -> None:
         """Append everything to the home. Raises HomeAwayError, or StateError if a lease is lost."""
         with self._syncing:
-            while pending := self.pending():
-                links = chain(self.last_link(), [text for _, text in pending])
-                if self.home.append(self.last_link(), links):
+            while True:
+                last, links = self._unsent()
+                if not links:
+                    return
+                if self.home.append(last, links):
                     self.adopt(links)
-                elif not self._pull():
+                    continue
+                self._pull()
+                if self.last_link() == last:
                     raise self._broken("it has lost what was recorded")
 
     def settle(self, entries: Sequence[Entry]) -> bool:
@@ -142,15 +146,18 @@ class Mirror(EntryFile):
             except StateError as error:
                 self.trouble = error.what
 
-    def _pull(self) -> bool:
-        """Return whether there was anything new."""
+    def _unsent(self) -> tuple[Link | None, list[Link]]:
+        """Return the end of the chain, and the links that append what the home does not have."""
+        with self.transaction():  # other processes of this machine have the same file
+            last = self.last_link()
+            return last, chain(last, [text for _, text in self.pending()])
+
+    def _pull(self) -> None:
         last = self.last_link()
         links = self.home.read(last.seq if last else 0)
         for previous, link in zip([last, *links], links, strict=False):
             self._check(previous, link)
-        if links:
-            self.adopt(links)
-        return bool(links)
+        self.adopt(links)
 
     def _check(self, previous: Link | None, link: Link) -> None:
         (expected,) = chain(previous, [link.entry])
@@ -168,6 +175,10 @@ class Mirror(EntryFile):
     def adopt(self, links: Sequence[Link]) -> None:
         """Give entries their number in the chain. Entries of this file that cannot stay beside them go."""
         with self.transaction():
+            last = self.last_link()  # another process of this machine may have been faster
+            links = [link for link in links if not last or link.seq > last.seq]
+            for link in links[:1]:
+                self._check(last, link)
             news = [link for link in links if not self._number(link)]
             entries = [Entry.parse(link.entry) for link in news]
             self._delete([id_ for entry in entries for id_ in self._rivals(entry)])
