@@ -10,6 +10,9 @@ LOADING_TIMEOUT = 2.0
 LOADING_INTERVAL = 0.001
 """Seconds to wait for a program that is being loaded, and between two looks."""
 
+LOADED_LOOKS = 4
+"""Looks at a process that loads nothing and tells nothing, after which it has no environment."""
+
 
 class ProcessState(NamedTuple):
     """A process at one moment.
@@ -47,14 +50,14 @@ class ProcessTable(ABC):
 
         The kernel tells none while it loads a program, so this waits until that is done, LOADING_TIMEOUT at most.
         """
-        deadline, found_loaded = time.monotonic() + LOADING_TIMEOUT, False
+        deadline, loaded_looks = time.monotonic() + LOADING_TIMEOUT, 0
         while not (found := self.told_environment(pid)):
-            is_loading = self.is_loading(pid)
-            if (found_loaded and not is_loading) or time.monotonic() >= deadline:
-                break
-            found_loaded = not is_loading  # the end of loading may have been between both looks: look again
-            if is_loading:
+            if self.is_loading(pid):
                 time.sleep(LOADING_INTERVAL)
+            else:
+                loaded_looks += 1  # the end of loading may have been between both looks: look again
+            if loaded_looks == LOADED_LOOKS or time.monotonic() >= deadline:
+                break
         return found
 
     @abstractmethod

@@ -54,8 +54,10 @@ class LinuxProcessTable(ProcessTable):
         """
         with suppress(OSError, IndexError):
             fields = _stat_fields(pid)
-            Path(f"/proc/{pid}/environ").read_bytes()
-            return fields[_VSIZE] != "0" and fields[_ENV_END] == "0"
+            is_loading = fields[_VSIZE] != "0" and fields[_ENV_END] == "0"
+            if is_loading:
+                Path(f"/proc/{pid}/environ").read_bytes()  # raises if it may not be read
+            return is_loading
         return False
 
 

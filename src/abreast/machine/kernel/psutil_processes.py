@@ -51,8 +51,10 @@ class PsutilProcessTable(ProcessTable):
         """Ask psutil: there is memory, unlike in a zombie, and no command line yet."""
         try:
             process = psutil.Process(pid)
-            process.environ()  # raises for a process of another user, of which the rest would mislead
-            return not process.cmdline() and process.memory_info().vms > 0
+            is_loading = not process.cmdline() and process.memory_info().vms > 0
+            if is_loading:
+                process.environ()  # raises for a process of another user, of which the rest misleads
+            return is_loading
         except (psutil.Error, OSError):
             return False
 
