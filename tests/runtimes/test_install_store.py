@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -149,8 +150,8 @@ def test_a_kill_in_the_middle_leaves_it_whole_or_unused(
         time.sleep(moment)
         process.kill()
     again = checkout(tmp_path / "again")
-    with store.lock(KEY) as free:
-        assert free
+    with ExitStack() as held:  # a program that was about to start had the lock for a moment longer
+        eventually(lambda: held.enter_context(store.lock(KEY)))
         if store.is_complete(KEY):
             store.restore(KEY, again)
         else:
@@ -159,6 +160,30 @@ def test_a_kill_in_the_middle_leaves_it_whole_or_unused(
             store.complete(KEY, again)
             assert store.is_complete(KEY)
     assert tree(again) == tree(tmp_path / "work")
+
+
+def test_a_copy_ends_with_the_process_that_makes_it(store: FolderInstallStore, tmp_path: Path) -> None:
+    work, pipe = checkout(tmp_path / "work"), tmp_path / "pipe"
+    store.begin(KEY, work, [])
+    (work / "left").mkdir()
+    copies = f"from pathlib import Path\nfrom abreast.runtimes import folder\nfolder._copy(Path({str(work / 'left')!r}), Path({str(tmp_path / 'to')!r}))\n"
+    slow = tmp_path / "bin" / "cp"
+    slow.parent.mkdir()
+    slow.write_text(f"#!/bin/sh\necho $$ > {pipe}\nexec sleep 600\n")
+    slow.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"}
+    with subprocess.Popen([sys.executable, "-c", copies], env=environment) as copying:
+        eventually(lambda: pipe.exists() and pipe.read_text().strip())
+        assert is_running(int(pipe.read_text()))
+        copying.kill()
+    eventually(lambda: not is_running(int(pipe.read_text())))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_of_two_at_once_one_installs(store: FolderInstallStore) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from abreast.core.errors import ArtifactError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.file_lock import FileLock
 from abreast.machine.process import end_marked_processes
+from abreast.machine.tethered_program import TetheredProgram
 from abreast.runtimes.interface import InstallStore
 
 MAX_BYTES = 5 << 30
@@ -169,13 +169,13 @@ def _state(path: Path, *, content: bool) -> str:
 def _copy(source: Path, target: Path) -> None:
     """Copy a file or a folder with times, permissions and links.
 
-    ``cp`` takes half of the time that Python does, and none where the file system shares the blocks of copies.
+    ``cp`` takes half of the time that Python does, and none where the file system shares the blocks of copies. It ends
+    with this process: the next one would write into the same folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["cp", "-a", str(source), str(target)], check=False, capture_output=True, text=True)
-    if done.returncode:
-        why = done.stderr.strip().splitlines()[:1]
-        raise ArtifactError(f"cannot copy {source.name}: {' '.join(why)}", need="free space on the disk")
+    copying = TetheredProgram([shutil.which("cp") or "/bin/cp", "-a", str(source), str(target)], env=os.environ)
+    if copying.wait():
+        raise ArtifactError(f"cannot copy {source.name}: {copying.complaint}", need="free space on the disk")
 
 
 def _read(file: Path) -> dict[str, Any]:
