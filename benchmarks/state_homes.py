@@ -5,18 +5,16 @@ import random
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from abreast.ledger.entries import EntryKind
-from abreast.ledger.homes.git_ref import GitHome
-from abreast.ledger.homes.interface import Home
-from abreast.ledger.homes.postgres import PostgresHome
 from abreast.ledger.mirror import Mirror
 from benchmarks.bench_project import BenchProject
 from benchmarks.tests_helpers import tests_module
@@ -33,34 +31,16 @@ exec sh -c "$*"
 """
 """Stands for ssh: reaches a repository of this machine, slowly."""
 
-WRITER = """
-import sys, time
-from datetime import UTC, datetime
-from pathlib import Path
-from abreast.ledger.entries import EntryKind
-from abreast.ledger.homes.git_ref import GitHome
-from abreast.ledger.homes.postgres import PostgresHome
-from abreast.ledger.mirror import Mirror
-mirror = Mirror.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
-mirror.home = {home}
-number = mirror.next_number(EntryKind.EVENT, sys.argv[2]) - 1
-while number < {records}:
-    with mirror.transaction():
-        for number in range(number, number + {portion}):
-            mirror.append(EntryKind.EVENT, sys.argv[2], str(number), {{"chapter": None, "state": None}})
-    number += 1
-    began = time.monotonic()
-    mirror.push()
-    print(time.monotonic() - began, flush=True)
-"""
-
 
 def run() -> str:
     """Return a table of deployments and one of writers."""
-    with tests_module("postgres_server") as servers, tempfile.TemporaryDirectory() as name:
+    with tests_module("state_worlds") as worlds, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        deployments = list(_deployment_rows(folder, servers.create_database()))
-        writers = [_writers_row("git ref", folder / "w1", ""), _writers_row("PostgreSQL", folder / "w2", servers.create_database())]  # fmt: skip
+        deployments = list(_deployment_rows(folder, worlds.PostgresWorld().url))
+        writers = [
+            _writers_row(worlds, "git ref", folder / "git", worlds.GitWorld(folder / "git")),
+            _writers_row(worlds, "PostgreSQL", folder / "postgresql", worlds.PostgresWorld()),
+        ]
     return "\n".join([
         "## Records kept elsewhere", "",
         (f"A deployment of two services that build for 2 s, with its record in each home; the git remote takes {DELAY:g} s to answer. "
@@ -103,56 +83,42 @@ def _state(location: str) -> Iterator[None]:
         del os.environ["ABREAST_STATE"]
 
 
-def _writers_row(title: str, folder: Path, url: str) -> str:
-    folder.mkdir()
-    subprocess.run(["git", "init", "--quiet", "--bare", str(folder / "remote.git")], check=True)
+def _writers_row(worlds: ModuleType, title: str, folder: Path, world: Any) -> str:  # noqa: ANN401 (of the tests)
+    folder.mkdir(exist_ok=True)
     names = [f"w{number}" for number in range(WRITERS)]
     for name in names:
-        clone = ["git", "clone", "--quiet", str(folder / "remote.git"), str(folder / name)]
-        subprocess.run(clone, check=True, capture_output=True)
+        world.home(name).close()  # makes its clone
+
+    def start(name: str) -> subprocess.Popen[str]:
+        found: subprocess.Popen[str] = worlds.start_writer(world, folder / f"state-{name}", name, RECORDS, PORTION)
+        return found
+
     began = time.monotonic()
-    latencies = _run_killed(folder, names, url)
+    latencies = _run_killed(names, start)
     seconds = time.monotonic() - began
-    reader = Mirror.open(folder / "reader", lambda: datetime.now(UTC))
-    reader.home = _home(folder / names[0], url)
-    reader.pull()
-    keys = {name: [entry.key for _, entry in reader.entries(EntryKind.EVENT, name)] for name in names}
-    reader.close()
+    with Mirror.open(folder / "reader", lambda: datetime.now(UTC)) as reader:
+        reader.home = world.home(names[0])
+        reader.pull()
+        keys = {name: [entry.key for _, entry in reader.entries(EntryKind.EVENT, name)] for name in names}
     total, distinct = sum(map(len, keys.values())), sum(len(set(found)) for found in keys.values())
     lost = WRITERS * RECORDS - distinct
     median, worst = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
     return f"| {title} | {total:,} | {lost} | {total - distinct} | {total / seconds:.0f} | {median:.2f} s | {worst:.2f} s |"
 
 
-def _run_killed(folder: Path, names: list[str], url: str) -> list[float]:
+def _run_killed(names: list[str], start: Callable[[str], subprocess.Popen[str]]) -> list[float]:
     """Run all writers to their end, killing each three times. Returns the seconds of each portion to its home."""
-    latencies: list[float] = []
-    running = {name: _start(folder, name, url) for name in names}
+    said: list[str] = []
+    running = {name: start(name) for name in names}
     for name in names * 3:
-        for _ in range(random.randrange(1, 6)):
-            latencies += _latency(running[name])
+        stdout = running[name].stdout
+        assert stdout
+        said += [stdout.readline() for _ in range(random.randrange(1, 6))]
         os.kill(running[name].pid, signal.SIGKILL)
-        latencies += [float(line) for line in running[name].communicate()[0].splitlines() if line.strip()]
-        running[name] = _start(folder, name, url)
+        said += running[name].communicate()[0].splitlines()
+        running[name] = start(name)
     for process in running.values():
-        latencies += [float(line) for line in process.communicate()[0].splitlines()]
+        said += process.communicate()[0].splitlines()
         if process.returncode:
             raise RuntimeError("a writer failed")
-    return latencies
-
-
-def _latency(process: subprocess.Popen[str]) -> list[float]:
-    assert process.stdout
-    line = process.stdout.readline()
-    return [float(line)] if line.strip() else []
-
-
-def _start(folder: Path, name: str, url: str) -> subprocess.Popen[str]:
-    home = f"PostgresHome({url!r}, 'bench')" if url else f"GitHome(Path({str(folder / name)!r}), 'bench', 'origin')"
-    code = WRITER.format(home=home, records=RECORDS, portion=PORTION)
-    command = [sys.executable, "-c", code, str(folder / f"state-{name}"), name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def _home(clone: Path, url: str) -> Home:
-    return PostgresHome(url, "bench") if url else GitHome(clone, "bench", "origin")
+    return [float(line) for line in said if line.strip()]

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,12 @@ class GitWorld:
         if not clone.exists():
             git(self.folder, "clone", "--quiet", str(self.remote), name)
         return GitHome(clone, "shop", "origin")
+
+    def hook(self, file: Path, script: str) -> Path:
+        """Have git run a script."""
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        return file
 
     def away(self) -> None:
         self.remote.rename(self.remote.with_suffix(".away"))
@@ -96,6 +103,38 @@ class PostgresWorld:
 
 
 World = GitWorld | PostgresWorld
+
+
+_WRITER = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from abreast.ledger.entries import EntryKind
+from abreast.ledger.homes.git_ref import GitHome
+from abreast.ledger.homes.postgres import PostgresHome
+from abreast.ledger.mirror import Mirror
+mirror = Mirror.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
+mirror.home = {home}
+mirror.push()  # what it had recorded when it was killed
+number = mirror.next_number(EntryKind.EVENT, sys.argv[2]) - 1
+while number < {count}:
+    with mirror.transaction():
+        for number in range(number, min(number + {portion}, {count})):
+            mirror.append(EntryKind.EVENT, sys.argv[2], str(number), {{"chapter": None, "state": None}})
+        number += 1
+    began = time.monotonic()
+    mirror.push()
+    print(time.monotonic() - began, flush=True)
+"""
+
+
+def start_writer(world: World, folder: Path, name: str, count: int, portion: int) -> subprocess.Popen[str]:
+    """Start a machine that records ``count`` entries of its own; it goes on if it was killed.
+
+    It prints the seconds that each portion took to its home.
+    """
+    code = _WRITER.format(home=world.source(name), count=count, portion=portion)
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), name], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(params=["git", "postgresql"])

@@ -46,9 +46,14 @@ def test_the_record_moves_and_nobody_goes_on_with_the_old_one(project: SamplePro
 
 
 def test_it_moves_to_a_database_and_back_to_a_folder(project: SampleProject, remote: GitWorld, tmp_path: Path) -> None:
+    project.config["environments"]["staging"] = {}
+    project.commit()
     url = postgres_server.create_database()
-    told = project.run("state", "move", "--to", url, "--yes").stdout
+    project.run("state", "move", "--to", "git", "--yes")
+    told = project.run("state", "move", "--to", url, "--yes", variables=GIT).stdout
     assert postgres_server.QUOTED_PASSWORD not in told
+    locks = project.run("doctor", code=None, variables=GIT).stdout
+    assert locks.count("the record moved to") == 2, "one for each environment"
     here = {"ABREAST_STATE": url}
     assert "v1" in project.run("status", variables=here).stdout
     folder = tmp_path / "elsewhere"
@@ -113,6 +118,7 @@ def test_places_that_are_none(project: SampleProject, tmp_path: Path) -> None:
     assert "git, postgresql://…, or a folder" in told
     told = project.run("state", "move", "--to", "git", "--yes", code=2).stderr
     assert "a remote that is called origin" in told
+    assert "is in .abreast already" in project.run("state", "move", "--to", ".abreast", "--yes", code=2).stderr
     for command in (["status"], ["deploy", "--yes"], ["history"]):
         assert "a remote that is called origin" in project.run(*command, code=2, variables=GIT).stderr
 

@@ -24,7 +24,7 @@ from abreast.ledger.homes.interface import HomeAwayError
 from abreast.ledger.homes.postgres import PostgresHome
 from abreast.ledger.mirror import Mirror
 from abreast.ledger.sqlite import SqliteLedger
-from state_worlds import GitWorld, World, git
+from state_worlds import GitWorld, World, git, start_writer
 
 
 def record(mirror: Mirror, *keys: str) -> None:
@@ -204,27 +204,6 @@ def test_a_chain_that_was_changed_or_cut_off_is_refused(
     assert keys(other) == []
 
 
-WRITER = """
-import sys, os
-from datetime import UTC, datetime
-from pathlib import Path
-from abreast.ledger.entries import EntryKind
-from abreast.ledger.homes.git_ref import GitHome
-from abreast.ledger.homes.postgres import PostgresHome
-from abreast.ledger.mirror import Mirror
-mirror = Mirror.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
-mirror.home = {home}
-number = mirror.next_number(EntryKind.EVENT, sys.argv[2]) - 1
-while number < {count}:
-    with mirror.transaction():
-        for number in range(number, min(number + 3, {count})):
-            mirror.append(EntryKind.EVENT, sys.argv[2], str(number), {{"chapter": None, "state": None}})
-        number += 1
-    mirror.push()
-    print(number, flush=True)
-"""
-
-
 @pytest.mark.exhaustive
 @pytest.mark.timeout(240)
 def test_many_writers_killed_at_random_lose_and_double_nothing(
@@ -235,9 +214,7 @@ def test_many_writers_killed_at_random_lose_and_double_nothing(
         state_world.home(name).close()
 
     def start(name: str) -> subprocess.Popen[str]:
-        code = WRITER.format(home=state_world.source(name), count=count)
-        command = [sys.executable, "-c", code, str(tmp_path / f"state-{name}"), name]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return start_writer(state_world, tmp_path / f"state-{name}", name, count, portion=3)
 
     running = {name: start(name) for name in names}
     for victim in (*names, *names):
@@ -261,9 +238,7 @@ def test_many_writers_killed_at_random_lose_and_double_nothing(
 def test_a_push_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None:
     world = GitWorld(tmp_path)
     home = world.home("one")
-    hook = world.remote / "hooks" / "post-receive"
-    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
-    hook.chmod(0o755)
+    hook = world.hook(world.remote / "hooks" / "post-receive", "kill -9 $PPID")
     links = chain(None, ["a"])
     assert home.append(None, links)
     hook.unlink()
@@ -273,9 +248,7 @@ def test_a_push_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None:
 def test_the_ref_is_no_branch_and_runs_no_hook_of_the_clone(tmp_path: Path) -> None:
     world = GitWorld(tmp_path)
     home = world.home("one")
-    hook = tmp_path / "one" / ".git" / "hooks" / "pre-push"
-    hook.write_text("#!/bin/sh\nexit 1\n")
-    hook.chmod(0o755)
+    world.hook(tmp_path / "one" / ".git" / "hooks" / "pre-push", "exit 1")
     assert home.append(None, chain(None, ["a"]))
     assert git(world.remote, "branch", "--all") == ""
     git(tmp_path, "clone", "--quiet", str(world.remote), "plain")
@@ -297,9 +270,7 @@ def test_garbage_in_the_ref_is_named(tmp_path: Path) -> None:
 def test_without_the_right_to_push_that_is_said(tmp_path: Path) -> None:
     world = GitWorld(tmp_path)
     home = world.home("one")
-    hook = world.remote / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\necho 'permission to push denied'\nexit 1\n")
-    hook.chmod(0o755)
+    world.hook(world.remote / "hooks" / "pre-receive", "echo 'permission to push denied'\nexit 1")
     with pytest.raises(StateError, match="git push failed") as refused:
         home.append(None, chain(None, ["a"]))
     assert not isinstance(refused.value, HomeAwayError)
@@ -315,6 +286,13 @@ def test_a_role_without_rights_is_said(tmp_path: Path) -> None:
     assert postgres_server.QUOTED_PASSWORD not in str(refused.value)
     assert "may create the schema abreast" in refused.value.need
     home.close()
+
+
+def test_without_the_driver_of_postgresql_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StateError, match="psycopg is not installed") as refused:
+        PostgresHome("postgresql://nobody@127.0.0.1/nothing", "shop").read(0)
+    assert refused.value.next == "pip install 'abreast[postgres]'"
 
 
 def test_two_projects_in_one_home_do_not_meet(state_world: World, tmp_path: Path) -> None:

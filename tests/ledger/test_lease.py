@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_one_holds_it_at_a_time(lock: Locks) -> None:
         assert held
         assert there.fence == "production/3", "the second number gave it back"
     assert here.fence == there.fence == ""
+
+
+def test_one_command_holds_several_environments(open_mirror: Callable[[str], Mirror], tmp_path: Path) -> None:
+    mirror = open_mirror("one")
+    names = ("production", "staging")
+    with ExitStack() as held:
+        for name in names:
+            lock = LeasedLock(tmp_path / "locks", name, mirror, EXPIRY)
+            assert held.enter_context(lock.try_acquire(WHO))
+        assert all(mirror.lease(name)[1] for name in names)
+    assert [mirror.lease(name) for name in names] == [(2, None), (2, None)]
+    assert mirror.fence == ""
 
 
 def test_a_holder_that_was_killed_here_is_followed_at_once(state_world: World, lock: Locks, tmp_path: Path) -> None:

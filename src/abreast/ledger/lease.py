@@ -36,6 +36,7 @@ class LeasedLock(EnvironmentLock):
         self._environment = environment
         self._mirror = mirror
         self._expiry = expiry
+        self._fence = ""
         self._next_look = self._next_sign = 0.0
         self._sign = ""
         self._seen = 0.0
@@ -84,17 +85,17 @@ class LeasedLock(EnvironmentLock):
         who = {**holder, **identity, "namespace": process_namespace(), "host": os.uname().nodename}
         if not self._append(number, who):
             return False
-        self._mirror.fence = f"{self._environment}/{number}"
-        self._mirror.home.beat(self._environment)
+        self._fence = self._mirror.fence = f"{self._environment}/{number}"
         return True
 
     def _give_back(self) -> None:
         """Free the lease for others. If that cannot be said now, they wait until it expires."""
-        fence, self._mirror.fence = self._mirror.fence, ""
+        if self._mirror.fence == self._fence:
+            self._mirror.fence = ""
         with suppress(StateError):
-            if self._mirror.holds(fence):
+            if self._mirror.holds(self._fence):
                 self._mirror.push()
-                self._append(int(fence.rpartition("/")[2]) + 1, None)
+                self._append(int(self._fence.rpartition("/")[2]) + 1, None)
 
     def _append(self, number: int, holder: Mapping[str, Any] | None) -> bool:
         with self._mirror.transaction() as appended:
@@ -118,9 +119,11 @@ class LeasedLock(EnvironmentLock):
         return time.monotonic() - self._seen < self._expiry
 
     def _beat(self, stop: threading.Event) -> None:
-        while not stop.wait(self._expiry / 6):
+        while True:
             with suppress(StateError):
                 self._mirror.home.beat(self._environment)
+            if stop.wait(self._expiry / 6):
+                return
 
 
 def may_be_alive(holder: Mapping[str, Any]) -> bool:

@@ -67,10 +67,11 @@ def verify() -> int:
     with workspace.open_ledger() as ledger:
         damage = ledger.find_damage()
         last = ledger.file.last_link()
+        folder = ledger.file.folder
     if damage:
-        print(f"{workspace.state}: {damage}")
+        print(f"{folder}: {damage}")
         return 1
-    print(f"{workspace.state}: {counted(last.seq if last else 0, 'entry', 'entries')}, intact, and so is what follows")
+    print(f"{folder}: {counted(last.seq if last else 0, 'entry', 'entries')}, intact, and so is what follows")
     return 0
 
 
@@ -87,7 +88,7 @@ def _first_break(links: Sequence[Link]) -> int:
 def move(to: str, *, yes: bool) -> int:
     """Copy the record to another home, and lock the environments here, so that nobody goes on with the old one."""
     workspace = locate_workspace()
-    if to == (state_location(workspace.variables) or str(workspace.state)):
+    if _is_there(to, workspace):
         raise UsageError(f"the record is in {to} already", next="abreast state show")
     with workspace.open_ledger() as ledger, ExitStack() as held:
         if not is_elsewhere(to):
@@ -108,6 +109,12 @@ def move(to: str, *, yes: bool) -> int:
     print(f"{counted(count, 'entry', 'entries')} moved to {home_title(to)}.")
     print(f"next: set ABREAST_STATE={home_title(to)} wherever this project is deployed, then: abreast state verify")
     return 0
+
+
+def _is_there(to: str, workspace: Workspace) -> bool:
+    """Whether a location is where the record is now."""
+    now = state_location(workspace.variables)
+    return to == now if is_elsewhere(to) or is_elsewhere(now) else _folder(to) == workspace.state
 
 
 def _is_copy_of(to: str, file: EntryFile, workspace: Workspace) -> bool:

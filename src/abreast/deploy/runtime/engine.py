@@ -25,6 +25,9 @@ RESULT, VERSION = "", "version"
 """The steps in which a workflow's result, and the version that started it, are recorded."""
 
 
+_CURRENT: ContextVar[str] = ContextVar("workflow")
+
+
 class WorkflowEngine:
     """Runs workflows that resume after their last recorded step.
 
@@ -37,7 +40,6 @@ class WorkflowEngine:
         self._ledger = ledger
         self._bodies: dict[str, WorkflowBody] = {}
         self._recorded: dict[tuple[str, str], Json] = {}
-        self._current: ContextVar[str] = ContextVar("workflow")
         self._running = set[asyncio.Task[Json]]()
         self._fatal: asyncio.Future[NoReturn]
 
@@ -76,7 +78,7 @@ class WorkflowEngine:
 
     async def run_step(self, name: str, work: Work) -> Json:
         """Run ``work`` and record its result. A recorded step returns its result without running again."""
-        step = (self._current.get(), name)
+        step = (_CURRENT.get(), name)
         if step not in self._recorded:
             result, events = await self._or_stop(work())
             await self._or_stop(asyncio.to_thread(self._ledger.record_step, *step, result, events))
@@ -89,7 +91,7 @@ class WorkflowEngine:
         return task
 
     async def _run(self, name: str, id: str, *arguments: Json) -> Json:
-        self._current.set(id)
+        _CURRENT.set(id)
 
         async def body() -> tuple[Json, Sequence[Event]]:
             return await self._bodies[name](*arguments), ()

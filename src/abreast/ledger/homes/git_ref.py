@@ -60,7 +60,7 @@ class GitHome(Home):
     def append(self, last: Link | None, links: Sequence[Link]) -> bool:
         """Append links in one commit, if the ref is where this clone saw it."""
         tip = self._tip()
-        newest = next(self._commits(), None) if tip else None
+        newest = next(self._commits("--max-count=1"), None) if tip else None
         if (newest[2] if newest else 0) != (last.seq if last else 0):
             return False
         content = "".join(json.dumps(list(link), ensure_ascii=False) + "\n" for link in links)
@@ -117,9 +117,9 @@ class GitHome(Home):
     def _remote_tip(self, ref: str) -> str:
         return self._git("ls-remote", "--quiet", self._remote, ref).partition("\t")[0]
 
-    def _commits(self) -> Iterator[tuple[str, int, int]]:
+    def _commits(self, *limit: str) -> Iterator[tuple[str, int, int]]:
         """Yield each commit with the first and last number of its entries, newest first."""
-        for line in self._git("log", "--format=%H %s", self._ref).splitlines():
+        for line in self._git("log", "--format=%H %s", *limit, self._ref).splitlines():
             if not (found := _SUBJECT.fullmatch(line)):
                 raise StateError(
                     f"{self.title}: commit {line} is not abreast's",

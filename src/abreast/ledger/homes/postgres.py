@@ -1,6 +1,7 @@
 """A ledger in a PostgreSQL database: one table of chained entries for all projects, one of signs of life."""
 
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from abreast.ledger.hash_chain import Link
 from abreast.ledger.homes.interface import Home, HomeAwayError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from psycopg import Connection
 
 TIMEOUT = 30
@@ -35,6 +38,8 @@ class PostgresHome(Home):
         self._url = url
         self._project = project
         self._open: Connection[Any] | None = None
+        self._lock = threading.RLock()
+        """One thread at a time has the connection: a sign of life must not join another thread's transaction."""
 
     @property
     def title(self) -> str:
@@ -85,12 +90,12 @@ class PostgresHome(Home):
 
     @contextmanager
     def _connection(self) -> "Iterator[Connection[Any]]":
-        import psycopg  # noqa: PLC0415 (slow, and only this home needs it)
-
+        psycopg = _driver()
         try:
-            if self._open is None or self._open.closed:
-                self._open = self._connect()
-            yield self._open
+            with self._lock:
+                if self._open is None or self._open.closed:
+                    self._open = self._connect()
+                yield self._open
         except psycopg.errors.InsufficientPrivilege as error:
             self.close()
             raise StateError(
@@ -102,10 +107,9 @@ class PostgresHome(Home):
             raise HomeAwayError(f"{self.title}: {error}", need="a database that answers") from error
 
     def _connect(self) -> "Connection[Any]":
-        import psycopg  # noqa: PLC0415 (as above)
-
+        psycopg = _driver()
         options = f"-c statement_timeout={TIMEOUT}s -c lock_timeout={TIMEOUT}s"
-        db = psycopg.connect(self._url, autocommit=True, connect_timeout=TIMEOUT, options=options)
+        db: Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=TIMEOUT, options=options)
         try:
             if db.execute("SELECT to_regclass('abreast.beats')").fetchone() == (None,):
                 with db.transaction():
@@ -115,3 +119,13 @@ class PostgresHome(Home):
             db.close()
             raise
         return db
+
+
+def _driver() -> "ModuleType":
+    """Import psycopg, which is slow, and which only this home needs."""
+    try:
+        import psycopg  # noqa: PLC0415
+    except ImportError as error:
+        need = "psycopg for a record in PostgreSQL"
+        raise StateError("psycopg is not installed", need=need, next="pip install 'abreast[postgres]'") from error
+    return psycopg
