@@ -34,15 +34,15 @@ class CrashRelayFile(EntryFile):
 
     @contextmanager
     def transaction(self) -> Iterator[list[Entry]]:
-        with super().transaction() as appended:
-            yield appended
-            new = set(map(_name, appended)) - self.known
-            is_last = bool(new) and next(self.numbers) == self.number
-            if is_last and self.moment == "before" and not any(name.endswith("/started") for name in new):
+        with self._lock:  # otherwise a write of another thread could kill the process before this one is listed
+            with super().transaction() as appended:
+                yield appended
+                new = set(map(_name, appended)) - self.known
+                is_last = bool(new) and next(self.numbers) == self.number
+                if is_last and self.moment == "before" and not any(name.endswith("/started") for name in new):
+                    self._die(new)
+            if is_last:
                 self._die(new)
-        if is_last:
-            self._die(new)
-        elif new:
             self._list(new)
 
     def _die(self, names: set[str]) -> None:

@@ -231,7 +231,7 @@ def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
         try:
             if condition():
                 return
-        except (AssertionError, OSError, KeyError, IndexError):
+        except (AssertionError, OSError, LookupError, TypeError):  # TypeError: a value that is still None
             if late:
                 raise
         assert not late, "it did not come to hold"

@@ -288,9 +288,11 @@ def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[
     known.python |= {"deep": ["PYSEC-2026-1"]}
     found = look(gate, room)
     assert found.verdict is GateVerdict.FAILED
-    assert sorted(found.lines) == [
+    *holes, advice = found.lines
+    assert sorted(holes) == [
         "high  uv.lock  PYSEC-2026-1: deep 4; fixed in 9.9", "high  web/package-lock.json  GHSA-aaaa: left <2: Bad",
     ]  # fmt: skip
+    assert '"gate": "dependencies"' in advice
 
 
 def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
