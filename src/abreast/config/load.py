@@ -19,14 +19,16 @@ from abreast.core.model import Environment
 
 PlatformSettings = Mapping[str, type[BaseModel]]
 GateSettings = Mapping[str, type[BaseModel] | None]
+NotifierSettings = Mapping[str, type[BaseModel]]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """The settings models of platforms and gates, by name. None: abreast's own gates, without keys of their own."""
+    """The settings models of each kind, by name. None: abreast's own gates, without keys of their own."""
 
     platforms: PlatformSettings
     gates: GateSettings
+    notifiers: NotifierSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class ProjectConfig:
     resolver: EnvironmentResolver
     artifacts: schema.Artifacts
     backups: schema.Backups
+    notifiers: Mapping[str, BaseModel]
 
     def environment(self, name: str) -> Environment:
         """Return an environment with ``${…}`` interpolated.
@@ -86,6 +89,8 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
             faults += new_faults
             if validated:
                 overrides[environment, service], settings[environment, service] = validated
+    notifiers, new_faults = _notifiers(document, model.notify, plugins.notifiers)
+    faults += new_faults
     _apply_blueprint(model, settings, read_blueprint(file.parent))
     faults += consistency_faults(document, model, gate_plugins)
     if faults:
@@ -94,7 +99,8 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))
-    return ProjectConfig(model.project, tuple(model.environments), resolver, model.artifacts, model.backups)
+    environments = tuple(model.environments)
+    return ProjectConfig(model.project, environments, resolver, model.artifacts, model.backups, notifiers)
 
 
 def _plugin_gates(document: Document, plugins: GateSettings) -> tuple[dict[str, BaseModel | None], list[Fault]]:
@@ -116,6 +122,24 @@ def _plugin_gates(document: Document, plugins: GateSettings) -> tuple[dict[str, 
             gates[name], new_faults = _validate(document, model, value or {}, ("gates", name))
             faults += new_faults
     return gates, faults
+
+
+def _notifiers(
+    document: Document, configured: Mapping[str, object], plugins: NotifierSettings
+) -> tuple[dict[str, BaseModel], list[Fault]]:
+    """Return the settings of the notifiers, by name, and their faults."""
+    notifiers: dict[str, BaseModel] = {}
+    faults: list[Fault] = []
+    for name, value in configured.items():
+        if name not in plugins:
+            message = f"there is no notifier {name}{suggestion(name, plugins)}"
+            faults.append(document.fault(("notify", name), message, at_key=True))
+            continue
+        validated, new_faults = _validate(document, plugins[name], value or {}, ("notify", name))
+        faults += new_faults
+        if validated:
+            notifiers[name] = validated
+    return notifiers, faults
 
 
 def _without(value: dict[str, Any], gates: Mapping[str, object]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The structure of abreast.yml. `docs reference` prints the texts of this module."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -340,5 +340,9 @@ class Project(StrictModel):
     artifacts: Artifacts = Field(Artifacts(), description="Where artifacts are stored, and for how long.")
     backups: Backups = Field(
         default_factory=Backups, description="Where database backups are stored, and for how long."
+    )
+    notify: dict[Name, Any] = Field(
+        default_factory=dict,
+        description="Who is told about deployments: a notifier, such as `slack`, and its settings.",
     )
     allow: list[AllowedFinding] = Field(default_factory=list, description="Findings that do not block for a while.")

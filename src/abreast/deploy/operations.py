@@ -13,6 +13,7 @@ from abreast.core.model import Environment, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
+from abreast.deploy.notifications import keep_informed
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.refusals import stuck_error
 from abreast.deploy.runtime.deploy_context import DeployContext
@@ -153,7 +154,8 @@ async def _execute_rest(context: DeployContext, deployment: Deployment) -> Deplo
 async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
     ledger = context.ports.ledger
-    state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
+    async with keep_informed(context.ports, plan, context.report):
+        state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
     if away := await asyncio.to_thread(ledger.flush, PATIENCE_AT_END):
         context.report(f"recorded on this machine only: {away}. the next command here sends it")
     return state

@@ -115,6 +115,14 @@ class Ledger(ABC):
             )
 
     @abstractmethod
+    def record_notification(self, deployment: str, key: str, value: str) -> None:
+        """Record that somebody was told of a deployment; an existing key keeps its value."""
+
+    @abstractmethod
+    def notifications(self, deployment: str) -> Mapping[str, str]:
+        """Return what was recorded of telling somebody of a deployment, by key."""
+
+    @abstractmethod
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can.
 

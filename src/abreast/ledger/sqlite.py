@@ -142,6 +142,11 @@ class SqliteLedger(Ledger):
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
 
+    def record_notification(self, deployment: str, key: str, value: str) -> None:
+        """Record that somebody was told of a deployment; an existing key keeps its value."""
+        with self.file.transaction():
+            self.file.append(EntryKind.NOTIFICATION, deployment, key, {"value": value})
+
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can."""
         return self.file.flush(patience)
@@ -162,6 +167,11 @@ class SqliteLedger(Ledger):
         for _, entry in self.file.entries(EntryKind.REQUEST, deployment):
             return entry.key, entry.data["reason"]
         return None
+
+    def notifications(self, deployment: str) -> Mapping[str, str]:
+        """Return what was recorded of telling somebody of a deployment, by key."""
+        found = self.file.entries(EntryKind.NOTIFICATION, deployment)
+        return {entry.key: entry.data["value"] for _, entry in found}
 
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id, or a unique prefix or suffix of it."""

@@ -240,6 +240,13 @@ class GitRepository(Source):
         except _GitError as error:
             raise UsageError(f"git could not create the tag {name}: {error}", next="git status") from error
 
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message, "" if the commit is not here."""
+        try:
+            return self._git("log", "-1", "--format=%s", commit, "--").strip()
+        except _GitError:
+            return ""
+
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""
         begun, self._author = self._author, None

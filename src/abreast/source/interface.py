@@ -71,5 +71,9 @@ class Source(ABC):
         """Tag a commit; does nothing if it has the tag already. Raises UsageError if another commit has the tag."""
 
     @abstractmethod
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message, "" if the commit is not here."""
+
+    @abstractmethod
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""

@@ -29,12 +29,14 @@ from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.automaton_folder import AutomatonFolder
+from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
-from abreast.wiring.plugins import GATES, PLATFORMS
+from abreast.wiring.notifiers import create_notifiers
+from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.registry import LazyMapping
 from abreast.wiring.repository import project_repository
 from abreast.wiring.workspace import Workspace, utc_now
@@ -42,8 +44,9 @@ from abreast.wiring.workspace import Workspace, utc_now
 PLUGIN_SETTINGS = PluginSettings(
     platforms=LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].settings),
     gates=LazyMapping(GATES, lambda name: GATES[name].settings),
+    notifiers=LazyMapping(NOTIFIERS, lambda name: NOTIFIERS[name].settings),
 )
-"""The settings that abreast.yml accepts for each platform and each gate."""
+"""The settings that abreast.yml accepts for each platform, gate and notifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,14 @@ class Assembly:
             backup_context=lambda: self._backup_context(environment),
             python=UvPythonProvider(find_uv(inherited), inherited),
             installs=FolderInstallStore(self.workspace.state / "installs"),
+            notifiers=self._notifiers,
         )
+
+    def _notifiers(self) -> list[Notifier]:
+        """Return who is told about deployments. Nobody if abreast.yml is broken: resuming must still work."""
+        with suppress(ConfigError):
+            return create_notifiers(self.project.name, self.project.notifiers, self.workspace.variables)
+        return []
 
     def open_database(self, environment: str, service: Service) -> Database:
         """Return a service's database. Raises UsageError if it has none or its URL is not set."""

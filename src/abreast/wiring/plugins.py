@@ -1,7 +1,8 @@
-"""Every built-in platform and gate. To add one, write one file and one line here, or a package that registers it."""
+"""Every built-in platform, gate and notifier. A new one is a file and a line here, or a package that registers it."""
 
 from abreast.core.model import DEFAULT_PLATFORM
 from abreast.gates.interface import GatePlugin
+from abreast.notify.interface import NotifierPlugin
 from abreast.platforms.interface import PlatformPlugin
 from abreast.wiring.registry import Registry
 
@@ -27,3 +28,12 @@ GATES = Registry(
     },
 )
 """What evaluates a gate, by its ``runner``. abreast.yml configures an installed gate under ``gates``, by its name."""
+
+NOTIFIERS = Registry(
+    "abreast.notifiers",
+    NotifierPlugin,
+    {
+        "slack": "abreast.notify.slack:PLUGIN",
+    },
+)
+"""Who can be told about deployments, by the name under ``notify`` in abreast.yml."""

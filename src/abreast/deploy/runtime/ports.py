@@ -1,6 +1,6 @@
 """The ports of a deployment: everything it needs from outside, provided by the wiring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from abreast.core.secrets import Secret
 from abreast.database.interface import BackupStore, Database
 from abreast.gates.interface import GateRunner
 from abreast.ledger.interface import Ledger
+from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform
 from abreast.runtimes.interface import InstallStore, PythonProvider
 from abreast.source.interface import Source
@@ -42,6 +43,7 @@ class Ports:
     ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
+    ``notifiers`` returns who is told about deployments.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     """
 
@@ -65,3 +67,4 @@ class Ports:
     backup_context: Callable[[], Mapping[str, object]] = field(repr=False)
     python: PythonProvider
     installs: InstallStore
+    notifiers: Callable[[], Sequence[Notifier]] = tuple

@@ -1,0 +1,1 @@
+"""Tells people and other services what deployments do."""
