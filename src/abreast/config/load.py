@@ -132,7 +132,7 @@ def _notifiers(
     faults: list[Fault] = []
     for name, value in configured.items():
         if name not in plugins:
-            message = f"there is no notifier {name}{suggestion(name, plugins)}"
+            message = f"unknown key{suggestion(name, plugins)}, expected one of: {', '.join(plugins)}"
             faults.append(document.fault(("notify", name), message, at_key=True))
             continue
         validated, new_faults = _validate(document, plugins[name], value or {}, ("notify", name))

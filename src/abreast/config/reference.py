@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from abreast.config import gate_schema, schema
 from abreast.core.errors import UsageError
 
-PlatformSettingsModels = Mapping[str, type[BaseModel]]
+SettingsModels = Mapping[str, type[BaseModel]]
 
 _EXAMPLES: dict[str, str] = {
     "Project": """project: storefront
@@ -94,8 +94,11 @@ environments:
 }
 
 
-def json_schema(platforms: PlatformSettingsModels) -> dict[str, Any]:
-    """Return the JSON Schema of abreast.yml, with each platform's settings under the services of an environment."""
+def json_schema(platforms: SettingsModels, notifiers: SettingsModels) -> dict[str, Any]:
+    """Return the JSON Schema of abreast.yml.
+
+    The settings of platforms are under the services of an environment, those of notifiers under ``notify``.
+    """
     project_schema = schema.Project.model_json_schema()
     definitions = project_schema["$defs"]
     definitions["InEnvironment"] = schema.ServiceOverride.model_json_schema(ref_template="#/$defs/{model}")
@@ -103,6 +106,10 @@ def json_schema(platforms: PlatformSettingsModels) -> dict[str, Any]:
     for name, settings in platforms.items():
         definitions[settings.__name__] = settings.model_json_schema()
         definitions["InEnvironment"]["properties"][name] = {"$ref": f"#/$defs/{settings.__name__}"}
+    for name, settings in notifiers.items():
+        definitions[settings.__name__] = settings.model_json_schema()
+        notify = project_schema["properties"]["notify"]
+        notify.setdefault("properties", {})[name] = {"$ref": f"#/$defs/{settings.__name__}"}
     definitions["Environment"]["additionalProperties"] = {"$ref": "#/$defs/InEnvironment"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "abreast.yml", **project_schema}
 
@@ -112,9 +119,13 @@ def examples() -> Mapping[str, str]:
     return _EXAMPLES
 
 
-def markdown(platforms: PlatformSettingsModels, section: str | None = None) -> str:
+def markdown(platforms: SettingsModels, notifiers: SettingsModels, section: str | None = None) -> str:
     """Return the reference as Markdown, or one section of it. Raises UsageError for an unknown section."""
-    parts = {**_SECTIONS, **{f"platform {name}": model for name, model in platforms.items()}}
+    parts = {
+        **_SECTIONS,
+        **{f"platform {name}": model for name, model in platforms.items()},
+        **{f"notifier {name}": model for name, model in notifiers.items()},
+    }
     if section is not None and section not in (*parts, "reference"):
         raise UsageError(
             f"there is no section {section!r} in the reference",

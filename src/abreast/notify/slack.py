@@ -145,9 +145,14 @@ def _failure_texts(snapshot: Snapshot) -> Iterator[str]:
     for event in snapshot.failures[:3]:
         log = event.data.get("log", ())
         lines = [str(line) for line in log] if isinstance(log, list | tuple) else []
-        text = f"{event.service or 'deployment'}, {event.chapter}: {event.message}"[:MAX_FIELD]
-        output = "\n".join(lines[-MAX_LOG_LINES:])[-MAX_LOG_CHARACTERS:].replace("```", "'''")
+        text = _fenceless(f"{event.service or 'deployment'}, {event.chapter}: {event.message}")[:MAX_FIELD]
+        output = _fenceless("\n".join(lines[-MAX_LOG_LINES:]))[-MAX_LOG_CHARACTERS:]
         yield f"{text}\n```{output}```" if output else text
+
+
+def _fenceless(text: str) -> str:
+    """Return the text without what would begin or end a block of code."""
+    return text.replace("```", "'''")
 
 
 def _duration(snapshot: Snapshot) -> str:

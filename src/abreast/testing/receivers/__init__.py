@@ -1,0 +1,1 @@
+"""Receivers of notifications, at least as strict as the real ones."""
