@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,11 @@ class Clones:
             "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
         }  # fmt: skip
         return fork_server.run_command(folder, *arguments, variables=variables, killed_at=killed_at)
+
+    def run_at_once(self, *arguments: str) -> list[subprocess.CompletedProcess[str]]:
+        """Run a command in both clones at the same time."""
+        with ThreadPoolExecutor(2) as threads:
+            return list(threads.map(lambda clone: self.run(clone, *arguments), (0, 1)))
 
     def latest_state(self, clone: int) -> str:
         """Return the state of the latest deployment, as a clone sees it."""
@@ -103,6 +109,24 @@ def _nothing_twice(world: MultiCloudProject) -> None:
     drafts = Counter(deploy.title for deploy in world.netlify.deploys.values())
     assert set(drafts.values()) == {1}
     assert len(world.huggingface.spaces["owner/worker"].branches) <= 2
+
+
+@pytest.mark.timeout(280)
+def test_two_clones_that_deploy_at_once_wait_for_each_other_and_the_older_commit_is_not_the_last(
+    clones: Clones,
+) -> None:
+    clones.commit()
+    assert clones.run(0, "deploy", "--yes").returncode == 0
+    older, newer = clones.commit(), clones.commit()
+    git(clones.folders[0], "checkout", "--quiet", older)
+    for done in clones.run_at_once("deploy", "--yes"):
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert clones.world.served_commits == clones.world.all_at_commit(newer)
+    assert clones.run(0, "deploy", "--yes", "--force").stdout.splitlines()[-1].startswith("superseded")
+    states = [line.split()[7] for line in clones.run(1, "history").stdout.splitlines()[1:]]
+    assert states[0] == "superseded"
+    assert set(states) == {"superseded", "succeeded"}
+    assert clones.world.served_commits == clones.world.all_at_commit(newer)
 
 
 @pytest.mark.timeout(280)

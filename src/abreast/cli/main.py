@@ -204,6 +204,8 @@ COMMANDS = (
             FORCE,
             YES,
             _flag("--allow-dirty", "Deploy the commit, and leave uncommitted changes out."),
+            _flag("--allow-older", "Deploy the commit although a newer one is live, or it was rolled back. "
+                  "Needs --reason."),
             VERBOSE,
             JSON,
         ],

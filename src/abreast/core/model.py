@@ -310,7 +310,8 @@ class DeploymentKind(StrEnum):
 class Plan:
     """Everything a deployment needs to run, and to resume after a crash. Contains no secrets.
 
-    ``force_rebuild``: build even if an artifact of the same inputs exists.
+    ``force_rebuild``: build even if an artifact of the same inputs exists. ``superseded``: why the commit must not go
+    live any more, "" if it may.
     """
 
     deployment: str
@@ -328,6 +329,7 @@ class Plan:
     gates: tuple[Gate, ...] = ()
     force_rebuild: bool = False
     tag: bool = False
+    superseded: str = ""
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

@@ -15,23 +15,26 @@ class DeploymentState(StrEnum):
     SUCCEEDED = "succeeded"
     TURNED_BACK = "turned-back"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
     STUCK = "stuck"
 
     @property
     def is_final(self) -> bool:
         """Whether the deployment is over. A stuck one is not: it can be resumed."""
-        return self in {DeploymentState.SUCCEEDED, DeploymentState.TURNED_BACK, DeploymentState.CANCELLED}
+        return not _TRANSITIONS[self]
 
     @property
     def exit_code(self) -> int:
         """The exit code of a command that followed the deployment to this state."""
-        if self is DeploymentState.SUCCEEDED:
+        if self in {DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED}:
             return 0
         return 1 if self in {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED} else 4
 
 
 _TRANSITIONS: dict[DeploymentState, frozenset[DeploymentState]] = {
-    DeploymentState.WAITING: frozenset({DeploymentState.RUNNING, DeploymentState.CANCELLED}),
+    DeploymentState.WAITING: frozenset(
+        {DeploymentState.RUNNING, DeploymentState.CANCELLED, DeploymentState.SUPERSEDED}
+    ),
     DeploymentState.RUNNING: frozenset(
         {DeploymentState.APPROVING, DeploymentState.TURNING_BACK, DeploymentState.SUCCEEDED}
     ),
@@ -43,6 +46,7 @@ _TRANSITIONS: dict[DeploymentState, frozenset[DeploymentState]] = {
     DeploymentState.SUCCEEDED: frozenset(),
     DeploymentState.TURNED_BACK: frozenset(),
     DeploymentState.CANCELLED: frozenset(),
+    DeploymentState.SUPERSEDED: frozenset(),
 }
 
 

@@ -45,10 +45,14 @@ async def deploy(
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
-        refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
+        if not plan.superseded:
+            refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
         if not plan.traffic_changes and not plan.database_changes:
             return None
-        return await _execute(context, await asyncio.to_thread(_record_plan, context, plan))
+        recorded = await asyncio.to_thread(_record_plan, context, plan)
+        if plan.superseded:
+            await asyncio.to_thread(_record_superseded, context, recorded)
+        return await _execute(context, recorded)
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
@@ -143,6 +147,12 @@ def _record_plan(context: DeployContext, plan: Plan) -> Plan:
     numbered = replace(plan, deployment=context.new_id(), release=release)
     context.ports.ledger.record_plan(numbered)
     return numbered
+
+
+def _record_superseded(context: DeployContext, plan: Plan) -> None:
+    """Record that a deployment ended before it began, since its commit must not go live any more."""
+    event = Event(plan.deployment, "superseded", EventKind.STATE, plan.superseded, state=DeploymentState.SUPERSEDED)
+    context.ports.ledger.append_events(event)
 
 
 async def _execute_rest(context: DeployContext, deployment: Deployment) -> DeploymentState:

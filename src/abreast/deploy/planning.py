@@ -23,6 +23,7 @@ from abreast.core.planner import ServiceFacts, include_routing_services, plan_re
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import reached_services
+from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
@@ -46,7 +47,7 @@ class DeployRequest:
 
     ``release`` is an existing release to deploy. ``since`` is the commit to find changes from, instead of what
     is live. ``force`` includes unchanged services. ``backup`` is the backup to restore; "" is the newest
-    verified one.
+    verified one. ``allow_older`` deploys a commit although a newer one is live, or it was rolled back.
     """
 
     kind: DeploymentKind = DeploymentKind.DEPLOY
@@ -57,6 +58,7 @@ class DeployRequest:
     force: bool = False
     skip_gates: tuple[str, ...] = ()
     backup: str = ""
+    allow_older: bool = False
 
 
 async def plan_deployment(ports: Ports, project: str, environment: Environment, request: DeployRequest) -> Plan:
@@ -84,6 +86,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     _check_rollout_order(plan)
     if not request.backup:
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
+    if plan.traffic_changes and not request.allow_older:
+        plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
     gates = _plan_gates(environment, request, plan)
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"

@@ -127,8 +127,7 @@ class GitRepository(Source):
         """Fetch what a shallow clone lacks between ``known`` commits and ``commit``. Raises UsageError if it cannot."""
         if not self._is_cut_off(commit, known):
             return
-        with suppress(_GitError):
-            self._git("fetch", "--quiet", "--no-tags", "--unshallow", self._remote(), timeout=FETCH_HISTORY_TIMEOUT)
+        self._fetch_history(commit)
         if self._is_cut_off(commit, known):
             raise UsageError(
                 f"{self._folder} is a shallow clone: earlier commits are missing",
@@ -147,15 +146,34 @@ class GitRepository(Source):
     def _remote(self) -> str:
         return self._git("remote").split("\n")[0]
 
-    def has_ancestor(self, commit: str, ancestor: str) -> bool:
-        """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
-        if commit == ancestor:
+    def has_ancestor(self, commit: str, ancestor: str) -> bool | None:
+        """Return whether ``ancestor`` is ``commit`` or one of its ancestors, None if that cannot be found out."""
+        if commit == ancestor or self._is_ancestor(ancestor, commit):
             return True
+        if not self._has_history(commit, ancestor):
+            self._fetch_history(commit, ancestor)
+            if self._is_ancestor(ancestor, commit):
+                return True
+        return False if self._has_history(commit, ancestor) else None
+
+    def _is_ancestor(self, ancestor: str, commit: str) -> bool:
         try:
             self._git("merge-base", "--is-ancestor", ancestor, commit)
         except _GitError:
             return False
         return True
+
+    def _has_history(self, *commits: str) -> bool:
+        """Return whether commits are in this clone, and all that came before them."""
+        return all(self._has_commit(commit) and not self._is_cut_off(commit, ()) for commit in commits)
+
+    def _fetch_history(self, *commits: str) -> None:
+        """Fetch commits that this clone lacks, and the history that a shallow one lacks; do nothing if that fails."""
+        with suppress(_GitError):
+            shallow = self._git("rev-parse", "--is-shallow-repository").strip() == "true"
+            missing = [commit for commit in commits if not self._has_commit(commit)]
+            options = ("--quiet", "--no-tags", *(("--unshallow",) if shallow else ()))
+            self._git("fetch", *options, self._remote(), *missing, timeout=FETCH_HISTORY_TIMEOUT)
 
     def list_files(self, commit: str) -> Sequence[str]:
         """Return the project's files at a commit."""

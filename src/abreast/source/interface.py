@@ -43,8 +43,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def has_ancestor(self, commit: str, ancestor: str) -> bool:
-        """Return whether ``ancestor`` is ``commit`` or one of its ancestors."""
+    def has_ancestor(self, commit: str, ancestor: str) -> bool | None:
+        """Return whether ``ancestor`` is ``commit`` or one of its ancestors, None if that cannot be found out.
+
+        Commits that are not in this clone are fetched, and so is the history that a shallow clone lacks.
+        """
 
     @abstractmethod
     def list_files(self, commit: str) -> Sequence[str]:

@@ -61,20 +61,23 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
 def deploy(
     environment: str | None, services: tuple[str, ...], since: str | None, release: str | None,
     skip_gates: tuple[str, ...], reason: str,
-    *, force: bool, yes: bool, allow_dirty: bool, verbose: bool, as_json: bool,
+    *, force: bool, yes: bool, allow_dirty: bool, allow_older: bool, verbose: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Plan, ask for confirmation, deploy. Returns 0 also when there is nothing to do."""
-    if skip_gates and not reason.strip():
-        raise UsageError(f"--skip-gate {skip_gates[0]} has no reason", need="--reason, which the ledger records")
+    """Plan, ask for confirmation, deploy. Returns 0 also when there is nothing to do, or the commit is superseded."""
+    for option, given in ((f"--skip-gate {' '.join(skip_gates)}", skip_gates), ("--allow-older", allow_older)):
+        if given and not reason.strip():
+            raise UsageError(f"{option} has no reason", need="--reason, which the ledger records")
     request = DeployRequest(
-        services=services, since=since, release=release, reason=reason, force=force, skip_gates=skip_gates
-    )
+        services=services, since=since, release=release, reason=reason, force=force, skip_gates=skip_gates,
+        allow_older=allow_older,
+    )  # fmt: skip
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json, verbose=verbose)
         if not release:
             command.require_clean_tree(allow_dirty=allow_dirty)
-        command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
+        proposed = plan_request(target, command.ports(), request)
+        command.confirm_plan(proposed, yes=yes)
         return command.deploy(target, request)
 
 
@@ -139,6 +142,9 @@ def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
     return asyncio.run(plan_deployment(ports, target.project.name, target.environment, request))
 
 
+_DONE = frozenset({DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED})
+"""The states after which a request is carried out, or has no need to be."""
+
 Operation = Callable[[DeployContext], Awaitable[DeploymentState | None]]
 """An operation on deployments. Returns the final state, None if there was nothing to do."""
 
@@ -193,10 +199,12 @@ class DeployCommand:
 
         Raises what would make the deployment fail, before anything is built.
         """
-        readiness = self.assess(proposed)
+        readiness = Readiness() if proposed.superseded else self.assess(proposed)
         for line in (*plan_lines(proposed), *readiness_lines(replace(readiness, refusals=()))):
             self.report(line)
         readiness.check()
+        if proposed.superseded:
+            return
         if proposed.traffic_changes or proposed.database_changes:
             confirm("Deploy?", "this plan", yes=yes, on_stderr=self.as_json)
 
@@ -221,7 +229,7 @@ class DeployCommand:
 
     def deploy(self, target: Target, request: DeployRequest) -> int:
         """Carry the request out and return the exit code."""
-        return self.run(_deploy_operation(target, request))
+        return self.run(_deploy_operation(target, request), _DONE)
 
     def run(
         self,
@@ -238,6 +246,8 @@ class DeployCommand:
     ) -> int:
         """Report how the operation ended, as the last word of the command, and return the exit code."""
         if state is not None and self._active_plan:
+            if state is DeploymentState.SUPERSEDED:
+                self.report(f"superseded, so nothing was deployed: {self._active_plan.superseded}")
             deployment = self._ledger.deployment(self._active_plan.deployment)
             live = self._ledger.live_services(self._environment)
             return report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)

@@ -15,6 +15,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield what the deployment would do to each service and why, its gates, and the order of rollouts."""
     release = f", release {plan.release}" if plan.release else ""
     yield f"{plan.project} → {plan.environment}: commit {plan.commit[:7]}{release}"
+    if plan.superseded:
+        yield f"  SUPERSEDED, nothing is deployed: {plan.superseded}"
+        yield "  to deploy it in spite of that: abreast deploy --allow-older --reason …"
     width = max(len(part.name) for part in plan.services)
     for part in plan.services:
         symbol = _SYMBOLS[part.action]
@@ -74,6 +77,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
         "environment": plan.environment,
         "commit": plan.commit,
         "release": plan.release or None,
+        "superseded": plan.superseded or None,
         "services": {
             part.name: {
                 "action": part.action.value,

@@ -1,0 +1,67 @@
+"""Whether a commit may still go live: not if a newer one is, and not if it was rolled back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+
+from abreast.core.frozen_dataclass import dataclass
+from abreast.core.model import DeploymentKind
+
+
+class CommitOrder(StrEnum):
+    """How a commit relates to another one. ``APART``: neither is an ancestor of the other."""
+
+    SAME = "same"
+    NEWER = "newer"
+    OLDER = "older"
+    APART = "apart"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A deployment that succeeded and put a release live: ``kind`` is DEPLOY or ROLLBACK."""
+
+    kind: DeploymentKind
+    release: str
+    commit: str
+    author: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaking:
+    """A decision that came first, and so overtakes a commit. ``order`` is the commit's, seen from ``against``."""
+
+    decision: Decision
+    against: Decision
+    order: CommitOrder
+
+
+def find_overtaking(decisions: Sequence[Decision], compare: Callable[[str], CommitOrder]) -> Overtaking | None:
+    """Return the decision that overtakes a commit, None if it may go live.
+
+    ``decisions`` are those of one environment, newest first. ``compare`` returns the order of the commit, seen from
+    another one. A rollback turns away the commits that were live since the release that it led back to, and what is
+    older than they are. What is older than the live commit is overtaken too. An unknown order counts as overtaken.
+    """
+    if not decisions:
+        return None
+    current = decisions[0]
+    if current.kind is DeploymentKind.ROLLBACK:
+        for rejected in _rolled_back(decisions):
+            order = compare(rejected.commit)
+            if order is CommitOrder.NEWER:
+                return None
+            if order in {CommitOrder.SAME, CommitOrder.OLDER, CommitOrder.UNKNOWN}:
+                return Overtaking(current, rejected, order)
+    order = compare(current.commit)
+    return Overtaking(current, current, order) if order in {CommitOrder.OLDER, CommitOrder.UNKNOWN} else None
+
+
+def _rolled_back(decisions: Sequence[Decision]) -> Iterator[Decision]:
+    """Yield the deployments that the latest rollback turned away, newest first."""
+    for decision in decisions[1:]:
+        if decision.release == decisions[0].release:
+            return
+        if decision.kind is DeploymentKind.DEPLOY:
+            yield decision

@@ -1,0 +1,57 @@
+"""What was decided about commits in an environment: which may still go live."""
+
+from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
+from abreast.core.errors import RefusedError
+from abreast.core.model import DeploymentKind, Plan
+from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.ports import Ports
+from abreast.source.interface import Source
+
+MAX_DEPLOYMENTS = 200
+"""How many deployments back a decision is looked for."""
+
+_KINDS = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
+
+
+def superseded_reason(ports: Ports, plan: Plan) -> str:
+    """Return why the commit of a plan must not go live any more, "" if it may, or if a release was asked for.
+
+    Raises RefusedError if that cannot be found out.
+    """
+    if plan.kind is not DeploymentKind.DEPLOY or plan.release:
+        return ""
+    decisions = [
+        Decision(deployment.kind, deployment.release, deployment.commit, deployment.author, deployment.reason)
+        for deployment in ports.ledger.deployments(plan.environment, MAX_DEPLOYMENTS)
+        if deployment.state is DeploymentState.SUCCEEDED and deployment.kind in _KINDS
+    ]
+    found = find_overtaking(decisions, lambda other: _compare(ports.source, plan.commit, other))
+    if found is None:
+        return ""
+    against, commit = found.against, plan.commit[:7]
+    if found.order is CommitOrder.UNKNOWN:
+        raise RefusedError(
+            f"it is unknown whether {commit} is newer than {against.commit[:7]} ({against.release}): "
+            "this clone does not have that commit, or not the history between them",
+            need="both, so that an older commit does not replace a newer one",
+            next=f"git fetch origin {against.commit}, or: abreast deploy --allow-older --reason …",
+        )
+    if found.decision is against:
+        return f"{commit} is older than {against.commit[:7]} ({against.release}), which is live"
+    decided = found.decision
+    by = f" by {decided.author}" if decided.author else ""
+    why = f": {decided.reason}" if decided.reason else ""
+    part = "is" if found.order is CommitOrder.SAME else "is older than"
+    return f"{commit} {part} the commit of {against.release}, which was rolled back to {decided.release}{by}{why}"
+
+
+def _compare(source: Source, commit: str, other: str) -> CommitOrder:
+    """Return the order of a commit, seen from another one. The usual answer, that it is newer, is asked for first."""
+    if commit == other:
+        return CommitOrder.SAME
+    if source.has_ancestor(commit, other):
+        return CommitOrder.NEWER
+    is_older = source.has_ancestor(other, commit)
+    if is_older is None:
+        return CommitOrder.UNKNOWN
+    return CommitOrder.OLDER if is_older else CommitOrder.APART
