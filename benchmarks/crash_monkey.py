@@ -40,10 +40,13 @@ import os, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 STARTED = time.monotonic()
 class Handler(BaseHTTPRequestHandler):
+    wbufsize = -1  # one send: nobody can repeat an answer of which a part has reached the user
     def do_GET(self):
+        body = os.environ["ABREAST_COMMIT"].encode()
         self.send_response(503 if BAD and time.monotonic() - STARTED > 0.8 else 200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(os.environ["ABREAST_COMMIT"].encode())
+        self.wfile.write(body)
     def log_message(self, *arguments): pass
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
