@@ -230,8 +230,10 @@ def look(shop: BenchProject) -> Iterator[str]:
         yield "mixed" if len({answer for answer in served if len(answer) == 40}) > 1 else "not served"
     versions = list((shop.folder / ".abreast" / "local" / "local" / "versions").iterdir())
     apps = [pid for pid, line in processes_of(shop.folder) if INSTANCE in line]
-    if len(versions) != 2 or len(apps) != 4:
-        yield "left behind"
+    if len(versions) != 2:
+        yield f"{len(versions)} versions: {sorted(version.name for version in versions)}"
+    if len(apps) != 4:
+        yield f"{len(apps)} instances"
 
 
 def get(port: int) -> str:

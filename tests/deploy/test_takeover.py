@@ -133,14 +133,21 @@ def test_two_clones_that_deploy_at_once_wait_for_each_other_and_the_older_commit
 def test_what_one_clone_deployed_the_other_shows_and_takes_back(clones: Clones) -> None:
     first = clones.commit()
     assert clones.run(0, "deploy", "--yes").returncode == 0
+    clones.world.project.config["services"]["backend"]["build"] += "; echo built by $ABREAST_RELEASE"
     clones.commit()
     done = clones.run(1, "deploy", "--yes")
     assert done.returncode == 0, done.stderr
     assert "v2" in clones.run(0, "status").stdout
-    done = clones.run(0, "rollback", "--yes", "--reason", "no")
+    printed = clones.run(1, "logs", "v2").stdout
+    assert "built by v2" in printed
+    assert "built by v2" in clones.run(0, "logs", "v2").stdout
+    assert "artifacts are on this one only" in clones.run(1, "doctor").stdout
+    done = clones.run(1, "rollback", "--yes", "--reason", "no")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"its artifact is not here, so commit {first[:7]} is built again" in done.stdout
+    assert "`artifacts: {store: …}` keeps artifacts where every machine reads them" in done.stdout
     assert clones.world.served_commits == clones.world.all_at_commit(first)
-    assert "v1" in clones.run(1, "status").stdout
+    assert "v1" in clones.run(0, "status").stdout
     assert clones.run(1, "lock", "--reason", "tea").returncode == 0
     locked = clones.run(0, "deploy", "--yes", "--force")
     assert (locked.returncode, "tea" in locked.stderr) == (3, True)

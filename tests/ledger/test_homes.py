@@ -137,6 +137,7 @@ def test_who_lost_the_environment_records_nothing_more(open_mirror: Callable[[st
         machine.pull()
     take(frozen, 1)
     SqliteLedger(frozen).record_plan(plan("D1"))
+    frozen.push()
     SqliteLedger(frozen).append_events(Event("D1", "running", EventKind.STATE, state=DeploymentState.RUNNING))
     next_one.pull()
     take(next_one, 2)
@@ -307,3 +308,20 @@ def test_two_projects_in_one_home_do_not_meet(state_world: World, tmp_path: Path
     assert [link.entry for link in one.read(0)] == ["a"]
     for home in (one, other):
         home.close()
+
+
+def test_what_was_recorded_before_the_environment_was_given_back_stays(open_mirror: Callable[[str], Mirror]) -> None:
+    """It goes to its home together with the lease's end, however often others append in between."""
+    one, other = open_mirror("one"), open_mirror("other")
+    take(one, 1)
+    record(one, "the last word")
+    with one.transaction():
+        one.append(EntryKind.LEASE, "production", "2", {"holder": None})
+    one.fence = ""
+    other.pull()
+    record(other, "something else")
+    other.push()
+    one.push()
+    other.pull()
+    assert set(keys(one)) == set(keys(other)) == {"something else", "the last word"}
+    assert one.lease("production") == (2, None)

@@ -38,6 +38,19 @@ class LogFile:
         return text.decode(errors="replace").splitlines()
 
 
+class KeptLog:
+    """A log that the ledger has. It does not grow."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+
+    def new_lines(self, *, at_end: bool) -> list[str]:
+        """Return its lines, once."""
+        del at_end
+        lines, self._lines = self._lines, []
+        return lines
+
+
 class LogTail:
     """Reads logs by label. Each line is returned once."""
 

@@ -79,12 +79,25 @@ async def diagnose_environment(ports: Ports, environment: Environment) -> list[D
         lambda: [*_unused_secrets(ports, environment), *_overdue_secrets(ports, environment)]
     )
     return [
+        *_kept_only_here(ports, environment),
         *_unfinished_deployments(ports, environment.name),
         *await _diagnose_leftovers(ports, environment),
         *await _missing_lock_files(ports, environment.services),
         *(diagnostic for found in diagnostics for diagnostic in found),
         *secret_diagnostics,
     ]
+
+
+def _kept_only_here(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
+    """Yield warnings for what other machines would miss, though they read the record."""
+    losses = {"artifacts": "a rollback from another machine has to build again"}
+    if any(service.database for service in environment.services):
+        losses["backups"] = "nobody can restore them when this machine is gone"
+    for name, loss in losses.items():
+        if name in ports.only_here:
+            what = f"the record is kept for all machines, and {name} are on this one only: {loss}"
+            store = f"`{name}: {{store: s3://BUCKET/PATH}}` in abreast.yml"
+            yield Diagnostic(DiagnosticSeverity.WARNING, name, what, "a store that every machine reads", store)
 
 
 async def _diagnose_leftovers(ports: Ports, environment: Environment) -> list[Diagnostic]:

@@ -18,6 +18,7 @@ from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.refusals import stuck_error
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Deployment
 from abreast.machine.lazy_modules import lazy_module
 
@@ -89,12 +90,20 @@ async def hold_environment(context: DeployContext, environment: str) -> AsyncIte
         with context.lock.try_acquire({"since": context.ports.now()}) as free:
             if free:
                 yield
-                return
+        if free:
+            await _publish_end(context)
+            return
         holder = context.lock.holder_pid()
         if holder != reported_holder:
             context.report(f"waiting for {environment}: process {holder} holds its lock")
             reported_holder = holder
         await asyncio.sleep(LOCK_RETRY_INTERVAL)
+
+
+async def _publish_end(context: DeployContext) -> None:
+    """Wait until others can read how it ended, and that the environment is free."""
+    if away := await asyncio.to_thread(context.ports.ledger.flush, PATIENCE_AT_END):
+        context.report(f"recorded on this machine only: {away}. the next command here sends it")
 
 
 def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int) -> None:
@@ -163,9 +172,13 @@ async def _execute_rest(context: DeployContext, deployment: Deployment) -> Deplo
 
 async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
-    ledger = context.ports.ledger
+    engine = WorkflowEngine(context.ports.ledger)
     async with keep_informed(context.ports, plan, context.report):
-        state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, WorkflowEngine(ledger)))
-    if away := await asyncio.to_thread(ledger.flush, PATIENCE_AT_END):
-        context.report(f"recorded on this machine only: {away}. the next command here sends it")
+        state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, engine))
+    await asyncio.to_thread(_record_output, context.ports, plan)
     return state
+
+
+def _record_output(ports: Ports, plan: Plan) -> None:
+    """Record what the deployment's commands printed here, so that it can be read on every machine."""
+    ports.ledger.record_output(plan.deployment, sorted((ports.folders.logs / plan.deployment).glob("*.log")))

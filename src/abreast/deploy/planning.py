@@ -126,6 +126,8 @@ def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | No
     notes = part.notes
     if data and data.is_forward and not _capabilities(ports, part.service).has_candidates:
         notes += (f"the rehearsal cannot start it on the migrated copy: {part.service.platform} has no candidates",)
+    if data and "backups" in ports.only_here:
+        notes += ("its backup stays on this machine: `backups: {store: …}` keeps it where every machine reads it",)
     if data and data.is_forward and _is_first_rehearsal(part):
         notes += (_REHEARSAL_NOTE,)
     if data and data.kept_reason:

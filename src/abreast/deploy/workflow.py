@@ -173,7 +173,7 @@ class DeploymentWorkflow:
         staying, failed = tuple(part.name for part in run.plan.traffic_changes), list[Failure]()
         routes = {part.name: part.routes_to for part in run.plan.traffic_changes}
         while staying:
-            observe = partial(watch_services, run, staying, versions)
+            observe = partial(_watch_and_publish, run, staying, versions)
             found = await run.run_chapter(Chapter.WATCH, observe, list[Failure], variant="+".join(staying))
             failures = [found] if isinstance(found, Failure) else found
             if not failures:
@@ -276,11 +276,28 @@ async def _publish_and_switch(run: Run, versions: Mapping[str, Version]) -> Fail
     """Switch traffic, once others can read that it is about to happen: whoever takes over must know of it."""
     if away := await run.publish(PATIENCE_BEFORE_TURN):
         return Failure(Chapter.TURN, f"nothing was switched, since others cannot read the record: {away}")
-    switched = await switch_traffic(run, versions)
+    return await switch_traffic(run, versions)
+
+
+async def _watch_and_publish(
+    run: Run, staying: Sequence[str], versions: Mapping[str, Version]
+) -> list[Failure] | Failure:
+    """Watch the new versions, and meanwhile let others read that traffic has switched."""
+    publishing = asyncio.create_task(_publish_switch(run))
+    try:
+        found = await watch_services(run, staying, versions)
+        if not found:
+            await publishing
+        return found
+    finally:
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+
+
+async def _publish_switch(run: Run) -> None:
     if away := await run.publish(PATIENCE_AFTER_TURN):
         note = f"recorded on this machine only, until its home answers: {away}"
         await run.record("turn/unpublished", EventKind.NOTE, note, chapter=Chapter.TURN)
-    return switched
 
 
 def _services_to_turn_back(events: Sequence[Event]) -> list[str]:

@@ -27,6 +27,8 @@ class EntryKind(StrEnum):
     """Somebody asked for something. Subject: the deployment; key: what was asked for."""
     SECRETS = "secrets"
     """Secrets have new values. Subject: the environment; key: a number."""
+    OUTPUT = "output"
+    """What the commands of a deployment printed on one machine. Subject: the deployment; key: a number."""
     NOTIFICATION = "notification"
     """Somebody was told of a deployment. Subject: the deployment; key: who, and of what."""
     LEASE = "lease"

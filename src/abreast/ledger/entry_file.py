@@ -30,6 +30,9 @@ class EntryFile:
     Each transaction is durable when it ends. Raises StateError if the file cannot be read or written.
     """
 
+    is_shared = False
+    """Whether others than the processes of this machine read the entries."""
+
     def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
         self._file = file
         self._clock = clock

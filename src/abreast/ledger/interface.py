@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import RefusedError
@@ -121,6 +122,14 @@ class Ledger(ABC):
     @abstractmethod
     def notifications(self, deployment: str) -> Mapping[str, str]:
         """Return what was recorded of telling somebody of a deployment, by key."""
+
+    @abstractmethod
+    def record_output(self, deployment: str, files: Sequence[Path]) -> None:
+        """Record the end of the log files of a deployment's commands, if others can read the ledger."""
+
+    @abstractmethod
+    def output(self, deployment: str) -> Mapping[str, str]:
+        """Return what was recorded of the output of a deployment's commands, by the name of the log."""
 
     @abstractmethod
     def flush(self, patience: float) -> str:

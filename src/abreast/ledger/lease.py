@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import StateError
-from abreast.ledger.entries import EntryKind
+from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.mirror import Mirror
 from abreast.machine.process import ProcessIdentity, boot_id
@@ -76,31 +76,32 @@ class LeasedLock(EnvironmentLock):
         """Take the lease, if it is free or its holder is dead; return whether it is ours."""
         if time.monotonic() < self._next_look:
             return False
-        self._mirror.pull()
+        seems_free = self._mirror.lease(self._environment)[1] is None
+        self._mirror.pull(LOOK_INTERVAL if seems_free else 0)  # if it is not, the home refuses this lease
         self._next_look = time.monotonic() + LOOK_INTERVAL
         if self._is_held_elsewhere():
             return False
         number = self._mirror.lease(self._environment)[0] + 1
         identity = asdict(ProcessIdentity.from_pid(os.getpid()))
         who = {**holder, **identity, "namespace": process_namespace(), "host": os.uname().nodename}
-        if not self._append(number, who):
+        recorded = self._record(number, who)
+        if not recorded or not self._mirror.settle(recorded):
             return False
         self._fence = self._mirror.fence = f"{self._environment}/{number}"
         return True
 
     def _give_back(self) -> None:
-        """Free the lease for others. If that cannot be said now, they wait until it expires."""
+        """Free the lease for others, who read it with the next push. Without one, they wait until it expires."""
         if self._mirror.fence == self._fence:
             self._mirror.fence = ""
         with suppress(StateError):
             if self._mirror.holds(self._fence):
-                self._mirror.push()
-                self._append(int(self._fence.rpartition("/")[2]) + 1, None)
+                self._record(int(self._fence.rpartition("/")[2]) + 1, None)
 
-    def _append(self, number: int, holder: Mapping[str, Any] | None) -> bool:
+    def _record(self, number: int, holder: Mapping[str, Any] | None) -> list[Entry]:
         with self._mirror.transaction() as appended:
             self._mirror.append(EntryKind.LEASE, self._environment, str(number), {"holder": holder})
-        return bool(appended) and self._mirror.settle(appended)
+        return appended
 
     def _is_held_elsewhere(self) -> bool:
         """Whether a process that may be alive holds the lease."""

@@ -28,10 +28,15 @@ PULL_INTERVAL = 5.0
 """Seconds between two looks for entries of others."""
 
 
+_LAST = 2**63 - 1
+"""The id after all ids."""
+
+
 class Mirror(EntryFile):
     """The entries of a home in a file of this machine, and those that are on their way there."""
 
     home: Home
+    is_shared = True
 
     def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
         super().__init__(file, clock)
@@ -40,10 +45,11 @@ class Mirror(EntryFile):
         self._thread: threading.Thread | None = None
         self.trouble = ""
         """Why the home could not be reached at the last try, "" if it could."""
+        self._pulled = float("-inf")
 
     def _insert(self, entry: Entry) -> None:
         """Add an entry that the home does not have yet. Raises StateError if its lease has gone to somebody else."""
-        if self._is_stale(entry):
+        if self._is_stale(entry, _LAST):
             raise LeaseLostError(entry.fence)
         self._db.execute("INSERT INTO entries (entry) VALUES (?)", (entry.text,))
 
@@ -65,10 +71,14 @@ class Mirror(EntryFile):
 
     # ── with the home ──────────────────────────────────────────────────────────────────────────
 
-    def pull(self) -> None:
-        """Take over what others appended. Raises HomeAwayError, or StateError if the chain is broken."""
+    def pull(self, newer_than: float = 0.0) -> None:
+        """Take over what others appended, unless that was done in the last ``newer_than`` seconds.
+
+        Raises HomeAwayError, or StateError if the chain is broken.
+        """
         with self._syncing:
-            self._pull()
+            if time.monotonic() - self._pulled >= newer_than:
+                self._pull()
 
     def push(self) -> None:
         """Append everything to the home. Raises HomeAwayError, or StateError if a lease is lost."""
@@ -134,14 +144,11 @@ class Mirror(EntryFile):
         super().close()
 
     def _keep_in_step(self) -> None:
-        pulled = time.monotonic()
         while not self._stop.wait(PUSH_INTERVAL):
             try:
                 if self.pending():
                     self.push()
-                if time.monotonic() - pulled > PULL_INTERVAL:
-                    self.pull()
-                    pulled = time.monotonic()
+                self.pull(PULL_INTERVAL)
                 self.trouble = ""
             except StateError as error:
                 self.trouble = error.what
@@ -158,6 +165,7 @@ class Mirror(EntryFile):
         for previous, link in zip([last, *links], links, strict=False):
             self._check(previous, link)
         self.adopt(links)
+        self._pulled = time.monotonic()
 
     def _check(self, previous: Link | None, link: Link) -> None:
         (expected,) = chain(previous, [link.entry])
@@ -184,7 +192,7 @@ class Mirror(EntryFile):
             self._delete([id_ for entry in entries for id_ in self._rivals(entry)])
             for link in news:
                 self._adopt_one(link)
-            self._delete([id_ for id_, text in self.pending() if self._is_stale(Entry.parse(text))])
+            self._delete([id_ for id_, text in self.pending() if self._is_stale(Entry.parse(text), id_)])
         if last := self.last_link():
             Anchor(last.seq, last.hash).write(self._anchor_file)
         if self.fence and not self.holds(self.fence):
@@ -200,9 +208,14 @@ class Mirror(EntryFile):
         query = "SELECT id FROM entries WHERE kind = ? AND subject = ? AND key = ? AND seq IS NULL"
         return [id_ for (id_,) in self.query(query, entry.kind, entry.subject, entry.key)]
 
-    def _is_stale(self, entry: Entry) -> bool:
-        """Return whether the lease under which an entry was recorded has gone to somebody else."""
-        return bool(entry.fence) and not self.holds(entry.fence)
+    def _is_stale(self, entry: Entry, id_: int) -> bool:
+        """Return whether the lease of an entry had ended before it: in the chain, or in what is on its way there."""
+        environment, _, number = entry.fence.rpartition("/")
+        query = (
+            "SELECT 1 FROM entries WHERE kind = 'lease' AND subject = ? AND CAST(key AS INTEGER) > ?"
+            " AND (seq IS NOT NULL OR id < ?)"
+        )
+        return bool(entry.fence) and bool(self.query(query, environment, int(number), id_))
 
     def _delete(self, ids: Sequence[int]) -> None:
         """Take back entries that the home does not have, and what followed from them."""

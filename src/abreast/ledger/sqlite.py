@@ -12,6 +12,7 @@ from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
+from abreast.ledger import kept_output
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
@@ -58,7 +59,7 @@ class SqliteLedger(Ledger):
 
     def record_plan(self, plan: Plan) -> None:
         """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
-        with self.file.transaction() as appended:
+        with self.file.transaction():
             older = self.file.query(
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 plan.environment, plan.deployment,
@@ -70,7 +71,6 @@ class SqliteLedger(Ledger):
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
                 self._append_event(Event(id_, "replaced", EventKind.STATE, text, state=DeploymentState.CANCELLED))
-        self.file.settle(appended)
 
     def append_events(self, *events: Event) -> None:
         """Append events in one transaction, each key once; an event with a state changes its deployment's state."""
@@ -147,6 +147,14 @@ class SqliteLedger(Ledger):
         with self.file.transaction():
             self.file.append(EntryKind.NOTIFICATION, deployment, key, {"value": value})
 
+    def record_output(self, deployment: str, files: Sequence[Path]) -> None:
+        """Record the end of the log files of a deployment's commands, if others can read the ledger."""
+        if not self.file.is_shared or not (packed := kept_output.pack(files)):
+            return
+        with self.file.transaction():
+            number = self.file.next_number(EntryKind.OUTPUT, deployment)
+            self.file.append(EntryKind.OUTPUT, deployment, str(number), packed)
+
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until others can read everything; return why they cannot, "" if they can."""
         return self.file.flush(patience)
@@ -172,6 +180,10 @@ class SqliteLedger(Ledger):
         """Return what was recorded of telling somebody of a deployment, by key."""
         found = self.file.entries(EntryKind.NOTIFICATION, deployment)
         return {entry.key: entry.data["value"] for _, entry in found}
+
+    def output(self, deployment: str) -> Mapping[str, str]:
+        """Return what was recorded of the output of a deployment's commands, by the name of the log."""
+        return kept_output.unpack(entry.data for _, entry in self.file.entries(EntryKind.OUTPUT, deployment))
 
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id, or a unique prefix or suffix of it."""

@@ -39,6 +39,7 @@ from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.registry import LazyMapping
 from abreast.wiring.repository import project_repository
+from abreast.wiring.state_location import is_elsewhere, state_location
 from abreast.wiring.workspace import Workspace, utc_now
 
 PLUGIN_SETTINGS = PluginSettings(
@@ -121,7 +122,14 @@ class Assembly:
             python=UvPythonProvider(find_uv(inherited), inherited),
             installs=FolderInstallStore(self.workspace.state / "installs"),
             notifiers=self._notifiers,
+            only_here=self._only_here(settings),
         )
+
+    def _only_here(self, settings: RetentionSettings) -> frozenset[str]:
+        """Return what has no store, though the record is kept for other machines."""
+        stores = {"artifacts": settings.artifacts.store, "backups": settings.backups.store}
+        shared = is_elsewhere(state_location(self.workspace.variables))
+        return frozenset(name for name, store in stores.items() if shared and not store)
 
     def _notifiers(self) -> list[Notifier]:
         """Return who is told about deployments. Nobody if abreast.yml is broken: resuming must still work."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from abreast.cli.log_tail import Log, LogFile, LogTail
+from abreast.cli.log_tail import KeptLog, Log, LogFile, LogTail
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.event_lines import event_lines
@@ -63,7 +63,8 @@ def logs(
 def _deployment_output(workspace: Workspace, ledger: Ledger, requested: str) -> _Output:
     chosen = choose_deployment(ledger, requested)
     services = [part.name for part in ledger.stored_plan(chosen.id).services]
-    return _Output(_deployment_logs(workspace, chosen), (), services)
+    kept = {_log_label(name): KeptLog(text) for name, text in ledger.output(chosen.id).items()}
+    return _Output({**kept, **_deployment_logs(workspace, chosen)}, (), services)
 
 
 def _live_output(
@@ -125,12 +126,12 @@ def _service_logs(
 
 
 def _log_files(files: Iterable[Path]) -> dict[str, Log]:
-    return {_log_label(file): LogFile(file) for file in files if file.exists()}
+    return {_log_label(file.name): LogFile(file) for file in files if file.exists()}
 
 
-def _log_label(file: Path) -> str:
+def _log_label(name: str) -> str:
     """Return ``backend`` for a service's own log, ``backend build`` for its build's, ``backend test`` for a gate's."""
-    stem = file.name.removesuffix(".log").replace(".", " ")
+    stem = name.removesuffix(".log").replace(".", " ")
     return stem[:-27] if len(stem) > 27 and stem[-27] == "-" else stem
 
 

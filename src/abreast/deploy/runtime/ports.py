@@ -43,7 +43,8 @@ class Ports:
     ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
-    ``notifiers`` returns who is told about deployments.
+    ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
+    the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     """
 
@@ -68,3 +69,4 @@ class Ports:
     python: PythonProvider
     installs: InstallStore
     notifiers: Callable[[], Sequence[Notifier]] = tuple
+    only_here: frozenset[str] = frozenset()

@@ -32,7 +32,16 @@ async def release_notes(ports: Ports, part: ServicePlan) -> tuple[str, ...]:
     for diagnostic in found:
         if diagnostic.level is DiagnosticSeverity.FAULT:
             raise PlatformError(diagnostic.what, need=diagnostic.need, next=diagnostic.next)
-    return tuple("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
+    inspected = ("; needed: ".join(filter(None, (diagnostic.what, diagnostic.need))) for diagnostic in found)
+    return (*inspected, *await asyncio.to_thread(lambda: tuple(_rebuild_notes(ports, part))))
+
+
+def _rebuild_notes(ports: Ports, part: ServicePlan) -> Iterator[str]:
+    """Yield what follows from a release's artifact that cannot be read here."""
+    if part.artifact and not ports.artifacts.has(part.artifact):
+        yield f"its artifact is not here, so commit {part.commit[:7]} is built again"
+        if "artifacts" in ports.only_here:
+            yield "`artifacts: {store: …}` keeps artifacts where every machine reads them"
 
 
 def _inspect_install(ports: Ports, service: Service, commit: str) -> Sequence[Diagnostic]:

@@ -88,15 +88,16 @@ class GitHome(Home):
         """Git keeps no connection."""
 
     def _fetch(self) -> bool:
-        """Bring the ref here as it is at the remote; return whether it is there."""
-        if not (there := self._remote_tip(self._ref)):
+        """Bring the ref here as it is at the remote, in one conversation; return whether it is there."""
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head")
+        try:
+            self._git("fetch", *options, self._remote, f"+{self._ref}:{self._ref}")
+        except StateError:
+            if self._remote_tip(self._ref):  # raises if the remote does not answer
+                raise
             if self._tip():
                 self._git("update-ref", "-d", self._ref)
             return False
-        if there != self._tip():
-            self._git(
-                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._remote, f"+{self._ref}:{self._ref}"
-            )
         return True
 
     def _swap(self, ref: str, old: str, new: str) -> bool:
