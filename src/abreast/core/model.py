@@ -310,7 +310,8 @@ class DeploymentKind(StrEnum):
 class Plan:
     """Everything a deployment needs to run, and to resume after a crash. Contains no secrets.
 
-    ``force_rebuild``: build even if an artifact of the same inputs exists.
+    ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
+    run of the CI system that did, "" outside of one.
     """
 
     deployment: str
@@ -325,6 +326,7 @@ class Plan:
     on_failure: OnFailure
     reason: str = ""
     author: str = ""
+    run_url: str = ""
     gates: tuple[Gate, ...] = ()
     force_rebuild: bool = False
     tag: bool = False

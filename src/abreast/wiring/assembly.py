@@ -117,6 +117,7 @@ class Assembly:
             backup_context=lambda: self._backup_context(environment),
             python=UvPythonProvider(find_uv(inherited), inherited),
             installs=FolderInstallStore(self.workspace.state / "installs"),
+            ci_run=self.workspace.ci_run,
         )
 
     def open_database(self, environment: str, service: Service) -> Database:

@@ -31,7 +31,7 @@ from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace, current_user
+from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
     from abreast.deploy import operations
@@ -124,7 +124,7 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbos
         command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json, verbose=verbose)
         if not accept_as_it_is:
             return command.run(lambda context: operations.resume(context, chosen))
-        accepted = f"{current_user()} accepted it as it is: {reason}"
+        accepted = f"{workspace.operator} accepted it as it is: {reason}"
         return command.run(lambda context: operations.accept_as_it_is(context, chosen, accepted), AS_IT_WAS)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from abreast.artifacts.interface import ArtifactStore
 from abreast.checks.interface import Check
+from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service
@@ -43,6 +44,7 @@ class Ports:
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
+    ``ci_run`` is the run of a CI system that this process belongs to.
     """
 
     ledger: Ledger
@@ -65,3 +67,4 @@ class Ports:
     backup_context: Callable[[], Mapping[str, object]] = field(repr=False)
     python: PythonProvider
     installs: InstallStore
+    ci_run: CiRun | None = None
