@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,19 @@ def test_a_deployment_names_who_started_it_and_the_run(project: SampleProject) -
     project.deploy()  # on a person's machine
     assert project.latest_deployment()["run_url"] == ""
     assert project.status()["deployment"]["run_url"] is None
+
+
+def test_a_shallow_and_detached_checkout_deploys(tmp_path: Path) -> None:
+    """As actions/checkout leaves it: a commit without a branch, and without what was before."""
+    origin = SampleProject(tmp_path / "origin")
+    first = origin.commit()
+    origin.commit(app_py=origin.app_source("    return 200, {'new': True}\n"))
+    origin.git("clone", "-q", "--depth=1", f"file://{origin.folder}", str(tmp_path / "checkout"))
+    checkout = copy(origin)
+    checkout.folder = tmp_path / "checkout"
+    checkout.git("checkout", "-q", "--detach")
+    checkout.deploy()
+    changed = json.loads(checkout.run("plan", "--json", "--since", first).stdout)["services"]["backend"]
+    assert [each["file"] for each in changed["changed"]] == ["app.py", "change.txt"]
+    checkout.run("rollback", "--yes", "--reason", "x", code=2)  # there is nothing before it, which it says
+    checkout.down()
