@@ -27,6 +27,7 @@ ROOT = "/work/D1/gates/test/checkout"
         ({"file": "./spec/cart_spec.rb"}, "./spec/cart_spec.rb:3:in 'block'", ("web/spec/cart_spec.rb", 3)),
         ({"classname": "com.shop.CartTest"}, "at com.shop.CartTest.total(CartTest.java:31)", ("web/src/test/java/com/shop/CartTest.java", 31)),
         ({"file": f"{ROOT}/web/tests/CartTest.php", "line": "14"}, "Failed asserting", ("web/tests/CartTest.php", 14)),
+        ({}, f"TestContext.<anonymous> (file://{ROOT}/web/src/cart.test.ts:5:10)", ("web/src/cart.test.ts", 5)),
         ({"file": "/usr/lib/python3/x.py"}, "/usr/lib/python3/x.py:1: Error", ("", 0)),
         ({"file": "../../etc/passwd"}, "../../etc/passwd.txt:1", ("", 0)),
         ({}, "connect ECONNREFUSED 127.0.0.1:5432", ("", 0)),

@@ -49,7 +49,8 @@ def _places(text: str) -> Iterator[tuple[str, int]]:
     searched = text[:MAX_TEXT]
     found = [*_PYTHON_PLACE.finditer(searched), *_PLACE.finditer(searched)]
     for place in sorted(found, key=lambda match: match.start()):
-        yield place[1], int(place[2])
+        path = place[1]
+        yield f"/{path.lstrip('/')}" if path.startswith("/") else path, int(place[2])  # file:///… too
 
 
 def _project_file(path: str, case: Xml.Element, roots: tuple[str, ...], folder: str, exists: Exists) -> str:
