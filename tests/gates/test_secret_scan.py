@@ -111,7 +111,9 @@ def test_a_history_that_is_cut_off_is_unknown(repository: Path, tmp_path: Path) 
     git(tmp_path / "shallow", "remote", "remove", "origin")
     found = scanned(tmp_path / "shallow")
     assert found.verdict is GateVerdict.UNKNOWN
-    assert found.why.endswith("shallow is a shallow clone: earlier commits are missing; next: git fetch --unshallow")
+    assert found.why.endswith(
+        "shallow is a shallow clone: earlier commits are missing; next: git fetch --unshallow, or in a workflow `fetch-depth: 0` of actions/checkout"
+    )
 
 
 def png(text: bytes) -> bytes:

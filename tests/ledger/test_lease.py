@@ -81,6 +81,17 @@ def test_one_holds_it_at_a_time(lock: Locks) -> None:
     assert here.fence == there.fence == ""
 
 
+def test_the_holder_is_the_run_whose_machine_vanishes(open_mirror: Callable[[str], Mirror], tmp_path: Path) -> None:
+    run = "https://github.com/shop/web/actions/runs/77/attempts/1"
+    lock = LeasedLock(tmp_path / "here", "production", open_mirror("one"), EXPIRY, run)
+    with lock.try_acquire(WHO) as held:
+        assert held
+        other = LeasedLock(tmp_path / "there", "production", open_mirror("other"), EXPIRY)
+        with other.try_acquire(WHO) as held_too:
+            assert not held_too
+        assert other.holder_pid() == f"{os.getpid()} of {run}"
+
+
 def test_one_command_holds_several_environments(open_mirror: Callable[[str], Mirror], tmp_path: Path) -> None:
     mirror = open_mirror("one")
     names = ("production", "staging")

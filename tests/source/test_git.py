@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -253,6 +256,80 @@ def test_a_shallow_clone_gets_its_history_or_says_that_it_lacks_it(top: Path, tm
     with pytest.raises(UsageError, match="cut-off is a shallow clone: earlier commits are missing"):
         exported(cut_off, [], last, tmp_path / "nothing")
     assert exported(cut_off, [last], last, tmp_path / "none") == []
+
+
+def test_a_shallow_clone_finds_what_people_name(top: Path, tmp_path: Path) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    git(top, "branch", "release")
+    git(top, "tag", "v1")
+    for number in range(3):
+        (top / f"new-{number}").write_text("")
+        commit(top)
+    last = git(top, "rev-parse", "HEAD").strip()
+    for number, ref in enumerate(("HEAD~3", "origin/release", "release", "v1", first[:10])):
+        assert clone(top, tmp_path / f"clone-{number}", "--depth=1").resolve_commit(ref) == first, ref
+    shallow = clone(top, tmp_path / "shallow", "--depth=1")
+    assert shallow.has_ancestor(last, first)
+    assert not shallow.has_ancestor(first, last)
+    with pytest.raises(UsageError, match="there is no commit nowhere"):
+        clone(top, tmp_path / "other", "--depth=1").resolve_commit("nowhere")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A server of repositories that asks everybody for a password."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/shop.git"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("trouble", ["no remote", "gone", "no right"])
+def test_a_shallow_clone_that_cannot_fetch_says_what_to_do(
+    top: Path, tmp_path: Path, trouble: str, refusing_server: str
+) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    (top / "new").write_text("")
+    last = commit(top)
+    shallow, folder = clone(top, tmp_path / "shallow", "--depth=1"), tmp_path / "shallow"
+    git(folder, "checkout", "-q", "--detach")
+    if trouble == "no remote":
+        git(folder, "remote", "remove", "origin")
+    elif trouble == "gone":
+        git(folder, "remote", "set-url", "origin", f"file://{tmp_path}/nowhere")
+    else:
+        git(folder, "remote", "set-url", "origin", refusing_server)
+    assert shallow.resolve_commit() == last
+    assert shallow.changed_files(first, last) is None
+    assert not shallow.has_ancestor(last, first)
+    with pytest.raises(UsageError) as refused:
+        shallow.resolve_commit("HEAD~1")
+    assert refused.value.what == f"{folder} is a shallow clone: earlier commits are missing"
+    assert "fetch-depth: 0" in refused.value.next
+
+
+def test_a_repository_of_another_user_is_named_as_that(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UsageError) as refused:
+        GitRepository(top / "shop").uncommitted_files()
+    assert "another user owns it" in refused.value.what
+    assert refused.value.next == f"git config --global --add safe.directory {top}"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    subprocess.run(refused.value.next.split(), check=True)
+    assert GitRepository(top / "shop").uncommitted_files() == ()
 
 
 def test_changed_lines_are_those_that_are_new_or_other(top: Path) -> None:

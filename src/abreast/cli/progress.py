@@ -3,20 +3,28 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from abreast.cli.ci.selection import ci_output
 from abreast.cli.command_output import CommandOutput
-from abreast.cli.terminal_text import visible
+from abreast.cli.output_sections import OutputSections, Section
+from abreast.cli.terminal_text import visible, without_controls
 from abreast.cli.views import event_lines
 from abreast.core.events import Event
 from abreast.core.states import DeploymentState
-from abreast.ledger.interface import Ledger
+from abreast.ledger.interface import Deployment, Ledger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.threads import run_in_thread
+from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+    from abreast.cli.ci import report as ci_report
+else:
+    ci_report = lazy_module("abreast.cli.ci.report")
 
 POLL_INTERVAL = 0.1
 """Seconds between two reads of the ledger."""
@@ -33,6 +41,7 @@ class ProgressDisplay:
         self._out = out
         self._logs = logs
         self._verbose = verbose
+        self._ci = ci_output(os.environ)
         self._is_terminal = out.isatty()
         self._following: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
@@ -94,12 +103,37 @@ class ProgressDisplay:
                 await asyncio.sleep(POLL_INTERVAL)
 
     async def _print_events(self, new_events: AsyncIterator[Sequence[Event]], output: CommandOutput) -> None:
+        """Print events as they come. What commands print comes with ``verbose`` at once, else in sections at their end.
+
+        Only CI systems have sections.
+        """
+        sections = OutputSections(output)
         async for events in new_events:
-            for subject, kind, line in output.new_lines() if self._verbose else ():
-                self.print_line(event_lines.output_line(subject, kind, line))
+            if self._verbose:
+                for subject, kind, line in output.new_lines():
+                    self.print_line(event_lines.output_line(subject, kind, line))
+            elif self._ci.has_sections:
+                sections.collect()
             for event in events:
+                for section in sections.ended_by(event):
+                    self._print_section(section)
                 for line in event_lines.event_lines(event):
                     self.print_line(line)
+        for section in sections.remaining():
+            self._print_section(section)
+
+    def _print_section(self, section: Section) -> None:
+        self.print_commands(self._ci.section(section.title, [without_controls(line) for line in section.lines]))
+
+    def report_to_ci(self, workspace: Workspace, deployment: Deployment) -> None:
+        """Show in the run of a CI system, if this is one, how a deployment ended."""
+        if self._ci.has_sections:
+            self.print_commands(ci_report.report_deployment(workspace, self._ledger, deployment))
+
+    def print_commands(self, lines: Iterable[str]) -> None:
+        """Print lines that the CI system obeys."""
+        for line in lines:
+            print_progress(line, self._out)
 
     async def _draw_board(
         self, deployment: str, seen: int, new_events: AsyncIterator[Sequence[Event]], output: CommandOutput

@@ -11,14 +11,21 @@ from abreast.core.secrets import secret_values
 _registered: set[str] = set()
 
 
-def register_secrets(secrets: Iterable[str]) -> None:
-    """Redact these values from now on, in addition to the secrets among the environment variables."""
-    _registered.update(secrets)
+def register_secrets(secrets: Iterable[str]) -> frozenset[str]:
+    """Redact these values from now on, in addition to the secrets among the environment variables; return new ones."""
+    new = frozenset(secrets) - _registered
+    _registered.update(new)
+    return new
 
 
 def redact(text: str) -> str:
     """Return the text without known secrets, what looks like one, and what a terminal would obey."""
-    return visible(_redactor(frozenset(_registered)).redact_text(text))
+    return visible(redact_only(text))
+
+
+def redact_only(text: str) -> str:
+    """Return the text without known secrets and what looks like one, for what no terminal shows."""
+    return _redactor(frozenset(_registered)).redact_text(text)
 
 
 @cache

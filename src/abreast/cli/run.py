@@ -1,5 +1,6 @@
 """Runs one command line, and turns every error into text, and into JSON if the command answers with JSON."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def _internal_error(error: Exception) -> AbreastError:
 
 def _report_error(error: AbreastError, *, as_json: bool) -> int:
     print(f"abreast: {_redact(str(error))}", file=sys.stderr)
+    for line in load("abreast.cli.ci.selection:error_annotation")(os.environ, _redact(str(error))):
+        print(line, file=sys.stderr)
     return _print_document(error.what, error.need, error.next, error.exit_code, as_json=as_json)
 
 

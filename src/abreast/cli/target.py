@@ -1,8 +1,12 @@
 """What a command deploys: the project here, with its settings, and one of its environments."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from abreast.cli.ci.selection import ci_output
+from abreast.cli.progress import print_progress
 from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.config.load import ProjectConfig
@@ -48,5 +52,6 @@ def load_target(environment: str | None) -> Target:
     assembly = Assembly(locate_workspace())
     project = assembly.project
     target = Target(assembly, project, project.environment(choose_environment(project.environments, environment)))
-    register_secrets(assembly.secret_values(target.environment))
+    for line in ci_output(os.environ).masks(register_secrets(assembly.secret_values(target.environment))):
+        print_progress(line, sys.stderr)
     return target

@@ -1,5 +1,6 @@
-"""Text of others, such as services and authors, without what a terminal would obey."""
+"""Text of others, such as services and authors, without what a terminal or the runner of a CI job would obey."""
 
+import os
 import re
 
 _CONTROLS = re.compile(
@@ -9,9 +10,22 @@ _CONTROLS = re.compile(
 )
 _CONCEAL = re.compile(r"[\[;:]0*8[;:m]")
 _RESET = "\x1b[0m"
+_WORKFLOW_COMMAND = re.compile(r"^([^\S\n]*:)(?=:)|(##)(?=\[)", re.MULTILINE)
+"""Where GitHub's runner sees a command: at the beginning of a line, and in its old form anywhere."""
 
 
 def visible(text: str) -> str:
+    """Return a text in which control characters, and in GitHub Actions commands to its runner, are seen, not obeyed."""
+    shown = without_controls(text)
+    return without_commands(shown) if os.environ.get("GITHUB_ACTIONS") == "true" else shown
+
+
+def without_commands(text: str) -> str:
+    """Return a text in which GitHub's runner finds no command: an invisible space breaks each."""
+    return _WORKFLOW_COMMAND.sub("\\g<0>\u200b", text) if "::" in text or "##[" in text else text
+
+
+def without_controls(text: str) -> str:
     """Return a text in which control characters are seen, not obeyed. Newlines, tabs and colors stay.
 
     Escape sequences could set the window's title, fill the clipboard, or overwrite what stands above. See

@@ -310,8 +310,9 @@ class DeploymentKind(StrEnum):
 class Plan:
     """Everything a deployment needs to run, and to resume after a crash. Contains no secrets.
 
-    ``force_rebuild``: build even if an artifact of the same inputs exists. ``superseded``: why the commit must not go
-    live any more, "" if it may.
+    ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
+    run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
+    may.
     """
 
     deployment: str
@@ -326,6 +327,7 @@ class Plan:
     on_failure: OnFailure
     reason: str = ""
     author: str = ""
+    run_url: str = ""
     gates: tuple[Gate, ...] = ()
     force_rebuild: bool = False
     tag: bool = False

@@ -119,7 +119,8 @@ def reason_to_deploy(service: Service, facts: ServiceFacts) -> str | None:
     if live.definition != service:
         return "its definition in abreast.yml changed: " + ", ".join(_changed_fields(live.definition, service))
     if facts.changed_files is None:
-        return f"what changed since {live.commit[:7]} cannot be told: that commit is not in this repository"
+        missing = "that commit is not in this repository (in a shallow clone: fetch-depth: 0)"
+        return f"what changed since {live.commit[:7]} cannot be told: {missing}"
     if facts.changed_files:
         (file, pattern), more = facts.changed_files[0], len(facts.changed_files) - 1
         return f"{file} changed ({pattern})" + (f" and {more} more" if more else "")

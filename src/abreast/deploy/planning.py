@@ -355,7 +355,8 @@ def _build_plan(
         drain=environment.drain,
         on_failure=environment.on_failure,
         reason=request.reason,
-        author=ports.source.author(),
+        author=(ports.ci_run.actor if ports.ci_run else "") or ports.source.author(),
+        run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
     )

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from abreast.core.changes.watch_patterns import match_files
-from abreast.core.gates import COVERAGE, TEST, CoverageThreshold, Gate, GateResult, GateVerdict
+from abreast.core.gates import COVERAGE, TEST, CoverageThreshold, Finding, Gate, GateResult, GateVerdict
 from abreast.core.reports import coverage_formats, junit
 from abreast.core.reports.coverage import Coverage, merge_reports
+from abreast.core.reports.test_locations import find_location
 from abreast.gates.interface import CommandOutcome, GateContext, GatePlugin
 
 IGNORED_FOLDERS = frozenset({".git", "node_modules", ".venv", "venv", "site-packages", "__pycache__"})
@@ -30,7 +31,9 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     fresh = [path for path, moment in reports if moment >= started]
     patterns = gate.reports or _recursive_globs(gate.folder, junit.REPORT_PATTERNS)
     try:
-        tests = await asyncio.to_thread(lambda: junit.parse_reports(_read_reports(context.workdir, fresh, patterns)))
+        locate = _locator(context.workdir, gate.folder)
+        reported = _read_reports(context.workdir, fresh, patterns)
+        tests = await asyncio.to_thread(lambda: junit.parse_reports(reported, locate))
         results = [_command_result(gate, outcome, tests)]
     except (ValueError, OSError) as error:
         results = [_unreadable_result(gate, outcome, error)]
@@ -41,6 +44,12 @@ async def evaluate(gate: Gate, context: GateContext) -> tuple[GateResult, ...]:
     return tuple(results)
 
 
+def _locator(workdir: Path, folder: str) -> junit.Locate:
+    """Return what finds the files of the checkout that a report of tests in ``folder`` names."""
+    roots = tuple(dict.fromkeys((str(workdir), str(workdir.resolve()))))
+    return lambda case, text: find_location(case, text, roots, folder, lambda name: (workdir / name).is_file())
+
+
 def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitReport | None) -> GateResult:
     figures = {"tests": float(tests.count), "failed": float(len(tests.failed))} if tests else {}
     if tests and tests.failed:
@@ -48,10 +57,16 @@ def _command_result(gate: Gate, outcome: CommandOutcome, tests: junit.JUnitRepor
             *junit.failure_lines(tests),
             *(() if outcome.why else (f"`{gate.run}` exited with code 0 in spite of it",)),
         )
-        return GateResult(gate.name, GateVerdict.FAILED, str(tests), lines, figures=figures)
+        return GateResult(gate.name, GateVerdict.FAILED, str(tests), lines, _test_findings(tests), figures)
     if outcome.why:
         return GateResult(gate.name, GateVerdict.FAILED, f"`{gate.run}`: {outcome.why}", outcome.tail, figures=figures)
     return GateResult(gate.name, GateVerdict.PASSED, str(tests) if tests and gate.name == TEST else "", figures=figures)
+
+
+def _test_findings(tests: junit.JUnitReport) -> tuple[Finding, ...]:
+    """Return a finding for each failed test that is shown."""
+    shown = tests.failed[: junit.MAX_SHOWN]
+    return tuple(Finding(test.name, test.message[:1000], file=test.file, line=test.line) for test in shown)
 
 
 def _unreadable_result(gate: Gate, outcome: CommandOutcome, error: Exception) -> GateResult:

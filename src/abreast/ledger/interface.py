@@ -16,7 +16,10 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The current state of a deployment; times are ISO 8601 in UTC, ``finished`` is None while it runs."""
+    """The current state of a deployment; times are ISO 8601 in UTC, ``finished`` is None while it runs.
+
+    ``run_url`` shows the run of the CI system that started it, "" outside of one.
+    """
 
     id: str
     project: str
@@ -30,6 +33,7 @@ class Deployment:
     finished: str | None
     author: str
     reason: str
+    run_url: str
 
     @property
     def exit_code(self) -> int:

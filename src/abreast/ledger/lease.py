@@ -31,8 +31,8 @@ class LeasedLock(EnvironmentLock):
     Raises StateError if the home of the ledger cannot be reached.
     """
 
-    def __init__(self, folder: Path, environment: str, mirror: Mirror, expiry: float) -> None:
-        super().__init__(folder, environment)
+    def __init__(self, folder: Path, environment: str, mirror: Mirror, expiry: float, run_url: str = "") -> None:
+        super().__init__(folder, environment, run_url)
         self._environment = environment
         self._mirror = mirror
         self._expiry = expiry
@@ -66,12 +66,6 @@ class LeasedLock(EnvironmentLock):
         """Return the description of the lock's holder, None if there is none."""
         return super().holder() or self._mirror.lease(self._environment)[1]
 
-    def holder_pid(self) -> str:
-        """Return the process id of the lock's holder with its machine, ``?`` if it is not known."""
-        holder = self.holder() or {}
-        where = f" on {holder['host']}" if holder.get("host") else ""
-        return f"{holder.get('pid', '?')}{where}"
-
     def _take(self, holder: Mapping[str, Any]) -> bool:
         """Take the lease, if it is free or its holder is dead; return whether it is ours."""
         if time.monotonic() < self._next_look:
@@ -83,7 +77,7 @@ class LeasedLock(EnvironmentLock):
             return False
         number = self._mirror.lease(self._environment)[0] + 1
         identity = asdict(ProcessIdentity.from_pid(os.getpid()))
-        who = {**holder, **identity, "namespace": process_namespace(), "host": os.uname().nodename}
+        who = {**holder, **self._run, **identity, "namespace": process_namespace(), "host": os.uname().nodename}
         recorded = self._record(number, who)
         if not recorded or not self._mirror.settle(recorded):
             return False

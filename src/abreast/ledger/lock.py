@@ -21,13 +21,15 @@ class EnvironmentLock:
     """The lock of one environment, in ``folder``; waiting deployments take a ticket, and the newest ticket wins.
 
     Tickets are numbered, and count only while their process runs: neither a clock nor a killed process blocks others.
+    ``run_url`` is the run of a CI system that this process belongs to, and is shown to others as the holder.
     """
 
-    def __init__(self, folder: Path, environment: str) -> None:
+    def __init__(self, folder: Path, environment: str, run_url: str = "") -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot create {folder}: {error.strerror}") from error
+        self._run = {"run_url": run_url} if run_url else {}
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
         self._ticket_file = folder / f"{environment}.queue.json"
@@ -42,7 +44,9 @@ class EnvironmentLock:
                 yield False
                 return
             with suppress(StateError):  # it only tells others who holds the lock; `down` must work on a full disk
-                write_json_atomically(self._holder_file, {**holder, **asdict(ProcessIdentity.from_pid(os.getpid()))})
+                write_json_atomically(
+                    self._holder_file, {**holder, **self._run, **asdict(ProcessIdentity.from_pid(os.getpid()))}
+                )
             try:
                 yield True
             finally:
@@ -62,8 +66,11 @@ class EnvironmentLock:
         return _read_json(self._holder_file)
 
     def holder_pid(self) -> str:
-        """Return the process id of the lock's holder, ``?`` if it is not known."""
-        return str((self.holder() or {}).get("pid", "?"))
+        """Return the process id of the lock's holder with its run or its machine, ``?`` if it is not known."""
+        holder = self.holder() or {}
+        run, host = holder.get("run_url"), holder.get("host")
+        where = f" of {run}" if run else f" on {host}" if host else ""
+        return f"{holder.get('pid', '?')}{where}"
 
     def join_queue(self) -> int:
         """Wait for the environment; return the ticket, a number higher than all before."""

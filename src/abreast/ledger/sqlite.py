@@ -279,13 +279,15 @@ class SqliteLedger(Ledger):
 
 
 _DEPLOYMENT_COLUMNS = (
-    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason"
+    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason,"
+    " coalesce((SELECT json_extract(entry, '$.data.run_url') FROM entries"
+    " WHERE kind = 'plan' AND subject = deployments.id), '')"
 )
 
 
 def _deployment_from_row(row: tuple[Any, ...]) -> Deployment:
-    id_, project, environment, kind, release, commit, state, chapter, started, finished, author, reason = row
+    id_, project, environment, kind, release, commit, state, chapter, *when_and_who = row
     return Deployment(
         id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
-        started, finished, author, reason,
+        *when_and_who,
     )  # fmt: skip

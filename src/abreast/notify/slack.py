@@ -122,10 +122,11 @@ def _message(snapshot: Snapshot, title: str, color: str, fields: list[dict[str, 
     commit = _field("Commit", f"{plan.commit[:7]} {snapshot.subject}", short=False)
     who = [_field("By", plan.author)] if plan.author else []
     why = [_field("Reason", plan.reason)] if plan.reason else []
+    where = [_field("Run", plan.run_url, short=False)] if plan.run_url else []
     moment = datetime.fromisoformat(snapshot.finished or snapshot.started)
     text = _escape(f"{plan.project}: {title}")
     attachment = {
-        "color": color, "fallback": text, "fields": [*fields, commit, *who, *why], "ts": int(moment.timestamp()),
+        "color": color, "fallback": text, "fields": [*fields, commit, *who, *why, *where], "ts": int(moment.timestamp()),
     }  # fmt: skip
     return {"text": text, "attachments": [attachment]}
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -10,14 +9,10 @@ from pathlib import Path
 
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
+from abreast.source.git_command import GitCommand, GitError
 from abreast.source.interface import Source
 from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
-
-FETCH_TIMEOUT = 60.0
-"""Timeout for fetching one commit, in seconds."""
-
-FETCH_HISTORY_TIMEOUT = 300.0
-"""Timeout for fetching what a shallow clone lacks, in seconds."""
+from abreast.source.shallow_clone import ShallowClone
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The empty tree, which every git repository has."""
@@ -31,6 +26,9 @@ class GitRepository(Source):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        command = GitCommand(folder)
+        self._git, self._git_bytes = command.text, command.output
+        self._history = ShallowClone(command)
         self._content_ids: dict[str, Mapping[str, str]] = {}
         self._author: Background[str] | None = None
         self._uncommitted: Background[tuple[str, ...]] | None = None
@@ -42,14 +40,24 @@ class GitRepository(Source):
 
     def resolve_commit(self, ref: str = "HEAD") -> str:
         """Return the full id of the commit that ``ref`` names."""
+        if found := self._find_commit(ref) or self._history.fetch_commit(ref):
+            return found
+        if self._history.fetch_history() and (found := self._find_commit(ref)):
+            return found
+        if ref != "HEAD" and self._history.is_shallow:
+            raise self._history.missing(f"the commit {ref}")
+        raise UsageError(
+            f"there is no commit {ref} in {self._folder}",
+            need="a commit, a branch or a tag",
+            next="git commit" if ref == "HEAD" else "git log --oneline",
+        )
+
+    def _find_commit(self, ref: str) -> str:
+        """Return the full id of a commit that is here, "" if it is not."""
         try:
             return self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
-        except _GitError as error:
-            raise UsageError(
-                f"there is no commit {ref} in {self._folder}",
-                need="a commit, a branch or a tag",
-                next="git commit" if ref == "HEAD" else "git log --oneline",
-            ) from error
+        except GitError:
+            return ""
 
     def uncommitted_files(self) -> tuple[str, ...]:
         """Return the files that differ from HEAD or are untracked and not ignored."""
@@ -84,12 +92,12 @@ class GitRepository(Source):
         """Return the files that differ between two commits ("": no commit); None if one is not available."""
         try:
             return self.changed_files(old, new) if old and new else self.list_files(old or new)
-        except (_GitError, UsageError):
+        except (GitError, UsageError):
             return None
 
     def changed_lines(self, since: str | None, commit: str) -> Mapping[str, frozenset[int]] | None:
         """Return the added or changed line numbers (from 1) by file; all lines if ``since`` is None."""
-        if since and not self._has_commit(since) and not self._fetch_commit(since):
+        if since and not self._has_commit(since) and not self._history.fetch_commit(since):
             return None
         options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=", "--dst-prefix=")
         diff = self._git(
@@ -125,41 +133,32 @@ class GitRepository(Source):
 
     def _require_history(self, commit: str, known: Sequence[str]) -> None:
         """Fetch what a shallow clone lacks between ``known`` commits and ``commit``. Raises UsageError if it cannot."""
-        if not self._is_cut_off(commit, known):
-            return
-        self._fetch_history(commit)
         if self._is_cut_off(commit, known):
-            raise UsageError(
-                f"{self._folder} is a shallow clone: earlier commits are missing",
-                need="the history that is deployed",
-                next="git fetch --unshallow",
-            )
+            self._history.fetch_history()
+            if self._is_cut_off(commit, known):
+                raise self._history.missing("the history that is deployed")
 
     def _is_cut_off(self, commit: str, known: Sequence[str]) -> bool:
         """Return whether a shallow clone lacks commits between the ``known`` ones and ``commit``."""
-        boundary = self._folder / self._git("rev-parse", "--git-path", "shallow").strip()
-        if not boundary.exists():
-            return False
-        commits = self._git("rev-list", commit, *(f"^{base}" for base in known)).split()
-        return not set(boundary.read_text().split()).isdisjoint(commits)
-
-    def _remote(self) -> str:
-        return self._git("remote").split("\n")[0]
+        boundary = self._history.boundary()
+        return bool(boundary) and not boundary.isdisjoint(
+            self._git("rev-list", commit, *(f"^{base}" for base in known)).split()
+        )
 
     def has_ancestor(self, commit: str, ancestor: str) -> bool | None:
         """Return whether ``ancestor`` is ``commit`` or one of its ancestors, None if that cannot be found out."""
-        if commit == ancestor or self._is_ancestor(ancestor, commit):
+        if commit == ancestor or self._is_known_ancestor(commit, ancestor):
             return True
         if not self._has_history(commit, ancestor):
             self._fetch_history(commit, ancestor)
-            if self._is_ancestor(ancestor, commit):
+            if self._is_known_ancestor(commit, ancestor):
                 return True
         return False if self._has_history(commit, ancestor) else None
 
-    def _is_ancestor(self, ancestor: str, commit: str) -> bool:
+    def _is_known_ancestor(self, commit: str, ancestor: str) -> bool:
         try:
             self._git("merge-base", "--is-ancestor", ancestor, commit)
-        except _GitError:
+        except GitError:
             return False
         return True
 
@@ -169,11 +168,9 @@ class GitRepository(Source):
 
     def _fetch_history(self, *commits: str) -> None:
         """Fetch commits that this clone lacks, and the history that a shallow one lacks; do nothing if that fails."""
-        with suppress(_GitError):
-            shallow = self._git("rev-parse", "--is-shallow-repository").strip() == "true"
-            missing = [commit for commit in commits if not self._has_commit(commit)]
-            options = ("--quiet", "--no-tags", *(("--unshallow",) if shallow else ()))
-            self._git("fetch", *options, self._remote(), *missing, timeout=FETCH_HISTORY_TIMEOUT)
+        self._history.fetch_history()
+        if missing := [commit for commit in commits if not self._has_commit(commit)]:
+            self._history.fetch_commits(missing)
 
     def list_files(self, commit: str) -> Sequence[str]:
         """Return the project's files at a commit."""
@@ -202,7 +199,7 @@ class GitRepository(Source):
         files: dict[str, set[str]] = {name: set() for name in names}
         try:
             output = self._git("grep", "-z", "-o", "-w", "-I", "-F", *patterns, commit, "--", ".") if patterns else ""
-        except _GitError:  # no match
+        except GitError:  # no match
             output = ""
         for line in output.split("\n"):
             file, _, name = line.removeprefix(f"{commit}:").partition("\0")
@@ -224,7 +221,7 @@ class GitRepository(Source):
             staged = self._git("-C", top, "ls-files", "--stage", "-z", index=index)
             for name, module in _submodules(staged):
                 self._checkout_submodule(name, module, into)
-        except _GitError as error:
+        except GitError as error:
             raise UsageError(f"git could not check out {commit[:7]}: {error}", next="git fsck") from error
         finally:
             index.unlink(missing_ok=True)
@@ -244,7 +241,7 @@ class GitRepository(Source):
         """Tag a commit; does nothing if it has the tag already. Raises UsageError if another commit has the tag."""
         try:
             taken = self._git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}").strip()
-        except _GitError:
+        except GitError:
             taken = ""
         if taken and taken != commit:
             raise UsageError(
@@ -255,14 +252,14 @@ class GitRepository(Source):
         identity = ("-c", f"user.name={self.author() or 'abreast'}", "-c", "user.email=abreast@localhost")
         try:
             self._git(*identity, "tag", "--annotate", "--no-sign", "--message", message, name, commit)
-        except _GitError as error:
+        except GitError as error:
             raise UsageError(f"git could not create the tag {name}: {error}", next="git status") from error
 
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message, "" if the commit is not here."""
         try:
             return self._git("log", "-1", "--format=%s", commit, "--").strip()
-        except _GitError:
+        except GitError:
             return ""
 
     def author(self) -> str:
@@ -273,7 +270,7 @@ class GitRepository(Source):
     def _find_author(self) -> str:
         try:
             return self._git("config", "user.name").strip()
-        except _GitError:
+        except GitError:
             return os.environ.get("USER", "")
 
     @cached_property
@@ -290,10 +287,10 @@ class GitRepository(Source):
         options = ("--raw", "--no-renames", "--no-abbrev", "-z", "--relative")
         try:
             diff = self._git("diff", *options, since, commit, "--", ".")
-        except _GitError:
+        except GitError:
             if self._has_commit(since):
                 raise
-            return self._raw_diff(since, commit) if self._fetch_commit(since) else None
+            return self._raw_diff(since, commit) if self._history.fetch_commit(since) else None
         fields = iter(diff.split("\0"))
         return [
             (name, old if old_mode == _SUBMODULE else "", new if new_mode == _SUBMODULE else "")
@@ -304,64 +301,8 @@ class GitRepository(Source):
     def _has_commit(self, commit: str) -> bool:
         try:
             return bool(self._git("cat-file", "-e", f"{commit}^{{commit}}") or True)
-        except _GitError:
+        except GitError:
             return False
-
-    def _fetch_commit(self, commit: str) -> bool:
-        """Fetch one commit into a shallow clone, without its history; return whether it is there now."""
-        try:
-            if self._git("rev-parse", "--is-shallow-repository").strip() != "true":
-                return False
-            self._git("fetch", "--quiet", "--no-tags", "--depth=1", self._remote(), commit, timeout=FETCH_TIMEOUT)
-        except _GitError:
-            return False
-        return self._has_commit(commit)
-
-    def _is_repository(self) -> bool:
-        try:
-            return bool(self._git("-C", ".", "rev-parse", "--git-dir"))
-        except _GitError:
-            return False
-
-    def _git(self, *arguments: str, index: Path | None = None, timeout: float | None = None) -> str:
-        return self._git_bytes(*arguments, index=index, timeout=timeout).decode(errors="surrogateescape")
-
-    def _git_bytes(
-        self, *arguments: str, index: Path | None = None, timeout: float | None = None, stdin: bytes = b""
-    ) -> bytes:
-        own = {"GIT_INDEX_FILE": str(index)} if index else {}
-        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **own}
-        try:
-            done = subprocess.run(
-                ["git", *arguments],
-                cwd=self._folder,
-                input=stdin,
-                capture_output=True,
-                check=False,
-                env=env,
-                timeout=timeout,
-            )
-        except FileNotFoundError as error:
-            raise UsageError("git is not installed", need="git on the PATH", next="apt-get install git") from error
-        except subprocess.TimeoutExpired as error:
-            raise _GitError(f"git {arguments[0]}: timed out after {timeout:g} s") from error
-        if done.returncode == 0:
-            return done.stdout
-        if arguments[0] not in _WORK_ANYWHERE and not self._is_repository():
-            raise UsageError(
-                f"not a git repository: {self._folder}",
-                need="a git repository: abreast deploys commits",
-                next="git init && git add -A && git commit -m 'Start'",
-            )
-        raise _GitError(done.stderr.decode(errors="replace").strip())
-
-
-_WORK_ANYWHERE = frozenset({"config", "-C"})
-"""First arguments of git commands that work outside of a repository, and of the one that asks for it."""
-
-
-class _GitError(Exception):
-    """Git failed; the message is its error output."""
 
 
 def _split_names(output: str) -> Sequence[str]:

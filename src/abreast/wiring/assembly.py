@@ -123,6 +123,7 @@ class Assembly:
             installs=FolderInstallStore(self.workspace.state / "installs"),
             notifiers=self._notifiers,
             only_here=self._only_here(settings),
+            ci_run=self.workspace.ci_run,
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:

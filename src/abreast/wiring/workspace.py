@@ -1,10 +1,10 @@
 """A project on this machine: where it is and what it has recorded. Imports little, so that commands start fast."""
 
-import getpass
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from abreast.config.files import find_config_file
 from abreast.core.errors import UsageError
@@ -14,6 +14,9 @@ from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
+
+if TYPE_CHECKING:
+    from abreast.ci.interface import CiRun
 
 ENTRY_FILE_CLASS: type[EntryFile] = EntryFile
 """The class of the ledger's file. Tests replace it by one that crashes."""
@@ -46,6 +49,19 @@ class Workspace:
         """The folder for the output of commands, with a folder for each deployment."""
         return self.state / "logs" / "deployments"
 
+    @property
+    def ci_run(self) -> "CiRun | None":
+        """The run of a CI system that this process belongs to, None outside of one."""
+        from abreast.ci.detection import detect_run  # noqa: PLC0415 (many commands do not ask)
+
+        return detect_run(self.variables)
+
+    @property
+    def operator(self) -> str:
+        """Who runs this command: in a run of a CI system who started that, else the user of this machine."""
+        run = self.ci_run
+        return (run.actor if run else "") or current_user()
+
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         from abreast.config.names import environment_names  # noqa: PLC0415 (slow, and often not needed)
@@ -69,14 +85,15 @@ class Workspace:
 
     def environment_lock(self, environment: str, ledger: SqliteLedger | None) -> EnvironmentLock:
         """Return the lock of an environment: a lease if its ledger is kept elsewhere."""
-        folder = self.state / "locks"
+        folder, run = self.state / "locks", self.ci_run
+        run_url = run.url if run else ""
         if ledger and is_elsewhere(state_location(self.variables)):
             from abreast.ledger.lease import LeasedLock  # noqa: PLC0415 (as above)
             from abreast.ledger.mirror import Mirror  # noqa: PLC0415
 
             assert isinstance(ledger.file, Mirror)
-            return LeasedLock(folder, environment, ledger.file, self._lease_expiry())
-        return EnvironmentLock(folder, environment)
+            return LeasedLock(folder, environment, ledger.file, self._lease_expiry(), run_url)
+        return EnvironmentLock(folder, environment, run_url)
 
     def _lease_expiry(self) -> float:
         text = self.variables.get("ABREAST_LEASE_EXPIRY", "90")
@@ -96,7 +113,9 @@ def utc_now() -> str:
 
 
 def current_user() -> str:
-    """Return the name of the user who runs this process."""
+    """Return the name of the user who runs this process; a container's has none, but a number."""
+    import getpass  # noqa: PLC0415 (slow, and seldom needed)
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -27,6 +27,7 @@ def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
         chosen = choose_deployment(ledger, deployment, unfinished=True)
         display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
         ended = _turn_back(workspace, ledger, chosen, reason, display)
+        display.report_to_ci(workspace, ended)
         return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
 
 
@@ -44,6 +45,7 @@ def rollback(
             display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
             ended = _turn_back(workspace, ledger, running, reason, display)
             if ended.state is not DeploymentState.SUCCEEDED:
+                display.report_to_ci(workspace, ended)
                 return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
             display.print_line(f"deployment {ended.id} had succeeded already: rolling it back")
     roll_back = load("abreast.cli.commands.deployments:roll_back")

@@ -3,17 +3,17 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from abreast.cli.ci.selection import ci_output
 from abreast.cli.confirmation import confirm
-from abreast.cli.github_actions import mask_commands
 from abreast.cli.interrupts import InterruptHandler
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
-from abreast.cli.progress import ProgressDisplay, output_stream, print_progress
+from abreast.cli.progress import ProgressDisplay, output_stream
+from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
@@ -31,12 +31,14 @@ from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace, current_user
+from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
+    from abreast.cli.ci import report as ci_report
     from abreast.deploy import operations
     from abreast.deploy.data import restore
 else:
+    ci_report = lazy_module("abreast.cli.ci.report")
     operations = lazy_module("abreast.deploy.operations")
     restore = lazy_module("abreast.deploy.data.restore")
 
@@ -51,6 +53,8 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
         readiness = command.assess(proposed)
     if changed:
         readiness = replace(readiness, refusals=(uncommitted_changes(changed), *readiness.refusals))
+    if ci_output(os.environ).has_sections:
+        ci_report.report_plan(proposed, readiness)
     if as_json:
         print(json.dumps(plan_json(proposed, readiness), indent=2))
     else:
@@ -127,7 +131,7 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbos
         command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json, verbose=verbose)
         if not accept_as_it_is:
             return command.run(lambda context: operations.resume(context, chosen))
-        accepted = f"{current_user()} accepted it as it is: {reason}"
+        accepted = f"{workspace.operator} accepted it as it is: {reason}"
         return command.run(lambda context: operations.accept_as_it_is(context, chosen, accepted), AS_IT_WAS)
 
 
@@ -250,8 +254,11 @@ class DeployCommand:
                 self.report(f"superseded, so nothing was deployed: {self._active_plan.superseded}")
             deployment = self._ledger.deployment(self._active_plan.deployment)
             live = self._ledger.live_services(self._environment)
+            self._display.report_to_ci(self._assembly.workspace, deployment)
             return report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
         self.report("nothing to do: everything is up to date")
+        if ci_output(os.environ).has_sections:
+            ci_report.report_nothing_to_do()
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
@@ -281,7 +288,6 @@ class DeployCommand:
 
     def _on_deployment_start(self, plan: Plan) -> None:
         self._active_plan = plan
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in mask_commands(deployment_secrets(plan, self.ports())):
-                print_progress(line, sys.stderr)
+        if (ci := ci_output(os.environ)).has_sections:
+            self._display.print_commands(ci.masks(register_secrets(deployment_secrets(plan, self.ports()))))
         self._display.start(plan.deployment)

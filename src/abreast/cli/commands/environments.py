@@ -14,7 +14,7 @@ from abreast.core.model import DEFAULT_PLATFORM
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace, current_user, utc_now
+from abreast.wiring.workspace import Workspace, utc_now
 
 
 def lock(environment: str | None, reason: str) -> int:
@@ -23,7 +23,7 @@ def lock(environment: str | None, reason: str) -> int:
     name = choose_environment(workspace.environment_names(), environment)
     reason = required_reason(reason)
     with workspace.open_ledger() as ledger:
-        ledger.lock_environment(name, {"reason": reason, "by": current_user(), "since": utc_now()})
+        ledger.lock_environment(name, {"reason": reason, "by": workspace.operator, "since": utc_now()})
     print(f"{name} is locked. next: abreast unlock --env {name}")
     return 0
 

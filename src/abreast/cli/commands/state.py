@@ -19,7 +19,7 @@ from abreast.ledger.mirror import Mirror
 from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_homes import create_home, home_title, mirror_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
-from abreast.wiring.workspace import Workspace, current_user, utc_now
+from abreast.wiring.workspace import Workspace, utc_now
 
 PORTION = 500
 """Entries that are sent to another home at once."""
@@ -104,7 +104,7 @@ def move(to: str, *, yes: bool) -> int:
         if not _is_copy_of(to, ledger.file, workspace):
             moved = f"the record moved to {home_title(to)}"
             for name in environments:
-                ledger.lock_environment(name, {"reason": moved, "by": current_user(), "since": utc_now()})
+                ledger.lock_environment(name, {"reason": moved, "by": workspace.operator, "since": utc_now()})
             print("The environments are locked where it was.")
     print(f"{counted(count, 'entry', 'entries')} moved to {home_title(to)}.")
     print(f"next: set ABREAST_STATE={home_title(to)} wherever this project is deployed, then: abreast state verify")

@@ -174,7 +174,9 @@ def _query_ledger(
     if version > file_errors.SCHEMA_VERSION:
         raise _ExitMessage(*file_errors.newer_schema_error(file, version), 1)
     latest = database.execute(
-        "SELECT environment, id, project, state, chapter, started, finished, release FROM deployments"
+        "SELECT environment, id, project, state, chapter, started, finished, release, author,"
+        " (SELECT json_extract(entry, '$.data.run_url') FROM entries"
+        " WHERE kind = 'plan' AND subject = deployments.id) FROM deployments"
         " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill')"
         " GROUP BY environment) ORDER BY environment"
     ).fetchall()
@@ -207,7 +209,7 @@ def _check_environment(config_folder: str, requested: str | None, deployed: list
 
 
 def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
-    name, id_, _, state, chapter, started, finished, _ = row
+    name, id_, _, state, chapter, started, finished, _, author, run_url = row
     rows = database.execute(_LIVE_QUERY, (name,)).fetchall()
     live_services = [LiveRow(*row) for row in rows]
     last_success = database.execute(
@@ -221,6 +223,8 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[st
         "chapter": chapter,
         "started": started,
         "finished": finished,
+        "author": author,
+        "run_url": run_url or None,
     }
     if state != "succeeded":
         deployment["why"] = _failure_message(database, id_)
@@ -326,7 +330,12 @@ def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
     holder = _read_json(f"{folder}/locks/{environment}.json")
     if not holder or not _is_process_alive(holder):
         return None
-    return {"holder": "a running command", "reason": "", "since": holder.get("since"), "pid": holder["pid"]}
+    return {
+        "holder": holder.get("run_url") or "a running command",
+        "reason": "",
+        "since": holder.get("since"),
+        "pid": holder["pid"],
+    }
 
 
 def _read_lease(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
@@ -340,7 +349,8 @@ def _read_lease(database: sqlite3.Connection, environment: str) -> dict[str, obj
     from abreast.ledger.lease import may_be_alive  # noqa: PLC0415 (as above)
 
     holder = json.loads(row[0])
-    who = {"holder": f"a command on {holder['host']}", "reason": "", "since": holder["since"], "pid": holder["pid"]}
+    where = holder.get("run_url") or f"a command on {holder['host']}"
+    who = {"holder": where, "reason": "", "since": holder["since"], "pid": holder["pid"]}
     return who if may_be_alive(holder) else None
 
 

@@ -23,7 +23,9 @@ def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
         yield (
             f"{deployment.id}  {_local_time(deployment.started)}  {deployment.environment:<12} {deployment.kind:<8} "
             f"{deployment.release:<7} {deployment.commit[:7]}  {deployment.state:<12} {_duration(deployment):>7}  "
-            f"{deployment.author}" + (f"  ({deployment.reason})" if deployment.reason else "")
+            f"{deployment.author}"
+            + (f"  ({deployment.reason})" if deployment.reason else "")
+            + (f"  {deployment.run_url}" if deployment.run_url else "")
         )
 
 
@@ -33,6 +35,8 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
     yield f"{deployment.kind} {deployment.id}: {deployment.project} {release} → {deployment.environment}"
     started = f"started {_local_time(deployment.started)} by {deployment.author or '?'}"
     yield f"{deployment.state} in chapter {deployment.chapter}, {started}, took {_duration(deployment)}"
+    if deployment.run_url:
+        yield f"run: {deployment.run_url}"
     if deployment.reason:
         yield f"reason: {deployment.reason}"
     yield ""

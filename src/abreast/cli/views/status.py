@@ -73,7 +73,8 @@ def _published_problem(live: dict[str, dict[str, str]]) -> str:
 
 def _printable(text: object) -> str:
     """Return a text without what a terminal would obey. ``terminal_text`` would import ``re``, which is slow."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    shown = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return shown.replace("##[", "##\u200b[")  # the runner of GitHub Actions would obey it
 
 
 def _format_age(moment: str) -> str:

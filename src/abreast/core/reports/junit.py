@@ -1,6 +1,6 @@
 """JUnit XML reports: which tests failed, and why."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as Xml
 
@@ -19,10 +19,12 @@ MAX_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class FailedTest:
-    """A failed test and its message."""
+    """A failed test, its message, and where it failed: a file of the project and a line, "" and 0 if unknown."""
 
     name: str
     message: str
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,11 @@ class JUnitReport:
         return ", ".join(parts)
 
 
-def parse_reports(files: Iterable[tuple[str, bytes]]) -> JUnitReport | None:
+Locate = Callable[[Xml.Element, str], tuple[str, int]]
+"""Returns the file and the line of a test, by its element and the text of its failure."""
+
+
+def parse_reports(files: Iterable[tuple[str, bytes]], locate: Locate = lambda _, __: ("", 0)) -> JUnitReport | None:
     """Return the result of the reports among ``files``, each a name and its content; None if there are none.
 
     Raises ValueError for a report that cannot be read. Format: https://github.com/testmoapp/junitxml.
@@ -50,7 +56,7 @@ def parse_reports(files: Iterable[tuple[str, bytes]]) -> JUnitReport | None:
     cases = [case for name, content in files for case in _test_cases(name, content)]
     if not cases:
         return None
-    failed = tuple(found for case in cases if (found := _failed_test(case)))
+    failed = tuple(found for case in cases if (found := _failed_test(case, locate)))
     return JUnitReport(len(cases), sum(case.find("skipped") is not None for case in cases), failed)
 
 
@@ -61,16 +67,23 @@ def _test_cases(name: str, content: bytes) -> list[Xml.Element]:
         if b"<testsuite" in content[:_HEAD]:
             raise ValueError(f"{name} is not valid XML: {error}") from error
         return []
-    return list(root.iter("testcase")) if root.tag in {"testsuites", "testsuite"} else []
+    if root.tag not in {"testsuites", "testsuite"}:
+        return []
+    for suite in root.iter("testsuite"):
+        if file := suite.get("file"):  # mocha says it of the suite alone
+            for case in suite.findall("testcase"):
+                case.set("file", case.get("file") or file)
+    return list(root.iter("testcase"))
 
 
-def _failed_test(case: Xml.Element) -> FailedTest | None:
+def _failed_test(case: Xml.Element, locate: Locate) -> FailedTest | None:
     bad = next((found for kind in ("failure", "error") if (found := case.find(kind)) is not None), None)
     if bad is None:
         return None
     name = " ".join(filter(None, (case.get("classname"), case.get("name"))))
     lines = (bad.get("message") or bad.text or bad.get("type") or "no message").strip().splitlines()
-    return FailedTest(name, lines[0].strip() if lines else "no message")
+    where = locate(case, "\n".join(filter(None, (bad.get("message"), bad.text))))
+    return FailedTest(name, lines[0].strip() if lines else "no message", *where)
 
 
 def failure_lines(report: JUnitReport) -> Iterator[str]:

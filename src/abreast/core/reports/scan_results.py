@@ -31,12 +31,8 @@ def evaluate_findings(
     """
     findings = tuple(dict.fromkeys(raw_findings))
     allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
-    exempt = {finding for finding, entry in allowlisted.items() if entry.expires >= today}
-    blocking = [
-        candidate
-        for candidate in findings
-        if candidate not in exempt and candidate.severity.rank >= gate.min_severity.rank
-    ]
+    exempt = {finding for finding in findings if is_exempt(gate, finding, today)}
+    blocking = [finding for finding in findings if finding not in exempt and is_severe(gate, finding)]
     figures = {"findings": float(len(findings)), "allowed": float(len(exempt)), "counting": float(len(blocking))}
     if blocking:
         return GateResult(
@@ -54,6 +50,17 @@ def evaluate_findings(
     less = len(findings) - len(exempt)
     parts = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
     return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, (*parts, *notes))), (), findings, figures)
+
+
+def is_exempt(gate: Gate, finding: Finding, today: str) -> bool:
+    """Return whether the allowlist exempts a finding on that day, an ISO date."""
+    entry = _allowlist_entry(gate, finding)
+    return entry is not None and entry.expires >= today
+
+
+def is_severe(gate: Gate, finding: Finding) -> bool:
+    """Return whether a finding is severe enough to block."""
+    return finding.severity.rank >= gate.min_severity.rank
 
 
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from abreast.artifacts.interface import ArtifactStore
 from abreast.checks.interface import Check
+from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service
@@ -46,6 +47,7 @@ class Ports:
     ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
     the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
+    ``ci_run`` is the run of a CI system that this process belongs to.
     """
 
     ledger: Ledger
@@ -70,3 +72,4 @@ class Ports:
     installs: InstallStore
     notifiers: Callable[[], Sequence[Notifier]] = tuple
     only_here: frozenset[str] = frozenset()
+    ci_run: CiRun | None = None

@@ -1,0 +1,1 @@
+"""Which run of a CI system this process belongs to."""

@@ -1,0 +1,1 @@
+"""What a run of a CI system shows beyond plain lines."""

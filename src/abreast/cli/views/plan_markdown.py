@@ -1,0 +1,99 @@
+"""A plan as Markdown, for the summary of a CI run and for a comment on a pull request."""
+
+from collections.abc import Iterator
+
+from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
+from abreast.core.model import BreakingChangePolicy, Plan, ServicePlan
+from abreast.core.planner import rollout_waves
+from abreast.deploy.refusals import Readiness
+
+MAX_BYTES = 60_000
+"""GitHub takes a comment of 65,536 characters."""
+
+MAX_ROWS = 100
+"""Services, notes and gates to show."""
+
+
+def plan_markdown(plan: Plan, readiness: Readiness | None = None) -> str:
+    """Return what a deployment would do and why, its migrations, its gates, and the way back; at most 60,000 bytes.
+
+    Text of the repository, such as names of files, is shown as it is: it can be no link, mention or HTML.
+    """
+    return join_blocks(_blocks(plan, readiness or Readiness()), MAX_BYTES)
+
+
+def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
+    release = f", release {plain(plan.release)}" if plan.release else ""
+    yield f"### {plain(plan.project)} → {plain(plan.environment)}"
+    yield f"Commit {code(plan.commit[:7])}{release}: {_headline(plan)}."
+    if plan.superseded:
+        yield f"**Superseded, so nothing would be deployed:** {plain(plan.superseded)}."
+    if readiness.refusals:
+        yield "**`abreast deploy` would refuse this:**"
+        yield code_block([line for error in readiness.refusals[:MAX_ROWS] for line in str(error).splitlines()])
+    rows = [(plain(part.name), part.action.value, plain(part.why)) for part in plan.services[:MAX_ROWS]]
+    yield table(("service", "action", "why"), rows)
+    yield _bullets("Databases", (text for part in plan.services for text in _database_texts(part)))
+    yield _bullets("Notes", [*_notes(plan), *map(code, readiness.warnings)])
+    yield _bullets("Gates", (_gate_text(plan, number) for number in range(len(plan.gates))))
+    waves = rollout_waves(plan.rollouts)
+    if len(waves) > 1:
+        order = " → ".join(" ∥ ".join(map(plain, wave)) for wave in waves)
+        yield f"**Order:** {order}, then traffic of all switches together."
+    if plan.traffic_changes:
+        yield f"**Way back:** {_way_back(plan)}"
+
+
+def _headline(plan: Plan) -> str:
+    if not plan.traffic_changes and not plan.database_changes:
+        return "nothing to do, everything is up to date"
+    return f"{len(plan.rollouts)} of {len(plan.services)} services would be deployed"
+
+
+def _bullets(title: str, items: Iterator[str] | list[str]) -> str:
+    listed = list(items)
+    more = [f"and {len(listed) - MAX_ROWS} more"] if len(listed) > MAX_ROWS else []
+    return "\n".join((f"**{title}**\n", *(f"- {item}" for item in (*listed[:MAX_ROWS], *more)))) if listed else ""
+
+
+def _notes(plan: Plan) -> list[str]:
+    return [f"{plain(part.name)}: {code(note)}" for part in plan.services for note in part.notes]
+
+
+def _gate_text(plan: Plan, number: int) -> str:
+    gate = plan.gates[number]
+    if gate.skipped is not None:
+        return f"{plain(gate.key)} is **skipped**: {code(gate.skipped)}"
+    if gate.threshold and gate.threshold.skipped is not None:
+        return f"{plain(gate.key)}; its coverage is **skipped**: {code(gate.threshold.skipped)}"
+    return plain(gate.key)
+
+
+def _database_texts(part: ServicePlan) -> Iterator[str]:
+    """Yield what the deployment would do to the service's database, with what would break the running version."""
+    data, used = part.database_plan, part.service.database
+    if data is None:
+        return
+    name = plain(part.name)
+    if data.command and used and data.is_forward:
+        yield f"{name}: back up, rehearse, then run {code(used.command or '')}"
+    if data.command and used and data.is_backward:
+        yield f"{name}: run {code(used.down or '')} after the traffic switch and a backup"
+    for file in data.up:
+        yield f"{name}: back up, rehearse, then apply {code(file)}"
+    for file in data.down:
+        yield f"{name}: revert {code(file)} after the traffic switch and a backup"
+    if data.restore:
+        yield f"{name}: back up, then restore {code(data.restore)}"
+    blocks = " (blocked)" if data.breaking is BreakingChangePolicy.BLOCK else ""
+    for risk in data.risks:
+        yield f"{name}: **breaking{blocks}:** {code(risk)}"
+
+
+def _way_back(plan: Plan) -> str:
+    """Return how to get back to what is live now."""
+    live = {part.previous.release for part in plan.traffic_changes if part.previous}
+    if not live:
+        return "nothing is live yet. If a candidate is not healthy, nothing goes live."
+    newest = max(live, key=lambda release: int(release.removeprefix("v")))
+    return code(f"abreast rollback --env {plan.environment} --to {newest} --reason …")
