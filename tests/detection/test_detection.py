@@ -248,9 +248,12 @@ def test_versions_are_read_where_they_are_written(tmp_path: Path) -> None:
 # ── what is left out, and what is asked ─────────────────────────────────────────────────────────
 
 
-def test_a_fixed_port_is_told(tmp_path: Path) -> None:
-    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": "app.listen(3000)"})
-    assert "server.js: listens on 3000" in notes(draft)
+def test_a_port_in_the_code_is_declared_for_this_machine(tmp_path: Path) -> None:
+    code = "const db = {port: 5432}\napp.listen(3000)"
+    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": code})
+    written = write_yaml(draft)
+    assert yaml.safe_load(written)["environments"]["local"] == {"backend": {"local": {"app_port": 3000}}}
+    assert "# server.js listens there" in written
 
 
 def test_what_compose_starts_and_abreast_does_not(tmp_path: Path) -> None:
@@ -624,8 +627,11 @@ def test_a_secret_that_the_application_makes_up_needs_no_value_on_this_machine(
     name: str, text: str, secret: str, tmp_path: Path
 ) -> None:
     files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, name: text}
-    assert services(tmp_path, files)["backend"]["env"][secret] == f"${{{secret}}}", "required elsewhere"
-    assert local_variables(tmp_path, files) == {secret: f"${{{secret}:-not-a-secret-for-this-machine-only}}"}
+    assert services(tmp_path, files)["backend"]["env"][secret] == {"generate": True}
+    text = write_yaml(drafted(tmp_path, files))
+    (tmp_path / "abreast.yml").write_text(text)
+    (service,) = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local").services
+    assert service.generated == (secret,)
 
 
 def test_a_secret_of_a_certain_form_is_not_made_up(tmp_path: Path) -> None:

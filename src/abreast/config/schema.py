@@ -102,6 +102,11 @@ class Variable(StrictModel):
         "variable of the same name there.",
     )
     secret: bool | None = Field(None, description="Whether to mask its value. Default: guessed from its name.")
+    generate: bool = Field(
+        False,
+        description="Whether to make up a random secret where it is not set: once for each environment of services on "
+        "`local`, the same for all of them and for each later release. Elsewhere it must be set.",
+    )
     required: bool = Field(
         True, description="Whether it must be set. An optional variable that is not set is left out."
     )

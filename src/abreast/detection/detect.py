@@ -5,7 +5,7 @@ from pathlib import Path
 
 from abreast.detection.commands import is_development, listen_on_port, steps, takes_port, unwrap
 from abreast.detection.database import propose_database
-from abreast.detection.draft import Authority, Draft, Kind, Note, ServiceDraft, valid_name
+from abreast.detection.draft import LOCAL, Authority, Draft, Kind, Note, ServiceDraft, valid_name
 from abreast.detection.ecosystems.python_apps import find_applications
 from abreast.detection.health import propose_health
 from abreast.detection.overlay import add_declarations
@@ -24,6 +24,9 @@ _READS_PORT = {
 _FIXED_PORT = re.compile(
     r"(?:listen\(\s*|port\s*[:=]\s*|addr\s*[:=]\s*\"[\w.]*:|(?:bind|Run)\(&?\"[\w.]*:|bind\(\(\"[\w.]+\", )(\d{2,5})\b"
 )
+
+_OTHERS_PORTS = frozenset({25, 465, 587, 1025, 1433, 3306, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017})
+"""The usual ports of databases, queues and mail servers, which a program connects to."""
 
 
 def draft_config(root: Path) -> Draft:
@@ -75,7 +78,7 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
         service.propose("folder", service.folder, "")
     if service.kind is Kind.WORKER:
         service.propose("type", "worker", "")
-    _write_run(repository, service, notes)
+    _write_run(repository, service)
     propose_health(repository, service)
     propose_database(repository, service, notes)
     _remove_migrations_from_run(service)
@@ -83,7 +86,7 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
     _name_flask_app(repository, service)
 
 
-def _write_run(repository: Repository, service: ServiceDraft, notes: list[Note]) -> None:
+def _write_run(repository: Repository, service: ServiceDraft) -> None:
     run = service.text("run")
     if not run or is_development(run):
         return
@@ -91,12 +94,12 @@ def _write_run(repository: Repository, service: ServiceDraft, notes: list[Note])
     command = "; ".join(parts) if ";" in run else " && ".join(parts)
     if service.kind is Kind.WEB:
         command = listen_on_port(command)
-        _check_port(repository, service, command, notes)
+        _propose_port(repository, service, command)
     service.replace("run", command)
 
 
-def _check_port(repository: Repository, service: ServiceDraft, command: str, notes: list[Note]) -> None:
-    """Note a program that cannot be told its port: its code has to change, whatever abreast.yml says."""
+def _propose_port(repository: Repository, service: ServiceDraft, command: str) -> None:
+    """Propose the port that a program listens on if it cannot be told another one."""
     suffixes, reads = _READS_PORT.get(service.ecosystem, ((), None))
     if reads is None or service.has_pages or takes_port(command) or "PORT" in command:
         return
@@ -104,13 +107,10 @@ def _check_port(repository: Repository, service: ServiceDraft, command: str, not
     if any(reads.search(repository.text(file)) for file in files) or not files:
         return
     for file in files:
-        if found := _FIXED_PORT.search(repository.text(file)):
-            notes.append(
-                Note(
-                    f"{file}: listens on {found[1]}. abreast gives each process a port of its own, as $PORT",
-                    "read the environment variable PORT there",
-                )
-            )
+        ports = [int(port) for port in _FIXED_PORT.findall(repository.text(file)) if int(port) not in _OTHERS_PORTS]
+        if ports and ports[0] < 65536:
+            source = f"{file} listens there; read the variable PORT in it, and remove this line"
+            service.propose(f"{LOCAL}local.app_port", ports[0], source, Authority.PROJECT)
             return
 
 

@@ -46,9 +46,6 @@ _ANY_TEXT = re.compile(
 _OF_A_FORMAT = re.compile(r"^((APP|API|TOKEN)_)?(APP_KEY|ENCRYPTION_KEY|HMAC_KEY|TOKEN_ENCRYPTION_KEY)$")
 """Secrets that it makes up, but of a length or an encoding that the application prescribes."""
 
-LOCAL_TEXT = "not-a-secret-for-this-machine-only"
-"""Long enough for what asks for 32 letters."""
-
 _TOKEN = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=-]{16,}")
 _LOCAL_ONLY = re.compile(r"localhost|127\.0\.0\.1|^development$|^dev$|^local$|@example\.|your_|sandbox", re.IGNORECASE)
 
@@ -83,14 +80,13 @@ def _propose_local_value(draft: ServiceDraft, name: str, value: str, file: str) 
 
 
 def _make_up_secrets(draft: ServiceDraft) -> None:
-    """Propose a text for this machine in place of secrets that the application makes up for itself."""
+    """Have abreast make up what the application would make up for itself, where nobody sets it."""
     for key, chosen in [(key, draft.chosen(key)) for key in draft.proposals]:
         name = key.removeprefix("env.")
         if key != f"env.{name}" or chosen is None or chosen.value != f"${{{name}}}":
             continue
         if _ANY_TEXT.match(name) or chosen.is_made_up:
-            why = "any text will do; other environments need a random one"
-            draft.propose(f"{LOCAL}{key}", f"${{{name}:-{LOCAL_TEXT}}}", why)
+            draft.replace(key, {"generate": True})
 
 
 def _committed(repository: Repository, draft: ServiceDraft) -> set[str]:
