@@ -679,3 +679,37 @@ def test_a_schema_of_the_environment_says_what_is_needed(schema: str, tmp_path: 
         ".env.example": "LOG_LEVEL=debug\n",
     }
     assert services(tmp_path, files)["backend"]["env"] == {"LOG_LEVEL": "${LOG_LEVEL:-debug}", "SITE": "${SITE}"}
+
+
+def test_a_port_in_the_configuration_of_gunicorn_is_overruled(tmp_path: Path) -> None:
+    files = {"requirements.txt": "flask\ngunicorn\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n"}
+    files |= {"Procfile": "web: gunicorn --config conf.py app:app\n", "conf.py": 'bind = "0.0.0.0:8080"\nworkers = 2\n'}
+    run = "gunicorn --config conf.py app:app"
+    assert services(tmp_path / "fixed", files)["backend"]["run"] == f"{run} --bind 127.0.0.1:$PORT"
+    files["conf.py"] = 'import os\nbind = "0.0.0.0:" + os.environ["PORT"]\n'
+    assert services(tmp_path / "read", files)["backend"]["run"] == run
+
+
+@pytest.mark.parametrize(
+    ("model", "local"), [("import os", True), ("from django.contrib.postgres.fields import ArrayField", False)]
+)
+def test_django_with_a_database_by_url_has_a_file_on_this_machine(model: str, local: bool, tmp_path: Path) -> None:
+    settings = (
+        "import dj_database_url\nDATABASES = {'default': dj_database_url.config(default='postgresql://localhost/x')}"
+    )
+    files = {
+        "requirements.txt": "django\ndj-database-url\npsycopg2-binary\n",
+        "manage.py": "import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "mysite/settings.py": settings + "\nWSGI_APPLICATION = 'mysite.wsgi.application'\n",
+        "mysite/wsgi.py": "application = get_wsgi_application()",
+        "shop/models.py": model,
+    }
+    text = write_yaml(drafted(tmp_path, files))
+    (tmp_path / "abreast.yml").write_text(text)
+    written = yaml.safe_load(text)
+    assert written["services"]["backend"]["database"]["url"] == "${DATABASE_URL}", "required elsewhere"
+    assert ("database" in (written["environments"]["local"] or {}).get("backend", {})) == local
+    (service,) = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local").services
+    assert service.database
+    assert service.database.url == ("${DATABASE_URL:-sqlite:///app.db}" if local else "${DATABASE_URL}")
+    assert service.database.command == "python manage.py migrate --noinput"

@@ -30,6 +30,7 @@ from abreast.machine.cron_schedule import CronSchedule
 LOCAL = "local"
 """The platform of services for which an environment names none."""
 FIRST_PORT = 8080
+CLIENT_ERROR, SERVER_ERROR = 400, 500
 DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
 
 
@@ -301,7 +302,8 @@ def _resolve_build(config: schema.Service) -> Build:
 
 def _resolve_health(config: schema.Service, platform: str) -> HealthSettings:
     """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
-    found = HealthSettings(**config.health.model_dump(exclude_none=True))
+    failing_status = CLIENT_ERROR if config.health.path or not config.run else SERVER_ERROR
+    found = HealthSettings(**config.health.model_dump(exclude_none=True), failing_status=failing_status)
     is_local_folder = platform == LOCAL and not config.run
     return replace(found, hold=0.0) if is_local_folder and config.health.hold is None else found
 

@@ -62,7 +62,11 @@ class Health(StrictModel):
     probe has the `User-Agent` `abreast-probe`, so that a service can leave probes out of its access log.
     """
 
-    path: UrlPath = Field("/", description="The path to request. 2xx and 3xx are healthy.")
+    path: UrlPath | None = Field(
+        None,
+        description="The path to request. 2xx and 3xx are healthy. Default: `/`, where a service with `run` is healthy "
+        "with 4xx too: an API need not have anything there.",
+    )
     within: Duration = Field(2.0, description="The timeout of one request.")
     start: Duration = Field(
         60.0,

@@ -35,13 +35,14 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """The health check of a version: ``path`` answers 2xx or 3xx within ``within`` seconds.
+    """The health check of a version: ``path`` answers within ``within`` seconds, with less than ``failing_status``.
 
     A worker runs, and its ``command``, if it has one, succeeds within that time. The first success must come within
     ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
     """
 
     path: str = "/"
+    failing_status: int = 400
     within: float = 2.0
     start: float = 60.0
     hold: float = 1.0

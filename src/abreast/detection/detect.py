@@ -10,7 +10,7 @@ from abreast.detection.ecosystems.python_apps import find_applications
 from abreast.detection.health import propose_health
 from abreast.detection.overlay import add_declarations
 from abreast.detection.relations import name_services, propose_routes, propose_watch
-from abreast.detection.repository import Repository
+from abreast.detection.repository import Repository, path_in
 from abreast.detection.services import find_services
 from abreast.detection.test_suites import propose_tests
 from abreast.detection.variables import propose_variables, share_database
@@ -93,9 +93,18 @@ def _write_run(repository: Repository, service: ServiceDraft) -> None:
     parts = [unwrap(part) for part in steps(run)]
     command = "; ".join(parts) if ";" in run else " && ".join(parts)
     if service.kind is Kind.WEB:
-        command = listen_on_port(command)
+        command = _overrule_config(repository, service, listen_on_port(command))
         _propose_port(repository, service, command)
     service.replace("run", command)
+
+
+def _overrule_config(repository: Repository, service: ServiceDraft, command: str) -> str:
+    """Return a command of gunicorn so that it listens on ``$PORT``, whatever port its configuration names."""
+    if not re.search(r"(^|/|\s)gunicorn\s", command) or "$PORT" in command:
+        return command
+    named = re.search(r"\s(?:-c|--config)[ =](?:file:)?([\w./-]+)", command)
+    text = repository.text(path_in(service.folder, named[1] if named else "gunicorn.conf.py"))
+    return f"{command} --bind 127.0.0.1:$PORT" if re.search(r"^bind\s*=(?!.*PORT)", text, re.MULTILINE) else command
 
 
 def _propose_port(repository: Repository, service: ServiceDraft, command: str) -> None:

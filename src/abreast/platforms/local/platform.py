@@ -255,7 +255,8 @@ class LocalPlatform(Platform):
         service, version = request.service, request.version_id
         await self._processes.install(version, request.artifact_path)
         ids = instance_ids(version, service)
-        upstream = Upstream(version, ids, service.health.path, response_timeout(service))
+        health = service.health
+        upstream = Upstream(version, ids, health.path, response_timeout(service), health.failing_status)
         if port := app_port(service):
             return upstream, (Address(f"http://127.0.0.1:{port}"),)
         instances = await self._processes.start(VersionSpec(version, service, request.env, request.secrets))
