@@ -713,3 +713,15 @@ def test_django_with_a_database_by_url_has_a_file_on_this_machine(model: str, lo
     assert service.database
     assert service.database.url == ("${DATABASE_URL:-sqlite:///app.db}" if local else "${DATABASE_URL}")
     assert service.database.command == "python manage.py migrate --noinput"
+
+
+def test_what_the_build_has_done_is_not_done_by_each_process(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "django\ngunicorn\n",
+        "manage.py": "import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "mysite/settings.py": "STATIC_ROOT = 'static'\n",
+        "Procfile": "web: python manage.py collectstatic --no-input && gunicorn mysite.wsgi\n",
+    }
+    backend = services(tmp_path, files)["backend"]
+    assert backend["build"]["run"] == "python manage.py collectstatic --noinput"
+    assert backend["run"] == "gunicorn mysite.wsgi --bind 127.0.0.1:$PORT"

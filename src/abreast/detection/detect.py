@@ -28,6 +28,9 @@ _FIXED_PORT = re.compile(
 _OTHERS_PORTS = frozenset({25, 465, 587, 1025, 1433, 3306, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017})
 """The usual ports of databases, queues and mail servers, which a program connects to."""
 
+_MIGRATION = re.compile(r"\bdb upgrade|upgrade head|manage\.py migrate|db:migrate|migrate deploy|artisan migrate")
+_COLLECT = re.compile(r"manage\.py collectstatic")
+
 
 def draft_config(root: Path) -> Draft:
     """Return the draft for the repository in a folder. Without services, its notes say what was seen."""
@@ -81,7 +84,7 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
     _write_run(repository, service)
     propose_health(repository, service)
     propose_database(repository, service, notes)
-    _remove_migrations_from_run(service)
+    _remove_preparations_from_run(service)
     propose_variables(repository, service)
     _name_flask_app(repository, service)
 
@@ -123,18 +126,14 @@ def _propose_port(repository: Repository, service: ServiceDraft, command: str) -
             return
 
 
-def _remove_migrations_from_run(service: ServiceDraft) -> None:
-    """Leave to abreast the migrations that a start command would run once for each process."""
+def _remove_preparations_from_run(service: ServiceDraft) -> None:
+    """Leave to abreast the migrations, and to the build its own step, that each process would run when it starts."""
     parts = steps(service.text("run"))
     migrates = service.chosen("database.command") or service.chosen("release")
-    kept = [
-        part
-        for part in parts[:-1]
-        if not re.search(
-            r"\bdb upgrade|upgrade head|manage\.py migrate|db:migrate|migrate deploy|artisan migrate", part
-        )
-    ] + parts[-1:]
-    if migrates and len(kept) < len(parts):
+    done = [_MIGRATION] if migrates else []
+    done += [_COLLECT] if _COLLECT.search(service.text("build.run")) else []
+    kept = [part for part in parts[:-1] if not any(step.search(part) for step in done)] + parts[-1:]
+    if len(kept) < len(parts):
         service.replace("run", " && ".join(kept))
 
 
