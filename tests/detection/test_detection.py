@@ -725,3 +725,14 @@ def test_what_the_build_has_done_is_not_done_by_each_process(tmp_path: Path) -> 
     backend = services(tmp_path, files)["backend"]
     assert backend["build"]["run"] == "python manage.py collectstatic --noinput"
     assert backend["run"] == "gunicorn mysite.wsgi --bind 127.0.0.1:$PORT"
+
+
+def test_code_that_looks_whether_it_is_on_render_finds_what_it_looks_for(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "flask\ngunicorn\n",
+        "app.py": "import os\nfrom flask import Flask\napp = Flask(__name__)\nDEBUG = 'RENDER' not in os.environ\n",
+    }
+    declared = "services: [{type: web, name: shop, runtime: python, startCommand: gunicorn app:app}]"
+    text = write_yaml(drafted(tmp_path / "render", {**files, "render.yaml": declared}))
+    assert yaml.safe_load(text)["environments"]["local"] == {"shop": {"env": {"RENDER": "true"}}}
+    assert yaml.safe_load(write_yaml(drafted(tmp_path / "none", files)))["environments"]["local"] == {}
