@@ -1,8 +1,7 @@
-"""A scan for secrets before there is a gate: of the tests at hand, where made-up tokens are common."""
+"""A scan for secrets before there is a gate, for a baseline: what is there already, and what a commit adds later."""
 
 import asyncio
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -12,19 +11,12 @@ from abreast.core.gates import Finding, Gate
 from abreast.gates.interface import CommandOutcome, GateContext
 from abreast.gates.secret_scan import scan_secrets
 
-_TEST = re.compile(
-    r"(^|/)(tests?|__tests__|specs?|e2e|cypress|fixtures?|testdata|mocks?|__mocks__)/"
-    r"|(^|/)test_[^/]*$|[._-](test|tests|spec|e2e|cy)\.\w+$"
-)
 
-
-def findings_in_tests(root: Path, files: Iterable[str]) -> tuple[Finding, ...]:
-    """Return what the gate ``secrets`` would find in the tests among ``files``; nothing if it cannot look."""
-    tests = [file for file in files if _TEST.search(file) and (root / file).is_file()]
-    if not tests:
-        return ()
+def find_known_secrets(root: Path, files: Iterable[str]) -> tuple[Finding, ...]:
+    """Return what the gate ``secrets`` would find in ``files`` as they are; nothing if it cannot look."""
+    present = [file for file in files if (root / file).is_file() and not (root / file).is_symlink()]
     with tempfile.TemporaryDirectory(prefix="abreast-init-") as scratch:
-        scan = asyncio.run(scan_secrets(Gate("secrets"), _context(root, tests, Path(scratch))))
+        scan = asyncio.run(scan_secrets(Gate("secrets"), _context(root, present, Path(scratch))))
     return scan.findings
 
 

@@ -21,7 +21,7 @@ from abreast.gates.scanner_program import find_program
 
 SCANNER = "kingfisher"
 LOOK_WITHIN = timedelta(days=30)
-"""How long what looks like a secret in a test does not block."""
+"""How long what looks like a secret and was there before does not block."""
 
 
 def init(environment: str | None, *, for_render: bool, yes: bool) -> int:
@@ -49,8 +49,8 @@ def _write_config(folder: Path, *, yes: bool) -> int:
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
     if unset := list(_unset_variables(draft)):
         print("# the first deployment to this machine needs:", *unset, sep="\n")
-    if draft.allowed:
-        print(f"# secrets in tests? look at `allow`, which ends on {draft.allowed[0]['expires']}")
+    for entry in draft.allowed:
+        print(f"# a secret? {entry['rule']} in {entry['path']}: look at it until {entry['expires']}, when it blocks")
     print("# next: abreast doctor")
     return 0
 
@@ -67,17 +67,18 @@ def _ask(draft: Draft, question: Question) -> None:
 def _add_gates(draft: Draft, folder: Path) -> None:
     """Add the gates that cost nothing: the scan for secrets, where its scanner is installed.
 
-    What it finds in tests does not block for a while: a person has to look at it meanwhile.
+    What is in the repository already does not block for a while, as with the baseline of other scanners: to refuse a
+    deployment takes nothing back, and most of it are made-up tokens. A person has to look at it meanwhile.
     """
     program = find_program(SCANNER)
     if program is None:
         return
     draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
     from abreast.detection.repository import Repository  # noqa: PLC0415 (only here)
-    from abreast.gates.first_scan import findings_in_tests  # noqa: PLC0415 (imports much)
+    from abreast.gates.first_scan import find_known_secrets  # noqa: PLC0415 (imports much)
 
     expires = (datetime.now(UTC) + LOOK_WITHIN).date().isoformat()
-    found = {(finding.rule, finding.file): finding for finding in findings_in_tests(folder, Repository(folder).files)}
+    found = {(finding.rule, finding.file): finding for finding in find_known_secrets(folder, Repository(folder).files)}
     for rule, file in sorted(found):
         draft.allowed.append(
             {
@@ -85,7 +86,7 @@ def _add_gates(draft: Draft, folder: Path) -> None:
                 "rule": rule,
                 "path": re.sub(r"[][{}()*?!]", "?", file),
                 "owner": _owner(folder),
-                "reason": "in a test, seen by abreast init: a person has to confirm that it is no secret",
+                "reason": "there before abreast: confirm that it is no secret, or revoke it",
                 "expires": expires,
             }
         )
