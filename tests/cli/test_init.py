@@ -1,6 +1,9 @@
 """The first command: an abreast.yml for what is there, and a render.yaml for what abreast.yml says."""
 
+import base64
+import datetime
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +85,24 @@ def test_the_scan_for_secrets_is_on_where_its_scanner_is(tmp_path: Path) -> None
     assert yaml.safe_load((tmp_path / "abreast.yml").read_text())["gates"] == {"secrets": "block"}, (
         "it is among our extras"
     )
+
+
+def test_a_token_that_was_there_does_not_block_for_a_while(tmp_path: Path) -> None:
+    parts = (b'{"alg":"HS256","typ":"JWT"}', b'{"sub":"1234567890","iat":1516239022}', os.urandom(32))
+    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    write(
+        tmp_path,
+        {
+            **NODE_API,
+            "api/auth.test.js": f'use("{token}")\n',
+        },
+    )
+    told = init(tmp_path)
+    (allowed,) = yaml.safe_load((tmp_path / "abreast.yml").read_text())["allow"]
+    assert (allowed["gate"], allowed["path"]) == ("secrets", "api/auth.test.js")
+    assert datetime.date.fromisoformat(allowed["expires"]) > datetime.datetime.now(datetime.UTC).date()
+    assert f"# a secret? {allowed['rule']} in api/auth.test.js: look at it until {allowed['expires']}" in told
+    assert token not in told
 
 
 def test_nothing_is_replaced_without_its_difference(tmp_path: Path) -> None:

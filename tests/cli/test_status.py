@@ -55,7 +55,7 @@ def test_a_service_whose_url_has_a_path_is_probed_below_it(tmp_path: Path, base:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Recorded, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever).start()
     url = f"http://127.0.0.1:{server.server_port}{base}"
-    live = live_health.LiveRow("web", "static-dir", "v1", "c", url, "", "", "/health", "web-1", "web", "1", "")
+    live = live_health.LiveRow("web", "static-dir", "v1", "c", url, "", "", "/health", "400", "web-1", "web", "1", "")
     assert live_health.probe_health([live]) == {"web": "healthy"}
     server.shutdown()
     server.server_close()
@@ -192,7 +192,7 @@ def test_a_service_without_an_address_is_unknown_whatever_listens_here(monkeypat
 
     monkeypatch.setattr("socket.create_connection", refuse)
     worker = live_health.LiveRow(
-        "worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/", "worker-1", "worker", "1", ""
+        "worker", "render", "v1", "1" * 40, "", "2026-01-01T00:00:00Z", "", "/", "400", "worker-1", "worker", "1", ""
     )
     assert live_health.probe_health([worker]) == {"worker": "unknown"}
 

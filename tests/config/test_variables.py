@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abreast.core.variable_formats import FORMATS, expected_format
-from sample_project import SampleProject
+from sample_project import SampleProject, get_json
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_need_not_be_set_is_left_out(project: SampleProject) -> None:
     ("variable", "told"),
     [
         ({"format": "uri"}, "expected 'url', 'email'"), ({"pattern": "("}, "not a regular expression"),
-        ({"value": "plain", "secret": True}, "plain-text secret"), ({"rotate_after": "soon"}, 'rotate_after: expected a duration such as 500ms, 2s or 5m, found "soon"'),
+        ({"generate": True, "value": "${NAME}"}, "not allowed with `generate`"), ({"value": "plain", "secret": True}, "plain-text secret"), ({"rotate_after": "soon"}, 'rotate_after: expected a duration such as 500ms, 2s or 5m, found "soon"'),
     ],
 )  # fmt: skip
 def test_faults(project: SampleProject, variable: dict[str, Any], told: str) -> None:
@@ -84,3 +84,40 @@ def test_down_needs_no_variables(project: SampleProject) -> None:
     project.deploy(variables={"NAMED": "here"})
     project.run("down", "--yes")
     assert project.status()["services"] == {}
+
+
+GENERATED = {
+    "env": {"SESSION_SECRET": {"generate": True}},
+    "build": "printenv SESSION_SECRET > made; cat made",
+}
+
+
+@pytest.mark.exhaustive
+def test_a_generated_secret_stays_the_same_and_is_told_to_nobody(project: SampleProject) -> None:
+    del project.config["services"]["frontend"], project.config["environments"]["local"]["frontend"]
+    project.config["services"]["backend"] |= GENERATED
+    show = '    return (200 if open("made").read().strip() == os.environ["SESSION_SECRET"] else 500), {"value": os.environ["SESSION_SECRET"]}\n'
+    values = []
+    for _ in range(2):
+        project.commit(app_py=project.app_source(show))
+        said = project.deploy("--force")
+        values.append(get_json(project.backend_port, "/health")["value"])
+        assert values[-1] not in said.stdout + said.stderr
+    assert len(values[0]) == 64
+    assert values[0] == values[1]
+    (file,) = (project.folder / ".abreast" / "generated" / "local").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    written = [path for path in (project.folder / ".abreast").rglob("*") if path.is_file() and path.name != "made"]
+    assert not [path for path in written if values[0].encode() in path.read_bytes()]
+    project.commit()
+    project.deploy("--force", variables={"SESSION_SECRET": "of-a-person-who-knows"})
+    assert get_json(project.backend_port, "/health")["value"] == "of-a-person-who-knows"
+
+
+def test_another_platform_wants_a_value_of_a_person(project: SampleProject) -> None:
+    project.config["services"]["backend"] |= GENERATED
+    project.config["environments"]["local"]["backend"] = {"render": {"service": "srv-1"}}
+    project.commit()
+    error = project.run("plan", code=2).stderr
+    assert "${SESSION_SECRET} is not set, and abreast makes up values on `local` only" in error
+    assert "next: export NAME=…" in error

@@ -85,7 +85,7 @@ def test_instances_are_stopped_though_their_supervisor_dies_meanwhile(project: S
     home = project.folder / ".abreast" / "local" / "local"
     (version,) = [folder.name for folder in (home / "versions").iterdir() if folder.name.startswith("backend-")]
     kill(project, "supervisor.watchdog", "supervisor.process_manager")
-    asyncio.run(LocalPlatform(home, home / "logs", {})._stop_instances([version]))
+    asyncio.run(LocalPlatform(home, home / "logs", {})._processes.stop([version]))
     assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
 
 
@@ -104,7 +104,7 @@ def test_instances_are_stopped_though_their_supervisor_dies_after_the_look(
         return is_running
 
     monkeypatch.setattr(platform._supervisor, "is_running", look_and_kill)
-    asyncio.run(platform._stop_instances(None))
+    asyncio.run(platform._processes.stop(None))
     assert not [command for _, command in processes_of(project.folder) if "app.py" in command]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sample_project import SampleProject, eventually
+from sample_project import HEALTHY, SampleProject, eventually
 
 LOGGING_APP = """
 import os
@@ -83,3 +83,20 @@ def _requests(project: SampleProject) -> list[str]:
 
     eventually(are_there)
     return found
+
+
+@pytest.mark.exhaustive
+def test_an_api_without_a_page_is_healthy_unless_a_path_is_asked(project: SampleProject) -> None:
+    del project.config["services"]["frontend"], project.config["environments"]["local"]["frontend"]
+    backend = project.config["services"]["backend"]
+    backend |= {"instances": 2, "health": {"hold": "200ms", "start": "3s"}}
+    api = project.app_source(HEALTHY).replace("else (200, {})", "else (404, {})")
+    project.commit(app_py=api)
+    project.deploy()
+    assert project.status()["services"]["backend"]["health"] == "healthy"
+    backend["health"]["path"] = "/"
+    project.commit()
+    assert "status 404" in project.deploy(code=1).stdout
+    del backend["health"]["path"]
+    project.commit(app_py=api.replace("(404", "(500"))
+    assert "status 500" in project.deploy(code=1).stdout

@@ -248,9 +248,12 @@ def test_versions_are_read_where_they_are_written(tmp_path: Path) -> None:
 # ── what is left out, and what is asked ─────────────────────────────────────────────────────────
 
 
-def test_a_fixed_port_is_told(tmp_path: Path) -> None:
-    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": "app.listen(3000)"})
-    assert "server.js: listens on 3000" in notes(draft)
+def test_a_port_in_the_code_is_declared_for_this_machine(tmp_path: Path) -> None:
+    code = "const db = {port: 5432}\napp.listen(3000)"
+    draft = drafted(tmp_path, {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": code})
+    written = write_yaml(draft)
+    assert yaml.safe_load(written)["environments"]["local"] == {"backend": {"local": {"app_port": 3000}}}
+    assert "# server.js listens there" in written
 
 
 def test_what_compose_starts_and_abreast_does_not(tmp_path: Path) -> None:
@@ -624,8 +627,11 @@ def test_a_secret_that_the_application_makes_up_needs_no_value_on_this_machine(
     name: str, text: str, secret: str, tmp_path: Path
 ) -> None:
     files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, name: text}
-    assert services(tmp_path, files)["backend"]["env"][secret] == f"${{{secret}}}", "required elsewhere"
-    assert local_variables(tmp_path, files) == {secret: f"${{{secret}:-not-a-secret-for-this-machine-only}}"}
+    assert services(tmp_path, files)["backend"]["env"][secret] == {"generate": True}
+    text = write_yaml(drafted(tmp_path, files))
+    (tmp_path / "abreast.yml").write_text(text)
+    (service,) = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local").services
+    assert service.generated == (secret,)
 
 
 def test_a_secret_of_a_certain_form_is_not_made_up(tmp_path: Path) -> None:
@@ -673,3 +679,60 @@ def test_a_schema_of_the_environment_says_what_is_needed(schema: str, tmp_path: 
         ".env.example": "LOG_LEVEL=debug\n",
     }
     assert services(tmp_path, files)["backend"]["env"] == {"LOG_LEVEL": "${LOG_LEVEL:-debug}", "SITE": "${SITE}"}
+
+
+def test_a_port_in_the_configuration_of_gunicorn_is_overruled(tmp_path: Path) -> None:
+    files = {"requirements.txt": "flask\ngunicorn\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n"}
+    files |= {"Procfile": "web: gunicorn --config conf.py app:app\n", "conf.py": 'bind = "0.0.0.0:8080"\nworkers = 2\n'}
+    run = "gunicorn --config conf.py app:app"
+    assert services(tmp_path / "fixed", files)["backend"]["run"] == f"{run} --bind 127.0.0.1:$PORT"
+    files["conf.py"] = 'import os\nbind = "0.0.0.0:" + os.environ["PORT"]\n'
+    assert services(tmp_path / "read", files)["backend"]["run"] == run
+
+
+@pytest.mark.parametrize(
+    ("model", "local"), [("import os", True), ("from django.contrib.postgres.fields import ArrayField", False)]
+)
+def test_django_with_a_database_by_url_has_a_file_on_this_machine(model: str, local: bool, tmp_path: Path) -> None:
+    settings = (
+        "import dj_database_url\nDATABASES = {'default': dj_database_url.config(default='postgresql://localhost/x')}"
+    )
+    files = {
+        "requirements.txt": "django\ndj-database-url\npsycopg2-binary\n",
+        "manage.py": "import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "mysite/settings.py": settings + "\nWSGI_APPLICATION = 'mysite.wsgi.application'\n",
+        "mysite/wsgi.py": "application = get_wsgi_application()",
+        "shop/models.py": model,
+    }
+    text = write_yaml(drafted(tmp_path, files))
+    (tmp_path / "abreast.yml").write_text(text)
+    written = yaml.safe_load(text)
+    assert written["services"]["backend"]["database"]["url"] == "${DATABASE_URL}", "required elsewhere"
+    assert ("database" in (written["environments"]["local"] or {}).get("backend", {})) == local
+    (service,) = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local").services
+    assert service.database
+    assert service.database.url == ("${DATABASE_URL:-sqlite:///app.db}" if local else "${DATABASE_URL}")
+    assert service.database.command == "python manage.py migrate --noinput"
+
+
+def test_what_the_build_has_done_is_not_done_by_each_process(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "django\ngunicorn\n",
+        "manage.py": "import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "mysite/settings.py": "STATIC_ROOT = 'static'\n",
+        "Procfile": "web: python manage.py collectstatic --no-input && gunicorn mysite.wsgi\n",
+    }
+    backend = services(tmp_path, files)["backend"]
+    assert backend["build"]["run"] == "python manage.py collectstatic --noinput"
+    assert backend["run"] == "gunicorn mysite.wsgi --bind 127.0.0.1:$PORT"
+
+
+def test_code_that_looks_whether_it_is_on_render_finds_what_it_looks_for(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "flask\ngunicorn\n",
+        "app.py": "import os\nfrom flask import Flask\napp = Flask(__name__)\nDEBUG = 'RENDER' not in os.environ\n",
+    }
+    declared = "services: [{type: web, name: shop, runtime: python, startCommand: gunicorn app:app}]"
+    text = write_yaml(drafted(tmp_path / "render", {**files, "render.yaml": declared}))
+    assert yaml.safe_load(text)["environments"]["local"] == {"shop": {"env": {"RENDER": "true"}}}
+    assert yaml.safe_load(write_yaml(drafted(tmp_path / "none", files)))["environments"]["local"] == {}

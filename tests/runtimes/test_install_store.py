@@ -221,3 +221,38 @@ def test_an_install_under_way_is_not_pruned(store: FolderInstallStore, tmp_path:
         assert free
         assert store.prune(()) == 0
     assert store.prune(()) == 1
+
+
+def inode(folder: Path) -> int:
+    return (folder / "node_modules" / "pad" / "bin" / "pad").stat().st_ino
+
+
+def test_a_spare_copy_is_taken_once_and_is_nobody_elses(store: FolderInstallStore, tmp_path: Path) -> None:
+    first = keep(store, KEY, tmp_path / "first")
+    store.prepare()
+    (spare,) = (store.home / KEY / "spares").iterdir()
+    ready = inode(spare)
+    second, third, fourth = (checkout(tmp_path / name) for name in ("second", "third", "fourth"))
+    store.restore(KEY, second)
+    assert tree(second) == tree(first)
+    assert inode(second) == ready, "moved, not copied"
+    (second / "node_modules" / "pad" / "bin" / "pad").write_text("spoilt")
+    store.restore(KEY, third)
+    assert tree(third) == tree(first)
+    store.prepare()
+    assert len(list((store.home / KEY / "spares").iterdir())) == 2, "as many as were used"
+    store.restore(KEY, fourth)
+    assert tree(fourth) == tree(first)
+
+
+def test_a_spare_copy_that_is_not_whole_is_never_used(store: FolderInstallStore, tmp_path: Path) -> None:
+    first = keep(store, KEY, tmp_path / "first")
+    spares = store.home / KEY / "spares"
+    for name in ("unfinished", "00000000-0000-0000-0000-000000000000-1"):  # of a killed process, of an earlier boot
+        (spares / name).mkdir()
+    second = checkout(tmp_path / "second")
+    store.restore(KEY, second)
+    assert tree(second) == tree(first)
+    store.prepare()
+    assert all(tree(spare)["node_modules/pad/bin/pad"][1].startswith("#!/bin/sh") for spare in spares.iterdir())
+    assert len(list(spares.iterdir())) == 2

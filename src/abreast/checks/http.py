@@ -58,7 +58,7 @@ class HttpCheck:
             return CheckResult(success=False, why=f"{request_line}: no answer within {health.within:g} s")
         except httpx2.HTTPError as error:
             return CheckResult(success=False, why=f"{request_line}: {str(error) or type(error).__name__}")
-        if not answer.is_success and not answer.is_redirect:
+        if not 200 <= answer.status_code < health.failing_status:
             why = f"{request_line}: status {answer.status_code}"
             return CheckResult(success=False, why=why, status=answer.status_code)
         return _check_commit(request_line, answer, body, commit)

@@ -24,11 +24,13 @@ class LiveRow:
             self.since,
             self.artifact,
             self.health_path,
+            failing_status,
             self.version,
             self.type,
             self.instances,
             self.schedule,
         ) = row
+        self.failing_status = int(failing_status or 400)
 
     @property
     def runs_without_address(self) -> bool:
@@ -42,7 +44,7 @@ def probe_health(services: "list[LiveRow]") -> dict[str, str]:
     So is one without an address, such as a background worker.
     """
     health = {live.service: _health_without_answer(live) for live in services}
-    pending: dict[int, tuple[socket.socket, str]] = {}
+    pending: dict[int, tuple[socket.socket, LiveRow]] = {}
     poll = select.poll()
     for live in services:
         if not live.url:
@@ -53,14 +55,14 @@ def probe_health(services: "list[LiveRow]") -> dict[str, str]:
             if live.platform == "local" and isinstance(error, ConnectionRefusedError):
                 health[live.service] = STOPPED
             continue
-        pending[connection.fileno()] = (connection, live.service)
+        pending[connection.fileno()] = (connection, live)
         poll.register(connection, select.POLLIN)
     deadline = time.monotonic() + PROBE_TIMEOUT
     while pending and (remaining := deadline - time.monotonic()) > 0:
         for descriptor, _ in poll.poll(remaining * 1000):
-            connection, service = pending.pop(descriptor)
+            connection, live = pending.pop(descriptor)
             poll.unregister(descriptor)
-            health[service] = _read_probe_result(connection)
+            health[live.service] = _read_probe_result(connection, live.failing_status)
     for connection, _ in pending.values():
         connection.close()
     return health
@@ -88,11 +90,11 @@ def _send_probe(live: "LiveRow") -> socket.socket:
     return connection
 
 
-def _read_probe_result(connection: socket.socket) -> str:
+def _read_probe_result(connection: socket.socket, failing_status: int) -> str:
     try:
         line = connection.recv(64).split(b" ")
-        return "healthy" if len(line) > 1 and line[1][:1] in {b"2", b"3"} else "unhealthy"
-    except OSError:
+        return "healthy" if 200 <= int(line[1]) < failing_status else "unhealthy"
+    except (OSError, IndexError, ValueError):
         return "unhealthy"
     finally:
         connection.close()

@@ -30,6 +30,7 @@ from abreast.machine.cron_schedule import CronSchedule
 LOCAL = "local"
 """The platform of services for which an environment names none."""
 FIRST_PORT = 8080
+CLIENT_ERROR, SERVER_ERROR = 400, 500
 DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
 
 
@@ -133,10 +134,11 @@ class EnvironmentResolver:
             needs=tuple(config.needs),
             build=_resolve_build(config),
             run=config.run,
-            instances=1 if config.schedule else override.instances or config.instances,
+            instances=1 if config.schedule or "app_port" in settings else override.instances or config.instances,
             health=_resolve_health(config, platform),
             env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
             secrets={key: text for key, text in variables.items() if key in secret_names},
+            generated=tuple(variable.name for variable in declared if variable.variable.generate),
             database=self._resolve_database(environment, name),
             type=ServiceType.SCHEDULED if config.schedule else ServiceType(config.type),
             schedule=str(CronSchedule(config.schedule, config.timezone)) if config.schedule else None,
@@ -194,7 +196,7 @@ class EnvironmentResolver:
                     yield DeclaredVariable(name, variable, (*path, name))
 
     def _is_secret(self, declared: DeclaredVariable) -> bool:
-        marked = declared.variable.secret
+        marked = True if declared.variable.generate else declared.variable.secret
         return is_secret(declared.name, declared.template, self.variables) if marked is None else marked
 
     def _is_omitted(self, declared: DeclaredVariable) -> bool:
@@ -204,7 +206,12 @@ class EnvironmentResolver:
         """Yield the variables that are not set or not valid, never their values."""
         for declared in self.declared_variables(environment, service):
             unset = unset_references(declared.template, self.variables)
-            if unset and declared.variable.required:
+            if unset and declared.variable.generate:
+                platform = self.platform_settings.get((environment, service), (LOCAL, None))[0]
+                if platform != LOCAL:
+                    text = f"${{{declared.name}}} is not set, and abreast makes up values on `local` only"
+                    yield self.document.fault(declared.path, text)
+            elif unset and declared.variable.required:
                 yield from (self.document.fault(declared.path, f"${{{name}}} is not set") for name in unset)
             elif not unset:
                 expected = expected_format(
@@ -219,6 +226,9 @@ class EnvironmentResolver:
             name = declared.name
             if name == "PORT" or name.startswith("ABREAST_"):
                 yield self.document.fault(declared.path, "set by abreast; choose another name", at_key=True)
+            for key in ("value", "secret", "format", "pattern") if declared.variable.generate else ():
+                if getattr(declared.variable, key) is not None:
+                    yield self.document.fault((*declared.path, key), "not allowed with `generate`", at_key=True)
             if not self._is_secret(declared):
                 continue
             if not references(declared.template):
@@ -230,18 +240,24 @@ class EnvironmentResolver:
                     yield self.document.fault(("services", service, *where), text)
 
     def _port_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        own = self._settings_with_ports(environment)[service]
-        if "port" in own and not self._has_port(service):
-            path = ("environments", environment, service, "local", "port")
-            yield self.document.fault(path, "only a web service has a port", at_key=True)
+        settings = self._settings_with_ports(environment)
+        own = settings[service]
+        path = ("environments", environment, service, "local")
+        if not self._has_port(service):
+            for key in own.keys() & {"port", "app_port"}:
+                yield self.document.fault((*path, key), "only a web service has a port", at_key=True)
             return
-        for other, theirs in self._settings_with_ports(environment).items():
+        if "app_port" in own and not self.project.services[service].run:
+            yield self.document.fault((*path, "app_port"), "only a service with `run` listens by itself", at_key=True)
+        for other, theirs in settings.items():
+            if "app_port" in own and own["app_port"] in _ports(theirs, is_own=other == service):
+                message = f"port {own['app_port']} is also used by {other}; set another port for users"
+                yield self.document.fault((*path, "app_port"), message)
             if other == service or "port" not in own or own["port"] != theirs.get("port"):
                 continue
             if not (own.get("host") and theirs.get("host")) or own["host"] == theirs["host"]:
-                path = ("environments", environment, service, "local", "port")
                 message = f"port {own['port']} is also used by {other}; set another port, or a host for each"
-                yield self.document.fault(path, message)
+                yield self.document.fault((*path, "port"), message)
 
     def _has_port(self, service: str) -> bool:
         config = self.project.services[service]
@@ -253,12 +269,22 @@ class EnvironmentResolver:
         for service in self.project.services:
             configured = self.platform_settings.get((environment, service))
             settings_by_service[service] = configured[1].model_dump(exclude_none=True) if configured else {}
-        taken = {settings["port"] for settings in settings_by_service.values() if "port" in settings}
+        taken = {
+            settings[key]
+            for settings in settings_by_service.values()
+            for key in ("port", "app_port")
+            if key in settings
+        }
         free = (port for port in range(FIRST_PORT, 65536) if port not in taken)
         for service, settings in settings_by_service.items():
             if "port" not in settings and self._has_port(service):
                 settings["port"] = next(free)
         return settings_by_service
+
+
+def _ports(settings: Mapping[str, str | int], *, is_own: bool) -> set[str | int | None]:
+    """Return the ports that a service takes, but for what its own code listens on."""
+    return {settings.get("port"), None if is_own else settings.get("app_port")} - {None}
 
 
 def _resolve_build(config: schema.Service) -> Build:
@@ -276,7 +302,8 @@ def _resolve_build(config: schema.Service) -> Build:
 
 def _resolve_health(config: schema.Service, platform: str) -> HealthSettings:
     """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
-    found = HealthSettings(**config.health.model_dump(exclude_none=True))
+    failing_status = CLIENT_ERROR if config.health.path or not config.run else SERVER_ERROR
+    found = HealthSettings(**config.health.model_dump(exclude_none=True), failing_status=failing_status)
     is_local_folder = platform == LOCAL and not config.run
     return replace(found, hold=0.0) if is_local_folder and config.health.hold is None else found
 

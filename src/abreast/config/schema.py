@@ -62,7 +62,11 @@ class Health(StrictModel):
     probe has the `User-Agent` `abreast-probe`, so that a service can leave probes out of its access log.
     """
 
-    path: UrlPath = Field("/", description="The path to request. 2xx and 3xx are healthy.")
+    path: UrlPath | None = Field(
+        None,
+        description="The path to request. 2xx and 3xx are healthy. Default: `/`, where a service with `run` is healthy "
+        "with 4xx too: an API need not have anything there.",
+    )
     within: Duration = Field(2.0, description="The timeout of one request.")
     start: Duration = Field(
         60.0,
@@ -102,6 +106,11 @@ class Variable(StrictModel):
         "variable of the same name there.",
     )
     secret: bool | None = Field(None, description="Whether to mask its value. Default: guessed from its name.")
+    generate: bool = Field(
+        False,
+        description="Whether to make up a random secret where it is not set: once for each environment of services on "
+        "`local`, the same for all of them and for each later release. Elsewhere it must be set.",
+    )
     required: bool = Field(
         True, description="Whether it must be set. An optional variable that is not set is left out."
     )

@@ -35,13 +35,14 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """The health check of a version: ``path`` answers 2xx or 3xx within ``within`` seconds.
+    """The health check of a version: ``path`` answers within ``within`` seconds, with less than ``failing_status``.
 
     A worker runs, and its ``command``, if it has one, succeeds within that time. The first success must come within
     ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
     """
 
     path: str = "/"
+    failing_status: int = 400
     within: float = 2.0
     start: float = 60.0
     hold: float = 1.0
@@ -115,7 +116,7 @@ class Service:
     type SCHEDULED runs at the times of ``schedule``, a cron expression, after ``CRON_TZ=…`` if not in UTC. Commands run
     in ``folder`` of a checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the
     version that the commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``,
-    never to a value.
+    never to a value. Those in ``generated`` are made up where they are not set: once for the environment.
     ``routes`` maps paths of a frontend to the services that answer them and all paths below.
     """
 
@@ -131,6 +132,7 @@ class Service:
     health: HealthSettings = HealthSettings()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    generated: tuple[str, ...] = ()
     database: DatabaseSettings | None = None
     folder: str = ""
     python: str | None = None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from abreast.core.schema.migration_formats import parse_file_name
-from abreast.detection.draft import Authority, Kind, Note, Proposal, ServiceDraft
+from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
 from abreast.detection.repository import Repository, path_in, relative_to
 
@@ -34,6 +34,11 @@ _SQLITE_FIRST = re.compile(r"^DATABASES\b[^=\n]*=\s*\{\s*['\"]default['\"]:\s*\{
 _EMBEDDED = re.compile(
     r"sqlx::migrate!|embed_migrations!|//go:embed\s+\S*migrations|MigrateAsync\(|Database\.Migrate\("
 )
+
+_POSTGRES_ONLY = re.compile(
+    r"contrib\.postgres|RunSQL\(|backends\.postgresql|contrib\.gis|import psycopg|ssl_require|sslmode"
+)
+"""What Django can do with PostgreSQL only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
     if draft.engine == "sqlite" and (migrator.source.endswith(".prisma") or draft.packages & _FILE_URL_PACKAGES):
         _propose_file_url(draft, migrator, variable or "DATABASE_URL")
     else:
-        _propose_migrator(draft, migrator, variable, notes)
+        _propose_migrator(repository, draft, migrator, variable, notes)
 
 
 def _declared_migrator(draft: ServiceDraft, found: Migrator | None) -> Migrator | None:
@@ -82,11 +87,13 @@ def _left_out(migrator: Migrator, why: str) -> Note:
     return Note(f"{migrator.source}: {why}", f'database: {{url: "${{DATABASE_URL}}", migrations: {migrator.folder}}}')
 
 
-def _propose_migrator(draft: ServiceDraft, migrator: Migrator, variable: str, notes: list[Note]) -> None:
+def _propose_migrator(
+    repository: Repository, draft: ServiceDraft, migrator: Migrator, variable: str, notes: list[Note]
+) -> None:
     """Propose a `database`, or a `release` command where the URL or the engine is none that abreast can take."""
     if variable and draft.engine in {"postgresql", "sqlite", "either"}:
         draft.proposals.pop("release", None)
-        _propose(draft, migrator, variable, draft.engine)
+        _propose(repository, draft, migrator, variable, draft.engine)
     elif migrator.command and draft.engine == "sqlite":
         _migrate_in_build(draft, migrator)
     elif migrator.command:
@@ -124,7 +131,7 @@ def _why_release(migrator: Migrator, variable: str, engine: str) -> str:
     )
 
 
-def _propose(draft: ServiceDraft, migrator: Migrator, variable: str, engine: str) -> None:
+def _propose(repository: Repository, draft: ServiceDraft, migrator: Migrator, variable: str, engine: str) -> None:
     default = ":-sqlite:///app.db" if engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma") else ""
     draft.propose("database.url", f"${{{variable}{default}}}", f"{migrator.source}: {variable}", Authority.PROJECT)
     if variable != "DATABASE_URL":
@@ -132,6 +139,21 @@ def _propose(draft: ServiceDraft, migrator: Migrator, variable: str, engine: str
     draft.propose("database.migrations", migrator.folder, migrator.source, Authority.PROJECT)
     draft.propose("database.command", migrator.command, migrator.source, Authority.PROJECT)
     draft.propose("database.status", migrator.status, migrator.source)
+    if engine == "postgresql" and _runs_on_sqlite(repository, draft):
+        why = "a file on this machine, since its settings take any URL; other environments need the real one"
+        draft.propose(f"{LOCAL}database.url", f"${{{variable}:-sqlite:///app.db}}", why)
+        for key in ("variable", "command", "status"):
+            draft.propose(f"{LOCAL}database.{key}", draft.text(f"database.{key}"), "")
+
+
+def _runs_on_sqlite(repository: Repository, draft: ServiceDraft) -> bool:
+    """Whether Django takes its database from a URL alone, and no code asks for PostgreSQL itself."""
+    texts = [repository.text(file) for file in repository.sources(draft.folder, ".py")]
+    return (
+        "django" in draft.packages
+        and any(re.search(r"dj_database_url\.(config|parse)\(|env\.db(_url)?\(", text) for text in texts)
+        and not any(_POSTGRES_ONLY.search(text) for text in texts)
+    )
 
 
 def _migrates_itself(repository: Repository, draft: ServiceDraft, migrator: Migrator) -> bool:

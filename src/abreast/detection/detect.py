@@ -5,12 +5,12 @@ from pathlib import Path
 
 from abreast.detection.commands import is_development, listen_on_port, steps, takes_port, unwrap
 from abreast.detection.database import propose_database
-from abreast.detection.draft import Authority, Draft, Kind, Note, ServiceDraft, valid_name
+from abreast.detection.draft import LOCAL, Authority, Draft, Kind, Note, ServiceDraft, valid_name
 from abreast.detection.ecosystems.python_apps import find_applications
 from abreast.detection.health import propose_health
 from abreast.detection.overlay import add_declarations
 from abreast.detection.relations import name_services, propose_routes, propose_watch
-from abreast.detection.repository import Repository
+from abreast.detection.repository import Repository, path_in
 from abreast.detection.services import find_services
 from abreast.detection.test_suites import propose_tests
 from abreast.detection.variables import propose_variables, share_database
@@ -24,6 +24,12 @@ _READS_PORT = {
 _FIXED_PORT = re.compile(
     r"(?:listen\(\s*|port\s*[:=]\s*|addr\s*[:=]\s*\"[\w.]*:|(?:bind|Run)\(&?\"[\w.]*:|bind\(\(\"[\w.]+\", )(\d{2,5})\b"
 )
+
+_OTHERS_PORTS = frozenset({25, 465, 587, 1025, 1433, 3306, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017})
+"""The usual ports of databases, queues and mail servers, which a program connects to."""
+
+_MIGRATION = re.compile(r"\bdb upgrade|upgrade head|manage\.py migrate|db:migrate|migrate deploy|artisan migrate")
+_COLLECT = re.compile(r"manage\.py collectstatic")
 
 
 def draft_config(root: Path) -> Draft:
@@ -75,28 +81,37 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
         service.propose("folder", service.folder, "")
     if service.kind is Kind.WORKER:
         service.propose("type", "worker", "")
-    _write_run(repository, service, notes)
+    _write_run(repository, service)
     propose_health(repository, service)
     propose_database(repository, service, notes)
-    _remove_migrations_from_run(service)
+    _remove_preparations_from_run(service)
     propose_variables(repository, service)
     _name_flask_app(repository, service)
 
 
-def _write_run(repository: Repository, service: ServiceDraft, notes: list[Note]) -> None:
+def _write_run(repository: Repository, service: ServiceDraft) -> None:
     run = service.text("run")
     if not run or is_development(run):
         return
     parts = [unwrap(part) for part in steps(run)]
     command = "; ".join(parts) if ";" in run else " && ".join(parts)
     if service.kind is Kind.WEB:
-        command = listen_on_port(command)
-        _check_port(repository, service, command, notes)
+        command = _overrule_config(repository, service, listen_on_port(command))
+        _propose_port(repository, service, command)
     service.replace("run", command)
 
 
-def _check_port(repository: Repository, service: ServiceDraft, command: str, notes: list[Note]) -> None:
-    """Note a program that cannot be told its port: its code has to change, whatever abreast.yml says."""
+def _overrule_config(repository: Repository, service: ServiceDraft, command: str) -> str:
+    """Return a command of gunicorn so that it listens on ``$PORT``, whatever port its configuration names."""
+    if not re.search(r"(^|/|\s)gunicorn\s", command) or "$PORT" in command:
+        return command
+    named = re.search(r"\s(?:-c|--config)[ =](?:file:)?([\w./-]+)", command)
+    text = repository.text(path_in(service.folder, named[1] if named else "gunicorn.conf.py"))
+    return f"{command} --bind 127.0.0.1:$PORT" if re.search(r"^bind\s*=(?!.*PORT)", text, re.MULTILINE) else command
+
+
+def _propose_port(repository: Repository, service: ServiceDraft, command: str) -> None:
+    """Propose the port that a program listens on if it cannot be told another one."""
     suffixes, reads = _READS_PORT.get(service.ecosystem, ((), None))
     if reads is None or service.has_pages or takes_port(command) or "PORT" in command:
         return
@@ -104,28 +119,21 @@ def _check_port(repository: Repository, service: ServiceDraft, command: str, not
     if any(reads.search(repository.text(file)) for file in files) or not files:
         return
     for file in files:
-        if found := _FIXED_PORT.search(repository.text(file)):
-            notes.append(
-                Note(
-                    f"{file}: listens on {found[1]}. abreast gives each process a port of its own, as $PORT",
-                    "read the environment variable PORT there",
-                )
-            )
+        ports = [int(port) for port in _FIXED_PORT.findall(repository.text(file)) if int(port) not in _OTHERS_PORTS]
+        if ports and ports[0] < 65536:
+            source = f"{file} listens there; read the variable PORT in it, and remove this line"
+            service.propose(f"{LOCAL}local.app_port", ports[0], source, Authority.PROJECT)
             return
 
 
-def _remove_migrations_from_run(service: ServiceDraft) -> None:
-    """Leave to abreast the migrations that a start command would run once for each process."""
+def _remove_preparations_from_run(service: ServiceDraft) -> None:
+    """Leave to abreast the migrations, and to the build its own step, that each process would run when it starts."""
     parts = steps(service.text("run"))
     migrates = service.chosen("database.command") or service.chosen("release")
-    kept = [
-        part
-        for part in parts[:-1]
-        if not re.search(
-            r"\bdb upgrade|upgrade head|manage\.py migrate|db:migrate|migrate deploy|artisan migrate", part
-        )
-    ] + parts[-1:]
-    if migrates and len(kept) < len(parts):
+    done = [_MIGRATION] if migrates else []
+    done += [_COLLECT] if _COLLECT.search(service.text("build.run")) else []
+    kept = [part for part in parts[:-1] if not any(step.search(part) for step in done)] + parts[-1:]
+    if len(kept) < len(parts):
         service.replace("run", " && ".join(kept))
 
 

@@ -145,6 +145,8 @@ class Draft:
     services: list[ServiceDraft]
     notes: list[Note] = field(default_factory=list)
     gates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    allowed: list[dict[str, str]] = field(default_factory=list)
+    """Findings that do not block for a while, as ``allow`` has them."""
 
     def questions(self) -> Iterator[Question]:
         """Yield what only a person can decide."""

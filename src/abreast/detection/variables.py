@@ -46,9 +46,7 @@ _ANY_TEXT = re.compile(
 _OF_A_FORMAT = re.compile(r"^((APP|API|TOKEN)_)?(APP_KEY|ENCRYPTION_KEY|HMAC_KEY|TOKEN_ENCRYPTION_KEY)$")
 """Secrets that it makes up, but of a length or an encoding that the application prescribes."""
 
-LOCAL_TEXT = "not-a-secret-for-this-machine-only"
-"""Long enough for what asks for 32 letters."""
-
+_OF_RENDER = {"RENDER": "true", "RENDER_EXTERNAL_HOSTNAME": "127.0.0.1"}
 _TOKEN = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=-]{16,}")
 _LOCAL_ONLY = re.compile(r"localhost|127\.0\.0\.1|^development$|^dev$|^local$|@example\.|your_|sandbox", re.IGNORECASE)
 
@@ -74,6 +72,19 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
         else:
             draft.propose(f"env.{name}", written, file, Authority.PROJECT)
     _make_up_secrets(draft)
+    _stand_in_for_render(repository, draft)
+
+
+def _stand_in_for_render(repository: Repository, draft: ServiceDraft) -> None:
+    """Propose what Render sets, for code that looks there and for its build command: it would run half otherwise."""
+    sources = {proposal.source for found in draft.proposals.values() for proposal in found}
+    if not any(source.startswith("render.yaml") for source in sources):
+        return
+    suffixes = (".py", ".js", ".ts", ".mjs", ".cjs", ".rb")
+    texts = [repository.text(file) for file in repository.sources(draft.folder, *suffixes)]
+    for name, value in _OF_RENDER.items():
+        if any(re.search(rf"['\"]{name}['\"]|\benv\.{name}\b", text) for text in texts):
+            draft.propose(f"{LOCAL}env.{name}", value, "as on Render, which the code looks for")
 
 
 def _propose_local_value(draft: ServiceDraft, name: str, value: str, file: str) -> None:
@@ -83,14 +94,13 @@ def _propose_local_value(draft: ServiceDraft, name: str, value: str, file: str) 
 
 
 def _make_up_secrets(draft: ServiceDraft) -> None:
-    """Propose a text for this machine in place of secrets that the application makes up for itself."""
+    """Have abreast make up what the application would make up for itself, where nobody sets it."""
     for key, chosen in [(key, draft.chosen(key)) for key in draft.proposals]:
         name = key.removeprefix("env.")
         if key != f"env.{name}" or chosen is None or chosen.value != f"${{{name}}}":
             continue
         if _ANY_TEXT.match(name) or chosen.is_made_up:
-            why = "any text will do; other environments need a random one"
-            draft.propose(f"{LOCAL}{key}", f"${{{name}:-{LOCAL_TEXT}}}", why)
+            draft.replace(key, {"generate": True})
 
 
 def _committed(repository: Repository, draft: ServiceDraft) -> set[str]:

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import groupby
 
 import yaml
 
@@ -28,6 +29,8 @@ def write_yaml(draft: Draft) -> str:
     lines += ["environments:", *_local_lines(draft)]
     if draft.gates:
         lines += ["gates:", *(_line(_INDENT, name, value, source) for name, (value, source) in draft.gates.items())]
+    if draft.allowed:
+        lines += ["allow:", *(f"{_INDENT}- {entry}" for entry in map(_quoted, draft.allowed))]
     if draft.notes:
         lines += ["", "# Seen, and left out:", *(line for note in draft.notes for line in _note_lines(note))]
     return "\n".join(lines) + "\n"
@@ -35,22 +38,24 @@ def write_yaml(draft: Draft) -> str:
 
 def _local_lines(draft: Draft) -> Iterator[str]:
     """Yield the environment of this machine, with the variables that differ there."""
-    services = {service.name: [*_local_variables(service)] for service in draft.services}
+    services = {service.name: [*_local_settings(service)] for service in draft.services}
     if not any(services.values()):
         yield f"{_INDENT}local: {{}}"
         return
     yield f"{_INDENT}local:"
-    for name, variables in services.items():
-        if variables:
-            yield from (f"{_INDENT * 2}{name}:", f"{_INDENT * 3}env:")
-            yield from (_line(_INDENT * 4, key, chosen.value, chosen.source) for key, chosen in variables)
+    for name, settings in services.items():
+        if settings:
+            yield f"{_INDENT * 2}{name}:"
+        for parent, keys in groupby(settings, key=lambda setting: setting[0].partition(".")[0]):
+            yield f"{_INDENT * 3}{parent}:"
+            yield from (_line(_INDENT * 4, key.partition(".")[2], at.value, at.source) for key, at in keys)
 
 
-def _local_variables(service: ServiceDraft) -> Iterator[tuple[str, Proposal]]:
-    prefix = f"{LOCAL}env."
+def _local_settings(service: ServiceDraft) -> Iterator[tuple[str, Proposal]]:
+    """Yield what differs on this machine, by keys such as ``env.NAME``."""
     for key in sorted(service.proposals):
-        if key.startswith(prefix) and (chosen := service.chosen(key)):
-            yield key.removeprefix(prefix), chosen
+        if key.startswith(LOCAL) and (chosen := service.chosen(key)):
+            yield key.removeprefix(LOCAL), chosen
 
 
 def _service_lines(service: ServiceDraft) -> Iterator[str]:
@@ -99,6 +104,10 @@ def write_value(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(entry: dict[str, str]) -> str:
+    return json.dumps(entry, ensure_ascii=False)
 
 
 def _is_plain(text: str) -> bool:

@@ -125,9 +125,8 @@ def _message(snapshot: Snapshot, title: str, color: str, fields: list[dict[str, 
     where = [_field("Run", plan.run_url, short=False)] if plan.run_url else []
     moment = datetime.fromisoformat(snapshot.finished or snapshot.started)
     text = _escape(f"{plan.project}: {title}")
-    attachment = {
-        "color": color, "fallback": text, "fields": [*fields, commit, *who, *why, *where], "ts": int(moment.timestamp()),
-    }  # fmt: skip
+    told = [*fields, commit, *who, *why, *where]
+    attachment = {"color": color, "fallback": text, "fields": told, "ts": int(moment.timestamp())}
     return {"text": text, "attachments": [attachment]}
 
 

@@ -16,6 +16,7 @@ from abreast.machine.file_lock import FileLock
 from abreast.machine.process import end_marked_processes
 from abreast.machine.tethered_program import TetheredProgram
 from abreast.runtimes.interface import InstallStore
+from abreast.runtimes.spares import Spares
 
 MAX_BYTES = 5 << 30
 """How much is kept for builds to come, beside what artifacts need."""
@@ -29,7 +30,7 @@ _BEFORE = "before.json"
 
 @dataclass(frozen=True, slots=True)
 class FolderInstallStore(InstallStore):
-    """One folder per key below ``home``: ``python`` (an environment), ``left`` (copies), and a note once complete."""
+    """One folder per key below ``home``: ``python`` (an environment), ``left`` and ``spares`` (copies), a last note."""
 
     home: Path
     max_bytes: int = MAX_BYTES
@@ -88,14 +89,34 @@ class FolderInstallStore(InstallStore):
         os.sync()  # a note that survives a power failure must not stand for files that did not
         python = (self.python_folder(key) / "bin/python").exists()
         _write(folder / _DONE, {"place": str(folder), "python": python, "bytes": size})
+        self._spares(key).want()
 
     def restore(self, key: str, checkout: Path) -> None:
-        """Copy what a complete install left into a clean checkout."""
+        """Put what a complete install left into a clean checkout: a spare copy if there is one, or a new one."""
         os.utime(self.home / key / _DONE)
-        left = self.home / key / "left"
-        for name in _new_entries(left, _directories_of(left, checkout)) if left.is_dir() else ():
-            if not os.path.lexists(checkout / name):  # what the commit has itself counts
+        left, spares = self.home / key / "left", self._spares(key)
+        if not left.is_dir():
+            return
+        spares.want()
+        spare = spares.take()
+        for name in list(_new_entries(left, _directories_of(left, checkout))):
+            if os.path.lexists(checkout / name):  # what the commit has itself counts
+                continue
+            if spare is None or not _move(spare / name, checkout / name):
                 _copy(left / name, checkout / name)
+        if spare:
+            shutil.rmtree(spare, ignore_errors=True)
+
+    def prepare(self) -> None:
+        """Make spare copies for the next deployment, which will use what the last one did."""
+        for folder in self.home.glob("*/spares"):
+            key = folder.parent.name
+            with self.lock(key) as free:
+                if free and self.is_complete(key) and (self.home / key / "left").is_dir():
+                    self._spares(key).prepare(self.home / key / "left", _copy)
+
+    def _spares(self, key: str) -> Spares:
+        return Spares(self.home / key / "spares")
 
     def reference(self, key: str, artifact: str) -> None:
         """Keep a key as long as an artifact that runs with it."""
@@ -110,7 +131,7 @@ class FolderInstallStore(InstallStore):
         spare = sorted((path for path in folders if not _has_any(path / "artifacts", needed)), key=_last_use)[::-1]
         total, removed = 0, 0
         for folder in spare:
-            total += int(_read(folder / _DONE).get("bytes", 0))
+            total += int(_read(folder / _DONE).get("bytes", 0)) * (1 + self._spares(folder.name).count)
             recent = _last_use(folder) > time.time() - self.min_age
             if not recent and (total > self.max_bytes or not (folder / _DONE).exists()):
                 removed += self._remove_unless_locked(folder.name)
@@ -176,6 +197,16 @@ def _copy(source: Path, target: Path) -> None:
     copying = TetheredProgram([shutil.which("cp") or "/bin/cp", "-a", str(source), str(target)], env=os.environ)
     if copying.wait():
         raise ArtifactError(f"cannot copy {source.name}: {copying.complaint}", need="free space on the disk")
+
+
+def _move(source: Path, target: Path) -> bool:
+    """Rename a file or a folder. Returns False if that cannot be done, such as to another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError:
+        return False
+    return True
 
 
 def _read(file: Path) -> dict[str, Any]:

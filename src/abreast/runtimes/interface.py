@@ -75,7 +75,11 @@ class InstallStore(ABC):
 
     @abstractmethod
     def restore(self, key: str, checkout: Path) -> None:
-        """Copy what a complete install left into a clean checkout."""
+        """Put what a complete install left into a clean checkout. What is written to it there changes nothing here."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Get ready for the next deployment, when there is time. Raises ArtifactError or OSError if it cannot."""
 
     @abstractmethod
     def reference(self, key: str, artifact: str) -> None:

@@ -1,7 +1,6 @@
 """The concrete parts of abreast, connected for a project."""
 
 import hmac
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +36,7 @@ from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
+from abreast.wiring.random_files import random_bytes
 from abreast.wiring.registry import LazyMapping
 from abreast.wiring.repository import project_repository
 from abreast.wiring.state_location import is_elsewhere, state_location
@@ -71,11 +71,12 @@ class Assembly:
 
     def secret_values(self, environment: Environment) -> frozenset[str]:
         """Return the values of an environment's secrets, as far as they are set."""
-        references = [reference for service in environment.services for reference in service.secrets.values()]
         return frozenset(
-            interpolate(reference, self.workspace.variables)
-            for reference in references
-            if not unset_references(reference, self.workspace.variables)
+            interpolate(reference, variables)
+            for service in environment.services
+            for variables in (self._variables(environment.name, service),)
+            for reference in service.secrets.values()
+            if not unset_references(reference, variables)
         )
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
@@ -111,7 +112,7 @@ class Assembly:
             artifacts=self._artifact_store(artifacts.store),
             retention=ArtifactRetention(artifacts.keep, artifacts.within),
             folders=Folders(work=self.workspace.state / "work", logs=self.workspace.deployment_logs),
-            reveal_secrets=self._reveal_secrets,
+            reveal_secrets=lambda service: self._reveal_secrets(environment, service),
             known_secrets=secret_values(self.workspace.variables),
             fingerprint=self._fingerprint_secret,
             inherited_environment=inherited,
@@ -186,7 +187,7 @@ class Assembly:
             variables = {
                 service.name: {
                     **service.env,
-                    **{name: secret.reveal() for name, secret in self._reveal_secrets(service).items()},
+                    **{name: secret.reveal() for name, secret in self._reveal_secrets(environment, service).items()},
                 }
                 for service in services
             }
@@ -211,15 +212,8 @@ class Assembly:
 
     def _fingerprint_secret(self, secret: Secret) -> str:
         """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it."""
-        file = self.workspace.state / "fingerprint.key"
-        if not file.exists():
-            candidate = file.with_name(f"{file.name}.{os.getpid()}")
-            candidate.touch(mode=0o600)
-            candidate.write_bytes(secrets.token_bytes(32))
-            with suppress(FileExistsError):
-                file.hardlink_to(candidate)
-            candidate.unlink()
-        return hmac.digest(file.read_bytes(), secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+        key = random_bytes(self.workspace.state / "fingerprint.key")
+        return hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
 
     def _retention_settings(self) -> RetentionSettings:
         """Return the retention settings. Defaults if abreast.yml is broken: resuming must still work."""
@@ -236,8 +230,15 @@ class Assembly:
     def _inherited_environment(self) -> Mapping[str, str]:
         return with_brought_programs(inherited_environment(self.workspace.variables), self.workspace.state / "programs")
 
-    def _reveal_secrets(self, service: Service) -> Mapping[str, Secret]:
-        return resolve_secrets(service.secrets, self.workspace.variables)
+    def _reveal_secrets(self, environment: str, service: Service) -> Mapping[str, Secret]:
+        return resolve_secrets(service.secrets, self._variables(environment, service))
+
+    def _variables(self, environment: str, service: Service) -> Mapping[str, str]:
+        """Return the variables of this machine, with the values that were generated for the environment."""
+        variables = self.workspace.variables
+        folder = self.workspace.state / "generated" / environment
+        unset = [name for name in service.generated if name not in variables]
+        return {**variables, **{name: random_bytes(folder / name).hex() for name in unset}}
 
 
 def new_id() -> str:

@@ -17,7 +17,7 @@ from abreast.core.errors import PlatformError
 from abreast.machine.process import ProcessIdentity, process_environment, process_groups
 from abreast.platforms.local.supervisor.client import Instance, InstanceSpec, InstanceState, SupervisorClient
 from other_system import create_other_system
-from sample_project import eventually
+from sample_project import eventually, free_ports
 
 SLEEP = "exec sleep 1000"
 LISTEN = f"exec {sys.executable} -S -c \"import os, socket, time; s = socket.create_server(('127.0.0.1', int(os.environ['PORT']))); time.sleep(1000)\""
@@ -301,3 +301,51 @@ def only_pid(record: Path) -> int:
 def test_a_log_that_grew_large_is_put_aside(supervisor: SupervisorClient, home: Path) -> None:
     supervisor.ensure(spec(home, "head -c 12000000 /dev/zero | tr '\\0' x; echo end; sleep 1000"))
     eventually(lambda: (home / "web.log.1").exists() and (home / "web.log").read_text().endswith("end\n"))
+
+
+TELLS_ITS_INPUT = f"""exec {sys.executable} -S -c "
+import os, signal
+os.set_blocking(0, False)
+def tell(*_):
+    try:
+        print('ended' if os.read(0, 1) == b'' else 'data', flush=True)
+    except BlockingIOError:
+        print('open', flush=True)
+signal.signal(signal.SIGUSR1, tell)
+tell()
+while True: signal.pause()
+" """
+
+
+@ON_BOTH
+def test_the_input_of_an_instance_never_ends(supervisor: SupervisorClient, home: Path) -> None:
+    instance = supervisor.ensure(spec(home, TELLS_ITS_INPUT))
+    eventually(lambda: (home / "web.log").read_text() == "open\n")
+    supervisor.shutdown()
+    supervisor.start()
+    os.kill(instance.pid, signal.SIGUSR1)
+    eventually(lambda: (home / "web.log").read_text() == "open\nopen\n")
+    assert not list((home / "instances").glob("*.in"))
+
+
+LISTEN_THERE = f"exec {sys.executable} -S -c \"import os, socket, time; s = socket.create_server(('', {{port}})); print(os.environ['PORT'], flush=True); time.sleep(1000)\""
+
+
+def test_an_instance_keeps_the_port_of_its_code(supervisor: SupervisorClient, home: Path) -> None:
+    (port,) = free_ports(1)
+    first = supervisor.ensure(spec(home, LISTEN_THERE.format(port=port), wants_port=True, app_port=port))
+    eventually(lambda: only(supervisor).listening)
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: only(supervisor).restarts == 1 and only(supervisor).listening)
+    assert only(supervisor).port == port
+    assert (home / "web.log").read_text().split() == [str(port)] * 2
+
+
+def test_a_port_that_is_taken_is_named_with_its_owner(supervisor: SupervisorClient, home: Path) -> None:
+    (port,) = free_ports(1)
+    taken = pytest.raises(PlatformError, match=rf"port {port}, .* is taken by .*process {os.getpid()}")
+    with socket.create_server(("127.0.0.1", port)), taken:
+        supervisor.ensure(spec(home, wants_port=True, app_port=port))
+    supervisor.ensure(spec(home, wants_port=True, app_port=port))
+    with pytest.raises(PlatformError, match=f"port {port}, .* is taken by another environment"):
+        supervisor.ensure(spec(home, name="web-1", wants_port=True, app_port=port))

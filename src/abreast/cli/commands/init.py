@@ -1,9 +1,12 @@
 """The first command: write abreast.yml or render.yaml for this repository, to be reviewed and committed."""
 
+import getpass
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -17,6 +20,8 @@ from abreast.detection.yaml_text import write_value, write_yaml
 from abreast.gates.scanner_program import find_program
 
 SCANNER = "kingfisher"
+LOOK_WITHIN = timedelta(days=30)
+"""How long what looks like a secret and was there before does not block."""
 
 
 def init(environment: str | None, *, for_render: bool, yes: bool) -> int:
@@ -36,7 +41,7 @@ def _write_config(folder: Path, *, yes: bool) -> int:
     if sys.stdin.isatty() and not yes:
         for question in list(draft.questions()):
             _ask(draft, question)
-    _add_gates(draft)
+    _add_gates(draft, folder)
     text = write_yaml(draft)
     if not _put_in_place(folder / CONFIG_FILE, text, yes=yes):
         return 0
@@ -44,6 +49,8 @@ def _write_config(folder: Path, *, yes: bool) -> int:
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
     if unset := list(_unset_variables(draft)):
         print("# the first deployment to this machine needs:", *unset, sep="\n")
+    for entry in draft.allowed:
+        print(f"# a secret? {entry['rule']} in {entry['path']}: look at it until {entry['expires']}, when it blocks")
     print("# next: abreast doctor")
     return 0
 
@@ -57,10 +64,38 @@ def _ask(draft: Draft, question: Question) -> None:
     draft.answer(question, question.choices[number - 1])
 
 
-def _add_gates(draft: Draft) -> None:
-    """Add the gates that cost nothing: the scan for secrets, where its scanner is installed."""
-    if program := find_program(SCANNER):
-        draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
+def _add_gates(draft: Draft, folder: Path) -> None:
+    """Add the gates that cost nothing: the scan for secrets, where its scanner is installed.
+
+    What is in the repository already does not block for a while, as with the baseline of other scanners: to refuse a
+    deployment takes nothing back, and most of it are made-up tokens. A person has to look at it meanwhile.
+    """
+    program = find_program(SCANNER)
+    if program is None:
+        return
+    draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
+    from abreast.detection.repository import Repository  # noqa: PLC0415 (only here)
+    from abreast.gates.first_scan import find_known_secrets  # noqa: PLC0415 (imports much)
+
+    expires = (datetime.now(UTC) + LOOK_WITHIN).date().isoformat()
+    found = {(finding.rule, finding.file): finding for finding in find_known_secrets(folder, Repository(folder).files)}
+    for rule, file in sorted(found):
+        draft.allowed.append(
+            {
+                "gate": "secrets",
+                "rule": rule,
+                "path": re.sub(r"[][{}()*?!]", "?", file),
+                "owner": _owner(folder),
+                "reason": "there before abreast: confirm that it is no secret, or revoke it",
+                "expires": expires,
+            }
+        )
+
+
+def _owner(folder: Path) -> str:
+    """Return who commits here, as far as git knows."""
+    told = subprocess.run(["git", "config", "user.email"], cwd=folder, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or getpass.getuser()
 
 
 def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:

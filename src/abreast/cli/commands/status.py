@@ -19,6 +19,7 @@ _LIVE_QUERY = """
     SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
         json_extract(live, '$.commit'), json_extract(live, '$.version.url'), json_extract(live, '$.since'),
         json_extract(live, '$.artifact'), json_extract(live, '$.definition.health.path'),
+        json_extract(live, '$.definition.health.failing_status'),
         json_extract(live, '$.version.id'), json_extract(live, '$.definition.type'),
         json_extract(live, '$.definition.instances'), json_extract(live, '$.definition.schedule')
     FROM live WHERE environment = ? ORDER BY service

@@ -17,7 +17,7 @@ from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.core.reports import sbom
-from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install, is_run_here
+from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install_by, is_run_here
 from abreast.deploy.runtime.child_environment import RELEASE_VARIABLE, child_environment
 from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run
@@ -55,7 +55,7 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
         return found
     workdir = run.ports.folders.work / run.plan.deployment / part.name
     await asyncio.to_thread(_fresh_checkout, run, part, workdir)
-    installed = await install(run, part.service, part.commit, workdir, Chapter.BUILD)
+    installed = await install_by(recipe, run, part.service, part.commit, workdir, Chapter.BUILD)
     if isinstance(installed, Failure):
         return installed
     if failure := await _run_commands(run, part, workdir, installed.variables):

@@ -52,6 +52,13 @@ async def install(run: Run, service: Service, commit: str, checkout: Path, chapt
     Raises UsageError if the commit asks for what this machine does not have.
     """
     recipe = await asyncio.to_thread(install_recipe, run.ports, service, commit)
+    return await install_by(recipe, run, service, commit, checkout, chapter)
+
+
+async def install_by(
+    recipe: InstallRecipe | None, run: Run, service: Service, commit: str, checkout: Path, chapter: Chapter
+) -> Installed | Failure:
+    """Install a service's dependencies by the recipe that is known already, None if it has none."""
     if recipe is None:
         return Installed()
     own = (

@@ -1,8 +1,10 @@
 """Settle: retire previous versions, tag the release, prune artifacts."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 
+from abreast.core.errors import ArtifactError
 from abreast.deploy.chapters.stage import version_id
 from abreast.deploy.runtime.run import Run
 from abreast.machine.tasks import run_all
@@ -38,7 +40,7 @@ def tag_release(run: Run) -> None:
 def prune_artifacts(run: Run) -> int:
     """Delete artifacts, and environments, of no live service, recent release or unfinished deployment.
 
-    Returns the number of artifacts.
+    Then copy dependencies for the next one: users have this release by now. Returns the number of artifacts.
     """
     ledger, retention = run.ports.ledger, run.ports.retention
     oldest = datetime.fromisoformat(run.ports.now()) - timedelta(seconds=retention.keep_within)
@@ -51,4 +53,6 @@ def prune_artifacts(run: Run) -> int:
     }
     needed |= ledger.artifacts_in_use()
     run.ports.installs.prune(needed)
+    with suppress(ArtifactError, OSError):  # the next build copies them itself
+        run.ports.installs.prepare()
     return run.ports.artifacts.prune(needed)

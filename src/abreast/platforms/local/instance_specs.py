@@ -7,7 +7,6 @@ from pathlib import Path
 
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service, ServiceType
-from abreast.platforms.interface import StageRequest
 from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
 from abreast.platforms.local.supervisor.client import InstanceSpec, Liveness
 
@@ -26,20 +25,42 @@ class VersionPlace:
     inherited: Mapping[str, str] = field(repr=False)
 
 
-def instance_specs(request: StageRequest, place: VersionPlace) -> Iterator[InstanceSpec]:
-    """Yield the processes of a version of a service with ``run``."""
-    service = request.service
-    for number in range(service.instances):
+@dataclass(frozen=True, slots=True)
+class VersionSpec:
+    """A version ``id`` of a service with ``run``; ``env`` and ``secrets`` are as in a StageRequest."""
+
+    id: str
+    service: Service
+    env: Mapping[str, str] = field(repr=False)
+    secrets: frozenset[str]
+
+
+def instance_specs(version: VersionSpec, place: VersionPlace) -> Iterator[InstanceSpec]:
+    """Yield the processes of a version."""
+    service = version.service
+    for name in instance_ids(version.id, service):
         yield InstanceSpec(
-            id=f"{request.version_id}-{number}",
-            command=_command(service, request.version_id, place.home),
+            id=name,
+            command=_command(service, version.id, place.home),
             cwd=place.folder / service.artifact_folder,
-            env={**place.inherited, **request.env, "ABREAST_DATA": str(place.data)},
-            secrets=request.secrets,
+            env={**place.inherited, **version.env, "ABREAST_DATA": str(place.data)},
+            secrets=version.secrets,
             log=place.log,
             wants_port=service.has_address,
             liveness=_liveness(service) if service.has_address else None,
+            app_port=app_port(service),
         )
+
+
+def instance_ids(version: str, service: Service) -> tuple[str, ...]:
+    """Return the ids of the processes of a version."""
+    return tuple(f"{version}-{number}" for number in range(service.instances))
+
+
+def app_port(service: Service) -> int | None:
+    """Return the port that the code of a service listens on whatever ``$PORT`` says, None if it listens on that."""
+    port = service.settings.get("app_port")
+    return port if isinstance(port, int) else None
 
 
 def _liveness(service: Service) -> Liveness:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,16 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.local.instance_specs import VersionPlace, instance_specs, response_timeout
+from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
+from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
+from abreast.platforms.local.replacement import (
+    DRAIN,
+    other_port,
+    previous_versions,
+    replace_versions,
+    replacement_note,
+    start_settings,
+)
 from abreast.platforms.local.router.router import Router, envoy_path
 from abreast.platforms.local.router.routing_table import (
     Background,
@@ -49,7 +57,6 @@ from abreast.platforms.local.supervisor.client import (
     InstanceSpec,
     InstanceState,
     SupervisorClient,
-    SupervisorGoneError,
 )
 
 if TYPE_CHECKING:  # what only a site needs
@@ -64,14 +71,15 @@ else:
     site_tables = lazy_module("abreast.platforms.local.router.site_tables")
     static_site = lazy_module("abreast.platforms.local.router.static_site")
 
-TERMINATION_GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
 OBSERVATION_TTL = 0.1
 """Seconds for which a snapshot of all processes is reused."""
 
 LOG_TAIL_LINES = 20
 
 _NOT_LISTENING = "it does not listen on 127.0.0.1:$PORT"
+_OTHER_PORT = (
+    "port {port}, not on $PORT; read PORT in its code, or say so in abreast.yml: `local: {{app_port: {port}}}`"
+)
 _WORKER_NOTE = "starts before traffic switches, and runs beside the previous version until the watch has passed"
 
 
@@ -86,8 +94,8 @@ class LocalPlatform(Platform):
     def __init__(self, home: Path, logs: Path, inherited: Mapping[str, str]) -> None:
         self._home = home
         self._logs = logs
-        self._inherited = inherited
         self._supervisor = SupervisorClient(home)
+        self._processes = VersionProcesses(home, logs, inherited, self._supervisor)
         self._router = Router(home / ROUTER)
         self._start_lock = asyncio.Lock()
         self._started = False
@@ -95,16 +103,20 @@ class LocalPlatform(Platform):
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
     def capabilities(self, service: Service) -> Capabilities:
-        """Has candidates, and switches traffic of all services in one step. Raises PlatformError without Envoy."""
+        """Has candidates, and switches traffic of all services in one step, but for those with an ``app_port``.
+
+        Raises PlatformError without Envoy.
+        """
         envoy_path()
+        own_port = app_port(service)
         schedule = CronSchedule.parse(service.schedule or "")
         notes = {
-            ServiceType.WEB: (),
+            ServiceType.WEB: (replacement_note(own_port),) if own_port else (),
             ServiceType.WORKER: (_WORKER_NOTE,),
             ServiceType.SCHEDULED: (f"runs at {schedule.label} while its release is live",),
         }
         return Capabilities(
-            has_candidates=True,
+            has_candidates=own_port is None,
             service_types=frozenset(ServiceType),
             data=self._home / "data" / service.name,
             notes=notes[service.type],
@@ -137,24 +149,33 @@ class LocalPlatform(Platform):
         return [] if service.run or files is None else list(site_diagnostics.site_diagnostics(service, files))
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Start the processes or install the site, and add it to the routing table as a candidate."""
+        """Start the processes or install the site, and add it to the routing table as a candidate.
+
+        Processes with an ``app_port`` start in the traffic switch.
+        """
         await self._ensure_started()
         service = request.service
         listener = _listener(service) if service.has_address else None
-        start = self._start_processes(request) if service.run else self._install_site(request, report)
+        start = self._stage_processes(request) if service.run else self._install_site(request, report)
         target, probes = await start
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        return Version(request.version_id, service.name, probes, _listener_url(listener) if listener else "")
+        handle = start_settings(request) if app_port(service) else {}
+        url = _listener_url(listener) if listener else ""
+        return Version(request.version_id, service.name, probes, url, handle=handle)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
-        """Switch traffic of all services at once."""
+        """Switch traffic of all services at once. Then those with an ``app_port`` start."""
         await self._ensure_started()
+        replacements = [move for move in moves if app_port(move.service)]
+        replaced = previous_versions(replacements, self._router)
         target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
         listeners = {
             move.service.name: _listener(move.service) for move in moves if move.target and move.service.has_address
         }
         await run_in_thread(self._supervisor.instances)  # users are sent to the instances that listen at this moment
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
+        await self._router.drain(replaced, DRAIN)
+        await replace_versions(replacements, replaced, self._processes)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes.
@@ -165,17 +186,17 @@ class LocalPlatform(Platform):
         routed = [version.id for version in versions if version.service.has_address]
         others = [id_ for id_ in ids if id_ not in routed]
         await run_all(
-            self._unroute(ids, drain, then_stop=routed), self._stop_instances(others, max(drain, TERMINATION_GRACE))
+            self._unroute(ids, drain, then_stop=routed), self._processes.stop(others, max(drain, TERMINATION_GRACE))
         )
         for version in ids:
-            await run_in_thread(shutil.rmtree, self._version_folder(version), ignore_errors=True)
+            await run_in_thread(shutil.rmtree, self._processes.version_folder(version), ignore_errors=True)
 
     async def _unroute(self, ids: Sequence[str], drain: float, then_stop: Sequence[str]) -> None:
         if self._supervisor.has_instances():  # of a killed supervisor too: they still run
             await self._ensure_started()
             await self._router.drain(ids, drain)
             await self._router.change(lambda table: table.without_targets(ids))
-        await self._stop_instances(then_stop)
+        await self._processes.stop(then_stop)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return each version's state: whether all its instances run, and how often they crashed."""
@@ -202,7 +223,7 @@ class LocalPlatform(Platform):
         if not self._home.exists():
             return
         await run_in_thread(self._supervisor.start)
-        await self._stop_instances(None)
+        await self._processes.stop(None)
         await run_in_thread(self._supervisor.shutdown)
         for folder in ("versions", ROUTER):
             await run_in_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
@@ -229,31 +250,23 @@ class LocalPlatform(Platform):
             wants_port=False,
         )
 
-    async def _start_processes(self, request: StageRequest) -> tuple[Target, tuple[Address, ...]]:
-        """Start what the service runs. Returns its target, and where each instance is checked."""
+    async def _stage_processes(self, request: StageRequest) -> tuple[Target, tuple[Address, ...]]:
+        """Start what the service runs, or have it ready. Returns its target, and where each instance is checked."""
         service, version = request.service, request.version_id
-        place = VersionPlace(
-            self._home,
-            self._version_folder(version),
-            self._home / "data" / service.name,
-            self._log_file(version),
-            self._inherited,
-        )
-        place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not place.folder.exists():
-            await run_in_thread(_copy_artifact, request.artifact_path, place.folder)
-        specs = instance_specs(request, place)
-        instances = await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
-        ids = tuple(instance.id for instance in instances)
-        if not service.has_address:
-            return Background(version, ids), ()
-        return Upstream(version, ids, service.health.path, response_timeout(service)), _probes(instances)
+        await self._processes.install(version, request.artifact_path)
+        ids = instance_ids(version, service)
+        health = service.health
+        upstream = Upstream(version, ids, health.path, response_timeout(service), health.failing_status)
+        if port := app_port(service):
+            return upstream, (Address(f"http://127.0.0.1:{port}"),)
+        instances = await self._processes.start(VersionSpec(version, service, request.env, request.secrets))
+        return (upstream, _probes(instances)) if service.has_address else (Background(version, ids), ())
 
     async def _install_site(self, request: StageRequest, report: Reporter) -> tuple[Target, tuple[Address, ...]]:
         """Install a frontend. Returns its target, and where it is checked."""
         version = request.version_id
-        folder = self._version_folder(version)
-        previous = self._version_folder(request.previous.version.id) if request.previous else None
+        folder = self._processes.version_folder(version)
+        previous = self._processes.version_folder(request.previous.version.id) if request.previous else None
         routed_here = _routes_here(request, self._router.table())
         rules = await run_in_thread(static_site.read_rules, request.artifact_path)
         for fault in rules.faults:
@@ -289,15 +302,15 @@ class LocalPlatform(Platform):
         version = reference.id
         own_instances = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
         if not own_instances:
-            served = self._version_folder(version).is_dir() and ROUTER in instances
+            served = self._processes.version_folder(version).is_dir() and ROUTER in instances
             return Observation(present=served, exit_reason="" if served else "it does not run here")
         crashed = next((i for i in own_instances if i.restarts or i.state is not InstanceState.RUNNING), None)
         return Observation(
             present=all(instance.state is InstanceState.RUNNING for instance in own_instances),
             restarts=sum(instance.restarts for instance in own_instances),
-            waiting="" if all(i.listening or not i.port for i in own_instances) else _NOT_LISTENING,
-            exit_reason=crashed.last_exit if crashed else "",
-            log_tail=_last_lines(self._log_file(version)),
+            waiting=_waiting_reason(own_instances),
+            exit_reason=_exit_reason(crashed, own_instances) if crashed else "",
+            log_tail=_last_lines(self._processes.log_file(version)),
             probes=_probes(own_instances),
             context=self._context(reference, own_instances[0]) if reference.service.health.command else None,
         )
@@ -306,33 +319,8 @@ class LocalPlatform(Platform):
         """Return where a process runs, with the variables that it was started with."""
         env = process_environment(instance.pid)
         env.pop(INSTANCE_MARK, None)
-        return ProcessContext(self._version_folder(reference.id) / reference.service.artifact_folder, env)
-
-    async def _stop_instances(self, versions: Sequence[str] | None, grace: float = TERMINATION_GRACE) -> None:
-        """Stop the processes of the versions (None: all) and wait until they are gone."""
-        while versions is None or versions:
-            with suppress(SupervisorGoneError):  # somebody killed it meanwhile; the next look starts it again
-                ids = await run_in_thread(self._instance_ids, versions)
-                if not ids:
-                    return
-                await run_in_thread(self._supervisor.stop, ids, grace)
-            await asyncio.sleep(0.05)
-
-    def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:
-        if not self._supervisor.is_running():
-            if not self._supervisor.recorded_instances():
-                return []
-            self._supervisor.start()  # somebody killed it; what it ran runs on
-        names = [instance.id for instance in self._supervisor.instances()]
-        if versions is None:
-            return names
-        return [name for name in names if any(name.startswith(f"{version}-") for version in versions)]
-
-    def _version_folder(self, version: str) -> Path:
-        return self._home / "versions" / version
-
-    def _log_file(self, version: str) -> Path:
-        return self._logs / f"{version}.log"
+        folder = self._processes.version_folder(reference.id) / reference.service.artifact_folder
+        return ProcessContext(folder, env)
 
 
 def _table_with_candidate(table: RoutingTable, service: str, listener: Listener | None, target: Target) -> RoutingTable:
@@ -374,12 +362,18 @@ def _routes_here(request: StageRequest, table: RoutingTable) -> dict[str, str]:
     return {path: service for path, service in request.service.routes.items() if service in here}
 
 
-def _copy_artifact(artifact: Path, folder: Path) -> None:
-    """Copy an artifact atomically. A process may write to its folder, and an artifact must never change."""
-    unfinished = folder.with_name(f".{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(artifact, unfinished, symlinks=True)
-    unfinished.rename(folder)
+def _waiting_reason(instances: Sequence[Instance]) -> str:
+    if all(instance.listening or not instance.port for instance in instances):
+        return ""
+    port = other_port(instances)
+    return f"it listens on {_OTHER_PORT.format(port=port)}" if port else _NOT_LISTENING
+
+
+def _exit_reason(ended: Instance, instances: Sequence[Instance]) -> str:
+    """Return how an instance ended, and the port of another one if that may be why."""
+    others = [instance for instance in instances if instance is not ended and instance.port and not instance.listening]
+    port = other_port(others) if others else None
+    return f"{ended.last_exit}; another one listens on {_OTHER_PORT.format(port=port)}" if port else ended.last_exit
 
 
 def _last_lines(log: Path) -> tuple[str, ...]:

@@ -25,6 +25,12 @@ class LocalSettings(BaseModel):
         None,
         description="The port for users. Default: counted up from 8080. 20000 to 29999 are reserved for instances.",
     )
+    app_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None,
+        description="The port that the service's code listens on, if it does not read `$PORT`. Then it has one "
+        "process and no candidate: in the turn the previous version stops, and the new one starts. Until it answers, "
+        "users get an error.",
+    )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(
         None, description="The host name for users. Services with different host names can share a port."
     )

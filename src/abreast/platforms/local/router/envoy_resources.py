@@ -181,12 +181,13 @@ _OUTLIER_DETECTION: Json = {
 }
 
 
-def _checks(health_path: str) -> Json:
+def _checks(upstream: Upstream) -> Json:
     """Return what tells Envoy which of several instances answer."""
-    return {"health_checks": [_health_check(health_path)], "outlier_detection": _OUTLIER_DETECTION}
+    check = _health_check(upstream.health_path, upstream.failing_status)
+    return {"health_checks": [check], "outlier_detection": _OUTLIER_DETECTION}
 
 
-def _health_check(path: str) -> Json:
+def _health_check(path: str, failing_status: int) -> Json:
     return {
         "timeout": "5s",
         "interval": "3s",
@@ -200,8 +201,10 @@ def _health_check(path: str) -> Json:
             "request_headers_to_add": [
                 {"header": {"key": "user-agent", "value": USER_AGENT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             ],
-            "expected_statuses": [{"start": 200, "end": 400}],
-            "retriable_statuses": [{"start": 400, "end": 600}],  # count towards the threshold, as no answer does
+            "expected_statuses": [{"start": 200, "end": failing_status}],
+            "retriable_statuses": [
+                {"start": failing_status, "end": 600}
+            ],  # count towards the threshold, as no answer does
         },
     }
 
@@ -222,7 +225,7 @@ def _cluster(upstream: Upstream, ports: tuple[int, ...]) -> Json:
         "circuit_breakers": {"thresholds": [limits]},
         # Where no instance is healthy, each gets requests. So a single one need not be checked.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        **(_checks(upstream.health_path) if len(ports) > 1 else {}),
+        **(_checks(upstream) if len(ports) > 1 else {}),
         "load_assignment": _load_assignment(upstream.id, [_socket_address("127.0.0.1", port) for port in ports]),
         "typed_extension_protocol_options": _http_options(),
     }

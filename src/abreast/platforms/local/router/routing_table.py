@@ -22,7 +22,8 @@ class Listener:
 class Upstream:
     """A version of a backend. ``instances`` are ids of processes; their ports come from ``RouterFiles.endpoints``.
 
-    An instance that does not answer at ``health_path`` gets no requests while another one does.
+    An instance that does not answer at ``health_path``, or with ``failing_status`` and more, gets no requests while
+    another one does.
     ``response_timeout``: the longest wait for the beginning of a response.
     """
 
@@ -30,6 +31,7 @@ class Upstream:
     instances: tuple[str, ...]
     health_path: str = "/"
     response_timeout: str = RESPONSE_TIMEOUT
+    failing_status: int = 400
 
 
 @dataclass(frozen=True, slots=True)

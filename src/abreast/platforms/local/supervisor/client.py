@@ -16,7 +16,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
@@ -56,7 +56,8 @@ class InstanceSpec:
     """A process to keep running. ``command`` is a shell command or an argv, ``env`` its whole environment.
 
     ``secrets`` names variables whose values are never written to disk. Output is appended to ``log``, redacted.
-    With ``wants_port`` a port is reserved and passed as ``$PORT``. Without ``liveness`` it never hangs.
+    With ``wants_port`` a port is reserved and passed as ``$PORT``: ``app_port`` if its code listens there whatever
+    ``$PORT`` says. Without ``liveness`` it never hangs.
     """
 
     id: str
@@ -67,6 +68,7 @@ class InstanceSpec:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     liveness: Liveness | None = None
+    app_port: int | None = None
 
 
 class InstanceState(StrEnum):

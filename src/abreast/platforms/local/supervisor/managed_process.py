@@ -24,6 +24,7 @@ from abreast.machine.process import (
     signal_group,
 )
 from abreast.platforms.local.supervisor.client import INSTANCE_MARK, InstanceState, Liveness
+from abreast.platforms.local.supervisor.endless_input import open_endless_input
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.liveness import LivenessWatch
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
@@ -58,13 +59,18 @@ class ProcessRecord:
     restarts: int = 0
     last_exit: str = ""
     stopping: bool = False
+    keeps_port: bool = False
+    """Whether it listens on this port after each start, whatever ``$PORT`` says."""
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], port: int | None) -> "ProcessRecord":
         """Return the record of a new instance."""
         env = {name: value for name, value in spec["env"].items() if name not in spec["secrets"]}
         liveness = Liveness(**spec["liveness"]) if spec["liveness"] else None
-        return cls(spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness)
+        return cls(
+            spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness,
+            keeps_port=bool(spec["app_port"]),
+        )  # fmt: skip
 
     @classmethod
     def read(cls, file: Path) -> "ProcessRecord":
@@ -135,7 +141,7 @@ class ManagedProcess:
         if record.port:
             owner.ports.reserve(record.port)
             if not alive:
-                owner.on_endpoint_lost(record.port, None)
+                process._on_endpoint_lost(None)
         if alive:
             process._open_output()
             process._watch()
@@ -217,19 +223,19 @@ class ManagedProcess:
             self._output.detach()
 
     def _start(self) -> None:
-        if self._record.identity and self._record.port:
+        if self._record.identity and self._record.port and not self._record.keeps_port:
             self._move_to_new_port(self._record.port)
         self._open_output()
         assert self._env is not None
         assert self._output is not None
-        out = self._output.open_for_child()
+        out, endless = self._output.open_for_child(), open_endless_input(self._owner.records_folder / self._record.id)
         command = self._record.command
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
         port = {"PORT": str(self._record.port)} if self._record.port else {}
         try:
             self._child = subprocess.Popen(
                 argv, cwd=self._record.cwd, env={**self._env, **port, **_mark(self._record)},
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                stdin=endless, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             self._clean_up()
@@ -239,6 +245,7 @@ class ManagedProcess:
             ) from error
         finally:
             os.close(out)
+            os.close(endless)
         self._started_at = time.monotonic()
         self._update_record(identity=ProcessIdentity.from_pid(self._child.pid))
         self._watch()
@@ -250,7 +257,12 @@ class ManagedProcess:
 
     def _on_endpoint_lost(self, listening: socket.socket | None) -> None:
         assert self._record.port
-        self._owner.on_endpoint_lost(self._record.port, listening)
+        if not self._record.keeps_port:
+            self._owner.on_endpoint_lost(self._record.port, listening)
+            return
+        if listening:
+            listening.close()
+        self._owner.on_endpoint_proven()
 
     def _watch(self) -> None:
         identity = self._record.identity

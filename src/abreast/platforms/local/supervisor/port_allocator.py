@@ -10,7 +10,7 @@ from pathlib import Path
 from abreast.core.errors import PlatformError
 from abreast.machine.file_lock import FileLock
 from abreast.machine.kernel import SOCKETS
-from abreast.machine.listeners import refuse_connections
+from abreast.machine.listeners import port_owner, refuse_connections
 
 INSTANCE_PORTS = range(20000, 30000)
 """Ports reserved for instances behind the router."""
@@ -43,6 +43,16 @@ class PortAllocator:
         raise PlatformError(
             f"no free port between {INSTANCE_PORTS[0]} and {INSTANCE_PORTS[-1]}", next=SOCKETS.shell_command
         )
+
+    def take(self, port: int) -> None:
+        """Reserve this port. Raises PlatformError if another process listens on it, or another supervisor has it."""
+        owner = port_owner(port) or ("" if self.reserve(port) else "another environment on this machine")
+        if owner:
+            raise PlatformError(
+                f"port {port}, which its code listens on, is taken by {owner}",
+                need="that port free, or code that listens on $PORT",
+                next="stop that process, or read the environment variable PORT in the code",
+            )
 
     def reserve(self, port: int) -> bool:
         """Lock a port against other supervisors. Returns False if it is locked already."""

@@ -162,12 +162,18 @@ class ProcessManager:
     def _ensure(self, spec: dict[str, Any]) -> dict[str, Any]:
         process = self._processes.get(spec["id"])
         if process is None:
-            record = ProcessRecord.from_spec(spec, self.ports.allocate() if spec["wants_port"] else None)
+            record = ProcessRecord.from_spec(spec, self._reserve_port(spec))
             process = ManagedProcess(record, spec["env"], self)
             self._processes[record.id] = process
         process.ensure(spec["env"])
         self._wake_event.set()
         return {"ok": process.to_wire()}
+
+    def _reserve_port(self, spec: dict[str, Any]) -> int | None:
+        if port := spec["app_port"]:
+            self.ports.take(port)
+            return int(port)
+        return self.ports.allocate() if spec["wants_port"] else None
 
     def _stop(self, ids: list[str], grace: float) -> dict[str, Any]:
         for name in ids:

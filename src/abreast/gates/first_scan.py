@@ -1,0 +1,45 @@
+"""A scan for secrets before there is a gate, for a baseline: what is there already, and what a commit adds later."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+
+from abreast.core.gates import Finding, Gate
+from abreast.gates.interface import CommandOutcome, GateContext
+from abreast.gates.secret_scan import scan_secrets
+
+
+def find_known_secrets(root: Path, files: Iterable[str]) -> tuple[Finding, ...]:
+    """Return what the gate ``secrets`` would find in ``files`` as they are; nothing if it cannot look."""
+    present = [file for file in files if (root / file).is_file() and not (root / file).is_symlink()]
+    with tempfile.TemporaryDirectory(prefix="abreast-init-") as scratch:
+        scan = asyncio.run(scan_secrets(Gate("secrets"), _context(root, present, Path(scratch))))
+    return scan.findings
+
+
+def _context(root: Path, files: Iterable[str], scratch: Path) -> GateContext:
+    async def export(into: Path) -> AsyncIterator[Path]:
+        for file in files:
+            target = into / "files" / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / file, target)
+        yield into
+
+    async def run_command(_: str, text: str, env: Mapping[str, str], timeout: float) -> CommandOutcome:
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_shell(
+            text, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, **env}
+        )
+        code = await asyncio.wait_for(process.wait(), timeout)
+        return CommandOutcome("" if code == 0 else f"exit code {code}", (), code)
+
+    async def nothing() -> Mapping[str, Path]:
+        return {}
+
+    async def unknown() -> None:
+        return None
+
+    return GateContext(root, scratch, "", run_command, unknown, export, nothing)
