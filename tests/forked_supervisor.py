@@ -59,11 +59,11 @@ def end_with_parent() -> None:
 
 def _serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leaves no zombies
-    while True:
-        content, files, _, _ = socket.recv_fds(orders, MAX_ORDER, 1)
+    while files := (received := socket.recv_fds(orders, MAX_ORDER, 1))[1]:
         if os.fork() == 0:
-            _become(partial(_run_watchdog, json.loads(content), files[0]))
+            _become(partial(_run_watchdog, json.loads(received[0]), files[0]))
         os.close(files[0])
+    os._exit(0)
 
 
 def _run_watchdog(order: dict[str, Any], log: int) -> int:
