@@ -3,7 +3,6 @@
 Each command is a process with its own working directory, environment and streams, but starts within milliseconds.
 """
 
-import ctypes
 import fcntl
 import gc
 import importlib
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import abreast
+import forked_supervisor
 import leftovers
 from abreast.core import codec
 from abreast.core.backups import Backup
@@ -34,9 +34,6 @@ from abreast.core.redaction.redactor import Redactor
 from abreast.ledger.interface import Deployment, ReleasePart
 from abreast.machine import tls
 from abreast.platforms.local.router.routing_table import RoutingTable
-
-PR_SET_PDEATHSIG = 1
-"""See prctl(2)."""
 
 LATE_IMPORTS = (
     "anyio._backends._asyncio", "encodings.idna", "encodings.utf_16_be", "encodings.utf_16_le",
@@ -185,7 +182,8 @@ def _writes_file(folder: Path) -> Path:
 @cache
 def _fork_server() -> subprocess.Popen[str]:
     leftovers.AT_END.callback(_stop_server)
-    return subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, __file__, forked_supervisor.ROOM]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _stop_server() -> None:
@@ -228,6 +226,7 @@ def _ask_server(order: Mapping[str, Any]) -> int:
 
 def _serve() -> None:
     _prepare()
+    supervisors = forked_supervisor.SupervisorServer()
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
@@ -235,6 +234,7 @@ def _serve() -> None:
         else:
             answer = os.fork()
             if answer == 0:
+                supervisors.install()
                 _become_command(order)
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
@@ -245,7 +245,7 @@ def _become_command(order: dict[str, Any]) -> None:
     code = 70
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        forked_supervisor.end_with_parent()
         os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["variables"])

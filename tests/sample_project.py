@@ -23,35 +23,60 @@ from fork_server import StartedCommand
 from limits import scaled
 
 APP_SOURCE = """
-import json, os, signal, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import os, sys, time, _socket, _thread
+from _json import encode_basestring_ascii as quoted
 STARTED = time.monotonic()
 ANSWERED = 0
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler:
+    def __init__(self, connection):
+        self.connection, self.received = connection, b""
+    def serve(self):
+        try:
+            while self.read_request():
+                self.do_GET()
+        except Exception:
+            pass  # a client that went is not for the log
+        self.connection.close()
+    def read_request(self):
+        while b"\\r\\n\\r\\n" not in self.received:
+            if not self.receive():
+                return False
+        head, self.received = self.received.split(b"\\r\\n\\r\\n", 1)
+        self.path = head.split()[1].decode()
+        for name, value in (line.lower().split(b":", 1) for line in head.splitlines()[1:]):
+            while name == b"content-length" and len(self.received) < int(value):
+                if not self.receive():
+                    return False
+            self.received = self.received[int(value):] if name == b"content-length" else self.received
+        return True
+    def receive(self):
+        part = self.connection.recv(65536)
+        self.received += part
+        return part
     def do_GET(self):
         global ANSWERED
         if not self.path.startswith("/health"):
             ANSWERED += 1
         status, more = health() if self.path.startswith("/health") else (200, {})
-        body = json.dumps({"release": os.environ["ABREAST_RELEASE"], "commit": os.environ["ABREAST_COMMIT"], **more}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    do_POST = do_GET
-    def log_message(self, *arguments):
-        pass
+        body = as_json({"release": os.environ["ABREAST_RELEASE"], "commit": os.environ["ABREAST_COMMIT"], **more}).encode()
+        self.connection.sendall(b"HTTP/1.1 %d x\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (status, len(body), body))
+def as_json(values):
+    return "{" + ", ".join(f'"{name}": {encode(value)}' for name, value in values.items()) + "}"
+def encode(value):
+    return quoted(value) if isinstance(value, str) else {"None": "null"}.get(str(value), str(value).lower())
 def health():
     return 200, {}
-class Server(ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-    def handle_error(self, *arguments):
-        pass  # a client that went is not for the log
 if __name__ == "__main__":
-    Server((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
+    server = _socket.socket()
+    server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    server.bind((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])))
+    server.listen(256)
+    while True:
+        connection = _socket.socket(fileno=server._accept()[0])
+        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        _thread.start_new_thread(Handler(connection).serve, ())
 """
+"""A server of HTTP/1.1 that starts in a fifth of the time that ``http.server`` takes: tests start thousands."""
 
 HEALTHY = "    return 200, {}\n"
 NEVER_HEALTHY = "    return 503, {}\n"

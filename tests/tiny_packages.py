@@ -1,6 +1,7 @@
 """Packages of a few lines, made here, so that tests install real ones without a network."""
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -36,7 +37,7 @@ def write_npm_package(file: Path, version: str = "1.0.0", word: str = "hello") -
     file.parent.mkdir(parents=True, exist_ok=True)
     manifest = {"name": "greeting", "version": version, "main": "index.js"}
     contents = {"package.json": json.dumps(manifest), "index.js": f"module.exports = {word!r};\n"}
-    with tarfile.open(file, "w:gz") as archive:
+    with gzip.GzipFile(file, "w", mtime=0) as whole, tarfile.open(fileobj=whole, mode="w") as archive:
         for name, text in contents.items():
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size = len(text)

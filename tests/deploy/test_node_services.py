@@ -3,7 +3,9 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -43,9 +45,9 @@ class NodeProject(SampleProject):
         """Write the package, and a lock file that names this version."""
         archive = write_npm_package(self.folder / "web" / f"greeting-{version}.tgz", version, word)
         dependencies = {"greeting": f"file:{archive.name}"}
-        self.write("web/package.json", json.dumps({"name": "web", "dependencies": dependencies, **manifest}))
-        lock = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--offline"]
-        subprocess.run(lock, cwd=self.folder / "web", check=True, capture_output=True)
+        described = json.dumps({"name": "web", "dependencies": dependencies, **manifest})
+        self.write("web/package.json", described)
+        self.write("web/package-lock.json", _lock_file(described, archive.name, archive.read_bytes()))
 
     @property
     def installs(self) -> int:
@@ -58,6 +60,17 @@ class NodeProject(SampleProject):
     @property
     def notes(self) -> list[str]:
         return [event["message"] for event in self.latest_deployment()["events"]]
+
+
+@cache
+def _lock_file(manifest: str, name: str, archive: bytes) -> str:
+    """Return the lock file that npm writes for a package that needs an archive beside it."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "package.json").write_text(manifest)
+        (Path(folder) / name).write_bytes(archive)
+        lock = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--offline"]
+        subprocess.run(lock, cwd=folder, check=True, capture_output=True)
+        return (Path(folder) / "package-lock.json").read_text()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 LOADING_TIMEOUT = 2.0
@@ -79,8 +79,8 @@ class SocketTable(ABC):
     """The command that shows a person what listens."""
 
     @abstractmethod
-    def listening(self) -> Mapping[int, set[str]]:
-        """Return the names of listening sockets by port."""
+    def listening(self, pids: Iterable[int] | None = None) -> Mapping[int, set[str]]:
+        """Return the names of listening sockets by port; of these processes at least, if it is said which matter."""
 
     @abstractmethod
     def of_process(self, pid: int) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class LinuxSocketTable(SocketTable):
 
     shell_command = "ss -ltnp"
 
-    def listening(self) -> dict[int, set[str]]:
+    def listening(self, pids: Iterable[int] | None = None) -> dict[int, set[str]]:  # noqa: ARG002 (one look tells all)
         """Return the inodes of listening sockets by port."""
         inodes: dict[int, set[str]] = {}
         try:

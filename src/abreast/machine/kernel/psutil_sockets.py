@@ -1,7 +1,7 @@
 """The listening sockets of macOS, and of any other system that psutil knows. They are named PID:DESCRIPTOR:PORT."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import psutil
 
@@ -13,10 +13,10 @@ class PsutilSocketTable(SocketTable):
 
     shell_command = "lsof -nP -iTCP -sTCP:LISTEN"
 
-    def listening(self) -> dict[int, set[str]]:
+    def listening(self, pids: Iterable[int] | None = None) -> dict[int, set[str]]:
         """Return the listening sockets of this user's processes by port."""
         names: dict[int, set[str]] = {}
-        for pid in psutil.pids():
+        for pid in psutil.pids() if pids is None else pids:
             for name, _, port in _listening_sockets(pid):
                 names.setdefault(port, set()).add(name)
         return names

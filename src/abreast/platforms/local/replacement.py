@@ -64,7 +64,8 @@ def _version_spec(move: TrafficMove, target: Version) -> VersionSpec:
 
 def other_port(instances: Sequence[Instance]) -> int | None:
     """Return a port that processes of these instances listen on, though it is not theirs; None if there is none."""
-    listening, groups = SOCKETS.listening(), process_groups()
+    groups = process_groups([instance.pid for instance in instances])
+    listening = SOCKETS.listening(pid for pids in groups.values() for pid in pids)
     for instance in instances:
         names = {name for pid in groups.get(instance.pid, ()) for name in _sockets(pid)}
         if found := [port for port, theirs in listening.items() if port != instance.port and theirs & names]:

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
@@ -21,6 +23,21 @@ ADMIN_SOCKET = "admin.sock"
 """The socket of the interface, in the folder of the router."""
 
 TIMEOUT = 10.0
+
+WARMING = "cluster_manager.warming_clusters"
+RESOURCE_STATISTICS = f"version_text$|update_(rejected|failure)$|^{WARMING}$"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """What Envoy has loaded: ``versions`` and the number of rejected updates, by resource.
+
+    ``is_warming``: clusters wait for the first health check of their instances.
+    """
+
+    versions: Mapping[str, str]
+    rejections: Mapping[str, int]
+    is_warming: bool
 
 
 class EnvoyAdmin:
@@ -45,26 +62,20 @@ class EnvoyAdmin:
             return False
         return answer.status_code == 200
 
-    async def resource_versions(self) -> Mapping[str, str]:
-        """Return the version that Envoy has loaded of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
+    async def resource_status(self) -> ResourceStatus:
+        """Return what Envoy has made of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
         versions: dict[str, str] = {}
-        for line in (await self._get("/stats?type=TextReadouts&filter=version_text")).text.splitlines():
+        rejections: Counter[str] = Counter()
+        is_warming = True
+        for line in (await self._get(f"/stats?filter={RESOURCE_STATISTICS}")).text.splitlines():
             name, _, value = line.partition(": ")
-            versions[_resource_name(name)] = value.strip('"')
-        return versions
-
-    async def is_warming(self) -> bool:
-        """Return whether clusters wait for the first health check of their instances."""
-        text = (await self._get("/stats?type=Gauges&filter=^cluster_manager.warming_clusters$")).text
-        return not text.strip().endswith(": 0")
-
-    async def rejection_counts(self) -> Mapping[str, int]:
-        """Return how many updates Envoy rejected, by resource."""
-        counts: dict[str, int] = {}
-        for line in (await self._get("/stats?type=Counters&filter=update_(rejected|failure)$")).text.splitlines():
-            name, _, value = line.partition(": ")
-            counts[_resource_name(name)] = counts.get(_resource_name(name), 0) + int(value)
-        return counts
+            if name == WARMING:
+                is_warming = value != "0"
+            elif name.endswith("version_text"):
+                versions[_resource_name(name)] = value.strip('"')
+            elif value.isdigit():
+                rejections[_resource_name(name)] += int(value)
+        return ResourceStatus(versions, rejections, is_warming)
 
     async def active_requests(self, clusters: Iterable[str]) -> Mapping[str, int]:
         """Return the number of requests in flight by cluster, including streams and websockets."""

@@ -192,17 +192,18 @@ class Router:
         if self._acknowledged.get(name) == version:
             return
         if self._rejections is None:
-            self._rejections = await self._admin.rejection_counts()
+            self._rejections = (await self._admin.resource_status()).rejections
         if name in self._acknowledged or self._files.read(name) != value:
             self._files.write(name, value)
         await self._wait_until(lambda: self._is_acknowledged(name, version), f"Envoy did not load its {name}")
         self._acknowledged[name] = version
 
     async def _is_acknowledged(self, name: str, version: str) -> bool:
-        if (await self._admin.resource_versions()).get(name, version) == version:
-            return not (name == "clusters" and await self._admin.is_warming())
-        before, self._rejections = self._rejections or {}, await self._admin.rejection_counts()
-        if self._rejections.get(name, 0) > before.get(name, 0):
+        status = await self._admin.resource_status()
+        if status.versions.get(name, version) == version:
+            return not (name == "clusters" and status.is_warming)
+        before, self._rejections = self._rejections or {}, status.rejections
+        if status.rejections.get(name, 0) > before.get(name, 0):
             raise PlatformError(f"Envoy rejected its {name}; the previous version stays live", next="see router.log")
         return False
 

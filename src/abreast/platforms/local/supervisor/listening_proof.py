@@ -1,7 +1,7 @@
 """The proof that an instance's own processes listen on its port, from the kernel's tables."""
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 
 from abreast.core.frozen_dataclass import dataclass
@@ -11,17 +11,24 @@ from abreast.machine.process import ProcessIdentity, process_groups
 
 
 class SocketScan:
-    """Who listens on which port, when it is first asked."""
+    """Who listens on which port, when it is first asked; of these process groups at least."""
+
+    def __init__(self, groups: Collection[int]) -> None:
+        self._groups = groups
 
     @cached_property
     def sockets_by_port(self) -> Mapping[int, set[str]]:
         """The names of listening sockets by port."""
-        return SOCKETS.listening()
+        return SOCKETS.listening(self._pids())
 
     @cached_property
     def pids_by_group(self) -> Mapping[int, list[int]]:
         """The processes of each process group."""
-        return process_groups()
+        return process_groups(self._groups)
+
+    def _pids(self) -> Iterator[int]:
+        for pids in self.pids_by_group.values():
+            yield from pids
 
 
 class ListeningProof:

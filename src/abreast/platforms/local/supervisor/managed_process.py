@@ -161,6 +161,11 @@ class ManagedProcess:
         return InstanceState.LOST if self._env is None else InstanceState.BACKING_OFF
 
     @property
+    def group(self) -> int:
+        """Its process group; 0 before its first start."""
+        return self._record.identity.pid if self._record.identity else 0
+
+    @property
     def endpoint(self) -> int | None:
         """The port on which its own processes are proven to listen; None if they do not."""
         return self._record.port if self._proof.holds else None
@@ -178,8 +183,8 @@ class ManagedProcess:
 
     def check_endpoint(self, scan: SocketScan) -> None:
         """Update ``endpoint`` by a look at the machine."""
-        if self._exit_watch is not None and self._record.identity and self._record.port:
-            self._proof.update(self._record.identity.pid, self._record.port, scan)
+        if self._exit_watch is not None and self.group and self._record.port:
+            self._proof.update(self.group, self._record.port, scan)
 
     def to_wire(self) -> dict[str, Any]:
         """Return an ``Instance`` as JSON."""
@@ -187,7 +192,7 @@ class ManagedProcess:
         return {
             "id": record.id,
             "state": self.state.value,
-            "pid": record.identity.pid if record.identity else 0,
+            "pid": self.group,
             "port": record.port,
             "restarts": record.restarts,
             "last_exit": record.last_exit,

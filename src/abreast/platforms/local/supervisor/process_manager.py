@@ -111,7 +111,7 @@ class ProcessManager:
 
     def _check_endpoints(self) -> None:
         """Look who listens, and record it: the next change of the router sends users there."""
-        scan = SocketScan()
+        scan = SocketScan({process.group for process in self._processes.values()})
         for process in list(self._processes.values()):
             process.check_endpoint(scan)
         if self._unrecorded:
