@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE_NAME = re.compile(r"(?:#|<!--) ([\w./-]+)(?: -->)?\n")
@@ -47,3 +50,8 @@ class Example:
 def page_examples(page: Path) -> Iterator[Example]:
     """Return the examples of a page."""
     return (Example(match[1], match[2]) for match in _BLOCK.finditer(page.read_text()))
+
+
+def configs(page: Path) -> list[dict[str, Any]]:
+    """Return the parts of an abreast.yml that a page shows."""
+    return [yaml.safe_load(example.text) for example in page_examples(page) if example.language == "yaml"]
