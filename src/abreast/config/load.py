@@ -39,8 +39,8 @@ class ProjectConfig:
     artifacts: schema.Artifacts
     backups: schema.Backups
 
-    def environment(self, name: str) -> Environment:
-        """Return an environment with ``${…}`` interpolated.
+    def environment(self, name: str, *, needs_values: bool = True) -> Environment:
+        """Return an environment with ``${…}`` interpolated; without ``needs_values``, an unset one is empty.
 
         Raises UsageError for an unknown name and ConfigError for variables that are not set.
         """
@@ -49,7 +49,7 @@ class ProjectConfig:
                 f"there is no environment {name!r}{suggestion(name, self.environments)}",
                 need=f"one of: {', '.join(self.environments)}",
             )
-        return self.resolver.environment(name)
+        return self.resolver.environment(name, needs_values=needs_values)
 
     def platforms(self, environment: str) -> frozenset[str]:
         """Return the platforms that an environment names. Needs no variables."""
