@@ -104,7 +104,9 @@ class ActionsWorld:
         known = self.folder / f"{workflow}.yml"
         known.write_text(text.replace(", queue: max", "").replace(", deployment: false", ""))
         payload = self.folder / "event.json"
-        payload.write_text(json.dumps({"inputs": dict(inputs or {}), "ref": "refs/heads/main"}))
+        before, after = (git(hosted, "rev-parse", commit) for commit in ("HEAD^", "HEAD"))
+        pushed = {"ref": "refs/heads/main", "before": before, "after": after, "repository": {"default_branch": "main"}}
+        payload.write_text(json.dumps({"inputs": dict(inputs or {}), **pushed}))
         log = self.folder / f"run-{len(self._running)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
