@@ -55,7 +55,9 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
         assert env["LOG_LEVEL"] == "${{ vars.LOG_LEVEL }}"
         assert jobs[name]["environment"] == {"name": name, "deployment": "false"}
     assert "set the secrets of the environment production: STRIPE_LIVE" in said
-    assert "secrets." not in (folder / ".github/workflows/ci.yml").read_text()
+    gates, plan = (workflows(folder)["ci"]["jobs"][name] for name in ("gates", "plan"))
+    assert "secrets." not in str(gates)  # it runs the code of the pull request
+    assert plan["environment"] == {"name": "pull-request", "deployment": "false"}
 
 
 def test_least_permissions_and_pinned_actions(project: Path) -> None:

@@ -1,6 +1,7 @@
 """The workflows of `abreast init --github`, executed by a foreign runner against real deployments on this machine."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_no_input_is_read_by_a_shell(tmp_path: Path) -> None:
             }
             said = world.run("rollback", "workflow_dispatch", inputs)
             arguments = json.loads((tmp_path / "arguments.json").read_text())
-            reason = f"--reason=outage: {details}"
-            assert arguments == ["rollback", "--env=staging", f"--to={release}", reason, "--yes"]
+            to, reason = (re.sub(r"[\x00-\x1f\x7f]", " ", text) for text in (release, details))
+            assert arguments == ["rollback", "--env=staging", f"--to={to}", f"--reason=outage: {reason}", "--yes"]
             assert not [line for line in said.splitlines() if "❗" in line]  # no workflow command among it
     assert not list(tmp_path.rglob("owned"))

@@ -51,9 +51,11 @@ jobs:
     if: github.event_name == 'pull_request'
     runs-on: @runner@
     timeout-minutes: 10
+    continue-on-error: ${{ github.event.pull_request.head.repo.fork }} # which gets no secrets
     permissions:
       contents: read
       pull-requests: write # the comment
+    environment: {name: pull-request, deployment: false} # its secrets need to read only
     steps:
       @checkout@
       @plans@
@@ -63,7 +65,8 @@ _PLAN_STEP = """- uses: @abreast@
   with:
     command: plan --comment
     environment: @environment@
-    @extras@"""
+    @extras@
+  @env@"""
 
 _DEPLOY = """@header@
 name: Deploy
@@ -249,9 +252,13 @@ def write_workflows(pipeline: Pipeline) -> Mapping[str, str]:
 
 
 def _ci(pipeline: Pipeline) -> str:
-    """Return the checks. They run where no secret is: on a machine of GitHub, without an environment."""
+    """Return the checks. They run on a machine of GitHub: what a pull request says is nobody's yet.
+
+    The gates run its code, and get no secret. The plan runs none, and gets those that are meant for it.
+    """
     plans = [
-        fill(_PLAN_STEP, environment=target.name, **_common(pipeline)).rstrip() for target in pipeline.pushed_targets
+        fill(_PLAN_STEP, environment=target.name, env=_variables(target), **_common(pipeline)).rstrip()
+        for target in pipeline.pushed_targets
     ]
     return fill(
         _CI,
