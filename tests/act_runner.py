@@ -95,8 +95,10 @@ class ActionsWorld:
         self.project.git("push", "-q", "origin", "main")
         return self.project.git("rev-parse", "HEAD").strip()
 
-    def start(self, workflow: str, event: str, inputs: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a workflow of what was pushed last."""
+    def start(
+        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a workflow of what was pushed last, on ``runner`` or another machine."""
         hosted = self.folder / "hosted"
         git(hosted, "fetch", "-q", "origin")
         git(hosted, "checkout", "-q", "--detach", "origin/main")
@@ -110,7 +112,7 @@ class ActionsWorld:
         log = self.folder / f"run-{len(self._running)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*self._command(), event, "-W", str(known), "-e", str(payload)],
+                [*self._command(machine or self.runner), event, "-W", str(known), "-e", str(payload)],
                 cwd=hosted,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -121,9 +123,12 @@ class ActionsWorld:
         self._running.append(process)
         return process
 
-    def run(self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, *, succeeds: bool = True) -> str:
+    def run(
+        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,
+        *, succeeds: bool = True,
+    ) -> str:  # fmt: skip
         """Run a workflow to its end, and return what it said."""
-        process = self.start(workflow, event, inputs)
+        process = self.start(workflow, event, inputs, machine)
         code = process.wait(scaled(100))
         said = self.output()
         assert (code == 0) is succeeds, said
@@ -153,19 +158,24 @@ class ActionsWorld:
                 break
         process.wait(scaled(60))
 
-    def _command(self) -> list[str]:
+    def _command(self, machine: Path) -> list[str]:
         command = [str(Path(sys.executable).with_name("act")), "-P", "self-hosted=-self-hosted", "--no-skip-checkout"]
         command += ["--action-offline-mode", "--no-cache-server", "--action-cache-path", str(self.folder / "act")]
         for place in sorted((self.folder / "actions").iterdir()):
             command += ["--local-repository", f"{place.name.replace('+', '/')}={place}"]
-        values = {"BASH_ENV": self.folder / "enter.sh", "WARM": self.warm, "UPLOADED": self.folder / "uploaded"}
+        values = {
+            "BASH_ENV": self.folder / "enter.sh",
+            "MACHINE": machine,
+            "WARM": self.warm,
+            "UPLOADED": self.folder / "uploaded",
+        }
         for name, value in values.items():
             command += ["--env", f"{name}={value}"]
         return command
 
     def _write_stand_ins(self) -> None:
         (self.folder / "home").mkdir()
-        (self.folder / "enter.sh").write_text(f"cd '{self.runner}'\n")
+        (self.folder / "enter.sh").write_text('cd "$MACHINE"\n')
         for action, described in STAND_INS.items():
             step = {"shell": "bash", "run": described["run"], "env": {"PLACE": "${{ inputs.path }}"}}
             text = {"name": action, **described, "runs": {"using": "composite", "steps": [step]}}

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from act_runner import ActionsWorld, recording_program
+from limits import scaled
 from sample_project import eventually
+from state_worlds import git
 
 HOSTILE = (
     '"; touch owned; #',
@@ -76,6 +78,22 @@ def test_the_next_run_takes_over_from_one_that_was_cancelled(world: ActionsWorld
     said = world.run("deploy", "push")
     assert "was interrupted; finishing it first" in said
     assert world.project.served_commits() == {"frontend": third, "backend": third}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_a_rollback_on_another_runner_turns_the_running_deployment_back(world: ActionsWorld) -> None:
+    first = world.push("First")
+    world.run("deploy", "push")
+    world.project.config["environments"]["staging"]["settle"] = "300s"
+    second = world.push("Second")
+    deploying = world.start("deploy", "push")
+    eventually(lambda: world.project.served_commits() == {"frontend": second, "backend": second}, 90)
+    git(world.folder, "clone", "-q", str(world.remote), "elsewhere")
+    inputs = {"environment": "staging", "service": "all", "reason": "service outage"}
+    world.run("rollback", "workflow_dispatch", inputs, world.folder / "elsewhere")
+    assert deploying.wait(scaled(60)) != 0
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
 
 
 @pytest.mark.exhaustive
