@@ -1,7 +1,9 @@
 """`abreast init --github`: workflows without a finding by linters and parsers that others made."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,25 @@ def test_the_action_has_no_finding_either() -> None:
     action = str(Path(__file__).parents[2] / "action.yml")
     run(program("check-jsonschema"), "--builtin-schema", "vendor.github-actions", action)
     run(program("zizmor"), "--offline", "--persona=pedantic", action)
+
+
+@pytest.mark.parametrize(("host", "answer"), [("github.com", "password=of-this-run"), ("elsewhere.example", "")])
+def test_git_gets_the_token_of_the_run_for_its_own_server_only(host: str, answer: str, tmp_path: Path) -> None:
+    steps = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())["runs"]["steps"]
+    (command,) = (step for step in steps if "COMMAND" in step.get("env", {}))
+    given = {name: value for name, value in command["env"].items() if name.startswith("GIT_CONFIG")}
+    given["GIT_CONFIG_KEY_0"] = given["GIT_CONFIG_KEY_0"].replace("${{ github.server_url }}", "https://github.com")
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(
+        ["git", "credential", "fill"],
+        input=f"protocol=https\nhost={host}\n\n",
+        env={**variables, **given, "GITHUB_TOKEN": "of-this-run"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer in done.stdout
+    assert ("of-this-run" in done.stdout) is (done.returncode == 0) is bool(answer), done.stderr
 
 
 def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> None:
