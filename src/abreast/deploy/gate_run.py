@@ -62,13 +62,15 @@ async def run_gates(context: DeployContext, plan: Plan) -> DeploymentState:
     await asyncio.to_thread(ledger.record_plan, plan)
     context.on_start(plan)
     engine = WorkflowEngine(ledger)
-    engine.register(GATES_WORKFLOW, partial(_evaluate_all, Run(plan, context.ports, engine)))
+    engine.register(GATES_WORKFLOW, partial(_evaluate_all, plan, context.ports, engine))
     return DeploymentState(await engine.run_workflow(GATES_WORKFLOW, plan.deployment))
 
 
-async def _evaluate_all(run: Run) -> Json:
+async def _evaluate_all(plan: Plan, ports: Ports, engine: WorkflowEngine) -> Json:
+    """Evaluate each gate in a run of its own: one that refuses stops no other, so that all are told at once."""
+    run = Run(plan, ports, engine)
     await run.enter_state(DeploymentState.RUNNING)
-    outcomes = await asyncio.gather(*(_evaluate(run, gate) for gate in run.plan.gates))
+    outcomes = await asyncio.gather(*(_evaluate(Run(plan, ports, engine), gate) for gate in plan.gates))
     failures = only_failures(outcomes)
     if failures:
         await run.enter_state(DeploymentState.TURNING_BACK)
