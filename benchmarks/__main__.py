@@ -3,7 +3,7 @@
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
                      [outages] [throughput] [compatibility] [init] [init-deploy]
-                     [one_line_change] [state]
+                     [one_line_change] [state] [docs-only-push]
 """
 
 import os
@@ -19,6 +19,7 @@ from benchmarks import (
     changes,
     compatibility,
     crash_monkey,
+    docs_only_push,
     gates,
     init,
     init_deploy,
@@ -45,7 +46,7 @@ BENCHMARKS = {
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
     "init": init.run, "init-deploy": init_deploy.run, "one_line_change": one_line_change.run,
-    "state": state_homes.run,
+    "state": state_homes.run, "docs-only-push": docs_only_push.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 
@@ -58,6 +59,7 @@ def main(names: list[str]) -> int:
     """Run the benchmarks and write their sections into the page. Other sections stay unchanged."""
     is_possible = {
         "compatibility": compatibility.CORPUS_VARIABLE in os.environ,
+        "docs-only-push": docs_only_push.ACTIONS_VARIABLE in os.environ,
         "init": init.CORPUS_VARIABLE in os.environ,
         "init-deploy": init.CORPUS_VARIABLE in os.environ,
     }

@@ -171,8 +171,12 @@ COMMANDS = (
         "Write an abreast.yml for this repository.\n\n"
         "Asks where two answers are equally good. Shows the difference before it replaces a file.",
         [click.Option(["--render", "for_render"], is_flag=True, help="Write a render.yaml from abreast.yml instead."),
+         click.Option(["--github", "for_github"], is_flag=True, help="Write workflows for GitHub Actions from it."),
+         click.Option(["--gitlab", "for_gitlab"], is_flag=True, help="Write a .gitlab-ci.yml from it."),
+         click.Option(["--action"], metavar="OWNER/NAME@COMMIT",
+                      help="Where runners get abreast from, on GitHub. Default: where this one was installed from."),
          ENVIRONMENT,
-         _flag("--yes", "Take the first of equally good answers, and replace an abreast.yml.")],
+         _flag("--yes", "Take the first of equally good answers, and replace files that exist.")],
     ),
     LazyCommand(
         "doctor",
@@ -187,6 +191,14 @@ COMMANDS = (
         "Show what a deployment would do, in which order, and why.",
         [ENVIRONMENT, SERVICES, SINCE, FORCE, JSON],
         ahead=ASK_WHO_AND_WHAT,
+    ),
+    LazyCommand(
+        "gates",
+        "abreast.cli.commands.gates:gates",
+        "Evaluate the gates of what changed, and deploy nothing.\n\n"
+        "Needs none of the variables of the services. Gates that need a build are left to the deployment.",
+        [ENVIRONMENT, SERVICES, SINCE, VERBOSE, JSON],
+        ahead=ASK_WHO,
     ),
     LazyCommand(
         "deploy",

@@ -47,11 +47,15 @@ def hold_environment(workspace: Workspace, name: str, ledger: SqliteLedger | Non
         yield
 
 
-def load_target(environment: str | None) -> Target:
-    """Load the project and the requested environment. The secrets of that environment are redacted from now on."""
+def load_target(environment: str | None, *, needs_values: bool = True) -> Target:
+    """Load the project and the requested environment. The secrets of that environment are redacted from now on.
+
+    Without ``needs_values``, its variables need not be set.
+    """
     assembly = Assembly(locate_workspace())
     project = assembly.project
-    target = Target(assembly, project, project.environment(choose_environment(project.environments, environment)))
+    name = choose_environment(project.environments, environment)
+    target = Target(assembly, project, project.environment(name, needs_values=needs_values))
     for line in ci_output(os.environ).masks(register_secrets(assembly.secret_values(target.environment))):
         print_progress(line, sys.stderr)
     return target

@@ -59,10 +59,10 @@ class EnvironmentResolver:
     gate_plugins: Mapping[str, BaseModel]
     variables: Mapping[str, str]
 
-    def environment(self, name: str) -> Environment:
-        """Return an environment. Raises ConfigError for variables that are not set or not valid."""
+    def environment(self, name: str, *, needs_values: bool = True) -> Environment:
+        """Return an environment. Raises ConfigError for variables that are not set or not valid, if they are needed."""
         faults = [fault for service in self.project.services for fault in self._value_faults(name, service)]
-        if faults:
+        if faults and needs_values:
             raise ConfigError(sorted(set(faults)), next="export NAME=…, or write a default: ${NAME:-value}")
         config = self.project.environments[name]
         ports = self._settings_with_ports(name)
@@ -147,7 +147,7 @@ class EnvironmentResolver:
         )
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
-        _, config = self._declared_database(environment, service)
+        _, config = self.declared_database(environment, service)
         if config is None:
             return None
         folder = service_folder(self.project.services[service])
@@ -157,14 +157,15 @@ class EnvironmentResolver:
             rehearsal_env=config.rehearsal.env,
         )
 
-    def _declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
+    def declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
+        """Return a service's database with its key path. That of the environment replaces the common one."""
         override = self.overrides.get((environment, service))
         if override and override.database:
             return ("environments", environment, service, "database"), override.database
         return ("services", service, "database"), self.project.services[service].database
 
     def _database_faults(self, environment: str, service: str) -> Iterator[Fault]:
-        path, config = self._declared_database(environment, service)
+        path, config = self.declared_database(environment, service)
         if config is None:
             return
         if config.migrations and config.command:

@@ -19,6 +19,7 @@ VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE_PATTERN = r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$"
 STORE_PATTERN = r"^(s3|gs|az|file)://.+"
 ROUTE_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
+BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
@@ -29,6 +30,7 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     VARIABLE_PATTERN: "a variable name such as LOG_LEVEL",
     IMAGE_PATTERN: "an image name without a tag, such as ghcr.io/acme/api",
     ROUTE_PATTERN: "a path such as /api, which stands for all paths below, too",
+    BRANCH_PATTERN: "the name of a branch such as main or release/2026",
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
@@ -137,6 +139,7 @@ def _json_type(*examples: str | int) -> WithJsonSchema:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Branch = Annotated[str, Field(pattern=BRANCH_PATTERN)]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, BeforeValidator(_scalar_to_text)]
 Command = Annotated[str, Field(min_length=1), _text_for("a command")]

@@ -42,8 +42,8 @@ class ProjectConfig:
     backups: schema.Backups
     notifiers: Mapping[str, BaseModel]
 
-    def environment(self, name: str) -> Environment:
-        """Return an environment with ``${…}`` interpolated.
+    def environment(self, name: str, *, needs_values: bool = True) -> Environment:
+        """Return an environment with ``${…}`` interpolated; without ``needs_values``, an unset one is empty.
 
         Raises UsageError for an unknown name and ConfigError for variables that are not set.
         """
@@ -52,7 +52,7 @@ class ProjectConfig:
                 f"there is no environment {name!r}{suggestion(name, self.environments)}",
                 need=f"one of: {', '.join(self.environments)}",
             )
-        return self.resolver.environment(name)
+        return self.resolver.environment(name, needs_values=needs_values)
 
     def platforms(self, environment: str) -> frozenset[str]:
         """Return the platforms that an environment names. Needs no variables."""

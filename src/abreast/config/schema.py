@@ -8,6 +8,7 @@ from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
     TABLE_PATTERN,
+    Branch,
     Command,
     CronExpression,
     Duration,
@@ -313,6 +314,11 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
+    branch: Branch | None = Field(
+        None,
+        description="The branch whose pushes deploy here, in the workflows that `abreast init --github` and `--gitlab` "
+        "write. Default: if no environment names one, the first one there that is not `local` gets the default branch.",
+    )
     settle: Duration = Field(10.0, description="How long to watch the new version before the previous one is retired.")
     drain: Duration = Field(30.0, description="How long in-flight requests may take on the previous version.")
     on_failure: OnFailure | None = Field(

@@ -252,7 +252,9 @@ class PlatformPlugin:
     """What a package registers under the entry point group ``abreast.platforms``.
 
     The entry point's name is the platform's name. ``settings`` is the model of what abreast.yml may say under it.
+    ``token_variable`` names the variable that holds its credential, "" if it needs none.
     """
 
     settings: type[BaseModel]
     create: Callable[[PlatformContext], Platform]
+    token_variable: str = ""

@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from abreast.cli.lazy import load
 from abreast.cli.working_directory import working_directory
 from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import UsageError
@@ -24,9 +25,16 @@ LOOK_WITHIN = timedelta(days=30)
 """How long what looks like a secret and was there before does not block."""
 
 
-def init(environment: str | None, *, for_render: bool, yes: bool) -> int:
-    """Write abreast.yml; with ``for_render``, a render.yaml for one environment."""
-    return _write_render_blueprint(environment) if for_render else _write_config(working_directory(), yes=yes)
+def init(
+    environment: str | None, action: str | None, *, for_render: bool, for_github: bool, for_gitlab: bool, yes: bool
+) -> int:
+    """Write abreast.yml; or from it a render.yaml for one environment, or the workflows of a CI provider."""
+    if for_render:
+        return _write_render_blueprint(environment)
+    if for_github or for_gitlab:
+        write_workflows = load("abreast.cli.commands.init_workflows:init_workflows")
+        return int(write_workflows("gitlab" if for_gitlab else "github", action, yes=yes))
+    return _write_config(working_directory(), yes=yes)
 
 
 def _write_config(folder: Path, *, yes: bool) -> int:
@@ -43,7 +51,7 @@ def _write_config(folder: Path, *, yes: bool) -> int:
             _ask(draft, question)
     _add_gates(draft, folder)
     text = write_yaml(draft)
-    if not _put_in_place(folder / CONFIG_FILE, text, yes=yes):
+    if not put_in_place(folder, {CONFIG_FILE: text}, yes=yes):
         return 0
     print(text, end="")
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
@@ -98,26 +106,40 @@ def _owner(folder: Path) -> str:
     return told.stdout.strip() or getpass.getuser()
 
 
-def _put_in_place(file: Path, text: str, *, yes: bool) -> bool:
-    """Write the file. One that exists is replaced only after its difference was shown. Returns whether it changed."""
-    if not file.exists():
-        file.write_text(text)
-        return True
+def put_in_place(folder: Path, texts: Mapping[str, str], *, yes: bool) -> bool:
+    """Write files, by their paths in ``folder``. Those that exist are replaced only after their difference was shown.
+
+    Returns whether any changed. Raises UsageError, with nothing written, if consent is needed and nobody can be asked.
+    """
+    changed = {name: text for name, text in texts.items() if _text(folder / name) != text}
+    existing = [name for name in changed if (folder / name).exists()]
+    for name in texts.keys() - changed.keys():
+        print(f"{name} is as it would be written: nothing to do")
+    for name in existing:
+        _print_difference(name, _text(folder / name) or "", changed[name])
+    if existing and not yes and not sys.stdin.isatty():
+        raise UsageError(
+            f"{', '.join(existing)} already exist{'s' if len(existing) == 1 else ''}",
+            need="your consent to replace what is there",
+            next="the same command with --yes",
+        )
+    if existing and not yes:
+        click.confirm(f"Replace {', '.join(existing)}?", abort=True)
+    for name, text in changed.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return bool(changed)
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text() if file.exists() else None
+
+
+def _print_difference(name: str, before: str, after: str) -> None:
     import difflib  # noqa: PLC0415 (only here)
 
-    before = file.read_text()
-    if before == text:
-        print(f"{file.name} is as it would be written: nothing to do")
-        return False
-    sys.stdout.writelines(
-        difflib.unified_diff(before.splitlines(keepends=True), text.splitlines(keepends=True), file.name, "init")
-    )
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(f"{file.name} already exists", need="your consent to replace it", next="abreast init --yes")
-    if not yes:
-        click.confirm(f"Replace {file.name}?", abort=True)
-    file.write_text(text)
-    return True
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), name, "init")
+    sys.stdout.writelines(lines)
 
 
 def _unset_variables(draft: Draft) -> Iterator[str]:

@@ -103,4 +103,4 @@ def _create(context: PlatformContext) -> HuggingFacePlatform:
     return HuggingFacePlatform(hub, context.secret(HUGGING_FACE.token_variable))
 
 
-PLUGIN = PlatformPlugin(HuggingFaceSettings, _create)
+PLUGIN = PlatformPlugin(HuggingFaceSettings, _create, HUGGING_FACE.token_variable)

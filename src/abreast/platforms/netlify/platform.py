@@ -240,4 +240,4 @@ def _create(context: PlatformContext) -> NetlifyPlatform:
     return NetlifyPlatform(NetlifyClient(connect(NETLIFY, context)), context.state)
 
 
-PLUGIN = PlatformPlugin(NetlifySettings, _create)
+PLUGIN = PlatformPlugin(NetlifySettings, _create, NETLIFY.token_variable)

@@ -80,4 +80,4 @@ def _create(context: PlatformContext) -> RenderPlatform:
     return RenderPlatform(RenderClient(connect(RENDER, context)), context.secret)
 
 
-PLUGIN = PlatformPlugin(RenderSettings, _create)
+PLUGIN = PlatformPlugin(RenderSettings, _create, RENDER.token_variable)

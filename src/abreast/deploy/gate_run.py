@@ -1,0 +1,84 @@
+"""Evaluate the gates of a commit as a deployment would, and deploy nothing."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+
+from abreast.core.gates import Gate, ScanKind, select_gates
+from abreast.core.model import Chapter, DeploymentKind, Environment, LiveService, Plan
+from abreast.core.planner import ServiceFacts, plan_services
+from abreast.core.states import DeploymentState
+from abreast.deploy.chapters.gates import evaluate_gate
+from abreast.deploy.runtime.deploy_context import DeployContext
+from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.run import Run, only_failures
+from abreast.ledger.interface import Json
+from abreast.source.changed_files import changed_files_by_service
+
+GATES_WORKFLOW = "gates"
+
+
+def plan_gates(
+    ports: Ports, project: str, environment: Environment, live: Mapping[str, LiveService],
+    services: Collection[str], since: str | None,
+) -> Plan:  # fmt: skip
+    """Return a plan with the gates of the services whose files changed, which needs no variable and asks no platform.
+
+    Gates that need an artifact are left to the deployment, which builds one.
+    """
+    commit = ports.source.resolve_commit()
+    bases = {name: since or part.commit for name, part in live.items()}
+    changed = changed_files_by_service(ports.source, environment.services, bases, commit)
+    as_live = tuple(
+        live[service.name].definition if service.name in live else service for service in environment.services
+    )
+    facts = {name: ServiceFacts(live.get(name), files, is_running=True) for name, files in changed.items()}
+    parts = plan_services(as_live, facts, commit, services)
+    plan = Plan(
+        "", DeploymentKind.DEPLOY, project, environment.name, "", commit, parts, environment.settle, environment.drain,
+        environment.on_failure, author=ports.source.author(),
+    )  # fmt: skip
+    names = [part.name for part in plan.rollouts]
+    gates = select_gates(environment.gates, names, (), "") if names else ()
+    return replace(
+        plan, gates=tuple(replace(gate, include_artifacts=False) for gate in gates if not _scans_images(gate))
+    )
+
+
+def _scans_images(gate: Gate) -> bool:
+    return gate.scan is ScanKind.IMAGES
+
+
+async def run_gates(context: DeployContext, plan: Plan) -> DeploymentState:
+    """Evaluate the gates of a plan. Returns SUCCEEDED, or TURNED_BACK if one refuses.
+
+    Everything is recorded in the context's ledger, which should be of no other use.
+    """
+    ledger = context.ports.ledger
+    release = await asyncio.to_thread(ledger.reserve_version, plan.project, plan.commit)
+    plan = replace(plan, deployment=context.new_id(), release=release)
+    await asyncio.to_thread(ledger.record_plan, plan)
+    context.on_start(plan)
+    engine = WorkflowEngine(ledger)
+    engine.register(GATES_WORKFLOW, partial(_evaluate_all, plan, context.ports, engine))
+    return DeploymentState(await engine.run_workflow(GATES_WORKFLOW, plan.deployment))
+
+
+async def _evaluate_all(plan: Plan, ports: Ports, engine: WorkflowEngine) -> Json:
+    """Evaluate each gate in a run of its own: one that refuses stops no other, so that all are told at once."""
+    run = Run(plan, ports, engine)
+    await run.enter_state(DeploymentState.RUNNING)
+    outcomes = await asyncio.gather(*(_evaluate(Run(plan, ports, engine), gate) for gate in plan.gates))
+    failures = only_failures(outcomes)
+    if failures:
+        await run.enter_state(DeploymentState.TURNING_BACK)
+    state = DeploymentState.TURNED_BACK if failures else DeploymentState.SUCCEEDED
+    await run.enter_state(state, failures[0].message.splitlines()[0] if failures else "", Chapter.GATES)
+    return state.value
+
+
+async def _evaluate(run: Run, gate: Gate) -> object:
+    work = partial(evaluate_gate, run, gate)
+    return await run.run_chapter(Chapter.GATES, work, None, gate.service, variant=gate.name)

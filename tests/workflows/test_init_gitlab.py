@@ -1,0 +1,63 @@
+"""`abreast init --gitlab`: a pipeline that GitLab's schema accepts, executed by a runner that others made."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import npm
+from act_runner import recording_program
+from workflow_projects import PROJECTS, SOURCE, init, program, run, write_project
+
+HOSTILE = ('"; touch owned; #', "$(touch owned)`touch owned`", "a\nb --env=production", "'; touch owned; '")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", PROJECTS)
+def test_the_schema_of_gitlab_accepts_it(name: str, tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "shop", PROJECTS[name])
+    assert "written: .gitlab-ci.yml" in init(folder, "--gitlab", "--action", SOURCE)
+    run(program("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", str(folder / ".gitlab-ci.yml"))
+    assert "nothing to do" in init(folder, "--gitlab")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(300)
+def test_jobs_run_abreast_and_no_variable_is_read_by_a_shell(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "shop", PROJECTS["a machine of its own"])
+    init(folder, "--gitlab", "--action", SOURCE)
+    runner = GitLabRunner(tmp_path, folder)
+    assert runner.run("deploy-production") == ["deploy", "--env", "production", "--yes"]
+    for hostile in HOSTILE:
+        assert runner.run("rollback-production", REASON=hostile, RELEASE=hostile, SERVICE=hostile) == [
+            "rollback", "--env", "production", "--yes", f"--to={hostile}", f"--service={hostile}", f"--reason={hostile}"
+        ]  # fmt: skip
+    assert runner.run("rollback-production", REASON="outage")[4:] == ["--reason=outage"]
+    assert not list(tmp_path.rglob("owned"))
+
+
+class GitLabRunner:
+    """`gitlab-ci-local`, with programs that do nothing in place of what installs abreast."""
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        self.folder, self.project = folder, project
+        self.programs = recording_program(folder) / "bin"
+        for name in ("pip", "uv"):
+            (self.programs / name).write_text("#!/bin/sh\n")
+            (self.programs / name).chmod(0o755)
+        subprocess.run(["git", "remote", "add", "origin", "https://gitlab.com/acme/shop.git"], cwd=project, check=True)
+        self.command = npm.install_packages("gitlab-ci-local", "gitlab-ci-local@4.61.0") / "gitlab-ci-local"
+
+    def run(self, job: str, **variables: str) -> list[str]:
+        """Run a job, and return the arguments that abreast got."""
+        given = [part for name, value in variables.items() for part in ("--variable", f"{name}={value}")]
+        (self.folder / "arguments.json").unlink(missing_ok=True)
+        done = subprocess.run(
+            [str(self.command), "--force-shell-executor", job, *given],
+            cwd=self.project, capture_output=True, text=True, check=False,
+            env={"HOME": str(self.folder), "PATH": f"{self.programs}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return list(json.loads((self.folder / "arguments.json").read_text()))

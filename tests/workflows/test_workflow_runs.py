@@ -1,0 +1,116 @@
+"""The workflows of `abreast init --github`, executed by a foreign runner against real deployments on this machine."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from act_runner import ActionsWorld, recording_program
+from limits import scaled
+from sample_project import eventually
+from state_worlds import git
+
+HOSTILE = (
+    '"; touch owned; #',
+    "$(touch owned) `touch owned`",
+    "a\nb --env=production\n::error::injected",
+    "${{ secrets.GITHUB_TOKEN }}",
+    "\x1b[2J\x1b]0;owned\x07",
+    "--env=production",
+    "'; touch owned; '",
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ActionsWorld]:
+    with ActionsWorld(tmp_path / "w") as opened:
+        yield opened
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_a_push_deploys_and_a_person_rolls_back(world: ActionsWorld) -> None:
+    first = world.push("First")
+    assert "v1 is live in staging" in world.run("deploy", "push")
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+
+    world.push_only("README.md", "# Shop\n")
+    assert "nothing to do: everything is up to date" in world.run("deploy", "push")
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+
+    world.push("Break the tests", broken="")
+    assert "exit code 1" in world.run("deploy", "push", succeeds=False)
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+    assert list((world.folder / "uploaded").rglob("backend.test*.log"))  # what a person reads
+
+    (world.project.folder / "broken").unlink()
+    second = world.push("Second")
+    world.run("deploy", "push")
+    assert world.project.served_commits() == {"frontend": second, "backend": second}
+
+    details = HOSTILE[0] + HOSTILE[1]
+    inputs = {"environment": "staging", "release": "", "service": "all", "reason": "critical bug", "details": details}
+    world.run("rollback", "workflow_dispatch", inputs)
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+    assert not list(world.folder.rglob("owned"))
+    world.project.folder = world.runner
+    shown = json.loads(world.project.run("show", "--json", variables={"ABREAST_STATE": "git"}).stdout)
+    assert shown["reason"] == f"critical bug: {details}"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_the_next_run_takes_over_from_one_that_was_cancelled(world: ActionsWorld) -> None:
+    world.push("First")
+    world.run("deploy", "push")
+    world.project.config["environments"]["staging"]["settle"] = "120s"
+    stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"  # turned back in no less than 10 s
+    second = world.push("Second", app_py=stubborn + (world.project.folder / "app.py").read_text())
+    running = world.start("deploy", "push")
+    eventually(lambda: world.project.served_commits() == {"frontend": second, "backend": second}, 90)
+    world.cancel(running)
+    assert running.returncode != 0
+
+    world.project.config["environments"]["staging"]["settle"] = "300ms"
+    third = world.push("Third")
+    said = world.run("deploy", "push")
+    assert "was interrupted; finishing it first" in said
+    assert world.project.served_commits() == {"frontend": third, "backend": third}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_a_rollback_on_another_runner_turns_the_running_deployment_back(world: ActionsWorld) -> None:
+    first = world.push("First")
+    world.run("deploy", "push")
+    world.project.config["environments"]["staging"]["settle"] = "300s"
+    second = world.push("Second")
+    deploying = world.start("deploy", "push")
+    eventually(lambda: world.project.served_commits() == {"frontend": second, "backend": second}, 90)
+    git(world.folder, "clone", "-q", str(world.remote), "elsewhere")
+    inputs = {"environment": "staging", "service": "all", "reason": "service outage"}
+    world.run("rollback", "workflow_dispatch", inputs, world.folder / "elsewhere")
+    assert deploying.wait(scaled(60)) != 0
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(300)
+def test_no_input_is_read_by_a_shell(tmp_path: Path) -> None:
+    with ActionsWorld(tmp_path / "w", recording_program(tmp_path)) as world:
+        for release, details in zip(HOSTILE, HOSTILE[::-1], strict=True):
+            inputs = {
+                "environment": "staging",
+                "release": release,
+                "service": "all",
+                "reason": "outage",
+                "details": details,
+            }
+            said = world.run("rollback", "workflow_dispatch", inputs)
+            arguments = json.loads((tmp_path / "arguments.json").read_text())
+            to, reason = (re.sub(r"[\x00-\x1f\x7f]", " ", text) for text in (release, details))
+            assert arguments == ["rollback", "--env=staging", f"--to={to}", f"--reason=outage: {reason}", "--yes"]
+            assert not [line for line in said.splitlines() if "❗" in line]  # no workflow command among it
+    assert not list(tmp_path.rglob("owned"))
