@@ -18,7 +18,6 @@ from starlette.staticfiles import StaticFiles
 
 from abreast.core.model import Build, HealthSettings, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
 from abreast.platforms.interface import (
@@ -32,6 +31,7 @@ from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.platforms.static_dir import StaticDirPlatform
+from abreast.provider_api.api_client import ApiClient, Provider
 from abreast.testing.platform_contract import PlatformHarness
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.threaded_server import ThreadedServer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,9 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.secrets import Secret
 from abreast.machine.tls import ssl_context
-from abreast.platforms.cloud.file_uploader import FileUploader
-from abreast.platforms.cloud.rate_limits import rate_limit_delay
-from abreast.platforms.interface import PlatformContext
+from abreast.provider_api.file_uploader import FileUploader
+from abreast.provider_api.rate_limits import rate_limit_delay
 
 T = TypeVar("T")
 
@@ -246,10 +245,22 @@ def _query_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def connect(provider: Provider, context: PlatformContext) -> ApiClient:
-    """Return a client for a provider, with the token and the base URL from the context."""
-    base = context.variable(provider.base_variable) or provider.base_url
-    return ApiClient(provider, base.rstrip("/") + provider.api_path, context.secret(provider.token_variable))
+class Settings(Protocol):
+    """Looks up a machine setting, and a credential; None for what is not set."""
+
+    @property
+    def variable(self) -> Callable[[str], str | None]:
+        """A machine setting by its name."""
+
+    @property
+    def secret(self) -> Callable[[str], Secret | None]:
+        """A credential by its name."""
+
+
+def connect(provider: Provider, settings: Settings) -> ApiClient:
+    """Return a client for a provider, with the token and the base URL from the settings."""
+    base = settings.variable(provider.base_variable) or provider.base_url
+    return ApiClient(provider, base.rstrip("/") + provider.api_path, settings.secret(provider.token_variable))
 
 
 def _exception_text(error: Exception) -> str:
