@@ -66,7 +66,7 @@ class GitHubStage:
 def github_stage(folder: Path) -> Iterator[GitHubStage]:
     """Serve the emulator."""
     emulator = GitHubEmulator()
-    with validate_emulator(emulator, "github"), ThreadedServer(emulator.app) as server:
+    with validate_emulator(emulator, "github", extra_keys=("undescribed",)), ThreadedServer(emulator.app) as server:
         yield GitHubStage(emulator, server.url, folder)
 
 

@@ -33,7 +33,8 @@ ENTERPRISE_PREFIX = "/api/v3"
 class GitHubEmulator(GitHubState):
     """Serve ``app`` with ``ThreadedServer``. Its API is at ``/``, and at ``/api/v3`` as an Enterprise server's is.
 
-    Tests read and change ``faults.planned``, ``rate_limits``, ``git.is_away`` and the inherited state.
+    ``operations`` lists what is emulated. Tests read and
+    change ``faults.planned``, ``rate_limits``, ``git.is_away`` and the inherited state.
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:
@@ -42,7 +43,7 @@ class GitHubEmulator(GitHubState):
         self.git = GitHttp(self)
         self._gate = OperationGate(self)
         webhooks = Webhooks()
-        operations = [
+        self.operations = [
             *CommentsApi(self).operations(), *DeploymentsApi(self, webhooks).operations(),
             *ChecksApi(self).operations(), *EnvironmentsApi(self).operations(), *ActionsApi(self).operations(),
             *RepositoryApi(self, webhooks).operations(),
@@ -50,7 +51,7 @@ class GitHubEmulator(GitHubState):
         routes = [
             Route("/rate_limit", self._rate_limit),
             Route("/users/{login}", self._user),
-            *(self._route(operation) for operation in operations),
+            *(self._route(operation) for operation in self.operations),
             Route("/{owner}/{repo}.git/{path:path}", self.git.serve, methods=METHODS),
         ]
         app = Starlette(routes=routes, exception_handlers={404: _not_emulated, 405: _not_emulated})
