@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.github.api import EnvironmentSettings, connect_github, throttled_for
+from abreast.github.api import VariableSettings, connect_github, throttled_for
 from abreast.github.client import GitHubClient
 from abreast.github.content_limit import Allowance, ContentLimit
 from abreast.github.resources import (
@@ -218,7 +218,7 @@ def test_address_and_token_are_those_of_the_environment(stage: GitHubStage, vari
     """The address is an Enterprise server's."""
 
     async def story() -> str:
-        api = connect_github(EnvironmentSettings({**variables, "GITHUB_API_URL": f"{stage.url}/api/v3"}))
+        api = connect_github(VariableSettings({**variables, "GITHUB_API_URL": f"{stage.url}/api/v3"}))
         try:
             return (await GitHubClient(api, "octo/shop").get_repository()).full_name
         finally:

@@ -73,7 +73,7 @@ class _TokenOfGitHub:
 
 
 @dataclass(frozen=True)
-class EnvironmentSettings:
+class VariableSettings:
     """Settings from environment variables."""
 
     variables: Mapping[str, str]

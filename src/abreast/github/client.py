@@ -74,7 +74,7 @@ class GitHubClient:
         """Return the deployments of a commit to an environment, newest first."""
         return await self._get_list(Deployment, "/deployments", {"sha": sha, "environment": environment})
 
-    async def latest_deployments(self, environment: str, count: int = 10) -> list[Deployment]:
+    async def latest_deployments(self, environment: str, count: int = 5) -> list[Deployment]:
         """Return the last deployments to an environment, newest first."""
         query = {"environment": environment, "per_page": count}
         return await self._api.fetch(list[Deployment], Request("GET", f"{self._repo}/deployments", query=query))
@@ -93,10 +93,9 @@ class GitHubClient:
 
     # ── check runs ─────────────────────────────────────────────────────────────────────────────
 
-    async def list_check_runs(self, sha: str, name: str) -> list[CheckRun]:
-        """Return the check runs of a commit that have a name."""
-        query = {"check_name": name}
-        return await self._get_wrapped(CheckRun, f"/commits/{sha}/check-runs", query)
+    async def list_check_runs(self, ref: str, name: str | None = None) -> list[CheckRun]:
+        """Return the check runs of a commit or a branch; those of a name if one is given."""
+        return await self._get_wrapped(CheckRun, f"/commits/{quote(ref, safe='')}/check-runs", {"check_name": name})
 
     async def create_check_run(self, sha: str, name: str, external_id: str, report: CheckReport) -> CheckRun:
         """Create a check run on a commit. Only an App may, such as the token of a workflow."""
@@ -175,6 +174,13 @@ class GitHubClient:
         with suppress(NotFoundError):
             return await self._get(ConcurrencyGroup, f"/actions/concurrency_groups/{quote(name, safe='')}")
         return None
+
+    async def list_concurrency_groups(self) -> list[ConcurrencyGroup]:
+        """Return the concurrency groups that runs hold, with their runs, 100 at most."""
+        request = Request("GET", f"{self._repo}/actions/concurrency_groups", query={"per_page": PAGE_SIZE})
+        active = await self._api.fetch(Listed[ConcurrencyGroup], request)
+        groups = [await self.get_concurrency_group(group.group_name) for group in active.items]
+        return [group for group in groups if group]
 
     async def change(self, method: str, path: str, body: object) -> None:
         """Change a setting at ``path`` of the repository."""

@@ -95,7 +95,7 @@ class Listed(BaseModel, Generic[T]):
     """A page of a list that GitHub wraps: ``total_count`` beside the items."""
 
     total_count: int
-    items: list[T] = Field(validation_alias=AliasChoices("check_runs", "environments", "secrets", "variables"))
+    items: list[T] = Field(validation_alias=AliasChoices("check_runs", "concurrency_groups", "secrets"))
 
 
 class Repository(BaseModel):
