@@ -128,6 +128,16 @@ def test_what_it_may_not_look_at_is_unknown_with_the_permission(stage: GitHubSta
     assert not stage.requests("PUT")
 
 
+def test_a_branch_that_is_not_shown_is_unknown(stage: GitHubStage) -> None:
+    """GitHub answers 404 to who may not see what protects a branch, and with another word to who may."""
+    body = '{"message": "Not Found"}'
+    stage.emulator.faults.planned.append(
+        InjectedFault("GET", "/branches/main/protection$", FaultKind.STATUS, status=404, body=body)
+    )
+    said = problems(doctor(stage, code=1))
+    assert "unknown branch main the token may not look" in said
+
+
 def test_fix_needs_github(stage: GitHubStage) -> None:
     done = fork_server.run_command(stage.folder / "work", "doctor", "--fix")
     assert done.returncode == 2

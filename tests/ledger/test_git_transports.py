@@ -82,7 +82,7 @@ class SshRemote(Remote):
         self.server.process.wait()
 
 
-@pytest.fixture(params=["http", "ssh"])
+@pytest.fixture(params=["http", pytest.param("ssh", marks=pytest.mark.exhaustive)])
 def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     if request.param == "http":
         emulator = GitHubEmulator()

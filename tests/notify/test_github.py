@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from abreast.github.sticky_comment import write_sticky_comment
 from abreast.notify.github.check_run import CheckRunPart
 from abreast.notify.github.notifier import GitHubNotifier
 from abreast.notify.github.wording import check_report
-from abreast.notify.interface import NotificationDelayedError, SentMessages, Snapshot
+from abreast.notify.interface import NotificationDelayedError, NotificationError, SentMessages, Snapshot
 from abreast.testing.github import Repository
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from fork_server import StartedCommand
@@ -115,6 +116,7 @@ def test_a_deployment_is_reported(told: Told) -> None:
     assert told.repository.check_runs[0].fields["head_sha"] != told.repository.check_runs[1].fields["head_sha"]
 
 
+@pytest.mark.exhaustive
 def test_after_a_failure_the_previous_release_is_live(told: Told) -> None:
     told.deploy()
     told.repository.deployments[0].statuses[-1].state = "inactive"  # as if somebody had ended it by hand
@@ -145,11 +147,13 @@ def test_a_missing_permission_is_said_once_and_the_rest_goes_on(told: Told) -> N
     assert told.project.status()["release"] == "v1"
 
 
+@pytest.mark.exhaustive
 def test_without_a_token_that_is_said(told: Told) -> None:
     told.token = ""
     assert "env: {GITHUB_TOKEN: '${{ github.token }}'} in the workflow" in told.deploy().stdout
 
 
+@pytest.mark.exhaustive
 def test_a_workflow_need_not_name_it(told: Told) -> None:
     del told.project.config["notify"]
     told.project.commit()
@@ -158,6 +162,7 @@ def test_a_workflow_need_not_name_it(told: Told) -> None:
     assert told.conclusions() == ["success"]
 
 
+@pytest.mark.exhaustive
 def test_parts_can_be_turned_off(told: Told) -> None:
     told.project.config["notify"] = {"github": {"check": False, "comment": False}}
     told.project.commit()
@@ -166,6 +171,7 @@ def test_parts_can_be_turned_off(told: Told) -> None:
     assert told.statuses("local/backend")[0][-1] == "success"
 
 
+@pytest.mark.exhaustive
 def test_it_is_told_later_when_github_is_away(told: Told) -> None:
     planned = told.stage.emulator.faults.planned
     for path in ("/deployments$", "/statuses$", "/check-runs$", "/comments$"):
@@ -293,6 +299,7 @@ def test_a_comment_that_somebody_deleted_is_written_again(told: Told) -> None:
     assert [comment.id for comment in told.repository.comments] == [second] != [first]
 
 
+@pytest.mark.exhaustive
 def test_output_mentions_nobody_and_ends_no_block(told: Told) -> None:
     told.project.config["services"]["backend"]["build"] = "echo '```@octo/team'; exit 3"
     told.project.commit("Break")
@@ -335,6 +342,33 @@ def test_findings_with_a_line_are_annotations() -> None:
 )  # fmt: skip
 def test_how_a_check_run_ends(state: DeploymentState, conclusion: Conclusion | None) -> None:
     assert check_report(snapshot(state), "").conclusion is conclusion
+
+
+def test_annotations_are_sent_once_also_if_that_was_not_recorded(told: Told) -> None:
+    """All of another process, which the first one left with half of them."""
+    commit = told.project.git("rev-parse", "HEAD").strip()
+    findings = tuple(Finding("R", f"{n}", Severity.LOW, "app.py", n) for n in range(1, 81))
+    judged = Event("D1", "k", EventKind.JUDGED, data=dump(GateResult("scan", GateVerdict.FAILED, findings=findings)))
+    ended = snapshot(DeploymentState.TURNED_BACK, judged)
+    ended = replace(ended, plan=replace(ended.plan, commit=commit))
+    told.stage.emulator.faults.planned.append(InjectedFault("PATCH", "/check-runs/", FaultKind.STATUS, status=401))
+
+    async def tell() -> None:
+        notifier = GitHubNotifier(told.stage.client, [CheckRunPart("")])
+        with suppress(NotificationError):
+            await notifier.notify(ended, Recorded())
+
+    for _ in range(3):
+        asyncio.run(tell())
+    (run,) = told.repository.check_runs
+    assert [each["message"] for each in run.annotations] == [f"R: {n}" for n in range(1, 81)]
+
+
+def test_what_changes_data_only_is_not_told(told: Told) -> None:
+    migrated = snapshot(DeploymentState.SUCCEEDED)
+    migrated = replace(migrated, plan=replace(migrated.plan, kind=DeploymentKind.MIGRATE))
+    asyncio.run(GitHubNotifier(told.stage.client, [CheckRunPart("")]).notify(migrated, Recorded()))
+    assert told.stage.emulator.faults.requests == []
 
 
 class Recorded(SentMessages):

@@ -26,11 +26,14 @@ from abreast.github.resources import (
     Repository,
     WorkflowPermissions,
 )
-from abreast.provider_api.api_client import ApiClient, NotFoundError, Request
+from abreast.provider_api.api_client import AccessDeniedError, ApiClient, NotFoundError, Request
 
 T = TypeVar("T")
 
 PAGE_SIZE = 100
+NOT_PROTECTED = "Branch not protected"
+"""What GitHub says of a branch that nothing protects. Of one that the token may not see it says less, with 404 too."""
+
 MAX_ANNOTATIONS = 50
 MAX_DESCRIPTION, MAX_TITLE, MAX_SUMMARY, MAX_COMMENT = 140, 255, 65_535, 65_536
 """GitHub's maximums, in characters."""
@@ -97,6 +100,10 @@ class GitHubClient:
         """Return the check runs of a commit or a branch; those of a name if one is given."""
         return await self._get_wrapped(CheckRun, f"/commits/{quote(ref, safe='')}/check-runs", {"check_name": name})
 
+    async def get_check_run(self, id: int) -> CheckRun:
+        """Return a check run."""
+        return await self._get(CheckRun, f"/check-runs/{id}")
+
     async def create_check_run(self, sha: str, name: str, external_id: str, report: CheckReport) -> CheckRun:
         """Create a check run on a commit. Only an App may, such as the token of a workflow."""
         first, *more = _portions(report.annotations)
@@ -141,10 +148,16 @@ class GitHubClient:
     # ── settings ───────────────────────────────────────────────────────────────────────────────
 
     async def get_branch_protection(self, branch: str) -> BranchProtection | None:
-        """Return what protects a branch, None if nothing does."""
-        with suppress(NotFoundError):
+        """Return what protects a branch, None if nothing does.
+
+        Raises AccessDeniedError also where GitHub only says that there is nothing to see.
+        """
+        try:
             return await self._get(BranchProtection, f"/branches/{quote(branch, safe='')}/protection")
-        return None
+        except NotFoundError as error:
+            if NOT_PROTECTED in error.what:
+                return None
+            raise AccessDeniedError(error.what, need=error.need, permission="administration: read") from error
 
     async def get_environment(self, name: str) -> Environment | None:
         """Return an environment, None if there is none."""

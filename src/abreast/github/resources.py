@@ -123,12 +123,19 @@ class DeploymentStatus(BaseModel):
     description: str | None = None
 
 
+class CheckOutput(BaseModel):
+    """What a check run has said."""
+
+    annotations_count: int = 0
+
+
 class CheckRun(BaseModel):
     """A check run."""
 
     id: int
     name: str
     external_id: str | None = None
+    output: CheckOutput = CheckOutput()
 
 
 class User(BaseModel):

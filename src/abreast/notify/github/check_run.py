@@ -25,7 +25,7 @@ class CheckRunPart(Part):
         if self._last.get(plan.deployment) == report:
             return
         if recorded := sent.find(self.name):
-            await self._change(github, int(recorded), report, sent)
+            await self._change(github, int(recorded), report)
         else:
             await self._find_or_create(github, snapshot, report, sent)
         self._last[plan.deployment] = report
@@ -38,14 +38,13 @@ class CheckRunPart(Part):
         found = [run for run in await github.list_check_runs(commit, title) if run.external_id == mark]
         if found:
             await sent.record(self.name, str(found[0].id))
-            await self._change(github, found[0].id, report, sent)
+            await self._change(github, found[0].id, report)
         else:
             made = await github.create_check_run(commit, title, mark, report)
             await sent.record(self.name, str(made.id))
 
-    async def _change(self, github: GitHubClient, id: int, report: CheckReport, sent: SentMessages) -> None:
-        if report.annotations and sent.find("annotations") is not None:
-            report = replace(report, annotations=())
-        await github.update_check_run(id, report)
+    async def _change(self, github: GitHubClient, id: int, report: CheckReport) -> None:
         if report.annotations:
-            await sent.record("annotations")
+            there = (await github.get_check_run(id)).output.annotations_count
+            report = replace(report, annotations=report.annotations[there:])
+        await github.update_check_run(id, report)
