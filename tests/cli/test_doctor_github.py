@@ -138,6 +138,30 @@ def test_a_branch_that_is_not_shown_is_unknown(stage: GitHubStage) -> None:
     assert "unknown branch main the token may not look" in said
 
 
+def test_all_secrets_that_the_file_names_are_needed(stage: GitHubStage) -> None:
+    """Those of notifiers and databases too; not what has a default, is no secret, or is of another environment."""
+    more = """
+  api:
+    run: ./api
+    database: {url: "${SHOP_DATABASE_URL}", migrations: migrations}
+    env: {PLAIN: "${PLAIN}", API_TOKEN: "${API_TOKEN:-none}"}
+notify: {slack: {webhook: "${SLACK_WEBHOOK_URL}"}}
+"""
+    services, rest = CONFIG.split("environments:")
+    services_more, notify = more.split("notify:")
+    text = (
+        f"{services.rstrip()}{services_more}environments:{rest}    api: {{render: {{service: srv-1}}}}\nnotify:{notify}"
+    )
+    (stage.folder / "work" / "abreast.yml").write_text(text)
+    said = "\n".join(problems(doctor(stage, code=1)))
+    found = {
+        name
+        for name in ("SHOP_DATABASE_URL", "SLACK_WEBHOOK_URL", "RENDER_API_KEY", "PLAIN", "API_TOKEN")
+        if name in said
+    }
+    assert found == {"SHOP_DATABASE_URL", "SLACK_WEBHOOK_URL", "RENDER_API_KEY"}
+
+
 def test_fix_needs_github(stage: GitHubStage) -> None:
     done = fork_server.run_command(stage.folder / "work", "doctor", "--fix")
     assert done.returncode == 2

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from abreast.config.environment_resolver import EnvironmentResolver
-from abreast.config.variables import is_secret, references
+from abreast.config.variables import is_secret, unset_references
 
 PLATFORM_TOKENS = {"netlify": "NETLIFY_AUTH_TOKEN", "render": "RENDER_API_KEY", "huggingface": "HF_TOKEN"}
 
@@ -20,4 +20,19 @@ def _needed(resolver: EnvironmentResolver, environment: str) -> Iterator[str]:
             yield token
         for declared in resolver.declared_variables(environment, service):
             if declared.variable.secret or is_secret(declared.name, declared.template, {}):
-                yield from references(declared.template)
+                yield from unset_references(declared.template, {})
+    common = resolver.project.model_dump(include={"notify", "backups", "artifacts"})
+    databases = [service.database for service in resolver.project.services.values() if service.database]
+    for text in _texts([common, *(database.url for database in databases)]):
+        if is_secret("", text, {}):
+            yield from unset_references(text, {})
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all texts in a value of lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for part in value.values() for text in _texts(part))
+    elif isinstance(value, list):
+        yield from (text for part in value for text in _texts(part))
