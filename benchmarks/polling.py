@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from abreast.core.model import Build, Service
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
 from abreast.platforms.interface import Platform, StageRequest, TrafficMove
@@ -27,6 +26,7 @@ from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
+from abreast.provider_api.api_client import ApiClient, Provider
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.threaded_server import ThreadedServer
 

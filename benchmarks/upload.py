@@ -24,7 +24,7 @@ import asyncio, sys, time
 from pathlib import Path
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient
+from abreast.provider_api.api_client import ApiClient
 from abreast.platforms.interface import StageRequest, TrafficMove
 from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform

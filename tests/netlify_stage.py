@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient
 from abreast.platforms.interface import StageRequest, TrafficMove
 from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.provider_api.api_client import ApiClient
 from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator, RateLimits
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from openapi_validator import validate_emulator

@@ -51,7 +51,7 @@ class OpenApiValidator:
         self.checked_count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(self._base):
+        if scope["type"] != "http" or not scope["path"].startswith(self._base) or ".git/" in scope["path"]:
             await self._app(scope, receive, send)
             return
         where = f"{scope['method']} {scope['path']}"

@@ -1,9 +1,6 @@
 """Every platform in the same dress, so that one suite of tests holds all of them to the same contract."""
 
-import getpass
 import json
-import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +15,6 @@ from starlette.staticfiles import StaticFiles
 
 from abreast.core.model import Build, HealthSettings, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient, Provider
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.platform import HuggingFacePlatform
 from abreast.platforms.interface import (
@@ -32,11 +28,13 @@ from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.platforms.static_dir import StaticDirPlatform
+from abreast.provider_api.api_client import ApiClient, Provider
 from abreast.testing.platform_contract import PlatformHarness
 from abreast.testing.platforms import huggingface, netlify, render
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from openapi_validator import Emulator, validate_emulator
-from sample_project import APP_SOURCE, eventually, free_ports, require_programs
+from sample_project import APP_SOURCE, free_ports, require_programs
+from ssh_server import ssh_server
 
 POLL_INTERVAL = 0.01
 
@@ -336,29 +334,8 @@ class StaticDirSshHarness(StaticDirHarness):
     programs = ("rsync", "ssh", "sshd")
 
     def settings(self) -> dict[str, str | int]:
-        port, keys = free_ports(1)[0], self.folder / "ssh"
-        keys.mkdir(mode=0o700)
-        for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
-        config = (
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/user.pub\n"
-            f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n"
-        )
-        (keys / "config").write_text(config)
-        Path("/run/sshd").mkdir(exist_ok=True)
-        server = subprocess.Popen(
-            [str(shutil.which("sshd")), "-D", "-e", "-f", keys / "config"], stderr=subprocess.DEVNULL
-        )
-        self.cleanup.callback(server.wait)
-        self.cleanup.callback(server.terminate)
-        command = f"ssh -p {port} -i {keys}/user -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-        eventually(lambda: _is_listening(port))
-        return {"to": f"{getpass.getuser()}@127.0.0.1:{self.root}", "url": self._url, "ssh": command}
-
-
-def _is_listening(port: int) -> bool:
-    with socket.create_connection(("127.0.0.1", port)):
-        return True
+        server = self.cleanup.enter_context(ssh_server(self.folder / "ssh"))
+        return {"to": f"{server.host}:{self.root}", "url": self._url, "ssh": server.command}
 
 
 class _CurrentRelease(StaticFiles):

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient
 from abreast.platforms.interface import Observation, StageRequest, TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
+from abreast.provider_api.api_client import ApiClient
 from abreast.testing.platforms.render import TOKEN, RenderEmulator, ServiceKind
 from abreast.testing.platforms.render import Service as Emulated
 from abreast.testing.platforms.threaded_server import ThreadedServer

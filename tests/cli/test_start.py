@@ -59,7 +59,7 @@ OF_OURS = {
     "abreast.deploy.chapters", "abreast.deploy.data.backup", "abreast.deploy.data.restore", "abreast.deploy.executor",
     "abreast.deploy.operations", "abreast.deploy.rollout", "abreast.deploy.workflow",
     "abreast.detection", "abreast.gates.command_gate", "abreast.gates.scan_gate",
-    "abreast.platforms.cloud", "abreast.platforms.huggingface", "abreast.platforms.netlify", "abreast.platforms.render",
+    "abreast.provider_api", "abreast.platforms.huggingface", "abreast.platforms.netlify", "abreast.platforms.render",
     "abreast.platforms.static_dir", "abreast.platforms.local.router.envoy_resources",
     "abreast.platforms.local.router.envoy_routes", "abreast.platforms.local.router.static_site",
     "abreast.platforms.local.site_diagnostics", "abreast.platforms.local.supervisor.managed_process",

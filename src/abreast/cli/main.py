@@ -182,14 +182,16 @@ COMMANDS = (
         "doctor",
         "abreast.cli.commands.doctor:doctor",
         "Check the project, its credentials and its platforms.\n\n"
-        "Prints each problem and how to fix it. Changes nothing.",
-        [ENVIRONMENT, JSON],
+        "Prints each problem and how to fix it. Changes nothing, but with --github --fix.",
+        [ENVIRONMENT, _flag("--github", "Check the settings of the repository at GitHub instead."),
+         _flag("--fix", "With --github: mend what can be mended. Needs a token that may."), JSON],
     ),
     LazyCommand(
         "plan",
         "abreast.cli.commands.deployments:plan",
         "Show what a deployment would do, in which order, and why.",
-        [ENVIRONMENT, SERVICES, SINCE, FORCE, JSON],
+        [ENVIRONMENT, SERVICES, SINCE, FORCE,
+         _flag("--comment", "Write the plan as a comment on the pull request of this run of a workflow."), JSON],
         ahead=ASK_WHO_AND_WHAT,
     ),
     LazyCommand(

@@ -11,7 +11,7 @@ from abreast.core.secrets import Secret
 from abreast.notify.interface import NotificationError, Notifier, NotifierContext, SentMessages, Snapshot
 from abreast.wiring.plugins import NOTIFIERS
 
-UNNAMED: Mapping[str, str] = {}
+UNNAMED: Mapping[str, str] = {"GITHUB_ACTIONS": "github"}
 """Notifiers that abreast.yml need not name, by the variable that is ``true`` where they are at home."""
 
 

@@ -33,6 +33,7 @@ NOTIFIERS = Registry(
     "abreast.notifiers",
     NotifierPlugin,
     {
+        "github": "abreast.notify.github.plugin:PLUGIN",
         "slack": "abreast.notify.slack:PLUGIN",
     },
 )

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from abreast.platforms.cloud import file_uploader
-from abreast.platforms.cloud.file_uploader import FileUploader
+from abreast.provider_api import file_uploader
+from abreast.provider_api.file_uploader import FileUploader
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from sample_project import free_ports, require_programs
 

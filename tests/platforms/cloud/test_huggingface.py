@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.repository import RELEASE_FILE
 from abreast.platforms.interface import Platform, ReportsLogs, VersionRef
+from abreast.provider_api.api_client import ConflictError
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.huggingface import READ_TOKEN
 from platform_harness import SpaceHarness

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.platforms.cloud.api_client import UnknownOutcomeError
 from abreast.platforms.interface import VersionRef
 from abreast.platforms.netlify.site_files import file_digests, list_files
+from abreast.provider_api.api_client import UnknownOutcomeError
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.netlify import TOKEN
 from netlify_stage import SERVICE, Stage, netlify_stage

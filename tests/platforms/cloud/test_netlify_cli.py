@@ -9,9 +9,9 @@ import pytest
 
 from abreast.core.model import Service
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient
 from abreast.platforms.netlify.client import NETLIFY, NetlifyClient
 from abreast.platforms.netlify.platform import NetlifyPlatform
+from abreast.provider_api.api_client import ApiClient
 from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from netlify_cli import deploy_with_cli, run_cli

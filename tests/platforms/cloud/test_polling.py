@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from abreast.platforms.cloud.polling import PollBudget
+from abreast.provider_api.polling import PollBudget
 
 
 def test_one_who_waits_looks_soon_and_then_seldom() -> None:

@@ -11,10 +11,10 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.core.model import Build, HealthSettings, Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.cloud.api_client import ApiClient, UnknownOutcomeError
 from abreast.platforms.interface import TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
+from abreast.provider_api.api_client import ApiClient, UnknownOutcomeError
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.render import HOOK_KEY, TOKEN
 from render_stage import Stage, render_stage

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +44,10 @@ else:
     restore = lazy_module("abreast.deploy.data.restore")
 
 
-def plan(environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, as_json: bool) -> int:
-    """Print the plan."""
+def plan(
+    environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, comment: bool, as_json: bool
+) -> int:
+    """Print the plan; with ``comment``, also write it on the pull request of the workflow's run."""
     target = load_target(environment)
     request = DeployRequest(services=services, since=since, force=force)
     with target.workspace.open_ledger() as ledger:
@@ -59,6 +62,10 @@ def plan(environment: str | None, services: tuple[str, ...], since: str | None, 
         print(json.dumps(plan_json(proposed, readiness), indent=2))
     else:
         print(visible("\n".join((*plan_lines(proposed), *readiness_lines(readiness)))))
+    if comment:
+        from abreast.cli.commands.plan_comment import comment_plan  # noqa: PLC0415 (slow, and only this needs it)
+
+        print(comment_plan(proposed, readiness), file=sys.stderr)
     return 0
 
 

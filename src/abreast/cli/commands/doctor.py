@@ -11,7 +11,7 @@ from abreast.cli.views.diagnostics import diagnostic_lines
 from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.errors import AbreastError, ConfigError, StateError
+from abreast.core.errors import AbreastError, ConfigError, StateError, UsageError
 from abreast.core.wording import counted
 from abreast.deploy.doctor import diagnose_environment, diagnose_repository
 from abreast.detection.comparison import compare_with_repository
@@ -26,8 +26,14 @@ Findings = dict[str, list[Diagnostic]]
 """Diagnostics by environment, and those of the whole project under PROJECT."""
 
 
-def doctor(environment: str | None, *, as_json: bool) -> int:
+def doctor(environment: str | None, *, github: bool, fix: bool, as_json: bool) -> int:
     """Print all diagnostics. Returns 1 if something is wrong or could not be checked."""
+    if fix and not github:
+        raise UsageError("--fix mends settings at GitHub only", need="--github", next="abreast doctor --github --fix")
+    if github:
+        from abreast.cli.commands.github_settings import check_github  # noqa: PLC0415 (slow, and only this needs it)
+
+        return check_github(environment, fix=fix, as_json=as_json)
     findings = _collect_findings(Assembly(locate_workspace()), environment)
     if as_json:
         document = {where: [dump(diagnostic, Diagnostic) for diagnostic in found] for where, found in findings.items()}

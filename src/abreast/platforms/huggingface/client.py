@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from abreast.core.model import Address
-from abreast.platforms.cloud.api_client import ApiClient, NotFoundError, Provider, Request
+from abreast.provider_api.api_client import ApiClient, NotFoundError, Provider, Request
 
 HUGGING_FACE = Provider(
     "Hugging Face",

@@ -7,8 +7,6 @@ from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
 from abreast.core.secrets import Secret
 from abreast.machine.tasks import run_all
-from abreast.platforms.cloud.api_client import connect
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
 from abreast.platforms.huggingface.settings import HuggingFaceSettings
 from abreast.platforms.huggingface.single_space import SingleSpace
@@ -28,6 +26,8 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
+from abreast.provider_api.api_client import connect
+from abreast.provider_api.polling import PollBudget
 
 POLL_INTERVAL, MAX_POLLERS = 2.0, 5
 """Maximum poll interval in seconds, and the pollers it allows: 150 of 200 requests a minute."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
-from abreast.platforms.cloud.api_client import ConflictError
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient, Space
 from abreast.platforms.huggingface.repository import publish, restore
 from abreast.platforms.huggingface.space_controller import SpaceController
 from abreast.platforms.huggingface.space_variables import SpaceVariables, names_to_write, restorable
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
+from abreast.provider_api.api_client import ConflictError
 
 _NO_CANDIDATES = (
     "goes live in the turn, once its Space has built it; a second Space as `standby` would allow candidates"

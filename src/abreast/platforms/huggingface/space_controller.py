@@ -9,8 +9,6 @@ from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service
 from abreast.machine.tasks import run_all
-from abreast.platforms.cloud.api_client import NotFoundError
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.huggingface.client import (
     ASLEEP,
     FAILED,
@@ -28,6 +26,8 @@ from abreast.platforms.huggingface.client import (
 )
 from abreast.platforms.huggingface.space_variables import SpaceVariables, restored_variables
 from abreast.platforms.interface import Observation, Reporter
+from abreast.provider_api.api_client import NotFoundError
+from abreast.provider_api.polling import PollBudget
 
 OBSERVATION_TTL = 10.0
 """Seconds for which an observation is reused."""

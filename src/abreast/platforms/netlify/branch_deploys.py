@@ -5,11 +5,11 @@ from pathlib import Path
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service, Version
-from abreast.platforms.cloud.api_client import UnknownOutcomeError
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter
 from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import FAILED_STATES, READY_STATES, DraftDeploys
+from abreast.provider_api.api_client import UnknownOutcomeError
+from abreast.provider_api.polling import PollBudget
 
 
 class BranchDeploys:

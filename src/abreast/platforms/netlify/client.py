@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field
 
-from abreast.platforms.cloud.api_client import AccessDeniedError, ApiClient, NotFoundError, Provider, Request
+from abreast.provider_api.api_client import AccessDeniedError, ApiClient, NotFoundError, Provider, Request
 
 NETLIFY = Provider(
     "Netlify",

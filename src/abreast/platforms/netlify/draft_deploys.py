@@ -10,7 +10,6 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import Service
 from abreast.core.site_rules.redirects import REDIRECTS_FILE
 from abreast.core.site_rules.rules import RULE_FILES, parse_rules
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter, StageRequest
 from abreast.platforms.netlify.bundled_functions import (
     FunctionArchive,
@@ -21,6 +20,7 @@ from abreast.platforms.netlify.bundled_functions import (
 from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
 from abreast.platforms.netlify.site_files import file_digests, list_files, render_redirects
 from abreast.platforms.netlify.source_check import BUNDLED
+from abreast.provider_api.polling import PollBudget
 
 MAX_CONCURRENT_UPLOADS = 10
 """Concurrent uploads."""

@@ -13,8 +13,6 @@ from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.machine.tasks import run_all
-from abreast.platforms.cloud.api_client import NotFoundError, UnknownOutcomeError, connect
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import (
     Capabilities,
     Observation,
@@ -40,6 +38,8 @@ from abreast.platforms.netlify.plan_notes import (
 )
 from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.netlify.source_check import require_deployable_source
+from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError, connect
+from abreast.provider_api.polling import PollBudget
 
 EXTRA_FILES = ("netlify.toml", *BUILD_FILES)
 """What Netlify gets besides the output folder."""

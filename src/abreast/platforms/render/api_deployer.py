@@ -8,8 +8,6 @@ from abreast.core.container_image import RECORD_FILE, parse_record
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, ServiceType, Version
-from abreast.platforms.cloud.api_client import NotFoundError, UnknownOutcomeError
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.configuration import SETTINGS_KEY, Configuration, LiveSettings, SecretLookup
@@ -24,6 +22,8 @@ from abreast.platforms.render.service_types import (
     require_fitting_settings,
     require_resumable,
 )
+from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError
+from abreast.provider_api.polling import PollBudget
 
 LIVE_LOG_TYPE = "app"
 """The type of the lines that a service itself prints."""

@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-from abreast.platforms.cloud.api_client import ApiClient, Provider, Request
 from abreast.platforms.render.resources import (
     Autoscaling,
     Deploy,
@@ -18,6 +17,7 @@ from abreast.platforms.render.resources import (
     SecretFile,
     Variable,
 )
+from abreast.provider_api.api_client import ApiClient, Provider, Request
 
 RENDER = Provider(
     "Render",

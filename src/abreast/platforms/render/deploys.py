@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from abreast.core.errors import PlatformError, TransientError
 from abreast.core.model import Service, Version
-from abreast.platforms.cloud.api_client import UnknownOutcomeError
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter, TrafficMove
 from abreast.platforms.render.client import RenderClient
 from abreast.platforms.render.resources import FAILED, IN_PROGRESS, Deploy, RenderService
+from abreast.provider_api.api_client import UnknownOutcomeError
+from abreast.provider_api.polling import PollBudget
 
 LOG_TAIL_LINES = 20
 LOOKUP_INTERVALS = 10

@@ -11,9 +11,9 @@ from abreast.core.model import Address, Service, Version
 from abreast.core.reported_commit import reported_commit
 from abreast.core.secrets import Secret
 from abreast.machine.tls import ssl_context
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
 from abreast.platforms.render.configuration import SecretLookup
+from abreast.provider_api.polling import PollBudget
 
 TIMEOUT = 10.0
 

@@ -3,11 +3,11 @@
 import asyncio
 
 from abreast.core.model import Service
-from abreast.platforms.cloud.api_client import UnknownOutcomeError
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import Reporter
 from abreast.platforms.render.client import RenderClient
 from abreast.platforms.render.resources import Job
+from abreast.provider_api.api_client import UnknownOutcomeError
+from abreast.provider_api.polling import PollBudget
 
 
 class Jobs:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import Service, Version
 from abreast.machine.tasks import run_all
-from abreast.platforms.cloud.api_client import connect
-from abreast.platforms.cloud.polling import PollBudget
 from abreast.platforms.interface import (
     Capabilities,
     Observation,
@@ -23,6 +21,8 @@ from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.configuration import SecretLookup
 from abreast.platforms.render.hook_deployer import HookDeployer
 from abreast.platforms.render.settings import RenderSettings
+from abreast.provider_api.api_client import connect
+from abreast.provider_api.polling import PollBudget
 
 POLL_INTERVAL, MAX_POLLERS = 3.0, 15
 """Maximum poll interval in seconds, and the pollers it allows: 300 of 400 requests a minute."""

@@ -3,12 +3,14 @@
     python -m abreast.testing.platforms --netlify 9001 --site shop --render 9002 --service 'api:python -m app'
     python -m abreast.testing.platforms --huggingface 9003 --space owner/worker
 
-prints the variables to export, and serves until interrupted. Render's services run from the commits of the
+prints the variables to export, and serves until interrupted. ``--github 9004`` serves a copy of the repository in the
+working directory as one at GitHub. Render's services run from the commits of the
 repository in the working directory; a TYPE such as background_worker makes another than a web service.
 ``--fault 'render POST /deploys$ 503 x3'`` injects a fault.
 """
 
 import signal
+import subprocess
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from abreast.testing.github import GitHubEmulator
 from abreast.testing.platforms.fault_injection import SPEC_FORM, FaultInjector, InjectedFault, parse_fault
 from abreast.testing.platforms.huggingface import TOKEN as HUGGINGFACE_TOKEN
 from abreast.testing.platforms.huggingface import HuggingFaceEmulator
@@ -25,6 +28,7 @@ from abreast.testing.platforms.render import TOKEN as RENDER_TOKEN
 from abreast.testing.platforms.render import RenderEmulator, ServiceKind
 from abreast.testing.platforms.threaded_server import ThreadedServer
 
+GITHUB_TOKEN = "ghs_emulated"  # noqa: S105 (the emulator's own)
 PORT = click.IntRange(1, 65535)
 
 
@@ -50,16 +54,18 @@ class FaultSpec(click.ParamType[tuple[str, InjectedFault]]):
 @click.option("--service", "services", multiple=True, help="Add a Render service, as NAME[=TYPE]:COMMAND.")
 @click.option("--huggingface", type=PORT, help="Serve the Hugging Face Hub's API on this port.")
 @click.option("--space", "spaces", multiple=True, help="Add a Space, as OWNER/NAME or OWNER/NAME:SDK. May be repeated.")
+@click.option("--github", type=PORT, help="Serve GitHub's API, and this folder's repository by git, on this port.")
 @click.option(
     "--fault", "faults", multiple=True, type=FaultSpec(), help=f"Inject a fault: {SPEC_FORM}. May be repeated."
 )
 def main(
     netlify: int | None, sites: tuple[str, ...], render: int | None, services: tuple[str, ...],
-    huggingface: int | None, spaces: tuple[str, ...], faults: tuple[tuple[str, InjectedFault], ...],
+    huggingface: int | None, spaces: tuple[str, ...], github: int | None,
+    faults: tuple[tuple[str, InjectedFault], ...],
 ) -> None:  # fmt: skip
     """Serve emulators of platforms until interrupted."""
-    if not netlify and not render and not huggingface:
-        raise click.UsageError("no platform given: use --netlify PORT, --render PORT or --huggingface PORT")
+    if not netlify and not render and not huggingface and not github:
+        raise click.UsageError("nothing to serve: use --netlify, --render, --huggingface or --github, with a PORT")
     with ExitStack() as resources:
         injectors: dict[str, FaultInjector] = {}
         if netlify:
@@ -68,6 +74,8 @@ def main(
             injectors["render"] = _serve_render(resources, render, services)
         if huggingface:
             injectors["huggingface"] = _serve_huggingface(resources, huggingface, spaces)
+        if github:
+            injectors["github"] = _serve_github(resources, github)
         for platform, fault in faults:
             if platform not in injectors:
                 raise click.UsageError(f"--fault names {platform!r}; needed: one of {', '.join(injectors)}")
@@ -124,6 +132,17 @@ def _serve_huggingface(resources: ExitStack, port: int, spaces: tuple[str, ...])
         space_id, _, sdk = spec.partition(":")
         emulator.add_space(space_id, sdk or "docker")
         click.echo(f"# {space_id} is served at {url}/h/{space_id}/")
+    return emulator.faults
+
+
+def _serve_github(resources: ExitStack, port: int) -> FaultInjector:
+    emulator = GitHubEmulator()
+    copy = Path(resources.enter_context(tempfile.TemporaryDirectory())) / "copy.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", ".", str(copy)], check=True)
+    repository = emulator.add_repository("octo", Path.cwd().name, copy)
+    token = emulator.add_token(GITHUB_TOKEN)
+    url = resources.enter_context(ThreadedServer(emulator.app, port)).url
+    click.echo(f"export GITHUB_API_URL={url} GITHUB_TOKEN={token.value} GITHUB_REPOSITORY={repository.full_name}")
     return emulator.faults
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,9 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.secrets import Secret
 from abreast.machine.tls import ssl_context
-from abreast.platforms.cloud.file_uploader import FileUploader
-from abreast.platforms.cloud.rate_limits import rate_limit_delay
-from abreast.platforms.interface import PlatformContext
+from abreast.provider_api.file_uploader import FileUploader
+from abreast.provider_api.rate_limits import rate_limit_delay
 
 T = TypeVar("T")
 
@@ -40,11 +39,19 @@ class ConflictError(PlatformError):
 
 
 class AccessDeniedError(PlatformError):
-    """The token is missing, invalid, or lacks a permission (401, 403)."""
+    """The token is missing, invalid, or lacks a ``permission`` (401, 403), "" if the provider does not name it."""
+
+    def __init__(self, what: str, *, need: str = "", next: str = "", permission: str = "") -> None:
+        super().__init__(what, need=need, next=next)
+        self.permission = permission
 
 
 class UnknownOutcomeError(TransientError):
     """The request may have been carried out. Look for its result before sending it again."""
+
+
+def _throttled_for(answer: httpx2.Response, now: float) -> float | None:
+    return rate_limit_delay(answer.headers, now) if answer.status_code == 429 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,9 @@ class Provider:
     """A provider whose API is at ``base_url`` + ``api_path``.
 
     The variable ``base_variable`` overrides ``base_url``. The variable ``token_variable`` holds the token;
-    ``scope`` describes the permissions that it needs.
+    ``scope`` describes the permissions that it needs. ``headers`` go with each request. ``throttled_for`` returns the
+    seconds to wait if an answer, at a time in seconds since 1970, refuses for a rate limit; ``needed_permission`` what
+    the token lacks, if an answer says so.
     """
 
     name: str
@@ -61,6 +70,9 @@ class Provider:
     token_variable: str
     scope: str
     base_variable: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    throttled_for: Callable[[httpx2.Response, float], float | None] = _throttled_for
+    needed_permission: Callable[[httpx2.Response], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +173,13 @@ class ApiClient:
 
     async def _send_rate_limited(self, request: Request) -> httpx2.Response:
         waited = 0.0
-        while (answer := await self._send_once(request)).status_code == 429:
+        while True:
+            answer = await self._send_once(request)
+            delay = self._provider.throttled_for(answer, time.time())
+            if delay is None:
+                break
             if waited >= MAX_RATE_LIMIT_WAIT:
                 raise TransientError(self._error_text(request, f"rate limit still exceeded after {waited:.0f} s"))
-            delay = rate_limit_delay(answer.headers, time.time())
             if delay > MAX_RATE_LIMIT_WAIT:
                 raise self._quota_error(request, delay)
             wait = min(delay, MAX_RATE_LIMIT_DELAY)
@@ -191,7 +206,7 @@ class ApiClient:
             raise self._delivery_error(request, _exception_text(error)) from error
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": "abreast"}
+        headers = {"Accept": "application/json", "User-Agent": "abreast", **self._provider.headers}
         if self._token and self._is_own_host(request.path):
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         if request.file:
@@ -210,10 +225,12 @@ class ApiClient:
         status = answer.status_code
         if status in {401, 403}:
             what = "may not do this" if status == 403 else "is refused" if self._token else "is missing"
+            permission = self._provider.needed_permission(answer) if status == 403 else ""
             raise AccessDeniedError(
                 self._error_text(request, f"the token {what} (status {status})"),
-                need=f"{self._provider.token_variable} with {self._provider.scope}",
+                need=f"{self._provider.token_variable} with {permission or self._provider.scope}",
                 next=f"export {self._provider.token_variable}=…",
+                permission=permission,
             )
         if status == 404:
             raise NotFoundError(self._error_text(request, _provider_message(answer) or "not found (404)"))
@@ -246,10 +263,22 @@ def _query_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def connect(provider: Provider, context: PlatformContext) -> ApiClient:
-    """Return a client for a provider, with the token and the base URL from the context."""
-    base = context.variable(provider.base_variable) or provider.base_url
-    return ApiClient(provider, base.rstrip("/") + provider.api_path, context.secret(provider.token_variable))
+class Settings(Protocol):
+    """Looks up a machine setting, and a credential; None for what is not set."""
+
+    @property
+    def variable(self) -> Callable[[str], str | None]:
+        """A machine setting by its name."""
+
+    @property
+    def secret(self) -> Callable[[str], Secret | None]:
+        """A credential by its name."""
+
+
+def connect(provider: Provider, settings: Settings) -> ApiClient:
+    """Return a client for a provider, with the token and the base URL from the settings."""
+    base = settings.variable(provider.base_variable) or provider.base_url
+    return ApiClient(provider, base.rstrip("/") + provider.api_path, settings.secret(provider.token_variable))
 
 
 def _exception_text(error: Exception) -> str:

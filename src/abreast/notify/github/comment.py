@@ -1,0 +1,31 @@
+"""The comment about an environment on the commit's pull request."""
+
+from abreast.github.client import GitHubClient
+from abreast.github.sticky_comment import pull_request_of, write_sticky_comment
+from abreast.notify.github.part import Part
+from abreast.notify.github.wording import comment_body
+from abreast.notify.interface import SentMessages, Snapshot
+
+
+class CommentPart(Part):
+    """Keeps the comment about an environment on the pull request of the commit, if it has one."""
+
+    name = "comment"
+    permission = "pull-requests: write"
+
+    def __init__(self, run_url: str) -> None:
+        self._run_url = run_url
+        self._last: dict[str, str] = {}
+
+    async def update(self, github: GitHubClient, snapshot: Snapshot, sent: SentMessages) -> None:
+        """Write the comment, or change what it says."""
+        body, deployment = comment_body(snapshot, self._run_url), snapshot.plan.deployment
+        if self._last.get(deployment) == body:
+            return
+        if sent.find("pull") is None:
+            await sent.record("pull", str(await pull_request_of(github, snapshot.plan.commit) or ""))
+        if number := sent.find("pull"):
+            known = sent.find(self.name)
+            written = await write_sticky_comment(github, int(number), body, int(known) if known else None)
+            await sent.record(self.name, str(written))
+        self._last[deployment] = body
