@@ -215,7 +215,7 @@ DECLARATIONS = (
                         "package-lock.json": "{}", "server.js": SERVER}, {"backend": {"health": "/fit", "run": "node server.js --prod"}}),
     Example("app-json", {"app.json": '{"env": {"API_TOKEN": {"generator": "secret"}, "REGION": "eu", "EXTRA": {"required": false}}}', "package.json": EXPRESS,
                          "package-lock.json": "{}", "server.js": SERVER}, {
-        "backend": {"env": {"API_TOKEN": "${API_TOKEN}", "REGION": "${REGION:-eu}", "EXTRA": {"required": False}}}}),
+        "backend": {"env": {"API_TOKEN": {"generate": True}, "REGION": "${REGION:-eu}", "EXTRA": {"required": False}}}}),
     Example("space", {"README.md": "---\nsdk: gradio\napp_file: demo.py\npython_version: 3.11\n---\n", "requirements.txt": "gradio\n",
                       "demo.py": "import gradio", "other.py": "import gradio"}, {
         "backend": {"python": "3.11", "run": "GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=$PORT python demo.py"}}),

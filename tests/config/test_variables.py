@@ -120,4 +120,4 @@ def test_another_platform_wants_a_value_of_a_person(project: SampleProject) -> N
     project.commit()
     error = project.run("plan", code=2).stderr
     assert "${SESSION_SECRET} is not set, and abreast makes up values on `local` only" in error
-    assert "next: export NAME=…" in error
+    assert "export NAME=…" in error

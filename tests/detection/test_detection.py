@@ -218,7 +218,7 @@ def test_variables_of_an_example(tmp_path: Path) -> None:
     example = "PORT=3000\nREGION=eu\nSECRET_KEY=dev\nSTRIPE_API_KEY=sk_x\nMAIL_HOST=localhost\nEMPTY=\nQUOTED='two words' # why\n"
     files = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, ".env.example": example}
     assert services(tmp_path, files)["backend"]["env"] == {
-        "REGION": "${REGION:-eu}", "SECRET_KEY": "${SECRET_KEY}", "STRIPE_API_KEY": {"required": False},
+        "REGION": "${REGION:-eu}", "SECRET_KEY": {"generate": True}, "STRIPE_API_KEY": {"required": False},
         "MAIL_HOST": {"required": False}, "EMPTY": {"required": False}, "QUOTED": "${QUOTED:-two words}",
     }  # fmt: skip
 
@@ -660,7 +660,7 @@ def test_settings_without_a_default_are_needed(tmp_path: Path) -> None:
         ".env": "KNOWN=1\n",
     }
     assert services(tmp_path, files)["backend"]["env"] == {
-        "SITE": "${SITE}", "ACCESS_SECRET_KEY": "${ACCESS_SECRET_KEY}", "ORIGINS": '${ORIGINS:-["*"]}', "MAIL": {"required": False},
+        "SITE": "${SITE}", "ACCESS_SECRET_KEY": {"generate": True}, "ORIGINS": '${ORIGINS:-["*"]}', "MAIL": {"required": False},
     }  # fmt: skip
     assert local_variables(tmp_path, files)["SITE"] == "${SITE:-http://localhost:3000}"
 

@@ -7,7 +7,7 @@ import pytest
 from page_examples import configs
 from sample_project import SampleProject, get_json
 
-((EXAMPLE),) = configs(Path(__file__).parents[2] / "docs" / "variables.md")
+EXAMPLE, GENERATED = configs(Path(__file__).parents[2] / "docs" / "variables.md")
 VARIABLES = EXAMPLE["services"]["backend"]["env"]
 GIVEN = {"API_TOKEN": "t0p-secret-4711", "DATABASE_URL": "postgresql://app:s3cr3t@db.example.com/shop"}
 
@@ -21,6 +21,20 @@ def test_its_variables_reach_the_service(project: SampleProject) -> None:
     seen = {name: get_json(project.backend_port, "/health")[name] for name in VARIABLES}
     assert seen == {"LOG_LEVEL": "info", "SENTRY_DSN": None, "REGION": "eu-west-1", **GIVEN}
     assert not [secret for secret in GIVEN.values() if secret in done.stdout + done.stderr]
+
+
+@pytest.mark.exhaustive
+def test_a_generated_secret_is_the_same_in_each_release(project: SampleProject) -> None:
+    project.config["services"]["backend"]["env"] = GENERATED["services"]["backend"]["env"]
+    source = project.app_source('    return 200, {"secret": os.environ["SESSION_SECRET"]}\n')
+    secrets = []
+    for _ in range(2):
+        project.commit(app_py=source)
+        done = project.deploy()
+        secrets.append(get_json(project.backend_port, "/health")["secret"])
+        assert secrets[0] not in done.stdout + done.stderr
+    assert secrets[0] == secrets[1]
+    assert len(secrets[0]) >= 32
 
 
 def test_whatever_breaks_its_rules_is_reported_at_once(project: SampleProject) -> None:

@@ -323,12 +323,12 @@ def test_findings_with_a_line_are_annotations() -> None:
         Finding("CVE-1", "no line", Severity.CRITICAL, "requirements.txt"),
     )  # fmt: skip
     judged = Event("D1", "k", EventKind.JUDGED, data=dump(GateResult("scan", GateVerdict.FAILED, findings=findings)))
-    report = check_report(snapshot(DeploymentState.TURNED_BACK, judged), "")
+    report = check_report(snapshot(DeploymentState.TURNED_BACK, judged))
     assert report.annotations == (
         Annotation("app.py", 3, AnnotationLevel.FAILURE, "S105: a password"),
         Annotation("app.py", 4, AnnotationLevel.WARNING, "W1: old"),
     )
-    assert check_report(snapshot(DeploymentState.RUNNING, judged), "").annotations == ()
+    assert check_report(snapshot(DeploymentState.RUNNING, judged)).annotations == ()
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_findings_with_a_line_are_annotations() -> None:
     ],
 )  # fmt: skip
 def test_how_a_check_run_ends(state: DeploymentState, conclusion: Conclusion | None) -> None:
-    assert check_report(snapshot(state), "").conclusion is conclusion
+    assert check_report(snapshot(state)).conclusion is conclusion
 
 
 def test_annotations_are_sent_once_also_if_that_was_not_recorded(told: Told) -> None:
@@ -354,7 +354,7 @@ def test_annotations_are_sent_once_also_if_that_was_not_recorded(told: Told) -> 
     told.stage.emulator.faults.planned.append(InjectedFault("PATCH", "/check-runs/", FaultKind.STATUS, status=401))
 
     async def tell() -> None:
-        notifier = GitHubNotifier(told.stage.client, [CheckRunPart("")])
+        notifier = GitHubNotifier(told.stage.client, [CheckRunPart()])
         with suppress(NotificationError):
             await notifier.notify(ended, Recorded())
 
@@ -367,7 +367,7 @@ def test_annotations_are_sent_once_also_if_that_was_not_recorded(told: Told) -> 
 def test_what_changes_data_only_is_not_told(told: Told) -> None:
     migrated = snapshot(DeploymentState.SUCCEEDED)
     migrated = replace(migrated, plan=replace(migrated.plan, kind=DeploymentKind.MIGRATE))
-    asyncio.run(GitHubNotifier(told.stage.client, [CheckRunPart("")]).notify(migrated, Recorded()))
+    asyncio.run(GitHubNotifier(told.stage.client, [CheckRunPart()]).notify(migrated, Recorded()))
     assert told.stage.emulator.faults.requests == []
 
 
@@ -388,7 +388,7 @@ def test_what_follows_quickly_is_one_update(told: Told) -> None:
     """The clock is this one. A change of the state is told at once."""
     moment = [0.0]
     commit = told.project.git("rev-parse", "HEAD").strip()
-    parts = [CheckRunPart("")]
+    parts = [CheckRunPart()]
     notifier = GitHubNotifier(told.stage.client, parts, clock=lambda: moment[0])
 
     async def tell(state: DeploymentState, chapter: Chapter) -> float:

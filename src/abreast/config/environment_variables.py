@@ -28,6 +28,7 @@ def _templates(resolver: EnvironmentResolver, environment: str) -> Iterator[tupl
             yield from _database_templates(database)
     if passphrase := resolver.project.backups.passphrase:
         yield passphrase, True
+    yield from ((text, True) for text in _texts(resolver.project.notify))
 
 
 def _database_templates(database: schema.Database) -> Iterator[tuple[str, bool]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from abreast.core.errors import UsageError
 from abreast.core.secrets import Secret
 from abreast.provider_api.api_client import ApiClient, Provider, Settings, connect
 from abreast.provider_api.rate_limits import rate_limit_delay
@@ -85,3 +86,12 @@ class VariableSettings:
     def secret(self, name: str) -> Secret | None:
         """Return a variable as a secret."""
         return Secret(name, self.variables[name]) if self.variables.get(name) else None
+
+
+def repository_name(variable: Callable[[str], str | None]) -> str:
+    """Return ``OWNER/NAME``, as the variables of a workflow's run say. Raises UsageError if they do not."""
+    if found := variable("GITHUB_REPOSITORY"):
+        return found
+    raise UsageError(
+        "the repository at GitHub is unknown", need="GITHUB_REPOSITORY", next="export GITHUB_REPOSITORY=OWNER/NAME"
+    )

@@ -86,6 +86,10 @@ on:
         description: Also what did not change
         type: boolean
         default: false
+      allow-older:
+        description: Although a newer commit is live, or it was rolled back; needs a reason
+        type: boolean
+        default: false
       @skip_gate@
       reason:
         description: Why, for the record
@@ -117,6 +121,8 @@ _DEPLOY_JOB = """@name@:
   permissions:
     contents: write # the record of deployments is a ref of this repository
     deployments: write # what is live, shown by GitHub
+    checks: write # the outcome, on the commit
+    pull-requests: write # the same, as a comment on the commit's pull request
   environment: {name: @name@, deployment: false} # abreast reports its own deployments, one of each service
   concurrency: {group: abreast-@name@, queue: max, cancel-in-progress: false}
   steps:
@@ -128,6 +134,7 @@ _DEPLOY_JOB = """@name@:
         environment: @name@
         service: ${{ inputs.service }}
         force: ${{ inputs.force }}
+        allow-older: ${{ inputs.allow-older }}
         @skip_gate@
         reason: ${{ inputs.reason }}
         @extras@
@@ -172,6 +179,8 @@ _ROLLBACK_JOB = """@name@:
   permissions:
     contents: write # the record of deployments is a ref of this repository
     deployments: write # what is live, shown by GitHub
+    checks: write # the outcome, on the commit
+    pull-requests: write # the same, as a comment on the commit's pull request
   environment: {name: @name@, deployment: false}
   # not in the queue of deployments: it turns back the one that is running
   concurrency: {group: abreast-@name@-rollback, queue: max, cancel-in-progress: false}

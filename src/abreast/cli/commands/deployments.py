@@ -47,8 +47,11 @@ else:
 def plan(
     environment: str | None, services: tuple[str, ...], since: str | None, *, force: bool, comment: bool, as_json: bool
 ) -> int:
-    """Print the plan; with ``comment``, also write it on the pull request of the workflow's run."""
-    target = load_target(environment)
+    """Print the plan; with ``comment``, also write it on the pull request of the workflow's run.
+
+    A pull request need not have the values of variables, since it gets no secrets.
+    """
+    target = load_target(environment, needs_values=not comment)
     request = DeployRequest(services=services, since=since, force=force)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
@@ -65,7 +68,7 @@ def plan(
     if comment:
         from abreast.cli.commands.plan_comment import comment_plan  # noqa: PLC0415 (slow, and only this needs it)
 
-        print(comment_plan(proposed, readiness), file=sys.stderr)
+        print(comment_plan(proposed, readiness, target.workspace.ci_run), file=sys.stderr)
     return 0
 
 

@@ -11,11 +11,10 @@ from abreast.cli.views.diagnostics import diagnostic_lines
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError
-from abreast.github.api import VariableSettings, connect_github
+from abreast.github.api import VariableSettings, connect_github, repository_name
 from abreast.github.client import GitHubClient
 from abreast.github.repository_settings import read_settings
 from abreast.github.settings_doctor import SettingsFinding, diagnose_settings
-from abreast.github.workflow_run import WorkflowRun
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.github_needs import needed_secrets
 
@@ -43,7 +42,7 @@ def check_github(environment: str | None, *, fix: bool, as_json: bool) -> int:
 
 async def _check(needs: Mapping[str, frozenset[str]], *, fix: bool) -> list[Diagnostic]:
     settings = VariableSettings(os.environ)
-    github = GitHubClient(connect_github(settings), WorkflowRun(settings.variable).repository)
+    github = GitHubClient(connect_github(settings), repository_name(settings.variable))
     try:
         findings = list(diagnose_settings(await read_settings(github, needs), needs))
         if fix:

@@ -15,13 +15,12 @@ class CheckRunPart(Part):
     name = "check"
     permission = "checks: write"
 
-    def __init__(self, run_url: str) -> None:
-        self._run_url = run_url
+    def __init__(self) -> None:
         self._last: dict[str, CheckReport] = {}
 
     async def update(self, github: GitHubClient, snapshot: Snapshot, sent: SentMessages) -> None:
         """Create the run, or change what it says. Annotations are sent once."""
-        report, plan = check_report(snapshot, self._run_url), snapshot.plan
+        report, plan = check_report(snapshot), snapshot.plan
         if self._last.get(plan.deployment) == report:
             return
         if recorded := sent.find(self.name):

@@ -13,13 +13,12 @@ class CommentPart(Part):
     name = "comment"
     permission = "pull-requests: write"
 
-    def __init__(self, run_url: str) -> None:
-        self._run_url = run_url
+    def __init__(self) -> None:
         self._last: dict[str, str] = {}
 
     async def update(self, github: GitHubClient, snapshot: Snapshot, sent: SentMessages) -> None:
         """Write the comment, or change what it says."""
-        body, deployment = comment_body(snapshot, self._run_url), snapshot.plan.deployment
+        body, deployment = comment_body(snapshot), snapshot.plan.deployment
         if self._last.get(deployment) == body:
             return
         if sent.find("pull") is None:

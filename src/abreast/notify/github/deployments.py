@@ -26,15 +26,14 @@ class Deployments(Part):
     name = "deployments"
     permission = "deployments: write"
 
-    def __init__(self, run_url: str) -> None:
-        self._run_url = run_url
+    def __init__(self) -> None:
         self._states: dict[int, State | None] = {}
 
     async def update(self, github: GitHubClient, snapshot: Snapshot, sent: SentMessages) -> None:
         """Create what is missing, and add the statuses that are news."""
         for part in snapshot.plan.rollouts:
             made, report = await self._deployment(github, snapshot, part, sent), service_report(snapshot, part)
-            await self._set(github, made, report)
+            await self._set(github, made, report, snapshot.plan.run_url)
             if snapshot.state.is_final:
                 await self._settle_others(github, snapshot, part, made, report)
         if snapshot.state is DeploymentState.SUCCEEDED:
@@ -61,12 +60,12 @@ class Deployments(Part):
         await sent.record(key, str(made.id))
         return made.id
 
-    async def _set(self, github: GitHubClient, id: int, report: ServiceReport) -> None:
+    async def _set(self, github: GitHubClient, id: int, report: ServiceReport, run_url: str) -> None:
         """Add a status, unless the deployment has that state."""
         if await self._state(github, id) is report.state:
             return
         self._states.pop(id)  # unknown, should the answer be lost
-        await github.add_status(id, NewStatus(report.state, report.text, report.url, self._run_url))
+        await github.add_status(id, NewStatus(report.state, report.text, report.url, run_url))
         self._states[id] = report.state
 
     async def _state(self, github: GitHubClient, id: int) -> State | None:
@@ -90,14 +89,16 @@ class Deployments(Part):
                 await self._end(github, other)
             elif live and other.payload == live.deployment:
                 text = f"{live.release} is live again"
-                await self._set(github, other.id, ServiceReport(State.SUCCESS, text, live.version.url))
+                await self._set(
+                    github, other.id, ServiceReport(State.SUCCESS, text, live.version.url), snapshot.plan.run_url
+                )
 
     async def _end(self, github: GitHubClient, other: Deployment) -> None:
         """End a deployment that was live."""
         self._states.pop(other.id, None)  # GitHub may have ended it by itself
         with suppress(NotFoundError):
             if await self._state(github, other.id) is State.SUCCESS:
-                await self._set(github, other.id, ServiceReport(State.INACTIVE, "no longer live"))
+                await self._set(github, other.id, ServiceReport(State.INACTIVE, "no longer live"), "")
 
     def _environment(self, snapshot: Snapshot, part: ServicePlan) -> str:
         return f"{snapshot.plan.environment}/{part.name}"

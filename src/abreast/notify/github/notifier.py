@@ -48,17 +48,15 @@ class GitHubNotifier(Notifier):
         self._last: tuple[str, DeploymentState, float] | None = None
 
     @classmethod
-    def create(
-        cls, context: NotifierContext, repository: str, run_url: str, settings: GitHubSettings
-    ) -> "GitHubNotifier | None":
+    def create(cls, context: NotifierContext, repository: str, settings: GitHubSettings) -> "GitHubNotifier | None":
         """Return the notifier of a repository, None if the settings turn all parts off."""
         parts: list[Part] = []
         if settings.deployments:
-            parts.append(Deployments(run_url))
+            parts.append(Deployments())
         if settings.check:
-            parts.append(CheckRunPart(run_url))
+            parts.append(CheckRunPart())
         if settings.comment:
-            parts.append(CommentPart(run_url))
+            parts.append(CommentPart())
         limit = ContentLimit()
         return cls(lambda: GitHubClient(connect_github(context), repository, limit), parts) if parts else None
 

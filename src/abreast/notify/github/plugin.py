@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from abreast.core.errors import UsageError
-from abreast.github.workflow_run import WorkflowRun
+from abreast.github.api import repository_name
 from abreast.notify.interface import Notifier, NotifierContext, NotifierPlugin
 
 
@@ -23,8 +23,7 @@ def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier |
     Raises UsageError if the repository or the token is unknown.
     """
     assert isinstance(settings, GitHubSettings)
-    run = WorkflowRun(context.variable)
-    repository = run.repository
+    repository = repository_name(context.variable)
     if not (context.secret("GH_TOKEN") or context.secret("GITHUB_TOKEN")):
         raise UsageError(
             "the token for GitHub is not set",
@@ -33,7 +32,7 @@ def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier |
         )
     from abreast.notify.github.notifier import GitHubNotifier  # noqa: PLC0415 (slow, and only deployments need it)
 
-    return GitHubNotifier.create(context, repository, run.url, settings)
+    return GitHubNotifier.create(context, repository, settings)
 
 
 PLUGIN = NotifierPlugin(GitHubSettings, create_notifier)

@@ -71,12 +71,12 @@ def _live_report(
 # ── the check run ──────────────────────────────────────────────────────────────────────────────
 
 
-def check_report(snapshot: Snapshot, run_url: str) -> CheckReport:
+def check_report(snapshot: Snapshot) -> CheckReport:
     """Return what the check run says."""
     summary = "\n".join([*_table(snapshot), *_failures(snapshot), *_next_command(snapshot)])
     conclusion = _conclusion(snapshot)
     notes = tuple(_annotations(snapshot.events)) if conclusion else ()
-    return CheckReport(title(snapshot), summary, conclusion, run_url, notes)
+    return CheckReport(title(snapshot), summary, conclusion, snapshot.plan.run_url, notes)
 
 
 def _conclusion(snapshot: Snapshot) -> Conclusion | None:
@@ -119,10 +119,10 @@ def deploy_marker(environment: str) -> str:
     return f"<!-- abreast:deploy:{environment} -->"
 
 
-def comment_body(snapshot: Snapshot, run_url: str) -> str:
+def comment_body(snapshot: Snapshot) -> str:
     """Return the comment about a deployment."""
     commit = f"Commit {snapshot.plan.commit[:7]}"
-    log = f" · [log]({run_url})" if run_url else ""
+    log = f" · [log]({snapshot.plan.run_url})" if snapshot.plan.run_url else ""
     return "\n".join(
         [
             deploy_marker(snapshot.plan.environment), f"**{title(snapshot)}**", "", *_table(snapshot),
