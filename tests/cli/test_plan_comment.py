@@ -30,7 +30,8 @@ def stage(tmp_path: Path) -> Iterator[GitHubStage]:
 
 
 def plan(stage: GitHubStage, code: int = 0, **variables: str) -> "subprocess.CompletedProcess[str]":
-    given = {"GITHUB_API_URL": stage.url, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/shop", **variables}
+    run = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "42", "ABREAST_STATE": ".abreast"}
+    given = {**run, "GITHUB_API_URL": stage.url, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/shop", **variables}
     done = fork_server.run_command(stage.folder / "work", "plan", "--comment", variables=given)
     assert done.returncode == code, done.stdout + done.stderr
     return done
@@ -39,7 +40,8 @@ def plan(stage: GitHubStage, code: int = 0, **variables: str) -> "subprocess.Com
 def event(stage: GitHubStage, number: int, origin: str) -> str:
     """Write the event of a pull request, and return its file."""
     file = stage.folder / "event.json"
-    file.write_text(json.dumps({"pull_request": {"number": number, "head": {"repo": {"full_name": origin}}}}))
+    head, base = ({"repo": {"full_name": name}} for name in (origin, "octo/shop"))
+    file.write_text(json.dumps({"pull_request": {"number": number, "head": head, "base": base}}))
     return str(file)
 
 

@@ -165,5 +165,5 @@ def test_faults_of_the_configuration_name_the_place(told: Told) -> None:
     told.project.config["notify"] = {"slak": {}, "slack": {"webhok": "x"}}
     told.project.commit()
     done = told.deploy(code=2)
-    assert "notify.slak: unknown key (did you mean 'slack'?), expected one of: slack" in done.stderr
+    assert "notify.slak: unknown key (did you mean 'slack'?), expected one of: github, slack" in done.stderr
     assert "notify.slack.webhok" in done.stderr

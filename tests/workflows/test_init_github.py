@@ -81,13 +81,21 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
     assert plan["environment"] == {"name": "pull-request", "deployment": "false"}
 
 
+ALLOWED = {
+    "ci": {"pull-requests"},
+    "deploy": {"contents", "deployments", "checks", "pull-requests"},
+    "rollback": {"contents", "deployments", "checks", "pull-requests"},
+    "backup": {"contents"},
+}
+"""What the jobs of each workflow may write."""
+
+
 def test_least_permissions_and_pinned_actions(project: Path) -> None:
     for name, workflow in workflows(project).items():
         assert workflow["permissions"] == {}
         for job in workflow["jobs"].values():
             granted = {scope for scope, level in job["permissions"].items() if level == "write"}
-            allowed = {"pull-requests"} if name == "ci" else {"contents", "deployments"}
-            assert granted <= allowed, name
+            assert granted <= ALLOWED[name], name
             assert int(job["timeout-minutes"]) <= 60
             for step in job["steps"]:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
