@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import postgres_server
+from abreast.ledger.entries import Entry, EntryKind
+from abreast.ledger.homes.postgres import PostgresHome
 from sample_project import SampleProject
 from state_worlds import GitWorld, git
 
@@ -19,6 +21,13 @@ def remote(project: SampleProject, tmp_path: Path) -> GitWorld:
     git(project.folder, "remote", "add", "origin", str(world.remote))
     project.deploy()
     return world
+
+
+def holders(url: str) -> dict[str, object]:
+    """Return who holds each environment, by the record in a database."""
+    with closing(PostgresHome(url, "shop")) as home:
+        entries = [Entry.parse(link.entry) for link in home.read(0)]
+    return {entry.subject: entry.data["holder"] for entry in entries if entry.kind is EntryKind.LEASE}
 
 
 GIT = {"ABREAST_STATE": "git"}
@@ -52,6 +61,8 @@ def test_it_moves_to_a_database_and_back_to_a_folder(project: SampleProject, rem
     project.run("state", "move", "--to", "git", "--yes")
     told = project.run("state", "move", "--to", url, "--yes", variables=GIT).stdout
     assert postgres_server.QUOTED_PASSWORD not in told
+    assert set(holders(url)) == {"local", "staging"}
+    assert not any(holders(url).values()), "nobody waits for the command that moved it"
     locks = project.run("doctor", code=None, variables=GIT).stdout
     assert locks.count("the record moved to") == 2, "one for each environment"
     here = {"ABREAST_STATE": url}

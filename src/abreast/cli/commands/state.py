@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from abreast.cli.target import hold_environment
 from abreast.core.errors import RefusedError, StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
 from abreast.core.wording import counted
+from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
-from abreast.ledger.hash_chain import GENESIS_HASH, Link, link_hash
+from abreast.ledger.hash_chain import GENESIS_HASH, Link, chain, link_hash
 from abreast.ledger.mirror import Mirror
 from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_homes import create_home, home_title, mirror_folder
@@ -99,8 +101,7 @@ def move(to: str, *, yes: bool) -> int:
         if why := ledger.flush(0):
             raise StateError(f"what is recorded here is not yet in its home: {why}", next="abreast state show")
         confirm(f"Move the record to {home_title(to)}?", "that", yes=yes)
-        links = ledger.file.links()
-        count = _copy(links, to, workspace)
+        count = _copy(_with_leases_given_back(ledger.file.links()), to, workspace)
         if not _is_copy_of(to, ledger.file, workspace):
             moved = f"the record moved to {home_title(to)}"
             for name in environments:
@@ -158,6 +159,20 @@ def _copy(links: Sequence[Link], to: str, workspace: Workspace) -> int:
     finally:
         home.close()
     return done
+
+
+def _with_leases_given_back(links: Sequence[Link]) -> Sequence[Link]:
+    """Return links after which nobody holds an environment: this command does, and nobody beats for it elsewhere.
+
+    They are the same each time, so that a copy that was cut off can go on.
+    """
+    leases = {entry.subject: entry for link in links if (entry := Entry.parse(link.entry)).kind is EntryKind.LEASE}
+    ends = [
+        replace(lease, key=str(int(lease.key) + 1), data={"holder": None}).text
+        for lease in leases.values()
+        if lease.data["holder"]
+    ]
+    return [*links, *chain(links[-1], ends)] if ends else links
 
 
 def _continue(links: Sequence[Link], there: Sequence[Link]) -> int:

@@ -24,7 +24,8 @@ TIMEOUT = 60.0
 _OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _SUBJECT = re.compile(r"([0-9a-f]+) entries (\d+) to (\d+)")
 _NO_RIGHT = re.compile(
-    r"denied|not authorized|authentication failed|permission|403|could not read Username|protected|hook declined",
+    r"denied|not authorized|authentication failed|permission|403|could not read Username|protected|hook declined"
+    r"|host key verification failed",
     re.IGNORECASE,
 )
 _ENVIRONMENT = {
