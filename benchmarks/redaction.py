@@ -24,7 +24,7 @@ from typing import Any
 from abreast.core.redaction import redactor as engine
 from abreast.core.redaction.automaton import keep_automata
 from abreast.core.redaction.known_secrets import KnownSecrets
-from abreast.core.redaction.pattern_search import PatternSearch, _automata
+from abreast.core.redaction.pattern_search import PatternSearch, _automaton
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.redaction.secret_patterns import SECRET_PATTERNS
 from abreast.core.redaction.token_shapes import TOKEN_SHAPES
@@ -233,8 +233,7 @@ def _automata_pass(secrets: list[str]) -> Callable[[bytes], None]:
         for at in range(0, len(text), CHUNK_SIZE):
             chunk = text[at : at + CHUNK_SIZE]
             known.suspects(chunk, automaton=True)
-            for find in _automata():
-                find(chunk, len(chunk))
+            _automaton()(chunk, len(chunk))
 
     return search
 
@@ -245,9 +244,9 @@ def _first_uses() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         keep_automata(AutomatonFolder(Path(folder)))
         for _ in range(2):
-            _automata.cache_clear()
+            _automaton.cache_clear()
             began = time.process_time()
-            _automata()
+            _automaton()
             used.append((time.process_time() - began) * 1000)
     return used[0], used[1]
 

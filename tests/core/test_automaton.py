@@ -14,7 +14,7 @@ from abreast.machine.automaton_folder import MAX_KEPT, AutomatonFolder
 
 EXPRESSIONS = {3: "tok[0-9]{4}", 8: "key=[a-z]"}
 TEXT = b"a tok1234 and key=x"
-FOUND = [(3, 2), (8, 14)]
+FOUND = [(3, 2, 9), (8, 14, 19)]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
-def find(folder: Path) -> list[tuple[int, int]]:
+def find(folder: Path) -> list[automaton.Sighting]:
     automaton.keep_automata(AutomatonFolder(folder))
     return sorted(automaton.expression_search(EXPRESSIONS)(TEXT, 10) or [])
 
@@ -52,7 +52,7 @@ def test_an_automaton_is_compiled_once(tmp_path: Path, compilations: list[object
 
 def test_other_expressions_are_another_automaton(tmp_path: Path, compilations: list[object]) -> None:
     assert find(tmp_path) == FOUND
-    assert automaton.expression_search({3: "tok[0-9]{3}"})(TEXT, 10) == [(3, 2)]
+    assert automaton.expression_search({3: "tok[0-9]{3}"})(TEXT, 10) == [(3, 2, 8)]
     assert len(compilations) == 2
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -96,7 +96,7 @@ def test_without_a_place_for_it_an_automaton_is_compiled_each_time(tmp_path: Pat
 
 def test_known_secrets_are_never_stored(tmp_path: Path) -> None:
     automaton.keep_automata(AutomatonFolder(tmp_path))
-    assert automaton.LiteralSearch([(b"hunter2-correct-horse", 4)]).numbers(b"a HUNTER2-correct-horse") == {4}
+    assert automaton.LiteralSearch([(b"hunter2-correct-horse", 4)]).first_ends(b"a HUNTER2-correct-horse") == {4: 23}
     assert not list(tmp_path.iterdir())
 
 
@@ -133,5 +133,5 @@ def test_a_second_process_reads_what_the_first_one_compiled(tmp_path: Path) -> N
             [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True, text=True
         ).stdout
 
-    assert run() == "3 0\n"
+    assert run() == "2 0\n"
     assert run() == "0 0\n"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abreast.core.redaction import pattern_search
 from abreast.core.redaction import redactor as engine
 from abreast.core.redaction.pattern_search import PatternSearch
 from abreast.core.redaction.redactor import Redactor
@@ -53,6 +54,35 @@ def test_every_shape_is_found_by_both_engines(shape: TokenShape, data: st.DataOb
     for automaton in (False, True):
         spans = PatternSearch().spans(b"got " + token + b" back", automaton=automaton)
         assert any(start <= 4 and end >= 4 + len(token) for start, end in spans), automaton
+
+
+FRAGMENTS = (
+    "token", "key", "secret", "auth", "access", "_pat", "private", "login", "pass", "password", "tok", "code", "_key", "string",
+    "bearer ", " = ", "=", ": ", ":", ".", "-", "_", " ", "\n", "'", '"', "=>", ":=", "||", "abc123def456", "a1b2c3d4e5f6g7h8", "whiteduke",
+    "0123456789012345", "abcdefghijklmnopqrstuvwx", "a", "1", "Zx9" * 10, "6611210f" * 5, "ghp_" + "a1" * 18,
+)  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=30))
+def test_what_one_engine_hides_near_keywords_the_other_does(fragments: list[str]) -> None:
+    text = "".join(fragments).encode()
+
+    def hidden(*, automaton: bool) -> set[int]:
+        spans = PatternSearch().spans(text, automaton=automaton)
+        return {at for start, end in spans for at in range(start, end)}
+
+    assert hidden(automaton=False) <= hidden(automaton=True)
+
+
+def test_a_text_full_of_beginnings_is_masked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closer look at each of them would take long, and tell nothing: all are hidden."""
+    looks = list[int]()
+    monkeypatch.setattr(pattern_search, "_match", lambda number, _text, _start: looks.append(number))
+    kinds = [prefix + "aB1" * 27 for shape in TOKEN_SHAPES for prefix in shape.prefixes.split()]
+    text = "\n".join(kinds * 5).encode()
+    assert PatternSearch().spans(text, automaton=True) == [(0, len(text))]
+    assert not looks
 
 
 EXAMPLES = {
@@ -108,6 +138,8 @@ def test_what_looks_like_a_secret_is_taken_for_one(monkeypatch: pytest.MonkeyPat
         ("$password = goodspec;", "goodspec"), ("telegram: 1234567890:h3YLlUHP8-STgTic38bCZXDJ_6s05ERgsaM", "h3YLlUHP8"),
         ("https://hooks.zapier.com/hooks/catch/123456/abcd1234", "abcd1234"), ("http://iot.example.com/api/v1/354u1g321kcqc1oad3w7/telemetry", "354u1g321k"),
         ("https://shop.tines.com/webhook/" + "0a" * 16 + "/" + "1b" * 16, "1b1b1b"), ("the_odds_api=abcdef1234567890abcdef1234567890", "abcdef123"),
+        ("[Peer]\nPublicKey = none\nPresharedKey = uXsfsZ4Ts1qach7Zv3hhwcx6wa5fuIo2u3w7sa+9j82=\n", "uXsfsZ4Ts1"),
+        ("shop_secret_token=shop_zyxwvutsrqponmlkjihgfedcbaZYXWVUTSRQP", "zyxwvutsrq"),
         ("CC_TEST_REPORTER_ID: " + "945dfb58" * 8, "945dfb58"), ("token = 'abc.def.ghi456ijk789mno0123456789abcde'", "ghi456ijk789"),
     ],
 )  # fmt: skip

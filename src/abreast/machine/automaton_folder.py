@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 MAX_KEPT = 12
-"""Automata to keep. A version of abreast has three."""
+"""Automata to keep. A version of abreast has two."""
 
 
 class AutomatonFolder:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import hyperscan
 
-Match = tuple[int, int]
-"""The number of an expression, and where its match begins."""
+Sighting = tuple[int, int, int]
+"""The number of an expression, and where its match begins and ends."""
 
-ExpressionSearch = Callable[[bytes, int], list[Match] | None]
+ExpressionSearch = Callable[[bytes, int], list[Sighting] | None]
 
 
 class AutomatonStore(Protocol):
@@ -48,12 +48,12 @@ class LiteralSearch:
             literal=True,
         )
 
-    def numbers(self, text: bytes) -> set[int]:
-        """Return which literals are in a text."""
-        found = set[int]()
+    def first_ends(self, text: bytes) -> dict[int, int]:
+        """Return where the first literal of each number in a text ends."""
+        ends: dict[int, int] = {}
         if text:
-            self._database.scan(text, match_event_handler=lambda number, *_: found.add(number))
-        return found
+            self._database.scan(text, match_event_handler=lambda number, _, end, *__: ends.setdefault(number, end) < 0)
+        return ends
 
     def first_end(self, text: bytes) -> int | None:
         """Return where the first literal in a text ends."""
@@ -81,12 +81,12 @@ def expression_search(expressions: Mapping[int, str], once: Collection[int] = ()
     flags = [hyperscan.HS_FLAG_SINGLEMATCH if n in once else hyperscan.HS_FLAG_SOM_LEFTMOST for n in numbers]
     database = _stored_database([text.encode() for text in expressions.values()], numbers, flags)
 
-    def search(text: bytes, most: int) -> list[Match] | None:
-        found: list[Match] = []
+    def search(text: bytes, most: int) -> list[Sighting] | None:
+        found: list[Sighting] = []
         append = found.append
 
-        def report(number: int, start: int, _end: int, _flags: int, _context: object) -> bool:
-            append((number, start))
+        def report(number: int, start: int, end: int, _flags: int, _context: object) -> bool:
+            append((number, start, end))
             return len(found) > most
 
         try:

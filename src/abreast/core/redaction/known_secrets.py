@@ -7,8 +7,7 @@ leave alone, or the beginning of one with each letter encoded.
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import compress
 from typing import NamedTuple
@@ -27,6 +26,9 @@ from abreast.core.secrets import url_credentials
 
 Span = tuple[int, int]
 
+Suspects = Mapping[int, Span]
+"""The numbers of forms, each with the places between which its first trace in a text ends."""
+
 MIN_LENGTH = 3
 """Minimum length of a secret. Shorter ones would match in any text."""
 
@@ -39,8 +41,8 @@ MIN_PREFIX_LENGTH = 4
 MIN_WRAPPED_PREFIX_LENGTH = 8
 """The same at the end of a line, where a secret may be wrapped. Of a shorter secret, half is enough."""
 
-SECTION_BYTES = 4 << 10
-"""Bytes that are decoded together after a trace, and after the next one twice as many."""
+SECTION_BYTES = 1 << 10
+"""Bytes that are decoded together after a trace, and after the next one four times as many."""
 
 LONGEST_ESCAPE = 8
 """Bytes that an encoded letter usually takes at most."""
@@ -71,11 +73,11 @@ class KnownSecrets:
         self.longest = self._longest(range(len(self._forms)))
         """Bytes that an encoded secret usually takes at most."""
 
-    def suspects(self, text: bytes, *, automaton: bool) -> AbstractSet[int]:
-        """Return the numbers of the forms of which there is a trace in a text."""
-        return self._seen(text, automaton=automaton) if self._forms else set()
+    def suspects(self, text: bytes, *, automaton: bool) -> Suspects:
+        """Return the forms of which there is a trace in a text."""
+        return self._seen(text, automaton=automaton) if self._forms else {}
 
-    def spans(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> list[Span]:
+    def spans(self, text: bytes, suspects: Suspects, *, automaton: bool) -> list[Span]:
         """Return where these forms are in a text. Decoding is slow, so it is decoded around traces only.
 
         What the end of a decoded section may cut begins after ``at``, and is in the next one.
@@ -86,14 +88,16 @@ class KnownSecrets:
         forms = [self._forms[number] for number in suspects]
         reach = self._longest(suspects)
         at, size = 0, max(SECTION_BYTES, 2 * reach)
-        while trace := self._first_trace(text[at:], suspects, automaton=automaton):
+        trace: Span | None = min(suspects.values())
+        while trace:
             begin, end = max(0, at + trace[0] - reach), at + trace[1] + size
             found = _form_spans(text[begin:end], forms)
             spans += [(begin + start, begin + stop) for start, stop in found] if begin else found
-            at, size = at + trace[0] + size - reach, 2 * size
+            at, size = at + trace[0] + size - reach, 4 * size
+            trace = self._first_trace(text[at:], suspects, automaton=automaton)
         return spans
 
-    def wrapped_start(self, text: bytes, suspects: AbstractSet[int], end: int) -> int:
+    def wrapped_start(self, text: bytes, suspects: Collection[int], end: int) -> int:
         """Return where one of these forms begins that a line's end at ``end`` cuts, or ``end``."""
         if not suspects:
             return end
@@ -115,27 +119,26 @@ class KnownSecrets:
                 return begin + positions[start]
         return len(text)
 
-    def _seen(self, text: bytes, *, automaton: bool) -> AbstractSet[int]:
+    def _seen(self, text: bytes, *, automaton: bool) -> Suspects:
         """Return of which forms there is a trace in a text."""
         view = without_terminal_codes(text)
+        removed = len(text) - len(view)
         if automaton:
-            return self._search.numbers(view)
+            return {number: (end, end + removed) for number, end in self._search.first_ends(view).items()}
         small = view.lower()
-        return {number for trace, number in self._traces if trace in small}
+        ends = ((number, small.find(trace) + len(trace)) for trace, number in self._traces if trace in small)
+        seen: dict[int, Span] = {}
+        for number, end in ends:
+            seen[number] = min(seen.get(number, (end, end + removed)), (end, end + removed))
+        return seen
 
-    def _first_trace(self, text: bytes, suspects: AbstractSet[int], *, automaton: bool) -> Span | None:
+    def _first_trace(self, text: bytes, suspects: Suspects, *, automaton: bool) -> Span | None:
         """Return between which places the first trace of one of these forms ends."""
+        if not automaton:
+            seen = self._seen(text, automaton=False)
+            return min((seen[number] for number in suspects if number in seen), default=None)
         view = without_terminal_codes(text)
-        if automaton:
-            first = self._search.first_end(view)
-        else:
-            small = view.lower()
-            ends = (
-                small.find(trace) + len(trace)
-                for trace, number in self._traces
-                if number in suspects and trace in small
-            )
-            first = min(ends, default=None)
+        first = self._search.first_end(view)
         return None if first is None else (first, first + len(text) - len(view))
 
     @cached_property

@@ -2,10 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import product
 
-from abreast.core.redaction.automaton import ExpressionSearch, expression_search
+from abreast.core.redaction.automaton import ExpressionSearch, Sighting, expression_search
 from abreast.core.redaction.secret_patterns import (
     ESCAPE,
     KEY_END,
@@ -28,8 +29,14 @@ MAX_KEYS = 100
 
 ALLOWANCE, BYTES_PER_CANDIDATE = 256, 256
 
-SIGHTING = 0.125
-"""The part of a candidate that counts for what an automaton sees, before anybody looks closer."""
+SIGHTING, MARKER, WORD = 0.25, 0.25, 0.125
+"""The part of a candidate that counts for what an automaton sees, for a marker in that, and for a long word.
+
+A log may be full of long names.
+"""
+
+LONGEST_MARKER = 10
+"""Letters of a keyword at most."""
 
 HEAD = 2
 """Bytes of a token's prefix by which patterns are told apart: the length of the shortest prefix."""
@@ -40,6 +47,8 @@ _LETTERS_AND_DIGITS = bytes(byte if byte < 128 and chr(byte).isalnum() else ord(
 _NAMES = tuple(SECRET_PATTERNS)
 _PATTERNS = tuple(SECRET_PATTERNS.values())
 _PRIVATE_KEY_NUMBER = _NAMES.index(PRIVATE_KEY)
+_LONG_WORD = len(_PATTERNS)
+"""What is added to a pattern's number for the long word that it needs."""
 
 
 class PatternSearch:
@@ -64,32 +73,39 @@ class PatternSearch:
         return spans
 
     def _spans_by_automaton(self, text: bytes) -> Iterator[Span]:
-        """Look closer at where the automata see the beginning of a match, as long as candidates are left."""
-        last, end = -1, 0
+        """Look closer at where the automata see the beginning of a match, unless there are too many."""
+        candidates = []
         for number, start in self._sightings(text):
-            if number != last:
-                last, end = number, 0
-            if number == _PRIVATE_KEY_NUMBER:
-                yield from _private_key_spans(text)
-            elif start >= end and _PATTERNS[number].may_begin(text, start):
-                self._candidates_left -= 1
+            if _PATTERNS[number].may_begin(text, start):
+                candidates.append((number, start))
+                self._candidates_left -= MARKER if number in _alike() else 1
                 if self._candidates_left < 0:
                     return
-                if found := _match(number, text, start):
-                    end = found.end()
-                    yield _secret_span(found)
+        for number, start in candidates:
+            if number == _PRIVATE_KEY_NUMBER:
+                yield from _private_key_spans(text)
+            elif found := _match(number, text, start):
+                yield _secret_span(found)
 
-    def _sightings(self, text: bytes) -> list[tuple[int, int]]:
-        """Return the numbers of patterns with where a match may begin, in this order."""
-        seen = set[tuple[int, int]]()
-        for automaton in _automata():
-            sightings = automaton(text, int(self._candidates_left / SIGHTING))
-            if sightings is None:
-                self._candidates_left = -1
-                return []
-            self._candidates_left -= SIGHTING * len(sightings)
-            seen.update(sightings)
-        return sorted(seen)
+    def _sightings(self, text: bytes) -> set[tuple[int, int]]:
+        """Return the numbers of patterns with where a match may begin."""
+        seen = self._search(_automaton(), text, SIGHTING)
+        for number, end in [(number - _LONG_WORD, end) for number, _, end in seen if number >= _LONG_WORD]:
+            word = max(0, end - _PATTERNS[number].longest_word - 1)
+            found = self._search(_automaton_of(number), text[word:], WORD)
+            seen += [(number, start + word, stop + word) for number, start, stop in found]
+        if self._candidates_left < 0:
+            return set()
+        starts = {(number, start) for number, start, _ in seen if number < _LONG_WORD and number not in _alike()}
+        for number in {number for number, _, _ in seen if number in _alike()}:
+            starts.update(product(_alike()[number], _marker_starts(number, text, seen)))
+        return starts
+
+    def _search(self, automaton: ExpressionSearch, text: bytes, weight: float) -> list[Sighting]:
+        """Return what an automaton sees, nothing if that is too much."""
+        sightings = automaton(text, int(max(0, self._candidates_left) / weight))
+        self._candidates_left = self._candidates_left - weight * len(sightings) if sightings is not None else -1
+        return sightings or []
 
 
 # ── by markers ──────────────────────────────────────────────────────────────────────────────────
@@ -201,16 +217,43 @@ def _regex(number: int) -> re.Pattern[bytes]:
 # ── by automata ─────────────────────────────────────────────────────────────────────────────────
 
 
+def _marker_starts(number: int, text: bytes, sightings: Iterable[Sighting]) -> Iterator[int]:
+    """Yield where markers begin within what was seen of this number."""
+    at = 0
+    for start, end in sorted((start, end) for each, start, end in sightings if each == number):
+        found = _marker(number).finditer(text, max(at, start), end + LONGEST_MARKER)
+        yield from (marker.start() for marker in found if marker.start() < end)
+        at = max(at, end)
+
+
 @cache
-def _automata() -> tuple[ExpressionSearch, ...]:
-    """Return what searches for the patterns: one automaton, and one for each that needs a long word in the text."""
-    long = [number for number, pattern in enumerate(_PATTERNS) if pattern.longest_word]
-    rest = {number: beginning(pattern) for number, pattern in enumerate(_PATTERNS) if number not in long}
-    return expression_search(rest, once={_PRIVATE_KEY_NUMBER}), *map(_search_in_text_with_long_word, long)
+def _marker(number: int) -> re.Pattern[bytes]:
+    """Return an expression for each place where a marker begins, also within another one."""
+    return re.compile(rf"(?i)(?={any_of(_PATTERNS[number].markers)})".encode())
 
 
-def _search_in_text_with_long_word(number: int) -> ExpressionSearch:
-    pattern = _PATTERNS[number]
-    find_word = expression_search({0: f"[A-Za-z0-9]{{{pattern.longest_word}}}"}, once={0})
-    find = expression_search({number: beginning(pattern)})
-    return lambda text, most: find(text, most) if find_word(text, 1) else []
+@cache
+def _alike() -> Mapping[int, Sequence[int]]:
+    """Return the numbers of patterns that share a beginning, for each of them."""
+    numbers = defaultdict[str, list[int]](list)
+    for number, pattern in enumerate(_PATTERNS):
+        numbers[beginning(pattern)].append(number)
+    return {number: group for group in numbers.values() if len(group) > 1 for number in group}
+
+
+@cache
+def _automaton() -> ExpressionSearch:
+    """Return what searches for most patterns, and for the long word that others need in a text."""
+    expressions = {}
+    for number, pattern in enumerate(_PATTERNS):
+        if pattern.longest_word:
+            expressions[number + _LONG_WORD] = f"[A-Za-z0-9]{{{pattern.longest_word}}}"
+        elif number == _alike().get(number, [number])[0]:
+            expressions[number] = beginning(pattern)
+    once = {number for number in expressions if number >= _LONG_WORD}
+    return expression_search(expressions, once={_PRIVATE_KEY_NUMBER, *once})
+
+
+@cache
+def _automaton_of(number: int) -> ExpressionSearch:
+    return expression_search({number: beginning(_PATTERNS[number])})

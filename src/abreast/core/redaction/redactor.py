@@ -1,9 +1,11 @@
 """Masks secrets in streamed output: known values, and whatever matches a secret pattern."""
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import chain
+from operator import itemgetter, lt
 
 from abreast.core.redaction.known_secrets import KnownSecrets
 from abreast.core.redaction.pattern_search import MAX_KEY_BYTES, PatternSearch
@@ -82,8 +84,9 @@ class Redactor:
         raw = value.encode(errors="surrogateescape")
         automaton = _pays_off(len(raw))
         suspects = self._known.suspects(raw, automaton=automaton)
-        spans = self._known.spans(raw, suspects, automaton=automaton)
-        spans += PatternSearch().spans(raw, automaton=automaton)
+        spans = PatternSearch().spans(raw, automaton=automaton)
+        if spans != [(0, len(raw))]:
+            spans += self._known.spans(raw, suspects, automaton=automaton)
         return _mask_spans(raw, _merge_spans(spans), 0, len(raw)).decode(errors="surrogateescape") if spans else value
 
     def redact_value(self, given: object) -> object:
@@ -95,7 +98,7 @@ class Redactor:
         return [self.redact_value(item) for item in given] if isinstance(given, list | tuple) else given
 
     def _join_chunks(self) -> None:
-        self._buffer += b"".join(self._chunks)
+        self._buffer = b"".join([self._buffer, *self._chunks] if self._buffer else self._chunks)
         self._chunks.clear()
 
     def _release(self, cut: int, *, paused: bool = False) -> bytes:
@@ -108,8 +111,9 @@ class Redactor:
             end = max(begin, self._known.wrapped_start(text, suspects, end))
         if end == begin:
             return b""
-        spans = [*self._continued_spans(text, begin), *self._known.spans(text, suspects, automaton=automaton)]
-        spans += self._patterns.spans(text, automaton=automaton)
+        spans = self._patterns.spans(text, automaton=automaton)
+        if spans != [(0, len(text))]:
+            spans += [*self._continued_spans(text, begin), *self._known.spans(text, suspects, automaton=automaton)]
         if paused and (start := self._cut_secret_start(text)) < end:
             spans.append((start, end))
         merged = _merge_spans(spans)
@@ -155,8 +159,11 @@ def _pays_off(size: int) -> bool:
     return HAS_HYPERSCAN and size > AUTOMATON_THRESHOLD
 
 
-def _merge_spans(spans: Iterable[Span]) -> list[Span]:
+def _merge_spans(spans: list[Span]) -> list[Span]:
     """Return the spans in order, with touching ones merged."""
+    bounds = list(chain.from_iterable(spans))
+    if all(map(lt, bounds, bounds[1:])):
+        return spans
     merged: list[Span] = []
     last = -1
     for start, end in sorted(spans):
@@ -172,10 +179,6 @@ def _merge_spans(spans: Iterable[Span]) -> list[Span]:
 
 def _mask_spans(text: bytes, spans: Sequence[Span], begin: int, end: int) -> bytes:
     """Return part of a text with its spans masked. A secret that began earlier is masked once, where it continues."""
-    pieces, at = [], begin
-    for start, stop in spans:
-        if stop > begin and start < end:
-            pieces.append(text[at:start])
-            at = stop
-    pieces.append(text[at:end])
-    return _MASK.join(pieces)
+    masked = spans[bisect_right(spans, begin, key=itemgetter(1)) : bisect_left(spans, end, key=itemgetter(0))]
+    bounds = [begin, *chain.from_iterable(masked), end]
+    return _MASK.join(map(text.__getitem__, map(slice, bounds[::2], bounds[1::2])))

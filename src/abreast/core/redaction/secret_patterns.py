@@ -33,7 +33,10 @@ class SecretPattern(NamedTuple):
     regex: str
     is_secret: Callable[[Match], bool]
     beginning: str = ""
-    """What the automaton looks for: how every match begins. Without one, it is derived from ``regex``."""
+    """What the automaton looks for: how every match begins. Without one, it is derived from ``regex``.
+
+    Patterns may share it. Then a match begins where a marker is.
+    """
     floating: bool = False
     may_begin: Callable[[bytes, int], bool] = lambda _text, _start: True
     """Whether a match may begin at a place in a text."""
@@ -95,7 +98,7 @@ def _is_value_after_keyword(found: Match) -> bool:
 
 def _has_public_name(found: Match) -> bool:
     """Return whether a value is a key that anybody may read, or the commit or digest of a service called ``auth``."""
-    before = found.string[max(0, found.start() - 40) : found.start(2)]
+    before = found.string[max(0, found.start() - 40) : found.start(2)].rpartition(b"\n")[2]
     if _SERVICE_NAME.search(before) and is_digest(found[2].rstrip(b".:")):
         return True
     return bool(_PUBLIC_KEY_NAME.search(before))
@@ -171,18 +174,23 @@ _KEYWORDS = (
 _KEYWORD = r"(?i)(pass(?:word|wd|phrase|wort)|pwd|secret|token|credential|auth|private|access|_pat|key|login|crumb)"
 _QUOTE = r"[\x22'`\\\s]"
 _STOP = r"\s\x22'`,;(){}<>\\&|"
-_MIXED = rf"(?:[a-z][^0-9{_STOP}]{{0,40}}[0-9]|[0-9][^a-z{_STOP}]{{0,40}}[a-z]|[0-9]{{15}}|[a-z]{{20}})"
+_MIXED = rf"(?:[a-z][^0-9{_STOP}]*[0-9]|[0-9][^a-z{_STOP}]*[a-z]|[0-9]{{15}}|(?:[a-z]+_)?[a-z]{{20}})"
 """How a value begins that mixes letters and digits, or is a long run of either."""
 
-_ASSIGNED = (
-    rf"{_KEYWORD}[\w.-]{{0,40}}(?:\sstring)?"
+_TO_ASSIGNED = (
+    r"[\w.-]{0,40}(?:\sstring)?"
     rf"{_QUOTE}{{0,4}}(?:=>|:{{0,3}}=|[?.]=|\|\||[:>,])[ \t]{{0,40}}{_QUOTE}{{0,12}}(?:bearer\s|basic\s)?"
 )
 _PASSWORD_NAME = r"(?i)(?:pass(?:word|wd|phrase)?|pwd)"  # noqa: S105 (an expression)
-_UP_TO = re.compile(r"\{0,\d+\}")
-"""Makes an automaton larger than a repetition without an upper bound does."""
+_UP_TO = re.compile(r"\{([01]),\d+\}")
+"""Makes an automaton larger and slower than a repetition without an upper bound does."""
 
-_AFTER_KEYWORD = rf"{_KEYWORD}(?:_?key)?[\s:._-]{{1,3}}(?:key|token|code|tok)?[\s:._\x22'-]{{0,3}}"
+_TO_NEXT = r"(?:_?key)?[\s:._-]{1,3}(?:key|token|code|tok)?[\s:._\x22'-]{0,3}"
+_NEAR_KEYWORD = _UP_TO.sub(
+    lambda found: "*+"[int(found[1])], rf"{_KEYWORD}(?:{_TO_ASSIGNED}[^a-z0-9{_STOP}]{{0,4}}|{_TO_NEXT}){_MIXED}"
+)
+"""How a value begins that is assigned to a name with a keyword, or follows the keyword."""
+
 _SCHEME = r"(?i)authorization(?:\\?[\x22'])?\s{0,3}[:=]\s{0,3}(?:\\?[\x22'])?(?:basic|bearer|token|ssws|apikey|digest)"
 
 MACHINE_MADE = 28
@@ -260,12 +268,12 @@ _IN_CONTEXT: Mapping[str, SecretPattern] = {
         may_begin=_begins_password,
     ),
     "secret-after-keyword": SecretPattern(
-        _KEYWORDS, rf"{_AFTER_KEYWORD}([A-Za-z0-9][^{_STOP}]{{11,}})", _is_value_after_keyword,
-        rf"{_AFTER_KEYWORD}{_MIXED}",
+        _KEYWORDS, rf"{_KEYWORD}{_TO_NEXT}([A-Za-z0-9][^{_STOP}]{{11,}})", _is_value_after_keyword,
+        _NEAR_KEYWORD,
     ),
     "secret-in-assignment": SecretPattern(
-        _KEYWORDS, rf"{_ASSIGNED}([^{_STOP}]{{8,}})", _is_assigned_secret,
-        _UP_TO.sub("*", rf"{_ASSIGNED}[^a-z0-9{_STOP}]{{0,4}}{_MIXED}"),
+        _KEYWORDS, rf"{_KEYWORD}{_TO_ASSIGNED}([^{_STOP}]{{8,}})", _is_assigned_secret,
+        _NEAR_KEYWORD,
     ),
     "secret-in-url": SecretPattern(
         ("://",), r"://[^\s:/@\x22']{0,60}:([^\s/\x22'${<]{3,100})@", _anything,

@@ -38,12 +38,12 @@ def is_telling(value: bytes, least: int) -> bool:
 
 def is_long(value: bytes) -> bool:
     """Return whether a value with the name of a secret is one for its length alone, or for its shape."""
-    return bool(is_unbroken(value) or _UUID.fullmatch(value) or _LONG_WITH_DIGIT.fullmatch(value))
+    return bool(_has_unbroken_part(value) or _UUID.fullmatch(value) or _LONG_WITH_DIGIT.fullmatch(value))
 
 
 def is_key(value: bytes) -> bool:
     """Return whether a value with the name of a key, such as ``shop_key``, is a secret."""
-    if is_unbroken(value) or _UUID.fullmatch(value):
+    if _has_unbroken_part(value) or _UUID.fullmatch(value):
         return True
     return len(value) >= 16 and _is_mixed(value, 8) and bool(_KEY.fullmatch(value)) and not _is_name(value)
 
@@ -86,6 +86,12 @@ def is_unbroken(value: bytes, digits: int = FEW_DIGITS) -> bool:
     if value.isdigit():
         return len(value) >= digits
     return value.isalpha() and (len(value) >= 32 or (len(value) >= 20 and not _has_words(value)))
+
+
+def _has_unbroken_part(value: bytes) -> bool:
+    """Return whether a value is unbroken, or letters without words after a prefix, such as ``shop_``."""
+    last = value.strip(b"=-_").rpartition(b"_")[2]
+    return is_unbroken(value) or (last.isalpha() and len(last) >= 32 and not _has_words(last))
 
 
 def is_password(value: bytes) -> bool:
