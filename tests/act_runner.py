@@ -96,17 +96,18 @@ class ActionsWorld:
         return self.project.git("rev-parse", "HEAD").strip()
 
     def start(
-        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None
-    ) -> subprocess.Popen[bytes]:
-        """Start a workflow of what was pushed last, on ``runner`` or another machine."""
+        self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,
+        commit: str = "origin/main",
+    ) -> subprocess.Popen[bytes]:  # fmt: skip
+        """Start a workflow of a commit, of what was pushed last without one, on ``runner`` or another machine."""
         hosted = self.folder / "hosted"
         git(hosted, "fetch", "-q", "origin")
-        git(hosted, "checkout", "-q", "--detach", "origin/main")
+        git(hosted, "checkout", "-q", "--detach", commit)
         text = (hosted / f".github/workflows/{workflow}.yml").read_text()
         known = self.folder / f"{workflow}.yml"
         known.write_text(text.replace(", queue: max", "").replace(", deployment: false", ""))
         payload = self.folder / "event.json"
-        before, after = (git(hosted, "rev-parse", commit) for commit in ("HEAD^", "HEAD"))
+        before, after = (git(hosted, "rev-parse", name) for name in ("HEAD^", "HEAD"))
         pushed = {"ref": "refs/heads/main", "before": before, "after": after, "repository": {"default_branch": "main"}}
         payload.write_text(json.dumps({"inputs": dict(inputs or {}), **pushed}))
         log = self.folder / f"run-{len(self._running)}.log"
@@ -125,10 +126,10 @@ class ActionsWorld:
 
     def run(
         self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,
-        *, succeeds: bool = True,
+        *, commit: str = "origin/main", succeeds: bool = True,
     ) -> str:  # fmt: skip
         """Run a workflow to its end, and return what it said."""
-        process = self.start(workflow, event, inputs, machine)
+        process = self.start(workflow, event, inputs, machine, commit)
         code = process.wait(scaled(100))
         said = self.output()
         assert (code == 0) is succeeds, said

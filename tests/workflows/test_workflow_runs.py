@@ -50,6 +50,10 @@ def test_a_push_deploys_and_a_person_rolls_back(world: ActionsWorld) -> None:
     world.run("deploy", "push")
     assert world.project.served_commits() == {"frontend": second, "backend": second}
 
+    said = world.run("deploy", "push", commit=first)  # it waited longer than the newer one, or was started again
+    assert f"superseded, so nothing was deployed: {first[:7]} is older than {second[:7]}" in said
+    assert world.project.served_commits() == {"frontend": second, "backend": second}
+
     details = HOSTILE[0] + HOSTILE[1]
     inputs = {"environment": "staging", "release": "", "service": "all", "reason": "critical bug", "details": details}
     world.run("rollback", "workflow_dispatch", inputs)
@@ -58,6 +62,12 @@ def test_a_push_deploys_and_a_person_rolls_back(world: ActionsWorld) -> None:
     world.project.folder = world.runner
     shown = json.loads(world.project.run("show", "--json", variables={"ABREAST_STATE": "git"}).stdout)
     assert shown["reason"] == f"critical bug: {details}"
+
+    assert f"{second[:7]} is the commit of" in world.run("deploy", "push", commit=second)
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+    inputs = {"environment": "staging", "service": "all", "allow-older": "true", "reason": "it was not the cause"}
+    world.run("deploy", "workflow_dispatch", inputs, commit=second)
+    assert world.project.served_commits() == {"frontend": second, "backend": second}
 
 
 @pytest.mark.exhaustive
