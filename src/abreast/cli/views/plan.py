@@ -1,6 +1,6 @@
 """A plan, as text and as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from abreast.core.codec import dump
@@ -49,23 +49,31 @@ def readiness_lines(readiness: Readiness) -> Iterator[str]:
 
 def _database_lines(part: ServicePlan) -> Iterator[str]:
     """Yield what the deployment would do to the service's database."""
-    data = part.database_plan
+    for step in database_steps(part, str, "`{}`".format):
+        yield f"      database: {step}"
+    for risk, is_blocked in breaking_changes(part):
+        yield f"      BREAKING{' (blocked)' if is_blocked else ''}: {risk}"
+
+
+def database_steps(part: ServicePlan, name: Callable[[str], str], command: Callable[[str], str]) -> Iterator[str]:
+    """Yield what happens to a service's database, with names and commands as ``name`` and ``command`` show them."""
+    data, used = part.database_plan, part.service.database
     if data is None:
         return
-    used = part.service.database
     if data.command and used and data.is_forward:
-        yield f"      database: back up, rehearse, then run `{used.command}`"
+        yield f"back up, rehearse, then run {command(used.command or '')}"
     if data.command and used and data.is_backward:
-        yield f"      database: run `{used.down}` after the traffic switch and a backup"
-    for name in data.up:
-        yield f"      database: back up, rehearse, then apply {name}"
-    for name in data.down:
-        yield f"      database: revert {name} after the traffic switch and a backup"
+        yield f"run {command(used.down or '')} after the traffic switch and a backup"
+    yield from (f"back up, rehearse, then apply {name(file)}" for file in data.up)
+    yield from (f"revert {name(file)} after the traffic switch and a backup" for file in data.down)
     if data.restore:
-        yield f"      database: back up, then restore {data.restore}"
-    blocks = " (blocked)" if data.breaking is BreakingChangePolicy.BLOCK else ""
-    for risk in data.risks:
-        yield f"      BREAKING{blocks}: {risk}"
+        yield f"back up, then restore {name(data.restore)}"
+
+
+def breaking_changes(part: ServicePlan) -> Iterator[tuple[str, bool]]:
+    """Yield what would break the running version of a service, each with whether that stops the deployment."""
+    if data := part.database_plan:
+        yield from ((risk, data.breaking is BreakingChangePolicy.BLOCK) for risk in data.risks)
 
 
 def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:

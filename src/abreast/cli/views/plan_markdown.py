@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.core.model import BreakingChangePolicy, Plan, ServicePlan
+from abreast.cli.views.plan import breaking_changes, database_steps
+from abreast.core.model import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.deploy.refusals import Readiness
 
@@ -71,23 +72,10 @@ def _gate_text(plan: Plan, number: int) -> str:
 
 def _database_texts(part: ServicePlan) -> Iterator[str]:
     """Yield what the deployment would do to the service's database, with what would break the running version."""
-    data, used = part.database_plan, part.service.database
-    if data is None:
-        return
-    name = plain(part.name)
-    if data.command and used and data.is_forward:
-        yield f"{name}: back up, rehearse, then run {code(used.command or '')}"
-    if data.command and used and data.is_backward:
-        yield f"{name}: run {code(used.down or '')} after the traffic switch and a backup"
-    for file in data.up:
-        yield f"{name}: back up, rehearse, then apply {code(file)}"
-    for file in data.down:
-        yield f"{name}: revert {code(file)} after the traffic switch and a backup"
-    if data.restore:
-        yield f"{name}: back up, then restore {code(data.restore)}"
-    blocks = " (blocked)" if data.breaking is BreakingChangePolicy.BLOCK else ""
-    for risk in data.risks:
-        yield f"{name}: **breaking{blocks}:** {code(risk)}"
+    for step in database_steps(part, code, code):
+        yield f"{plain(part.name)}: {step}"
+    for risk, is_blocked in breaking_changes(part):
+        yield f"{plain(part.name)}: **breaking{' (blocked)' if is_blocked else ''}:** {code(risk)}"
 
 
 def _way_back(plan: Plan) -> str:
