@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
@@ -104,6 +104,15 @@ def marked_processes(name: str, prefix: str) -> list[int]:
     """Return the running processes that were started with a variable whose value begins with ``prefix``."""
     marked = [pid for pid in PROCESSES.pids() if process_environment(pid).get(name, "").startswith(prefix)]
     return [pid for pid in marked if _is_running(pid)]
+
+
+def started_with(variables: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield the running processes that were started with all of the variables, each with their values."""
+    names = tuple(variables)
+    for pid in PROCESSES.pids():
+        env = process_environment(pid)
+        if all(name in env for name in names) and _is_running(pid):
+            yield pid, tuple(env[name] for name in names)
 
 
 def end_marked_processes(name: str, prefix: str) -> None:

@@ -169,6 +169,30 @@ def test_both_killed_are_started_by_the_next_command(supervisor: SupervisorClien
 
 
 @ON_BOTH
+def test_what_was_started_and_not_recorded_is_not_left_beside_the_next_one(
+    supervisor: SupervisorClient, home: Path
+) -> None:
+    """As when the process manager is killed between the start of an instance and its record."""
+    first, other = supervisor.ensure(spec(home)), supervisor.ensure(spec(home, name="web-01"))
+    supervisor.shutdown()
+    record = home / "instances" / "web-0.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "identity": None}))
+    supervisor.start()
+    eventually(lambda: {each.id: each.pid > 0 for each in supervisor.instances()} == {"web-0": True, "web-01": True})
+    pids = {each.id: each.pid for each in supervisor.instances()}
+    assert pids["web-01"] == other.pid
+    assert pids["web-0"] != first.pid
+    eventually(lambda: not _is_running(first.pid))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@ON_BOTH
 def test_stop_empties_the_whole_group(supervisor: SupervisorClient, home: Path) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 1000) & (setsid sleep 0 &) ; sleep 1000"
     group = supervisor.ensure(spec(home, stubborn)).pid

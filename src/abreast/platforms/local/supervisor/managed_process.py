@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -22,8 +22,9 @@ from abreast.machine.process import (
     group_members,
     process_environment,
     signal_group,
+    started_with,
 )
-from abreast.platforms.local.supervisor.client import INSTANCE_MARK, InstanceState, Liveness
+from abreast.platforms.local.supervisor.client import INSTANCE_MARK, LOG_MARK, InstanceState, Liveness
 from abreast.platforms.local.supervisor.endless_input import open_endless_input
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.liveness import LivenessWatch
@@ -239,7 +240,8 @@ class ManagedProcess:
         port = {"PORT": str(self._record.port)} if self._record.port else {}
         try:
             self._child = subprocess.Popen(
-                argv, cwd=self._record.cwd, env={**self._env, **port, **_mark(self._record)},
+                argv, cwd=self._record.cwd,
+                env={**self._env, **port, **_mark(self._record), LOG_MARK: self._record.log},
                 stdin=endless, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -351,6 +353,18 @@ class ManagedProcess:
 def _mark(record: ProcessRecord) -> dict[str, str]:
     """Return the variable by which an instance's processes are known when their leader is gone."""
     return {INSTANCE_MARK: record.id}
+
+
+def end_unrecorded(records: Sequence[ProcessRecord]) -> None:
+    """End what an earlier supervisor started and did not record, since it was killed in between.
+
+    Those instances are started again, and two of one would be left behind for good.
+    """
+    lost = {(record.id, record.log) for record in records if not (record.identity and record.identity.is_alive)}
+    for pid, instance in started_with((INSTANCE_MARK, LOG_MARK)) if lost else ():
+        if instance in lost:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, SIGKILL)
 
 
 def _environment(record: ProcessRecord) -> Mapping[str, str] | None:

@@ -19,7 +19,7 @@ from abreast.machine.process import ProcessIdentity, start_detached
 from abreast.platforms.local.router.files import EndpointPublisher
 from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, ROUTER, SOCKET_FILE
 from abreast.platforms.local.supervisor.listening_proof import SocketScan
-from abreast.platforms.local.supervisor.managed_process import ManagedProcess, ProcessRecord
+from abreast.platforms.local.supervisor.managed_process import ManagedProcess, ProcessRecord, end_unrecorded
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 
 PUBLISH_RETRY, STARTING_CHECK, ENDPOINT_CHECK = 0.01, 0.1, 1.0
@@ -89,10 +89,13 @@ class ProcessManager:
             self._processes[name].end_hung()
 
     def _adopt_processes(self) -> None:
+        records = list[ProcessRecord]()
         for file in sorted(self.records_folder.glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
-                record = ProcessRecord.read(file)
-                self._processes[record.id] = ManagedProcess.adopt(record, self)
+                records.append(ProcessRecord.read(file))
+        end_unrecorded(records)
+        for record in records:
+            self._processes[record.id] = ManagedProcess.adopt(record, self)
 
     # ── endpoints ──────────────────────────────────────────────────────────────────────────────
 
