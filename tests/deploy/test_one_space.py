@@ -55,7 +55,7 @@ def test_the_plan_says_what_restarts_and_the_way_back_needs_no_commit(world: Wor
     second = world.project.commit("Two", Dockerfile=f"{DOCKERFILE}EXPOSE 8000\n")
     world.project.git("reflog", "expire", "--expire=now", "--all")
     world.project.git("gc", "-q", "--prune=now")
-    told = world.run("deploy", "--yes")
+    told = world.run("deploy", "--yes", "--allow-older", "--reason", "its history is another one")
     assert "the turn sets COLOUR; each write restarts the Space that users are on" in told
     assert "the turn sets API_KEY where the value has changed" in told
     assert "its Dockerfile exposes port 8000, and the Space owner/api sends requests to port 7860 (app_port)" in told

@@ -23,9 +23,7 @@ def test_another_role_makes_the_copies_and_a_rehearsal_has_its_own_variables(pro
     url = postgres_server.create_database(owner=role)
     admin = url.replace(f"//{role}:", "//postgres:")
     seen = project.folder.parent / "seen"
-    note = (
-        f'open({str(seen)!r}, "a").write(json.dumps(dict(os.environ)) + chr(10)); db.execute("SELECT id FROM orders")'
-    )
+    note = f'open({str(seen)!r}, "a").write(__import__("json").dumps(dict(os.environ)) + chr(10)); db.execute("SELECT id FROM orders")'
     backend = project.config["services"]["backend"]
     backend["database"] = {**ADMIN["database"], **REHEARSAL["database"]}
     backend["env"] = {"SMTP_URL": "smtp://mail.example.com", "STRIPE_KEY": "${STRIPE_KEY}"}

@@ -20,7 +20,7 @@ def test_short_logs_are_whole_and_of_long_ones_the_end_is_kept(tmp_path: Path) -
     assert kept["short.log"] == "one\ntwo\n"
     first, *rest = kept["long.log"].splitlines()
     missing = files[0].stat().st_size - len("\n".join(rest))
-    assert first == f"… {missing} bytes before this are only on the machine that ran it"
+    assert first == f"… {missing} bytes before this: only on the machine that ran it"
     assert rest == lines[-len(rest) :]
     assert len(rest) > 2000
     assert kept.keys() == {"short.log", "long.log"}

@@ -1,6 +1,6 @@
 """Whether a commit may still go live: not if a newer one is, and not if it was rolled back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 from abreast.core.frozen_dataclass import dataclass
@@ -37,18 +37,20 @@ class Overtaking:
     order: CommitOrder
 
 
-def find_overtaking(decisions: Sequence[Decision], compare: Callable[[str], CommitOrder]) -> Overtaking | None:
+def find_overtaking(decisions: Iterable[Decision], compare: Callable[[str], CommitOrder]) -> Overtaking | None:
     """Return the decision that overtakes a commit, None if it may go live.
 
-    ``decisions`` are those of one environment, newest first. ``compare`` returns the order of the commit, seen from
-    another one. A rollback turns away the commits that were live since the release that it led back to, and what is
-    older than they are. What is older than the live commit is overtaken too. An unknown order counts as overtaken.
+    ``decisions`` are those on the same services in one environment, newest first. ``compare`` returns the order of the
+    commit, seen from another one. A rollback turns away the commits that were live since the release that it led back
+    to, and what is older than they are. What is older than the live commit is overtaken too. An unknown order counts as
+    overtaken.
     """
-    if not decisions:
+    newest_first = iter(decisions)
+    current = next(newest_first, None)
+    if current is None:
         return None
-    current = decisions[0]
     if current.kind is DeploymentKind.ROLLBACK:
-        for rejected in _rolled_back(decisions):
+        for rejected in _rolled_back(current, newest_first):
             order = compare(rejected.commit)
             if order is CommitOrder.NEWER:
                 return None
@@ -58,10 +60,10 @@ def find_overtaking(decisions: Sequence[Decision], compare: Callable[[str], Comm
     return Overtaking(current, current, order) if order in {CommitOrder.OLDER, CommitOrder.UNKNOWN} else None
 
 
-def _rolled_back(decisions: Sequence[Decision]) -> Iterator[Decision]:
-    """Yield the deployments that the latest rollback turned away, newest first."""
-    for decision in decisions[1:]:
-        if decision.release == decisions[0].release:
+def _rolled_back(rollback: Decision, earlier: Iterable[Decision]) -> Iterator[Decision]:
+    """Yield the deployments that a rollback turned away, newest first."""
+    for decision in earlier:
+        if decision.release == rollback.release:
             return
         if decision.kind is DeploymentKind.DEPLOY:
             yield decision

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from abreast.core.wording import counted
+
 MAX_LOG, MAX_OUTPUT = 32 << 10, 256 << 10
 """Bytes that are kept of the end of one log, and of all logs of a deployment."""
 
@@ -38,4 +40,4 @@ def _end_of(file: Path, size: int, length: int) -> bytes:
     if length == size:
         return text
     whole = text[text.find(b"\n") + 1 :] or text
-    return f"… {size - len(whole)} bytes before this are only on the machine that ran it\n".encode() + whole
+    return f"… {counted(size - len(whole), 'byte')} before this: only on the machine that ran it\n".encode() + whole

@@ -169,15 +169,20 @@ def test_both_killed_are_started_by_the_next_command(supervisor: SupervisorClien
 
 
 @ON_BOTH
+@pytest.mark.parametrize("recorded", [True, False])
 def test_what_was_started_and_not_recorded_is_not_left_beside_the_next_one(
-    supervisor: SupervisorClient, home: Path
+    supervisor: SupervisorClient, home: Path, *, recorded: bool
 ) -> None:
     """As when the process manager is killed between the start of an instance and its record."""
     first, other = supervisor.ensure(spec(home)), supervisor.ensure(spec(home, name="web-01"))
     supervisor.shutdown()
     record = home / "instances" / "web-0.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "identity": None}))
+    if recorded:
+        record.write_text(json.dumps({**json.loads(record.read_text()), "identity": None}))
+    else:
+        record.unlink()
     supervisor.start()
+    supervisor.ensure(spec(home))
     eventually(lambda: {each.id: each.pid > 0 for each in supervisor.instances()} == {"web-0": True, "web-01": True})
     pids = {each.id: each.pid for each in supervisor.instances()}
     assert pids["web-01"] == other.pid

@@ -6,6 +6,7 @@ from abreast.cli.views.markdown import code, code_block, join_blocks, plain, tab
 from abreast.cli.views.plan import breaking_changes, database_steps
 from abreast.core.model import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
 MAX_BYTES = 60_000
@@ -48,7 +49,7 @@ def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
 def _headline(plan: Plan) -> str:
     if not plan.traffic_changes and not plan.database_changes:
         return "nothing to do, everything is up to date"
-    return f"{len(plan.rollouts)} of {len(plan.services)} services would be deployed"
+    return f"{len(plan.rollouts)} of {counted(len(plan.services), 'service')} would be deployed"
 
 
 def _bullets(title: str, items: Iterator[str] | list[str]) -> str:

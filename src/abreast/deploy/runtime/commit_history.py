@@ -1,10 +1,13 @@
 """What was decided about commits in an environment: which may still go live."""
 
+from collections.abc import Iterator
+
 from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
 from abreast.core.errors import RefusedError
 from abreast.core.model import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
+from abreast.ledger.interface import Ledger
 from abreast.source.interface import Source
 
 MAX_DEPLOYMENTS = 200
@@ -20,12 +23,7 @@ def superseded_reason(ports: Ports, plan: Plan) -> str:
     """
     if plan.kind is not DeploymentKind.DEPLOY or plan.release:
         return ""
-    decisions = [
-        Decision(deployment.kind, deployment.release, deployment.commit, deployment.author, deployment.reason)
-        for deployment in ports.ledger.deployments(plan.environment, MAX_DEPLOYMENTS)
-        if deployment.state is DeploymentState.SUCCEEDED and deployment.kind in _KINDS
-    ]
-    found = find_overtaking(decisions, lambda other: _compare(ports.source, plan.commit, other))
+    found = find_overtaking(_decisions(ports.ledger, plan), lambda other: _compare(ports.source, plan.commit, other))
     if found is None:
         return ""
     against, commit = found.against, plan.commit[:7]
@@ -43,6 +41,25 @@ def superseded_reason(ports: Ports, plan: Plan) -> str:
     why = f": {decided.reason}" if decided.reason else ""
     part = "is" if found.order is CommitOrder.SAME else "is older than"
     return f"{commit} {part} the commit of {against.release}, which was rolled back to {decided.release}{by}{why}"
+
+
+def _decisions(ledger: Ledger, plan: Plan) -> Iterator[Decision]:
+    """Yield what was decided on the services that a plan changes, newest first."""
+    services = _changed(plan)
+    for deployment in ledger.deployments(plan.environment, MAX_DEPLOYMENTS):
+        if deployment.state is not DeploymentState.SUCCEEDED or deployment.kind not in _KINDS:
+            continue
+        if services & _changed(ledger.stored_plan(deployment.id)):
+            yield Decision(deployment.kind, deployment.release, deployment.commit, deployment.author, deployment.reason)
+
+
+def _changed(plan: Plan) -> set[str]:
+    """Return the services whose version changes. Others can go along as they are, since they route to one."""
+    return {
+        part.name
+        for part in plan.traffic_changes
+        if part.previous is None or part.artifact is None or part.artifact != part.previous.artifact
+    }
 
 
 def _compare(source: Source, commit: str, other: str) -> CommitOrder:

@@ -51,8 +51,8 @@ from abreast.platforms.local.router.routing_table import (
 )
 from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import (
+    HOME_MARK,
     INSTANCE_MARK,
-    LOG_MARK,
     ROUTER,
     Instance,
     InstanceSpec,
@@ -319,7 +319,7 @@ class LocalPlatform(Platform):
     def _context(self, reference: VersionRef, instance: Instance) -> ProcessContext:
         """Return where a process runs, with the variables that it was started with."""
         env = process_environment(instance.pid)
-        for mark in (INSTANCE_MARK, LOG_MARK):
+        for mark in (INSTANCE_MARK, HOME_MARK):
             env.pop(mark, None)
         folder = self._processes.version_folder(reference.id) / reference.service.artifact_folder
         return ProcessContext(folder, env)

@@ -26,8 +26,8 @@ RECORDS_FOLDER = "instances"
 SCHEDULES_FOLDER = "schedules"
 """Records of scheduled commands: when each ran last, and how it ended."""
 
-INSTANCE_MARK, LOG_MARK = "ABREAST_INSTANCE", "ABREAST_INSTANCE_LOG"
-"""Variables in all processes of an instance: its id, and the file of its output, which no other project has."""
+INSTANCE_MARK, HOME_MARK = "ABREAST_INSTANCE", "ABREAST_SUPERVISOR"
+"""Variables in all processes of an instance: its id, and the folder of the supervisor that started it."""
 
 ROUTER = "router"
 """The instance that routes users, and its folder."""

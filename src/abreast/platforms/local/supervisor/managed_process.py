@@ -24,7 +24,7 @@ from abreast.machine.process import (
     signal_group,
     started_with,
 )
-from abreast.platforms.local.supervisor.client import INSTANCE_MARK, LOG_MARK, InstanceState, Liveness
+from abreast.platforms.local.supervisor.client import HOME_MARK, INSTANCE_MARK, InstanceState, Liveness
 from abreast.platforms.local.supervisor.endless_input import open_endless_input
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.liveness import LivenessWatch
@@ -241,7 +241,7 @@ class ManagedProcess:
         try:
             self._child = subprocess.Popen(
                 argv, cwd=self._record.cwd,
-                env={**self._env, **port, **_mark(self._record), LOG_MARK: self._record.log},
+                env={**self._env, **port, **_mark(self._record), HOME_MARK: _home(self._owner)},
                 stdin=endless, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -355,16 +355,20 @@ def _mark(record: ProcessRecord) -> dict[str, str]:
     return {INSTANCE_MARK: record.id}
 
 
-def end_unrecorded(records: Sequence[ProcessRecord]) -> None:
-    """End what an earlier supervisor started and did not record, since it was killed in between.
+def end_unrecorded(owner: ProcessOwner, records: Sequence[ProcessRecord]) -> None:
+    """End what an earlier supervisor of this folder started and did not record, since it was killed in between.
 
-    Those instances are started again, and two of one would be left behind for good.
+    Such an instance is started again, and two of one would be left behind for good.
     """
-    lost = {(record.id, record.log) for record in records if not (record.identity and record.identity.is_alive)}
-    for pid, instance in started_with((INSTANCE_MARK, LOG_MARK)) if lost else ():
-        if instance in lost:
+    alive = {record.id for record in records if record.identity and record.identity.is_alive}
+    for pid, (name, home) in started_with((INSTANCE_MARK, HOME_MARK)):
+        if home == _home(owner) and name not in alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, SIGKILL)
+
+
+def _home(owner: ProcessOwner) -> str:
+    return str(owner.records_folder.resolve().parent)
 
 
 def _environment(record: ProcessRecord) -> Mapping[str, str] | None:

@@ -93,7 +93,7 @@ class ProcessManager:
         for file in sorted(self.records_folder.glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
                 records.append(ProcessRecord.read(file))
-        end_unrecorded(records)
+        end_unrecorded(self, records)
         for record in records:
             self._processes[record.id] = ManagedProcess.adopt(record, self)
 
