@@ -118,7 +118,7 @@ def run() -> str:
                     f"{name}, {moment}, clock {clock or 'right'}: {found} {users.lost[:3]}", file=sys.stderr, flush=True
                 )
     results = ", ".join(f"{count} {state}" for state, count in ended.most_common())
-    told = ", ".join(f"{count} {fault}" for fault, count in faults.most_common()) or "none"
+    told = ", ".join(f"{count} times {fault}" for fault, count in faults.most_common()) or "none"
     return "\n".join([
         "## Crash monkey", "",
         f"{kills.total()} kills in deployments of two services with two instances each, under requests (seed {seed}). Three in",

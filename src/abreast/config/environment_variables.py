@@ -4,36 +4,60 @@ from collections.abc import Iterator, Mapping
 
 from abreast.config import schema
 from abreast.config.environment_resolver import EnvironmentResolver
-from abreast.config.variables import references
+from abreast.config.variables import references, unset_references
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.secrets import looks_secret
 
 
-def referenced_variables(resolver: EnvironmentResolver, environment: str) -> Mapping[str, bool]:
-    """Return the names in ``${…}``, each with whether its value is a secret. Needs no values."""
-    found: dict[str, bool] = {}
-    for template, is_secret in _templates(resolver, environment):
-        for name in references(template):
-            found[name] = found.get(name, False) or looks_secret(name) or (is_secret and template == f"${{{name}}}")
+@dataclass(frozen=True, slots=True)
+class ReferencedVariable:
+    """What is known of a variable without its value. A required one has no default, and is not optional."""
+
+    is_secret: bool
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A text that refers to variables. ``is_secret``: its value as a whole is one."""
+
+    text: str
+    is_secret: bool
+    is_required: bool = True
+
+
+def referenced_variables(resolver: EnvironmentResolver, environment: str) -> dict[str, ReferencedVariable]:
+    """Return the variables in ``${…}`` by name. Needs no values."""
+    found: dict[str, ReferencedVariable] = {}
+    for template in _templates(resolver, environment):
+        without_default = unset_references(template.text, {})
+        for name in references(template.text):
+            is_secret = looks_secret(name) or (template.is_secret and template.text == f"${{{name}}}")
+            is_required = template.is_required and name in without_default
+            known = found.get(name, ReferencedVariable(is_secret=False, is_required=False))
+            found[name] = ReferencedVariable(known.is_secret or is_secret, known.is_required or is_required)
     return found
 
 
-def _templates(resolver: EnvironmentResolver, environment: str) -> Iterator[tuple[str, bool]]:
-    """Yield each template of an environment, and whether its value as a whole is a secret."""
+def _templates(resolver: EnvironmentResolver, environment: str) -> Iterator[_Template]:
+    """Yield each template of an environment."""
     for service in resolver.project.services:
         for declared in resolver.declared_variables(environment, service):
-            yield declared.template, declared.variable.secret or looks_secret(declared.name)
+            is_secret = bool(declared.variable.secret) or looks_secret(declared.name)
+            yield _Template(declared.template, is_secret, declared.variable.required)
         if configured := resolver.platform_settings.get((environment, service)):
-            yield from ((text, True) for text in _texts(configured[1].model_dump()))
+            yield from (_Template(text, is_secret=True) for text in _texts(configured[1].model_dump()))
         if database := resolver.declared_database(environment, service)[1]:
             yield from _database_templates(database)
     if passphrase := resolver.project.backups.passphrase:
-        yield passphrase, True
-    yield from ((text, True) for text in _texts(resolver.project.notify))
+        yield _Template(passphrase, is_secret=True)
+    yield from (_Template(text, is_secret=True) for text in _texts(resolver.project.notify))
 
 
-def _database_templates(database: schema.Database) -> Iterator[tuple[str, bool]]:
-    yield from ((text, True) for text in (database.url, database.scratch, database.admin) if text)
-    yield from ((text, looks_secret(name)) for name, text in database.rehearsal.env.items())
+def _database_templates(database: schema.Database) -> Iterator[_Template]:
+    urls = (database.url, database.scratch, database.admin)
+    yield from (_Template(text, is_secret=True) for text in urls if text)
+    yield from (_Template(text, looks_secret(name)) for name, text in database.rehearsal.env.items())
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from importlib.metadata import distribution
 
 from abreast.config.environment_resolver import LOCAL
-from abreast.config.environment_variables import referenced_variables
+from abreast.config.environment_variables import ReferencedVariable, referenced_variables
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
 from abreast.core.gates import ScanKind
@@ -22,12 +22,20 @@ _PACKAGE_CACHES = {
 }
 """The folder that a package manager downloads to, by the name of its lock file."""
 
+SECRET = ReferencedVariable(is_secret=True, is_required=True)
+SETTING = ReferencedVariable(is_secret=False, is_required=False)
+
 _STORE_VARIABLES = {
-    "s3": ({"AWS_ACCESS_KEY_ID": True, "AWS_SECRET_ACCESS_KEY": True, "AWS_REGION": False, "AWS_ENDPOINT": False}),
-    "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": True},
-    "az": {"AZURE_STORAGE_ACCOUNT_NAME": False, "AZURE_STORAGE_ACCOUNT_KEY": True},
+    "s3": {
+        "AWS_ACCESS_KEY_ID": SECRET,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": SETTING,
+        "AWS_ENDPOINT": SETTING,
+    },
+    "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": SECRET},
+    "az": {"AZURE_STORAGE_ACCOUNT_NAME": SETTING, "AZURE_STORAGE_ACCOUNT_KEY": SECRET},
 }
-"""The variables by which a store is reached, each with whether it is a secret."""
+"""The variables by which a store is reached."""
 
 _GITHUB_URL = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
@@ -115,21 +123,28 @@ def _platforms(project: ProjectConfig, environment: str) -> set[str]:
     return {settings.get((environment, name), (LOCAL, None))[0] for name in project.resolver.project.services}
 
 
-def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> DeployTarget:
-    platforms = _platforms(project, name)
-    variables = dict(referenced_variables(project.resolver, name))
-    variables |= {token: True for platform in sorted(platforms) if (token := PLATFORMS[platform].token_variable)}
+def needed_variables(project: ProjectConfig, environment: str) -> dict[str, ReferencedVariable]:
+    """Return the variables that a deployment to an environment is given, by name."""
+    variables = referenced_variables(project.resolver, environment)
+    for platform in sorted(_platforms(project, environment)):
+        if token := PLATFORMS[platform].token_variable:
+            variables[token] = SECRET
     for store in (project.artifacts.store, project.backups.store):
         variables |= _STORE_VARIABLES.get((store or "").partition("://")[0], {})
-    is_own_machine = LOCAL in platforms
+    return variables
+
+
+def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> DeployTarget:
+    variables = needed_variables(project, name)
+    is_own_machine = LOCAL in _platforms(project, name)
     services = project.resolver.project.services
     has_database = any(project.resolver.declared_database(name, service)[1] for service in services)
     return DeployTarget(
         name,
         branch,
         is_own_machine=is_own_machine,
-        secrets=tuple(variable for variable, is_secret in variables.items() if is_secret),
-        settings=tuple(variable for variable, is_secret in variables.items() if not is_secret),
+        secrets=tuple(variable for variable, known in variables.items() if known.is_secret),
+        settings=tuple(variable for variable, known in variables.items() if not known.is_secret),
         skippable_gates=tuple(project.resolver.project.environments[name].may_skip),
         has_backups=has_database and (is_own_machine or _keeps_backups(project)),
     )

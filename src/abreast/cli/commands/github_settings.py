@@ -16,7 +16,7 @@ from abreast.github.client import GitHubClient
 from abreast.github.repository_settings import read_settings
 from abreast.github.settings_doctor import SettingsFinding, diagnose_settings
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.github_needs import needed_secrets
+from abreast.wiring.ci_pipeline import needed_variables
 
 FAILING = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
 
@@ -31,7 +31,14 @@ def check_github(environment: str | None, *, fix: bool, as_json: bool) -> int:
     unknown = [name for name in names if name not in project.environments]
     if unknown:
         project.environment(unknown[0])
-    needs = {name: needed_secrets(project.resolver, name) for name in names}
+    needs = {
+        name: frozenset(
+            variable
+            for variable, known in needed_variables(project, name).items()
+            if known.is_secret and known.is_required
+        )
+        for name in names
+    }
     findings = asyncio.run(_check(needs, fix=fix))
     if as_json:
         print(redact(json.dumps({"github": [dump(finding, Diagnostic) for finding in findings]}, indent=2)))

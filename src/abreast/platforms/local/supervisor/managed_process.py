@@ -1,35 +1,32 @@
-"""One instance: start, watch, restart with back-off, stop; and its record on disk."""
+"""One instance: start, watch, restart with back-off, stop."""
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
 
 from abreast.core.errors import PlatformError
-from abreast.core.frozen_dataclass import dataclass
 from abreast.machine.exit_watch import ExitWatch, watch_exit
 from abreast.machine.process import (
     ProcessIdentity,
     group_members,
-    process_environment,
     signal_group,
-    started_with,
 )
-from abreast.platforms.local.supervisor.client import HOME_MARK, INSTANCE_MARK, InstanceState, Liveness
+from abreast.platforms.local.supervisor.client import InstanceState
 from abreast.platforms.local.supervisor.endless_input import open_endless_input
 from abreast.platforms.local.supervisor.listening_proof import ListeningProof, SocketScan
 from abreast.platforms.local.supervisor.liveness import LivenessWatch
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
+from abreast.platforms.local.supervisor.process_record import ProcessRecord, home_mark
 
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
@@ -42,50 +39,6 @@ HUNG_GRACE = 5.0
 
 STABLE_AFTER, BACKOFF_RESET_AFTER = 5.0, 60.0
 """Seconds of uptime after which the first restart is immediate, and after which the back-off resets."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
-    """An instance's record on disk. It holds everything but the values of secrets."""
-
-    id: str
-    command: str | list[str]
-    cwd: str
-    log: str
-    env: Mapping[str, str]
-    secrets: list[str]
-    port: int | None
-    liveness: Liveness | None = None
-    identity: ProcessIdentity | None = None
-    restarts: int = 0
-    last_exit: str = ""
-    stopping: bool = False
-    keeps_port: bool = False
-    """Whether it listens on this port after each start, whatever ``$PORT`` says."""
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any], port: int | None) -> "ProcessRecord":
-        """Return the record of a new instance."""
-        env = {name: value for name, value in spec["env"].items() if name not in spec["secrets"]}
-        liveness = Liveness(**spec["liveness"]) if spec["liveness"] else None
-        return cls(
-            spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness,
-            keeps_port=bool(spec["app_port"]),
-        )  # fmt: skip
-
-    @classmethod
-    def read(cls, file: Path) -> "ProcessRecord":
-        """Read a record. Raises ValueError, KeyError or TypeError if the file is invalid."""
-        wire = json.loads(file.read_text())
-        identity = ProcessIdentity(**wire["identity"]) if wire["identity"] else None
-        liveness = Liveness(**wire["liveness"]) if wire.get("liveness") else None
-        return cls(**{**wire, "identity": identity, "liveness": liveness})
-
-    def write(self, folder: Path) -> None:
-        """Write the record atomically."""
-        temporary = folder / f".{self.id}"
-        temporary.write_text(json.dumps(asdict(self)))
-        temporary.replace(folder / f"{self.id}.json")
 
 
 class ProcessOwner(Protocol):
@@ -134,10 +87,10 @@ class ManagedProcess:
 
         One whose secrets cannot be read is ended.
         """
-        env = _environment(record)
+        env = record.running_environment()
         if record.identity and env is None:
-            signal_group(record.identity, _mark(record), SIGKILL)  # its output could not be redacted
-        alive = record.identity is not None and record.identity.is_alive and env is not None
+            signal_group(record.identity, record.mark, SIGKILL)  # its output could not be redacted
+        alive = record.is_alive and env is not None
         process = cls(record, env, owner)
         if record.port:
             owner.ports.reserve(record.port)
@@ -221,7 +174,7 @@ class ManagedProcess:
         self._hung_why = f"answered nothing for {liveness.patience:g} s"
         if self._output:
             self._output.note(f"{self._record.id} {self._hung_why}; it is started again")
-        self._hung_task = asyncio.ensure_future(_terminate_group(identity, _mark(self._record), HUNG_GRACE))
+        self._hung_task = asyncio.ensure_future(_terminate_group(identity, self._record.mark, HUNG_GRACE))
 
     def detach(self) -> None:
         """Stop watching; leave the process to the next supervisor."""
@@ -241,7 +194,7 @@ class ManagedProcess:
         try:
             self._child = subprocess.Popen(
                 argv, cwd=self._record.cwd,
-                env={**self._env, **port, **_mark(self._record), HOME_MARK: _home(self._owner)},
+                env={**self._env, **port, **self._record.mark, **home_mark(self._owner.records_folder)},
                 stdin=endless, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -310,7 +263,7 @@ class ManagedProcess:
 
     def _restart(self) -> None:
         if self._record.identity:
-            signal_group(self._record.identity, _mark(self._record), SIGKILL)
+            signal_group(self._record.identity, self._record.mark, SIGKILL)
         try:
             self._start()
         except PlatformError as error:
@@ -321,7 +274,7 @@ class ManagedProcess:
             self._restart_timer.cancel()
         self._update_record(stopping=True)
         if self._record.identity:
-            await _terminate_group(self._record.identity, _mark(self._record), grace)
+            await _terminate_group(self._record.identity, self._record.mark, grace)
         self._clean_up()
 
     def _clean_up(self) -> None:
@@ -348,41 +301,6 @@ class ManagedProcess:
         # A full disk must not stop the service; without its record it may be orphaned later.
         with suppress(OSError):
             self._record.write(self._owner.records_folder)
-
-
-def _mark(record: ProcessRecord) -> dict[str, str]:
-    """Return the variable by which an instance's processes are known when their leader is gone."""
-    return {INSTANCE_MARK: record.id}
-
-
-def end_unrecorded(owner: ProcessOwner, records: Sequence[ProcessRecord]) -> None:
-    """End what an earlier supervisor of this folder started and did not record, since it was killed in between.
-
-    Such an instance is started again, and two of one would be left behind for good.
-    """
-    alive = {record.id for record in records if record.identity and record.identity.is_alive}
-    for pid, (name, home) in started_with((INSTANCE_MARK, HOME_MARK)):
-        if home == _home(owner) and name not in alive:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, SIGKILL)
-
-
-def _home(owner: ProcessOwner) -> str:
-    return str(owner.records_folder.resolve().parent)
-
-
-def _environment(record: ProcessRecord) -> Mapping[str, str] | None:
-    """Return an instance's environment; None if it has secrets and none of its running processes tells them.
-
-    macOS hides the environment of its own programs, such as the shell, but not of what the shell runs.
-    """
-    mark = _mark(record)
-    if record.identity and record.identity.is_alive:
-        for pid in (record.identity.pid, *group_members(record.identity, mark)):
-            env = process_environment(pid)
-            if mark.items() <= env.items():
-                return env
-    return None if record.secrets else record.env
 
 
 async def _terminate_group(leader: ProcessIdentity, mark: Mapping[str, str], grace: float) -> None:

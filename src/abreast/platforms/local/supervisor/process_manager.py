@@ -19,8 +19,9 @@ from abreast.machine.process import ProcessIdentity, start_detached
 from abreast.platforms.local.router.files import EndpointPublisher
 from abreast.platforms.local.supervisor.client import PROTOCOL, RECORDS_FOLDER, ROUTER, SOCKET_FILE
 from abreast.platforms.local.supervisor.listening_proof import SocketScan
-from abreast.platforms.local.supervisor.managed_process import ManagedProcess, ProcessRecord, end_unrecorded
+from abreast.platforms.local.supervisor.managed_process import ManagedProcess
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
+from abreast.platforms.local.supervisor.process_record import ProcessRecord, end_unrecorded
 
 PUBLISH_RETRY, STARTING_CHECK, ENDPOINT_CHECK = 0.01, 0.1, 1.0
 """Seconds until the next attempt to reach the router, look for instances that start, look whether all still listen."""
@@ -93,7 +94,7 @@ class ProcessManager:
         for file in sorted(self.records_folder.glob("*.json")):
             with suppress(ValueError, KeyError, TypeError):
                 records.append(ProcessRecord.read(file))
-        end_unrecorded(self, records)
+        end_unrecorded(self.records_folder, records)
         for record in records:
             self._processes[record.id] = ManagedProcess.adopt(record, self)
 
