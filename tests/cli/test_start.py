@@ -128,13 +128,13 @@ def test_records_that_git_does_not_ignore_yet_are_not_taken_for_changes(project:
     run("unlock")
 
 
-def test_every_deploying_command_asks_git_first() -> None:
+def test_every_command_that_plans_asks_git_first() -> None:
     def ahead(group: click.Group) -> dict[str, str]:
         return {name: each.ahead for name, each in group.commands.items() if isinstance(each, LazyCommand)}
 
     database = commands.commands["db"]
     assert isinstance(database, click.Group)
-    assert {name for name, asked in ahead(commands).items() if asked} == {"plan", "deploy", "rollback"}
+    assert {name for name, asked in ahead(commands).items() if asked} == {"plan", "gates", "deploy", "rollback"}
     assert {name for name, asked in ahead(database).items() if asked} == {"restore", "migrate", "rehearse", "drill"}
 
 

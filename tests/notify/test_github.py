@@ -104,6 +104,7 @@ def test_a_deployment_is_reported(told: Told) -> None:
     assert comment.body.startswith("<!-- abreast:deploy:production -->\n**v1 is live in production**")
     assert f"| backend | local | ✅ v1 is live http://127.0.0.1:{told.project.backend_port} |" in comment.body
 
+    told.project.config["environments"]["production"]["settle"] = "3s"  # longer than between two looks
     told.project.commit("Again", app_py=told.project.app_source("    return 200, {'again': 1}\n"))
     told.repository.pull_requests[-1].commits.append(told.project.git("rev-parse", "HEAD").strip())
     told.deploy("--env", "production")
