@@ -223,6 +223,8 @@ class SampleProject:
                 sys.stdout.write(f"{begun.args!r}\n{begun.output}\n")
         if (self.folder / ".abreast").exists():
             self.run("down", "--yes", code=None)
+        for preview in (self.folder / ".abreast" / "local").glob("*-pr-*"):
+            self.run("down", "--env", preview.name, "--yes", code=None)
 
     # ── what users see ─────────────────────────────────────────────────────────────────────────
 

@@ -412,3 +412,57 @@ def test_what_follows_quickly_is_one_update(told: Told) -> None:
     titles = [run.fields["output"]["title"] for run in told.repository.check_runs]
     assert titles == ["v1 is live in production"]
     assert len(told.stage.requests("PATCH")) == 2
+
+
+@pytest.fixture
+def preview(told: Told) -> Told:
+    """A pull request of which the preview is deployed; it shares the backend."""
+    project = told.project
+    services, environment = project.config["services"], project.config["environments"]["local"]
+    services["frontend"] |= {"folder": "site", "routes": {"/api": "backend"}}
+    services["backend"]["watch"] = ["app.py"]
+    environment["preview"] = True
+    (project.folder / "site").mkdir()
+    (project.folder / "site" / "text").write_text("first")
+    project.commit("Previews")
+    told.deploy()
+    (project.folder / "site" / "text").write_text("of the pull request")
+    project.commit("Mine")
+    told.pull_request(17)
+    told.deploy("--env", "local-pr-17")
+    return told
+
+
+def preview_comment(told: Told) -> str:
+    (comment,) = [made for made in told.repository.comments if "deploy:local-pr-17" in made.body]
+    assert comment.number == 17
+    return comment.body
+
+
+def test_a_preview_is_told_of_on_its_pull_request_until_it_is_removed(preview: Told) -> None:
+    (made,) = [found for found in preview.repository.deployments if found.environment.startswith("local-pr-17/")]
+    assert (made.environment, made.is_transient, made.state) == ("local-pr-17/frontend", True, "success")
+    body = preview_comment(preview)
+    assert made.statuses[-1].environment_url in body
+    assert "shared with local: no change since v1" in body
+    assert f"http://127.0.0.1:{preview.project.backend_port}" in body
+    for _ in range(2):
+        preview.project.run("down", "--env", "local-pr-17", "--yes", variables=preview.variables)
+        assert [status.state for status in made.statuses].count("inactive") == 1
+        assert "**The preview local-pr-17 is removed**" in preview_comment(preview)
+    assert preview.statuses("local/frontend")[-1][-1] == "success"
+
+
+def test_previews_of_closed_pull_requests_are_removed(preview: Told) -> None:
+    down = ("down", "--expired", "--yes")
+    assert "0 removed, 1 left" in preview.project.run(*down, variables=preview.variables).stdout
+    preview.repository.pull_requests[-1].state = "closed"
+    without = {**preview.variables, "GITHUB_TOKEN": "ghs_15368_unknown"}
+    done = preview.project.run(*down, variables=without)
+    assert "0 removed, 1 left" in done.stdout
+    assert "pull requests were not looked at" in done.stderr
+    told = preview.project.run(*down, variables=preview.variables).stdout
+    assert "local-pr-17: pull request 17 is not open" in told
+    assert "1 removed, 0 left" in told
+    assert "is removed" in preview_comment(preview)
+    assert "0 removed, 0 left" in preview.project.run(*down, variables=preview.variables).stdout

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from abreast.config import schema
 from abreast.config.consistency import shell_variables
 from abreast.config.gates import build_gates
+from abreast.config.previews import derive_preview
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
@@ -20,10 +21,13 @@ from abreast.core.model import (
     Environment,
     HealthSettings,
     OnFailure,
+    PreviewData,
+    PreviewSettings,
     ReleaseCommand,
     Service,
     ServiceType,
 )
+from abreast.core.previews import PreviewName
 from abreast.core.variable_formats import expected_format
 from abreast.machine.cron_schedule import CronSchedule
 
@@ -58,6 +62,24 @@ class EnvironmentResolver:
     platform_settings: Mapping[tuple[str, str], tuple[str, BaseModel]]
     gate_plugins: Mapping[str, BaseModel]
     variables: Mapping[str, str]
+    platforms: Mapping[str, type[BaseModel]]
+
+    def preview_base(self, name: str) -> str:
+        """Return the environment that a preview of this name is derived from, "" if there are none of it."""
+        preview = PreviewName.parse(name)
+        base = self.project.environments.get(preview.base) if preview else None
+        return preview.base if preview and base and base.preview else ""
+
+    def preview(self, name: str, *, needs_values: bool = True) -> Environment:
+        """Return a preview, whose base ``preview_base`` knows. Raises as ``environment``."""
+        preview = PreviewName.parse(name)
+        assert preview
+        settings = {
+            service: configured[1] if configured else self.platforms[LOCAL]()
+            for service in self.project.services
+            for configured in (self.platform_settings.get((preview.base, service)),)
+        }
+        return derive_preview(self.environment(preview.base, needs_values=needs_values), preview, settings)
 
     def environment(self, name: str, *, needs_values: bool = True) -> Environment:
         """Return an environment. Raises ConfigError for variables that are not set or not valid, if they are needed."""
@@ -79,6 +101,7 @@ class EnvironmentResolver:
             BreakingChangePolicy(config.breaking or ("block" if name == "production" else "warn")),
             config.objectives.rto,
             config.objectives.rpo,
+            PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

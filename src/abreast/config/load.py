@@ -11,11 +11,13 @@ from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
 from abreast.config.fault_messages import found_text, suggestion, validation_faults
 from abreast.config.files import read_config_file
+from abreast.config.previews import preview_faults
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
 from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Environment
+from abreast.core.previews import PreviewName
 
 PlatformSettings = Mapping[str, type[BaseModel]]
 GateSettings = Mapping[str, type[BaseModel] | None]
@@ -43,22 +45,34 @@ class ProjectConfig:
     notifiers: Mapping[str, BaseModel]
 
     def environment(self, name: str, *, needs_values: bool = True) -> Environment:
-        """Return an environment with ``${…}`` interpolated; without ``needs_values``, an unset one is empty.
+        """Return an environment or a preview, ``${…}`` interpolated; without ``needs_values``, an unset one is empty.
 
         Raises UsageError for an unknown name and ConfigError for variables that are not set.
         """
-        if name not in self.environments:
+        if name in self.environments:
+            return self.resolver.environment(name, needs_values=needs_values)
+        if self.resolver.preview_base(name):
+            return self.resolver.preview(name, needs_values=needs_values)
+        preview = PreviewName.parse(name)
+        if preview and preview.base in self.environments:
             raise UsageError(
-                f"there is no environment {name!r}{suggestion(name, self.environments)}",
-                need=f"one of: {', '.join(self.environments)}",
+                f"{preview.base} has no previews", need=f"`preview: true` of {preview.base} in abreast.yml"
             )
-        return self.resolver.environment(name, needs_values=needs_values)
+        raise UsageError(
+            f"there is no environment {name!r}{suggestion(name, self.environments)}",
+            need=f"one of: {', '.join(self.environments)}",
+        )
+
+    @property
+    def preview_lifetimes(self) -> Mapping[str, float]:
+        """After how many seconds without a deployment a preview is removed, by environment that has previews."""
+        environments = self.resolver.project.environments
+        return {name: found.preview.ttl for name, found in environments.items() if found.preview}
 
     def platforms(self, environment: str) -> frozenset[str]:
         """Return the platforms that an environment names. Needs no variables."""
-        named = (
-            platform for (where, _), (platform, _) in self.resolver.platform_settings.items() if where == environment
-        )
+        name = self.resolver.preview_base(environment) or environment
+        named = (platform for (where, _), (platform, _) in self.resolver.platform_settings.items() if where == name)
         return frozenset(named)
 
 
@@ -93,9 +107,10 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     faults += new_faults
     _apply_blueprint(model, settings, read_blueprint(file.parent))
     faults += consistency_faults(document, model, gate_plugins)
+    faults += preview_faults(document, model, settings)
     if faults:
         raise ConfigError(sorted(set(faults)))
-    resolver = EnvironmentResolver(document, model, overrides, settings, gate_plugins, variables)
+    resolver = EnvironmentResolver(document, model, overrides, settings, gate_plugins, variables, plugins.platforms)
     faults += resolver.faults()
     if faults:
         raise ConfigError(sorted(set(faults)))

@@ -91,6 +91,13 @@ environments:
     on_failure: alone
     backend: {local: {port: 9000}, instances: 1}
 """,
+    "Preview": """project: storefront
+services:
+  frontend: {build: {output: public}, routes: {/api: backend}}
+  backend: {run: python -m app, database: "${DATABASE_URL}"}
+environments:
+  staging: {preview: {ttl: 3d, database: backup}}
+""",
 }
 
 
@@ -158,6 +165,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "backups": schema.Backups,
     "objectives": schema.Objectives,
     "environment": schema.Environment,
+    "preview": schema.Preview,
     "service in an environment": schema.ServiceOverride,
 }
 

@@ -306,6 +306,25 @@ class Artifacts(StrictModel):
     within: Duration = Field(30 * 86400.0, description="Artifacts of younger releases are kept too.")
 
 
+def _preview_switch(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    """Let ``true`` stand for the defaults, and ``false`` for no previews."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class Preview(StrictModel):
+    """An environment for each pull request, named like `staging-pr-17` and derived from this one.
+
+    Services that a pull request does not change are shared with this environment.
+    """
+
+    ttl: Duration = Field(7 * 86400.0, description="How long after its last deployment a preview is removed.")
+    database: Literal["empty", "backup"] = Field(
+        "empty",
+        description="What the databases of a preview start with: `empty` with all migrations, or the newest verified "
+        "`backup` of this environment.",
+    )
+
+
 OnFailure = Literal["together", "alone"]
 
 
@@ -337,6 +356,9 @@ class Environment(BaseModel):
     objectives: Objectives = Field(Objectives(), description="The objectives that `abreast db drill` measures against.")
     tag: bool = Field(False, description="Whether to tag each release deployed here in git, such as `v7`.")
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
+    preview: Annotated[Preview | None, BeforeValidator(_preview_switch)] = Field(
+        None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
+    )
 
 
 class Project(StrictModel):

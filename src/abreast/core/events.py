@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     RETRY = "retry"
     RESUMED = "resumed"
     ACCEPTED = "accepted"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class DatabaseSettings:
     ``status`` succeeds if nothing is pending, and ``down`` reverses the migrations of the last release. The service
     gets the URL in ``variable``. Copies are created beside the database, or on the server at the template
     ``scratch``, by the role in the template ``admin`` if there is one; on them, the templates in ``rehearsal_env``
-    replace variables. Timeouts apply to each statement.
+    replace variables. Timeouts apply to each statement. ``copy`` names the copy that a preview uses in its place.
     """
 
     url: str
@@ -101,6 +101,7 @@ class DatabaseSettings:
     migrations_table: str = "migrations"
     statement_timeout: float = 900.0
     lock_timeout: float = 2.0
+    copy: str = ""
 
     @property
     def has_migrations(self) -> bool:
@@ -153,6 +154,21 @@ class Service:
         return self.folder if is_checkout else ""
 
 
+class PreviewData(StrEnum):
+    """What a preview's databases start with: nothing but migrations, or the newest backup of its base."""
+
+    EMPTY = "empty"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSettings:
+    """How previews of an environment are made. They are removed ``ttl`` seconds after their last deployment."""
+
+    ttl: float
+    database: PreviewData
+
+
 class OnFailure(StrEnum):
     """Which services turn back when one fails during or after the turn."""
 
@@ -167,6 +183,7 @@ class Environment:
     ``gates`` must pass before anything is staged; a person may skip those in ``may_skip``. ``breaking`` applies to
     migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
     is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
+    ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of.
     """
 
     name: str
@@ -181,6 +198,8 @@ class Environment:
     breaking: BreakingChangePolicy = BreakingChangePolicy.WARN
     rto: float | None = None
     rpo: float | None = None
+    preview: PreviewSettings | None = None
+    base: "Environment | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +261,8 @@ class DatabasePlan:
     once no user is on the version that needs them, read at the commit ``since``. ``kept_reason``: why the schema stays.
     ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
-    accepts a backup that cannot be verified, and why; without one, nothing is rehearsed.
+    accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
+    preview is made anew from this backup; "" from nothing, None if it stays as it is.
     """
 
     breaking: BreakingChangePolicy
@@ -257,6 +277,7 @@ class DatabasePlan:
     rto: float | None = None
     rpo: float | None = None
     unverified: str = ""
+    copy_of: str | None = None
 
     @property
     def is_forward(self) -> bool:
@@ -276,6 +297,7 @@ class ServicePlan:
     ``previous`` is what abreast deployed last; ``version_before`` is what users reach now, whoever published it.
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
+    ``shared`` is the service of the base environment that a preview uses, since it has none of its own.
     """
 
     service: Service
@@ -290,6 +312,7 @@ class ServicePlan:
     reserved_url: str = ""
     changed_files: tuple[tuple[str, str], ...] = ()
     database_plan: DatabasePlan | None = None
+    shared: LiveService | None = None
 
     @property
     def name(self) -> str:

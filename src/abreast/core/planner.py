@@ -58,6 +58,28 @@ def include_routing_services(
     return tuple(_redeploy_with_routes(part, tuple(moving.intersection(routes.get(part.name, ())))) for part in parts)
 
 
+def share_services(
+    parts: Sequence[ServicePlan], base: Mapping[str, ServiceFacts], definitions: Mapping[str, Service], name: str
+) -> tuple[ServicePlan, ...]:
+    """Let a preview use the services of the environment ``name`` that it has not changed, and has not deployed itself.
+
+    ``base``: the facts about each service there; ``definitions``: each as configured there.
+    """
+    return tuple(_share_service(part, base[part.name], definitions[part.name], name) for part in parts)
+
+
+def _share_service(part: ServicePlan, base: ServiceFacts, definition: Service, name: str) -> ServicePlan:
+    """Return the part, shared with the base if it is not needed here."""
+    if part.previous or base.live is None:
+        return part
+    why = reason_to_deploy(definition, base) if part.action is Action.DEPLOY else None
+    if why:
+        return replace(part, why=why, changed_files=tuple(base.changed_files or ()))
+    since = f"no change since {base.live.release} ({base.live.commit[:7]})"
+    kept = since if part.action is Action.DEPLOY else part.why.removeprefix("kept: ")
+    return replace(part, action=Action.KEEP, why=f"shared with {name}: {kept}", shared=base.live, notes=())
+
+
 def stage_dependencies(part: ServicePlan, rollouts: Sequence[ServicePlan]) -> tuple[str, ...]:
     """Return the services whose candidates must be up before this one's.
 
@@ -75,6 +97,9 @@ def rollout_waves(rollouts: Sequence[ServicePlan]) -> tuple[tuple[str, ...], ...
 
 def _redeploy_with_routes(part: ServicePlan, routes_to: tuple[str, ...]) -> ServicePlan:
     live = part.previous
+    if routes_to and part.shared:
+        why = f"it leads users to {', '.join(routes_to)}"
+        return replace(part, action=Action.DEPLOY, why=why, routes_to=routes_to, shared=None)
     if not routes_to or part.action is Action.REMOVE or (part.action is Action.KEEP and live is None):
         return part
     if part.action is Action.DEPLOY or live is None:

@@ -216,6 +216,17 @@ class Database(ABC):
         """Recreate this copy from another copy without users."""
 
     @abstractmethod
+    def recreate(self) -> None:
+        """Create this copy anew, empty."""
+
+    @abstractmethod
+    def copy_properties(self, report: Reporter) -> None:
+        """Give this copy the owner, the grants and the settings that its original has at the server.
+
+        ``report`` receives what this role may not set.
+        """
+
+    @abstractmethod
     def drop(self) -> None:
         """Delete this copy, if it exists."""
 

@@ -71,6 +71,19 @@ async def _inform(
         report(f"{notifier.name} was not told: unexpected error: {type(error).__name__}: {error}")
 
 
+async def tell_of_removal(ports: Ports, environment: str, report: Callable[[str], None]) -> None:
+    """Tell the notifiers that know of the latest deployment of an environment that all of it was removed since."""
+    deployments = await asyncio.to_thread(ports.ledger.deployments, environment, 1)
+    for notifier in await asyncio.to_thread(ports.notifiers) if deployments else ():
+        plan = await asyncio.to_thread(ports.ledger.stored_plan, deployments[0].id)
+        events = await asyncio.to_thread(ports.ledger.events, plan.deployment)
+        snapshot = await asyncio.to_thread(_snapshot, ports.ledger, plan, events, "")
+        try:
+            await notifier.notify(snapshot, await RecordedMessages.load(ports.ledger, plan.deployment, notifier.name))
+        except NotificationError as error:
+            report(f"{notifier.name} was not told: {error}")
+
+
 def _overdue(ledger: Ledger, notifier: str, plan: Plan) -> list[Plan]:
     """Return the plans of ended deployments whose end was not told to a notifier that knew of them, oldest first."""
     plans = []

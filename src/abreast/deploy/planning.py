@@ -22,7 +22,10 @@ from abreast.core.model import (
 from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
+from abreast.deploy.data.plan_notes import database_notes
+from abreast.deploy.data.preview_database import plan_preview_database
 from abreast.deploy.live_state import reached_services
+from abreast.deploy.preview_planning import share_with_base
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
@@ -77,10 +80,13 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
         plan = await _plan_from_commit(ports, project, environment, request, live, reached.running)
-    for part in plan.rollouts:
-        require_support(ports.platforms, part.service)
+    if environment.base:
+        plan = await asyncio.to_thread(share_with_base, ports, environment, plan, force=request.force)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
     parts = include_routing_services(parts, _routes_between_services(ports, parts))
+    for part in parts:
+        if part.action is Action.DEPLOY:
+            require_support(ports.platforms, part.service)
     plan = replace(plan, services=tuple(await asyncio.gather(*(_with_platform_state(ports, part) for part in parts))))
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     _check_rollout_order(plan)
@@ -114,38 +120,18 @@ def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
     """Return the plan with what it does to databases."""
-    database_plans = {
-        part.name: plan_database(ports, plan.project, environment, part, plan.kind) for part in plan.services
-    }
+    plan_one = plan_preview_database if environment.base else plan_database
+    database_plans = {part.name: plan_one(ports, plan.project, environment, part, plan.kind) for part in plan.services}
     return replace(
         plan, services=tuple(_with_database_plan(ports, part, database_plans[part.name]) for part in plan.services)
     )
 
 
 def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | None) -> ServicePlan:
-    notes = part.notes
-    if data and data.is_forward and not _capabilities(ports, part.service).has_candidates:
-        notes += (f"the rehearsal cannot start it on the migrated copy: {part.service.platform} has no candidates",)
-    if data and "backups" in ports.only_here:
-        notes += ("its backup stays on this machine: `backups: {store: …}` keeps it where every machine reads it",)
-    if data and data.is_forward and _is_first_rehearsal(part):
-        notes += (_REHEARSAL_NOTE,)
-    if data and data.kept_reason:
-        notes += (f"the schema is not reverted: {data.kept_reason}",)
-    return replace(part, database_plan=data, notes=notes)
-
-
-_REHEARSAL_NOTE = (
-    "the rehearsal starts the new version on a copy of the database, and it can reach everything else: let it send "
-    "nothing while ABREAST_REHEARSAL is set, or give it other variables with `rehearsal: {env: …}` of the database"
-)
-
-
-def _is_first_rehearsal(part: ServicePlan) -> bool:
-    """Whether nobody has been told yet what a rehearsal does, by the plan of a release that is live."""
-    database, live = part.service.database, part.previous
-    known = live and live.definition.database and live.definition.database.has_migrations
-    return bool(database and not database.rehearsal_env and not known)
+    if data is None:
+        return part
+    has_candidates = _capabilities(ports, part.service).has_candidates
+    return replace(part, database_plan=data, notes=(*part.notes, *database_notes(ports, part, data, has_candidates)))
 
 
 def _plan_data_only(

@@ -12,6 +12,7 @@ from abreast.deploy.chapters.release_command import run_release_command
 from abreast.deploy.chapters.stage import stage, supports_candidates
 from abreast.deploy.data.candidate_check import check_on_database_copy
 from abreast.deploy.data.migrate import back_up_and_migrate
+from abreast.deploy.data.preview_database import make_preview_database, migrate_preview_database
 from abreast.deploy.runtime.release_commands import runs_release_command_here
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
@@ -19,15 +20,15 @@ from abreast.ledger.interface import ReleasePart
 
 async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
     """Return the service's healthy candidate, or the failure."""
+    if failure := await make_preview_database(run, part):
+        return failure
     built = await run.run_chapter(Chapter.BUILD, lambda: build(run, part), ReleasePart, part.name)
     if isinstance(built, Failure):
         return built
     run.built[part.name].set_result(built)
     await _wait_for_prerequisites(run, part)
-    if part.database_plan and part.database_plan.is_forward:
-        failure = await back_up_and_migrate(run, part, built, partial(check_on_database_copy, run, part, built))
-        if failure:
-            return failure
+    if part.database_plan and part.database_plan.is_forward and (failure := await _migrate_database(run, part, built)):
+        return failure
     if runs_release_command_here(run.ports.platforms, part.service) and (
         failure := await run.run_chapter(
             Chapter.RELEASE, lambda: run_release_command(run, part, built), None, part.name
@@ -43,6 +44,12 @@ async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
         return failure
     run.mark_candidate_ready(version)
     return version
+
+
+async def _migrate_database(run: Run, part: ServicePlan, built: ReleasePart) -> Failure | None:
+    if part.service.database and part.service.database.copy:
+        return await migrate_preview_database(run, part, built)
+    return await back_up_and_migrate(run, part, built, partial(check_on_database_copy, run, part, built))
 
 
 async def _wait_for_prerequisites(run: Run, part: ServicePlan) -> None:

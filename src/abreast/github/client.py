@@ -123,6 +123,10 @@ class GitHubClient:
 
     # ── pull requests and their comments ───────────────────────────────────────────────────────
 
+    async def open_pull_requests(self) -> list[PullRequest]:
+        """Return the open pull requests."""
+        return await self._get_list(PullRequest, "/pulls", {"state": "open"})
+
     async def list_pull_requests(self, sha: str) -> list[PullRequest]:
         """Return the pull requests that a commit belongs to."""
         return await self._get_list(PullRequest, f"/commits/{sha}/pulls")

@@ -49,6 +49,11 @@ class Snapshot:
     subject: str = ""
 
     @property
+    def is_removed(self) -> bool:
+        """Whether the environment, a preview, was removed after this deployment."""
+        return any(event.kind is EventKind.REMOVED for event in self.events)
+
+    @property
     def failures(self) -> tuple[Event, ...]:
         """What failed, in order."""
         return tuple(event for event in self.events if event.kind is EventKind.FAILED)

@@ -231,6 +231,18 @@ class RunsHere(Protocol):
         ...
 
 
+@runtime_checkable
+class HostsPreviews(Protocol):
+    """A platform that can host previews. Its settings have ``for_preview(name)``, which returns those of a preview."""
+
+    async def remove_preview(self, service: Service, report: Reporter) -> None:
+        """Remove what was made for this service of a preview. Nothing there is fine.
+
+        Raises PlatformError if what is there was not made by abreast for this preview.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PlatformContext:
     """What a platform gets from the project, for one environment.

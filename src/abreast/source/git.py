@@ -155,6 +155,15 @@ class GitRepository(Source):
                 return True
         return False if self._has_history(commit, ancestor) else None
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Return the newest commit that is an ancestor of both, None if there is none or it cannot be found out."""
+        if not self._has_history(one, other):
+            self._fetch_history(one, other)
+        try:
+            return self._git("merge-base", one, other).strip()
+        except GitError:
+            return None
+
     def _is_known_ancestor(self, commit: str, ancestor: str) -> bool:
         try:
             self._git("merge-base", "--is-ancestor", ancestor, commit)

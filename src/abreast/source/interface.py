@@ -50,6 +50,13 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Return the newest commit that is an ancestor of both, None if there is none or it cannot be found out.
+
+        Fetches as ``has_ancestor``.
+        """
+
+    @abstractmethod
     def list_files(self, commit: str) -> Sequence[str]:
         """Return the project's files at a commit."""
 

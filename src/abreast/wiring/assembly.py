@@ -153,12 +153,15 @@ class Assembly:
             from abreast.database.sqlite.database import SqliteDatabase  # noqa: PLC0415 (slow, and often not needed)
 
             folder = self.workspace.state / "local" / environment / "data" / service.name
-            return SqliteDatabase(urls["url"], folder, settings.migrations_table)
+            sqlite = SqliteDatabase(urls["url"], folder, settings.migrations_table)
+            # A relative file is in the folder of the environment, so a preview has one of its own.
+            return sqlite.sibling_copy(settings.copy) if settings.copy and "sqlite:////" in urls["url"] else sqlite
         if is_postgres_url(urls["url"]):
             from abreast.database.postgres.database import PostgresDatabase  # noqa: PLC0415 (slow, as above)
 
             scratch, admin, table = urls.get("scratch"), urls.get("admin"), settings.migrations_table
-            return PostgresDatabase(urls["url"], scratch, admin=admin, migrations_table=table)
+            postgres = PostgresDatabase(urls["url"], scratch, admin=admin, migrations_table=table)
+            return postgres.sibling_copy(settings.copy, swappable=True) if settings.copy else postgres
         raise UsageError(
             f"the URL of the database of {service.name} is not supported", need="sqlite:///… or postgresql://…"
         )

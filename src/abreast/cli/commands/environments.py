@@ -5,12 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from abreast.cli.commands import previews
 from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.commands.shell import end_orphans
 from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
+from abreast.core.previews import PreviewName
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -39,8 +41,12 @@ def unlock(environment: str | None) -> int:
     return 0
 
 
-def down(environment: str | None, *, yes: bool) -> int:
-    """Stop what runs on this machine. What is live elsewhere stays live, and is named."""
+def down(environment: str | None, *, expired: bool, yes: bool) -> int:
+    """Stop what runs on this machine. What is live elsewhere stays live, and is named. Previews are removed wholly."""
+    if expired:
+        return previews.remove_expired(environment, yes=yes)
+    if environment and PreviewName.parse(environment):
+        return previews.remove_one(environment, yes=yes)
     workspace = locate_workspace()
     assembly = Assembly(workspace)
     project = assembly.project

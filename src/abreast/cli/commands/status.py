@@ -177,14 +177,16 @@ def _query_ledger(
     latest = database.execute(
         "SELECT environment, id, project, state, chapter, started, finished, release, author,"
         " (SELECT json_extract(entry, '$.data.run_url') FROM entries"
-        " WHERE kind = 'plan' AND subject = deployments.id) FROM deployments"
+        " WHERE kind = 'plan' AND subject = deployments.id), EXISTS (SELECT 1 FROM entries"
+        " WHERE kind = 'event' AND subject = deployments.id AND json_extract(entry, '$.data.kind') = 'removed')"
+        " FROM deployments"
         " WHERE rowid IN (SELECT max(rowid) FROM deployments WHERE kind NOT IN ('rehearse', 'drill')"
         " GROUP BY environment) ORDER BY environment"
     ).fetchall()
     _check_environment(config_folder, only, [row[0] for row in latest])
     environments = {}
-    for row in latest:
-        if only in {None, row[0]}:
+    for *row, is_removed in latest:
+        if only == row[0] or (only is None and not is_removed):
             environments[row[0]] = _environment_status(database, folder, row)
     return {"project": latest[0][2] if latest else None, "environments": environments}
 
@@ -204,12 +206,12 @@ def _check_environment(config_folder: str, requested: str | None, deployed: list
             configured = environment_names(Path(config_folder, "abreast.yml"))
         except ConfigError as error:
             raise _ExitMessage(error.what, error.need, error.next, error.exit_code) from error
-    if requested not in configured:
+    if requested not in configured and requested.rpartition("-pr-")[0] not in configured:
         choices = ", ".join(dict.fromkeys((*deployed, *configured))) or "none was deployed yet"
         raise _ExitMessage(f"there is no environment {requested!r}", f"one of: {choices}", "abreast status", 2)
 
 
-def _environment_status(database: sqlite3.Connection, folder: str, row: tuple[str, ...]) -> dict[str, object]:
+def _environment_status(database: sqlite3.Connection, folder: str, row: "list[str]") -> dict[str, object]:
     name, id_, _, state, chapter, started, finished, _, author, run_url = row
     rows = database.execute(_LIVE_QUERY, (name,)).fetchall()
     live_services = [LiveRow(*row) for row in rows]

@@ -14,16 +14,18 @@ from abreast.ledger.interface import Deployment
 
 def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
     """Yield a heading, and one line per deployment, in the given order."""
+    width = max((len(deployment.environment) for deployment in deployments), default=0)
+    width = max(width, len("environment")) + 1
     if deployments:
         yield (
-            f"{'deployment':<26}  {'started':<19}  {'environment':<12} {'kind':<8} {'release':<7} {'commit':<7}  "
+            f"{'deployment':<26}  {'started':<19}  {'environment':<{width}} {'kind':<8} {'release':<7} {'commit':<7}  "
             f"{'state':<12} {'took':>7}  by"
         )
     for deployment in deployments:
         yield (
-            f"{deployment.id}  {_local_time(deployment.started)}  {deployment.environment:<12} {deployment.kind:<8} "
-            f"{deployment.release:<7} {deployment.commit[:7]}  {deployment.state:<12} {_duration(deployment):>7}  "
-            f"{deployment.author}"
+            f"{deployment.id}  {_local_time(deployment.started)}  {deployment.environment:<{width}} "
+            f"{deployment.kind:<8} {deployment.release:<7} {deployment.commit[:7]}  {deployment.state:<12} "
+            f"{_duration(deployment):>7}  {deployment.author}"
             + (f"  ({deployment.reason})" if deployment.reason else "")
             + (f"  {deployment.run_url}" if deployment.run_url else "")
         )

@@ -60,11 +60,15 @@ def database_steps(part: ServicePlan, name: Callable[[str], str], command: Calla
     data, used = part.database_plan, part.service.database
     if data is None:
         return
+    is_preview = bool(used and used.copy)
+    first = "" if is_preview else "back up, rehearse, then "
+    if data.copy_of is not None:
+        yield f"make it anew, {f'from {name(data.copy_of)}' if data.copy_of else 'empty'}"
     if data.command and used and data.is_forward:
-        yield f"back up, rehearse, then run {command(used.command or '')}"
+        yield f"{first}run {command(used.command or '')}"
     if data.command and used and data.is_backward:
         yield f"run {command(used.down or '')} after the traffic switch and a backup"
-    yield from (f"back up, rehearse, then apply {name(file)}" for file in data.up)
+    yield from (f"{first}apply {name(file)}" for file in data.up)
     yield from (f"revert {name(file)} after the traffic switch and a backup" for file in data.down)
     if data.restore:
         yield f"back up, then restore {name(data.restore)}"

@@ -235,6 +235,15 @@ class PostgresDatabase(SqlDatabase):
             )
             database_admin.copy_settings(db, self._name, self._copy_of)
 
+    def recreate(self) -> None:
+        """Create this copy anew, empty."""
+        self._create_empty()
+
+    def copy_properties(self, report: Reporter) -> None:
+        """Give this copy the owner, the grants and the settings of its original; see copy_database_properties."""
+        with self._connect_to_server() as db:
+            database_admin.copy_database_properties(db, self._name, self._copy_of, report)
+
     def drop(self) -> None:
         """Delete this copy, if it exists."""
         assert self._copy_of, "only copies are dropped"

@@ -125,6 +125,16 @@ class SqliteDatabase(SqlDatabase):
         with translate_errors(self._file):
             shutil.copyfile(other._file, self._file)
 
+    def recreate(self) -> None:
+        """Create this copy anew, empty."""
+        self.drop()
+        with translate_errors(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch()
+
+    def copy_properties(self, report: Reporter) -> None:
+        """Do nothing: a file has its data only."""
+
     def drop(self) -> None:
         """Delete this copy, if it exists."""
         remove_files(self._file)

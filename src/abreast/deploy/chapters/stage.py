@@ -58,15 +58,20 @@ async def request_for_live(run: Run, live: LiveService) -> StageRequest:
     env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
     artifact = await asyncio.to_thread(run.ports.artifacts.fetch, live.artifact)
     env = {**env, **await artifact_variables(run, live.definition, live.commit, artifact)}
-    addresses = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
     return StageRequest(
-        live.version.id, live.definition, live.commit, artifact, live.artifact, None, env, secrets, addresses,
-        live.version.url,
+        live.version.id, live.definition, live.commit, artifact, live.artifact, None, env, secrets,
+        _live_addresses(run), live.version.url,
     )  # fmt: skip
 
 
 def _service_addresses(run: Run) -> dict[str, str]:
     """Return the URLs of services after this deployment, as far as they are known by now."""
-    live = {part.name: part.previous.version.url for part in run.plan.services if part.previous}
+    live = _live_addresses(run)
     reserved = {part.name: part.reserved_url for part in run.plan.services if part.reserved_url}
     return {**live, **{name: version.url for name, version in run.candidates.items()}, **reserved}
+
+
+def _live_addresses(run: Run) -> dict[str, str]:
+    """Return the URLs of services before this deployment; those of the base for services that a preview shares."""
+    live = {part.name: part.previous or part.shared for part in run.plan.services}
+    return {name: found.version.url for name, found in live.items() if found}

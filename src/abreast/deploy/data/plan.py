@@ -58,7 +58,18 @@ def plan_database(
         return None
     database = ports.open_database(part.service)
     check_owner(database, owner_name(project, environment.name, part.name))
+    return plan_migrations(ports, environment, part, kind, database)
+
+
+def plan_migrations(
+    ports: Ports, environment: Environment, part: ServicePlan, kind: DeploymentKind, database: Database
+) -> DatabasePlan | None:
+    """Return which migrations of a service run or are reversed in its database, None if none. Raises as above."""
+    used = part.service.database
+    assert used
     plan = DatabasePlan(environment.breaking)
+    if not used.has_migrations:
+        return None
     if used.command and kind is DeploymentKind.ROLLBACK:
         return _plan_command_reversal(ports, plan, part)
     if used.command:

@@ -30,6 +30,8 @@ async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
     data = part.database_plan
     if not started or data is None or not data.is_forward:
         return
+    if part.service.database and part.service.database.copy:
+        return  # the next deployment of the preview migrates its database on, or makes it anew
     inspect = partial(asyncio.to_thread, _schema_leftover, run, part, data)
     leftover = await run.run_chapter(Chapter.SETTLE, inspect, SchemaLeftover, part.name, variant="left")
     if isinstance(leftover, Failure) or not leftover.applied:

@@ -27,7 +27,11 @@ def child_environment(
         RELEASE_VARIABLE: release,
         "ABREAST_COMMIT": commit,
     }
-    return {**urls, **service.env, **revealed, **metadata}, frozenset(secret_names)
+    variables = {**urls, **service.env, **revealed}
+    if database and database.copy:
+        base = ports.open_database(replace(service, database=replace(database, copy="")))
+        variables |= base.redirected_variables(variables, ports.open_database(service))
+    return {**variables, **metadata}, frozenset(secret_names)
 
 
 def rehearsal_secrets(ports: Ports, service: Service) -> Mapping[str, Secret]:

@@ -1,5 +1,6 @@
 """The comment about an environment on the commit's pull request."""
 
+from abreast.core.previews import PreviewName
 from abreast.github.client import GitHubClient
 from abreast.github.sticky_comment import pull_request_of, write_sticky_comment
 from abreast.notify.github.part import Part
@@ -22,7 +23,9 @@ class CommentPart(Part):
         if self._last.get(deployment) == body:
             return
         if sent.find("pull") is None:
-            await sent.record("pull", str(await pull_request_of(github, snapshot.plan.commit) or ""))
+            preview = PreviewName.parse(snapshot.plan.environment)
+            found = preview.number if preview else await pull_request_of(github, snapshot.plan.commit)
+            await sent.record("pull", str(found or ""))
         if number := sent.find("pull"):
             known = sent.find(self.name)
             written = await write_sticky_comment(github, int(number), body, int(known) if known else None)

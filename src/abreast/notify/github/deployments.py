@@ -1,8 +1,10 @@
 """A GitHub deployment for each service that gets a new version, named ``ENVIRONMENT/SERVICE``."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from abreast.core.model import ServicePlan
+from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.github.client import GitHubClient
 from abreast.github.resources import Deployment, NewDeployment, NewStatus
@@ -13,7 +15,6 @@ from abreast.notify.interface import SentMessages, Snapshot
 from abreast.provider_api.api_client import NotFoundError
 
 PRODUCTION = "production"
-PREVIEW_PREFIX = "preview"
 
 
 class Deployments(Part):
@@ -31,15 +32,16 @@ class Deployments(Part):
 
     async def update(self, github: GitHubClient, snapshot: Snapshot, sent: SentMessages) -> None:
         """Create what is missing, and add the statuses that are news."""
+        if snapshot.is_removed:
+            await self._end_all(github, snapshot, snapshot.plan.services)
+            return
         for part in snapshot.plan.rollouts:
             made, report = await self._deployment(github, snapshot, part, sent), service_report(snapshot, part)
             await self._set(github, made, report, snapshot.plan.run_url)
             if snapshot.state.is_final:
                 await self._settle_others(github, snapshot, part, made, report)
         if snapshot.state is DeploymentState.SUCCEEDED:
-            for part in snapshot.plan.removals:
-                for other in await github.latest_deployments(self._environment(snapshot, part)):
-                    await self._end(github, other)
+            await self._end_all(github, snapshot, snapshot.plan.removals)
 
     async def _deployment(self, github: GitHubClient, snapshot: Snapshot, part: ServicePlan, sent: SentMessages) -> int:
         """Return the id of a service's deployment: the recorded one, the one that was made, or a new one."""
@@ -50,11 +52,9 @@ class Deployments(Part):
         listed = await github.list_deployments(part.commit, environment)
         made = next((each for each in listed if each.payload == plan.deployment), None)
         if made is None:
-            production = plan.environment == PRODUCTION
-            new = NewDeployment(
-                part.commit, environment, f"{plan.release} {plan.kind}", production,
-                plan.environment.startswith(PREVIEW_PREFIX), plan.deployment,
-            )  # fmt: skip
+            production, is_preview = plan.environment == PRODUCTION, PreviewName.parse(plan.environment) is not None
+            what = f"{plan.release} {plan.kind}"
+            new = NewDeployment(part.commit, environment, what, production, is_preview, plan.deployment)
             made = await github.create_deployment(new)
             self._states[made.id] = None
         await sent.record(key, str(made.id))
@@ -92,6 +92,12 @@ class Deployments(Part):
                 await self._set(
                     github, other.id, ServiceReport(State.SUCCESS, text, live.version.url), snapshot.plan.run_url
                 )
+
+    async def _end_all(self, github: GitHubClient, snapshot: Snapshot, parts: Sequence[ServicePlan]) -> None:
+        """End the deployments of services that are not live any more."""
+        for part in parts:
+            for other in await github.latest_deployments(self._environment(snapshot, part)):
+                await self._end(github, other)
 
     async def _end(self, github: GitHubClient, other: Deployment) -> None:
         """End a deployment that was live."""

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, Severity
-from abreast.core.model import DeploymentKind, ServicePlan
+from abreast.core.model import DeploymentKind, LiveService, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.github.resources import Annotation, AnnotationLevel, CheckReport, Conclusion
 from abreast.github.resources import DeploymentState as State
@@ -33,6 +33,8 @@ class ServiceReport:
 
 def service_report(snapshot: Snapshot, part: ServicePlan) -> ServiceReport:
     """Return what is told of a service that gets a new version."""
+    if snapshot.is_removed:
+        return ServiceReport(State.INACTIVE, "removed")
     match snapshot.state:
         case DeploymentState.WAITING:
             return ServiceReport(State.QUEUED, "waits for its turn")
@@ -137,6 +139,8 @@ def comment_body(snapshot: Snapshot) -> str:
 def title(snapshot: Snapshot) -> str:
     """Return a deployment in a sentence."""
     release, environment = snapshot.plan.release, snapshot.plan.environment
+    if snapshot.is_removed:
+        return f"The preview {environment} is removed"
     match snapshot.state:
         case DeploymentState.SUCCEEDED:
             return f"{release} is live in {environment}"
@@ -163,12 +167,17 @@ def title(snapshot: Snapshot) -> str:
 
 def _table(snapshot: Snapshot) -> list[str]:
     rows = [_row(part, service_report(snapshot, part)) for part in snapshot.plan.rollouts]
+    rows += [_shared_row(part, part.shared) for part in snapshot.plan.services if part.shared]
     return ["| service | platform | |", "|---|---|---|", *rows] if rows else []
 
 
 def _row(part: ServicePlan, report: ServiceReport) -> str:
     url = f" {report.url}" if report.url else ""
     return f"| {part.name} | {part.service.platform} | {_ICONS[report.state]} {_cell(report.text)}{url} |"
+
+
+def _shared_row(part: ServicePlan, shared: LiveService) -> str:
+    return f"| {part.name} | {shared.platform} | ↪️ {_cell(part.why)} {shared.version.url} |"
 
 
 def _cell(text: str) -> str:

@@ -31,6 +31,7 @@ from abreast.platforms.interface import (
     VersionRef,
 )
 from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
+from abreast.platforms.local.listeners import Listeners, listener_url
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
     DRAIN,
@@ -98,6 +99,7 @@ class LocalPlatform(Platform):
         self._supervisor = SupervisorClient(home)
         self._processes = VersionProcesses(home, logs, inherited, self._supervisor)
         self._router = Router(home / ROUTER)
+        self._listeners = Listeners(self._router)
         self._start_lock = asyncio.Lock()
         self._started = False
         self._snapshot_at = 0.0
@@ -137,7 +139,9 @@ class LocalPlatform(Platform):
             return [Diagnostic(DiagnosticSeverity.WARNING, "", fault, need)]
         if not service.has_address:
             return [Diagnostic(DiagnosticSeverity.OK, "", f"a {service.type.label} needs no port")]
-        port = _listener(service).port
+        if "port" not in service.settings:
+            return [Diagnostic(DiagnosticSeverity.OK, "", "it gets a port that is free")]
+        port = self._listeners.listener(service).port
         if port in await self._router.own_ports():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
         if owner := await run_in_thread(port_owner, port):
@@ -156,12 +160,12 @@ class LocalPlatform(Platform):
         """
         await self._ensure_started()
         service = request.service
-        listener = _listener(service) if service.has_address else None
+        listener = self._listeners.listener(service) if service.has_address else None
         start = self._stage_processes(request) if service.run else self._install_site(request, report)
         target, probes = await start
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
         handle = start_settings(request) if app_port(service) else {}
-        url = _listener_url(listener) if listener else ""
+        url = listener_url(listener) if listener else ""
         return Version(request.version_id, service.name, probes, url, handle=handle)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
@@ -171,7 +175,9 @@ class LocalPlatform(Platform):
         replaced = previous_versions(replacements, self._router)
         target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
         listeners = {
-            move.service.name: _listener(move.service) for move in moves if move.target and move.service.has_address
+            move.service.name: self._listeners.listener(move.service)
+            for move in moves
+            if move.target and move.service.has_address
         }
         await run_in_thread(self._supervisor.instances)  # users are sent to the instances that listen at this moment
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
@@ -228,6 +234,11 @@ class LocalPlatform(Platform):
         await run_in_thread(self._supervisor.shutdown)
         for folder in ("versions", ROUTER):
             await run_in_thread(shutil.rmtree, self._home / folder, ignore_errors=True)
+
+    async def remove_preview(self, service: Service, report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
+        """Stop the whole environment, and delete its data. All of it was made for the preview."""
+        await self.stop_all()
+        await run_in_thread(shutil.rmtree, self._home, ignore_errors=True)
 
     # ── staging ─────────────────────────────────────────────────────────────────────────────────
 
@@ -343,23 +354,12 @@ def _probes(instances: Iterable[Instance]) -> tuple[Address, ...]:
     return tuple(Address(f"http://127.0.0.1:{instance.port}") for instance in instances if instance.port)
 
 
-def _listener(service: Service) -> Listener:
-    port, host = service.settings.get("port"), service.settings.get("host")
-    if not isinstance(port, int):
-        raise PlatformError(f"{service.name} has no port", need="`local: {port: …}` for it in abreast.yml")
-    return Listener(port, str(host) if host else None)
-
-
-def _listener_url(listener: Listener) -> str:
-    return f"http://{listener.host or '127.0.0.1'}:{listener.port}"
-
-
 def _routes_here(request: StageRequest, table: RoutingTable) -> dict[str, str]:
     """Return the routes to services that run here: they have a candidate, or their address is of this router."""
     here = {
         service
         for service, listener in table.listeners.items()
-        if service in table.prepared or request.addresses.get(service) in {None, _listener_url(listener)}
+        if service in table.prepared or request.addresses.get(service) in {None, listener_url(listener)}
     }
     return {path: service for path, service in request.service.routes.items() if service in here}
 

@@ -41,3 +41,9 @@ class LocalSettings(BaseModel):
         "not answer its health path for that long, not even with an error, is started again. "
         f"Default: `{RESPONSE_TIMEOUT}`.",
     )
+
+    def for_preview(self, preview: str) -> "LocalSettings":  # noqa: ARG002 (an environment has ports of its own)
+        """Return the settings of a preview: it gets a port that is free. Raises ValueError with an ``app_port``."""
+        if self.app_port:
+            raise ValueError(f"its code listens on port {self.app_port}, which one version at a time can have")
+        return LocalSettings(response_timeout=self.response_timeout)

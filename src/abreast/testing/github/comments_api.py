@@ -25,7 +25,8 @@ class CommentsApi:
             Operation("DELETE", COMMENT, _WRITE, self._delete),
             Operation("GET", COMMENTS, _READ, self._list),
             Operation("POST", COMMENTS, _WRITE, self._create),
-            Operation("GET", f"{REPOSITORY}/commits/{{sha}}/pulls", "pull_requests=read", self._list_pulls),
+            Operation("GET", f"{REPOSITORY}/commits/{{sha}}/pulls", "pull_requests=read", self._list_pulls_of_commit),
+            Operation("GET", f"{REPOSITORY}/pulls", "pull_requests=read", self._list_pulls),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -53,6 +54,14 @@ class CommentsApi:
         return no_content()
 
     async def _list_pulls(self, call: Call) -> Response:
+        state = call.query("state").get("state", "open")
+        if state not in {"open", "closed", "all"}:
+            raise ApiError(422, "Validation Failed")
+        found = sorted(call.repository.pull_requests, key=lambda pull: pull.number, reverse=True)
+        page, links = call.page((pull for pull in found if state in {pull.state, "all"}), "state")
+        return answer([documents.pull_request(call, pull) for pull in page], headers=links)
+
+    async def _list_pulls_of_commit(self, call: Call) -> Response:
         sha = call.repository.commit_of(call.param("sha"))
         if not sha:
             raise ApiError(422, f"No commit found for SHA: {call.param('sha')}")

@@ -1,0 +1,73 @@
+"""Derive previews from the environment that has them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from abreast.config import schema
+from abreast.config.yaml_document import Document
+from abreast.core.errors import Fault
+from abreast.core.model import BreakingChangePolicy, Environment, Service
+from abreast.core.previews import PreviewName
+
+
+@runtime_checkable
+class HasPreviews(Protocol):
+    """The settings of a platform that can host previews."""
+
+    def for_preview(self, preview: str) -> BaseModel:
+        """Return the settings of a service in the preview of that name. Raises ValueError with why it can have none."""
+        ...
+
+
+def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, BaseModel]) -> Environment:
+    """Return a preview. ``settings`` are those of each service of ``base`` for its platform."""
+    services = (_preview_service(service, name, settings[service.name]) for service in base.services)
+    return replace(
+        base,
+        name=str(name),
+        services=tuple(services),
+        breaking=BreakingChangePolicy.ALLOW,  # nobody relies on the version that runs there
+        tag=False,
+        rto=None,
+        rpo=None,
+        base=base,
+    )
+
+
+def _preview_service(service: Service, name: PreviewName, settings: BaseModel) -> Service:
+    assert isinstance(settings, HasPreviews)  # `preview_faults` has looked
+    database = service.database and replace(service.database, copy=name.database_copy)
+    own_settings = settings.for_preview(str(name)).model_dump(exclude_none=True)
+    return replace(service, settings=own_settings, instances=1, database=database)
+
+
+def preview_faults(
+    document: Document, project: schema.Project, settings: Mapping[tuple[str, str], tuple[str, BaseModel]]
+) -> Iterator[Fault]:
+    """Yield the environments that are named like a preview of another, and services that can have no preview.
+
+    ``settings``: platform and settings by environment and service; what is missing is on ``local``.
+    """
+    for name, environment in project.environments.items():
+        parsed = PreviewName.parse(name)
+        if parsed and (base := project.environments.get(parsed.base)) and base.preview:
+            text = f"this is the name of a preview of {parsed.base}; choose another name"
+            yield document.fault(("environments", name), text, at_key=True)
+        for service in project.services if environment.preview else ():
+            if why := _why_no_preview(*settings.get((name, service), ("", None))):
+                yield document.fault(("environments", name, "preview"), f"{service} can have none: {why}")
+
+
+def _why_no_preview(platform: str, settings: BaseModel | None) -> str:
+    if settings is None:
+        return ""
+    if not isinstance(settings, HasPreviews):
+        return f"the platform {platform} hosts no previews"
+    try:
+        settings.for_preview(str(PreviewName("preview", 1)))
+    except ValueError as error:
+        return str(error)
+    return ""
