@@ -233,12 +233,17 @@ class RunsHere(Protocol):
 
 @runtime_checkable
 class HostsPreviews(Protocol):
-    """A platform that can host previews. Its settings have ``for_preview(name)``, which returns those of a preview."""
+    """A platform that can host previews of pull requests.
+
+    Its settings have ``for_preview(name)``, which returns those of the preview ``name``, without I/O; it raises
+    ValueError with a sentence if the settings lead to what can have none.
+    """
 
     async def remove_preview(self, service: Service, report: Reporter) -> None:
         """Remove what was made for this service of a preview. Nothing there is fine.
 
-        Raises PlatformError if what is there was not made by abreast for this preview.
+        The settings of ``service`` are those of ``for_preview``. Raises PlatformError, and removes nothing, if what is
+        there was not made by abreast for this preview.
         """
         ...
 

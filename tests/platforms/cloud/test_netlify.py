@@ -265,7 +265,9 @@ def test_a_branch_is_led_to_a_release_and_the_site_stays(stage: Stage) -> None:
     stage.turn(two)
     assert (get_text(two.url), stage.served) == ("web-2", "web-1")
     assert [deploy.branch for deploy in stage.emulator.deploys.values()].count("staging") == 3
-    assert sum("/files/" in path for _, path in stage.emulator.faults.requests) == 3, "each content is sent once"
+    uploads = [path for method, path in stage.emulator.faults.requests if method == "PUT" and "/files/" in path]
+    assert len([path for path in uploads if "abreast" not in path]) == 3, "each content is sent once"
+    assert len(uploads) == 5, "and what each version of the branch consists of"
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RESPONSE_LOST, FaultKind.REQUEST_DROPPED])
@@ -287,7 +289,7 @@ def test_a_branch_does_not_lead_back_to_what_is_not_known_here(stage: Stage) -> 
     assert stage.run(lambda netlify: netlify.live_version(BRANCH)) == one
     stage.run(lambda netlify: netlify.retire([VersionRef(BRANCH, "web-1")], 0))
     assert stage.run(lambda netlify: netlify.live_version(BRANCH)) is None
-    with pytest.raises(PlatformError, match="the file list of web-9 is missing here"):
+    with pytest.raises(PlatformError, match="the file list of web-9 is missing"):
         stage.turn(replace(one, id="web-9"))
 
 

@@ -43,6 +43,12 @@ class Accounts:
             message = f"no certificate for {site.custom_domain}: {error.what}"
         await report(request.service.name, f"netlify: {message}")
 
+    async def delete_variables(self, site: Site, context: Mapping[str, str]) -> None:
+        """Delete what is set in one context; the values in all others stay."""
+        account = site.account_id or ""
+        for variable in (await self._netlify.get_variables(account, site.id)).values():
+            await self._netlify.delete_values(account, site.id, variable, context)
+
     async def set_variables(self, site: Site, request: StageRequest, context: Mapping[str, str]) -> None:
         """Set the variables that differ in one context (``context``, ``context_parameter``); all others stay.
 

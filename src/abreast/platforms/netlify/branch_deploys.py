@@ -1,45 +1,34 @@
 """Branch deploys, such as staging or a preview: a traffic switch makes a new deploy of the branch."""
 
 import asyncio
-from pathlib import Path
+from contextlib import suppress
 
 from abreast.core.errors import PlatformError
 from abreast.core.model import Service, Version
 from abreast.platforms.interface import Reporter
-from abreast.platforms.netlify.client import Deploy, DeployContent, NetlifyClient, Site
+from abreast.platforms.netlify.branch_contents import BranchContents
+from abreast.platforms.netlify.client import Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import FAILED_STATES, READY_STATES, DraftDeploys
-from abreast.provider_api.api_client import UnknownOutcomeError
+from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError
 from abreast.provider_api.polling import PollBudget
 
 
 class BranchDeploys:
-    """Points branches at versions. Keeps each version's content in ``home``, since Netlify does not return it."""
+    """Points branches at versions, whose ``contents`` are known."""
 
-    def __init__(self, netlify: NetlifyClient, drafts: DraftDeploys, home: Path, poll_budget: PollBudget) -> None:
+    def __init__(
+        self, netlify: NetlifyClient, drafts: DraftDeploys, contents: BranchContents, poll_budget: PollBudget
+    ) -> None:
         self._netlify = netlify
         self._drafts = drafts
-        self._home = home
+        self._contents = contents
         self._poll_budget = poll_budget
 
-    def save_content(self, version: str, content: DeployContent) -> None:
-        """Save what a version consists of."""
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._home / f".{version}.json"
-        unfinished.write_text(content.model_dump_json())
-        unfinished.replace(self._content_file(version))
-
-    def delete_content(self, version: str) -> None:
-        """Delete what was saved of a version."""
-        self._content_file(version).unlink(missing_ok=True)
-
-    def _content_file(self, version: str) -> Path:
-        return self._home / f"{version}.deploy.json"
-
     async def live_deploy(self, site: Site, branch: str) -> Deploy | None:
-        """Return the draft of the branch's live version; None if it was not deployed from this state folder."""
+        """Return the draft of the branch's live version; None if it is unknown what the version consists of."""
         version = await self._live_version_id(site, branch)
-        known = version and self._content_file(version).exists()
-        return await self._netlify.find_deploy(site.id, version) if known else None
+        draft = await self._netlify.find_deploy(site.id, version) if version else None
+        return draft if draft and await self._contents.find(version, draft) else None
 
     async def point_branch(self, service: Service, site: Site, branch: str, version: Version, report: Reporter) -> None:
         """Deploy the version's files to the branch and wait until it is live. Uploads nothing."""
@@ -59,28 +48,38 @@ class BranchDeploys:
             next="abreast deploy",
         )
 
+    async def remove(self, service: Service, site: Site, branch: str, report: Reporter) -> None:
+        """Delete the deploys of a branch and their drafts, the oldest first.
+
+        Raises PlatformError, and deletes nothing, if others made one of them, or if users of the site are on one.
+        """
+        while deploys := await self._netlify.list_latest_deploys(site.id, branch):
+            _require_own(deploys, service, site, branch)
+            drafts = {deploy.title: deploy for deploy in await self._netlify.list_latest_deploys(site.id)}
+            for deploy in reversed(deploys):
+                version = (deploy.title or "").removesuffix(_deploy_title("", branch))
+                if (draft := drafts.get(version)) and not _is_published(draft, site):
+                    await self._delete(draft)
+                self._contents.delete(version)
+                await self._delete(deploy)
+            await report(service.name, f"netlify: deleted the deploys of the branch {branch}: {len(deploys)}")
+
+    async def _delete(self, deploy: Deploy) -> None:
+        with suppress(NotFoundError):
+            await self._netlify.delete_deploy(deploy.id)
+
     async def _ensure_deploy(self, site: Site, branch: str, version: Version) -> Deploy:
         title = _deploy_title(version.id, branch)
         found = await self._netlify.find_deploy(site.id, title)
         if found and found.state not in FAILED_STATES | READY_STATES:
             return found
         try:
-            return await self._netlify.create_deploy(site.id, title, self._load_content(version), branch=branch)
+            return await self._netlify.create_deploy(site.id, title, await self._contents.load(version), branch=branch)
         except UnknownOutcomeError:
             again = await self._netlify.find_deploy(site.id, title)
             if again is None or (found and again.id == found.id):
                 raise
             return again
-
-    def _load_content(self, version: Version) -> DeployContent:
-        try:
-            return DeployContent.model_validate_json(self._content_file(version.id).read_bytes())
-        except FileNotFoundError as error:
-            raise PlatformError(
-                f"the file list of {version.id} is missing here, and Netlify does not return it",
-                need="a version that was deployed from this state folder",
-                next="abreast deploy",
-            ) from error
 
     async def _live_version_id(self, site: Site, branch: str) -> str:
         """Return the version id of the branch's live deploy, "" if it has none."""
@@ -98,3 +97,21 @@ def branch_url(deploy: Deploy, branch: str) -> str:
 
 def _deploy_title(version: str, branch: str) -> str:
     return f"{version} on {branch}"
+
+
+def _require_own(deploys: list[Deploy], service: Service, site: Site, branch: str) -> None:
+    """Raise PlatformError if abreast did not make one of the deploys for this service."""
+    for deploy in deploys:
+        title = deploy.title or ""
+        is_own = title.startswith(f"{service.name}-") and title.endswith(_deploy_title("", branch))
+        if not is_own or _is_published(deploy, site):
+            what = "is what the site's own users get" if is_own else "was not made by abreast"
+            raise PlatformError(
+                f"the deploy {deploy.id} ({title or 'without a title'}) of the branch {branch} of {site.name} {what}",
+                need="a branch that only abreast deploys to",
+                next=f"delete the deploys of that branch at {site.admin_url or 'Netlify'}",
+            )
+
+
+def _is_published(deploy: Deploy, site: Site) -> bool:
+    return site.published_deploy is not None and site.published_deploy.id == deploy.id

@@ -1,6 +1,7 @@
 """The part of Netlify's API that abreast uses; https://open-api.netlify.com."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -97,9 +98,14 @@ class Branch(BaseModel):
 
 
 class _Value(BaseModel):
+    id: str = ""
     context: str = "all"
     context_parameter: str | None = None
     value: str | None = None
+
+    def is_in(self, context: Mapping[str, str]) -> bool:
+        """Return whether it is the value of exactly this context."""
+        return (self.context, self.context_parameter) == (context["context"], context.get("context_parameter"))
 
 
 class Variable(BaseModel):
@@ -110,8 +116,7 @@ class Variable(BaseModel):
 
     def in_context(self, context: Mapping[str, str]) -> str | None:
         """Return its value in exactly this context."""
-        wanted = context["context"], context.get("context_parameter")
-        return next((value.value for value in self.values if (value.context, value.context_parameter) == wanted), None)
+        return next((value.value for value in self.values if value.is_in(context)), None)
 
 
 class _Member(BaseModel):
@@ -185,6 +190,15 @@ class NetlifyClient:
         path = f"/accounts/{account}/env/{quote(name, safe='')}"
         await self._api.send(Request("PATCH", path, value, {"site_id": site}))
 
+    async def delete_values(self, account: str, site: str, variable: Variable, context: Mapping[str, str]) -> None:
+        """Delete a variable's value in one context, and the variable if it has no other."""
+        path = f"/accounts/{account}/env/{quote(variable.key, safe='')}"
+        there = [value for value in variable.values if value.is_in(context)]
+        paths = [path] if there == variable.values else [f"{path}/value/{quote(value.id, safe='')}" for value in there]
+        for one in paths if there else ():
+            with suppress(NotFoundError):
+                await self._api.send(Request("DELETE", one, query={"site_id": site}))
+
     async def create_deploy(self, site: str, title: str, content: DeployContent, branch: str | None = None) -> Deploy:
         """Create a deploy of a branch, or a draft if ``branch`` is None."""
         body: dict[str, object] = content.model_dump(exclude_defaults=True)
@@ -198,6 +212,18 @@ class NetlifyClient:
             if deploy.title == title:
                 return deploy
         return None
+
+    async def list_latest_deploys(self, site: str, branch: str | None = None) -> list[Deploy]:
+        """Return the newest 300 deploys, of one branch if it is named."""
+        query = {"branch": branch} if branch else {}
+        return [deploy async for deploy in self._items(list[Deploy], f"/sites/{site}/deploys", query)]
+
+    async def fetch_page(self, url: str) -> bytes | None:
+        """Return what a deploy serves at a URL, None if it serves nothing there to everybody."""
+        try:
+            return await self._api.fetch_bytes(Request("GET", url))
+        except (AccessDeniedError, NotFoundError):
+            return None
 
     async def list_deploys(self, site: str) -> list[Deploy]:
         """Return the newest 100 deploys."""

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from abreast.core.errors import PlatformError
@@ -11,6 +11,7 @@ from abreast.core.model import Service
 from abreast.core.site_rules.redirects import REDIRECTS_FILE
 from abreast.core.site_rules.rules import RULE_FILES, parse_rules
 from abreast.platforms.interface import Reporter, StageRequest
+from abreast.platforms.netlify.branch_contents import CONTENT_FILE
 from abreast.platforms.netlify.bundled_functions import (
     FunctionArchive,
     published_files,
@@ -69,9 +70,13 @@ class DraftDeploys:
         self._poll_budget = poll_budget
 
     async def ensure_draft(self, request: StageRequest, site: Site, report: Reporter) -> tuple[Deploy, DeployContent]:
-        """Create or find the draft, upload what is missing, wait until ready. Returns it and its content."""
+        """Create or find the draft, upload what is missing, wait until ready. Returns it and its content.
+
+        The draft of a branch has a file more, which lists that content.
+        """
         with tempfile.TemporaryDirectory() as beside:
-            local = await asyncio.to_thread(_local_deploy, request, Path(beside))
+            released = await asyncio.to_thread(_local_deploy, request, Path(beside))
+            local = _with_content_file(released, Path(beside)) if request.service.settings.get("branch") else released
             for fault in _rule_faults(local.files):
                 await report(request.service.name, f"netlify skips: {fault}")
             deploy = await self._netlify.find_deploy(site.id, request.version_id)
@@ -81,7 +86,7 @@ class DraftDeploys:
             if missing := list(local.missing(deploy)):
                 await report(request.service.name, _upload_message(missing, local))
                 await self._upload(deploy, missing)
-        return await self.wait_for_state(request.service, deploy, READY_STATES, report), local.content
+        return await self.wait_for_state(request.service, deploy, READY_STATES, report), released.content
 
     async def wait_for_state(
         self, service: Service, deploy: Deploy, states: frozenset[str], report: Reporter
@@ -144,6 +149,15 @@ def _local_deploy(request: StageRequest, beside: Path) -> _LocalDeploy:
         functions_config={function.name: dict(function.config) for function in functions if function.config},
     )
     return _LocalDeploy(content, files, functions)
+
+
+def _with_content_file(released: _LocalDeploy, beside: Path) -> _LocalDeploy:
+    """Return the deploy with a file more, which lists its content."""
+    listing = beside / "content.json"
+    listing.write_text(released.content.model_dump_json())
+    files = {CONTENT_FILE: listing}
+    content = released.content.model_copy(update={"files": {**released.content.files, **file_digests(files)}})
+    return replace(released, content=content, files={**released.files, **files})
 
 
 def _rule_faults(files: Mapping[str, Path]) -> Sequence[str]:

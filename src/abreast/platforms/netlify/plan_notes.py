@@ -43,6 +43,14 @@ def deploy_limit_diagnostics(site: Site, deploys: Sequence[Deploy], now: datetim
         )
 
 
+def preview_notes(service: Service) -> Iterator[str]:
+    """Yield what a preview is."""
+    if "preview" in service.settings:
+        branch, site = service.settings["branch"], service.settings["site"]
+        yield f"is the branch deploy {branch} of {site}, whose own users notice nothing"
+        yield "gets the variables that are set at Netlify for all contexts and for branch deploys"
+
+
 def rewrite_notes(routes: Iterable[str]) -> Iterator[str]:
     """Yield what requests that Netlify passes on to services cannot do."""
     if paths := ", ".join(routes):

@@ -26,6 +26,7 @@ from abreast.platforms.interface import (
     VersionRef,
 )
 from abreast.platforms.netlify.account import Accounts
+from abreast.platforms.netlify.branch_contents import BranchContents
 from abreast.platforms.netlify.branch_deploys import BranchDeploys, branch_url
 from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
@@ -34,6 +35,7 @@ from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, di
 from abreast.platforms.netlify.plan_notes import (
     deploy_limit_diagnostics,
     lost_function_diagnostics,
+    preview_notes,
     rewrite_notes,
 )
 from abreast.platforms.netlify.settings import NetlifySettings
@@ -61,19 +63,20 @@ class NetlifyPlatform(Platform):
         self._netlify = netlify
         self._poll_budget = PollBudget(poll_interval, MAX_POLLERS)
         self._draft_deploys = DraftDeploys(netlify, self._poll_budget)
-        self._branch_deploys = BranchDeploys(netlify, self._draft_deploys, home, self._poll_budget)
+        self._branch_contents = BranchContents(netlify, home)
+        self._branch_deploys = BranchDeploys(netlify, self._draft_deploys, self._branch_contents, self._poll_budget)
         self._accounts = Accounts(netlify)
         self._sites: dict[str, Site] = {}
         self._observations: dict[str, tuple[float, Observation]] = {}
 
     def capabilities(self, service: Service) -> Capabilities:
-        """Candidates are drafts. Sites are published one by one and cannot be unpublished."""
+        """Candidates are drafts. Sites are published one by one; only previews can be unpublished."""
         return Capabilities(
             has_candidates=True,
-            can_unpublish=False,
+            can_unpublish=_is_preview(service),
             routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=EXTRA_FILES,
-            notes=tuple(rewrite_notes(service.routes)),
+            notes=(*preview_notes(service), *rewrite_notes(service.routes)),
         )
 
     async def live_version(self, service: Service) -> Version | None:
@@ -121,16 +124,15 @@ class NetlifyPlatform(Platform):
         if not branch:
             _require_unlocked(site)
         await self._accounts.request_certificate(site, request, report)
-        context = {"context": "branch", "context_parameter": branch} if branch else {"context": "production"}
-        await self._accounts.set_variables(site, request, context)
+        await self._accounts.set_variables(site, request, _variable_context(branch))
         deploy, content = await self._draft_deploys.ensure_draft(request, site, report)
         if branch:
-            await asyncio.to_thread(self._branch_deploys.save_content, request.version_id, content)
+            await self._branch_contents.save(request.version_id, content)
         return _version(request.version_id, request.service, site, deploy)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Publish each deploy, or deploy it to its branch, and wait until it is live."""
-        await run_all(*(self._switch_service(move.service, move.target, report) for move in moves if move.target))
+        await run_all(*(self._switch_service(move.service, move.target, report) for move in moves))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (Netlify keeps deploys)
         """Delete drafts that were never published. Published deploys stay, for rollbacks."""
@@ -140,16 +142,28 @@ class NetlifyPlatform(Platform):
             if deploy and not deploy.published_at:
                 with suppress(NotFoundError):
                     await self._netlify.delete_deploy(deploy.id)
-            self._branch_deploys.delete_content(version.id)
+            self._branch_contents.delete(version.id)
 
     async def observe(self, versions: Sequence[VersionRef]) -> Mapping[str, Observation]:
         """Return whether each deploy exists and is ready."""
         return {version.id: await self._observe(version.handle.get("deploy", "")) for version in versions}
 
+    async def remove_preview(self, service: Service, report: Reporter) -> None:
+        """Delete the branch's deploys, their drafts, and the variables of the branch. The site stays as it is."""
+        site, branch = await self._netlify.get_site(_site_name(service)), _branch_name(service)
+        await self._branch_deploys.remove(service, site, branch, report)
+        await self._accounts.delete_variables(site, _variable_context(branch))
+
     # ── the traffic switch ───────────────────────────────────────────────────────────────────────
 
-    async def _switch_service(self, service: Service, version: Version, report: Reporter) -> None:
-        if branch := _branch_name(service):
+    async def _switch_service(self, service: Service, version: Version | None, report: Reporter) -> None:
+        branch = _branch_name(service)
+        if version is None:
+            if _is_preview(service):
+                await self._branch_deploys.remove(
+                    service, await self._netlify.get_site(_site_name(service)), branch, report
+                )
+        elif branch:
             await self._branch_deploys.point_branch(service, await self._cached_site(service), branch, version, report)
         else:
             await self._publish(service, version, report)
@@ -210,6 +224,15 @@ def _site_name(service: Service) -> str:
 
 def _branch_name(service: Service) -> str:
     return str(service.settings.get("branch") or "")
+
+
+def _is_preview(service: Service) -> bool:
+    return "preview" in service.settings
+
+
+def _variable_context(branch: str) -> dict[str, str]:
+    """Return the context in which a deploy gets its variables."""
+    return {"context": "branch", "context_parameter": branch} if branch else {"context": "production"}
 
 
 def _version(id: str, service: Service, site: Site, deploy: Deploy) -> Version:

@@ -4,6 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from abreast.platforms.preview_names import preview_label
+
+MAX_PREVIEW_BRANCH = 24
+"""As long as the id of a deploy: where permalinks fit into a label of DNS, so does the branch of a preview."""
+
 
 class NetlifySettings(BaseModel):
     """The site that a frontend is published to. `NETLIFY_AUTH_TOKEN` holds the token."""
@@ -21,3 +26,15 @@ class NetlifySettings(BaseModel):
         description="`bundled`: the build bundles the functions, as `netlify build` does. `none`: functions in the "
         "repository are not this site's. Without it, a repository with functions is refused.",
     )
+
+    def for_preview(self, preview: str) -> "NetlifyPreviewSettings":
+        """Return the settings of a preview: a branch deploy of the same site, named for it."""
+        branch = preview_label(preview, MAX_PREVIEW_BRANCH)
+        own = self.model_dump(exclude_none=True, exclude={"branch"})
+        return NetlifyPreviewSettings(**own, branch=branch, preview=preview)
+
+
+class NetlifyPreviewSettings(NetlifySettings):
+    """The settings of a preview, which abreast.yml does not offer."""
+
+    preview: str

@@ -97,8 +97,11 @@ class DeploysApi:
 
     async def _delete(self, request: Request) -> Response:
         deploy = self._state.authorized_deploy(request)
-        if self._state.sites[deploy.site_id].live_deploy_id == deploy.id:
+        site = self._state.sites[deploy.site_id]
+        if site.live_deploy_id == deploy.id:
             raise RefusedError(422, "the published deploy cannot be deleted")
+        if site.branch_deploys.get(deploy.branch) == deploy.id:
+            del site.branch_deploys[deploy.branch]
         del self._state.deploys[deploy.id]
         return Response(status_code=204)
 
