@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "render.md").read_text()
 HEADING = "## Calls of Render's client for Python"
 
 NOT_EMULATED = {
-    "services": "services are added when the emulator starts, and have no shell, preview, edge cache or addresses of their own",
+    "services": "services have no shell, preview, edge cache or addresses of their own",
     "logs": "only `list_logs` is",
     "workspaces": "there is one workspace, of one member",
     "audit_logs": "nothing is recorded of who did what",
@@ -87,6 +87,46 @@ def _services_are_listed(shop: Shop) -> None:
     assert [item.service.name for item in rest] == ["mailer", "report"]
     assert shop.ask("services.retrieve_service", "crn-report").service_details.schedule == "0 3 * * *"
     assert shop.status("services.list_services", limit=101) == 400
+
+
+@works("services.create_service")
+def _a_service_is_created(shop: Shop) -> None:
+    repo = shop.ask("services.retrieve_service", "srv-api").repo
+    commands = models.DockerDetailsPOST(docker_command=shop.emulator.services["srv-api"].command)
+
+    def body(kind: str, name: str, details: Any, **more: Any) -> models.ServicePOST:  # noqa: ANN401
+        source: dict[str, Any] = {"repo": repo, **more}
+        return models.ServicePOST(models.ServiceType(kind), name, OWNER_ID, service_details=details, **source)
+
+    docker: dict[str, Any] = {"runtime": models.ServiceRuntime.DOCKER, "env_specific_details": commands}
+    web = models.WebServiceDetailsPOST(**docker, health_check_path="/health", plan=models.Plan.FREE)
+    variables = [models.EnvVarKeyValue("ABREAST_RELEASE", "-"), models.EnvVarKeyGenerateValue("KEY", True)]
+    made = shop.ask("services.create_service", body=body("web_service", "second", web, env_vars=variables))
+    assert (made.service.name, made.service.service_details.plan) == ("second", "free")
+    eventually(lambda: shop.ask("deploys.retrieve_deploy", made.service.id, made.deploy_id).status == "live")
+    assert shop.commits[1] in get_text(f"{shop.url}/r/second/")
+    assert len(shop.ask("services.retrieve_env_var", made.service.id, "KEY").value) > 20
+    site = models.StaticSiteDetailsPOST(build_command="mkdir public", publish_path="public")
+    assert shop.ask("services.create_service", body=body("static_site", "site", site)).service.type_ == "static_site"
+    cron = models.CronJobDetailsPOST(**docker, schedule="0 4 * * *")
+    assert shop.ask("services.create_service", body=body("cron_job", "nightly", cron)).service.id.startswith("crn-")
+
+    def refusal(kind: str, name: str, details: Any, **more: Any) -> int:  # noqa: ANN401
+        return shop.status("services.create_service", body=body(kind, name, details, **more))
+
+    assert refusal("web_service", "second", web) == 409, "names are unique"
+    assert refusal("web_service", "third", web, repo="https://example.org/unknown") == 400
+    assert refusal("web_service", "third", web, repo=UNSET) == 400
+    assert refusal("web_service", "third", models.WebServiceDetailsPOST()) == 400, "no runtime"
+    native = models.NativeEnvironmentDetailsPOST("pip install .", "python app.py")
+    wrong = models.WebServiceDetailsPOST(runtime=models.ServiceRuntime.DOCKER, env_specific_details=native)
+    assert refusal("web_service", "third", wrong) == 400, "a container has no build command"
+    assert refusal("background_worker", "third", web) == 400, "a worker has no health check path"
+    free = models.WebServiceDetailsPOST(**docker, plan=models.Plan.FREE)
+    assert refusal("background_worker", "third", free) == 400, "a worker has no free plan"
+    assert refusal("cron_job", "third", models.CronJobDetailsPOST(**docker, schedule="soon")) == 400
+    image = models.Image(OWNER_ID, "ghcr.io/acme/unknown:1")
+    assert refusal("web_service", "third", web, repo=UNSET, image=image) == 400
 
 
 @works("services.update_service")

@@ -51,7 +51,7 @@ class ApiDeployer:
 
     async def live_version(self, service: Service) -> Version | None:
         """Return the live deploy, whoever made it. None if a person suspended the service."""
-        found = await self._find_service(service)
+        found = await self.find_service(service)
         if found.is_suspended:
             require_resumable(found)
             return None
@@ -71,16 +71,16 @@ class ApiDeployer:
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Check that the service can be deployed, and turn off its auto-deploy."""
         self._configuration.require_secret_files(request.service)
-        found = await self._find_service(request.service)
+        found = await self.find_service(request.service)
         if found.auto_deploy == "yes":
             with suppress(UnknownOutcomeError):
                 await self._render.disable_auto_deploy(found.id)
             await report(request.service.name, "render: turned off auto-deploy, which would undo a rollback")
-        return _version(request.version_id, request.service, found, _image_ref(request) or request.commit)
+        return _version(request.version_id, request.service, found, deployed_image(request) or request.commit)
 
     async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
         """Deploy the version, or restore the deploy in its handle, and wait until live. Suspend if it is None."""
-        found = await self._find_service(move.service)
+        found = await self.find_service(move.service)
         if version is None:
             if not found.is_suspended:
                 await self._render.suspend(found.id)
@@ -104,9 +104,13 @@ class ApiDeployer:
 
     async def recent_logs(self, service: Service, limit: int) -> Sequence[tuple[str, str]]:
         """Return the last lines that the service printed, oldest first: the time in UTC and the text."""
-        found = await self._find_service(service)
+        found = await self.find_service(service)
         lines = await self._render.get_logs(found.owner_id, found.id, limit, LIVE_LOG_TYPE)
         return [(line.timestamp, line.message) for line in lines]
+
+    def require_secret_files(self, service: Service) -> dict[str, str]:
+        """Return the content of each secret file. Raises PlatformError if one is not set."""
+        return self._configuration.require_secret_files(service)
 
     async def _run_job(self, service: Service, found: RenderService, report: Reporter) -> None:
         """Run the job of a new version once. Raises PlatformError if it fails."""
@@ -117,7 +121,7 @@ class ApiDeployer:
             log = await self._deploys.log_tail(found)
             raise PlatformError(f"{why}{log}", need="a job that succeeds", next=found.dashboard_url)
 
-    async def _find_service(self, service: Service) -> RenderService:
+    async def find_service(self, service: Service) -> RenderService:
         """Return Render's service. Raises PlatformError if there is none, or if its type does not fit the settings."""
         try:
             found = await self._render.get_service(render_service_id(service))
@@ -133,7 +137,7 @@ class ApiDeployer:
         return found
 
 
-def _image_ref(request: StageRequest) -> str:
+def deployed_image(request: StageRequest) -> str:
     """Return the image to deploy, "" to deploy the commit."""
     image = str(request.service.settings.get("image") or "")
     variables = {"ABREAST_COMMIT": request.commit, "ABREAST_RELEASE": request.env.get("ABREAST_RELEASE", "")}

@@ -1,9 +1,12 @@
 """The part of Render's API that abreast uses; https://api-docs.render.com."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 from abreast.platforms.render.resources import (
     Autoscaling,
+    CreatedService,
     Deploy,
     EnvGroup,
     FailureEvent,
@@ -17,7 +20,7 @@ from abreast.platforms.render.resources import (
     SecretFile,
     Variable,
 )
-from abreast.provider_api.api_client import ApiClient, Provider, Request
+from abreast.provider_api.api_client import ApiClient, NotFoundError, Provider, Request
 
 RENDER = Provider(
     "Render",
@@ -43,6 +46,21 @@ class RenderClient:
     async def get_service(self, id: str) -> RenderService:
         """Return a service."""
         return await self._api.fetch(RenderService, Request("GET", f"/services/{id}"))
+
+    async def find_service(self, owner: str, name: str) -> RenderService | None:
+        """Return the service of a workspace with exactly this name, None if there is none."""
+        query = {"name": name, "ownerId": owner, "limit": PAGE_SIZE}
+        listed = await self._api.fetch(list[Listed[RenderService]], Request("GET", "/services", query=query))
+        return next((entry.item for entry in listed if (entry.item.name, entry.item.owner_id) == (name, owner)), None)
+
+    async def create_service(self, description: Mapping[str, object]) -> CreatedService:
+        """Create a service. Render starts a first deploy of it."""
+        return await self._api.fetch(CreatedService, Request("POST", "/services", description))
+
+    async def delete_service(self, id: str) -> None:
+        """Delete a service for good. A missing one is fine."""
+        with suppress(NotFoundError):
+            await self._api.send(Request("DELETE", f"/services/{id}"))
 
     async def disable_auto_deploy(self, id: str) -> None:
         """Turn off auto-deploy of a service."""

@@ -99,15 +99,17 @@ class Configuration:
             if have.get(name) != content:
                 await self._render.set_secret_file(id_, name, content)
 
-    def require_secret_files(self, service: Service) -> None:
-        """Raise PlatformError if the content of a secret file that abreast.yml names is not set."""
-        if unset := [name for name, secret in self._secret_files(service).items() if secret is None]:
+    def require_secret_files(self, service: Service) -> dict[str, str]:
+        """Return the content of each secret file that abreast.yml names. Raises PlatformError if one is not set."""
+        files = self._secret_files(service)
+        if unset := [name for name, secret in files.items() if secret is None]:
             variables = [str(_declared_files(service)[name]) for name in unset]
             raise PlatformError(
                 f"{', '.join(variables)} is not set",
                 need=f"the content of {', '.join(unset)} of {service.name}",
                 next=f"export {variables[0]}=…",
             )
+        return {name: secret.reveal() for name, secret in files.items() if secret}
 
     def _secret_files(self, service: Service) -> dict[str, Secret | None]:
         return {name: self._secrets(str(variable)) for name, variable in _declared_files(service).items()}

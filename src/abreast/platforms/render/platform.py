@@ -20,6 +20,7 @@ from abreast.platforms.render.api_deployer import ApiDeployer
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.configuration import SecretLookup
 from abreast.platforms.render.hook_deployer import HookDeployer
+from abreast.platforms.render.preview_deployer import PreviewDeployer
 from abreast.platforms.render.settings import RenderSettings
 from abreast.provider_api.api_client import connect
 from abreast.provider_api.polling import PollBudget
@@ -37,6 +38,7 @@ class RenderPlatform(Platform):
         poll_budget = PollBudget(poll_interval, MAX_POLLERS)
         self._api_deployer = ApiDeployer(render, secrets, poll_budget)
         self._hook_deployer = HookDeployer(secrets, poll_budget)
+        self._preview_deployer = PreviewDeployer(render, self._api_deployer)
 
     def capabilities(self, service: Service) -> Capabilities:
         """No candidates, and services switch one by one."""
@@ -72,7 +74,13 @@ class RenderPlatform(Platform):
         """
         return await self._deployer_for(service).recent_logs(service, limit)
 
-    def _deployer_for(self, service: Service) -> ApiDeployer | HookDeployer:
+    async def remove_preview(self, service: Service, report: Reporter) -> None:
+        """Delete the preview's service, if its mark says that abreast created it for this preview."""
+        await self._preview_deployer.remove(service, report)
+
+    def _deployer_for(self, service: Service) -> ApiDeployer | HookDeployer | PreviewDeployer:
+        if "preview" in service.settings:
+            return self._preview_deployer
         return self._hook_deployer if service.settings.get("hook") else self._api_deployer
 
 

@@ -87,16 +87,35 @@ class Autoscaling(BaseModel):
         return f"{self.min} to {self.max} instances" if self.enabled else "off"
 
 
+class RegistryCredential(BaseModel):
+    """What an image is pulled with."""
+
+    id: str
+
+
 class EnvSpecificDetails(BaseModel):
-    """The details that depend on the runtime."""
+    """The details that depend on the runtime: of a Dockerfile or an image, or of a language."""
 
     pre_deploy: str | None = Field(None, alias="preDeployCommand")
+    build_command: str | None = Field(None, alias="buildCommand")
+    start_command: str | None = Field(None, alias="startCommand")
+    docker_command: str | None = Field(None, alias="dockerCommand")
+    docker_context: str | None = Field(None, alias="dockerContext")
+    dockerfile_path: str | None = Field(None, alias="dockerfilePath")
+    registry_credential: RegistryCredential | None = Field(None, alias="registryCredential")
 
 
 class ServiceDetails(BaseModel):
     """The details that depend on a service's type."""
 
     url: str | None = None
+    runtime: str | None = None
+    plan: str | None = None
+    region: str | None = None
+    shutdown_delay: int | None = Field(None, alias="maxShutdownDelaySeconds")
+    ip_allow_list: list[dict[str, str]] | None = Field(None, alias="ipAllowList")
+    build_command: str | None = Field(None, alias="buildCommand")
+    publish_path: str | None = Field(None, alias="publishPath")
     disk: Disk | None = None
     instances: int | None = Field(None, alias="numInstances")
     autoscaling: Autoscaling | None = None
@@ -112,6 +131,11 @@ class RenderService(BaseModel):
     name: str
     type: ServiceType
     owner_id: str = Field("", alias="ownerId")
+    repo: str | None = None
+    branch: str | None = None
+    root_dir: str = Field("", alias="rootDir")
+    image_path: str | None = Field(None, alias="imagePath")
+    registry_credential: RegistryCredential | None = Field(None, alias="registryCredential")
     auto_deploy: str = Field("no", alias="autoDeploy")
     suspended: str = "not_suspended"
     suspenders: list[str] = Field(default_factory=list)
@@ -133,6 +157,13 @@ class RenderService(BaseModel):
     def autoscales(self) -> bool:
         """Whether autoscaling is on."""
         return bool(self.details.autoscaling and self.details.autoscaling.enabled)
+
+
+class CreatedService(BaseModel):
+    """A service that was created, and its first deploy, which Render starts at once."""
+
+    service: RenderService
+    deploy: str = Field("", alias="deployId")
 
 
 class Instance(BaseModel):
@@ -184,7 +215,7 @@ class Listed(BaseModel, Generic[M]):
     """An item of a list, beside the cursor of what follows it."""
 
     cursor: str = ""
-    item: M = Field(validation_alias=AliasChoices("deploy", "job", "event", "envVar", "secretFile"))
+    item: M = Field(validation_alias=AliasChoices("deploy", "job", "event", "envVar", "secretFile", "service"))
 
 
 class Variable(BaseModel):
@@ -214,6 +245,7 @@ class EnvGroup(BaseModel):
     name: str
     links: list[ServiceLink] = Field(default_factory=list, alias="serviceLinks")
     variables: list[Variable] = Field(default_factory=list, alias="envVars")
+    files: list[SecretFile] = Field(default_factory=list, alias="secretFiles")
 
 
 class LogLine(BaseModel):

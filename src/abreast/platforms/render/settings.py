@@ -78,3 +78,21 @@ class RenderSettings(BaseModel):
         if self.disk and (self.instances or 1) > 1:
             raise ValueError("a service with a disk has one instance")
         return self
+
+    def for_preview(self, preview: str) -> "RenderPreviewSettings":
+        """Return the settings of a preview: a service of its own, made like this one, with one instance and no disk."""
+        if self.service is None:
+            raise ValueError("a service with a deploy hook has no previews: they take `service`, and an API key")
+        kept = self.model_dump(include={"image", "pre_deploy", "job", "secret_files"})
+        return RenderPreviewSettings(**kept, base=self.service, preview=preview)
+
+
+class RenderPreviewSettings(BaseModel):
+    """The settings of a preview. ``base`` is the service that it is made like, and never the one that is deployed."""
+
+    base: str
+    preview: str
+    image: str | None = None
+    pre_deploy: str | None = None
+    job: str | None = None
+    secret_files: dict[str, str] | None = None

@@ -4,6 +4,9 @@ from typing import Any
 
 from abreast.testing.platforms.render.service import OWNER_ID, Deploy, EnvGroup, Event, Job, Service, ServiceKind
 
+CONTAINERS = frozenset({"docker", "image"})
+"""The runtimes that are containers; all others are languages."""
+
 LINK_TYPES = {
     ServiceKind.WEB: "web", ServiceKind.PRIVATE: "pserv", ServiceKind.WORKER: "worker", ServiceKind.STATIC: "static",
     ServiceKind.CRON: "cron",
@@ -17,10 +20,10 @@ def owner_json() -> dict[str, Any]:
 
 def service_json(base: str, service: Service) -> dict[str, Any]:
     """Return a service; ``base`` is the emulator's address."""
-    source = {"imagePath": service.image_path} if service.image_path else {"repo": "https://example.org/repo"}
+    source = {"imagePath": service.image_path} if service.image_path else {"repo": service.repo_url}
     return {
         "id": service.id, "name": service.name, "ownerId": OWNER_ID, "slug": service.name, "type": service.kind.value,
-        "autoDeploy": service.auto_deploy, "branch": service.branch, **source, "rootDir": "",
+        "autoDeploy": service.auto_deploy, "branch": service.branch, **source, "rootDir": service.root_dir,
         "dashboardUrl": f"{base}/dashboard/{service.id}",
         "suspended": "suspended" if service.is_suspended else "not_suspended", "suspenders": service.suspenders,
         "notifyOnFail": "default", "createdAt": service.created_at, "updatedAt": service.created_at,
@@ -35,14 +38,18 @@ def _details(base: str, service: Service) -> dict[str, Any]:
             "buildPlan": "starter",
         }  # fmt: skip
     pre_deploy = {"preDeployCommand": service.pre_deploy} if service.pre_deploy else {}
-    docker = {"dockerCommand": service.command, "dockerContext": ".", "dockerfilePath": "./Dockerfile"}
+    commands = {"dockerCommand": service.command, "dockerContext": ".", "dockerfilePath": "./Dockerfile"}
+    if service.runtime not in CONTAINERS:
+        commands = {"buildCommand": service.build_command, "startCommand": service.command}
     details: dict[str, Any] = {
-        "env": "docker", "runtime": "docker", "plan": "starter", "region": "frankfurt", "buildPlan": "starter",
-        "envSpecificDetails": {**docker, **pre_deploy},
+        "env": service.runtime, "runtime": service.runtime, "plan": service.plan, "region": service.region,
+        "buildPlan": "starter", "envSpecificDetails": {**commands, **pre_deploy},
     }  # fmt: skip
     if service.kind is ServiceKind.CRON:
         return {**details, "schedule": service.schedule}
     details |= {"numInstances": service.instances}
+    if service.shutdown_delay:
+        details |= {"maxShutdownDelaySeconds": service.shutdown_delay}
     if service.autoscaling:
         details |= {"autoscaling": service.autoscaling}
     if service.has_disk:
@@ -51,6 +58,7 @@ def _details(base: str, service: Service) -> dict[str, Any]:
         details |= {"url": f"http://{service.name}:10000", "openPorts": [{"port": 10000, "protocol": "TCP"}]}
     if service.kind is ServiceKind.WEB:
         details |= {"url": f"{base}/r/{service.name}", "openPorts": [], "healthCheckPath": service.health_path}
+        details |= {} if service.ip_allow_list is None else {"ipAllowList": service.ip_allow_list}
     return details
 
 

@@ -137,6 +137,85 @@ class ServiceDetails(Body):
     cache: dict[str, str] | None = None
 
 
+Runtime = Literal["docker", "elixir", "go", "node", "python", "ruby", "rust", "image"]
+
+
+class NewImage(Body):
+    """The image of a service that is created."""
+
+    owner_id: str
+    image_path: str
+    registry_credential_id: str | None = None
+
+
+class DockerCommands(Body):
+    """``envSpecificDetails`` of a container."""
+
+    docker_command: str = ""
+    docker_context: str = "."
+    dockerfile_path: str = "./Dockerfile"
+    registry_credential_id: str | None = None
+
+
+class LanguageCommands(Body):
+    """``envSpecificDetails`` of a language."""
+
+    build_command: str
+    start_command: str
+
+
+class AllowedBlock(Body):
+    """Who may reach a service."""
+
+    cidr_block: str
+    description: str
+
+
+class NewServiceDetails(Body):
+    """``serviceDetails`` of POST /services; what a kind of service does not have, or needs, is checked by its kind."""
+
+    runtime: Runtime | None = None
+    env: Runtime | None = None
+    env_specific_details: LanguageCommands | DockerCommands | None = None
+    plan: str | None = None
+    region: Literal["frankfurt", "oregon", "ohio", "singapore", "virginia"] | None = None
+    health_check_path: str | None = None
+    pre_deploy_command: str | None = None
+    schedule: str | None = None
+    build_command: str | None = None
+    publish_path: str | None = None
+    num_instances: Annotated[int, Field(ge=1)] | None = None
+    max_shutdown_delay_seconds: Annotated[int, Field(ge=1, le=300)] | None = None
+    ip_allow_list: list[AllowedBlock] | None = None
+    autoscaling: Autoscaling | None = None
+    disk: dict[str, str | int] | None = None
+    maintenance_mode: dict[str, str | bool] | None = None
+    pull_request_previews_enabled: Literal["yes", "no"] | None = None
+    previews: dict[str, str] | None = None
+    render_subdomain_policy: Literal["enabled", "disabled"] | None = None
+    headers: list[dict[str, str]] | None = None
+    routes: list[dict[str, str | int]] | None = None
+
+
+class NewService(Body):
+    """POST /services."""
+
+    type: Literal["web_service", "private_service", "background_worker", "static_site", "cron_job"]
+    name: Annotated[str, Field(min_length=1)]
+    owner_id: str
+    repo: str | None = None
+    auto_deploy: Literal["yes", "no"] = "yes"
+    auto_deploy_trigger: Literal["commit", "checksPass", "off"] | None = None
+    branch: str = "main"
+    image: NewImage | None = None
+    build_filter: dict[str, list[str]] | None = None
+    root_dir: str = ""
+    env_vars: list[NamedValue | NamedGeneratedValue] = []
+    secret_files: list[NamedFile] = []
+    environment_id: str | None = None
+    service_details: NewServiceDetails | None = None
+
+
 class UpdateService(Body):
     """PATCH /services/{id}."""
 

@@ -83,7 +83,7 @@ class ConfigurationApi:
     async def _replace_variables(self, request: Request) -> Response:
         service = self._state.service(request)
         body = await read_body(request, list[NamedValue | NamedGeneratedValue])
-        service.env = {variable.key: _value(variable) for variable in body}
+        service.env = {variable.key: variable_value(variable) for variable in body}
         return JSONResponse(wrapped("envVar", [variable_json(*pair) for pair in service.env.items()], "key"))
 
     async def _get_variable(self, request: Request) -> Response:
@@ -92,7 +92,7 @@ class ConfigurationApi:
 
     async def _set_variable(self, request: Request) -> Response:
         owner, key = self._owner(request), request.path_params["key"]
-        owner.env[key] = _value(await read_body(request, Value | GeneratedValue))  # type: ignore[arg-type]
+        owner.env[key] = variable_value(await read_body(request, Value | GeneratedValue))  # type: ignore[arg-type]
         return JSONResponse(
             self._group_json(owner) if isinstance(owner, EnvGroup) else variable_json(key, owner.env[key])
         )
@@ -149,7 +149,7 @@ class ConfigurationApi:
             raise not_emulated("environments")
         group = EnvGroup(
             body.name,
-            {variable.key: _value(variable) for variable in body.env_vars},
+            {variable.key: variable_value(variable) for variable in body.env_vars},
             {file.name: file.content for file in body.secret_files},
             list(body.service_ids),
         )
@@ -191,7 +191,8 @@ class ConfigurationApi:
         return whole_group_json(group, self._links(group))
 
 
-def _value(variable: Value | GeneratedValue) -> str:
+def variable_value(variable: Value | GeneratedValue) -> str:
+    """Return the value of a variable, which Render makes if it is told to."""
     return variable.value if isinstance(variable, Value) else secrets.token_urlsafe(32)
 
 

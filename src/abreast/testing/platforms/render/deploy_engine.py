@@ -129,6 +129,8 @@ class DeployEngine:
             return f"no such image: {deploy.image}"
         if not has_commit(service.repo, deploy.commit):
             return f"no such commit in the repository: {deploy.commit}"
+        if service.build_command and self.run_command(service, deploy.commit, service.build_command).returncode:
+            return "the build command failed"
         return ""
 
     async def _go_live(self, service: Service, deploy: Deploy) -> None:
@@ -161,7 +163,7 @@ class DeployEngine:
         if service.kind is ServiceKind.STATIC:
             done = await asyncio.to_thread(self._run_in, folder, service, deploy.commit, service.command)
             return ("the build command failed" if done.returncode else ""), None
-        new = await asyncio.to_thread(self._start_process, service, deploy.commit, folder)
+        new = await asyncio.to_thread(self._build_and_start, service, deploy.commit, folder)
         if isinstance(new, BackgroundProcess):
             await asyncio.sleep(EARLY_EXIT)
             return ("" if new.process.poll() is None else "exited early"), new
@@ -169,10 +171,15 @@ class DeployEngine:
             return ("" if await new.wait_until_listening() else "no open port"), new
         return ("" if await new.wait_until_healthy(service.health_path) else "the health check did not pass"), new
 
+    def _build_and_start(self, service: Service, commit: str, folder: Path) -> ServiceProcess | BackgroundProcess:
+        if service.build_command:
+            self._run_in(folder, service, commit, service.build_command)
+        return self._start_process(service, commit, folder)
+
     def _start_process(self, service: Service, commit: str, folder: Path) -> ServiceProcess | BackgroundProcess:
         env = {"RENDER": "true", "RENDER_GIT_COMMIT": commit, **self.variables(service)}
         start = BackgroundProcess.start if service.kind is ServiceKind.WORKER else ServiceProcess.start
-        return start(["/bin/sh", "-c", service.command], folder, env, folder / ".log")
+        return start(["/bin/sh", "-c", service.command], folder / service.root_dir, env, folder / ".log")
 
     async def restart_if_ended(self, service: Service) -> None:
         """Start a live process again that ended by itself, and record its failure."""
@@ -193,7 +200,7 @@ class DeployEngine:
         await asyncio.to_thread(old.stop)
         _collect(service, old)
         folder = await asyncio.to_thread(self.checkout, service, live.commit)
-        service.live_process = await asyncio.to_thread(self._start_process, service, live.commit, folder)
+        service.live_process = await asyncio.to_thread(self._build_and_start, service, live.commit, folder)
 
     async def stop(self, service: Service) -> None:
         """Stop the live process."""
@@ -216,8 +223,9 @@ class DeployEngine:
     def _run_in(self, folder: Path, service: Service, commit: str, command: str) -> "subprocess.CompletedProcess[str]":
         env = {**os.environ, "RENDER": "true", "RENDER_GIT_COMMIT": commit, **self.variables(service)}
         done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=folder, env=env, capture_output=True, text=True, check=False
-        )
+            ["/bin/sh", "-c", command], cwd=folder / service.root_dir, env=env, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
         service.write_log("app", *done.stdout.splitlines(), *done.stderr.splitlines())
         return done
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from abreast.testing.platforms.common import require_token
 from abreast.testing.platforms.fault_injection import FaultInjector
 from abreast.testing.platforms.render.configuration_api import ConfigurationApi
+from abreast.testing.platforms.render.creation_api import CreationApi
 from abreast.testing.platforms.render.cron_api import CronApi
 from abreast.testing.platforms.render.deploy_api import DeployApi
 from abreast.testing.platforms.render.deploy_engine import DeployEngine, DeploySettings
@@ -44,6 +45,7 @@ class RenderEmulator(DeploySettings):
         self._cron = CronApi(self._state, self._engine)
         routes = [
             *ServiceApi(self._state, self._engine).routes(),
+            *CreationApi(self._state, self._engine).routes(),
             *DeployApi(self._state, self._engine, self).routes(),
             *ConfigurationApi(self._state).routes(),
             *self._cron.routes(),

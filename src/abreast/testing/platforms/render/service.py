@@ -84,7 +84,8 @@ class Service:
     """A service: ``command`` runs in a checkout of ``repo``, and users reach ``live_process``.
 
     A static site's ``command`` builds it, and users get the files of ``publish_path``. A cron job's runs when
-    ``schedule`` says so, which here means when it is asked to. ``images`` maps the
+    ``schedule`` says so, which here means when it is asked to. A language's ``runtime`` has a ``build_command``, which
+    runs before it, both in ``root_dir``. ``images`` maps the
     references of images at ``image_path`` (host, repository and name) to commits; "" is for a service that is built
     from commits. ``jobs`` and ``deploys`` are in order of creation.
     """
@@ -111,11 +112,23 @@ class Service:
     events: list[Event] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     secret_files: dict[str, str] = field(default_factory=dict)
+    runtime: str = "docker"
+    build_command: str = ""
+    root_dir: str = ""
+    plan: str = "starter"
+    region: str = "frankfurt"
+    shutdown_delay: int | None = None
+    ip_allow_list: list[dict[str, str]] | None = None
     live_process: ServiceProcess | BackgroundProcess | None = None
     live_folder: Path | None = None
     log: list[LogLine] = field(default_factory=list)
     lines_read: dict[Path, int] = field(default_factory=dict)
     created_at: str = field(default_factory=utc_timestamp)
+
+    @property
+    def repo_url(self) -> str:
+        """The address of ``repo``, as Render knows it."""
+        return f"https://example.org/{self.repo.name}"
 
     @property
     def is_suspended(self) -> bool:

@@ -217,7 +217,7 @@ def _update_details(service: Service, details: ServiceDetails) -> None:
     changes: dict[str, Callable[[str], Any]] = {
         "pre_deploy_command": lambda text: setattr(service, "pre_deploy", text),
         "health_check_path": lambda text: setattr(service, "health_path", text),
-        "schedule": lambda text: setattr(service, "schedule", _cron_expression(text)),
+        "schedule": lambda text: setattr(service, "schedule", cron_expression(text)),
         "build_command": lambda text: setattr(service, "command", text),
         "publish_path": lambda text: setattr(service, "publish_path", text),
     }
@@ -226,7 +226,7 @@ def _update_details(service: Service, details: ServiceDetails) -> None:
         changes[name](getattr(details, name))
 
 
-def _cron_expression(text: str) -> str:
+def cron_expression(text: str) -> str:
     """Return a cron expression of five fields. Raises ApiError(400) for anything else."""
     try:
         CronSim(text, datetime.now(UTC))
