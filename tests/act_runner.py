@@ -20,7 +20,7 @@ from typing import Any, Self
 import psutil
 import yaml
 
-from abreast.workflows import github_actions
+from abreast.workflows import github_templates
 from limits import scaled
 from sample_project import SampleProject
 from state_worlds import git
@@ -29,11 +29,12 @@ REPOSITORY = Path(__file__).parents[1]
 SOURCE = "acme/abreast@" + "0123456789" * 4
 CLEAN_UP = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 STAND_INS: dict[str, dict[str, Any]] = {
-    github_actions.CHECKOUT: {
-        "inputs": {"fetch-depth": {}, "persist-credentials": {}, "clean": {}},
-        "run": 'git fetch -q origin && git checkout -q --detach "$GITHUB_SHA"',
+    github_templates.CHECKOUT_ACTION: {
+        "inputs": {"fetch-depth": {}, "persist-credentials": {}, "clean": {}, "ref": {}},
+        "run": 'git fetch -q origin && git checkout -q --detach "$(git rev-parse -q --verify "origin/$REF" || '
+        'echo "${REF:-$GITHUB_SHA}")"',
     },
-    github_actions.CACHE: {
+    github_templates.CACHE_ACTION: {
         "inputs": {"path": {}, "key": {}},
         "outputs": {"cache-hit": {"value": "true"}},
         "run": 'mkdir -p "$(dirname "$PLACE")"; ln -sfn "$WARM" "$PLACE"',
@@ -92,28 +93,31 @@ class ActionsWorld:
         (self.project.folder / name).write_text(text)
         self.project.git("add", name)
         self.project.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", f"Change {name}")
-        self.project.git("push", "-q", "origin", "main")
+        self.project.git("push", "-q", "origin", "HEAD")
         return self.project.git("rev-parse", "HEAD").strip()
 
     def start(
         self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,
-        commit: str = "origin/main",
+        commit: str = "origin/main", payload: Mapping[str, Any] | None = None,
     ) -> subprocess.Popen[bytes]:  # fmt: skip
-        """Start a workflow of a commit, of what was pushed last without one, on ``runner`` or another machine."""
+        """Start a workflow of a commit, of what was pushed last without one, on ``runner`` or another machine.
+
+        ``payload`` is what the event says besides.
+        """
         hosted = self.folder / "hosted"
         git(hosted, "fetch", "-q", "origin")
         git(hosted, "checkout", "-q", "--detach", commit)
         text = (hosted / f".github/workflows/{workflow}.yml").read_text()
         known = self.folder / f"{workflow}.yml"
         known.write_text(text.replace(", queue: max", "").replace(", deployment: false", ""))
-        payload = self.folder / "event.json"
+        event_file = self.folder / "event.json"
         before, after = (git(hosted, "rev-parse", name) for name in ("HEAD^", "HEAD"))
         pushed = {"ref": "refs/heads/main", "before": before, "after": after, "repository": {"default_branch": "main"}}
-        payload.write_text(json.dumps({"inputs": dict(inputs or {}), **pushed}))
+        event_file.write_text(json.dumps({"inputs": dict(inputs or {}), **pushed, **(payload or {})}))
         log = self.folder / f"run-{len(self._running)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*self._command(machine or self.runner), event, "-W", str(known), "-e", str(payload)],
+                [*self._command(machine or self.runner), event, "-W", str(known), "-e", str(event_file)],
                 cwd=hosted,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -126,10 +130,10 @@ class ActionsWorld:
 
     def run(
         self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,
-        *, commit: str = "origin/main", succeeds: bool = True,
+        *, commit: str = "origin/main", succeeds: bool = True, payload: Mapping[str, Any] | None = None,
     ) -> str:  # fmt: skip
         """Run a workflow to its end, and return what it said."""
-        process = self.start(workflow, event, inputs, machine, commit)
+        process = self.start(workflow, event, inputs, machine, commit, payload)
         code = process.wait(scaled(100))
         said = self.output()
         assert (code == 0) is succeeds, said
@@ -178,7 +182,8 @@ class ActionsWorld:
         (self.folder / "home").mkdir()
         (self.folder / "enter.sh").write_text('cd "$MACHINE"\n')
         for action, described in STAND_INS.items():
-            step = {"shell": "bash", "run": described["run"], "env": {"PLACE": "${{ inputs.path }}"}}
+            given = {"PLACE": "${{ inputs.path }}", "REF": "${{ inputs.ref }}"}
+            step = {"shell": "bash", "run": described["run"], "env": given}
             text = {"name": action, **described, "runs": {"using": "composite", "steps": [step]}}
             del text["run"]
             place = self._action_folder(action.split()[0])

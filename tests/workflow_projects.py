@@ -40,7 +40,7 @@ PROJECTS: dict[str, dict[str, Any]] = {
         "gates": {"secrets": "block", "lint": "ruff check"},
         "environments": {
             "local": {},
-            "staging": CLOUDS,
+            "staging": {**CLOUDS, "preview": True},
             "production": {**CLOUDS, "may_skip": ["lint"], "backend": {**CLOUDS["backend"], "env": {"SENTRY": "${SENTRY_DSN}"}}},
         },
     },
@@ -50,7 +50,7 @@ PROJECTS: dict[str, dict[str, Any]] = {
     },
     "a machine of its own": {
         "services": {"backend": {"run": "python app.py", "database": "sqlite:///shop.db"}},
-        "environments": {"local": {}, "production": {}},
+        "environments": {"local": {}, "production": {"preview": {"database": "backup"}}},
     },
     "branches": {
         "services": {"frontend": {"build": {"output": "public"}}},

@@ -166,3 +166,10 @@ def test_fix_needs_github(stage: GitHubStage) -> None:
     done = fork_server.run_command(stage.folder / "work", "doctor", "--fix")
     assert done.returncode == 2
     assert "abreast doctor --github --fix" in done.stderr
+
+
+def test_previews_have_an_environment_with_secrets_of_its_own(stage: GitHubStage) -> None:
+    (stage.folder / "work" / "abreast.yml").write_text(CONFIG.replace("production:", "production:\n    preview: true"))
+    said = doctor(stage, code=1)
+    assert "environment production-preview does not exist at GitHub" in " ".join(said.split())
+    assert "secrets of production-preview" in said

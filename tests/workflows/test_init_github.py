@@ -86,6 +86,7 @@ ALLOWED = {
     "deploy": {"contents", "deployments", "checks", "pull-requests"},
     "rollback": {"contents", "deployments", "checks", "pull-requests"},
     "backup": {"contents"},
+    "preview": {"contents", "deployments", "checks", "pull-requests"},
 }
 """What the jobs of each workflow may write."""
 

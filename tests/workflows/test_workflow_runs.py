@@ -9,7 +9,7 @@ import pytest
 
 from act_runner import ActionsWorld, recording_program
 from limits import scaled
-from sample_project import eventually
+from sample_project import eventually, get_text
 from state_worlds import git
 
 HOSTILE = (
@@ -124,3 +124,47 @@ def test_no_input_is_read_by_a_shell(tmp_path: Path) -> None:
             assert arguments == ["rollback", "--env=staging", f"--to={to}", f"--reason=outage: {reason}", "--yes"]
             assert not [line for line in said.splitlines() if "❗" in line]  # no workflow command among it
     assert not list(tmp_path.rglob("owned"))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_a_pull_request_has_a_preview_until_it_is_closed(world: ActionsWorld) -> None:
+    world.project.config["environments"]["staging"]["preview"] = True
+    world.project.config["services"]["frontend"] |= {"folder": "site", "routes": {"/api": "backend"}}
+    world.project.config["services"]["backend"]["watch"] = ["app.py"]
+    (world.project.folder / "site").mkdir()
+    (world.project.folder / "site" / "text").write_text("first")
+    world.project.commit("Previews")
+    world.project.run("init", "--github", "--yes")
+    first = world.push("Workflows")
+    world.run("deploy", "push")
+    world.project.git("checkout", "-qb", "topic")
+    world.push_only("site/text", "of the pull request")
+    world.project.git("push", "-q", "origin", "topic")
+    head = world.project.git("rev-parse", "HEAD").strip()
+
+    def pull_request(action: str, *, fork: bool = False) -> str:
+        described = {"number": 17, "head": {"sha": head, "repo": {"fork": fork}}}
+        payload = {"action": action, "number": 17, "pull_request": described}
+        return world.run("preview", "pull_request", commit=head, payload=payload)
+
+    said = pull_request("opened", fork=True)
+    assert "live" not in said
+    assert "removed" not in said
+    assert "v2 is live in staging-pr-17" in pull_request("opened")
+    assert "nothing to do" in pull_request("synchronize")
+    world.project.folder, told = world.runner, {"ABREAST_STATE": "git"}
+    status = json.loads(world.project.run("status", "--json", variables=told).stdout)["environments"]
+    preview = status["staging-pr-17"]["services"]
+    assert preview.keys() == {"frontend"}
+    assert json.loads(get_text(preview["frontend"]["url"]))["commit"] == head
+    assert json.loads(get_text(f"{preview['frontend']['url']}/api/x"))["commit"] == first
+    assert "0 removed, 1 left" in world.run("preview", "schedule", payload={"schedule": "41 4 * * *"})
+    assert "staging-pr-17 is removed" in pull_request("closed")
+    assert (
+        "staging-pr-17" not in json.loads(world.project.run("status", "--json", variables=told).stdout)["environments"]
+    )
+    with pytest.raises(OSError, match="refused"):
+        get_text(preview["frontend"]["url"])
+    assert world.project.served_commits() == {"frontend": first, "backend": first}
+    assert "0 removed, 0 left" in world.run("preview", "schedule", payload={"schedule": "41 4 * * *"})

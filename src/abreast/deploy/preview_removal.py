@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from abreast.core.errors import AbreastError, PlatformError, UsageError
+from abreast.core.errors import AbreastError, PlatformError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import ServicePlan
@@ -75,7 +75,7 @@ async def remove_preview(ports: Ports, environment: str, why: str, report: Calla
     """
     deployments = await asyncio.to_thread(ports.ledger.deployments, environment, MAX_DEPLOYMENTS)
     if not deployments:
-        raise UsageError(f"{environment} was never deployed", next="abreast status")
+        return
     project, parts = await asyncio.to_thread(_deployed_parts, ports.ledger, deployments)
     faults = [fault for part in parts if (fault := await _remove_part(ports, project, environment, part, report))]
     if faults:

@@ -95,6 +95,45 @@ backup-@name@: # a schedule of pipelines with the variable ABREAST_RUN: `db back
     - abreast $ABREAST_RUN --env @name@
 """
 
+_PREVIEW_JOBS = """
+preview-@name@: # not of a fork, which gets no variables
+  extends: .abreast
+  stage: deploy
+  interruptible: false
+  resource_group: @name@-pr-$CI_MERGE_REQUEST_IID
+  environment: {name: @name@-pr-$CI_MERGE_REQUEST_IID, on_stop: remove-preview-@name@} # its variables: @name@-pr-*
+  @machine@
+  rules:
+    - if: $CI_PIPELINE_SOURCE == "merge_request_event" && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID
+  script:
+    - abreast deploy --env "@name@-pr-$CI_MERGE_REQUEST_IID" --yes
+
+remove-preview-@name@: # also by itself, when the merge request is merged or closed
+  extends: .abreast
+  stage: deploy
+  interruptible: false
+  resource_group: @name@-pr-$CI_MERGE_REQUEST_IID
+  environment: {name: @name@-pr-$CI_MERGE_REQUEST_IID, action: stop}
+  @machine@
+  rules:
+    - if: $CI_PIPELINE_SOURCE == "merge_request_event" && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID
+      when: manual
+      allow_failure: true
+  script:
+    - abreast down --env "@name@-pr-$CI_MERGE_REQUEST_IID" --yes
+
+expired-previews-@name@: # a schedule of pipelines with the variable ABREAST_RUN: `down --expired` daily
+  extends: .abreast
+  stage: deploy
+  interruptible: false
+  environment: {name: @name@-pr-0, action: prepare} # for its variables; 0 is no merge request
+  @machine@
+  rules:
+    - if: $CI_PIPELINE_SOURCE == "schedule" && $ABREAST_RUN == "down --expired"
+  script:
+    - abreast down --expired --env @name@ --yes
+"""
+
 _MACHINE = "tags: [@name@] # a runner on that machine, with the shell executor"
 
 
@@ -119,7 +158,7 @@ def write_workflows(pipeline: Pipeline) -> Mapping[str, str]:
 def _jobs(pipeline: Pipeline, target: DeployTarget) -> str:
     """Return the jobs of one environment."""
     return fill(
-        _JOBS + (_BACKUP_JOB if target.has_backups else ""),
+        _JOBS + (_BACKUP_JOB if target.has_backups else "") + (_PREVIEW_JOBS if target.has_previews else ""),
         name=target.name,
         machine=fill(_MACHINE, name=target.name).rstrip() if target.is_own_machine else "",
         services=", ".join(pipeline.services),

@@ -14,6 +14,9 @@ ROLLBACK_REASONS = (
 NIGHTLY, WEEKLY = "17 3 * * *", "17 4 * * 0"
 """When backups and drills run by default: not on the hour, when runners are scarce."""
 
+SWEEP = "41 4 * * *"
+"""When previews that nobody needs are removed."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeployTarget:
@@ -21,7 +24,8 @@ class DeployTarget:
 
     ``branch``: a push to it deploys, None for a person only. ``is_own_machine``: its services run on the machine of the
     runner. ``secrets`` and ``settings`` name the variables that abreast.yml refers to: those to mask, and others.
-    ``has_backups``: it has a database, and its backups are stored where the next runner finds them.
+    ``has_backups``: it has a database, and its backups are stored where the next runner finds them. ``has_previews``:
+    pull requests get previews of it.
     """
 
     name: str
@@ -31,6 +35,7 @@ class DeployTarget:
     settings: tuple[str, ...] = ()
     skippable_gates: tuple[str, ...] = ()
     has_backups: bool = False
+    has_previews: bool = False
 
 
 @dataclass(frozen=True, slots=True)

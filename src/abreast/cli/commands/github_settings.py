@@ -32,12 +32,13 @@ def check_github(environment: str | None, *, fix: bool, as_json: bool) -> int:
     if unknown:
         project.environment(unknown[0])
     needs = {
-        name: frozenset(
+        place: frozenset(
             variable
             for variable, known in needed_variables(project, name).items()
             if known.is_secret and known.is_required
         )
         for name in names
+        for place in (name, *([f"{name}-preview"] if name in project.preview_lifetimes else []))
     }
     findings = asyncio.run(_check(needs, fix=fix))
     if as_json:

@@ -21,8 +21,11 @@ from abreast.wiring.workspace import Workspace, utc_now
 def remove_one(environment: str, *, yes: bool) -> int:
     """Remove a preview."""
     workspace = locate_workspace()
-    confirm(f"Remove the preview {environment}, with its data?", "that", yes=yes)
     with workspace.open_ledger() as ledger:
+        if not ledger.deployments(environment, limit=1):
+            print(f"{environment} was never deployed, so there is nothing to remove")
+            return 0
+        confirm(f"Remove the preview {environment}, with its data?", "that", yes=yes)
         _remove(workspace, ledger, environment, f"removed by {workspace.operator}")
     print(f"{environment} is removed. next: abreast deploy --env {environment} makes it again")
     return 0
