@@ -26,7 +26,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import HfHubHTTPError
 
-HERS, OTHER, STATIC = "owner/hers", "owner/other", "owner/static"
+HERS, OTHER, STATIC, MARKED = "owner/hers", "owner/other", "owner/static", "owner/marked"
 LARGE = os.urandom(11 * 1024 * 1024)
 NUMBERS = b"".join(number.to_bytes(4, "little") for number in range(700_000))
 TEXT = b"".join(b"line %d of a text that can be compressed\n" % number for number in range(300_000))
@@ -132,6 +132,13 @@ def wait_until_built() -> None:
         assert time.monotonic() < deadline
 
 
+def create_marked() -> None:
+    variables = [{"key": "MARK", "value": "mine", "description": "why"}]
+    api.create_repo(MARKED, repo_type="space", space_sdk="static", private=True, space_variables=variables)
+    made = api.get_space_variables(MARKED)["MARK"]
+    expect((made.value, made.description, api.space_info(MARKED).private), ("mine", "why", True))
+
+
 def create() -> None:
     secrets = [{"key": "KEY", "value": "s3cret"}]
     api.create_repo(HERS, repo_type="space", space_sdk="docker", space_secrets=secrets)
@@ -142,9 +149,11 @@ CALLS: list[tuple[str, Call, str]] = [
     ("whoami", lambda: expect(api.whoami()["name"], "owner"), ""),
     ("whoami, an unknown token", stranger.whoami, ""),
     ("create_repo, a Space with a secret", create, ""),
+    ("create_repo, private, with a variable", create_marked, ""),
     ("create_repo, one that exists", lambda: api.create_repo(HERS, repo_type="space", space_sdk="docker"), ""),
     ("create_repo, exist_ok", lambda: api.create_repo(HERS, repo_type="space", space_sdk="docker", exist_ok=True), ""),
     ("create_repo, in a foreign account", lambda: api.create_repo("x/y", repo_type="space", space_sdk="docker"), ""),
+    ("create_repo, in an account that may only be read", lambda: api.create_repo("acme/y", repo_type="space", space_sdk="docker"), ""),
     ("create_repo, a token that may only read", lambda: reader.create_repo(OTHER, repo_type="space", space_sdk="docker"), ""),
     ("create_repo, a model", lambda: api.create_repo("owner/model"), "Spaces only"),
     ("repo_exists", lambda: expect([api.repo_exists(name, repo_type="space") for name in (HERS, OTHER)], [True, False]), ""),
@@ -168,7 +177,7 @@ CALLS: list[tuple[str, Call, str]] = [
     ("repo_info, space_info", lambda: expect(space_info(HERS, token="hf_read").sha, head()), ""),
     ("space_info, with files and their sizes", lambda: expect({at.rfilename: at.size for at in api.space_info(HERS, files_metadata=True).siblings or ()}["large.bin"], len(LARGE)), ""),
     ("space_info, expand", lambda: expect(api.space_info(HERS, expand=["sdk"]).sdk, "docker"), ""),
-    ("list_spaces, by author", lambda: expect([found.id for found in api.list_spaces(author="owner")], [HERS]), ""),
+    ("list_spaces, by author", lambda: expect([found.id for found in api.list_spaces(author="owner")], [HERS, MARKED]), ""),
     ("list_spaces, by a filter", lambda: list(api.list_spaces(filter="docker")), "author, search and limit only"),
     ("list_repo_files", lambda: expect(len(files()), 7), ""),
     ("list_repo_tree, a folder with its last commits", lambda: expect([at.path for at in api.list_repo_tree(HERS, "data", repo_type="space", expand=True)], ["data/a.csv"]), ""),
@@ -214,6 +223,10 @@ CALLS: list[tuple[str, Call, str]] = [
     ("move_repo", in_turn(lambda: api.move_repo(OTHER, "owner/moved", repo_type="space"), lambda: expect(api.repo_exists("owner/moved", repo_type="space"), True)), ""),
     ("super_squash_history", in_turn(lambda: api.super_squash_history(HERS, repo_type="space"), lambda: expect(len(api.list_repo_commits(HERS, repo_type="space")), 1)), ""),
     ("delete_repo", in_turn(lambda: api.delete_repo("owner/moved", repo_type="space"), lambda: expect(api.repo_exists("owner/moved", repo_type="space"), False)), ""),
+    ("delete_repo, missing_ok", lambda: api.delete_repo("owner/moved", repo_type="space", missing_ok=True), ""),
+    ("delete_repo, a token that may only read", lambda: reader.delete_repo(MARKED, repo_type="space"), ""),
+    ("delete_repo, in an account that may only be read", lambda: api.delete_repo("acme/theirs", repo_type="space"), ""),
+    ("add_space_variable, in an account that may only be read", lambda: api.add_space_variable("acme/theirs", "A", "b"), ""),
     ("delete_repo, no such Space", lambda: api.delete_repo("owner/moved", repo_type="space"), "`RepoNotFound`"),
     ("set_space_volumes", settle_volume, ""),
     ("enable_space_dev_mode", lambda: api.enable_space_dev_mode(HERS), "a paid feature"),

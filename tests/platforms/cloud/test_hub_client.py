@@ -20,6 +20,7 @@ PROGRAM = ROOT / "tests" / "hub_client_calls.py"
 def called_rows(folder: Path) -> list[str]:
     """Make every call, each in the state that those before it left; return the rows of the table."""
     emulator = HuggingFaceEmulator(folder)
+    emulator.add_space("acme/theirs").read_only = True
     with ThreadedServer(emulator.app) as server:
         done = subprocess.run(
             [sys.executable, PROGRAM, folder], capture_output=True, text=True, check=False,

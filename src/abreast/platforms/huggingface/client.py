@@ -1,7 +1,8 @@
 """The part of the Hub's API that abreast uses; https://huggingface.co/docs/hub/api."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -228,6 +229,22 @@ class HubClient:
     async def get_space(self, id: str, revision: str = MAIN_BRANCH) -> Space:
         """Return a Space at a branch or commit."""
         return await self._api.fetch(Space, Request("GET", f"/api/spaces/{id}/revision/{quote(revision, safe='')}"))
+
+    async def create_space(self, id: str, sdk: str, *, private: bool, variables: Sequence[Mapping[str, str]]) -> None:
+        """Create a Space on free hardware, with variables given as ``key``, ``value``, ``description``."""
+        owner, _, name = id.partition("/")
+        body = {
+            "type": "space", "name": name, "organization": owner, "sdk": sdk, "private": private,
+            "variables": variables,
+        }  # fmt: skip
+        await self._api.send(Request("POST", "/api/repos/create", body))
+
+    async def delete_space(self, id: str) -> None:
+        """Delete a Space for good. A missing one is fine."""
+        owner, _, name = id.partition("/")
+        body = {"type": "space", "name": name, "organization": owner}
+        with suppress(NotFoundError):
+            await self._api.send(Request("DELETE", "/api/repos/delete", body))
 
     async def list_commits(self, id: str, revision: str = MAIN_BRANCH) -> list[Commit]:
         """Return a branch's latest commits, newest first."""

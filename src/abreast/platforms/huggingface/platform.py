@@ -8,6 +8,7 @@ from abreast.core.model import LiveService, Service, Version
 from abreast.core.secrets import Secret
 from abreast.machine.tasks import run_all
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient
+from abreast.platforms.huggingface.preview_space import PreviewSpace
 from abreast.platforms.huggingface.settings import HuggingFaceSettings
 from abreast.platforms.huggingface.single_space import SingleSpace
 from abreast.platforms.huggingface.source_files import inspect_files
@@ -43,9 +44,10 @@ class HuggingFacePlatform(Platform):
         controller = self._controller = SpaceController(hub, variables, PollBudget(poll_interval, MAX_POLLERS))
         self._single = SingleSpace(hub, controller, variables)
         self._pair = SpacePair(hub, controller)
+        self._preview = PreviewSpace(hub, controller, variables, self._single)
 
     def capabilities(self, service: Service) -> Capabilities:
-        """One Space: no candidates, no unpublishing. Two Spaces: an address per version."""
+        """One Space: no candidates, no unpublishing but of previews. Two Spaces: an address per version."""
         return self._variant_for(service).capabilities(service)
 
     async def live_version(self, service: Service) -> Version | None:
@@ -65,14 +67,8 @@ class HuggingFacePlatform(Platform):
         return await self._variant_for(request.service).stage(request, report)
 
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
-        """Make each Space run its version."""
-        await run_all(
-            *(
-                self._variant_for(move.service).switch_traffic(move, move.target, report)
-                for move in moves
-                if move.target
-            )
-        )
+        """Make each Space run its version. Only the Space of a preview can be without one."""
+        await run_all(*(self._variant_for(move.service).switch_traffic(move, move.target, report) for move in moves))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Delete staged branches. Pause Spaces that are not live, after ``drain`` seconds."""
@@ -94,7 +90,13 @@ class HuggingFacePlatform(Platform):
         """Return the last ``limit`` lines of the Space, or of both, oldest first, each with its time."""
         return await self._controller.recent_logs(self._variant_for(service).space_ids(service), limit)
 
-    def _variant_for(self, service: Service) -> SingleSpace | SpacePair:
+    async def remove_preview(self, service: Service, report: Reporter) -> None:
+        """Delete the preview's Space, if its mark says that abreast created it for this preview."""
+        await self._preview.remove(service, report)
+
+    def _variant_for(self, service: Service) -> SingleSpace | SpacePair | PreviewSpace:
+        if "preview" in service.settings:
+            return self._preview
         return self._pair if service.settings.get("standby") else self._single
 
 

@@ -23,13 +23,13 @@ RELEASE_FILE = "abreast-release.json"
 CommitLine = dict[str, object]
 
 
-async def publish(hub: HubClient, space: Space, branch: str, request: StageRequest) -> str:
+async def publish(hub: HubClient, space: Space, branch: str, request: StageRequest, card: Path | None = None) -> str:
     """Commit the request's artifact, or its service's folder of it, to a branch, now at ``space.sha``.
 
     Returns the commit.
 
-    Keeps the Space's card and attributes if the artifact has none. Adds ``RELEASE_FILE``, so that each version is a
-    commit of its own.
+    Keeps the Space's card and attributes if the artifact has none, or uses ``card``. Adds ``RELEASE_FILE``, so that
+    each version is a commit of its own.
     """
     release_info = {
         "release": request.env.get("ABREAST_RELEASE", ""), "commit": request.commit, "version": request.version_id,
@@ -38,7 +38,8 @@ async def publish(hub: HubClient, space: Space, branch: str, request: StageReque
         release = Path(folder, RELEASE_FILE)
         release.write_text(json.dumps(release_info))
         top = request.artifact_path / request.service.artifact_folder
-        want = {**await asyncio.to_thread(list_files, top), RELEASE_FILE: release}
+        default = {CARD_FILE: card} if card else {}
+        want = {**default, **await asyncio.to_thread(list_files, top), RELEASE_FILE: release}
         return await _commit_files(hub, space, branch, request.version_id, want)
 
 

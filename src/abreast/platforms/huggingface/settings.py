@@ -4,6 +4,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from abreast.platforms.preview_names import preview_label
+
+MAX_HOST_LABEL, MIN_NAME_LENGTH = 63, 30
+"""The longest first label of a Space's host, which is its owner and its name; the room that a name has in any case."""
+
 _SPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -25,3 +30,19 @@ class HuggingFaceSettings(BaseModel):
         if standby is not None and standby == rest.data.get("space"):
             raise ValueError("needed: another Space than `space`")
         return standby
+
+    def for_preview(self, preview: str) -> "HuggingFacePreviewSettings":
+        """Return the settings of a preview: one Space beside ``space``, on free hardware."""
+        owner, _, name = self.space.partition("/")
+        longest = max(MIN_NAME_LENGTH, MAX_HOST_LABEL - len(f"{owner}-"))
+        space = f"{owner}/{preview_label(f'{name}-{preview}', longest)}"
+        return HuggingFacePreviewSettings(space=space, factory=self.factory, base=self.space, preview=preview)
+
+
+class HuggingFacePreviewSettings(BaseModel):
+    """The settings of a preview. ``base`` is the Space that it is made like."""
+
+    space: str
+    factory: bool
+    base: str
+    preview: str

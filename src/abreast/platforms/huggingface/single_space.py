@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
@@ -65,22 +66,24 @@ class SingleSpace:
         await self.live_version(service)
         return await self._controller.diagnose(_space_id(service))
 
-    async def stage(self, request: StageRequest, report: Reporter) -> Version:
-        """Commit the files to a branch of their own, which the Space does not build."""
+    async def stage(self, request: StageRequest, report: Reporter, card: Path | None = None) -> Version:
+        """Commit the files to a branch of their own, which the Space does not build. ``card`` is for files without."""
         space = await self._controller.reachable_space(_space_id(request.service))
         with contextlib.suppress(ConflictError):  # the branch exists from an earlier attempt
             await self._hub.create_branch(space.id, request.version_id, space.sha)
         staged = await self._hub.get_space(space.id, request.version_id)
         if await self._controller.commit_title(space.id, staged.sha) != request.version_id:
             await report(request.service.name, f"huggingface: uploading changed files to {space.id}")
-            await publish(self._hub, staged, request.version_id, request)
+            await publish(self._hub, staged, request.version_id, request, card)
         return _version(request.version_id, request.service, space, request.version_id)
 
-    async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """Commit the version's tree to the main branch, and wait until the Space runs it.
+    async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
+        """Commit the version's tree to the main branch, and wait until the Space runs it. With None it stays.
 
         Variables are set right before the commit: each write restarts what users are on.
         """
+        if version is None:
+            return
         space = await self._controller.reachable_space(_space_id(move.service))
         title = version.handle["version"]
         revision = version.handle.get("revision") or (await self._hub.get_space(space.id, title)).sha

@@ -76,8 +76,10 @@ class SpacePair:
         at = (space.probe,)
         return Version(request.version_id, request.service.name, probes=at, url=space.address, handle=handle)
 
-    async def switch_traffic(self, move: TrafficMove, version: Version, report: Reporter) -> None:
-        """Check that the Space still runs the version. Other services route users to it."""
+    async def switch_traffic(self, move: TrafficMove, version: Version | None, report: Reporter) -> None:
+        """Check that the Space still runs the version. Other services route users to it, or to none."""
+        if version is None:
+            return
         space = await self._controller.reachable_space(version.handle["space"])
         title = await self._controller.commit_title(space.id, space.sha)
         if title != version.handle["version"]:

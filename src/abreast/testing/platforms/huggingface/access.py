@@ -42,9 +42,9 @@ def require_token(request: Request) -> str:
     return token
 
 
-def require_write(request: Request) -> None:
-    """Raise HubError for a token that may not write."""
-    if require_token(request) != TOKEN:
+def require_write(request: Request, space: Space | None = None) -> None:
+    """Raise HubError for a token that may not write, or not change this Space."""
+    if require_token(request) != TOKEN or (space is not None and space.read_only):
         raise HubError(403, "You need write access to this repo")
 
 
@@ -62,7 +62,7 @@ def readable_space(spaces: Mapping[str, Space], request: Request) -> Space:
 def writable_space(spaces: Mapping[str, Space], request: Request) -> Space:
     """Return the Space in the request's path, which the token may change. Raises HubError."""
     space = readable_space(spaces, request)
-    require_write(request)
+    require_write(request, space)
     return space
 
 

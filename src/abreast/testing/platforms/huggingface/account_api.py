@@ -1,5 +1,6 @@
 """The API that creates, duplicates, moves, changes and deletes Spaces."""
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -26,6 +27,10 @@ ATTRIBUTES = "".join(
     for suffix in ("7z", "bin", "gz", "h5", "npy", "onnx", "parquet", "pkl", "pt", "pth", "safetensors", "tar", "zip")
 )
 """The git attributes of a new repository: what belongs in LFS whatever its size."""
+
+
+_NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+"""The names that the Hub allows."""
 
 
 class AccountApi:
@@ -101,9 +106,11 @@ class AccountApi:
         body = await request.json()
         if body.get("type") != "space":
             raise HubError(501, "not emulated: repositories other than Spaces")
-        space = self._spaces.pop(f"{body.get('organization') or USER}/{body['name']}", None)
+        space = self._spaces.get(f"{body.get('organization') or USER}/{body['name']}")
         if space is None:
             raise HubError(404, "Repository not found", "RepoNotFound")
+        require_write(request, space)
+        del self._spaces[space.id]
         self._runtime.stop(space)
         return Response()
 
@@ -115,12 +122,18 @@ class AccountApi:
         return JSONResponse({"private": space.private})
 
     def _free_id(self, request: Request, space_id: str) -> str | Response:
-        """Return the id for a new Space, or the refusal of one that exists. Raises HubError for a foreign account."""
+        """Return the id for a new Space, or the refusal of one that exists.
+
+        Raises HubError for a foreign account, and for a name that the Hub does not allow.
+        """
+        if not _NAME.fullmatch(space_id.partition("/")[2]):
+            raise HubError(400, f"Invalid repository name: {space_id}")
         if space_id in self._spaces:
             url = space_url(request, space_id)
             return JSONResponse({"error": "You already created this space repo", "url": url}, 409)
         account = space_id.partition("/")[0]
-        if account not in {USER, *(known.partition("/")[0] for known in self._spaces)}:
+        own = {id_.partition("/")[0] for id_, space in self._spaces.items() if not space.read_only}
+        if account not in {USER, *own}:
             raise HubError(403, f"You don't have the rights to create a space under {account}")
         return space_id
 

@@ -42,11 +42,12 @@ class Space:
     ``log`` has the lines of the newest build, ``output`` those of an application that did not start.
     ``next_process`` is the start of ``building_commit``, which cannot be live before ``done_at`` (monotonic).
     ``restart_count``: how often the live process was stopped and started again by a write of a variable, a secret or
-    the hardware. ``live_commit``: what a static Space serves.
+    the hardware. ``live_commit``: what a static Space serves. ``read_only``: the tokens may read it and not change it.
     """
 
     id: str
     private: bool = False
+    read_only: bool = False
     sdk: str = "docker"
     branches: dict[str, list[str]] = field(default_factory=dict)
     tags: dict[str, list[str]] = field(default_factory=dict)
