@@ -208,8 +208,10 @@ def test_a_preview_has_a_database_of_its_own(project: SampleProject, engine: str
     project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
     planned = shop.base.run("plan", *AS_PREVIEW).stdout
     assert ("make it anew, empty" if data == "empty" else "make it anew, from local") in planned
+    assert "the first deployment makes it" in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
     assert not shop.exists()
     shop.base.deploy(*AS_PREVIEW)
+    assert "no verified backup" not in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
     assert shop.query("SELECT count(*), count(price) FROM orders") == [(orders, 0)]
     assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
 

@@ -199,6 +199,9 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
     subject = f"{service.name} (database)"
     try:
         database = ports.open_database(service)
+        if environment.base and not database.exists():
+            yield Diagnostic(DiagnosticSeverity.OK, subject, "the first deployment makes it")
+            return
         version, owner = database.engine_version(), database.owner()
         vault = ports.open_vault()
         trusted = [backup for backup in vault.list_backups(environment.name, service.name) if backup.is_trusted]
@@ -220,6 +223,8 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
             DiagnosticSeverity.FAULT, subject, f"this database belongs to {owner}", "the URL of its own database"
         )
     command = f"abreast db backup --env {environment.name}"
+    if environment.base:
+        return  # nobody's data is in it
     if not trusted and manifest is None:
         yield Diagnostic(DiagnosticSeverity.WARNING, subject, "no verified backup yet", next=command)
         return
