@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+import fork_server
 from abreast.cli.lazy import LazyCommand, load
 from abreast.cli.main import abreast as commands
 from sample_project import SampleProject, eventually
@@ -177,3 +178,19 @@ def test_status_imports_next_to_nothing() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")})  # fmt: skip
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_config_shows_what_an_environment_is_set_to_and_where_two_differ(tmp_path: Path) -> None:
+    environments = "{a: {settle: 1s}, b: {extends: a, drain: 2s}}"
+    (tmp_path / "abreast.yml").write_text(
+        f"project: p\nservices: {{w: {{build: {{output: w}}}}}}\nenvironments: {environments}\n"
+    )
+    shown = fork_server.run_command(tmp_path, "config", "--env", "b").stdout
+    assert re.search(r"^settle +1s +abreast.yml:3$", shown, re.MULTILINE)
+    assert re.search(r"^services.w.build.output +w +abreast.yml:2$", shown, re.MULTILINE)
+    document = json.loads(fork_server.run_command(tmp_path, "config", "--env", "b", "--json").stdout)
+    assert {"key": "drain", "value": "2s", "source": "abreast.yml:3"} in document["settings"]
+    differs = fork_server.run_command(tmp_path, "config", "diff", "a", "b").stdout
+    assert re.search(r"^drain +30  \(default\) +2s  \(abreast.yml:3\)$", differs, re.MULTILINE)
+    assert fork_server.run_command(tmp_path, "config", "diff", "a", "a").stdout == "a and a have the same settings\n"
+    assert fork_server.run_command(tmp_path, "config", "diff", "a", "c").returncode == 2

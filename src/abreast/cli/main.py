@@ -36,6 +36,13 @@ def _overview_without_command() -> int:
     return int(load("abreast.cli.commands.overview:overview")())
 
 
+def _configuration_without_command(**options: object) -> int:
+    """Show what an environment is set to, if no command is given."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    return int(load("abreast.cli.commands.configuration:show")(**options))
+
+
 ENVIRONMENT = click.Option(
     ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
     shell_complete=_names("environments"),
@@ -74,6 +81,19 @@ _STATE_COMMANDS = (
         "abreast.cli.commands.state:move",
         "Move the record elsewhere. The environments are locked where it was.",
         [click.Option(["--to"], required=True, metavar="URL", help="git, postgresql://…, or a folder."), YES],
+    ),
+)
+
+_CONFIGURATION_COMMANDS = (
+    LazyCommand(
+        "diff",
+        "abreast.cli.commands.configuration:diff",
+        "Show the settings that differ between two environments.",
+        [
+            click.Argument(["first"], shell_complete=_names("environments")),
+            click.Argument(["second"], shell_complete=_names("environments")),
+            JSON,
+        ],
     ),
 )
 
@@ -332,6 +352,14 @@ COMMANDS = (
         ],
     ),
     _group("state", "Show, check or move the record of deployments.", _STATE_COMMANDS),
+    _group(
+        "config",
+        "Show what an environment is set to, and where each value comes from.",
+        _CONFIGURATION_COMMANDS,
+        params=[ENVIRONMENT, JSON],
+        callback=_configuration_without_command,
+        invoke_without_command=True,
+    ),
     _group("db", "Manage databases: backups, migrations and restores.", _DATABASE_COMMANDS),
     LazyCommand(
         "schema",

@@ -11,6 +11,7 @@ from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
 from abreast.config.fault_messages import found_text, suggestion, validation_faults
 from abreast.config.files import read_config_file
+from abreast.config.inheritance import expand_environments
 from abreast.config.previews import preview_faults
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
@@ -49,10 +50,14 @@ class ProjectConfig:
 
         Raises UsageError for an unknown name and ConfigError for variables that are not set.
         """
-        if name in self.environments:
-            return self.resolver.environment(name, needs_values=needs_values)
-        if self.resolver.preview_base(name):
-            return self.resolver.preview(name, needs_values=needs_values)
+        self.require_environment(name)
+        derive = self.resolver.environment if name in self.environments else self.resolver.preview
+        return derive(name, needs_values=needs_values)
+
+    def require_environment(self, name: str) -> None:
+        """Raise UsageError if there is no environment, and can be no preview, of this name."""
+        if name in self.environments or self.resolver.preview_base(name):
+            return
         preview = PreviewName.parse(name)
         if preview and preview.base in self.environments:
             raise UsageError(
@@ -83,6 +88,10 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
         raise ConfigError(
             [document.fault((), "expected project, services and environments, found " + found_text((), document.value))]
         )
+    document, inheritance_faults = expand_environments(document)
+    if inheritance_faults:
+        raise ConfigError(sorted(inheritance_faults))
+    assert isinstance(document.value, dict)
     plugin_gates, faults = _plugin_gates(document, plugins.gates)
     model, new_faults = _validate(document, schema.Project, _without(document.value, plugin_gates))
     faults += new_faults

@@ -333,6 +333,12 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
+    extends: Name | None = Field(
+        None,
+        description="Another environment that this one begins as. What is set here is merged on top: mappings key by "
+        "key, everything else in place of it, also a service's platform and its `database`. `branch` and `preview` are "
+        "not taken over.",
+    )
     branch: Branch | None = Field(
         None,
         description="The branch whose pushes deploy here, in the workflows that `abreast init --github` and `--gitlab` "
