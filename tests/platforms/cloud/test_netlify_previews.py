@@ -156,6 +156,10 @@ def test_a_site_that_answers_everything(stage: Stage, rule: str) -> None:
     go_to_another_machine(stage)
     live = stage.run(lambda netlify: netlify.live_version(PREVIEW))
     assert (live is None) == rule.endswith("!")
+    said = [one.what for one in stage.run(lambda netlify: netlify.inspect_release(PREVIEW, None))]
+    served = stage.emulator.sites["site-shop"].branch_deploys["staging-pr-17"]
+    warning = f"nothing lists the files of the deploy {served}, which the branch staging-pr-17 serves"
+    assert said == ([] if live else [f"{warning}: a deployment that fails takes the preview off"])
 
 
 def test_a_first_version_that_fails_is_taken_off(stage: Stage) -> None:

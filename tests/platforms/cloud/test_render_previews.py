@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import ValidationError
 
@@ -19,11 +20,11 @@ from abreast.platforms.render.settings import RenderSettings
 from abreast.provider_api.api_client import UnknownOutcomeError
 from abreast.testing.platform_contract import LiveVersionContract, PlatformContract
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from abreast.testing.platforms.render import TOKEN, ServiceKind
 from abreast.testing.platforms.render import Service as Emulated
-from abreast.testing.platforms.render import ServiceKind
 from platform_harness import RenderHarness
 from render_stage import Stage, render_stage
-from sample_project import SampleProject, get_text
+from sample_project import SampleProject, eventually, get_text
 
 NAME = "api-staging-pr-17"
 
@@ -322,3 +323,21 @@ def test_a_request_of_a_stage_names_the_release(stage: Stage) -> None:
     stage.run(lambda render: render.stage(order, stage.tell))
     assert [deploy.status for deploy in preview(stage).deploys] == ["canceled"]
     assert preview(stage).env["ABREAST_RELEASE"] == "v8"
+
+
+def test_a_first_build_that_went_live_before_it_was_cancelled_is_replaced(stage: Stage) -> None:
+    """It is of the same commit: what others made live is no version of a deployment, also where nothing differs."""
+    commit = stage.project.commit()
+    stage.emulator.faults.planned = [InjectedFault("GET", "/deploys$", FaultKind.STATUS, times=3, status=503)]
+    with pytest.raises(AbreastError, match="503"):
+        stage.stage(commit)
+    made = preview(stage)
+    (first,) = made.deploys
+    address = f"{stage.url}/v1/services/{made.id}/deploys/{first.id}"
+    eventually(lambda: httpx2.get(address, headers={"Authorization": f"Bearer {TOKEN}"}).json()["status"] == "live")
+    before = stage.present()
+    version = stage.stage(commit)
+    move = TrafficMove(stage.on_render, version, {"COLOUR": "red"}, before=before)
+    stage.run(lambda render: render.switch_traffic([move], stage.tell))
+    assert made.env["COLOUR"] == "red"
+    assert [deploy.status for deploy in made.deploys] == ["deactivated", "live"]

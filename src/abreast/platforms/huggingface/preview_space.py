@@ -129,7 +129,8 @@ class PreviewSpace:
             return None
         mark = variables.get(MARK_VARIABLE)
         is_own = mark is not None and mark.value == _mark_value(service)
-        if not is_own or space.id != _space_id(service) or space.id == _base_id(service):
+        asked_for = space.id.lower() == _space_id(service).lower()  # the Hub leads from an old name to the new one
+        if not is_own or not asked_for or space.id.lower() == _base_id(service).lower():
             raise PlatformError(
                 f"the Space {space.id} was not created by abreast for this preview",
                 need=f"a Space whose variable {MARK_VARIABLE} is {_mark_value(service)!r}, or none of that name",

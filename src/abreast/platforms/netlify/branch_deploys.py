@@ -30,6 +30,13 @@ class BranchDeploys:
         draft = await self._netlify.find_deploy(site.id, version) if version else None
         return draft if draft and await self._contents.find(version, draft) else None
 
+    async def served_deploy(self, site: Site, branch: str) -> Deploy | None:
+        """Return the deploy that users of the branch reach, whoever made it."""
+        for listed in await self._netlify.list_branches(site.id):
+            if branch in {listed.name, listed.slug} and listed.deploy_id:
+                return await self._netlify.get_deploy(listed.deploy_id)
+        return None
+
     async def point_branch(self, service: Service, site: Site, branch: str, version: Version, report: Reporter) -> None:
         """Deploy the version's files to the branch and wait until it is live. Uploads nothing."""
         if await self._live_version_id(site, branch) == version.id:
@@ -53,20 +60,23 @@ class BranchDeploys:
 
         Raises PlatformError, and deletes nothing, if others made one of them, or if users of the site are on one.
         """
-        while deploys := await self._netlify.list_latest_deploys(site.id, branch):
+        deleted = set[str]()
+        while deploys := await self._deploys_of(site, branch, deleted):
             _require_own(deploys, service, site, branch)
-            drafts = {deploy.title: deploy for deploy in await self._netlify.list_latest_deploys(site.id)}
+            listed = await self._netlify.list_latest_deploys(site.id)
             for deploy in reversed(deploys):
-                version = (deploy.title or "").removesuffix(_deploy_title("", branch))
-                if (draft := drafts.get(version)) and not _is_published(draft, site):
-                    await self._delete(draft)
+                version = _version_id(deploy, branch)
+                drafts = [draft for draft in listed if draft.title == version and not _is_published(draft, site)]
+                for made in (*drafts, deploy):
+                    with suppress(NotFoundError):
+                        await self._netlify.delete_deploy(made.id)
                 self._contents.delete(version)
-                await self._delete(deploy)
+                deleted.add(deploy.id)
             await report(service.name, f"netlify: deleted the deploys of the branch {branch}: {len(deploys)}")
 
-    async def _delete(self, deploy: Deploy) -> None:
-        with suppress(NotFoundError):
-            await self._netlify.delete_deploy(deploy.id)
+    async def _deploys_of(self, site: Site, branch: str, deleted: set[str]) -> list[Deploy]:
+        listed = await self._netlify.list_latest_deploys(site.id, branch)
+        return [deploy for deploy in listed if deploy.id not in deleted]
 
     async def _ensure_deploy(self, site: Site, branch: str, version: Version) -> Deploy:
         title = _deploy_title(version.id, branch)
@@ -83,11 +93,8 @@ class BranchDeploys:
 
     async def _live_version_id(self, site: Site, branch: str) -> str:
         """Return the version id of the branch's live deploy, "" if it has none."""
-        for listed in await self._netlify.list_branches(site.id):
-            if branch in {listed.name, listed.slug} and listed.deploy_id:
-                title = (await self._netlify.get_deploy(listed.deploy_id)).title or ""
-                return title.removesuffix(_deploy_title("", branch))
-        return ""
+        served = await self.served_deploy(site, branch)
+        return _version_id(served, branch) if served else ""
 
 
 def branch_url(deploy: Deploy, branch: str) -> str:
@@ -97,6 +104,10 @@ def branch_url(deploy: Deploy, branch: str) -> str:
 
 def _deploy_title(version: str, branch: str) -> str:
     return f"{version} on {branch}"
+
+
+def _version_id(deploy: Deploy, branch: str) -> str:
+    return (deploy.title or "").removesuffix(_deploy_title("", branch))
 
 
 def _require_own(deploys: list[Deploy], service: Service, site: Site, branch: str) -> None:

@@ -30,6 +30,18 @@ def lost_function_diagnostics(service: Service, live: Deploy | None) -> Iterator
         )
 
 
+def unknown_content_diagnostics(service: Service, branch: str, served: Deploy | None) -> Iterator[Diagnostic]:
+    """Yield a warning if users of a branch are on a deploy that abreast cannot lead back to."""
+    if served:
+        outcome = "takes the preview off" if "preview" in service.settings else "cannot lead back to it"
+        yield Diagnostic(
+            DiagnosticSeverity.WARNING,
+            "",
+            f"nothing lists the files of the deploy {served.id}, which the branch {branch} serves: "
+            f"a deployment that fails {outcome}",
+        )
+
+
 def deploy_limit_diagnostics(site: Site, deploys: Sequence[Deploy], now: datetime) -> Iterator[Diagnostic]:
     """Yield a warning if a site's deploys of the last 24 hours come near the limit of Netlify's API."""
     since = (now - DAY).strftime(TIME_FORMAT)

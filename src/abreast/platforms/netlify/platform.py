@@ -37,6 +37,7 @@ from abreast.platforms.netlify.plan_notes import (
     lost_function_diagnostics,
     preview_notes,
     rewrite_notes,
+    unknown_content_diagnostics,
 )
 from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.netlify.source_check import require_deployable_source
@@ -105,7 +106,7 @@ class NetlifyPlatform(Platform):
         ]
 
     async def inspect_release(self, service: Service, files: SourceFiles | None) -> list[Diagnostic]:
-        """Warn of functions that users lose, and of limits.
+        """Warn of functions that users lose, of what cannot be led back to, and of limits.
 
         Raises PlatformError for functions that would be left out, and for a locked site.
         """
@@ -116,7 +117,12 @@ class NetlifyPlatform(Platform):
             _require_unlocked(site)
         live = await self._branch_deploys.live_deploy(site, branch) if branch else site.published_deploy
         limits = deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC))
-        return [*lost_function_diagnostics(service, live), *limits]
+        served = await self._branch_deploys.served_deploy(site, branch) if branch and live is None else None
+        return [
+            *lost_function_diagnostics(service, live),
+            *unknown_content_diagnostics(service, branch, served),
+            *limits,
+        ]
 
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Create the draft or find it, upload missing files, wait until it is ready."""
