@@ -79,6 +79,7 @@ class EnvironmentResolver:
             BreakingChangePolicy(config.breaking or ("block" if name == "production" else "warn")),
             config.objectives.rto,
             config.objectives.rpo,
+            config.attested,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from abreast.core.attestations import Attestation
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 
@@ -166,7 +167,8 @@ class Environment:
 
     ``gates`` must pass before anything is staged; a person may skip those in ``may_skip``. ``breaking`` applies to
     migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
-    is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
+    is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git. With
+    ``attested``, only artifacts are deployed that a workflow of the project's repository built and attested.
     """
 
     name: str
@@ -181,6 +183,7 @@ class Environment:
     breaking: BreakingChangePolicy = BreakingChangePolicy.WARN
     rto: float | None = None
     rpo: float | None = None
+    attested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +279,7 @@ class ServicePlan:
     ``previous`` is what abreast deployed last; ``version_before`` is what users reach now, whoever published it.
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
+    ``attestation`` is that of an artifact which is built already.
     """
 
     service: Service
@@ -290,6 +294,7 @@ class ServicePlan:
     reserved_url: str = ""
     changed_files: tuple[tuple[str, str], ...] = ()
     database_plan: DatabasePlan | None = None
+    attestation: Attestation | None = None
 
     @property
     def name(self) -> str:
@@ -314,7 +319,7 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
-    may.
+    may. ``attested``: no artifact is deployed without a valid attestation.
     """
 
     deployment: str
@@ -334,6 +339,7 @@ class Plan:
     force_rebuild: bool = False
     tag: bool = False
     superseded: str = ""
+    attested: bool = False
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

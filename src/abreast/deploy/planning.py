@@ -23,6 +23,7 @@ from abreast.core.planner import ServiceFacts, include_routing_services, plan_re
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.live_state import reached_services
+from abreast.deploy.runtime.attestations import with_attestations
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
@@ -92,7 +93,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"
         plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
-    return replace(plan, gates=gates)
+    return await with_attestations(ports, replace(plan, gates=gates))
 
 
 def _with_replaced_note(part: ServicePlan, environment: str, replaced: frozenset[str]) -> ServicePlan:
@@ -359,6 +360,7 @@ def _build_plan(
         run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
+        attested=environment.attested,
     )
 
 

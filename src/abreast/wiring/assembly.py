@@ -32,6 +32,7 @@ from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
+from abreast.wiring.attestor import create_attestor
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.notifiers import create_notifiers
@@ -101,6 +102,7 @@ class Assembly:
         keep_automata(AutomatonFolder())
         settings = self._retention_settings()
         artifacts, inherited = settings.artifacts, self._inherited_environment()
+        repository = project_repository(self.workspace.root)
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
@@ -108,7 +110,7 @@ class Assembly:
             run_command=run_command,
             end_orphans=end_orphans,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
-            source=project_repository(self.workspace.root),
+            source=repository,
             artifacts=self._artifact_store(artifacts.store),
             retention=ArtifactRetention(artifacts.keep, artifacts.within),
             folders=Folders(work=self.workspace.state / "work", logs=self.workspace.deployment_logs),
@@ -122,6 +124,7 @@ class Assembly:
             backup_context=lambda: self._backup_context(environment),
             python=UvPythonProvider(find_uv(inherited), inherited),
             installs=FolderInstallStore(self.workspace.state / "installs"),
+            attestor=create_attestor(self.workspace.variables, self.workspace.ci_run, repository.remote_url),
             notifiers=self._notifiers,
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,
