@@ -10,7 +10,7 @@ import pytest
 
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from github_stage import TOKEN, GitHubStage, github_stage
-from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, eventually
 from sigstore_instance import SigstoreInstance, sigstore_instance
 
 WORKFLOW = "octo/shop/.github/workflows/deploy.yml@refs/heads/main"
@@ -117,6 +117,34 @@ def test_a_laptop_is_refused_before_anything_is_built(attested: Attested) -> Non
     done = attested.project.deploy(code=3, variables=attested.laptop)
     assert "`attested: true` of local" in done.stderr
     assert attested.project.built_services(commit) == []
+
+
+def test_a_pull_request_plans_what_another_job_will_sign(attested: Attested) -> None:
+    attested.require()
+    attested.project.commit()
+    variables = {name: value for name, value in attested.workflow.items() if not name.startswith("ACTIONS_")}
+    variables["GITHUB_EVENT_NAME"] = "pull_request"
+    plan = json.loads(attested.project.run("plan", "--json", variables=variables).stdout)
+    assert plan["refusals"] == []
+    done = attested.project.deploy(code=3, variables=variables)
+    assert "not attested: the job may not prove who it is" in done.stderr
+    assert json.loads(attested.project.run("history", "--json").stdout) == []
+
+
+def test_a_build_that_was_not_signed_yet_when_it_was_killed(attested: Attested) -> None:
+    attested.require()
+    commit = attested.project.commit()
+    slow = InjectedFault("POST", "/log/entries", FaultKind.SLOW, times=2, delay=60)
+    attested.instance.faults.planned.append(slow)
+    killed = attested.project.start("deploy", "--yes", variables=attested.workflow)
+    eventually(lambda: len(attested.instance.faults.requests) >= 6)
+    killed.kill()
+    killed.wait()
+    attested.instance.faults.planned.clear()
+    assert attested.bundles() == []
+    attested.project.run("resume", variables=attested.workflow)
+    assert attested.project.served_commits() == {"frontend": commit, "backend": commit}
+    assert {each["verdict"] for each in attested.shown().values()} == {"verified"}
 
 
 def test_on_a_laptop_nothing_is_signed_and_nothing_is_in_the_way(attested: Attested) -> None:

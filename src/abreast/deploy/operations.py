@@ -49,7 +49,7 @@ async def deploy(
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
-            Readiness(tuple(refuse_unattested(context.ports, plan))).check()
+            Readiness(tuple(refuse_unattested(context.ports, plan, is_deploying=True))).check()
         if not plan.traffic_changes and not plan.database_changes:
             return None
         recorded = await asyncio.to_thread(_record_plan, context, plan)

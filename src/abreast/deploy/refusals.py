@@ -45,7 +45,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *_locked(ports.ledger, plan.environment),
         *_stuck(deployments),
         *_breaking_changes(plan),
-        *refuse_unattested(ports, plan),
+        *refuse_unattested(ports, plan, is_deploying=False),
     ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()

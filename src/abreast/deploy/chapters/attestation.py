@@ -9,7 +9,7 @@ from abreast.core.attestations import Attestation, AttestationVerdict
 from abreast.core.codec import dump
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
-from abreast.deploy.runtime.attestations import unattested_error, verify_artifact
+from abreast.deploy.runtime.attestations import is_in_workflow, unattested_error, verify_artifact
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 
@@ -58,7 +58,7 @@ async def check_attestation(run: Run, built: ReleasePart) -> Failure | None:
 
 def _is_expected(run: Run) -> bool:
     """Whether somebody may wonder that an artifact is not attested: elsewhere none is."""
-    return run.plan.attested or bool(run.ports.ci_run and run.ports.ci_run.provider == "github-actions")
+    return run.plan.attested or is_in_workflow(run.ports)
 
 
 def _image_subject(folder: Path) -> dict[str, str]:
