@@ -7,7 +7,10 @@ RFC 6962 and https://github.com/sigstore/rekor. Beside it, the issuer of the ide
 import base64
 import hashlib
 import json
+import os
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -270,6 +273,19 @@ def sigstore_instance(folder: Path) -> Iterator[tuple[SigstoreInstance, Path]]:
         file = folder / "sigstore.json"
         file.write_text(json.dumps(instance.client_trust_config()))
         yield instance, file
+
+
+def gh_verify(instance: SigstoreInstance, subject: str, bundle: Path) -> "subprocess.CompletedProcess[str]":
+    """Let GitHub's own client verify the attestation of a file or an image, with the instance as the one to trust."""
+    root = bundle.with_name(f"{bundle.name}.root.jsonl")
+    root.write_text(json.dumps(instance.trusted_root()) + "\n")
+    command = [
+        str(Path(sys.executable).parent / "gh"), "attestation", "verify", subject, "--bundle", str(bundle),
+        "--custom-trusted-root", str(root), "--repo", "octo/shop", "--format", "json",
+        "--signer-workflow", "octo/shop/.github/workflows/deploy.yml",
+    ]  # fmt: skip
+    environment = {"PATH": os.environ["PATH"], "HOME": str(bundle.parent), "GH_TOKEN": "x"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _authority(

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import copy
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from abreast.attestations.interface import AttestationError, BuiltArtifact
 from abreast.attestations.sigstore import SigstoreAttestor
 from abreast.core.attestations import Attestation, AttestationVerdict
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
-from sigstore_instance import SigstoreInstance, sigstore_instance
+from sigstore_instance import SigstoreInstance, gh_verify, sigstore_instance
 
 REPOSITORY = GitHubRepository("https://github.com", "octo/shop")
 COMMIT = "1234567" + "0" * 33
@@ -57,17 +56,10 @@ class Signing:
 
     def gh_verify(self, bundle: str) -> "subprocess.CompletedProcess[str]":
         """Let ``gh`` verify the artifact's manifest, whose SHA-256 is its digest."""
-        manifest, file, root = (self.folder / name for name in ("manifest", "bundle.json", "root.jsonl"))
+        manifest, file = self.folder / "manifest", self.folder / "bundle.json"
         manifest.write_bytes(b"".join(tree_manifest(self.folder / "artifact")))
         file.write_text(bundle)
-        root.write_text(json.dumps(self.instance.trusted_root()) + "\n")
-        command = [
-            str(Path(sys.executable).parent / "gh"), "attestation", "verify", str(manifest), "--bundle", str(file),
-            "--custom-trusted-root", str(root), "--repo", "octo/shop", "--format", "json",
-            "--signer-workflow", "octo/shop/.github/workflows/deploy.yml",
-        ]  # fmt: skip
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GH_TOKEN": "x"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return gh_verify(self.instance, str(manifest), file)
 
 
 @pytest.fixture
