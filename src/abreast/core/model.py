@@ -168,7 +168,7 @@ class Environment:
     ``gates`` must pass before anything is staged; a person may skip those in ``may_skip``. ``breaking`` applies to
     migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
     is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git. With
-    ``attested``, only artifacts are deployed that a workflow of the project's repository built and attested.
+    ``attested``, nothing else is deployed than what a workflow of the project's repository attested.
     """
 
     name: str
@@ -274,12 +274,11 @@ class DatabasePlan:
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What a deployment does with one service, and ``why``. ``artifact`` is set if it is already built.
+    """What a deployment does with one service, and ``why``. ``artifact`` is set if it is built, with ``attestation``.
 
     ``previous`` is what abreast deployed last; ``version_before`` is what users reach now, whoever published it.
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
-    ``attestation`` is that of an artifact which is built already.
     """
 
     service: Service
@@ -319,7 +318,7 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
-    may. ``attested``: no artifact is deployed without a valid attestation.
+    may. ``attested`` is as of an Environment.
     """
 
     deployment: str
