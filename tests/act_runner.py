@@ -1,7 +1,7 @@
 """A repository at a provider and a machine of one's own that runs its workflows, by `act`: a runner that others made.
 
 What act does not have is stood in for: the actions of GitHub (a checkout, a cache that is always warm, an upload), and
-`queue` and `deployment`, which its grammar does not know. It runs a job in a folder that it deletes afterwards; a
+`queue`, `deployment` and `artifact-metadata`, which its grammar does not know. It runs a job in a folder that it deletes afterwards; a
 runner's folder stays, so each step goes there first.
 """
 
@@ -109,6 +109,7 @@ class ActionsWorld:
         git(hosted, "checkout", "-q", "--detach", commit)
         text = (hosted / f".github/workflows/{workflow}.yml").read_text()
         known = self.folder / f"{workflow}.yml"
+        text = re.sub(r"^ *artifact-metadata: write.*\n", "", text, flags=re.MULTILINE)
         known.write_text(text.replace(", queue: max", "").replace(", deployment: false", ""))
         event_file = self.folder / "event.json"
         before, after = (git(hosted, "rev-parse", name) for name in ("HEAD^", "HEAD"))

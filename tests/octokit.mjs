@@ -15,7 +15,8 @@ for await (const line of createInterface({ input: process.stdin })) {
       console.log(JSON.stringify({ status: 200, data: await octokit.paginate(octokit.rest[scope][name], params) }))
     } else {
       const [scope, name] = call.split(".")
-      const { status, data, headers } = await octokit.rest[scope][name](params)
+      const made = call.includes(" /") ? octokit.request(call, params) : octokit.rest[scope][name](params)
+      const { status, data, headers } = await made
       console.log(JSON.stringify({ status, data: data ?? null, headers }))
     }
   } catch (error) {

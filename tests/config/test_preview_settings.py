@@ -7,7 +7,8 @@ import yaml
 
 from abreast.config.load import ProjectConfig, load_config
 from abreast.core.errors import ConfigError, UsageError
-from abreast.core.model import BreakingChangePolicy, PreviewData
+from abreast.core.model import BreakingChangePolicy
+from abreast.core.previews import PreviewData
 from abreast.wiring.assembly import PLUGIN_SETTINGS
 
 VALID = """

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from abreast.config.load import load_config
+from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError
-from abreast.core.model import Environment
 from abreast.wiring.assembly import PLUGIN_SETTINGS
 
 

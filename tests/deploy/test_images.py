@@ -14,8 +14,10 @@ from abreast.core import container_image
 from abreast.core.gates import Finding, Severity
 from abreast.core.reports import scan_results
 from docker_engine import Registry, docker_engine
+from github_stage import TOKEN, github_stage
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import NEVER_HEALTHY, SampleProject
+from sigstore_instance import gh_verify, sigstore_instance
 
 DOCKERFILE = (
     'FROM scratch\nCOPY busybox /busybox\nCOPY app.py /app.py\nRUN ["/busybox", "true"]\nENTRYPOINT ["/busybox"]\n'
@@ -82,6 +84,26 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: MultiCloudPr
     assert kept(world.project).pinned != found.pinned
     world.project.run("rollback", "--yes", "--reason", "no", variables=world.variables)
     assert (kept(world.project), world.served_commits["backend"]) == (found, first)
+
+
+def test_the_attestation_of_an_image_is_one_of_its_digest_in_the_registry(
+    world: MultiCloudProject, tmp_path: Path
+) -> None:
+    with github_stage(tmp_path / "github") as stage, sigstore_instance(tmp_path) as (instance, file):
+        stage.repository.path = world.project.folder
+        instance.run.commit = world.project.commit()
+        workflow = {
+            **instance.runner_variables, "ABREAST_SIGSTORE": str(file), "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": stage.url, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/shop",
+            "ABREAST_STATE": ".abreast",
+        }  # fmt: skip
+        world.project.deploy(variables={**world.variables, **workflow})
+        artifact = world.project.status()["services"]["backend"]["artifact"].removeprefix("sha256:")
+        bundle = world.project.folder / ".abreast" / "artifacts" / f"{artifact}.bundle.sigstore.json"
+        done = gh_verify(instance, f"oci://{kept(world.project).pinned}", bundle)
+        assert done.returncode == 0, done.stderr
+        subjects = json.loads(done.stdout)[0]["verificationResult"]["statement"]["subject"]
+        assert [subject["name"] for subject in subjects] == ["backend", kept(world.project).pinned.partition("@")[0]]
 
 
 def test_a_command_migrates_with_the_image_that_was_built(world: MultiCloudProject, tmp_path: Path) -> None:

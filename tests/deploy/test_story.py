@@ -39,6 +39,7 @@ from abreast.platforms.interface import (
 )
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.source.git import GitRepository
+from abreast.wiring.attestor import create_attestor
 
 
 class Scripted(Platform):
@@ -96,6 +97,12 @@ class Anything(ArtifactStore):
     def annotate(self, digest: str, service: str, **more: object) -> None:
         raise AssertionError(digest)
 
+    def attestation(self, digest: str) -> str | None:
+        return None
+
+    def attach_attestation(self, digest: str, bundle: str) -> None:
+        raise AssertionError(digest)
+
     def find_by_inputs(self, inputs: str) -> str | None:
         return None
 
@@ -140,7 +147,7 @@ def told(
             ports = Ports(
                 ledger, {"local": platform}, check, run_command, end_orphans, {}, GitRepository(tmp_path), Anything(tmp_path),
                 ArtifactRetention(), Folders(tmp_path / "work", tmp_path / "logs"), lambda _: {}, frozenset(), lambda _: "", {}, lambda: "2026-11-21T01:02:03Z",
-                nothing, nothing, dict, nothing, FolderInstallStore(tmp_path / "installs"),
+                nothing, nothing, dict, nothing, FolderInstallStore(tmp_path / "installs"), create_attestor({}, None, str),
             )  # fmt: skip
             ledger.record_plan(plan(on_failure))
             while not found or found[-1] is DeploymentState.STUCK:

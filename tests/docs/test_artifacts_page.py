@@ -8,7 +8,7 @@ import pytest
 from page_examples import configs
 from sample_project import SampleProject
 
-EXAMPLE, _IMAGES = configs(Path(__file__).parents[2] / "docs" / "artifacts.md")
+EXAMPLE, _ATTESTED, _IMAGES = configs(Path(__file__).parents[2] / "docs" / "artifacts.md")
 
 
 @pytest.mark.exhaustive

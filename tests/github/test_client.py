@@ -16,9 +16,11 @@ from abreast.github.resources import (
     AnnotationLevel,
     CheckReport,
     Conclusion,
+    DeploymentRecord,
     DeploymentState,
     NewDeployment,
     NewStatus,
+    RecordStatus,
 )  # fmt: skip
 from abreast.provider_api.api_client import AccessDeniedError, UnknownOutcomeError
 from abreast.testing.github import RateLimits
@@ -47,6 +49,22 @@ def test_a_deployment_and_its_statuses(stage: GitHubStage) -> None:
     (made,) = stage.repository.deployments
     assert (made.payload, made.is_transient, made.is_production) == ("D1", True, False)
     assert len(made.statuses[0].description) == 140
+
+
+def test_records_of_artifacts(stage: GitHubStage) -> None:
+    stage.repository.owner_type = "Organization"
+
+    async def work(github: GitHubClient) -> None:
+        assert (await github.get_repository()).owner.type == "Organization"
+        for status in RecordStatus:
+            await github.put_deployment_record(
+                DeploymentRecord("n" * 300, f"sha256:{'a' * 64}", "v7", status, "staging", "shop/api", {"a": "b"})
+            )
+
+    stage.run(work)
+    ((place, record),) = stage.emulator.deployment_records["octo"].items()
+    assert place == ("staging", "", "", "shop/api")
+    assert (record.fields["status"], record.fields["tags"]) == ("decommissioned", {"a": "b"})
 
 
 def test_a_branch_that_is_behind_is_not_merged_into(stage: GitHubStage) -> None:

@@ -1,5 +1,6 @@
 """The emulator of GitHub, held true by GitHub's own clients: Octokit, ``gh`` and git."""
 
+import base64
 import json
 import re
 import shutil
@@ -296,6 +297,40 @@ def test_git_is_refused(stage: GitHubStage, tmp_path: Path, token: str, verb: st
     assert done.returncode != 0
     assert why in done.stderr
     assert stage.repository.commit_of("main") == stage.commit
+
+
+def test_octokit_stores_what_is_known_of_an_artifact(stage: GitHubStage, workflow: Octokit) -> None:
+    digest = f"sha256:{'a' * 64}"
+    statement = {"subject": [{"name": "api", "digest": {"sha256": "a" * 64}}]}
+    envelope = {"payload": base64.b64encode(json.dumps(statement).encode()).decode(), "signatures": []}
+    bundle = {"mediaType": "application/json", "verificationMaterial": {}, "dsseEnvelope": envelope}
+    made = workflow.call("repos.createAttestation", bundle=bundle)
+    (listed,) = workflow.call("repos.listAttestations", subject_digest=digest)["attestations"]
+    assert listed["bundle"] == bundle
+    assert (
+        workflow.request("repos.createAttestation", owner="octo", repo="shop", bundle={**bundle, "dsseEnvelope": {}})[0]
+        == 422
+    )
+
+    record = {
+        "name": "shop/api", "digest": digest, "status": "deployed", "logical_environment": "staging",
+        "deployment_name": "shop/api", "github_repository": "shop", "version": "v7",
+    }  # fmt: skip
+    create = "POST /orgs/{org}/artifacts/metadata/deployment-record"  # no method of its own yet
+    assert workflow.request(create, org="octo", **record)[0] == 404, "its owner is a person"
+    stage.repository.owner_type = "Organization"
+    ids = [
+        workflow.request(create, org="octo", **record, tags={"release": release})[1]["deployment_records"][0]["id"]
+        for release in ("v7", "v8")
+    ]
+    assert ids[0] == ids[1], "a record of the same place and name replaces the earlier one"
+    listing = "GET /orgs/{org}/artifacts/{subject_digest}/metadata/deployment-records"
+    status, found = workflow.request(listing, org="octo", subject_digest=digest)
+    assert (status, found["total_count"]) == (200, 1)
+    assert found["deployment_records"][0]["tags"] == {"release": "v8"}
+    assert found["deployment_records"][0]["attestation_id"] == made["id"]
+    stage.token.permissions = {"metadata": "read"}
+    assert workflow.request(create, org="octo", **record)[0] == 403
 
 
 # ── the command, and the page ──────────────────────────────────────────────────────────────────

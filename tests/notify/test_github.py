@@ -66,6 +66,12 @@ class Told:
     def conclusions(self) -> list[str | None]:
         return [run.fields.get("conclusion") for run in self.repository.check_runs]
 
+    def records(self) -> dict[str, tuple[object, ...]]:
+        """Return what the organization knows of each service's artifact."""
+        keys = ("status", "logical_environment", "digest", "version", "tags")
+        made = self.stage.emulator.deployment_records.get("octo", {}).values()
+        return {record.fields["name"]: tuple(record.fields[key] for key in keys) for record in made}
+
     def pull_request(self, number: int) -> None:
         commit = self.project.git("rev-parse", "HEAD").strip()
         self.stage.emulator.add_pull_request(self.repository, number, commit)
@@ -149,6 +155,49 @@ def test_a_missing_permission_is_said_once_and_the_rest_goes_on(told: Told) -> N
     assert told.project.status()["release"] == "v1"
 
 
+def test_an_organization_has_a_record_of_what_runs_where(told: Told) -> None:
+    told.repository.owner_type = "Organization"
+    told.deploy()
+    status = told.project.status()["services"]
+    assert told.records() == {
+        f"shop/{name}": ("deployed", "local", status[name]["artifact"], "v1", {"platform": "local"})
+        for name in ("backend", "frontend")
+    }
+    told.project.config["services"]["backend"]["health"]["start"] = "1s"
+    told.project.commit("Sick", app_py=told.project.app_source(NEVER_HEALTHY))
+    before = told.records()
+    told.deploy(code=1)
+    assert told.records() == before, "v1 is live still"
+    del told.project.config["services"]["backend"], told.project.config["environments"]["local"]["backend"]
+    told.project.commit("Without a backend")
+    told.deploy()
+    now = told.records()
+    assert (now["shop/backend"][0], now["shop/backend"][2]) == ("decommissioned", status["backend"]["artifact"])
+    assert now["shop/frontend"][0] == "deployed"
+    assert now["shop/frontend"][2] == told.project.status()["services"]["frontend"]["artifact"]
+    told.project.run("rollback", "--yes", "--reason", "x", "--to", "v1", variables=told.variables)
+    assert {name: record[0] for name, record in told.records().items()} == dict.fromkeys(before, "deployed")
+
+
+def test_a_person_has_no_records_and_that_is_no_remark(told: Told) -> None:
+    done = told.deploy()
+    assert told.stage.requests("POST", "/deployment-record") == []
+    assert "github was not told" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_organization_that_refuses_records_is_said_once(told: Told, status: int) -> None:
+    told.repository.owner_type = "Organization"
+    fault = InjectedFault(
+        "POST", "/deployment-record", FaultKind.STATUS, times=99, status=status, body='{"message": "no"}'
+    )
+    told.stage.emulator.faults.planned.append(fault)
+    done = told.deploy()
+    assert (done.stdout + done.stderr).count("github was not told: records: ") == 1
+    assert len(told.stage.requests("POST", "/deployment-record")) == 1, "the second service is not tried"
+    assert told.conclusions() == ["success"]
+
+
 @pytest.mark.exhaustive
 def test_without_a_token_that_is_said(told: Told) -> None:
     told.token = ""
@@ -222,6 +271,7 @@ class KillAtWrites:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_nothing_is_there_twice_however_often_it_is_killed(told: Told) -> None:
+    told.repository.owner_type = "Organization"
     killer = KillAtWrites(told.stage.emulator.faults.app)
     told.stage.emulator.faults.app = killer
     kills = 0
@@ -245,6 +295,10 @@ def test_nothing_is_there_twice_however_often_it_is_killed(told: Told) -> None:
     assert told.statuses("local/backend")[-1][-1] == "success"
     assert len(told.repository.comments) == 1
     assert told.conclusions() == ["success", "success"]
+    live = told.project.status()["services"]
+    assert {name: record[2] for name, record in told.records().items()} == {
+        f"shop/{name}": service["artifact"] for name, service in live.items()
+    }
 
 
 class LookTogether:

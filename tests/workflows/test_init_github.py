@@ -81,10 +81,13 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
     assert plan["environment"] == {"name": "pull-request", "deployment": "false"}
 
 
+_DEPLOYING = {
+    "contents", "deployments", "checks", "pull-requests", "id-token", "attestations", "artifact-metadata",
+}  # fmt: skip
 ALLOWED = {
     "ci": {"pull-requests"},
-    "deploy": {"contents", "deployments", "checks", "pull-requests"},
-    "rollback": {"contents", "deployments", "checks", "pull-requests"},
+    "deploy": _DEPLOYING,
+    "rollback": _DEPLOYING,
     "backup": {"contents"},
     "preview": {"contents", "deployments", "checks", "pull-requests"},
 }

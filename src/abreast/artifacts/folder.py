@@ -83,6 +83,16 @@ class FolderArtifactStore(ArtifactStore):
         if inputs := metadata.get("inputs"):
             _write(self._inputs_file(inputs), digest)
 
+    def attestation(self, digest: str) -> str | None:
+        """Return the artifact's attestation, a Sigstore bundle as JSON; None if it has none."""
+        with suppress(OSError):
+            return (self._home / attestation_file_name(digest)).read_text()
+        return None
+
+    def attach_attestation(self, digest: str, bundle: str) -> None:
+        """Store an attestation beside the artifact, in place of the one that it may have."""
+        _write(self._home / attestation_file_name(digest), bundle)
+
     def find_by_inputs(self, inputs: str) -> str | None:
         """Return the digest of the artifact last built from these inputs, None if there is none."""
         with suppress(OSError):
@@ -131,6 +141,11 @@ def metadata_file_name(digest: str, service: str) -> str:
     return f"{digest.removeprefix('sha256:')}.{service}.json"
 
 
+def attestation_file_name(digest: str) -> str:
+    """Return the name of the file with an artifact's attestation. No service has a name with a dot."""
+    return f"{digest.removeprefix('sha256:')}.bundle.sigstore.json"
+
+
 def _is_digest(name: str) -> bool:
     return len(name) == 64 and set(name) <= set("0123456789abcdef")
 
@@ -144,13 +159,19 @@ def _write(file: Path, text: str) -> None:
 
 
 def tree_digest(folder: Path) -> str:
-    """Return the digest of a folder: SHA-256 over each entry's path, kind (with the executable bit) and content."""
+    """Return the digest of a folder: SHA-256 of its manifest."""
     digest = hashlib.sha256()
+    for entry in tree_manifest(folder):
+        digest.update(entry)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def tree_manifest(folder: Path) -> Iterator[bytes]:
+    """Yield what identifies a folder: each entry's path, kind (with the executable bit) and SHA-256, sorted by path."""
     for path in sorted(_entries(folder), key=lambda entry: entry.as_posix()):
         name = path.relative_to(folder).as_posix().encode(errors="surrogateescape")
         kind, content = _kind_and_digest(path)
-        digest.update(b"%d %s%d %s%s" % (len(name), name, len(kind), kind, content))
-    return f"sha256:{digest.hexdigest()}"
+        yield b"%d %s%d %s%s" % (len(name), name, len(kind), kind, content)
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -39,6 +39,14 @@ class ArtifactStore(ABC):
         """Add ``more`` to the artifact's metadata for a service."""
 
     @abstractmethod
+    def attestation(self, digest: str) -> str | None:
+        """Return the artifact's attestation, a Sigstore bundle as JSON; None if it has none."""
+
+    @abstractmethod
+    def attach_attestation(self, digest: str, bundle: str) -> None:
+        """Store an attestation beside the artifact, in place of the one that it may have."""
+
+    @abstractmethod
     def find_by_inputs(self, inputs: str) -> str | None:
         """Return the digest of the artifact last built from these inputs, None if there is none."""
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from abreast.artifacts.folder import FolderArtifactStore, metadata_file_name, tree_digest
+from abreast.artifacts.folder import FolderArtifactStore, attestation_file_name, metadata_file_name, tree_digest
 from abreast.artifacts.interface import MIN_AGE, ArtifactMetadata, ArtifactStore
 from abreast.core.errors import ArtifactError
 from abreast.storage.object_store import ObjectStore
@@ -57,6 +57,16 @@ class RemoteArtifactStore(ArtifactStore):
         metadata = {"service": service, **self.metadata(digest, service), **more}
         self._local.write_metadata(digest, metadata)
         self._write_metadata(digest, metadata)
+
+    def attestation(self, digest: str) -> str | None:
+        """Return the artifact's attestation, a Sigstore bundle as JSON; None if it has none."""
+        content = self._objects.read(f"artifacts/{attestation_file_name(digest)}")
+        return content.decode() if content else self._local.attestation(digest)
+
+    def attach_attestation(self, digest: str, bundle: str) -> None:
+        """Store an attestation beside the artifact, in place of the one that it may have."""
+        self._local.attach_attestation(digest, bundle)
+        self._objects.call(lambda store: store.put(f"artifacts/{attestation_file_name(digest)}", bundle.encode()))
 
     def find_by_inputs(self, inputs: str) -> str | None:
         """Return the digest of the artifact last built from these inputs, None if there is none."""

@@ -335,11 +335,8 @@ COMMANDS = (
         "down",
         "abreast.cli.commands.environments:down",
         "Stop what runs on this machine. Data and history stay. A preview is removed, with its data.",
-        [
-            ENVIRONMENT,
-            _flag("--expired", "Remove the previews of closed pull requests, and those past their `ttl`."),
-            YES,
-        ],
+        [ENVIRONMENT,
+         _flag("--expired", "Remove the previews of closed pull requests, and those past their `ttl`."), YES],
     ),
     LazyCommand(
         "demo",

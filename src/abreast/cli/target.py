@@ -10,9 +10,9 @@ from abreast.cli.progress import print_progress
 from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.config.load import ProjectConfig
+from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Environment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, utc_now

@@ -12,22 +12,20 @@ from abreast.config.previews import derive_preview
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
+from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError, Fault
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import (
     BreakingChangePolicy,
     Build,
     DatabaseSettings,
-    Environment,
     HealthSettings,
     OnFailure,
-    PreviewData,
-    PreviewSettings,
     ReleaseCommand,
     Service,
     ServiceType,
 )
-from abreast.core.previews import PreviewName
+from abreast.core.previews import PreviewData, PreviewName, PreviewSettings
 from abreast.core.variable_formats import expected_format
 from abreast.machine.cron_schedule import CronSchedule
 
@@ -102,6 +100,7 @@ class EnvironmentResolver:
             config.objectives.rto,
             config.objectives.rpo,
             PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
+            attested=config.attested,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

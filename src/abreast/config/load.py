@@ -15,9 +15,9 @@ from abreast.config.inheritance import expand_environments
 from abreast.config.previews import preview_faults
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
+from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError, Fault, UsageError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Environment
 from abreast.core.previews import PreviewName
 
 PlatformSettings = Mapping[str, type[BaseModel]]

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from abreast.config import schema
 from abreast.config.yaml_document import Document
+from abreast.core.environment import Environment
 from abreast.core.errors import Fault
-from abreast.core.model import BreakingChangePolicy, Environment, Service
+from abreast.core.model import BreakingChangePolicy, Service
 from abreast.core.previews import PreviewName
 
 
@@ -33,6 +34,7 @@ def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, 
         tag=False,
         rto=None,
         rpo=None,
+        attested=False,  # what a pull request builds is signed by nobody
         base=base,
     )
 

@@ -11,9 +11,10 @@ import yaml
 
 from abreast.config.yaml_document import YamlValue, parse_document
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError, Fault
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Environment, Service, ServiceType
+from abreast.core.model import Service, ServiceType
 
 BLUEPRINT_FILE = "render.yaml"
 _BLUEPRINT_TYPES = {ServiceType.WEB: "web", ServiceType.WORKER: "worker", ServiceType.SCHEDULED: "cron"}

@@ -361,6 +361,10 @@ class Environment(BaseModel):
     )
     objectives: Objectives = Field(Objectives(), description="The objectives that `abreast db drill` measures against.")
     tag: bool = Field(False, description="Whether to tag each release deployed here in git, such as `v7`.")
+    attested: bool = Field(
+        False,
+        description="Whether only what a workflow of this repository at GitHub built and signed is deployed.",
+    )
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
     preview: Annotated[Preview | None, BeforeValidator(_preview_switch)] = Field(
         None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."

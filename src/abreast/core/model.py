@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from abreast.core.attestations import Attestation
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 
@@ -154,52 +155,11 @@ class Service:
         return self.folder if is_checkout else ""
 
 
-class PreviewData(StrEnum):
-    """What a preview's databases start with: nothing but migrations, or the newest backup of its base."""
-
-    EMPTY = "empty"
-    BACKUP = "backup"
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewSettings:
-    """How previews of an environment are made. They are removed ``ttl`` seconds after their last deployment."""
-
-    ttl: float
-    database: PreviewData
-
-
 class OnFailure(StrEnum):
     """Which services turn back when one fails during or after the turn."""
 
     TOGETHER = "together"
     ALONE = "alone"
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """An environment. The new version is watched for ``settle``; the previous one may ``drain`` for so long.
-
-    ``gates`` must pass before anything is staged; a person may skip those in ``may_skip``. ``breaking`` applies to
-    migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
-    is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
-    ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of.
-    """
-
-    name: str
-    services: tuple[Service, ...]
-    settle: float = 10.0
-    drain: float = 30.0
-    on_failure: OnFailure = OnFailure.TOGETHER
-    gates: tuple[Gate, ...] = ()
-    may_skip: tuple[str, ...] = ()
-    rotate_after: Mapping[str, float] = field(default_factory=dict)
-    tag: bool = False
-    breaking: BreakingChangePolicy = BreakingChangePolicy.WARN
-    rto: float | None = None
-    rpo: float | None = None
-    preview: PreviewSettings | None = None
-    base: "Environment | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +252,7 @@ class DatabasePlan:
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What a deployment does with one service, and ``why``. ``artifact`` is set if it is already built.
+    """What a deployment does with one service, and ``why``. ``artifact`` is set if it is built, with ``attestation``.
 
     ``previous`` is what abreast deployed last; ``version_before`` is what users reach now, whoever published it.
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
@@ -313,6 +273,7 @@ class ServicePlan:
     changed_files: tuple[tuple[str, str], ...] = ()
     database_plan: DatabasePlan | None = None
     shared: LiveService | None = None
+    attestation: Attestation | None = None
 
     @property
     def name(self) -> str:
@@ -337,7 +298,7 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
-    may.
+    may. ``attested`` is as of an Environment.
     """
 
     deployment: str
@@ -357,6 +318,7 @@ class Plan:
     force_rebuild: bool = False
     tag: bool = False
     superseded: str = ""
+    attested: bool = False
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

@@ -1,6 +1,7 @@
 """Previews: an environment for each pull request, named after the one that it is derived from."""
 
 import re
+from enum import StrEnum
 
 from abreast.core.frozen_dataclass import dataclass
 
@@ -27,3 +28,18 @@ class PreviewName:
 
     def __str__(self) -> str:
         return f"{self.base}-pr-{self.number}"
+
+
+class PreviewData(StrEnum):
+    """What a preview's databases start with: nothing but migrations, or the newest backup of its base."""
+
+    EMPTY = "empty"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSettings:
+    """How previews of an environment are made. They are removed ``ttl`` seconds after their last deployment."""
+
+    ttl: float
+    database: PreviewData

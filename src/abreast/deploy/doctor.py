@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
+from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, PlatformError, TransientError, UnavailableError, UsageError
-from abreast.core.model import Environment, Service
+from abreast.core.model import Service
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted

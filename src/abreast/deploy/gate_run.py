@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
+from abreast.core.environment import Environment
 from abreast.core.gates import Gate, ScanKind, select_gates
-from abreast.core.model import Chapter, DeploymentKind, Environment, LiveService, Plan
+from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.planner import ServiceFacts, plan_services
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.gates import evaluate_gate

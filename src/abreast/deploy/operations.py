@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from abreast.core.environment import Environment
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Environment, Plan
+from abreast.core.model import Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
 from abreast.deploy.planning import DeployRequest, plan_deployment
-from abreast.deploy.refusals import stuck_error
+from abreast.deploy.refusals import Readiness, stuck_error
+from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
@@ -48,6 +50,7 @@ async def deploy(
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
+            Readiness(tuple(refuse_unattested(context.ports, plan, is_deploying=True))).check()
         if not plan.traffic_changes and not plan.database_changes:
             return None
         recorded = await asyncio.to_thread(_record_plan, context, plan)

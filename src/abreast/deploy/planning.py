@@ -4,34 +4,27 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from abreast.core.backups import Backup
+from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
-from abreast.core.model import (
-    Action,
-    DatabasePlan,
-    DeploymentKind,
-    Environment,
-    LiveService,
-    Plan,
-    Service,
-    ServicePlan,
-)
+from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
 from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
-from abreast.deploy.data.preview_database import plan_preview_database
 from abreast.deploy.live_state import reached_services
-from abreast.deploy.preview_planning import share_with_base
+from abreast.deploy.runtime.attestations import with_attestations
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.ledger.interface import Release
+from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.interface import (
     Capabilities,
     Platform,
@@ -39,6 +32,13 @@ from abreast.platforms.interface import (
     ReservesUrl,
 )
 from abreast.source.changed_files import changed_files_by_service
+
+if TYPE_CHECKING:  # what only a preview needs
+    from abreast.deploy import preview_planning
+    from abreast.deploy.data import preview_database
+else:
+    preview_planning = lazy_module("abreast.deploy.preview_planning")
+    preview_database = lazy_module("abreast.deploy.data.preview_database")
 
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
@@ -81,7 +81,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     else:
         plan = await _plan_from_commit(ports, project, environment, request, live, reached.running)
     if environment.base:
-        plan = await asyncio.to_thread(share_with_base, ports, environment, plan, force=request.force)
+        plan = await asyncio.to_thread(preview_planning.share_with_base, ports, environment, plan, force=request.force)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
     parts = include_routing_services(parts, _routes_between_services(ports, parts))
     for part in parts:
@@ -98,7 +98,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"
         plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
-    return replace(plan, gates=gates)
+    return await with_attestations(ports, replace(plan, gates=gates))
 
 
 def _with_replaced_note(part: ServicePlan, environment: str, replaced: frozenset[str]) -> ServicePlan:
@@ -120,7 +120,7 @@ def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
     """Return the plan with what it does to databases."""
-    plan_one = plan_preview_database if environment.base else plan_database
+    plan_one = preview_database.plan_preview_database if environment.base else plan_database
     database_plans = {part.name: plan_one(ports, plan.project, environment, part, plan.kind) for part in plan.services}
     return replace(
         plan, services=tuple(_with_database_plan(ports, part, database_plans[part.name]) for part in plan.services)
@@ -345,6 +345,7 @@ def _build_plan(
         run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
+        attested=environment.attested,
     )
 
 

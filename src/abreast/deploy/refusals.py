@@ -10,6 +10,7 @@ from abreast.core.model import DEFAULT_PLATFORM, Plan, Service, ServicePlan
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
+from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program
 from abreast.ledger.interface import Deployment, Ledger
@@ -44,6 +45,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *_locked(ports.ledger, plan.environment),
         *_stuck(deployments),
         *_breaking_changes(plan),
+        *refuse_unattested(ports, plan, is_deploying=False),
     ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()

@@ -6,7 +6,7 @@ from functools import partial
 
 from abreast.core.model import Chapter, Failure, ServicePlan, Version
 from abreast.core.planner import stage_dependencies
-from abreast.deploy.chapters.build import build
+from abreast.deploy.chapters.build import build_and_verify
 from abreast.deploy.chapters.check import wait_until_healthy
 from abreast.deploy.chapters.release_command import run_release_command
 from abreast.deploy.chapters.stage import stage, supports_candidates
@@ -22,7 +22,7 @@ async def roll_out(run: Run, part: ServicePlan) -> Version | Failure:
     """Return the service's healthy candidate, or the failure."""
     if failure := await make_preview_database(run, part):
         return failure
-    built = await run.run_chapter(Chapter.BUILD, lambda: build(run, part), ReleasePart, part.name)
+    built = await run.run_chapter(Chapter.BUILD, lambda: build_and_verify(run, part), ReleasePart, part.name)
     if isinstance(built, Failure):
         return built
     run.built[part.name].set_result(built)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.model import Environment, Service
+from abreast.core.environment import Environment
+from abreast.core.model import Service
 from abreast.detection.draft import Authority, Kind, ServiceDraft
 
 _OPTIONS = re.compile(r"\s+(-{1,2}[\w.-]+)([ =]\S+)?")

@@ -16,6 +16,7 @@ from abreast.github.resources import (
     Comment,
     ConcurrencyGroup,
     Deployment,
+    DeploymentRecord,
     DeploymentStatus,
     Environment,
     Listed,
@@ -36,6 +37,7 @@ NOT_PROTECTED = "Branch not protected"
 
 MAX_ANNOTATIONS = 50
 MAX_DESCRIPTION, MAX_TITLE, MAX_SUMMARY, MAX_COMMENT = 140, 255, 65_535, 65_536
+MAX_ARTIFACT_NAME, MAX_ENVIRONMENT, MAX_DEPLOYMENT_NAME = 256, 128, 256
 """GitHub's maximums, in characters."""
 
 
@@ -93,6 +95,24 @@ class GitHubClient:
     async def list_statuses(self, deployment: int) -> list[DeploymentStatus]:
         """Return the statuses of a deployment, newest first."""
         return await self._get_list(DeploymentStatus, f"/deployments/{deployment}/statuses")
+
+    # ── artifacts ──────────────────────────────────────────────────────────────────────────────
+
+    async def create_attestation(self, bundle: Mapping[str, object]) -> None:
+        """Store the signed statement about an artifact, a Sigstore bundle."""
+        await self._write(dict[str, object], "POST", "/attestations", {"bundle": bundle})
+
+    async def put_deployment_record(self, record: DeploymentRecord) -> None:
+        """Say where an artifact runs. Only organizations have such records."""
+        owner, _, name = self.repository.partition("/")
+        body = {
+            "name": cut(record.name, MAX_ARTIFACT_NAME), "digest": record.digest, "version": record.version,
+            "status": record.status.value, "logical_environment": cut(record.environment, MAX_ENVIRONMENT),
+            "deployment_name": cut(record.deployment, MAX_DEPLOYMENT_NAME), "tags": dict(record.tags),
+            "github_repository": name, "return_records": False,
+        }  # fmt: skip
+        await self._limit.take()
+        await self._api.send(Request("POST", f"/orgs/{owner}/artifacts/metadata/deployment-record", body))
 
     # ── check runs ─────────────────────────────────────────────────────────────────────────────
 

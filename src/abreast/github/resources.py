@@ -1,5 +1,6 @@
 """What GitHub's API answers and takes, as far as abreast reads and writes it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -88,6 +89,26 @@ class CheckReport:
     annotations: tuple[Annotation, ...] = ()
 
 
+class RecordStatus(StrEnum):
+    """Whether an artifact runs where a record says."""
+
+    DEPLOYED = "deployed"
+    DECOMMISSIONED = "decommissioned"
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """Where an artifact runs. ``deployment`` is unique in its environment; a record of the same one replaces it."""
+
+    name: str
+    digest: str
+    version: str
+    status: RecordStatus
+    environment: str
+    deployment: str
+    tags: Mapping[str, str]
+
+
 # ── what is answered ───────────────────────────────────────────────────────────────────────────
 
 
@@ -98,10 +119,18 @@ class Listed(BaseModel, Generic[T]):
     items: list[T] = Field(validation_alias=AliasChoices("check_runs", "concurrency_groups", "secrets"))
 
 
+class Owner(BaseModel):
+    """Who owns a repository: a ``User`` or an ``Organization``."""
+
+    login: str
+    type: str
+
+
 class Repository(BaseModel):
     """A repository."""
 
     full_name: str
+    owner: Owner
     default_branch: str
     private: bool
 

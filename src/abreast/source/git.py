@@ -276,6 +276,13 @@ class GitRepository(Source):
         begun, self._author = self._author, None
         return begun.result() if begun else self._find_author()
 
+    def remote_url(self) -> str:
+        """Return the address of the remote ``origin``, "" if there is none."""
+        try:
+            return self._git("remote", "get-url", "origin").strip()
+        except GitError:
+            return ""
+
     def _find_author(self) -> str:
         try:
             return self._git("config", "user.name").strip()

@@ -18,8 +18,9 @@ from abreast.config import schema
 from abreast.config.load import PluginSettings, ProjectConfig, load_config
 from abreast.config.variables import interpolate, resolve_secrets, unset_references
 from abreast.core.backups import BackupRetention
+from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
-from abreast.core.model import Environment, Plan, Service
+from abreast.core.model import Plan, Service
 from abreast.core.redaction.automaton import keep_automata
 from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database
@@ -32,6 +33,7 @@ from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
+from abreast.wiring.attestor import create_attestor
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.notifiers import create_notifiers
@@ -101,6 +103,7 @@ class Assembly:
         keep_automata(AutomatonFolder())
         settings = self._retention_settings()
         artifacts, inherited = settings.artifacts, self._inherited_environment()
+        repository = project_repository(self.workspace.root)
         return Ports(
             ledger=ledger,
             platforms=self.platforms(environment),
@@ -108,7 +111,7 @@ class Assembly:
             run_command=run_command,
             end_orphans=end_orphans,
             gates=LazyMapping(GATES, lambda name: GATES[name].evaluate),
-            source=project_repository(self.workspace.root),
+            source=repository,
             artifacts=self._artifact_store(artifacts.store),
             retention=ArtifactRetention(artifacts.keep, artifacts.within),
             folders=Folders(work=self.workspace.state / "work", logs=self.workspace.deployment_logs),
@@ -122,6 +125,7 @@ class Assembly:
             backup_context=lambda: self._backup_context(environment),
             python=UvPythonProvider(find_uv(inherited), inherited),
             installs=FolderInstallStore(self.workspace.state / "installs"),
+            attestor=create_attestor(self.workspace.variables, self.workspace.ci_run, repository.remote_url),
             notifiers=self._notifiers,
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,

@@ -7,6 +7,7 @@ environment only.
 from collections.abc import Iterable, Mapping
 
 from abreast.workflows.github_templates import (
+    ATTEST_EXTRA,
     BACKUP,
     BACKUP_JOB,
     CACHE_STEP,
@@ -134,6 +135,7 @@ def _common(pipeline: Pipeline) -> dict[str, str]:
         "header": HEADER,
         "abreast": f"{pipeline.source.repository}@{pipeline.source.commit}",
         "extras": f"extras: {','.join(pipeline.extras)}" if pipeline.extras else "",
+        "signing_extras": f"extras: {','.join((*pipeline.extras, ATTEST_EXTRA))}",
     }
 
 

@@ -5,6 +5,8 @@ CHECKOUT_ACTION = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v
 CACHE_ACTION = "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5"
 SETUP_NODE_ACTION = "actions/setup-node@820762786026740c76f36085b0efc47a31fe5020 # v7.0.0"
 RUNNER = "ubuntu-24.04"
+ATTEST_EXTRA = "attest"
+"""What jobs that build need of abreast to sign."""
 
 HEADER = """# Written by `abreast init --github` from abreast.yml. It is yours: change it, and keep your changes.
 # https://docs.github.com/actions/reference/workflow-syntax-for-github-actions"""
@@ -115,6 +117,9 @@ DEPLOY_JOB = """@name@:
     deployments: write # what is live, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment on the commit's pull request
+    id-token: write # who signs what is built: this workflow
+    attestations: write # the signatures, kept by GitHub
+    artifact-metadata: write # what runs where, in an organization
   environment: {name: @name@, deployment: false} # abreast reports its own deployments, one of each service
   concurrency: {group: abreast-@name@, queue: max, cancel-in-progress: false}
   steps:
@@ -129,7 +134,7 @@ DEPLOY_JOB = """@name@:
         allow-older: ${{ inputs.allow-older }}
         @skip_gate@
         reason: ${{ inputs.reason }}
-        @extras@
+        @signing_extras@
       @env@
 """
 
@@ -173,6 +178,9 @@ ROLLBACK_JOB = """@name@:
     deployments: write # what is live, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment on the commit's pull request
+    id-token: write # who signs what is built: this workflow
+    attestations: write # the signatures, kept by GitHub
+    artifact-metadata: write # what runs where, in an organization
   environment: {name: @name@, deployment: false}
   # not in the queue of deployments: it turns back the one that is running
   concurrency: {group: abreast-@name@-rollback, queue: max, cancel-in-progress: false}
@@ -185,7 +193,7 @@ ROLLBACK_JOB = """@name@:
         service: ${{ inputs.service }}
         to: ${{ inputs.release }}
         reason: "${{ inputs.reason }}${{ inputs.details && ': ' }}${{ inputs.details }}"
-        @extras@
+        @signing_extras@
       @env@
 """
 

@@ -16,8 +16,9 @@ from abreast.cli.views import databases as view
 from abreast.config.load import ProjectConfig
 from abreast.core.backups import Backup
 from abreast.core.codec import dump
+from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
-from abreast.core.model import DeploymentKind, Environment, Service
+from abreast.core.model import DeploymentKind, Service
 from abreast.core.wording import counted
 from abreast.deploy.data.backup import (
     VERIFIED_COPY,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from abreast.cli.views.attestations import attestations
 from abreast.cli.views.event_lines import log_lines
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.cli.views.service_outcomes import ServiceOutcome
@@ -44,6 +45,7 @@ def _blocks(
         yield f"and {len(failures) - MAX_FAILURES} more failures"
     heads = ("service", "outcome", "version", "URL", "health", "duration", "commit")
     yield table(heads, (_row(each, repository) for each in outcomes[:MAX_ROWS]))
+    yield "\n".join(f"- {plain(name)}: {code(str(found))}" for name, found in attestations(events).items())
     yield timeline(events)
     for command in next_commands(deployment.state, deployment.kind, deployment.id, deployment.environment):
         yield f"Next: {code(command)}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from abreast.cli.views.attestations import attestations
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.codec import dump
 from abreast.core.events import Event
@@ -41,6 +42,8 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
         yield f"run: {deployment.run_url}"
     if deployment.reason:
         yield f"reason: {deployment.reason}"
+    for name, attestation in attestations(events).items():
+        yield f"artifact of {name}: {attestation}"
     yield ""
     for event in events:
         yield from event_lines(event)
@@ -61,6 +64,7 @@ def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dic
     """Return a deployment as JSON values, with its events if given."""
     document: dict[str, Any] = dump(deployment)
     if events:
+        document["attestations"] = {name: dump(found) for name, found in attestations(events).items()}
         document["events"] = [dump(event) for event in events]
         document["durations"] = [
             {"service": service, "chapter": chapter, "seconds": seconds}

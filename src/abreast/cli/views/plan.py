@@ -24,6 +24,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"  {symbol} {part.name:<{width}}  {part.action:<6}  {part.why}"
         for note in part.notes:
             yield f"      note: {note}"
+        if part.attestation:
+            yield f"      {part.attestation}"
         yield from _database_lines(part)
     if plan.gates:
         yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
@@ -97,6 +99,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
                 "commit": part.commit,
                 "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed_files],
                 "notes": list(part.notes),
+                "attestation": dump(part.attestation) if part.attestation else None,
                 "database": dump(part.database_plan) if part.database_plan else None,
             }
             for part in plan.services

@@ -59,7 +59,11 @@ def _bullets(title: str, items: Iterator[str] | list[str]) -> str:
 
 
 def _notes(plan: Plan) -> list[str]:
-    return [f"{plain(part.name)}: {code(note)}" for part in plan.services for note in part.notes]
+    return [
+        f"{plain(part.name)}: {code(note)}"
+        for part in plan.services
+        for note in (*part.notes, *([str(part.attestation)] if part.attestation else []))
+    ]
 
 
 def _gate_text(plan: Plan, number: int) -> str:

@@ -17,12 +17,20 @@ from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
 from abreast.core.model import Chapter, Failure, ServicePlan
 from abreast.core.reports import sbom
+from abreast.deploy.chapters.attestation import attest, check_attestation
 from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install_by, is_run_here
+from abreast.deploy.runtime.attestations import verify_artifact
 from abreast.deploy.runtime.child_environment import RELEASE_VARIABLE, child_environment
 from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 from abreast.source.changed_files import build_input_files
+
+
+async def build_and_verify(run: Run, part: ServicePlan) -> ReleasePart | Failure:
+    """Return the artifact to deploy, if the environment takes it as it is attested."""
+    built = await build(run, part)
+    return built if isinstance(built, Failure) else await check_attestation(run, built) or built
 
 
 async def build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
@@ -44,7 +52,7 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
     files = await asyncio.to_thread(build_input_files, run.ports.source, part.service, part.commit)
     recipe = await asyncio.to_thread(install_recipe, run.ports, part.service, part.commit)
     inputs_digest = _digest_inputs(run, part, {**files, **(recipe.files if recipe else {})}, recipe)
-    if not run.plan.force_rebuild and (found := await asyncio.to_thread(_find_reusable, run, part, inputs_digest)):
+    if not run.plan.force_rebuild and (found := await _find_reusable(run, part, inputs_digest)):
         await run.record(
             f"{part.name}/build/same",
             EventKind.NOTE,
@@ -77,6 +85,7 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
     digest = await asyncio.to_thread(run.ports.artifacts.add, output, metadata)
     if installed.environment:
         await asyncio.to_thread(run.ports.installs.reference, installed.environment, digest)
+    await attest(run, part, digest, inputs_digest)
     built = ReleasePart(part.name, part.commit, digest, part.service)
     await asyncio.to_thread(run.ports.ledger.add_release_part, run.plan.release, built)
     return built
@@ -105,7 +114,17 @@ def _mentions_release(run: Run, part: ServicePlan, files: Mapping[str, str]) -> 
     return RELEASE_VARIABLE in command or not mentions.isdisjoint(files)
 
 
-def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:
+async def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:
+    """Return an artifact built from the same inputs that may be deployed, None if there is none."""
+    found = await asyncio.to_thread(_find_intact, run, part, inputs_digest)
+    if found and run.plan.attested and not (await verify_artifact(run.ports, found.artifact)).is_verified:
+        return None
+    if found:
+        await asyncio.to_thread(run.ports.ledger.add_release_part, run.plan.release, found)
+    return found
+
+
+def _find_intact(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart | None:
     """Return an intact artifact built from the same inputs, at this commit or an ancestor; None if there is none."""
     digest = run.ports.artifacts.find_by_inputs(inputs_digest)
     if digest is None:
@@ -119,9 +138,7 @@ def _find_reusable(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePa
         part.commit, commit
     ):  # history was rewritten: platforms could not fetch that commit
         return None
-    built = ReleasePart(part.name, commit, digest, part.service)
-    run.ports.ledger.add_release_part(run.plan.release, built)
-    return built
+    return ReleasePart(part.name, commit, digest, part.service)
 
 
 def _reuse_message(run: Run, found: ReleasePart) -> str:

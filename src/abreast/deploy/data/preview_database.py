@@ -5,18 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.model import (
-    Action,
-    Chapter,
-    DatabasePlan,
-    DeploymentKind,
-    Environment,
-    Failure,
-    PreviewData,
-    ServicePlan,
-)
-from abreast.core.previews import PreviewName
+from abreast.core.model import Action, Chapter, DatabasePlan, DeploymentKind, Failure, ServicePlan
+from abreast.core.previews import PreviewData, PreviewName
 from abreast.core.schema import migration_files
 from abreast.core.wording import counted
 from abreast.database.interface import Database, Reporter

@@ -5,6 +5,7 @@ from dataclasses import field
 from pathlib import Path
 
 from abreast.artifacts.interface import ArtifactStore
+from abreast.attestations.interface import Attestor
 from abreast.checks.interface import Check
 from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
@@ -47,7 +48,7 @@ class Ports:
     ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
     the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
-    ``ci_run`` is the run of a CI system that this process belongs to.
+    ``ci_run`` is the run of a CI system that this process belongs to. ``attestor`` signs what is built and verifies it.
     """
 
     ledger: Ledger
@@ -70,6 +71,7 @@ class Ports:
     backup_context: Callable[[], Mapping[str, object]] = field(repr=False)
     python: PythonProvider
     installs: InstallStore
+    attestor: Attestor
     notifiers: Callable[[], Sequence[Notifier]] = tuple
     only_here: frozenset[str] = frozenset()
     ci_run: CiRun | None = None

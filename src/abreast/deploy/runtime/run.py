@@ -84,6 +84,8 @@ class Run:
         self.candidates: dict[str, Version] = {}
         self.gates_passed = asyncio.Event()
         self.built: dict[str, asyncio.Future[ReleasePart]] = {part.name: asyncio.Future() for part in plan.rollouts}
+        self.unsigned: dict[str, str] = {}
+        """Why this process did not sign what it built, by service."""
         self._passed_gates = set[str]()
         self.mark_gates_passed()
         self.restoring: asyncio.Future[None] | None = None

@@ -14,6 +14,7 @@ from abreast.notify.github.comment import CommentPart
 from abreast.notify.github.deployments import Deployments
 from abreast.notify.github.part import Part
 from abreast.notify.github.plugin import GitHubSettings
+from abreast.notify.github.records import RecordsPart
 from abreast.notify.interface import (
     NotificationDelayedError,
     NotificationError,
@@ -57,6 +58,8 @@ class GitHubNotifier(Notifier):
             parts.append(CheckRunPart())
         if settings.comment:
             parts.append(CommentPart())
+        if settings.records:
+            parts.append(RecordsPart())
         limit = ContentLimit()
         return cls(lambda: GitHubClient(connect_github(context), repository, limit), parts) if parts else None
 

@@ -14,6 +14,7 @@ class GitHubSettings(BaseModel):
 
     deployments: bool = Field(True, description="Whether each service has a deployment at GitHub, with its address.")
     check: bool = Field(True, description="Whether the commit has a check run for the environment.")
+    records: bool = Field(True, description="Whether an organization has a record of where each artifact runs.")
     comment: bool = Field(True, description="Whether the commit's pull request has a comment for the environment.")
 
 

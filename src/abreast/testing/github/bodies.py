@@ -114,6 +114,36 @@ class EnvironmentBody(Body):
     deployment_branch_policy: dict[Literal["protected_branches", "custom_branch_policies"], bool] | None = None
 
 
+class Bundle(Body):
+    """A Sigstore bundle."""
+
+    mediaType: str  # noqa: N815 (its name)
+    verificationMaterial: dict[str, Any]  # noqa: N815
+    dsseEnvelope: dict[str, Any]  # noqa: N815
+
+
+class NewAttestation(Body):
+    """A signed statement about an artifact."""
+
+    bundle: Bundle
+
+
+class DeploymentRecord(Body):
+    """Where an artifact runs."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[a-f0-9]{64}$")]
+    version: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    status: Literal["deployed", "decommissioned"]
+    logical_environment: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    physical_environment: Annotated[str, StringConstraints(max_length=128)] = ""
+    cluster: Annotated[str, StringConstraints(max_length=128)] = ""
+    deployment_name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    tags: Annotated[dict[str, str], Field(max_length=5)] = {}
+    github_repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-_]{1,100}$")] | None = None
+    return_records: bool = True
+
+
 class RequiredCheck(Body):
     """A check that must pass."""
 

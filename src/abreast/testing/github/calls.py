@@ -1,7 +1,7 @@
 """One call of the API: who makes it, on which repository, with what; and how it is refused."""
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -140,13 +140,19 @@ class OperationGate:
         try:
             token = self.token_of(request)
             accepted = {"X-Accepted-GitHub-Permissions": operation.permission}
-            name = f"{request.path_params['owner']}/{request.path_params['repo']}"
-            repository = _require_permission(self._state.repositories.get(name), token, operation, accepted)
+            repository = _require_permission(self._repository(request.path_params), token, operation, accepted)
             response = await operation.handler(Call(request, token, repository))
             response.headers.update(accepted)
             return response
         except ApiError as error:
             return error.response()
+
+    def _repository(self, names: Mapping[str, str]) -> Repository | None:
+        """Return the repository that a path names; of an organization, one that it has."""
+        if owner := names.get("org"):
+            owned = (each for each in self._state.repositories.values() if each.owner == owner)
+            return next((each for each in owned if each.owner_type == "Organization"), None)
+        return self._state.repositories.get(f"{names['owner']}/{names['repo']}")
 
     def token_of(self, request: Request) -> Token:
         """Return the token of a request."""

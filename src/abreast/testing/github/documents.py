@@ -7,6 +7,7 @@ from abreast.testing.github.model import (
     CheckRun,
     Comment,
     Deployment,
+    DeploymentRecord,
     Environment,
     Hook,
     PullRequest,
@@ -58,8 +59,8 @@ def repository(call: Call, repo: Repository) -> Document:
     )  # fmt: skip
     return {
         "id": repo.id, "node_id": f"R_{repo.id}", "name": repo.name, "full_name": repo.full_name,
-        "owner": user(call, repo.owner), "private": repo.is_private, "html_url": html, "description": None,
-        "fork": False, "url": url, "default_branch": repo.default_branch,
+        "owner": {**user(call, repo.owner), "type": repo.owner_type}, "private": repo.is_private, "html_url": html,
+        "description": None, "fork": False, "url": url, "default_branch": repo.default_branch,
         "visibility": "private" if repo.is_private else "public", "clone_url": f"{html}.git", "git_url": f"{html}.git",
         "ssh_url": f"git@localhost:{repo.full_name}.git", "svn_url": html, "mirror_url": None, "homepage": None,
         "language": None, "license": None, "archived": False, "disabled": False,
@@ -93,6 +94,17 @@ def deployment_status(call: Call, made: Deployment, status: Status) -> Document:
         "creator": user(call, call.token.login), "description": status.description, "environment": status.environment,
         "target_url": status.log_url, "log_url": status.log_url, "environment_url": status.environment_url,
         "created_at": status.created_at, "updated_at": status.created_at, "deployment_url": url, "repository_url": repo,
+    }  # fmt: skip
+
+
+def deployment_record(call: Call, record: DeploymentRecord) -> Document:
+    """Return where an artifact runs, with the statement about it if there is one."""
+    keys = ("digest", "logical_environment", "physical_environment", "cluster", "deployment_name", "tags")
+    attested = [each.id for each in call.repository.attestations if record.fields["digest"] in each.digests]
+    return {
+        "id": record.id, **{key: record.fields[key] for key in keys}, "runtime_risks": [],
+        "created_at": record.created_at, "updated_at": record.updated_at,
+        "attestation_id": attested[-1] if attested else None,
     }  # fmt: skip
 
 

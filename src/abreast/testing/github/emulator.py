@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from abreast.testing.github import documents
 from abreast.testing.github.actions_api import ActionsApi
+from abreast.testing.github.artifacts_api import ArtifactsApi
 from abreast.testing.github.calls import ApiError, Call, Operation, OperationGate, answer
 from abreast.testing.github.checks_api import ChecksApi
 from abreast.testing.github.comments_api import CommentsApi
@@ -46,7 +47,7 @@ class GitHubEmulator(GitHubState):
         self.operations = [
             *CommentsApi(self).operations(), *DeploymentsApi(self, webhooks).operations(),
             *ChecksApi(self).operations(), *EnvironmentsApi(self).operations(), *ActionsApi(self).operations(),
-            *RepositoryApi(self, webhooks).operations(),
+            *RepositoryApi(self, webhooks).operations(), *ArtifactsApi(self).operations(),
         ]  # fmt: skip
         routes = [
             Route("/rate_limit", self._rate_limit),

@@ -11,7 +11,7 @@ from typing import Any
 _LEVELS = ("none", "read", "write")
 WORKFLOW_PERMISSIONS = {
     "metadata": "read", "contents": "write", "deployments": "write", "checks": "write", "pull_requests": "write",
-    "issues": "write", "actions": "write",
+    "issues": "write", "actions": "write", "attestations": "write", "artifact_metadata": "write",
 }  # fmt: skip
 """What the token of a workflow can be given. Settings are never among it."""
 
@@ -119,6 +119,25 @@ class Environment:
 
 
 @dataclass
+class Attestation:
+    """A signed statement, and the digests that it is about."""
+
+    id: int
+    digests: list[str]
+    bundle: dict[str, Any]
+
+
+@dataclass
+class DeploymentRecord:
+    """Where an artifact runs; ``fields`` are as they were sent last."""
+
+    id: int
+    fields: dict[str, Any]
+    created_at: str
+    updated_at: str
+
+
+@dataclass
 class Hook:
     """A webhook. ``deliveries`` lists event, delivery id and status of the answer."""
 
@@ -140,6 +159,7 @@ class Repository:
     path: Path
     default_branch: str = "main"
     is_private: bool = True
+    owner_type: str = "User"
     deployments: list[Deployment] = field(default_factory=list)
     check_runs: list[CheckRun] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
@@ -156,6 +176,7 @@ class Repository:
     workflows: set[str] = field(default_factory=set)
     groups: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """Concurrency groups: run ids and their statuses, in order."""
+    attestations: list[Attestation] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     dispatches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -180,6 +201,8 @@ class GitHubState:
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.tokens: dict[str, Token] = {}
+        self.deployment_records: dict[str, dict[tuple[str, ...], DeploymentRecord]] = {}
+        """By organization, then by environment and name of the deployment."""
         self.users: dict[str, int] = {"octocat": 1, "hubot": 2, "github-actions[bot]": 41898282}
         self._ids = itertools.count(1000)
 

@@ -1,0 +1,1 @@
+"""Attestations: who built an artifact, where and from what, signed so that anybody can verify it."""

@@ -1,0 +1,215 @@
+"""What a workflow builds is signed, and what is deployed is verified before: in this run, later, and on another machine."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from github_stage import TOKEN, GitHubStage, github_stage
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, eventually
+from sigstore_instance import SigstoreInstance, sigstore_instance
+
+WORKFLOW = "octo/shop/.github/workflows/deploy.yml@refs/heads/main"
+
+
+@dataclass
+class Attested:
+    """The sample project, whose workflow at GitHub may sign."""
+
+    project: SampleProject
+    stage: GitHubStage
+    instance: SigstoreInstance
+    laptop: dict[str, str]
+    """The variables of a laptop that trusts the instance."""
+
+    @property
+    def workflow(self) -> dict[str, str]:
+        """The variables of a job of the workflow."""
+        return {
+            **self.laptop, **self.instance.runner_variables, "GITHUB_ACTIONS": "true", "GITHUB_API_URL": self.stage.url,
+            "GITHUB_TOKEN": TOKEN, "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": "42",
+            "GITHUB_EVENT_NAME": "push", "ABREAST_STATE": ".abreast",
+            "GITHUB_STEP_SUMMARY": str(self.project.folder.parent / "summary.md"),
+        }  # fmt: skip
+
+    def bundles(self) -> list[Path]:
+        return sorted((self.project.folder / ".abreast" / "artifacts").glob("*.sigstore.json"))
+
+    def shown(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.project.run("show", "--json").stdout)
+        return document["attestations"]  # type: ignore[no-any-return]
+
+    def require(self) -> None:
+        self.project.config["environments"]["local"]["attested"] = True
+
+    def away(self, path: str = "/api/v2/signingCert") -> None:
+        self.instance.faults.planned.append(InjectedFault(".*", path, FaultKind.STATUS, times=99, status=503))
+
+
+@pytest.fixture
+def attested(project: SampleProject, tmp_path: Path) -> Iterator[Attested]:
+    with github_stage(tmp_path / "github") as stage, sigstore_instance(tmp_path) as (instance, file):
+        stage.repository.path = project.folder
+        yield Attested(project, stage, instance, {"ABREAST_SIGSTORE": str(file), "GITHUB_REPOSITORY": "octo/shop"})
+
+
+def test_what_a_workflow_builds_is_signed_and_told(attested: Attested) -> None:
+    commit = attested.instance.run.commit = attested.project.commit()
+    told = attested.project.deploy(variables=attested.workflow)
+    by = f"{WORKFLOW}, commit {commit[:7]}"
+    assert told.stdout.count(f"attested by {by}") == 2
+    assert attested.shown() == {name: {"verdict": "verified", "detail": by} for name in ("frontend", "backend")}
+    assert f"artifact of backend: attested by {by}" in attested.project.run("show").stdout
+    assert f"attested by {by}" in Path(attested.workflow["GITHUB_STEP_SUMMARY"]).read_text()
+    stored = {digest for each in attested.stage.repository.attestations for digest in each.digests}
+    assert stored == {f"sha256:{file.name.partition('.')[0]}" for file in attested.bundles()}
+    assert len(stored) == 2
+
+
+def test_another_machine_verifies_it_before_it_deploys_it(attested: Attested) -> None:
+    store = attested.project.folder.parent / "store"
+    store.mkdir()
+    attested.project.config["artifacts"] = {"store": f"file://{store}"}
+    attested.require()
+    for _ in range(2):
+        attested.instance.run.commit = attested.project.commit()
+        attested.project.deploy(variables=attested.workflow)
+    for file in attested.bundles():
+        file.unlink()
+    told = attested.project.run("rollback", "--yes", "--reason", "x", variables=attested.laptop).stdout
+    plan, _, deployment = told.partition("backend      build")
+    assert f"attested by {WORKFLOW}" in plan
+    assert f"attested by {WORKFLOW}" in deployment
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_an_attestation_that_was_altered(attested: Attested, *, is_required: bool) -> None:
+    if is_required:
+        attested.require()
+    for _ in range(2):
+        attested.instance.run.commit = attested.project.commit()
+        attested.project.deploy(variables=attested.workflow)
+    before = attested.project.served_commits()
+    for file in attested.bundles():
+        bundle = json.loads(file.read_text())
+        bundle["verificationMaterial"]["tlogEntries"][0]["integratedTime"] = "1700000000"
+        file.write_text(json.dumps(bundle))
+    code = 3 if is_required else 0
+    done = attested.project.run("rollback", "--yes", "--reason", "x", code=code, variables=attested.laptop)
+    assert "its attestation is not valid" in done.stdout + done.stderr
+    if is_required:
+        assert "`attested: true` of local" in done.stderr
+        assert attested.project.served_commits() == before
+        assert len(json.loads(attested.project.run("history", "--json").stdout)) == 2, "nothing was begun"
+
+
+def test_a_laptop_is_refused_before_anything_is_built(attested: Attested) -> None:
+    attested.require()
+    commit = attested.project.commit()
+    plan = json.loads(attested.project.run("plan", "--json", variables=attested.laptop).stdout)
+    assert [refusal["what"] for refusal in plan["refusals"]] == [
+        f"{name}: not attested: it is not built by GitHub Actions" for name in ("frontend", "backend")
+    ]
+    done = attested.project.deploy(code=3, variables=attested.laptop)
+    assert "`attested: true` of local" in done.stderr
+    assert attested.project.built_services(commit) == []
+
+
+def test_a_pull_request_plans_what_another_job_will_sign(attested: Attested) -> None:
+    attested.require()
+    attested.project.commit()
+    variables = {name: value for name, value in attested.workflow.items() if not name.startswith("ACTIONS_")}
+    variables["GITHUB_EVENT_NAME"] = "pull_request"
+    plan = json.loads(attested.project.run("plan", "--json", variables=variables).stdout)
+    assert plan["refusals"] == []
+    done = attested.project.deploy(code=3, variables=variables)
+    assert "not attested: the job may not prove who it is" in done.stderr
+    assert json.loads(attested.project.run("history", "--json").stdout) == []
+
+
+def test_a_build_that_was_not_signed_yet_when_it_was_killed(attested: Attested) -> None:
+    attested.require()
+    commit = attested.project.commit()
+    slow = InjectedFault("POST", "/log/entries", FaultKind.SLOW, times=2, delay=60)
+    attested.instance.faults.planned.append(slow)
+    killed = attested.project.start("deploy", "--yes", variables=attested.workflow)
+    eventually(lambda: len(attested.instance.faults.requests) >= 6)
+    killed.kill()
+    killed.wait()
+    attested.instance.faults.planned.clear()
+    assert attested.bundles() == []
+    attested.project.run("resume", variables=attested.workflow)
+    assert attested.project.served_commits() == {"frontend": commit, "backend": commit}
+    assert {each["verdict"] for each in attested.shown().values()} == {"verified"}
+
+
+def test_on_a_laptop_nothing_is_signed_and_nothing_is_in_the_way(attested: Attested) -> None:
+    attested.project.commit()
+    told = attested.project.deploy()
+    assert "attest" not in told.stdout + told.stderr
+    assert attested.bundles() == []
+    assert attested.instance.entries == []
+    assert attested.shown()["backend"] == {"verdict": "not attested", "detail": ""}
+    attested.project.commit()
+    attested.project.deploy()
+    assert "      not attested\n" in attested.project.run("rollback", "--yes", "--reason", "x").stdout
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_a_signing_service_that_is_away(attested: Attested, *, is_required: bool) -> None:
+    if is_required:
+        attested.require()
+    attested.project.commit()
+    attested.away()
+    done = attested.project.deploy(code=1 if is_required else 0, variables=attested.workflow)
+    assert "not attested: Sigstore did not sign it" in done.stdout
+    assert attested.bundles() == []
+    assert attested.shown()["backend"]["verdict"] == "not attested"
+    assert ("backend" in attested.project.status()["services"]) is not is_required
+
+
+def test_a_job_without_the_permission_says_so(attested: Attested) -> None:
+    attested.project.commit()
+    variables = {name: value for name, value in attested.workflow.items() if not name.startswith("ACTIONS_")}
+    done = attested.project.deploy(variables=variables)
+    assert done.stdout.count("not attested: the job may not prove who it is") == 2
+    assert attested.bundles() == []
+
+
+def test_github_that_does_not_store_it(attested: Attested) -> None:
+    attested.stage.token.permissions = {"metadata": "read", "contents": "write"}
+    attested.project.commit()
+    done = attested.project.deploy(variables=attested.workflow)
+    assert "GitHub did not store its attestation" in done.stdout
+    assert "attestations: write" in done.stdout
+    assert len(attested.bundles()) == 2
+    assert attested.stage.repository.attestations == []
+
+
+def test_what_is_not_attested_is_built_again_where_it_has_to_be(attested: Attested) -> None:
+    frontend = attested.project.config["services"]["frontend"]
+    frontend["watch"] = ["page/**"]
+    frontend["build"]["run"] = frontend["build"]["run"].replace("$ABREAST_RELEASE", "-")
+    attested.project.config["services"]["backend"] |= {
+        "watch": ["app.py"],
+        "health": {"path": "/health", "start": "1s", "hold": "0s"},
+    }
+    attested.project.commit(app_py=attested.project.app_source(NEVER_HEALTHY))
+    attested.project.deploy(code=1)
+    attested.require()
+    commit = attested.project.commit("Mend", app_py=APP_SOURCE)
+    attested.project.deploy(variables=attested.workflow)
+    assert sorted(attested.project.built_services(commit)) == ["backend", "frontend"]
+    assert {each["verdict"] for each in attested.shown().values()} == {"verified"}
+
+
+def test_the_commands_of_the_project_cannot_sign(attested: Attested) -> None:
+    attested.project.config["services"]["frontend"]["build"]["run"] += "; env > dist/env"
+    attested.project.commit()
+    attested.project.deploy(variables=attested.workflow)
+    (variables,) = (attested.project.folder / ".abreast" / "artifacts").glob("*/env")
+    assert "ACTIONS_ID_TOKEN" not in variables.read_text()
