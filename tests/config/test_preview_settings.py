@@ -82,6 +82,14 @@ def test_an_environment_without_previews_has_none(tmp_path: Path, written: str) 
             "{preview: true, api: {render: {hook: HOOK, url: 'https://api.example'}}}",
             "staging.preview: api can have none: ",
         ),
+        (
+            "{preview: true, web: {netlify: {site: shop, branch: a}}, api: {netlify: {site: shop, branch: b}}}",
+            "staging.preview: api and web would have one and the same on netlify",
+        ),
+        (
+            "{preview: true, web: {static-dir: {to: 'host:/srv', url: 'https://a.example'}}}",
+            "web can have none: the platform static-dir hosts",
+        ),
     ],
 )
 def test_faults_name_the_place(tmp_path: Path, staging: str, fault: str) -> None:

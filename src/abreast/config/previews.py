@@ -10,7 +10,7 @@ from abreast.config import schema
 from abreast.config.yaml_document import Document
 from abreast.core.environment import Environment
 from abreast.core.errors import Fault
-from abreast.core.model import BreakingChangePolicy, Service
+from abreast.core.model import DEFAULT_PLATFORM, BreakingChangePolicy, Service
 from abreast.core.previews import PreviewName
 
 
@@ -58,18 +58,26 @@ def preview_faults(
         if parsed and (base := project.environments.get(parsed.base)) and base.preview:
             text = f"this is the name of a preview of {parsed.base}; choose another name"
             yield document.fault(("environments", name), text, at_key=True)
-        for service in project.services if environment.preview else ():
-            if why := _why_no_preview(*settings.get((name, service), ("", None))):
-                yield document.fault(("environments", name, "preview"), f"{service} can have none: {why}")
+        if environment.preview:
+            placed = {service: settings.get((name, service), ("", None)) for service in project.services}
+            for text in _why_no_previews(placed):
+                yield document.fault(("environments", name, "preview"), text)
 
 
-def _why_no_preview(platform: str, settings: BaseModel | None) -> str:
-    if settings is None:
-        return ""
-    if not isinstance(settings, HasPreviews):
-        return f"the platform {platform} hosts no previews"
-    try:
-        settings.for_preview(str(PreviewName("preview", 1)))
-    except ValueError as error:
-        return str(error)
-    return ""
+def _why_no_previews(placed: Mapping[str, tuple[str, BaseModel | None]]) -> Iterator[str]:
+    """Yield which services can have no preview, and why. ``placed``: platform and settings by service."""
+    places: dict[tuple[str, str], str] = {}
+    for service, (platform, settings) in placed.items():
+        if settings is None:
+            continue
+        if not isinstance(settings, HasPreviews):
+            yield f"{service} can have none: the platform {platform} hosts no previews"
+            continue
+        try:
+            place = settings.for_preview(str(PreviewName("preview", 1))).model_dump_json()
+        except ValueError as error:
+            yield f"{service} can have none: {error}"
+            continue
+        other = places.setdefault((platform, place), service)
+        if other != service and platform != DEFAULT_PLATFORM:
+            yield f"{other} and {service} would have one and the same on {platform}"
