@@ -1,32 +1,34 @@
 """The command line: a table of every command, its options and its help. What they do is in ``commands``."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from abreast import __version__
+from abreast.cli.command_groups import (
+    CONFIGURATION_COMMANDS,
+    DATABASE_COMMANDS,
+    STATE_COMMANDS,
+    configuration_without_command,
+)
 from abreast.cli.lazy import LazyCommand, load
-
-
-class _OrderedGroup(click.Group):
-    """A group that lists its commands in the order of the table."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(self.commands)
-
-
-def _group(name: str, help: str, commands: Sequence[click.Command], **options: object) -> click.Group:
-    return _OrderedGroup(name, commands=list(commands), help=help, **options)  # type: ignore[arg-type]
-
-
-def _flag(name: str, help: str) -> click.Option:
-    return click.Option([name], is_flag=True, help=help)
-
-
-def _names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Return the function by which a shell completes names of this kind."""
-    return lambda _, __, incomplete: load(f"abreast.cli.completion:{kind}")(incomplete)
+from abreast.cli.options import (
+    ASK_WHO,
+    ASK_WHO_AND_WHAT,
+    ASKED_REASON,
+    DEPLOYMENT,
+    ENVIRONMENT,
+    FORCE,
+    JSON,
+    REASON,
+    SERVICES,
+    SINCE,
+    VERBOSE,
+    YES,
+    flag,
+    group,
+    names,
+)
 
 
 def _overview_without_command() -> int:
@@ -35,154 +37,6 @@ def _overview_without_command() -> int:
         return 0
     return int(load("abreast.cli.commands.overview:overview")())
 
-
-def _configuration_without_command(**options: object) -> int:
-    """Show what an environment is set to, if no command is given."""
-    if click.get_current_context().invoked_subcommand is not None:
-        return 0
-    return int(load("abreast.cli.commands.configuration:show")(**options))
-
-
-ENVIRONMENT = click.Option(
-    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
-    shell_complete=_names("environments"),
-)  # fmt: skip
-SERVICES = click.Option(
-    ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated.",
-    shell_complete=_names("services"),
-)  # fmt: skip
-JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on standard output.")
-YES = _flag("--yes", "Do not ask for confirmation.")
-FORCE = _flag("--force", "Include services that did not change.")
-SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
-REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
-ASKED_REASON = click.Option(
-    ["--reason"], default="", metavar="R", help="Why. Recorded in the ledger. A terminal asks for it."
-)
-VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run.")
-ASK_WHO = "abreast.cli.ahead:ask_who"
-ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
-DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=_names("deployments"))
-
-_STATE_COMMANDS = (
-    LazyCommand(
-        "show",
-        "abreast.cli.commands.state:show",
-        "Show where the record is, and what of it is not there yet.",
-        [JSON],
-    ),
-    LazyCommand(
-        "verify",
-        "abreast.cli.commands.state:verify",
-        "Check every entry of the record, and everything that follows from it.",
-    ),
-    LazyCommand(
-        "move",
-        "abreast.cli.commands.state:move",
-        "Move the record elsewhere. The environments are locked where it was.",
-        [click.Option(["--to"], required=True, metavar="URL", help="git, postgresql://…, or a folder."), YES],
-    ),
-)
-
-_CONFIGURATION_COMMANDS = (
-    LazyCommand(
-        "diff",
-        "abreast.cli.commands.configuration:diff",
-        "Show the settings that differ between two environments.",
-        [
-            click.Argument(["first"], shell_complete=_names("environments")),
-            click.Argument(["second"], shell_complete=_names("environments")),
-            JSON,
-        ],
-    ),
-)
-
-_DATABASE_COMMANDS = (
-    LazyCommand(
-        "backup",
-        "abreast.cli.commands.databases:backup",
-        "Back databases up, and verify each backup by restoring it.\n\nThe restore goes into a copy of the database.",
-        [ENVIRONMENT, SERVICES, _flag("--scheduled", "Keep running, and back up when `backups: schedule` says."), JSON],
-    ),
-    LazyCommand(
-        "list",
-        "abreast.cli.commands.databases:list_backups",
-        "List backups, newest first.",
-        [ENVIRONMENT, SERVICES, _flag("--copies", "List the copies of the databases instead."), JSON],
-    ),
-    LazyCommand(
-        "drop",
-        "abreast.cli.commands.database_copies:drop",
-        "Delete a copy of a database.\n\nNAME is a name of `abreast db list --copies`. Asks first.",
-        [click.Argument(["name"]), ENVIRONMENT, SERVICES, YES],
-    ),
-    LazyCommand(
-        "verify",
-        "abreast.cli.commands.databases:verify",
-        "Restore a stored BACKUP into a copy, to see that it still can be.\n\n"
-        "BACKUP is the name of a backup, a release, or a moment of the continuous backup, such as latest. "
-        "Default: the newest verified backup. Returns 1 if one is damaged.",
-        [
-            click.Argument(["backup"], required=False, default=""),
-            ENVIRONMENT,
-            SERVICES,
-            click.Option(["--all", "every"], is_flag=True, help="Verify every backup."),
-        ],
-    ),
-    LazyCommand(
-        "baseline",
-        "abreast.cli.commands.baseline:baseline",
-        "Record migrations as applied, without running them.\n\n"
-        "Adopts the history of golang-migrate, dbmate, Rails, goose, sql-migrate, node-pg-migrate, Flyway, sqlx or "
-        "Supabase.",
-        [
-            ENVIRONMENT,
-            SERVICES,
-            click.Option(["--to"], metavar="NUMBER", help="Record all up to this number instead; 0 records none."),
-            YES,
-        ],
-    ),
-    LazyCommand(
-        "restore",
-        "abreast.cli.commands.databases:restore",
-        "Replace a database by a BACKUP.\n\n"
-        "Shows what would be lost, first. "
-        "BACKUP is the name of a backup, a release, or a moment of the continuous backup, such as '2026-11-21 02:14' "
-        "or latest. Default: the newest verified backup that no restore made.",
-        [click.Argument(["backup"], required=False, default=""), ENVIRONMENT, SERVICES, REASON, YES, JSON],
-        ahead=ASK_WHO,
-    ),
-    LazyCommand(
-        "status",
-        "abreast.cli.commands.databases:status",
-        "Show migrations, size and newest backup of each database.",
-        [ENVIRONMENT, SERVICES, JSON],
-    ),
-    LazyCommand(
-        "migrate",
-        "abreast.cli.commands.databases:migrate",
-        "Migrate databases to the current commit, without deploying.\n\n"
-        "Each is backed up and its migration rehearsed first.",
-        [ENVIRONMENT, SERVICES, YES, JSON],
-        ahead=ASK_WHO,
-    ),
-    LazyCommand(
-        "rehearse",
-        "abreast.cli.commands.databases:rehearse",
-        "Run pending migrations on a restored copy only.\n\nShows their durations, their locks and what they change.",
-        [ENVIRONMENT, SERVICES, JSON],
-        ahead=ASK_WHO,
-    ),
-    LazyCommand(
-        "drill",
-        "abreast.cli.commands.databases:drill",
-        "Rehearse disaster recovery on a copy.\n\n"
-        "Restores the newest backup, migrates it, starts what is live on it and checks its health. "
-        "Shows how long that took and how much data would have been lost.",
-        [ENVIRONMENT, SERVICES, _flag("--scheduled", "Keep running, and drill when `backups: drill` says."), JSON],
-        ahead=ASK_WHO,
-    ),
-)
 
 COMMANDS = (
     LazyCommand(
@@ -196,22 +50,22 @@ COMMANDS = (
          click.Option(["--action"], metavar="OWNER/NAME@COMMIT",
                       help="Where runners get abreast from, on GitHub. Default: where this one was installed from."),
          ENVIRONMENT,
-         _flag("--yes", "Take the first of equally good answers, and replace files that exist.")],
+         flag("--yes", "Take the first of equally good answers, and replace files that exist.")],
     ),
     LazyCommand(
         "doctor",
         "abreast.cli.commands.doctor:doctor",
         "Check the project, its credentials and its platforms.\n\n"
         "Prints each problem and how to fix it. Changes nothing, but with --github --fix.",
-        [ENVIRONMENT, _flag("--github", "Check the settings of the repository at GitHub instead."),
-         _flag("--fix", "With --github: mend what can be mended. Needs a token that may."), JSON],
+        [ENVIRONMENT, flag("--github", "Check the settings of the repository at GitHub instead."),
+         flag("--fix", "With --github: mend what can be mended. Needs a token that may."), JSON],
     ),
     LazyCommand(
         "plan",
         "abreast.cli.commands.deployments:plan",
         "Show what a deployment would do, in which order, and why.",
         [ENVIRONMENT, SERVICES, SINCE, FORCE,
-         _flag("--comment", "Write the plan as a comment on the pull request of this run of a workflow."), JSON],
+         flag("--comment", "Write the plan as a comment on the pull request of this run of a workflow."), JSON],
         ahead=ASK_WHO_AND_WHAT,
     ),
     LazyCommand(
@@ -231,19 +85,31 @@ COMMANDS = (
             SERVICES,
             SINCE,
             click.Option(["--release"], metavar="V", help="Deploy this release, which was built before.",
-                         shell_complete=_names("releases")),
+                         shell_complete=names("releases")),
             click.Option(["--skip-gate", "skip_gates"], multiple=True, metavar="G",
                          help="Skip this gate. Needs --reason. May be repeated."),
             REASON,
             FORCE,
             YES,
-            _flag("--allow-dirty", "Deploy the commit, and leave uncommitted changes out."),
-            _flag("--allow-older", "Deploy the commit although a newer one is live, or it was rolled back. "
+            flag("--allow-dirty", "Deploy the commit, and leave uncommitted changes out."),
+            flag("--allow-older", "Deploy the commit although a newer one is live, or it was rolled back. "
                   "Needs --reason."),
             VERBOSE,
             JSON,
         ],
         ahead=ASK_WHO_AND_WHAT,
+    ),
+    LazyCommand(
+        "approve",
+        "abreast.cli.commands.approvals:approve",
+        "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.",
+        [DEPLOYMENT, REASON, JSON],
+    ),
+    LazyCommand(
+        "reject",
+        "abreast.cli.commands.approvals:reject",
+        "Reject a DEPLOYMENT that waits for an approval. It ends, and nothing has changed.",
+        [DEPLOYMENT, ASKED_REASON, JSON],
     ),
     LazyCommand(
         "rollback",
@@ -255,8 +121,9 @@ COMMANDS = (
             SERVICES,
             click.Option(["--to", "release"], metavar="V",
                          help="The release to roll back to. Default: the last good one before what is live.",
-                         shell_complete=_names("releases")),
-            _flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
+                         shell_complete=names("releases")),
+            flag("--emergency", "Wait for no approval."),
+            flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
             ASKED_REASON,
             YES,
             JSON,
@@ -270,7 +137,7 @@ COMMANDS = (
         "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest unfinished one.",
         [
             DEPLOYMENT,
-            _flag("--accept-as-it-is", "End a stuck deployment: what cannot be turned back stays live."),
+            flag("--accept-as-it-is", "End a stuck deployment: what cannot be turned back stays live."),
             REASON,
             VERBOSE,
             JSON,
@@ -287,7 +154,7 @@ COMMANDS = (
         "status",
         "abreast.cli.commands.status:status",
         "Show what is live and whether it is healthy.",
-        [ENVIRONMENT, JSON, _flag("--watch", "Refresh every second, until Ctrl-C.")],
+        [ENVIRONMENT, JSON, flag("--watch", "Refresh every second, until Ctrl-C.")],
     ),
     LazyCommand(
         "history",
@@ -301,7 +168,7 @@ COMMANDS = (
         "abreast.cli.commands.history:show",
         "Show one deployment: its events, durations and failures.\n\n"
         "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest.",
-        [DEPLOYMENT, _flag("--watch", "Follow the deployment until it ends."), JSON],
+        [DEPLOYMENT, flag("--watch", "Follow the deployment until it ends."), JSON],
     ),
     LazyCommand(
         "logs",
@@ -312,7 +179,7 @@ COMMANDS = (
             DEPLOYMENT,
             ENVIRONMENT,
             SERVICES,
-            _flag("--follow", "Keep printing new lines, until Ctrl-C."),
+            flag("--follow", "Keep printing new lines, until Ctrl-C."),
             click.Option(["--lines", "line_count"], type=click.IntRange(min=1), metavar="N",
                          help="Start with this many lines of each log. Default: 50, or all of a DEPLOYMENT."),
         ],
@@ -336,28 +203,28 @@ COMMANDS = (
         "abreast.cli.commands.environments:down",
         "Stop what runs on this machine. Data and history stay. A preview is removed, with its data.",
         [ENVIRONMENT,
-         _flag("--expired", "Remove the previews of closed pull requests, and those past their `ttl`."), YES],
+         flag("--expired", "Remove the previews of closed pull requests, and those past their `ttl`."), YES],
     ),
     LazyCommand(
         "demo",
         "abreast.demo.runner:run_demo",
         "Run six deployments under load on this machine, in a minute.",
         [
-            _flag("--keep", "Leave the example running when the demo ends."),
+            flag("--keep", "Leave the example running when the demo ends."),
             click.Option(["--folder"], type=click.Path(path_type=Path),
                          help="Where to put the example. Default: a temporary folder."),
         ],
     ),
-    _group("state", "Show, check or move the record of deployments.", _STATE_COMMANDS),
-    _group(
+    group("state", "Show, check or move the record of deployments.", STATE_COMMANDS),
+    group(
         "config",
         "Show what an environment is set to, and where each value comes from.",
-        _CONFIGURATION_COMMANDS,
+        CONFIGURATION_COMMANDS,
         params=[ENVIRONMENT, JSON],
-        callback=_configuration_without_command,
+        callback=configuration_without_command,
         invoke_without_command=True,
     ),
-    _group("db", "Manage databases: backups, migrations and restores.", _DATABASE_COMMANDS),
+    group("db", "Manage databases: backups, migrations and restores.", DATABASE_COMMANDS),
     LazyCommand(
         "schema",
         "abreast.cli.commands.reference:schema",
@@ -387,7 +254,7 @@ COMMANDS = (
 """Every command, in the order of a deployment's life."""
 
 abreast = click.version_option(__version__, prog_name="abreast")(
-    _group(
+    group(
         "abreast",
         "Deploy a project's services side by side, as one release: all go live together, or none does.",
         COMMANDS,

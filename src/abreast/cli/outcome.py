@@ -32,7 +32,7 @@ def report_outcome(
     if deployment.state is DeploymentState.SUCCEEDED and not is_wanted:
         report(f"deployment {deployment.id} had succeeded before it could be turned back")
         report(f"next: abreast rollback --env {deployment.environment} --reason …")
-    elif not is_wanted:
+    elif not is_wanted or deployment.state is DeploymentState.APPROVING:
         for line in next_lines(deployment):
             report(line)
     elif is_live:

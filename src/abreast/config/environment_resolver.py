@@ -6,6 +6,7 @@ from dataclasses import replace
 from pydantic import BaseModel
 
 from abreast.config import schema
+from abreast.config.approvals import resolve_approval
 from abreast.config.consistency import shell_variables
 from abreast.config.gates import build_gates
 from abreast.config.previews import derive_preview
@@ -101,6 +102,7 @@ class EnvironmentResolver:
             config.objectives.rpo,
             PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
             attested=config.attested,
+            approval=resolve_approval(self.project, config.approval),
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

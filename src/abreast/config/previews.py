@@ -35,6 +35,7 @@ def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, 
         rto=None,
         rpo=None,
         attested=False,  # what a pull request builds is signed by nobody
+        approval=None,
         base=base,
     )
 

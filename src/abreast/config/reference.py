@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abreast.config import gate_schema, schema
+from abreast.config import environment_schema, gate_schema, schema
 from abreast.core.errors import UsageError
 
 SettingsModels = Mapping[str, type[BaseModel]]
@@ -91,6 +91,15 @@ environments:
     on_failure: alone
     backend: {local: {port: 9000}, instances: 1}
 """,
+    "Approval": """project: storefront
+services:
+  backend: {run: python -m app}
+groups:
+  release: [ada, grace]
+environments:
+  production:
+    approval: {by: [release, linus], required: 2, expires: 8h}
+""",
     "Preview": """project: storefront
 services:
   frontend: {build: {output: public}, routes: {/api: backend}}
@@ -163,9 +172,10 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "allow": gate_schema.AllowedFinding,
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,
-    "objectives": schema.Objectives,
+    "objectives": environment_schema.Objectives,
     "environment": schema.Environment,
-    "preview": schema.Preview,
+    "preview": environment_schema.Preview,
+    "approval": environment_schema.Approval,
     "service in an environment": schema.ServiceOverride,
 }
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from abreast.config.environment_schema import Approval, Objectives, Preview, preview_switch
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
@@ -217,13 +218,6 @@ class Backups(StrictModel):
     )
 
 
-class Objectives(StrictModel):
-    """Recovery objectives."""
-
-    rto: Duration | None = Field(None, description="Recovery time objective: how long a recovery may take.")
-    rpo: Duration | None = Field(None, description="Recovery point objective: how old the newest good backup may be.")
-
-
 class Service(StrictModel):
     """One deployable part: a backend with `run`, or else a frontend, which is a folder.
 
@@ -306,25 +300,6 @@ class Artifacts(StrictModel):
     within: Duration = Field(30 * 86400.0, description="Artifacts of younger releases are kept too.")
 
 
-def _preview_switch(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
-    """Let ``true`` stand for the defaults, and ``false`` for no previews."""
-    return ({} if value else None) if isinstance(value, bool) else value
-
-
-class Preview(StrictModel):
-    """An environment for each pull request, named like `staging-pr-17` and derived from this one.
-
-    Services that a pull request does not change are shared with this environment.
-    """
-
-    ttl: Duration = Field(7 * 86400.0, description="How long after its last deployment a preview is removed.")
-    database: Literal["empty", "backup"] = Field(
-        "empty",
-        description="What the databases of a preview start with: `empty` with all migrations, or the newest verified "
-        "`backup` of this environment.",
-    )
-
-
 OnFailure = Literal["together", "alone"]
 
 
@@ -366,7 +341,8 @@ class Environment(BaseModel):
         description="Whether only what a workflow of this repository at GitHub built and signed is deployed.",
     )
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
-    preview: Annotated[Preview | None, BeforeValidator(_preview_switch)] = Field(
+    approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
+    preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
         None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
     )
 
@@ -387,6 +363,9 @@ class Project(StrictModel):
     artifacts: Artifacts = Field(Artifacts(), description="Where artifacts are stored, and for how long.")
     backups: Backups = Field(
         default_factory=Backups, description="Where database backups are stored, and for how long."
+    )
+    groups: dict[Name, list[Text]] = Field(
+        default_factory=dict, description="People by the name of a group, for `approval`."
     )
     notify: dict[Name, Any] = Field(
         default_factory=dict,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
+from abreast.core.approval import ApprovalRule
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, OnFailure, Service
@@ -17,7 +18,8 @@ class Environment:
     migrations that would break the running version. ``rto`` and ``rpo`` are the recovery objectives. ``rotate_after``
     is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
     ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of. With
-    ``attested``, nothing else is deployed than what a workflow of the project's repository attested.
+    ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
+    who has to agree to a deployment.
     """
 
     name: str
@@ -35,3 +37,4 @@ class Environment:
     preview: PreviewSettings | None = None
     base: "Environment | None" = None
     attested: bool = False
+    approval: ApprovalRule | None = None

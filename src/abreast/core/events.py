@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     ACCEPTED = "accepted"
     REMOVED = "removed"
+    VOTED = "voted"
 
 
 @dataclass(frozen=True, slots=True)

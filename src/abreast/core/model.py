@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from abreast.core.approval import ApprovalRule
 from abreast.core.attestations import Attestation
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
@@ -297,7 +298,8 @@ class Plan:
     """Everything a deployment needs to run, and to resume after a crash. Contains no secrets.
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
-    run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
+    run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
+    ``approval`` is needed before anything is staged. ``superseded``: why the commit must not go live any more, "" if it
     may. ``attested`` is as of an Environment.
     """
 
@@ -319,6 +321,8 @@ class Plan:
     tag: bool = False
     superseded: str = ""
     attested: bool = False
+    authors: tuple[str, ...] = ()
+    approval: ApprovalRule | None = None
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:
@@ -347,6 +351,7 @@ class Chapter(StrEnum):
     PLAN = "plan"
     GATES = "gates"
     BUILD = "build"
+    APPROVAL = "approval"
     BACKUP = "backup"
     REHEARSE = "rehearse"
     MIGRATE = "migrate"

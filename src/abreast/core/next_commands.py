@@ -24,6 +24,8 @@ def next_commands(state: DeploymentState, kind: DeploymentKind, id: str, environ
     """
     if state is DeploymentState.STUCK:
         return f"abreast resume {id}", f"abreast resume {id} --accept-as-it-is --reason …"
+    if state is DeploymentState.APPROVING:
+        return f"abreast approve {id}", f"abreast reject {id} --reason …", f"abreast resume {id}"
     if not state.is_final:
         return f"abreast resume {id}", f"abreast cancel {id}"
     if state is DeploymentState.TURNED_BACK:

@@ -26,7 +26,7 @@ class DeploymentState(StrEnum):
     @property
     def exit_code(self) -> int:
         """The exit code of a command that followed the deployment to this state."""
-        if self in {DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED}:
+        if self in {DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED, DeploymentState.APPROVING}:
             return 0
         return 1 if self in {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED} else 4
 
@@ -38,7 +38,9 @@ _TRANSITIONS: dict[DeploymentState, frozenset[DeploymentState]] = {
     DeploymentState.RUNNING: frozenset(
         {DeploymentState.APPROVING, DeploymentState.TURNING_BACK, DeploymentState.SUCCEEDED}
     ),
-    DeploymentState.APPROVING: frozenset({DeploymentState.RUNNING, DeploymentState.TURNING_BACK}),
+    DeploymentState.APPROVING: frozenset(
+        {DeploymentState.RUNNING, DeploymentState.TURNING_BACK, DeploymentState.SUPERSEDED}
+    ),
     DeploymentState.TURNING_BACK: frozenset(
         {DeploymentState.TURNED_BACK, DeploymentState.CANCELLED, DeploymentState.STUCK}
     ),

@@ -15,10 +15,11 @@ POLL_INTERVAL = 0.05
 def running_deployment(ledger: Ledger, lock: EnvironmentLock, environment: str) -> Deployment | None:
     """Return the deployment that must end before another can change what is live, None if there is none.
 
-    One that waits has changed nothing; without a process it never will.
+    One that waits, also for an approval, has changed nothing; without a process it never will.
     """
+    waiting = {DeploymentState.WAITING, DeploymentState.APPROVING}
     for deployment in ledger.deployments(environment):
-        if not deployment.state.is_final and (deployment.state is not DeploymentState.WAITING or not lock.is_free()):
+        if not deployment.state.is_final and (deployment.state not in waiting or not lock.is_free()):
             return deployment
     return None
 

@@ -12,6 +12,7 @@ from abreast.core.errors import DatabaseError, PlatformError, RefusedError, Usag
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Plan
 from abreast.core.states import DeploymentState
+from abreast.deploy.chapters.approval import AwaitsApprovalError
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
@@ -21,13 +22,16 @@ from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
-from abreast.ledger.interface import Deployment
+from abreast.ledger.interface import Deployment, Ledger
 from abreast.machine.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
     from abreast.deploy import executor, workflow
 else:
     executor, workflow = lazy_module("abreast.deploy.executor"), lazy_module("abreast.deploy.workflow")
+
+_UNBEGUN = frozenset({DeploymentState.WAITING, DeploymentState.APPROVING})
+"""The states of a deployment that has changed nothing yet."""
 
 PATIENCE_AT_END = 150.0
 """Seconds to wait for the home of the ledger when a deployment has ended."""
@@ -53,6 +57,8 @@ async def deploy(
             Readiness(tuple(refuse_unattested(context.ports, plan, is_deploying=True))).check()
         if not plan.traffic_changes and not plan.database_changes:
             return None
+        if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):
+            return await _execute(context, waiting)
         recorded = await asyncio.to_thread(_record_plan, context, plan)
         if plan.superseded:
             await asyncio.to_thread(_record_superseded, context, recorded)
@@ -124,9 +130,33 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
     for deployment in deployments:
         if deployment.state is DeploymentState.STUCK:
             raise stuck_error(deployment)
-        if not deployment.state.is_final and deployment.state is not DeploymentState.WAITING:
+        if not deployment.state.is_final and deployment.state not in _UNBEGUN:
             context.report(f"deployment {deployment.id} was interrupted; finishing it first")
             await _execute_rest(context, deployment)
+
+
+def _replace_waiting(ledger: Ledger, plan: Plan) -> Plan | None:
+    """Return the recorded plan of a deployment that waits for approval and would do the same. End any other.
+
+    An approval holds for one plan: if anything in it changes, it has to be asked for again.
+    """
+    same = None
+    for deployment in ledger.deployments(plan.environment):
+        if deployment.state is DeploymentState.APPROVING:
+            stored = ledger.stored_plan(deployment.id)
+            if same is None and _does_the_same(stored, plan):
+                same = stored
+                continue
+            why = f"a deployment of {plan.commit[:7]} took its place before it was approved"
+            event = Event(deployment.id, "superseded", EventKind.STATE, why, state=DeploymentState.SUPERSEDED)
+            ledger.append_events(event)
+    return same
+
+
+def _does_the_same(stored: Plan, plan: Plan) -> bool:
+    """Whether a recorded plan and a new one would do the same to the same services."""
+    unnumbered = replace(stored, deployment="", release=plan.release, author=plan.author, run_url=plan.run_url)
+    return replace(unnumbered, authors=plan.authors, reason=plan.reason) == plan
 
 
 async def _remove_leftovers(context: DeployContext, environment: Environment) -> None:
@@ -177,7 +207,10 @@ async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     context.on_start(plan)
     engine = WorkflowEngine(context.ports.ledger)
     async with keep_informed(context.ports, plan, context.report):
-        state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, engine))
+        try:
+            state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, engine))
+        except AwaitsApprovalError:
+            state = DeploymentState.APPROVING
     await asyncio.to_thread(_record_output, context.ports, plan)
     return state
 

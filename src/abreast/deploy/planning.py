@@ -40,6 +40,9 @@ else:
     preview_planning = lazy_module("abreast.deploy.preview_planning")
     preview_database = lazy_module("abreast.deploy.data.preview_database")
 
+_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
+"""The kinds of deployments that put a release into an environment."""
+
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
 
@@ -50,7 +53,8 @@ class DeployRequest:
 
     ``release`` is an existing release to deploy. ``since`` is the commit to find changes from, instead of what
     is live. ``force`` includes unchanged services. ``backup`` is the backup to restore; "" is the newest
-    verified one. ``allow_older`` deploys a commit although a newer one is live, or it was rolled back.
+    verified one. ``allow_older`` deploys a commit although a newer one is live, or it was rolled back. ``emergency``
+    waits for no person.
     """
 
     kind: DeploymentKind = DeploymentKind.DEPLOY
@@ -62,6 +66,7 @@ class DeployRequest:
     skip_gates: tuple[str, ...] = ()
     backup: str = ""
     allow_older: bool = False
+    emergency: bool = False
 
 
 async def plan_deployment(ports: Ports, project: str, environment: Environment, request: DeployRequest) -> Plan:
@@ -94,6 +99,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
+    if plan.approval and plan.traffic_changes:
+        plan = replace(plan, authors=await asyncio.to_thread(_authors, ports, plan))
     gates = _plan_gates(environment, request, plan)
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"
@@ -197,6 +204,13 @@ def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) ->
     built = [part.name for part in plan.rollouts if part.artifact is None]
     reason = f"{plan.author or '?'}: {request.reason}"
     return select_gates(environment.gates, built, request.skip_gates, reason) if plan.rollouts else ()
+
+
+def _authors(ports: Ports, plan: Plan) -> tuple[str, ...]:
+    """Return who starts the deployment, and who wrote what it brings to users."""
+    since = {part.previous.commit for part in plan.rollouts if part.previous}
+    written = ports.source.commit_authors(since, plan.commit)
+    return tuple(dict.fromkeys(filter(None, (ports.operator, plan.author, *sorted(written)))))
 
 
 def _check_rollout_order(plan: Plan) -> None:
@@ -345,6 +359,7 @@ def _build_plan(
         run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
+        approval=environment.approval if request.kind in _RELEASES and not request.emergency else None,
         attested=environment.attested,
     )
 

@@ -104,8 +104,10 @@ def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Ite
         yield f"another command (process {lock.holder_pid()}) works on this environment: deploy waits until it ends"
         return
     for deployment in deployments:
-        if deployment.state in {DeploymentState.RUNNING, DeploymentState.APPROVING, DeploymentState.TURNING_BACK}:
+        if deployment.state in {DeploymentState.RUNNING, DeploymentState.TURNING_BACK}:
             yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
+        if deployment.state is DeploymentState.APPROVING:
+            yield f"deployment {deployment.id} waits for an approval: this goes on with it, or replaces it"
 
 
 def _breaking_changes(plan: Plan) -> Iterator[AbreastError]:

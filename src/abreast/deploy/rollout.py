@@ -53,9 +53,9 @@ async def _migrate_database(run: Run, part: ServicePlan, built: ReleasePart) -> 
 
 
 async def _wait_for_prerequisites(run: Run, part: ServicePlan) -> None:
-    """Wait until all gates have passed and the candidates that this one needs are ready, or until the run halts."""
+    """Wait for all gates, the approval and the candidates that this one needs, or until the run halts."""
     others = [run.staged[name] for name in stage_dependencies(part, run.plan.rollouts) if name in run.staged]
-    events = [event for event in (run.gates_passed, *others) if not event.is_set()]
+    events = [event for event in (run.gates_passed, run.approved, *others) if not event.is_set()]
     # A build that fails must fail before any database is migrated.
     builds = [asyncio.shield(built) for built in run.built.values() if part.database_plan and not built.done()]
     if not events and not builds:

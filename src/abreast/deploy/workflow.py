@@ -15,6 +15,7 @@ from abreast.core.gates import Gate
 from abreast.core.model import Action, Chapter, DeploymentKind, Failure, FailureCause, Plan, ServicePlan, Version
 from abreast.core.states import DeploymentState
 from abreast.core.turn_back import decide_turn_back
+from abreast.deploy.chapters.approval import await_approval
 from abreast.deploy.chapters.build import build
 from abreast.deploy.chapters.gates import evaluate_gate
 from abreast.deploy.chapters.settle import prune_artifacts, retire_versions, tag_release
@@ -147,7 +148,7 @@ class DeploymentWorkflow:
         return dump(failure, Failure | None)
 
     async def _run_gates_and_rollouts(self, run: Run) -> list[Version | Failure]:
-        """Run all gates and rollouts in parallel. Returns failures of gates first, then candidates or failures."""
+        """Run all gates and rollouts in parallel. Returns refusals first, then candidates or failures."""
         id_ = run.plan.deployment
         gates = [
             await self.engine.start_child(GATE_WORKFLOW, _gate_workflow_id(run, gate), id_, gate.key)
@@ -158,8 +159,23 @@ class DeploymentWorkflow:
             for part in run.plan.rollouts
         ]
         gate_failures = [load(Failure | None, await ended()) for ended in gates]
+        refusal = await self._await_approval(run)
         candidates = [load(Version | Failure, await ended()) for ended in rollouts]
-        return [*(failure for failure in gate_failures if failure), *candidates]
+        return [*(failure for failure in (*gate_failures, refusal) if failure), *candidates]
+
+    async def _await_approval(self, run: Run) -> Failure | None:
+        """Wait until everything is built, then for the approval, unless the run halts before. Returns the refusal."""
+        if run.plan.approval is None:
+            return None
+        built: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*map(asyncio.shield, run.built.values())))
+        halted: asyncio.Future[object] = asyncio.ensure_future(run.halt.wait())
+        await asyncio.wait([built, halted], return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (built, halted):
+            waiting.cancel()
+        refusal = await run.run_chapter(Chapter.APPROVAL, lambda: await_approval(run))
+        if refusal is None:
+            run.approved.set()
+        return refusal
 
     async def _carry_over_unchanged(self, run: Run) -> None:
         """Add the live artifact of each unchanged service to the release."""
@@ -258,7 +274,7 @@ class DeploymentWorkflow:
         await clean_up_databases(run)
         if not failures:
             await self._tag_and_prune(run)
-        refused = Chapter.GATES if failures and failures[0].cause is FailureCause.REFUSED else None
+        refused = failures[0].chapter if failures and failures[0].cause is FailureCause.REFUSED else None
         await run.enter_state(state, _failure_summary(failures), refused)
         return state.value
 

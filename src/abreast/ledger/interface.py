@@ -37,8 +37,8 @@ class Deployment:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a command that followed this deployment: 3 if a gate failed."""
-        refused = self.state is DeploymentState.TURNED_BACK and self.chapter is Chapter.GATES
+        """The exit code of a command that followed this deployment: 3 if a gate or a person refused it."""
+        refused = self.state is DeploymentState.TURNED_BACK and self.chapter in {Chapter.GATES, Chapter.APPROVAL}
         return RefusedError.exit_code if refused else self.state.exit_code
 
 

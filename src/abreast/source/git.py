@@ -276,6 +276,13 @@ class GitRepository(Source):
         begun, self._author = self._author, None
         return begun.result() if begun else self._find_author()
 
+    def commit_authors(self, since: Collection[str], commit: str) -> frozenset[str]:
+        """Return who wrote the commits up to ``commit`` that are not in ``since``, by all names that they may have."""
+        known = [f"^{base}" for base in since if base != commit and self._has_commit(base)]
+        listed = self._git("log", "--format=%an%n%ae", commit, *known) if known else ""
+        listed += self._git("log", "-1", "--format=%an%n%ae", commit)
+        return frozenset(name for text in listed.splitlines() if text for name in _names_of(text))
+
     def remote_url(self) -> str:
         """Return the address of the remote ``origin``, "" if there is none."""
         try:
@@ -359,3 +366,9 @@ def _batch_contents(answer: bytes, names: Sequence[str]) -> Iterator[tuple[str, 
         if head[-2] == b"blob":
             yield name, answer[at : at + size]
         at += size + 1
+
+
+def _names_of(author: str) -> tuple[str, ...]:
+    """Return the names behind a name or an address, such as ``1234+ada@users.noreply.github.com``."""
+    local, at, _ = author.partition("@")
+    return (author, local, local.rpartition("+")[2]) if at else (author,)

@@ -87,3 +87,11 @@ class Source(ABC):
     @abstractmethod
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""
+
+    @abstractmethod
+    def commit_authors(self, since: Collection[str], commit: str) -> frozenset[str]:
+        """Return who wrote the commits up to ``commit``, and that one, without those in ``since`` and before.
+
+        Each by the names that people may know them by: the name, the address, its part before the @, and the login in
+        one that GitHub made up. Commits in ``since`` that this clone lacks are left out.
+        """

@@ -129,6 +129,7 @@ class Assembly:
             notifiers=self._notifiers,
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,
+            operator=self.workspace.operator,
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:

@@ -33,7 +33,7 @@ def cancel(deployment: str | None, reason: str, *, as_json: bool) -> int:
 
 def rollback(
     environment: str | None, services: tuple[str, ...], release: str | None, reason: str,
-    *, restore_data: bool, yes: bool, as_json: bool,
+    *, emergency: bool, restore_data: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Turn back the running deployment. If there is none, or it succeeded meanwhile, deploy an earlier release."""
     workspace = locate_workspace()
@@ -49,7 +49,8 @@ def rollback(
                 return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
             display.print_line(f"deployment {ended.id} had succeeded already: rolling it back")
     roll_back = load("abreast.cli.commands.deployments:roll_back")
-    return int(roll_back(name, services, release, reason, restore_data=restore_data, yes=yes, as_json=as_json))
+    options = {"emergency": emergency, "restore_data": restore_data, "yes": yes, "as_json": as_json}
+    return int(roll_back(name, services, release, reason, **options))
 
 
 def _turn_back(

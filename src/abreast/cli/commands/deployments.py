@@ -97,10 +97,10 @@ def deploy(
 
 def roll_back(
     environment: str, services: tuple[str, ...], release: str | None, reason: str,
-    *, restore_data: bool, yes: bool, as_json: bool,
+    *, emergency: bool, restore_data: bool, yes: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Deploy an earlier release."""
-    request = DeployRequest(DeploymentKind.ROLLBACK, services, release=release, reason=reason)
+    request = DeployRequest(DeploymentKind.ROLLBACK, services, release=release, reason=reason, emergency=emergency)
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
@@ -140,7 +140,7 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbos
         chosen = choose_deployment(ledger, deployment, unfinished=True)
         command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json, verbose=verbose)
         if not accept_as_it_is:
-            return command.run(lambda context: operations.resume(context, chosen))
+            return command.run(lambda context: operations.resume(context, chosen), _DONE)
         accepted = f"{workspace.operator} accepted it as it is: {reason}"
         return command.run(lambda context: operations.accept_as_it_is(context, chosen, accepted), AS_IT_WAS)
 
@@ -156,8 +156,8 @@ def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:
     return asyncio.run(plan_deployment(ports, target.project.name, target.environment, request))
 
 
-_DONE = frozenset({DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED})
-"""The states after which a request is carried out, or has no need to be."""
+_DONE = frozenset({DeploymentState.SUCCEEDED, DeploymentState.SUPERSEDED, DeploymentState.APPROVING})
+"""The states after which a request is carried out, has no need to be, or waits for people."""
 
 Operation = Callable[[DeployContext], Awaitable[DeploymentState | None]]
 """An operation on deployments. Returns the final state, None if there was nothing to do."""

@@ -13,6 +13,7 @@ _LABELS = {
     EventKind.RETRY: "retry",
     EventKind.JUDGED: "",
     EventKind.MEASURED: "",
+    EventKind.VOTED: "",
 }
 
 

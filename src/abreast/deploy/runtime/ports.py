@@ -48,7 +48,8 @@ class Ports:
     ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
     the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
-    ``ci_run`` is the run of a CI system that this process belongs to. ``attestor`` signs what is built and verifies it.
+    ``ci_run`` is the run of a CI system that this process belongs to, ``operator`` who
+    started that or this process. ``attestor`` signs what is built and verifies it.
     """
 
     ledger: Ledger
@@ -75,3 +76,4 @@ class Ports:
     notifiers: Callable[[], Sequence[Notifier]] = tuple
     only_here: frozenset[str] = frozenset()
     ci_run: CiRun | None = None
+    operator: str = ""

@@ -83,6 +83,9 @@ class Run:
         self.staged = {part.name: asyncio.Event() for part in plan.rollouts}
         self.candidates: dict[str, Version] = {}
         self.gates_passed = asyncio.Event()
+        self.approved = asyncio.Event()
+        if plan.approval is None:
+            self.approved.set()
         self.built: dict[str, asyncio.Future[ReleasePart]] = {part.name: asyncio.Future() for part in plan.rollouts}
         self.unsigned: dict[str, str] = {}
         """Why this process did not sign what it built, by service."""

@@ -1,0 +1,52 @@
+"""Options and arguments that commands have in common, and how groups are made."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from abreast.cli.lazy import load
+
+
+class OrderedGroup(click.Group):
+    """A group that lists its commands in the order of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the names in the order of the table."""
+        return list(self.commands)
+
+
+def group(name: str, help: str, commands: Sequence[click.Command], **options: object) -> click.Group:
+    """Return a group of commands, in this order."""
+    return OrderedGroup(name, commands=list(commands), help=help, **options)  # type: ignore[arg-type]
+
+
+def flag(name: str, help: str) -> click.Option:
+    """Return an option without a value."""
+    return click.Option([name], is_flag=True, help=help)
+
+
+def names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return the function by which a shell completes names of this kind."""
+    return lambda _, __, incomplete: load(f"abreast.cli.completion:{kind}")(incomplete)
+
+
+ENVIRONMENT = click.Option(
+    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
+    shell_complete=names("environments"),
+)  # fmt: skip
+SERVICES = click.Option(
+    ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated.",
+    shell_complete=names("services"),
+)  # fmt: skip
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on standard output.")
+YES = flag("--yes", "Do not ask for confirmation.")
+FORCE = flag("--force", "Include services that did not change.")
+SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
+REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
+ASKED_REASON = click.Option(
+    ["--reason"], default="", metavar="R", help="Why. Recorded in the ledger. A terminal asks for it."
+)
+VERBOSE = flag("--verbose", "Show the output of builds and tests while they run.")
+ASK_WHO = "abreast.cli.ahead:ask_who"
+ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
+DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))

@@ -1,0 +1,32 @@
+"""Who may approve, with groups resolved to people."""
+
+from collections.abc import Iterator
+
+from abreast.config import schema
+from abreast.config.environment_schema import Approval
+from abreast.config.yaml_document import Document
+from abreast.core.approval import ApprovalRule
+from abreast.core.errors import Fault
+
+
+def resolve_approval(project: schema.Project, config: Approval | None) -> ApprovalRule | None:
+    """Return the rule of an environment, None if it needs no approval."""
+    if config is None:
+        return None
+    return ApprovalRule(config.required, _people(project, config), config.not_author, config.expires)
+
+
+def approval_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
+    """Yield the environments to which nobody could ever deploy, since too few people may approve."""
+    for name, environment in project.environments.items():
+        if environment.approval is None:
+            continue
+        people = _people(project, environment.approval)
+        if len(people) < environment.approval.required:
+            text = f"expected at least {environment.approval.required} people, found {len(people)}: {', '.join(people)}"
+            yield document.fault(("environments", name, "approval", "by"), text)
+
+
+def _people(project: schema.Project, config: Approval) -> tuple[str, ...]:
+    named = [person for entry in config.by for person in project.groups.get(entry, [entry])]
+    return tuple(dict.fromkeys(named))

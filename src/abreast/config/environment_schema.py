@@ -1,0 +1,50 @@
+"""The structure of what only an environment has: previews, approvals, recovery objectives."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from abreast.config.field_types import Duration, StrictModel, Text
+
+
+class Objectives(StrictModel):
+    """Recovery objectives."""
+
+    rto: Duration | None = Field(None, description="Recovery time objective: how long a recovery may take.")
+    rpo: Duration | None = Field(None, description="Recovery point objective: how old the newest good backup may be.")
+
+
+def preview_switch(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    """Let ``true`` stand for the defaults, and ``false`` for no previews."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class Preview(StrictModel):
+    """An environment for each pull request, named like `staging-pr-17` and derived from this one.
+
+    Services that a pull request does not change are shared with this environment.
+    """
+
+    ttl: Duration = Field(7 * 86400.0, description="How long after its last deployment a preview is removed.")
+    database: Literal["empty", "backup"] = Field(
+        "empty",
+        description="What the databases of a preview start with: `empty` with all migrations, or the newest verified "
+        "`backup` of this environment.",
+    )
+
+
+class Approval(StrictModel):
+    """Who has to agree before a release goes to an environment. A deployment waits for that after its gates and builds.
+
+    It holds for that one deployment. Waiting takes no runner: `abreast approve` records it, `abreast resume` goes on.
+    """
+
+    by: list[Text] = Field(
+        min_length=1,
+        description="Who may approve: logins at GitHub or another CI provider, users of the machine, and `groups`.",
+    )
+    required: int = Field(1, ge=1, description="How many of them have to.")
+    not_author: bool = Field(
+        True, description="Whether who started the deployment, and who wrote its commits, cannot approve it."
+    )
+    expires: Duration = Field(86400.0, description="How long a request waits. After that, the deployment ends.")
