@@ -290,6 +290,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "gates",
         "artifacts",
         "backups",
+        "groups",
         "notify",
         "allow",
     }
