@@ -41,7 +41,7 @@ PROJECTS: dict[str, dict[str, Any]] = {
         "environments": {
             "local": {},
             "staging": {**CLOUDS, "preview": True},
-            "production": {**CLOUDS, "may_skip": ["lint"], "backend": {**CLOUDS["backend"], "env": {"SENTRY": "${SENTRY_DSN}"}}},
+            "production": {**CLOUDS, "may_skip": ["lint"], "approval": {"by": ["ada"]}, "backend": {**CLOUDS["backend"], "env": {"SENTRY": "${SENTRY_DSN}"}}},
         },
     },
     "one page": {

@@ -26,6 +26,7 @@ from abreast.notify.github.notifier import GitHubNotifier
 from abreast.notify.github.wording import check_report
 from abreast.notify.interface import NotificationDelayedError, NotificationError, SentMessages, Snapshot
 from abreast.testing.github import Repository
+from abreast.testing.github.model import Review
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from fork_server import StartedCommand
 from github_stage import TOKEN, GitHubStage, github_stage
@@ -520,3 +521,32 @@ def test_previews_of_closed_pull_requests_are_removed(preview: Told) -> None:
     assert "1 removed, 0 left" in told
     assert "is removed" in preview_comment(preview)
     assert "0 removed, 0 left" in preview.project.run(*down, variables=preview.variables).stdout
+
+
+def test_reviewers_of_an_environment_count_as_one_approval(told: Told) -> None:
+    rule = {"by": ["ada", "grace", "linus"], "required": 2}
+    told.project.config["environments"]["local"]["approval"] = rule
+    told.project.commit("Ask people")
+    told.more = {"GITHUB_ACTOR": "eve"}
+    told.repository.reviews[42] = [
+        Review("mallory", "approved", ["local"]), Review("linus", "rejected", ["local"]),
+        Review("ada", "approved", ["elsewhere"]), Review("grace", "approved", ["local"], "Ship it"),
+        Review("linus", "approved", ["local"]),
+    ]  # fmt: skip
+    assert "approving" in told.deploy().stdout
+    shown = told.project.run("show").stdout
+    assert "grace approved the run" in shown
+    assert "linus approved the run" not in shown
+    approved = told.project.run("approve", variables={**told.variables, "GITHUB_ACTOR": "linus"}).stdout
+    assert "approved by grace, linus" in approved
+    told.project.run("resume", variables=told.variables)
+    assert told.project.latest_deployment()["state"] == "succeeded"
+
+
+def test_a_token_that_may_not_read_runs_leaves_the_approval_to_people(told: Told) -> None:
+    told.project.config["environments"]["local"]["approval"] = {"by": ["ada"]}
+    told.project.commit("Ask people")
+    told.stage.token.permissions = {**told.stage.token.permissions, "actions": "none"}
+    told.more = {"GITHUB_ACTOR": "eve"}
+    assert "who approved this run is unknown" in told.deploy().stdout
+    assert told.project.latest_deployment()["state"] == "approving"

@@ -210,7 +210,7 @@ def _authors(ports: Ports, plan: Plan) -> tuple[str, ...]:
     """Return who starts the deployment, and who wrote what it brings to users."""
     since = {part.previous.commit for part in plan.rollouts if part.previous}
     written = ports.source.commit_authors(since, plan.commit)
-    return tuple(dict.fromkeys(filter(None, (ports.operator, plan.author, *sorted(written)))))
+    return tuple(dict.fromkeys(filter(None, (ports.operator(), plan.author, *sorted(written)))))
 
 
 def _check_rollout_order(plan: Plan) -> None:

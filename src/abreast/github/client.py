@@ -25,6 +25,7 @@ from abreast.github.resources import (
     NewStatus,
     PullRequest,
     Repository,
+    Review,
     WorkflowPermissions,
 )
 from abreast.provider_api.api_client import AccessDeniedError, ApiClient, NotFoundError, Request
@@ -140,6 +141,12 @@ class GitHubClient:
 
     async def _patch_check_run(self, id: int, report: CheckReport, portion: Sequence[Annotation]) -> None:
         await self._write(CheckRun, "PATCH", f"/check-runs/{id}", _check_body(report, portion))
+
+    # ── runs of workflows ──────────────────────────────────────────────────────────────────────
+
+    async def list_reviews(self, run: int) -> list[Review]:
+        """Return what reviewers of environments said of a run, oldest first."""
+        return await self._get(list[Review], f"/actions/runs/{run}/approvals")
 
     # ── pull requests and their comments ───────────────────────────────────────────────────────
 

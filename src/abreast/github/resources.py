@@ -283,3 +283,12 @@ class ConcurrencyGroup(BaseModel):
 
     group_name: str
     group_members: list[GroupMember] = []
+
+
+class Review(BaseModel):
+    """What a reviewer of environments, or a protection rule, said of a run."""
+
+    environments: list[Named]
+    state: str
+    user: User
+    comment: str = ""

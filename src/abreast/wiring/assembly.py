@@ -41,6 +41,7 @@ from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.random_files import random_bytes
 from abreast.wiring.registry import LazyMapping
 from abreast.wiring.repository import project_repository
+from abreast.wiring.run_reviewers import run_reviewers
 from abreast.wiring.state_location import is_elsewhere, state_location
 from abreast.wiring.workspace import Workspace, utc_now
 
@@ -129,7 +130,8 @@ class Assembly:
             notifiers=self._notifiers,
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,
-            operator=self.workspace.operator,
+            operator=lambda: self.workspace.operator,
+            reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:

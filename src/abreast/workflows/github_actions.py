@@ -117,6 +117,7 @@ def _jobs(template: str, pipeline: Pipeline, targets: Iterable[DeployTarget]) ->
             default_checkout=_checkout(target, DEFAULT_BRANCH),
             tools="" if target.is_own_machine else _tools(pipeline),
             skip_gate="skip-gate: ${{ inputs.skip-gate }}" if target.skippable_gates else "",
+            reviews="actions: read # who approved this run" if target.needs_approval else "",
             env=_variables(target),
             **_common(pipeline),
         )

@@ -120,6 +120,7 @@ DEPLOY_JOB = """@name@:
     id-token: write # who signs what is built: this workflow
     attestations: write # the signatures, kept by GitHub
     artifact-metadata: write # what runs where, in an organization
+    @reviews@
   environment: {name: @name@, deployment: false} # abreast reports its own deployments, one of each service
   concurrency: {group: abreast-@name@, queue: max, cancel-in-progress: false}
   steps:
@@ -181,6 +182,7 @@ ROLLBACK_JOB = """@name@:
     id-token: write # who signs what is built: this workflow
     attestations: write # the signatures, kept by GitHub
     artifact-metadata: write # what runs where, in an organization
+    @reviews@
   environment: {name: @name@, deployment: false}
   # not in the queue of deployments: it turns back the one that is running
   concurrency: {group: abreast-@name@-rollback, queue: max, cancel-in-progress: false}

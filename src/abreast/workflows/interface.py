@@ -25,7 +25,7 @@ class DeployTarget:
     ``branch``: a push to it deploys, None for a person only. ``is_own_machine``: its services run on the machine of the
     runner. ``secrets`` and ``settings`` name the variables that abreast.yml refers to: those to mask, and others.
     ``has_backups``: it has a database, and its backups are stored where the next runner finds them. ``has_previews``:
-    pull requests get previews of it.
+    pull requests get previews of it. ``needs_approval``: people have to agree to each deployment.
     """
 
     name: str
@@ -36,6 +36,7 @@ class DeployTarget:
     skippable_gates: tuple[str, ...] = ()
     has_backups: bool = False
     has_previews: bool = False
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The ports of a deployment: everything it needs from outside, provided by the wiring."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -48,8 +48,8 @@ class Ports:
     ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
     the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
-    ``ci_run`` is the run of a CI system that this process belongs to, ``operator`` who
-    started that or this process. ``attestor`` signs what is built and verifies it.
+    ``ci_run`` is the run of a CI system that this process belongs to. ``operator`` returns who started that, or this
+    process, ``reviewers`` who let it begin, by environment. ``attestor`` signs what is built and verifies it.
     """
 
     ledger: Ledger
@@ -76,4 +76,5 @@ class Ports:
     notifiers: Callable[[], Sequence[Notifier]] = tuple
     only_here: frozenset[str] = frozenset()
     ci_run: CiRun | None = None
-    operator: str = ""
+    operator: Callable[[], str] = str
+    reviewers: Callable[[str], Awaitable[Sequence[str]]] | None = None

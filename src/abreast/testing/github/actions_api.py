@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from abreast.testing.github import bodies
+from abreast.testing.github import bodies, documents
 from abreast.testing.github.calls import REPOSITORY, ApiError, Call, Operation, answer, no_content
 from abreast.testing.github.model import GitHubState
 
@@ -21,6 +21,7 @@ class ActionsApi:
         return [
             Operation("POST", f"{REPOSITORY}/dispatches", "contents=write", self._dispatch),
             Operation("POST", f"{ACTIONS}/workflows/{{workflow}}/dispatches", "actions=write", self._run_workflow),
+            Operation("GET", f"{ACTIONS}/runs/{{run}}/approvals", "actions=read", self._list_approvals),
             Operation("GET", f"{ACTIONS}/concurrency_groups", "actions=read", self._list_groups),
             Operation("GET", f"{ACTIONS}/concurrency_groups/{{group}}", "actions=read", self._get_group),
         ]
@@ -45,6 +46,10 @@ class ActionsApi:
             "html_url": f"{call.html}/{call.repository.full_name}/actions/runs/{run}",
         }
         return answer({"workflow_run_id": run, **urls})
+
+    async def _list_approvals(self, call: Call) -> Response:
+        reviews = call.repository.reviews.get(call.number("run"), [])
+        return answer([documents.environment_review(call, review) for review in reviews])
 
     async def _list_groups(self, call: Call) -> Response:
         groups = [

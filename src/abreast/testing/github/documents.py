@@ -12,6 +12,7 @@ from abreast.testing.github.model import (
     Hook,
     PullRequest,
     Repository,
+    Review,
     Status,
 )  # fmt: skip
 
@@ -192,6 +193,14 @@ def environment(call: Call, made: Environment) -> Document:
         "html_url": f"{call.html}/{call.repository.full_name}/deployments/activity_log",
         "created_at": made.created_at, "updated_at": made.created_at, "protection_rules": rules,
         "deployment_branch_policy": made.branch_policy,
+    }  # fmt: skip
+
+
+def environment_review(call: Call, review: Review) -> Document:
+    """Return what a reviewer said of a run."""
+    named = [{"id": number, "name": name} for number, name in enumerate(review.environments, 1)]
+    return {
+        "environments": named, "state": review.state, "user": user(call, review.login), "comment": review.comment,
     }  # fmt: skip
 
 

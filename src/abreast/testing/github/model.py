@@ -104,6 +104,16 @@ class PullRequest:
 
 
 @dataclass
+class Review:
+    """What a reviewer said of a run that waits for environments."""
+
+    login: str
+    state: str
+    environments: list[str]
+    comment: str = ""
+
+
+@dataclass
 class Environment:
     """An environment with its rules, and the names of its secrets."""
 
@@ -176,6 +186,8 @@ class Repository:
     workflows: set[str] = field(default_factory=set)
     groups: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """Concurrency groups: run ids and their statuses, in order."""
+    reviews: dict[int, list[Review]] = field(default_factory=dict)
+    """Reviews of environments by run."""
     attestations: list[Attestation] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     dispatches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
