@@ -43,6 +43,9 @@ else:
 _RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 """The kinds of deployments that put a release into an environment."""
 
+MAX_DEPLOYMENTS = 1000
+"""How many deployments back a release is looked for."""
+
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
 
@@ -321,22 +324,36 @@ def _plan_from_release(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     release: Release, live: Mapping[str, LiveService], running: frozenset[str],
 ) -> Plan:  # fmt: skip
-    """Return a plan that deploys an existing release: its artifacts and its service definitions."""
+    """Return a plan that deploys the artifacts of a release, with its service definitions in this environment."""
     names = [service.name for service in environment.services]
     missing = [name for name in request.services if name not in release.parts]
     if missing:
         raise UsageError(f"release {release.version} has no {', '.join(missing)}", next="abreast history")
     notes = _platform_notes(ports, environment.services)
+    definitions = _release_definitions(ports, environment, release.version)
     parts = []
-    for name in sorted(release.parts, key=lambda name: names.index(name) if name in names else len(names)):
-        part, now = release.parts[name], live.get(name)
+    for name in sorted(definitions.keys() & release.parts, key=lambda name: names.index(name) if name in names else 99):
+        part, definition, now = release.parts[name], definitions[name], live.get(name)
         selected = not request.services or name in request.services
-        same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
+        same = now and now.artifact == part.artifact and now.definition == definition and name in running
         action = Action.DEPLOY if selected and not same else Action.KEEP
         why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "unchanged"
-        parts.append(ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
+        parts.append(ServicePlan(definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
     gone = plan_removals(live, release.parts, request.services)
     return _build_plan(ports, project, environment, request, release.version, release.commit, (*parts, *gone))
+
+
+def _release_definitions(ports: Ports, environment: Environment, release: str) -> dict[str, Service]:
+    """Return the services as they were when the release was live in this environment, else as they are configured.
+
+    Those of the environment in which the release was built are another matter: they name its sites and its secrets.
+    """
+    for deployment in ports.ledger.deployments(environment.name, MAX_DEPLOYMENTS):
+        is_release = deployment.release == release and deployment.kind in _RELEASES
+        if is_release and deployment.state is DeploymentState.SUCCEEDED:
+            parts = ports.ledger.stored_plan(deployment.id).services
+            return {part.name: _effective_service(part) for part in parts if part.action is not Action.REMOVE}
+    return {service.name: service for service in environment.services}
 
 
 def _build_plan(
