@@ -1,5 +1,6 @@
 """Docker's engine and its registry, started for the tests: real ones, in folders of their own."""
 
+import gzip
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ from sample_project import eventually, free_ports, require_programs
 class Registry:
     """A registry on loopback; it also tells of which commit an image is."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, folder: Path) -> None:
         self.address = f"127.0.0.1:{port}"
+        self.folder = folder
 
     def get_json(
         self, path: str, media_type: str = "application/vnd.docker.distribution.manifest.v2+json"
@@ -26,6 +28,27 @@ class Registry:
         asked = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Accept": media_type})
         with urllib.request.urlopen(asked, timeout=scaled(5)) as answer:
             return dict(json.load(answer))
+
+    def layers(self, name: str, reference: str) -> list[str]:
+        """Return the digests of an image's layers, the first first."""
+        layers = self.get_json(f"{name}/manifests/{reference}")["layers"]
+        assert isinstance(layers, list)
+        return [layer["digest"] for layer in layers]
+
+    def tags(self, name: str) -> set[str]:
+        """Return all tags of an image."""
+        tags = self.get_json(f"{name}/tags/list")["tags"]
+        assert isinstance(tags, list)
+        return set(tags)
+
+    def forget(self, name: str) -> None:
+        """Lose all of an image, as by a retention rule."""
+        shutil.rmtree(self.folder / "docker" / "registry" / "v2" / "repositories" / name)
+
+    def contents(self) -> bytes:
+        """Return the bytes of everything that was pushed, uncompressed."""
+        blobs = [file.read_bytes() for file in (self.folder / "docker/registry/v2/blobs").rglob("data")]
+        return b"".join(gzip.decompress(blob) if blob.startswith(b"\x1f\x8b") else blob for blob in blobs)
 
     def labels(self, name: str, reference: str) -> dict[str, str]:
         """Return an image's labels, as pushed."""
@@ -38,32 +61,75 @@ class Registry:
 
 @contextmanager
 def docker_engine() -> Iterator[Registry]:
-    """Run both, and have ``docker`` find them."""
-    require_programs("docker", "dockerd", "docker-registry", "busybox")
-    folder = Path(tempfile.mkdtemp(prefix="dk"))  # short, for the socket
-    (port,) = free_ports(1)
-    (folder / "registry.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    host = f"unix://{folder}/s"
-    engine = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--host", host,
-              "--pidfile", f"{folder}/pid", "--iptables=false", "--bridge=none", "--storage-driver", "vfs"]  # fmt: skip
-    log = (folder / "log").open("ab")
-    running = [
-        subprocess.Popen(engine, stdout=log, stderr=log),
-        subprocess.Popen(["docker-registry", "serve", str(folder / "registry.yml")], stdout=log, stderr=log),
-    ]
-    os.environ["DOCKER_HOST"] = host
-    os.environ["DOCKER_BUILDKIT"] = "0"
-    registry = Registry(port)
-    try:
-        eventually(lambda: subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0)
-        eventually(lambda: registry.get_json("") == {})
+    """Run both, without networks in containers, and have ``docker`` find them. The legacy builder builds."""
+    require_programs("docker", "dockerd", "busybox")
+    with docker_registry() as registry, engine("--bridge=none"), variables(DOCKER_BUILDKIT="0"):
         yield registry
+
+
+@contextmanager
+def docker_registry() -> Iterator[Registry]:
+    """Run a registry."""
+    require_programs("docker-registry")
+    with tempfile.TemporaryDirectory() as name:
+        (port,), folder = free_ports(1), Path(name)
+        (folder / "registry.yml").write_text(
+            f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}}}\n"
+            f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        )
+        with _running(["docker-registry", "serve", str(folder / "registry.yml")], folder):
+            registry = Registry(port, folder / "images")
+            eventually(lambda: registry.get_json("") == {})
+            yield registry
+
+
+@contextmanager
+def engine(*options: str) -> Iterator[None]:
+    """Run an engine that has no image yet, and have ``docker`` find it."""
+    folder = Path(tempfile.mkdtemp(prefix="dk"))  # short, for the socket
+    host = f"unix://{folder}/s"
+    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--host", host,
+               "--pidfile", f"{folder}/pid", "--iptables=false", "--storage-driver", "vfs", *options]  # fmt: skip
+    try:
+        with _running(command, folder), variables(DOCKER_HOST=host):
+            eventually(lambda: subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0)
+            yield
     finally:
-        del os.environ["DOCKER_HOST"], os.environ["DOCKER_BUILDKIT"]
-        for process in reversed(running):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def buildkit_client() -> Path:
+    """Return the folder of a ``docker`` that builds with BuildKit. Skips the test if there is none; in CI, fails it."""
+    folders = [Path(name) for name in os.environ["PATH"].split(os.pathsep)]
+    for folder in folders:
+        environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+        asked = [str(folder / "docker"), "build", "--help"]
+        if (folder / "docker").exists() and b"--progress" in subprocess.run(
+            asked, env=environment, capture_output=True, check=False
+        ).stdout:
+            return folder
+    require_programs("docker-buildx")
+    raise AssertionError
+
+
+@contextmanager
+def variables(**values: str) -> Iterator[None]:
+    """Set variables of this process, whose commands get them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
+
+
+@contextmanager
+def _running(command: list[str], folder: Path) -> Iterator[None]:
+    with (folder / "log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield
+        finally:
             process.terminate()
             process.wait(30)
-        log.close()
-        shutil.rmtree(folder, ignore_errors=True)

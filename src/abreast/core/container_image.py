@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from abreast.core.frozen_dataclass import dataclass
@@ -11,6 +11,11 @@ RECORD_FILE = "image.json"
 """The only file in an image's artifact."""
 
 INSPECT_OUTPUT_FILE = ".abreast-image.json"
+
+_IS_DOCKER = "docker --version | grep -q ^Docker"  # Podman in its place refuses the digest of an image as a cache
+
+IS_BUILDKIT = f"{_IS_DOCKER} && docker build --help 2>&1 | grep -q -e --progress"
+"""Succeeds where Docker builds with BuildKit: the legacy builder has no such option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,37 @@ class ContainerImage:
     size: int
 
 
-def build_and_push_commands(name: str, dockerfile: str, context: str, release: str, commit: str) -> str:
+def buildkit_cache_options(images: Sequence[str]) -> tuple[str, ...]:
+    """Return the options by which BuildKit takes layers from images, and lets later builds take those of the new one.
+
+    An image that is gone is skipped. What later builds need is in the new image: digests of its layers, and no layer of
+    another stage, which may hold what must not leave the machine (https://docs.docker.com/build/cache/backends/inline/).
+    """
+    return ("--build-arg", "BUILDKIT_INLINE_CACHE=1", *cache_sources(images))
+
+
+def cache_sources(images: Sequence[str]) -> tuple[str, ...]:
+    """Return the options of ``docker build`` that name images whose layers it may take."""
+    return tuple(part for image in images for part in ("--cache-from", image))
+
+
+def pull_command(name: str, image: str) -> str:
+    """Return the command that pulls an image for Docker's legacy builder, which fails if it would not help.
+
+    That builder takes layers of local images only. If ``--cache-from`` names one, it takes no others, so that a machine
+    that has built the image before is better off without.
+    """
+    has_none = f'test -z "$({shlex.join(["docker", "images", "--quiet", name])})"'
+    return " && ".join((_IS_DOCKER, has_none, shlex.join(["docker", "pull", "--quiet", image])))
+
+
+def build_and_push_commands(
+    name: str, dockerfile: str, context: str, release: str, commit: str, cache_options: Sequence[str] = ()
+) -> str:
     """Return the shell commands that build an image, tag it by release and commit, push and inspect it."""
     tags = [f"{name}:{release}", f"{name}:{commit}"]
     labels = {"org.opencontainers.image.revision": commit, "org.opencontainers.image.version": release}
-    build = ["docker", "build", "--file", dockerfile]
+    build = ["docker", "build", "--file", dockerfile, *cache_options]
     build += [part for tag in tags for part in ("--tag", tag)]
     build += [part for label, value in labels.items() for part in ("--label", f"{label}={value}")]
     steps = [

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from abreast.core.backups import Backup
 from abreast.core.environment import Environment
-from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
+from abreast.core.errors import RefusedError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
@@ -19,18 +18,17 @@ from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
 from abreast.deploy.runtime.attestations import with_attestations
 from abreast.deploy.runtime.commit_history import superseded_reason
+from abreast.deploy.runtime.platform_state import (
+    capabilities_of,
+    effective_service,
+    routes_between_services,
+    with_platform_state,
+)
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
-from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
-from abreast.platforms.interface import (
-    Capabilities,
-    Platform,
-    ReportsLiveVersion,
-    ReservesUrl,
-)
 from abreast.source.changed_files import changed_files_by_service
 
 if TYPE_CHECKING:  # what only a preview needs
@@ -91,11 +89,11 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if environment.base:
         plan = await asyncio.to_thread(preview_planning.share_with_base, ports, environment, plan, force=request.force)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
-    parts = include_routing_services(parts, _routes_between_services(ports, parts))
+    parts = include_routing_services(parts, routes_between_services(ports, parts))
     for part in parts:
         if part.action is Action.DEPLOY:
             require_support(ports.platforms, part.service)
-    plan = replace(plan, services=tuple(await asyncio.gather(*(_with_platform_state(ports, part) for part in parts))))
+    plan = replace(plan, services=tuple(await asyncio.gather(*(with_platform_state(ports, part) for part in parts))))
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
@@ -140,7 +138,7 @@ def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
 def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | None) -> ServicePlan:
     if data is None:
         return part
-    has_candidates = _capabilities(ports, part.service).has_candidates
+    has_candidates = capabilities_of(ports, part.service).has_candidates
     return replace(part, database_plan=data, notes=(*part.notes, *database_notes(ports, part, data, has_candidates)))
 
 
@@ -226,80 +224,6 @@ def _check_rollout_order(plan: Plan) -> None:
         ) from error
 
 
-def _routes_between_services(ports: Ports, parts: Sequence[ServicePlan]) -> dict[str, list[str]]:
-    """Return, by service, the services that it routes users to and whose URL changes with this deployment.
-
-    Raises UsageError if a service has a URL per version and no service routes to it: users could not follow.
-    """
-    capabilities = {
-        part.name: _capabilities(ports, _effective_service(part)) for part in parts if part.action is not Action.REMOVE
-    }
-    moving = {part.name for part in parts if part.action is Action.DEPLOY and _may_change_address(ports, part)}
-    routes = {
-        name: [other for other in capability.routes_to if other in moving] for name, capability in capabilities.items()
-    }
-    routed = {target for capability in capabilities.values() for target in capability.routes_to}
-    if unrouted := {name for name, capability in capabilities.items() if capability.address_per_version} - routed:
-        raise UsageError(
-            f"each version of {min(unrouted)} has its own URL, and no service routes users to it",
-            need=f"a service that does, such as one on netlify with `routes: {{/api: {min(unrouted)}}}`",
-        )
-    return routes
-
-
-def _effective_service(part: ServicePlan) -> Service:
-    """Return the service as it will be live: the previous definition if it is kept."""
-    return part.previous.definition if part.action is Action.KEEP and part.previous else part.service
-
-
-def _may_change_address(ports: Ports, part: ServicePlan) -> bool:
-    """Whether the URL of the service may change, so that services that route to it must be deployed too.
-
-    It may if versions have their own URLs, before or now, or if the platform or its settings change.
-    """
-    if part.previous is None or _capabilities(ports, part.service).address_per_version:
-        return True
-    old, new = part.previous.definition, part.service
-    moved = (old.platform, dict(old.settings)) != (new.platform, dict(new.settings))
-    return moved or _capabilities(ports, old).address_per_version
-
-
-def _capabilities(ports: Ports, service: Service) -> Capabilities:
-    return ports.platforms[service.platform].capabilities(service)
-
-
-async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
-    """Return the part with what its platform serves now, which a turn-back restores, and with its notes."""
-    if part.action is Action.KEEP:
-        return part
-    platform = ports.platforms[part.service.platform]
-    version_before = None
-    if isinstance(platform, ReportsLiveVersion):
-        with suppress(UnknownVersionError):
-            version_before = await platform.live_version(part.service)
-    notes = _deploy_notes(platform, part.service) if part.action is Action.DEPLOY else part.notes
-    if part.action is Action.DEPLOY:
-        notes += await release_notes(ports, part)
-    reserved_url = ""
-    if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
-        reserved_url = await platform.reserve_url(part.service, part.previous)
-    if version_before and part.previous and not part.previous.version.handle.items() <= version_before.handle.items():
-        notes += ("the live version was not deployed by abreast; a turn-back restores it",)
-    if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
-        notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
-    return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
-
-
-def _deploy_notes(platform: Platform, service: Service) -> tuple[str, ...]:
-    """Return what the platform cannot do with a service, also of what it routes to others."""
-    capabilities = platform.capabilities(service)
-    unrouted = [path for path, target in service.routes.items() if target not in capabilities.routes_to]
-    if not unrouted:
-        return capabilities.notes
-    what = f"{platform.name} does not route {', '.join(unrouted)}: whatever serves the site there has to"
-    return (*capabilities.notes, what)
-
-
 async def _plan_from_commit(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     live: Mapping[str, LiveService], running: frozenset[str],
@@ -352,7 +276,7 @@ def _release_definitions(ports: Ports, environment: Environment, release: str) -
         is_release = deployment.release == release and deployment.kind in _RELEASES
         if is_release and deployment.state is DeploymentState.SUCCEEDED:
             parts = ports.ledger.stored_plan(deployment.id).services
-            return {part.name: _effective_service(part) for part in parts if part.action is not Action.REMOVE}
+            return {part.name: effective_service(part) for part in parts if part.action is not Action.REMOVE}
     return {service.name: service for service in environment.services}
 
 

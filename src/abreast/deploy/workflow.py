@@ -6,6 +6,7 @@ Each chapter is one recorded step, so a killed process resumes after the last re
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from abreast.core.codec import dump, load
@@ -35,7 +36,7 @@ from abreast.deploy.rollout import roll_out
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run, only_failures
-from abreast.ledger.interface import Json, ReleasePart
+from abreast.ledger.interface import Json, Ledger, ReleasePart
 
 DEPLOYMENT_WORKFLOW = "deployment"
 ROLLOUT_WORKFLOW = "rollout"
@@ -182,7 +183,9 @@ class DeploymentWorkflow:
         for part in run.plan.services:
             if part.action is Action.KEEP and part.previous:
                 kept = ReleasePart(part.name, part.commit, part.previous.artifact, part.previous.definition)
-                await asyncio.to_thread(self.ports.ledger.add_release_part, run.plan.release, kept)
+                await asyncio.to_thread(
+                    _add_with_image, self.ports.ledger, run.plan.release, kept, part.previous.release
+                )
 
     async def _watch_and_settle(self, run: Run, versions: Mapping[str, Version]) -> str:
         """Watch the new versions, turn failing services back, and settle the others."""
@@ -314,6 +317,12 @@ async def _publish_switch(run: Run) -> None:
     if away := await run.publish(PATIENCE_AFTER_TURN):
         note = f"recorded on this machine only, until its home answers: {away}"
         await run.record("turn/unpublished", EventKind.NOTE, note, chapter=Chapter.TURN)
+
+
+def _add_with_image(ledger: Ledger, release: str, part: ReleasePart, built_for: str) -> None:
+    """Add the part of an earlier release to a release, with the image that it has there."""
+    earlier = ledger.release(built_for).parts.get(part.service)
+    ledger.add_release_part(release, replace(part, image=earlier.image) if earlier else part)
 
 
 def _services_to_turn_back(events: Sequence[Event]) -> list[str]:

@@ -44,12 +44,16 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePart:
-    """One service of a release: its artifact, the commit it was built from, and its definition."""
+    """One service of a release: its artifact, the commit it was built from, and its definition.
+
+    ``image`` is the image that its artifact stands for, a name with digest, "" if it stands for none.
+    """
 
     service: str
     commit: str
     artifact: str
     definition: Service
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ from abreast.deploy.chapters.attestation import attest, check_attestation
 from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install_by, is_run_here
 from abreast.deploy.runtime.attestations import verify_artifact
 from abreast.deploy.runtime.child_environment import RELEASE_VARIABLE, child_environment
+from abreast.deploy.runtime.image_layers import cache_options, earlier_images
 from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run
+from abreast.deploy.runtime.service_commands import image_variables
 from abreast.ledger.interface import ReleasePart
 from abreast.source.changed_files import build_input_files
 
@@ -41,7 +43,7 @@ async def build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
 def _already_built(run: Run, part: ServicePlan) -> ReleasePart | None:
     """Return the artifact that the plan names or the release already has; None if it must be built."""
     if part.artifact and run.ports.artifacts.has(part.artifact):
-        known = ReleasePart(part.name, part.commit, part.artifact, part.service)
+        known = ReleasePart(part.name, part.commit, part.artifact, part.service, _image(run, part, part.artifact))
         run.ports.ledger.add_release_part(run.plan.release, known)
         return known
     found = run.ports.ledger.release(run.plan.release).parts.get(part.name)
@@ -72,9 +74,10 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
     if not output.is_dir():
         what = f"the build did not create its output folder {part.service.build.output}"
         return Failure(Chapter.BUILD, what, part.name)
+    image = ""
     if part.service.build.image:
         try:
-            output = await asyncio.to_thread(_write_image_record, part.service.build.image, workdir)
+            output, image = await asyncio.to_thread(_write_image_record, part.service.build.image, workdir)
         except (ValueError, OSError, KeyError) as error:
             return Failure(Chapter.BUILD, f"the image {part.service.build.image}: {error}", part.name)
     for name in run.ports.platforms[part.service.platform].capabilities(part.service).config_files:
@@ -86,7 +89,7 @@ async def _reuse_or_build(run: Run, part: ServicePlan) -> ReleasePart | Failure:
     if installed.environment:
         await asyncio.to_thread(run.ports.installs.reference, installed.environment, digest)
     await attest(run, part, digest, inputs_digest)
-    built = ReleasePart(part.name, part.commit, digest, part.service)
+    built = ReleasePart(part.name, part.commit, digest, part.service, image)
     await asyncio.to_thread(run.ports.ledger.add_release_part, run.plan.release, built)
     return built
 
@@ -138,7 +141,16 @@ def _find_intact(run: Run, part: ServicePlan, inputs_digest: str) -> ReleasePart
         part.commit, commit
     ):  # history was rewritten: platforms could not fetch that commit
         return None
-    return ReleasePart(part.name, commit, digest, part.service)
+    return ReleasePart(part.name, commit, digest, part.service, _image(run, part, digest))
+
+
+def _image(run: Run, part: ServicePlan, artifact: str) -> str:
+    """Return the image that an artifact stands for, "" if it stands for none."""
+    return (
+        image_variables(run.ports.artifacts.fetch(artifact)).get("ABREAST_IMAGE", "")
+        if part.service.build.image
+        else ""
+    )
 
 
 def _reuse_message(run: Run, found: ReleasePart) -> str:
@@ -189,31 +201,38 @@ def _copy_extra_file(name: str, output: Path, workdir: Path) -> None:
         shutil.copy2(found, output / name)
 
 
-def _write_image_record(name: str, workdir: Path) -> Path:
-    """Return a folder with the record of an image, which is stored in place of the image itself."""
+def _write_image_record(name: str, workdir: Path) -> tuple[Path, str]:
+    """Return a folder with the record of an image, which is stored in its place, and the image's name with digest."""
     found = container_image.parse_inspect_output(name, (workdir / container_image.INSPECT_OUTPUT_FILE).read_bytes())
     folder = workdir.with_name(f"{workdir.name}.image")
     folder.mkdir(exist_ok=True)
     (folder / container_image.RECORD_FILE).write_text(json.dumps(dump(found), indent=1))
-    return folder
+    return folder, found.pinned
 
 
 async def _run_commands(run: Run, part: ServicePlan, workdir: Path, variables: Mapping[str, str]) -> Failure | None:
     """Run the build command, then the commands that build and push its image, if any. Returns the first failure."""
     build = part.service.build
-    for text, folder in ((build.run, workdir / part.service.folder), (_image_commands(run, part), workdir)):
-        if text and (failure := await _run_build_command(run, part, folder, text, variables)):
+    if build.run:
+        folder = workdir / part.service.folder
+        if failure := await _run_build_command(run, part, folder, build.run, variables):
             return failure
-    return None
-
-
-def _image_commands(run: Run, part: ServicePlan) -> str | None:
-    build = part.service.build
     if build.image is None:
         return None
+    text = await _image_commands(run, part, build.image, workdir, variables)
+    return await _run_build_command(run, part, workdir, text, variables)
+
+
+async def _image_commands(run: Run, part: ServicePlan, name: str, workdir: Path, variables: Mapping[str, str]) -> str:
+    async def succeeds(text: str) -> bool:
+        return await _run_build_command(run, part, workdir, text, variables) is None
+
+    build = part.service.build
+    images = await asyncio.to_thread(earlier_images, run.ports.ledger, run.plan.environment, part.name, name)
+    options = await cache_options(name, images, succeeds, build_again=run.plan.force_rebuild)
     context = build.output or part.service.folder or "."
     return container_image.build_and_push_commands(
-        build.image, build.dockerfile, context, run.plan.release, part.commit
+        name, build.dockerfile, context, run.plan.release, part.commit, options
     )
 
 
