@@ -134,7 +134,13 @@ def test_every_command_that_plans_asks_git_first() -> None:
 
     database = commands.commands["db"]
     assert isinstance(database, click.Group)
-    assert {name for name, asked in ahead(commands).items() if asked} == {"plan", "gates", "deploy", "rollback"}
+    assert {name for name, asked in ahead(commands).items() if asked} == {
+        "plan",
+        "gates",
+        "deploy",
+        "promote",
+        "rollback",
+    }
     assert {name for name, asked in ahead(database).items() if asked} == {"restore", "migrate", "rehearse", "drill"}
 
 

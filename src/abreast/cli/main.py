@@ -100,6 +100,26 @@ COMMANDS = (
         ahead=ASK_WHO_AND_WHAT,
     ),
     LazyCommand(
+        "promote",
+        "abreast.cli.commands.promotion:promote",
+        "Deploy what one environment has tried to the next one: the same artifacts, with the settings of that one.\n\n"
+        "Default: what was deployed last to the environment that abreast.yml names.",
+        [
+            click.Option(["--to"], metavar="E", required=True, help="The environment to promote to.",
+                         shell_complete=names("environments")),
+            click.Option(["--from", "source"], metavar="E", help="The environment that tried it.",
+                         shell_complete=names("environments")),
+            click.Option(["--release"], metavar="V", help="This release.", shell_complete=names("releases")),
+            click.Option(["--deployment"], metavar="ID", help="The release of this deployment to the other one."),
+            click.Option(["--skip-gate", "skip_gates"], multiple=True, metavar="G",
+                         help="Skip a gate that the environment allows to skip. Needs --reason."),
+            REASON,
+            YES,
+            JSON,
+        ],
+        ahead=ASK_WHO,
+    ),
+    LazyCommand(
         "approve",
         "abreast.cli.commands.approvals:approve",
         "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.",

@@ -1,4 +1,4 @@
-"""Who may approve, with groups resolved to people."""
+"""Who may approve, with groups resolved to people; and where releases are promoted from."""
 
 from collections.abc import Iterator
 
@@ -25,6 +25,16 @@ def approval_faults(document: Document, project: schema.Project) -> Iterator[Fau
         if len(people) < environment.approval.required:
             text = f"expected at least {environment.approval.required} people, found {len(people)}: {', '.join(people)}"
             yield document.fault(("environments", name, "approval", "by"), text)
+
+
+def promotion_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
+    """Yield the environments whose releases come from nowhere."""
+    for name, environment in project.environments.items():
+        rule = environment.promotion
+        if rule and (rule.source == name or rule.source not in project.environments):
+            others = ", ".join(other for other in project.environments if other != name) or "there is none"
+            text = f"expected another environment ({others}), found {rule.source!r}"
+            yield document.fault(("environments", name, "promotion", "source"), text)
 
 
 def _people(project: schema.Project, config: Approval) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from abreast.core.model import (
     ServiceType,
 )
 from abreast.core.previews import PreviewData, PreviewName, PreviewSettings
+from abreast.core.promotion import PromotionRule
 from abreast.core.variable_formats import expected_format
 from abreast.machine.cron_schedule import CronSchedule
 
@@ -103,6 +104,7 @@ class EnvironmentResolver:
             PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
             attested=config.attested,
             approval=resolve_approval(self.project, config.approval),
+            promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from abreast.config.field_types import Duration, StrictModel, Text
+from abreast.config.field_types import Duration, Name, StrictModel, Text
 
 
 class Objectives(StrictModel):
@@ -48,3 +48,14 @@ class Approval(StrictModel):
         True, description="Whether who started the deployment, and who wrote its commits, cannot approve it."
     )
     expires: Duration = Field(86400.0, description="How long a request waits. After that, the deployment ends.")
+
+
+class Promotion(StrictModel):
+    """Releases come from another environment, by `abreast promote`: the artifacts that were tried there, not new ones.
+
+    `abreast deploy` is refused here.
+    """
+
+    source: Name = Field(description="The environment that tries them, such as `staging`.")
+    soak: Duration = Field(0.0, description="How long a release has to be live there. Later releases change nothing.")
+    max_age: Duration | None = Field(None, description="Refuse artifacts that are older.")

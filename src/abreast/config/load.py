@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from abreast.config import gate_schema, schema
-from abreast.config.approvals import approval_faults
+from abreast.config.approvals import approval_faults, promotion_faults
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
 from abreast.config.fault_messages import found_text, suggestion, validation_faults
@@ -118,7 +118,7 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     _apply_blueprint(model, settings, read_blueprint(file.parent))
     faults += consistency_faults(document, model, gate_plugins)
     faults += preview_faults(document, model, settings)
-    faults += approval_faults(document, model)
+    faults += (*approval_faults(document, model), *promotion_faults(document, model))
     if faults:
         raise ConfigError(sorted(set(faults)))
     resolver = EnvironmentResolver(document, model, overrides, settings, gate_plugins, variables, plugins.platforms)

@@ -100,6 +100,13 @@ environments:
   production:
     approval: {by: [release, linus], required: 2, expires: 8h}
 """,
+    "Promotion": """project: storefront
+services:
+  backend: {run: python -m app}
+environments:
+  staging: {branch: main}
+  production: {promotion: {source: staging, soak: 30m, max_age: 14d}}
+""",
     "Preview": """project: storefront
 services:
   frontend: {build: {output: public}, routes: {/api: backend}}
@@ -176,6 +183,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "environment": schema.Environment,
     "preview": environment_schema.Preview,
     "approval": environment_schema.Approval,
+    "promotion": environment_schema.Promotion,
     "service in an environment": schema.ServiceOverride,
 }
 

@@ -8,6 +8,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, OnFailure, Service
 from abreast.core.previews import PreviewSettings
+from abreast.core.promotion import PromotionRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Environment:
     is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
     ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of. With
     ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
-    who has to agree to a deployment.
+    who has to agree to a deployment, ``promotion`` where releases come from, if not from commits.
     """
 
     name: str
@@ -38,3 +39,4 @@ class Environment:
     base: "Environment | None" = None
     attested: bool = False
     approval: ApprovalRule | None = None
+    promotion: PromotionRule | None = None

@@ -20,7 +20,15 @@ from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
-from abreast.core.errors import AbreastError, DatabaseError, LeaseLostError, StateError, StuckError, UsageError
+from abreast.core.errors import (
+    AbreastError,
+    DatabaseError,
+    LeaseLostError,
+    RefusedError,
+    StateError,
+    StuckError,
+    UsageError,
+)
 from abreast.core.model import Chapter, DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.planning import DeployRequest, plan_deployment
@@ -86,6 +94,11 @@ def deploy(
         allow_older=allow_older,
     )  # fmt: skip
     target = load_target(environment)
+    if rule := target.environment.promotion:
+        raise RefusedError(
+            f"{target.environment.name} takes releases that {rule.source} has tried, not commits",
+            next=f"abreast promote --to {target.environment.name}",
+        )
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json, verbose=verbose)
         if not release:

@@ -1,0 +1,41 @@
+"""``abreast promote``: the release that one environment has tried goes to the next, with the same artifacts."""
+
+import asyncio
+
+from abreast.cli.commands.deployments import DeployCommand, plan_request
+from abreast.cli.target import load_target
+from abreast.core.environment import Environment
+from abreast.core.errors import RefusedError, UsageError
+from abreast.core.promotion import PromotionRule, promotion_refusals
+from abreast.deploy.planning import DeployRequest
+from abreast.deploy.promotion import tried_release
+from abreast.wiring.workspace import utc_now
+
+
+def promote(
+    to: str, source: str | None, release: str | None, deployment: str | None, skip_gates: tuple[str, ...], reason: str,
+    *, yes: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Promote a release. Returns 3 if it may not be promoted yet."""
+    target = load_target(to)
+    rule = _rule(target.environment, source)
+    with target.workspace.open_ledger() as ledger:
+        command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
+        tried = asyncio.run(tried_release(command.ports(), rule.source, release or "", deployment or ""))
+        if refusals := list(promotion_refusals(rule, tried, utc_now())):
+            raise RefusedError("\n".join(refusals), next=f"abreast status --env {rule.source}")
+        request = DeployRequest(release=tried.version, skip_gates=skip_gates, reason=reason)
+        proposed = plan_request(target, command.ports(), request)
+        command.confirm_plan(proposed, yes=yes)
+        return command.deploy(target, request)
+
+
+def _rule(environment: Environment, source: str | None) -> PromotionRule:
+    """Return the environment's rule, or one for the source that was asked for where it has none."""
+    rule = environment.promotion
+    if rule is None and source is None:
+        what = f"abreast.yml does not say where releases of {environment.name} come from"
+        raise UsageError(what, need="--from, or `promotion: {source: …}` of the environment")
+    if rule and source not in {None, rule.source}:
+        raise UsageError(f"releases of {environment.name} come from {rule.source}, not from {source}")
+    return rule or PromotionRule(str(source))
