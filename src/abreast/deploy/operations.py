@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Environment, Plan
+from abreast.core.model import DeploymentKind, Environment, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import remove_copies, remove_leftovers
@@ -42,13 +42,14 @@ async def deploy(
     Finishes an interrupted deployment first. Raises RefusedError if an operator locked the environment or
     a newer command is waiting for it, StateError if the deployment cannot be recorded.
     """
-    async with hold_environment(context, environment.name):
+    beside = await asyncio.to_thread(_next_version, context, project, request)
+    async with hold_environment(context, environment.name, beside):
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
-        if not plan.traffic_changes and not plan.database_changes:
+        if plan.is_empty:
             return None
         recorded = await asyncio.to_thread(_record_plan, context, plan)
         if plan.superseded:
@@ -81,13 +82,18 @@ async def accept_as_it_is(context: DeployContext, deployment: Deployment, accept
 
 
 @asynccontextmanager
-async def hold_environment(context: DeployContext, environment: str) -> AsyncIterator[None]:
-    """Hold the environment's lock for the block. Waits for the lock, and reports its holder."""
+async def hold_environment(
+    context: DeployContext, environment: str, beside: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """Hold the environment's lock for the block. Waits for the lock, and reports its holder.
+
+    ``beside`` appends to the ledger what may go there together with the lock.
+    """
     ticket = context.lock.join_queue()
     reported_holder = ""
     while True:
         _refuse_if_locked_out(context, environment, ticket)
-        with context.lock.try_acquire({"since": context.ports.now()}) as free:
+        with context.lock.try_acquire({"since": context.ports.now()}, beside) as free:
             if free:
                 yield
         if free:
@@ -148,6 +154,13 @@ async def _remove_leftovers(context: DeployContext, environment: Environment) ->
 
 def _platforms(environment: Environment) -> list[str]:
     return sorted({service.platform for service in environment.services})
+
+
+def _next_version(context: DeployContext, project: str, request: DeployRequest) -> Callable[[], None] | None:
+    """Return what appends a version for the current commit to the ledger, None if no new release is requested."""
+    if request.kind is not DeploymentKind.DEPLOY or request.release:
+        return None
+    return partial(context.ports.ledger.append_next_version, project, context.ports.source.resolve_commit())
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:
