@@ -12,14 +12,15 @@ from abreast.core.events import Event, EventKind
 from abreast.core.model import DeploymentKind, Environment, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
-from abreast.deploy.leftovers import remove_copies, remove_leftovers
+from abreast.deploy.leftovers import find_leftovers, has_copies, remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
 from abreast.deploy.planning import DeployRequest, plan_deployment
-from abreast.deploy.refusals import stuck_error
+from abreast.deploy.refusals import is_settled, stuck_error
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Deployment
+from abreast.ledger.lock import EnvironmentLock
 from abreast.machine.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
@@ -55,6 +56,22 @@ async def deploy(
         if plan.superseded:
             await asyncio.to_thread(_record_superseded, context, recorded)
         return await _execute(context, recorded)
+
+
+async def is_carried_out(ports: Ports, lock: EnvironmentLock, environment: Environment, plan: Plan) -> bool:
+    """Return whether a plan needs no deployment: it is settled, and killed deployments left nothing to remove.
+
+    Raises StateError if the home of the ledger does not answer.
+    """
+    if not await asyncio.to_thread(is_settled, ports.ledger, lock, plan):
+        return False
+    databases = [service for service in environment.services if service.database]
+    try:
+        versions = [await find_leftovers(ports, environment.name, name) for name in _platforms(environment)]
+        copies = [await asyncio.to_thread(has_copies, ports, service) for service in databases]
+    except (PlatformError, DatabaseError, UsageError):
+        return False  # the deployment tells what could not be looked at
+    return not any((*versions, *copies))
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:

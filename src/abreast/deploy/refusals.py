@@ -1,4 +1,4 @@
-"""What a deployment would refuse, or could not succeed with: told with the plan, before anything is built."""
+"""What a deployment would refuse, could not succeed with, or has no need to do: told before anything is built."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,6 +17,11 @@ from abreast.ledger.lock import EnvironmentLock
 from abreast.platforms.interface import Diagnoses, RunsHere
 
 LISTED_FILES = 5
+
+MAX_AGE = 5.0
+"""Seconds after which an environment that was seen to be free is looked at again."""
+
+_UNFINISHED = frozenset({DeploymentState.RUNNING, DeploymentState.APPROVING, DeploymentState.TURNING_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,21 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
             else:
                 refusals.append(missing)
     return Readiness(tuple(refusals), tuple(warnings))
+
+
+def is_settled(ledger: Ledger, lock: EnvironmentLock, plan: Plan) -> bool:
+    """Return whether a plan changes nothing, and holds: its environment is free, and nothing is to be finished there.
+
+    Whoever has the environment can turn back what the plan takes for live. Raises StateError if the home of the
+    ledger does not answer.
+    """
+    if not plan.is_empty or not lock.is_free(MAX_AGE):
+        return False
+    live = ledger.live_services(plan.environment)  # after the lock: a process that lets go has recorded all it did
+    unfinished = {*_UNFINISHED, DeploymentState.STUCK}
+    return all(part.previous == live.get(part.name) for part in plan.services) and not any(
+        deployment.state in unfinished for deployment in ledger.deployments(plan.environment)
+    )
 
 
 def uncommitted_changes(changed: Sequence[str]) -> UsageError:
@@ -102,7 +122,7 @@ def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Ite
         yield f"another command (process {lock.holder_pid()}) works on this environment: deploy waits until it ends"
         return
     for deployment in deployments:
-        if deployment.state in {DeploymentState.RUNNING, DeploymentState.APPROVING, DeploymentState.TURNING_BACK}:
+        if deployment.state in _UNFINISHED:
             yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
 
 
