@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -17,19 +18,19 @@ from sample_project import free_ports
 
 PROBE = """
 import atexit, json, os, sys, threading
-began, children = [], []
+children, threads = [], []
 start = threading.Thread.start
-def note_first(thread):
-    began.extend([] if began else sys.modules)
+def note(thread):
+    threads.append(list(sys.modules))
     start(thread)
 def hook(event, arguments):
     if event == "subprocess.Popen":
         children.append(" ".join(map(str, arguments[1])))
-threading.Thread.start = note_first
+threading.Thread.start = note
 sys.addaudithook(hook)
 def tell():
     with open(os.environ["TOLD"], "w") as file:
-        json.dump({"began": began, "children": children, "ended": sorted(sys.modules)}, file)
+        json.dump({"threads": threads, "children": children, "ended": sorted(sys.modules)}, file)
 atexit.register(tell)
 from abreast.__main__ import main
 sys.argv[0] = "abreast"
@@ -66,7 +67,7 @@ OF_OURS = {
 }  # fmt: skip
 """The same of abreast itself, for a project of one backend on `local` without a database and without gates."""
 
-Told = dict[str, list[str]]
+Told = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +107,27 @@ def loaded(modules: list[str], unwanted: set[str]) -> set[str]:
 )
 def test_a_deploying_command_asks_git_before_it_is_loaded(project: Path, code: int, arguments: list[str]) -> None:
     told = tell(project, code, *arguments)
-    assert not loaded(told["began"], SLOW)
-    assert not loaded(told["began"], {"abreast.config.load", "abreast.ledger", "abreast.wiring.assembly"})
-    assert "abreast.source.git" in told["began"]
+    assert not loaded(told["threads"][0], SLOW)
+    assert not loaded(told["threads"][0], {"abreast.config.load", "abreast.ledger", "abreast.wiring.assembly"})
+    assert "abreast.source.git" in told["threads"][0]
     assert told["children"][0].startswith("git ")
     assert [child for child in told["children"] if child.startswith("git config user.name")] == ["git config user.name"]
     looks = [child for child in told["children"] if child.startswith("git status")]
     assert len(looks) == (arguments[0] in {"plan", "deploy"})
+
+
+@pytest.mark.parametrize(("code", "command"), [(0, "plan"), (2, "deploy")])
+def test_a_record_elsewhere_is_read_before_the_command_is_loaded(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, command: str
+) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", project, clone], check=True)
+    monkeypatch.setenv("ABREAST_STATE", "git")
+    told = tell(clone, code, command)
+    fetches = [child for child in told["children"] if " fetch " in child]
+    assert len(fetches) == 1, told["children"]
+    began = next(modules for modules in told["threads"] if "abreast.ledger.mirror" in modules)
+    assert not loaded(began, {"abreast.config.load", "abreast.deploy", "abreast.wiring.assembly", "asyncio"})
 
 
 def test_records_that_git_does_not_ignore_yet_are_not_taken_for_changes(project: Path) -> None:

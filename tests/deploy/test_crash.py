@@ -117,6 +117,18 @@ def test_deploy_again_finishes_what_was_cut_off(project: SampleProject) -> None:
     assert project.latest_deployment()["id"] == interrupted["id"]
 
 
+def test_one_that_was_cut_off_with_users_on_it_is_finished_though_nothing_has_changed(project: SampleProject) -> None:
+    project.deploy()
+    commit = project.commit()
+    assert crash(project, FIRST_WITH_USERS + 2, "after") == -signal.SIGKILL
+    assert project.served_commits() == {"frontend": commit, "backend": commit}
+    assert project.latest_deployment()["state"] == "running"
+    again = project.deploy()
+    assert "finishing it first" in again.stdout
+    assert "nothing to do" in again.stdout
+    assert project.latest_deployment()["state"] == "succeeded"
+
+
 def test_cancel_of_one_that_was_cut_off_turns_it_back(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()

@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,18 @@ from abreast.core.errors import StateError
 from abreast.ledger.hash_chain import chain
 from abreast.ledger.homes.git_ref import GitHome
 from abreast.ledger.homes.interface import HomeAwayError
+from abreast.ledger.lease import LeasedLock
+from abreast.ledger.mirror import Mirror
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.testing.github import GitHubEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from ssh_server import SshServer, ssh_server
 from state_worlds import git
 
 READER, WRITER, STRANGER = "ghs_reader_token", "ghs_writer_token", "ghs_stranger_token"
+
+
+ROUNDS = 2
 
 
 class Remote(ABC):
@@ -44,6 +52,17 @@ class Remote(ABC):
     @abstractmethod
     def go_away(self) -> None:
         """Answer nobody any more."""
+
+
+class FileRemote(Remote):
+    """On this machine."""
+
+    def address(self, name: str) -> str:
+        del name
+        return str(self.bare)
+
+    def go_away(self) -> None:
+        self.bare.rename(self.bare.with_suffix(".away"))
 
 
 class HttpRemote(Remote):
@@ -82,9 +101,14 @@ class SshRemote(Remote):
         self.server.process.wait()
 
 
-@pytest.fixture(params=["http", pytest.param("ssh", marks=pytest.mark.exhaustive)])
+SSH = pytest.param("ssh", marks=pytest.mark.exhaustive)
+
+
+@pytest.fixture(params=["http", SSH])
 def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    if request.param == "http":
+    if request.param == "file":
+        yield FileRemote(tmp_path, monkeypatch)
+    elif request.param == "http":
         emulator = GitHubEmulator()
         with ThreadedServer(emulator.app) as served:
             yield HttpRemote(tmp_path, monkeypatch, emulator, served.url)
@@ -116,6 +140,48 @@ def test_a_remote_that_goes_away_is_away(remote: Remote) -> None:
         home.read(0)
     with pytest.raises(HomeAwayError):
         home.append(links[-1], chain(links[-1], ["b"]))
+
+
+@pytest.mark.parametrize("remote", ["file", "http", SSH], indirect=True)
+def test_of_two_machines_that_deploy_at_once_one_has_the_environment_and_each_has_its_own_versions(
+    remote: Remote, tmp_path: Path
+) -> None:
+    """Each takes an environment of its own and one that both want, with a version, until it had both a few times."""
+    holders: dict[str, str] = {}
+    versions: list[int] = []
+    homes = {name: remote.home(name) for name in ("one", "other")}
+
+    def deploy(name: str) -> None:
+        with Mirror.open(tmp_path / f"state-{name}", lambda: datetime.now(UTC)) as mirror:
+            mirror.home = homes[name]
+            mirror.start()
+            ledger = SqliteLedger(mirror)
+            for environment in (f"{name}-only", "shared") * ROUNDS:
+                lock = LeasedLock(tmp_path / f"locks-{name}", environment, mirror, 60)
+                while not take(name, lock, environment, ledger):
+                    lock._next_look = 0
+
+    def take(name: str, lock: LeasedLock, environment: str, ledger: SqliteLedger) -> bool:
+        with lock.try_acquire({"by": name}, lambda: ledger.append_next_version("shop", "c" * 40)) as held:
+            if held:
+                assert holders.setdefault(environment, name) == name
+                newest = max(versions, default=0) if environment == "shared" else 0
+                versions.append(int(ledger.reserve_version("shop", "c" * 40).removeprefix("v")))
+                assert versions[-1] > newest or environment != "shared"
+                del holders[environment]
+        if held:
+            assert ledger.flush(60) == ""
+        return held
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(deploy, name) for name in homes]:
+            done.result()
+    assert len(versions) == len(set(versions)) == 4 * ROUNDS
+    with Mirror.open(tmp_path / "reader", lambda: datetime.now(UTC)) as reader:
+        reader.home = remote.home("third")
+        reader.pull()
+        assert reader.lease("shared") == (4 * ROUNDS, None)
+        assert reader.find_damage() == ""
 
 
 def test_who_is_not_let_in_is_told_the_right_that_is_needed(remote: Remote) -> None:

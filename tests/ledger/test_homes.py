@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from abreast.core.events import Event, EventKind
 from abreast.core.model import DeploymentKind, OnFailure, Plan
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import EntryKind
-from abreast.ledger.hash_chain import chain
+from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.homes.git_ref import GitHome
 from abreast.ledger.homes.interface import HomeAwayError
 from abreast.ledger.homes.postgres import PostgresHome
@@ -92,6 +93,33 @@ def test_of_two_writers_one_goes_first(open_mirror: Callable[[str], Mirror]) -> 
     assert one.find_damage() == other.find_damage() == ""
 
 
+def test_who_has_appended_just_now_need_not_read(
+    open_mirror: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = open_mirror("one"), open_mirror("other")
+    reads, read = list[int](), one.home.read
+
+    def counted(after: int) -> Sequence[Link]:
+        reads.append(after)
+        return read(after)
+
+    monkeypatch.setattr(one.home, "read", counted)
+    record(one, "a")
+    one.push()
+    one.pull(60)
+    assert reads == []
+    record(other, "b")
+    other.push()
+    one.pull(0)
+    assert (reads, keys(one)) == ([1], ["a", "b"])
+    record(other, "c")
+    other.push()
+    record(one, "d")
+    one.push()
+    assert (reads, one.pending()) == ([1, 2], []), "who is refused reads first"
+    assert sorted(keys(one)) == ["a", "b", "c", "d"]
+
+
 def test_processes_of_one_machine_share_a_mirror(state_world: World, open_mirror: Callable[[str], Mirror]) -> None:
     """Here: two connections to one file, one of which only looks, as a status beside a deployment does."""
     deploying, looking = open_mirror("one"), open_mirror("one")
@@ -129,6 +157,14 @@ def test_two_that_number_a_release_get_two_numbers(open_mirror: Callable[[str], 
     ledgers = [SqliteLedger(open_mirror(name)) for name in ("one", "other")]
     assert [ledger.reserve_version("shop", "c" * 40) for ledger in ledgers] == ["v1", "v2"]
     assert [release.version for release in ledgers[1].releases()] == ["v2", "v1"]
+
+
+def test_two_that_number_one_commit_at_the_same_moment_get_two_numbers(open_mirror: Callable[[str], Mirror]) -> None:
+    mirrors, moment = [open_mirror(name) for name in ("one", "other")], datetime.now(UTC)
+    for mirror in mirrors:
+        mirror.pull()
+        mirror._clock = lambda: moment
+    assert [SqliteLedger(mirror).reserve_version("shop", "c" * 40) for mirror in mirrors] == ["v1", "v2"]
 
 
 def test_who_lost_the_environment_records_nothing_more(open_mirror: Callable[[str], Mirror]) -> None:
@@ -244,6 +280,20 @@ def test_a_push_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None:
     assert home.append(None, links)
     hook.unlink()
     assert list(world.home("other").read(0)) == links
+
+
+def test_a_ref_that_another_machine_makes_meanwhile_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = GitWorld(tmp_path)
+    home, other, links = GitHome(tmp_path / "one", "shop", "origin"), world.home("other"), chain(None, ["a"])
+    world.home("one")
+    look = home._remote_tip
+
+    def look_late(ref: str) -> str:
+        assert other.append(None, links)
+        return look(ref)
+
+    monkeypatch.setattr(home, "_remote_tip", look_late)
+    assert list(home.read(0)) == links
 
 
 def test_the_ref_is_no_branch_and_runs_no_hook_of_the_clone(tmp_path: Path) -> None:

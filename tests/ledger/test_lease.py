@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,9 +14,11 @@ import pytest
 from abreast.core.errors import LeaseLostError
 from abreast.ledger import lease as lease_module
 from abreast.ledger.entries import EntryKind
+from abreast.ledger.hash_chain import Link
 from abreast.ledger.homes.interface import HomeAwayError
 from abreast.ledger.lease import LeasedLock
 from abreast.ledger.mirror import Mirror
+from abreast.ledger.sqlite import SqliteLedger
 from sample_project import eventually
 from state_worlds import World
 
@@ -168,3 +170,114 @@ def test_of_two_that_take_it_at_once_one_has_it(tmp_path: Path, lock: Locks) -> 
         assert held
         assert not there.settle(other._record(1, WHO))
         assert there.lease("production")[1] == here.lease("production")[1]
+
+
+def count_pushes(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of links of each append to the home."""
+    pushes: list[int] = []
+    append = mirror.home.append
+
+    def counted(last: Link | None, links: Sequence[Link]) -> bool:
+        pushes.append(len(links))
+        return append(last, links)
+
+    monkeypatch.setattr(mirror.home, "append", counted)
+    return pushes
+
+
+def next_version(ledger: SqliteLedger) -> Callable[[], None]:
+    return lambda: ledger.append_next_version("shop", "c" * 40)
+
+
+def test_a_version_goes_with_the_lease_in_one_push(lock: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one, here), (_, there) = lock("one"), lock("other")
+    pushes, ledger = count_pushes(here, monkeypatch), SqliteLedger(here)
+    here.start()  # its thread pushes what is recorded, too
+    with one.try_acquire(WHO, next_version(ledger)) as held:
+        assert held
+        assert ledger.reserve_version("shop", "c" * 40) == "v1"
+        assert pushes == [2]
+        assert SqliteLedger(there).reserve_version("shop", "c" * 40) == "v2"
+        assert ledger.reserve_version("shop", "c" * 40) == "v3", "each is given once"
+
+
+def test_a_version_that_is_not_the_newest_any_more_is_not_used(lock: Locks) -> None:
+    (one, here), (_, there) = lock("one"), lock("other")
+    ledger = SqliteLedger(here)
+    with one.try_acquire(WHO, next_version(ledger)):
+        assert SqliteLedger(there).reserve_version("shop", "c" * 40) == "v2"
+        here.pull()
+        assert ledger.reserve_version("shop", "c" * 40) == "v3"
+    one._next_look = 0
+    with one.try_acquire(WHO, next_version(ledger)) as held:
+        assert held
+        assert ledger.reserve_version("shop", "d" * 40) == "v5", "v4 is for another commit"
+
+
+def test_who_loses_its_number_to_another_has_the_lease_and_takes_the_next(
+    open_mirror: Callable[[str], Mirror], tmp_path: Path
+) -> None:
+    mirrors = [open_mirror("one"), open_mirror("other")]
+    for mirror in mirrors:
+        mirror.pull()
+    with ExitStack() as held:
+        versions = []
+        for name, mirror in zip(("production", "staging"), mirrors, strict=True):
+            ledger = SqliteLedger(mirror)
+            lock = LeasedLock(tmp_path / f"locks-{name}", name, mirror, EXPIRY)
+            assert held.enter_context(lock.try_acquire(WHO, next_version(ledger)))
+            versions.append(ledger.reserve_version("shop", "c" * 40))
+        assert versions == ["v1", "v2"]
+        assert all(mirror.holds(mirror.fence) for mirror in mirrors)
+
+
+def test_who_loses_the_environment_to_another_does_not_have_it_because_its_version_stands(
+    lock: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, here), (other, there) = lock("one"), lock("other")
+    here.pull()
+    there.pull()
+    append = there.home.append
+    with ExitStack() as first:
+
+        def late(last: Link | None, links: Sequence[Link]) -> bool:
+            if here.lease("production") == (0, None):
+                assert first.enter_context(one.try_acquire(WHO))
+            return append(last, links)
+
+        monkeypatch.setattr(there.home, "append", late)
+        with other.try_acquire(WHO, next_version(SqliteLedger(there))) as held:
+            assert not held
+        assert [release.version for release in SqliteLedger(there).releases()] == ["v1"]
+        assert there.lease("production")[1] == here.lease("production")[1]
+        assert there.fence == ""
+
+
+def test_a_lease_that_others_cannot_read_leaves_no_version(state_world: World, lock: Locks) -> None:
+    one, mirror = lock("one")
+    mirror.pull()
+    state_world.away()
+    try:
+        with pytest.raises(HomeAwayError), one.try_acquire(WHO, next_version(SqliteLedger(mirror))):
+            pytest.fail("taken")
+    finally:
+        state_world.back()
+    assert not mirror.pending()
+    assert not SqliteLedger(mirror).releases()
+
+
+def test_it_is_free_as_others_left_it(state_world: World, lock: Locks) -> None:
+    (one, here), (other, there) = lock("one"), lock("other")
+    here.pull()
+    with other.try_acquire(WHO):
+        assert one.is_free(), "as far as is known here"
+        assert not one.is_free(0)
+    there.push()
+    assert one.is_free(0)
+    state_world.away()
+    try:
+        assert one.is_free()
+        with pytest.raises(HomeAwayError):
+            one.is_free(0)
+    finally:
+        state_world.back()

@@ -1,4 +1,4 @@
-"""What a deploying command asks git in any case. It is asked first, and answers while the command is loaded."""
+"""What a deploying command asks git and its record in any case. They answer while the command is loaded."""
 
 import os
 from contextlib import suppress
@@ -8,23 +8,25 @@ from abreast.config.files import find_config_file
 from abreast.core.errors import AbreastError
 from abreast.wiring.repository import project_repository
 from abreast.wiring.state_folder import state_folder
+from abreast.wiring.state_location import is_elsewhere, state_location
 
 
 def ask_who() -> None:
     """Ask who deploys."""
-    _ask(uncommitted=False)
+    with suppress(AbreastError, OSError):  # the command itself says what is wrong
+        project_repository(find_config_file(Path.cwd()).parent).ask_ahead(uncommitted=False)
 
 
 def ask_who_and_what() -> None:
-    """Ask who deploys, and whether everything is committed."""
-    _ask(uncommitted=True)
+    """Ask who deploys, whether everything is committed, and what is recorded elsewhere."""
+    with suppress(AbreastError, OSError):  # as above
+        file = find_config_file(Path.cwd())
+        state = state_folder(file.parent, os.environ)
+        project_repository(file.parent).ask_ahead(uncommitted=_is_ignored(state))
+        if is_elsewhere(location := state_location(os.environ)):
+            from abreast.wiring.state_homes import open_ahead  # noqa: PLC0415 (most projects have no home elsewhere)
 
-
-def _ask(*, uncommitted: bool) -> None:
-    with suppress(AbreastError, FileNotFoundError):  # the command itself says what is wrong
-        root = find_config_file(Path.cwd()).parent
-        uncommitted = uncommitted and _is_ignored(state_folder(root, os.environ))
-        project_repository(root).ask_ahead(uncommitted=uncommitted)
+            open_ahead(location, file, state)
 
 
 def _is_ignored(state: Path) -> bool:

@@ -344,6 +344,11 @@ class Plan:
         """The services whose traffic moves."""
         return self.rollouts + self.removals
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.traffic_changes and not self.database_changes
+
 
 class Chapter(StrEnum):
     """The chapters of a deployment, in order."""

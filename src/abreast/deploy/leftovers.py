@@ -39,6 +39,11 @@ def _named(ids: list[str]) -> list[tuple[str, str]]:
     return [(id_, id_.rpartition("-")[0]) for id_ in ids]
 
 
+def has_copies(ports: Ports, service: Service) -> bool:
+    """Return whether there are copies that ``remove_copies`` would drop. Raises the same."""
+    return bool(unneeded_copies(ports, ports.open_database(service)))
+
+
 def remove_copies(ports: Ports, service: Service) -> list[str]:
     """Drop the copies of a service's database that ended deployments left, and return their names.
 

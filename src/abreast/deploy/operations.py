@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 from abreast.core.environment import Environment
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Plan
+from abreast.core.model import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import AwaitsApprovalError
 from abreast.deploy.data.plan import refuse_breaking_changes
-from abreast.deploy.leftovers import remove_copies, remove_leftovers
+from abreast.deploy.leftovers import find_leftovers, has_copies, remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
 from abreast.deploy.planning import DeployRequest, plan_deployment
-from abreast.deploy.refusals import Readiness, stuck_error
+from abreast.deploy.refusals import Readiness, is_settled, stuck_error
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Deployment, Ledger
+from abreast.ledger.lock import EnvironmentLock
 from abreast.machine.lazy_modules import lazy_module
 
 if TYPE_CHECKING:
@@ -48,14 +49,15 @@ async def deploy(
     Finishes an interrupted deployment first. Raises RefusedError if an operator locked the environment or
     a newer command is waiting for it, StateError if the deployment cannot be recorded.
     """
-    async with hold_environment(context, environment.name):
+    beside = await asyncio.to_thread(_next_version, context, project, request)
+    async with hold_environment(context, environment.name, beside):
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
             Readiness(tuple(refuse_unattested(context.ports, plan, is_deploying=True))).check()
-        if not plan.traffic_changes and not plan.database_changes:
+        if plan.is_empty:
             return None
         if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):
             return await _execute(context, waiting)
@@ -63,6 +65,22 @@ async def deploy(
         if plan.superseded:
             await asyncio.to_thread(_record_superseded, context, recorded)
         return await _execute(context, recorded)
+
+
+async def is_carried_out(ports: Ports, lock: EnvironmentLock, environment: Environment, plan: Plan) -> bool:
+    """Return whether a plan needs no deployment: it is settled, and killed deployments left nothing to remove.
+
+    Raises StateError if the home of the ledger does not answer.
+    """
+    if not await asyncio.to_thread(is_settled, ports.ledger, lock, plan):
+        return False
+    databases = [service for service in environment.services if service.database]
+    try:
+        versions = [await find_leftovers(ports, environment.name, name) for name in _platforms(environment)]
+        copies = [await asyncio.to_thread(has_copies, ports, service) for service in databases]
+    except (PlatformError, DatabaseError, UsageError):
+        return False  # the deployment tells what could not be looked at
+    return not any((*versions, *copies))
 
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
@@ -90,13 +108,18 @@ async def accept_as_it_is(context: DeployContext, deployment: Deployment, accept
 
 
 @asynccontextmanager
-async def hold_environment(context: DeployContext, environment: str) -> AsyncIterator[None]:
-    """Hold the environment's lock for the block. Waits for the lock, and reports its holder."""
+async def hold_environment(
+    context: DeployContext, environment: str, beside: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """Hold the environment's lock for the block. Waits for the lock, and reports its holder.
+
+    ``beside`` appends to the ledger what may go there together with the lock.
+    """
     ticket = context.lock.join_queue()
     reported_holder = ""
     while True:
         _refuse_if_locked_out(context, environment, ticket)
-        with context.lock.try_acquire({"since": context.ports.now()}) as free:
+        with context.lock.try_acquire({"since": context.ports.now()}, beside) as free:
             if free:
                 yield
         if free:
@@ -181,6 +204,13 @@ async def _remove_leftovers(context: DeployContext, environment: Environment) ->
 
 def _platforms(environment: Environment) -> list[str]:
     return sorted({service.platform for service in environment.services})
+
+
+def _next_version(context: DeployContext, project: str, request: DeployRequest) -> Callable[[], None] | None:
+    """Return what appends a version for the current commit to the ledger, None if no new release is requested."""
+    if request.kind is not DeploymentKind.DEPLOY or request.release:
+        return None
+    return partial(context.ports.ledger.append_next_version, project, context.ports.source.resolve_commit())
 
 
 def _record_plan(context: DeployContext, plan: Plan) -> Plan:

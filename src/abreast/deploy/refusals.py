@@ -1,4 +1,4 @@
-"""What a deployment would refuse, or could not succeed with: told with the plan, before anything is built."""
+"""What a deployment would refuse, could not succeed with, or has no need to do: told before anything is built."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,6 +18,11 @@ from abreast.ledger.lock import EnvironmentLock
 from abreast.platforms.interface import Diagnoses, RunsHere
 
 LISTED_FILES = 5
+
+MAX_AGE = 5.0
+"""Seconds after which an environment that was seen to be free is looked at again."""
+
+_UNFINISHED = frozenset({DeploymentState.RUNNING, DeploymentState.APPROVING, DeploymentState.TURNING_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,21 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
             else:
                 refusals.append(missing)
     return Readiness(tuple(refusals), tuple(warnings))
+
+
+def is_settled(ledger: Ledger, lock: EnvironmentLock, plan: Plan) -> bool:
+    """Return whether a plan changes nothing, and holds: its environment is free, and nothing is to be finished there.
+
+    Whoever has the environment can turn back what the plan takes for live. Raises StateError if the home of the
+    ledger does not answer.
+    """
+    if not plan.is_empty or not lock.is_free(MAX_AGE):
+        return False
+    live = ledger.live_services(plan.environment)  # after the lock: a process that lets go has recorded all it did
+    unfinished = {*_UNFINISHED, DeploymentState.STUCK}
+    return all(part.previous == live.get(part.name) for part in plan.services) and not any(
+        deployment.state in unfinished for deployment in ledger.deployments(plan.environment)
+    )
 
 
 def uncommitted_changes(changed: Sequence[str]) -> UsageError:

@@ -78,6 +78,13 @@ class Ledger(ABC):
         """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
 
     @abstractmethod
+    def append_next_version(self, project: str, commit: str) -> None:
+        """Append the next version in a transaction that is open, such as that of a lock.
+
+        ``reserve_version`` returns it without a wait, if it is ours by then and the newest.
+        """
+
+    @abstractmethod
     def record_plan(self, plan: Plan) -> None:
         """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""
 

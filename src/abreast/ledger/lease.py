@@ -8,7 +8,7 @@ and by the waiting machine's own clock: clocks of different machines are never c
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -42,10 +42,13 @@ class LeasedLock(EnvironmentLock):
         self._seen = 0.0
 
     @contextmanager
-    def try_acquire(self, holder: Mapping[str, Any]) -> Iterator[bool]:
-        """Hold the lock for the block if it is free; yield whether it is held. ``holder`` is shown to others."""
+    def try_acquire(self, holder: Mapping[str, Any], beside: Callable[[], None] | None = None) -> Iterator[bool]:
+        """Hold the lock for the block if it is free; yield whether it is held. ``holder`` is shown to others.
+
+        ``beside`` is called in the transaction that records the lease: what it appends goes to the home with it.
+        """
         with super().try_acquire(holder) as is_ours:
-            if not is_ours or not self._take(holder):
+            if not is_ours or not self._take(holder, beside):
                 yield False
                 return
             stop = threading.Event()
@@ -58,15 +61,20 @@ class LeasedLock(EnvironmentLock):
                 beating.join()
                 self._give_back()
 
-    def is_free(self) -> bool:
-        """Whether nobody holds the lock at this moment, as far as is known here."""
+    def is_free(self, max_age: float | None = None) -> bool:
+        """Whether nobody holds the lock at this moment, as far as is known here, or was known ``max_age`` seconds ago.
+
+        With ``max_age``, raises StateError if the home does not answer.
+        """
+        if max_age is not None:
+            self._mirror.pull(max_age)
         return super().is_free() and not self._is_held_elsewhere()
 
     def holder(self) -> dict[str, Any] | None:
         """Return the description of the lock's holder, None if there is none."""
         return super().holder() or self._mirror.lease(self._environment)[1]
 
-    def _take(self, holder: Mapping[str, Any]) -> bool:
+    def _take(self, holder: Mapping[str, Any], beside: Callable[[], None] | None) -> bool:
         """Take the lease, if it is free or its holder is dead; return whether it is ours."""
         if time.monotonic() < self._next_look:
             return False
@@ -78,8 +86,8 @@ class LeasedLock(EnvironmentLock):
         number = self._mirror.lease(self._environment)[0] + 1
         identity = asdict(ProcessIdentity.from_pid(os.getpid()))
         who = {**holder, **self._run, **identity, "namespace": process_namespace(), "host": os.uname().nodename}
-        recorded = self._record(number, who)
-        if not recorded or not self._mirror.settle(recorded):
+        recorded = self._record(number, who, beside)
+        if not recorded or recorded[0] not in self._mirror.settle(recorded):
             return False
         self._fence = self._mirror.fence = f"{self._environment}/{number}"
         return True
@@ -92,9 +100,14 @@ class LeasedLock(EnvironmentLock):
             if self._mirror.holds(self._fence):
                 self._record(int(self._fence.rpartition("/")[2]) + 1, None)
 
-    def _record(self, number: int, holder: Mapping[str, Any] | None) -> list[Entry]:
+    def _record(
+        self, number: int, holder: Mapping[str, Any] | None, beside: Callable[[], None] | None = None
+    ) -> list[Entry]:
+        """Record a lease, unless its number is known. Returns what was recorded, the lease first."""
         with self._mirror.transaction() as appended:
             self._mirror.append(EntryKind.LEASE, self._environment, str(number), {"holder": holder})
+            if appended and beside:
+                beside()
         return appended
 
     def _is_held_elsewhere(self) -> bool:

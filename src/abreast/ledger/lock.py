@@ -7,7 +7,7 @@ holder, for people and for ``abreast status``.
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -35,8 +35,12 @@ class EnvironmentLock:
         self._ticket_file = folder / f"{environment}.queue.json"
 
     @contextmanager
-    def try_acquire(self, holder: Mapping[str, Any]) -> Iterator[bool]:
-        """Hold the lock for the block if it is free; yield whether it is held. ``holder`` is shown to others."""
+    def try_acquire(self, holder: Mapping[str, Any], beside: Callable[[], None] | None = None) -> Iterator[bool]:
+        """Hold the lock for the block if it is free; yield whether it is held. ``holder`` is shown to others.
+
+        A lock that is recorded calls ``beside`` in the transaction that records it.
+        """
+        del beside
         with self._lock_file.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,8 +56,9 @@ class EnvironmentLock:
             finally:
                 self._holder_file.unlink(missing_ok=True)
 
-    def is_free(self) -> bool:
-        """Whether no process holds the lock at this moment."""
+    def is_free(self, max_age: float | None = None) -> bool:
+        """Whether no process holds the lock at this moment. ``max_age`` is for locks among machines."""
+        del max_age
         with self._lock_file.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

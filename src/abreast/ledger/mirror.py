@@ -22,7 +22,10 @@ from abreast.ledger.homes.interface import Home, HomeAwayError
 from abreast.ledger.projection import rebuild
 
 PUSH_INTERVAL = 1.0
-"""Seconds between two looks for entries that are not in the home yet."""
+"""Seconds between two pushes of what nobody waits for."""
+
+GATHER_INTERVAL = 0.05
+"""Seconds from the first entry after a pause to its push, for what is recorded together with it."""
 
 PULL_INTERVAL = 5.0
 """Seconds between two looks for entries of others."""
@@ -42,6 +45,8 @@ class Mirror(EntryFile):
         super().__init__(file, clock)
         self._syncing = threading.Lock()
         self._stop = threading.Event()
+        self._news = threading.Event()
+        """Set when something was recorded that nobody has begun to send, and at the end."""
         self._thread: threading.Thread | None = None
         self.trouble = ""
         """Why the home could not be reached at the last try, "" if it could."""
@@ -52,6 +57,7 @@ class Mirror(EntryFile):
         if self._is_stale(entry, _LAST):
             raise LeaseLostError(entry.fence)
         self._db.execute("INSERT INTO entries (entry) VALUES (?)", (entry.text,))
+        self._news.set()
 
     def holds(self, fence: str) -> bool:
         """Return whether a lease, ``environment/number``, is the newest of its environment."""
@@ -83,22 +89,31 @@ class Mirror(EntryFile):
     def push(self) -> None:
         """Append everything to the home. Raises HomeAwayError, or StateError if a lease is lost."""
         with self._syncing:
-            while True:
-                last, links = self._unsent()
-                if not links:
-                    return
-                if self.home.append(last, links):
-                    self.adopt(links)
-                    continue
-                self._pull()
-                if self.last_link() == last:
-                    raise self._broken("it has lost what was recorded")
+            while self._send():
+                pass
 
-    def settle(self, entries: Sequence[Entry]) -> bool:
-        """Append entries to the home, and return whether they stand: others can have been faster.
+    def _send(self) -> bool:
+        """Append what the home does not have at this moment; return False if it has everything."""
+        while True:
+            last, links = self._unsent()
+            if not links:
+                return False
+            began = time.monotonic()
+            if self.home.append(last, links):
+                self._pulled = began  # it ended with what is known here
+                self.adopt(links)
+                return True
+            self._pull()
+            if self.last_link() == last:
+                raise self._broken("it has lost what was recorded")
+
+    def settle(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Append entries to the home, and return those that stand: others can have been faster.
 
         Takes them back, and raises what is in the way, if that is not possible now.
         """
+        if len(standing := self._standing(entries)) == len(entries):
+            return standing
         try:
             self.push()
         except StateError:
@@ -106,8 +121,13 @@ class Mirror(EntryFile):
                 texts = {entry.text for entry in entries}
                 self._delete([id_ for id_, text in self.pending() if text in texts])
             raise
-        there = "SELECT count(*) FROM entries WHERE seq IS NOT NULL AND entry IN (SELECT value FROM json_each(?))"
-        return self.query(there, json.dumps([entry.text for entry in entries])) == [(len(entries),)]
+        return self._standing(entries)
+
+    def _standing(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries that are in the chain, as far as is known here."""
+        there = "SELECT entry FROM entries WHERE seq IS NOT NULL AND entry IN (SELECT value FROM json_each(?))"
+        found = {text for (text,) in self.query(there, json.dumps([entry.text for entry in entries]))}
+        return [entry for entry in entries if entry.text in found]
 
     def flush(self, patience: float) -> str:
         """Wait up to ``patience`` seconds until the home has everything; return why it has not, "" if it has.
@@ -132,6 +152,7 @@ class Mirror(EntryFile):
     def close(self) -> None:
         """Append what is missing to the home, if it answers, and close the file."""
         self._stop.set()
+        self._news.set()
         if self._thread:
             self._thread.join()
         with suppress(StateError):
@@ -144,18 +165,24 @@ class Mirror(EntryFile):
         super().close()
 
     def _keep_in_step(self) -> None:
-        while not self._stop.wait(PUSH_INTERVAL):
+        while not self._stop.is_set():
+            if self._news.wait(PUSH_INTERVAL):
+                self._stop.wait(GATHER_INTERVAL)  # whoever waits for an answer pushes first
+            sent = False
             try:
-                if self.pending():
-                    self.push()
+                with self._syncing:
+                    sent = bool(self.pending()) and self._send()  # once, since somebody may wait to push
                 self.pull(PULL_INTERVAL)
                 self.trouble = ""
             except StateError as error:
                 self.trouble = error.what
+            if sent or self.trouble:
+                self._stop.wait(PUSH_INTERVAL)
 
     def _unsent(self) -> tuple[Link | None, list[Link]]:
         """Return the end of the chain, and the links that append what the home does not have."""
         with self.transaction():  # other processes of this machine have the same file
+            self._news.clear()
             last = self.last_link()
             return last, chain(last, [text for _, text in self.pending()])
 

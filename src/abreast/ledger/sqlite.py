@@ -1,6 +1,7 @@
 """The ledger on a file of entries."""
 
 import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ class SqliteLedger(Ledger):
 
     def __init__(self, file: EntryFile) -> None:
         self.file = file
+        self._own_version: Entry | None = None
+        """The version that was appended here last, until it is taken."""
 
     @classmethod
     def open(
@@ -49,13 +52,37 @@ class SqliteLedger(Ledger):
 
     def reserve_version(self, project: str, commit: str) -> str:
         """Reserve and return the next version (``v1``, ``v2``, …) of the project's releases."""
-        newest = "SELECT coalesce(max(CAST(substr(key, 2) AS INTEGER)), 0) FROM entries WHERE kind = 'release'"
+        if version := self._take_appended_version(project, commit):
+            return version
         while True:
-            with self.file.transaction() as appended:
-                version = f"v{self.file.query(newest)[0][0] + 1}"
-                self.file.append(EntryKind.RELEASE, project, version, {"commit": commit})
-            if self.file.settle(appended):
-                return version
+            with self.file.transaction():
+                recorded = self._append_version(project, commit)
+            if self.file.settle([recorded]):
+                return recorded.key
+
+    def append_next_version(self, project: str, commit: str) -> None:
+        """Append the next version in a transaction that is open, such as that of a lock."""
+        self._own_version = self._append_version(project, commit)
+
+    def _append_version(self, project: str, commit: str) -> Entry:
+        newest = self._newest_version()
+        number = int(newest.key.removeprefix("v")) + 1 if newest else 1
+        # With the nonce, two machines that number one commit in the same millisecond do not record the same.
+        data = {"commit": commit, "nonce": os.urandom(8).hex()}
+        self.file.append(EntryKind.RELEASE, project, f"v{number}", data)
+        return self.file.appended[-1]
+
+    def _take_appended_version(self, project: str, commit: str) -> str:
+        """Return the version that was appended last, once; "" if it is another's, not the newest, or does not fit."""
+        own, self._own_version = self._own_version, None
+        if own is None or (own.subject, own.data["commit"]) != (project, commit) or own != self._newest_version():
+            return ""
+        return own.key if self.file.settle([own]) else ""
+
+    def _newest_version(self) -> Entry | None:
+        query = "SELECT entry FROM entries WHERE kind = 'release' ORDER BY CAST(substr(key, 2) AS INTEGER) DESC LIMIT 1"
+        rows = self.file.query(query)
+        return Entry.parse(rows[0][0]) if rows else None
 
     def record_plan(self, plan: Plan) -> None:
         """Record a new, waiting deployment; it cancels older ones that wait for the same environment."""

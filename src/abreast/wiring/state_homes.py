@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from abreast.config.names import project_name
@@ -12,17 +13,42 @@ from abreast.ledger.entry_file import make_state_folder
 from abreast.ledger.homes.git_ref import GitHome
 from abreast.ledger.homes.interface import Home, HomeAwayError
 from abreast.ledger.mirror import Mirror
+from abreast.machine.background import Background
 
 MIRROR_CLASS: type[Mirror] = Mirror
 """The class of the mirror. Tests replace it by one that crashes."""
 
+_BEGUN: dict[tuple[str, Path, Path], Background[Mirror]] = {}
+"""The mirrors that take over what is new in their home, until somebody needs them."""
+
+
+def open_ahead(location: str, config_file: Path, state: Path) -> None:
+    """Begin to open the mirror of the home at ``location``, whose answer takes a while."""
+    where = (location, config_file, state)
+    _BEGUN[where] = Background(partial(_bring_up_to_date, _open_as_it_is(*where)))
+
 
 def open_mirror(location: str, config_file: Path, state: Path) -> Mirror:
     """Open the mirror of the home at ``location``, as new as the home if that answers (see ``Mirror.trouble``)."""
+    where = (location, config_file, state)
+    begun = _BEGUN.pop(where, None)
+    return begun.result() if begun else _bring_up_to_date(_open_as_it_is(*where))
+
+
+def _open_as_it_is(location: str, config_file: Path, state: Path) -> Mirror:
     make_state_folder(state)
     mirror = MIRROR_CLASS.open(mirror_folder(location, config_file, state), lambda: datetime.now(UTC))
     try:
         mirror.home = create_home(location, config_file)
+    except BaseException:
+        mirror.abandon()
+        raise
+    return mirror
+
+
+def _bring_up_to_date(mirror: Mirror) -> Mirror:
+    """Return the mirror with what is new in its home, and in step with it from now on."""
+    try:
         mirror.pull()
     except HomeAwayError as error:
         mirror.trouble = error.what

@@ -37,6 +37,7 @@ from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
 from abreast.ledger.interface import Deployment
+from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.assembly import Assembly
@@ -105,6 +106,8 @@ def deploy(
             command.require_clean_tree(allow_dirty=allow_dirty)
         proposed = plan_request(target, command.ports(), request)
         command.confirm_plan(proposed, yes=yes)
+        if command.is_carried_out(target, proposed):
+            return command.conclude(None)
         return command.deploy(target, request)
 
 
@@ -218,8 +221,16 @@ class DeployCommand:
 
     def assess(self, proposed: Plan) -> Readiness:
         """Return whether the plan can be deployed now; see ``assess_readiness``."""
-        lock = self._assembly.workspace.environment_lock(self._environment, self._ledger)
-        return asyncio.run(assess_readiness(self.ports(), lock, proposed))
+        return asyncio.run(assess_readiness(self.ports(), self._lock(), proposed))
+
+    def is_carried_out(self, target: Target, proposed: Plan) -> bool:
+        """Return whether the plan needs no deployment, without taking the environment."""
+        if not proposed.is_empty:
+            return False
+        return asyncio.run(operations.is_carried_out(self.ports(), self._lock(), target.environment, proposed))
+
+    def _lock(self) -> EnvironmentLock:
+        return self._assembly.workspace.environment_lock(self._environment, self._ledger)
 
     def confirm_plan(self, proposed: Plan, *, yes: bool) -> None:
         """Print the plan. If it changes anything, ask for confirmation unless ``yes``.
@@ -232,7 +243,7 @@ class DeployCommand:
         readiness.check()
         if proposed.superseded:
             return
-        if proposed.traffic_changes or proposed.database_changes:
+        if not proposed.is_empty:
             confirm("Deploy?", "this plan", yes=yes, on_stderr=self.as_json)
 
     def confirm_data_loss(self, proposed: Plan, *, yes: bool) -> None:

@@ -91,11 +91,13 @@ class GitHome(Home):
     def _fetch(self) -> bool:
         """Bring the ref here as it is at the remote, in one conversation; return whether it is there."""
         options = ("--quiet", "--no-tags", "--no-write-fetch-head")
+        fetch = ("fetch", *options, self._remote, f"+{self._ref}:{self._ref}")
         try:
-            self._git("fetch", *options, self._remote, f"+{self._ref}:{self._ref}")
+            self._git(*fetch)
         except StateError:
             if self._remote_tip(self._ref):  # raises if the remote does not answer
-                raise
+                self._git(*fetch)  # another machine made the ref just now, or the error comes again
+                return True
             if self._tip():
                 self._git("update-ref", "-d", self._ref)
             return False
