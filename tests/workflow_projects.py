@@ -44,6 +44,13 @@ PROJECTS: dict[str, dict[str, Any]] = {
             "production": {**CLOUDS, "may_skip": ["lint"], "approval": {"by": ["ada"]}, "backend": {**CLOUDS["backend"], "env": {"SENTRY": "${SENTRY_DSN}"}}},
         },
     },
+    "promotion": {
+        "services": SERVICES,
+        "environments": {
+            "staging": CLOUDS,
+            "production": {"extends": "staging", "promotion": {"source": "staging", "soak": "30m"}, "approval": {"by": ["ada"]}},
+        },
+    },
     "one page": {
         "services": {"frontend": {"build": {"output": "public"}}},
         "environments": {"production": {"frontend": {"netlify": {"site": "shop"}}}},

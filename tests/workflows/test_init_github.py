@@ -89,6 +89,15 @@ ALLOWED = {
     "deploy": _DEPLOYING,
     "rollback": _DEPLOYING,
     "backup": {"contents"},
+    "promote": {
+        "contents",
+        "deployments",
+        "checks",
+        "pull-requests",
+        "id-token",
+        "attestations",
+        "artifact-metadata",
+    },
     "preview": {"contents", "deployments", "checks", "pull-requests"},
 }
 """What the jobs of each workflow may write."""

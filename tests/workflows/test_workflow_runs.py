@@ -9,7 +9,7 @@ import pytest
 
 from act_runner import ActionsWorld, recording_program
 from limits import scaled
-from sample_project import eventually, get_text
+from sample_project import eventually, free_ports, get_json, get_text
 from state_worlds import git
 
 HOSTILE = (
@@ -168,3 +168,42 @@ def test_a_pull_request_has_a_preview_until_it_is_closed(world: ActionsWorld) ->
         get_text(preview["frontend"]["url"])
     assert world.project.served_commits() == {"frontend": first, "backend": first}
     assert "0 removed, 0 left" in world.run("preview", "schedule", payload={"schedule": "41 4 * * *"})
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_production_takes_what_staging_has_tried_and_goes_back_in_an_emergency(world: ActionsWorld) -> None:
+    environments = world.project.config["environments"]
+    ports = free_ports(2)
+    environments["production"] = {
+        "settle": "300ms", "promotion": {"source": "staging"}, "approval": {"by": ["ada", "nektos/act"], "not_author": False},
+        **{name: {"local": {"port": port}} for name, port in zip(("frontend", "backend"), ports, strict=True)},
+    }  # fmt: skip
+    world.project.commit("Production")
+    world.project.run("init", "--github", "--yes")
+    commits = [world.push("First")]
+    world.run("deploy", "push")
+    inputs = {"environment": "production", "release": "", "deployment": "", "reason": HOSTILE[0]}
+    assert "approving" in world.run("promote", "workflow_dispatch", inputs)
+    told = {"ABREAST_STATE": "git"}
+    world.project.folder = world.runner
+    waiting = json.loads(world.project.run("show", "--json", variables=told).stdout)
+    assert (waiting["environment"], waiting["state"], waiting["reason"]) == ("production", "approving", HOSTILE[0])
+    as_ada = {**told, "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "o/r"}
+    world.project.run("approve", waiting["id"], variables=as_ada)
+    assert "v1 is live in production" in world.run("promote", "workflow_dispatch", inputs)
+    assert get_json(ports[1])["commit"] == commits[0]
+    world.project.folder = world.folder / "shop"
+    commits.append(world.push("Second", app_py=world.project.app_source('    return 200, {"new": 1}\n')))
+    world.run("deploy", "push")
+    assert "refused" not in world.run("promote", "workflow_dispatch", {**inputs, "release": "v1"})
+    world.run("promote", "workflow_dispatch", inputs)
+    world.project.folder = world.runner
+    world.project.run("approve", variables=as_ada)
+    world.run("promote", "workflow_dispatch", inputs)
+    assert get_json(ports[1])["commit"] == commits[1]
+    back = {"environment": "production", "reason": "critical bug", "service": "all", "emergency": "true"}
+    world.run("rollback", "workflow_dispatch", back)
+    assert get_json(ports[1])["commit"] == commits[0]
+    assert not list(world.folder.rglob("owned"))
+    world.project.run("down", "--env", "production", "--yes", variables=told)

@@ -147,6 +147,7 @@ def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> D
         settings=tuple(variable for variable, known in variables.items() if not known.is_secret),
         skippable_gates=tuple(project.resolver.project.environments[name].may_skip),
         has_backups=has_database and (is_own_machine or _keeps_backups(project)),
+        is_promoted_to=project.resolver.project.environments[name].promotion is not None,
         needs_approval=project.resolver.project.environments[name].approval is not None,
         has_previews=project.resolver.project.environments[name].preview is not None,
     )

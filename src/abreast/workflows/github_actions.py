@@ -23,6 +23,8 @@ from abreast.workflows.github_templates import (
     PLAN_STEP,
     PREVIEW,
     PREVIEW_JOBS,
+    PROMOTE,
+    PROMOTE_JOB,
     ROLLBACK,
     ROLLBACK_JOB,
     RUNNER,
@@ -34,12 +36,14 @@ from abreast.workflows.interface import ROLLBACK_REASONS, SWEEP, DeployTarget, P
 
 
 def write_workflows(pipeline: Pipeline) -> Mapping[str, str]:
-    """Return the text of each workflow by its path. ``backup.yml`` and ``preview.yml`` only if there is something."""
+    """Return the text of each workflow by its path. Some only if there is something."""
     files = {"ci.yml": _ci(pipeline), "deploy.yml": _deploy(pipeline), "rollback.yml": _rollback(pipeline)}
     if any(target.has_backups for target in pipeline.targets):
         files["backup.yml"] = _backup(pipeline)
     if any(target.has_previews for target in pipeline.targets):
         files["preview.yml"] = _preview(pipeline)
+    if any(target.is_promoted_to for target in pipeline.targets):
+        files["promote.yml"] = _promote(pipeline)
     return {f"{FOLDER}/{name}": text for name, text in files.items()}
 
 
@@ -64,22 +68,29 @@ def _ci(pipeline: Pipeline) -> str:
 
 
 def _deploy(pipeline: Pipeline) -> str:
-    gates = tuple(dict.fromkeys(gate for target in pipeline.targets for gate in target.skippable_gates))
+    targets = [target for target in pipeline.targets if not target.is_promoted_to]
+    gates = tuple(dict.fromkeys(gate for target in targets for gate in target.skippable_gates))
     return fill(
         DEPLOY,
         branches=_flow(pipeline.branches),
-        environments=_environments(pipeline),
+        environments=_environments(targets),
         service=_service_input(pipeline),
         skip_gate=fill(SKIP_GATE_INPUT, gates=_flow(gates)).rstrip() if gates else "",
-        jobs=_jobs(DEPLOY_JOB, pipeline, pipeline.targets),
+        jobs=_jobs(DEPLOY_JOB, pipeline, targets),
         **_common(pipeline),
     )
+
+
+def _promote(pipeline: Pipeline) -> str:
+    targets = [target for target in pipeline.targets if target.is_promoted_to]
+    jobs = _jobs(PROMOTE_JOB, pipeline, targets)
+    return fill(PROMOTE, environments=_environments(targets), jobs=jobs, **_common(pipeline))
 
 
 def _rollback(pipeline: Pipeline) -> str:
     return fill(
         ROLLBACK,
-        environments=_environments(pipeline),
+        environments=_environments(pipeline.targets),
         service=_service_input(pipeline),
         reasons=_flow(ROLLBACK_REASONS),
         jobs=_jobs(ROLLBACK_JOB, pipeline, pipeline.targets),
@@ -176,8 +187,8 @@ def _tools(pipeline: Pipeline) -> str:
     return "\n".join(steps)
 
 
-def _environments(pipeline: Pipeline) -> str:
-    return _flow(target.name for target in pipeline.targets)
+def _environments(targets: Iterable[DeployTarget]) -> str:
+    return _flow(target.name for target in targets)
 
 
 def _service_input(pipeline: Pipeline) -> str:

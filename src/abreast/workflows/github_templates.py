@@ -162,6 +162,10 @@ on:
       details:
         description: More about it, for the record
         type: string
+      emergency:
+        description: Wait for no approval
+        type: boolean
+        default: false
 
 permissions: {}
 
@@ -195,6 +199,63 @@ ROLLBACK_JOB = """@name@:
         service: ${{ inputs.service }}
         to: ${{ inputs.release }}
         reason: "${{ inputs.reason }}${{ inputs.details && ': ' }}${{ inputs.details }}"
+        emergency: ${{ inputs.emergency }}
+        @signing_extras@
+      @env@
+"""
+
+PROMOTE = """@header@
+name: Promote
+
+on:
+  workflow_dispatch:
+    inputs:
+      environment:
+        description: Where to
+        type: choice
+        required: true
+        options: [@environments@]
+      release:
+        description: Which release, such as v41; empty for what was deployed last to the environment before
+        type: string
+      deployment:
+        description: Or the id of a deployment to the environment before
+        type: string
+      reason:
+        description: Why, for the record
+        type: string
+
+permissions: {}
+
+jobs:
+  @jobs@
+"""
+
+PROMOTE_JOB = """@name@:
+  name: promote to @name@
+  if: inputs.environment == '@name@'
+  runs-on: @runner@
+  timeout-minutes: 60
+  permissions:
+    contents: write # the record of deployments is a ref of this repository
+    deployments: write # what is live, shown by GitHub
+    checks: write # the outcome, on the commit
+    pull-requests: write # the same, as a comment on the commit's pull request
+    id-token: write # who signs what is built: this workflow
+    attestations: write # the signatures, kept by GitHub
+    artifact-metadata: write # what runs where, in an organization
+    @reviews@
+  environment: {name: @name@, deployment: false}
+  concurrency: {group: abreast-@name@, queue: max, cancel-in-progress: false}
+  steps:
+    @checkout@
+    - uses: @abreast@ # nothing is built, but what is no longer stored
+      with:
+        command: promote
+        environment: @name@
+        release: ${{ inputs.release }}
+        deployment: ${{ inputs.deployment }}
+        reason: ${{ inputs.reason }}
         @signing_extras@
       @env@
 """

@@ -26,6 +26,7 @@ class DeployTarget:
     runner. ``secrets`` and ``settings`` name the variables that abreast.yml refers to: those to mask, and others.
     ``has_backups``: it has a database, and its backups are stored where the next runner finds them. ``has_previews``:
     pull requests get previews of it. ``needs_approval``: people have to agree to each deployment.
+    ``is_promoted_to``: releases come from another environment, not from commits.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DeployTarget:
     has_backups: bool = False
     has_previews: bool = False
     needs_approval: bool = False
+    is_promoted_to: bool = False
 
 
 @dataclass(frozen=True, slots=True)
