@@ -11,6 +11,7 @@ from sample_project import SampleProject
 EXAMPLE, _IMAGES = configs(Path(__file__).parents[2] / "docs" / "artifacts.md")
 
 
+@pytest.mark.executes("docs/artifacts.md", 1)
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("s3")
 def test_a_release_is_stored_and_tagged(project: SampleProject) -> None:

@@ -14,6 +14,7 @@ from sample_project import SampleProject
 _FIRST, ADMIN, _OWN_TOOL, REHEARSAL = configs(Path(__file__).parents[2] / "docs" / "databases.md")
 
 
+@pytest.mark.executes("docs/databases.md", 2, 5)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_another_role_makes_the_copies_and_a_rehearsal_has_its_own_variables(project: SampleProject) -> None:

@@ -42,6 +42,7 @@ def masked(text: str) -> str:
     return re.sub(r"[ ]+", " ", re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", text))
 
 
+@pytest.mark.executes("docs/previews.md", 1, 2, 4)
 @pytest.mark.exhaustive
 def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     deployed, removed = consoles()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from abreast.wiring.plugins import PLATFORMS
 from page_examples import Example, page_examples
 from sample_project import APP_SOURCE, SampleProject, eventually, free_ports
 
@@ -41,6 +42,7 @@ def console() -> Example:
     return found
 
 
+@pytest.mark.executes("docs/workers.md", 1, 2, 3, 4)
 @pytest.mark.exhaustive
 def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     printed = ""
@@ -55,9 +57,7 @@ def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
 
 
 def test_it_names_every_platform() -> None:
-    folder = PAGE.parents[1] / "src" / "abreast" / "platforms"
-    names = {path.stem.replace("_", "-") for path in folder.iterdir() if path.name[0] != "_"}
-    for name in names - {"interface", "cloud", "servable-files", "service-routes"}:
+    for name in PLATFORMS:
         assert f"`{name}`" in PAGE.read_text(), name
 
 
