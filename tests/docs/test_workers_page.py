@@ -3,8 +3,10 @@
 import os
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -54,6 +56,23 @@ def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     (release_log,) = logs.rglob("web.release.log")
     assert "preparing v1" in release_log.read_text()
     eventually(lambda: "| looking for jobs" in reader.run("logs").stdout)
+
+
+@pytest.mark.executes("docs/workers.md", 5, 6)
+@pytest.mark.exhaustive
+def test_a_time_limit_and_a_time_zone(reader: SampleProject, examples: list[Example]) -> None:
+    for example in examples:
+        for name, settings in yaml.safe_load(example.text)["services"].items():
+            reader.config["services"][name] |= _with_this_python(settings)
+    assert reader.config["services"]["web"]["release"]["timeout"] == "5m"
+    reader.commit()
+    reader.deploy()
+    (release_log,) = (reader.folder / ".abreast" / "logs").rglob("web.release.log")
+    assert "preparing v1" in release_log.read_text()
+    schedule = reader.status()["services"]["report"]["schedule"]
+    assert schedule["timezone"] == "Europe/Berlin"
+    following = datetime.fromisoformat(schedule["next"])
+    assert following.astimezone(ZoneInfo("Europe/Berlin")).hour == 3
 
 
 def test_it_names_every_platform() -> None:
