@@ -14,6 +14,7 @@ import leftovers
 import shared_servers
 from limits import scaled
 from object_stores import az, file, gs, s3
+from page_examples import Example, page_examples
 from sample_project import SampleProject
 from state_worlds import open_mirror, state_world
 
@@ -120,3 +121,11 @@ def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleP
     made = SampleProject(tmp_path_factory.mktemp("shared") / "project")
     yield made
     made.down()
+
+
+@pytest.fixture
+def examples(request: pytest.FixtureRequest) -> list[Example]:
+    """The blocks that the test's mark ``executes`` names, in its order."""
+    claims = [mark.args for mark in request.node.iter_markers("executes")]
+    pages = {page: list(page_examples(Path(__file__).parents[1] / page)) for page, *_ in claims}
+    return [pages[page][number - 1] for page, *numbers in claims for number in numbers]

@@ -55,6 +55,25 @@ class Connection:
 
 FIRST_MIGRATION = "CREATE TABLE orders (id integer PRIMARY KEY, product text NOT NULL, note text);\n"
 
+ALEMBIC_ENV = """
+import os
+from alembic import context
+from sqlalchemy import create_engine
+url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+with create_engine(url).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ALEMBIC_STEP = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "{number}", {before}
+def upgrade():
+    {up}
+def downgrade():
+    {down}
+"""
 
 _MIGRATOR_SOURCE = """
 import os, sqlite3, sys

@@ -14,6 +14,11 @@ from pathlib import Path
 from limits import scaled
 from sample_project import eventually, free_ports, require_programs
 
+DOCKERFILE = (
+    'FROM scratch\nCOPY busybox /busybox\nCOPY app.py /app.py\nRUN ["/busybox", "true"]\nENTRYPOINT ["/busybox"]\n'
+)
+"""An image without the network: `busybox` of this machine has to be beside it."""
+
 
 class Registry:
     """A registry on loopback; it also tells of which commit an image is."""
@@ -57,6 +62,24 @@ class Registry:
         told = self.get_json(f"{name}/blobs/{config['digest']}", "*/*")["config"]
         assert isinstance(told, dict)
         return dict(told["Labels"])
+
+
+class PushedImages(dict[str, str]):
+    """The commits that images in the registry are of, as the emulated Render would pull them."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self.registry = registry
+
+    def __contains__(self, image: object) -> bool:
+        return self.get(str(image)) is not None
+
+    def get(self, image: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        place, _, rest = image.partition("/")
+        name, _, digest = rest.partition("@")
+        if place != self.registry.address or not digest.startswith("sha256:"):
+            return default
+        return self.registry.labels(name, digest)["org.opencontainers.image.revision"]
 
 
 @contextmanager

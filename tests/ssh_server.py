@@ -40,10 +40,12 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     Path("/run/sshd").mkdir(exist_ok=True)
     command = [str(shutil.which("sshd")), "-D", "-e", "-f", str(folder / "config")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        eventually(lambda: _is_listening(port))
-        host = f"{getpass.getuser()}@127.0.0.1"
-        yield SshServer(host, port, _client(port, folder / "user"), _client(port, folder / "stranger"), process)
-        process.terminate()
+        try:
+            eventually(lambda: _is_listening(port))
+            host = f"{getpass.getuser()}@127.0.0.1"
+            yield SshServer(host, port, _client(port, folder / "user"), _client(port, folder / "stranger"), process)
+        finally:
+            process.terminate()
 
 
 def _client(port: int, key: Path) -> str:

@@ -95,7 +95,7 @@ def _versions(service: Service) -> Path:
     return folder
 
 
-PLATFORM = PlatformPlugin(ShelfSettings, lambda _: Shelf())
+PLATFORM = PlatformPlugin(settings=ShelfSettings, create=lambda _: Shelf())
 
 
 class FileSizeSettings(BaseModel):
@@ -116,4 +116,4 @@ async def check_file_sizes(gate: Gate, context: GateContext) -> tuple[GateResult
     return (GateResult(gate.name, GateVerdict.FAILED, f"files larger than {limit} bytes: {len(large)}", tuple(large)),)
 
 
-GATE = GatePlugin(check_file_sizes, FileSizeSettings)
+GATE = GatePlugin(evaluate=check_file_sizes, settings=FileSizeSettings)

@@ -42,13 +42,15 @@ class ShelfHarness(PlatformHarness):
 
 
 @pytest.fixture
-def harness(tmp_path: Path) -> Iterator[ShelfHarness]:
+def web_server(tmp_path: Path) -> Iterator[str]:
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "shelf" / "current"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield ShelfHarness(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/")
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
 
 
 class TestShelf(PlatformContract):
-    """Every test of the contract, on the shelf."""
+    @pytest.fixture
+    def harness(self, tmp_path: Path, web_server: str) -> ShelfHarness:
+        return ShelfHarness(tmp_path, web_server)

@@ -13,33 +13,11 @@ import pytest
 from abreast.core import container_image
 from abreast.core.gates import Finding, Severity
 from abreast.core.reports import scan_results
-from docker_engine import Registry, docker_engine
+from docker_engine import DOCKERFILE, PushedImages, Registry, docker_engine
 from github_stage import TOKEN, github_stage
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import NEVER_HEALTHY, SampleProject
 from sigstore_instance import gh_verify, sigstore_instance
-
-DOCKERFILE = (
-    'FROM scratch\nCOPY busybox /busybox\nCOPY app.py /app.py\nRUN ["/busybox", "true"]\nENTRYPOINT ["/busybox"]\n'
-)
-
-
-class Known(dict[str, str]):
-    """The commits that images in the registry are of, as the emulated Render would pull them."""
-
-    def __init__(self, registry: Registry) -> None:
-        super().__init__()
-        self.registry = registry
-
-    def __contains__(self, image: object) -> bool:
-        return self.get(str(image)) is not None
-
-    def get(self, image: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        place, _, rest = image.partition("/")
-        name, _, digest = rest.partition("@")
-        if place != self.registry.address or not digest.startswith("sha256:"):
-            return default
-        return self.registry.labels(name, digest)["org.opencontainers.image.revision"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +34,7 @@ def world(project: SampleProject, registry: Registry) -> Iterator[MultiCloudProj
         project.config["environments"]["local"]["backend"]["render"]["image"] = "$ABREAST_IMAGE"
         shutil.copy(str(shutil.which("busybox")), project.folder / "busybox")
         service = next(iter(world.render.services.values()))
-        service.image_path, service.images = name, Known(registry)
+        service.image_path, service.images = name, PushedImages(registry)
         project.commit(api_Dockerfile=DOCKERFILE)
         yield world
 

@@ -5,29 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from database_project import DatabaseProject, app_source, migrator_source
+from database_project import ALEMBIC_ENV, ALEMBIC_STEP, DatabaseProject, app_source, migrator_source
 from npm import install_packages
 from sample_project import APP_SOURCE, SampleProject
-
-ALEMBIC_ENV = """
-import os
-from alembic import context
-from sqlalchemy import create_engine
-url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
-with create_engine(url).connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
-ALEMBIC_STEP = """
-import sqlalchemy as sa
-from alembic import op
-revision, down_revision = "{number}", {before}
-def upgrade():
-    {up}
-def downgrade():
-    {down}
-"""
 
 
 def write(project: SampleProject, **files: str) -> None:

@@ -12,6 +12,7 @@ from sample_project import SampleProject
 PAGE = Path(__file__).parents[2] / "docs" / "changes.md"
 
 
+@pytest.mark.executes("docs/changes.md", 1, 2)
 @pytest.mark.exhaustive
 def test_the_plan_names_the_file_and_the_pattern(project: SampleProject) -> None:
     patterns, told = (example.text for example in page_examples(PAGE))

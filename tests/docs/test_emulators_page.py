@@ -34,6 +34,7 @@ def started(command: str) -> Iterator[tuple[Sequence[str], Iterator[str]]]:
         serving.terminate()
 
 
+@pytest.mark.executes("docs/emulators.md", 1)
 def test_it_prints_what_the_page_shows() -> None:
     (example,) = page_examples(PAGE)
     install, start = example.commands

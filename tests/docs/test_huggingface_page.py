@@ -53,6 +53,7 @@ def greeting(url: str) -> str:
     return str(json.loads(get_text(url))["greeting"])
 
 
+@pytest.mark.executes("docs/huggingface.md", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 def test_a_reader_who_follows_the_page_gets_what_it_says(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import fork_server
 from page_examples import page_examples
 
@@ -24,6 +26,7 @@ SCAN = (
 )
 
 
+@pytest.mark.executes("docs/init.md", 1)
 def test_it_describes_the_repository(tmp_path: Path) -> None:
     (example,) = page_examples(PAGE)
     (command,) = example.commands

@@ -59,6 +59,7 @@ def follow(project: SampleProject, variables: Mapping[str, str], code: int = 0) 
     return said
 
 
+@pytest.mark.executes("docs/netlify.md", 1, 2, 6)
 @pytest.mark.exhaustive
 def test_a_site_by_its_name(project: SampleProject) -> None:
     configure(project, SITE)
@@ -68,6 +69,7 @@ def test_a_site_by_its_name(project: SampleProject) -> None:
         assert commit in get_text(f"{url}/s/storefront-staging/")
 
 
+@pytest.mark.executes("docs/netlify.md", 3)
 @pytest.mark.exhaustive
 def test_a_branch(project: SampleProject) -> None:
     configure(project, BRANCH)
@@ -78,6 +80,7 @@ def test_a_branch(project: SampleProject) -> None:
         assert get_text(f"{url}/s/storefront-staging/") == "Not Found"
 
 
+@pytest.mark.executes("docs/netlify.md", 4)
 @pytest.mark.exhaustive
 def test_routes(project: SampleProject) -> None:
     configure(project, ROUTES)
@@ -91,6 +94,7 @@ FUNCTION = 'export default async () => new Response("hello")\nexport const confi
 TOML = '[build]\ncommand = "mkdir dist && echo $ABREAST_COMMIT > dist/index.html"\npublish = "dist"\n'
 
 
+@pytest.mark.executes("docs/netlify.md", 5)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_functions(project: SampleProject) -> None:

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
+import postgres_server
 from page_examples import Example, page_examples
 from sample_project import APP_SOURCE, SampleProject, free_ports, get_text
 
@@ -42,6 +44,7 @@ def masked(text: str) -> str:
     return re.sub(r"[ ]+", " ", re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", text))
 
 
+@pytest.mark.executes("docs/previews.md", 1, 2, 4)
 @pytest.mark.exhaustive
 def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     deployed, removed = consoles()
@@ -56,3 +59,33 @@ def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
             assert get_text(page) == "two"
             assert json.loads(get_text(f"{page}/api/x"))["commit"] == status["staging"]["services"]["backend"]["commit"]
     assert "staging-pr-17" not in json.loads(reader.run("status", "--json").stdout)["environments"]
+
+
+@pytest.mark.executes("docs/previews.md", 3)
+@pytest.mark.exhaustive
+def test_a_preview_starts_with_the_data_of_the_backup(project: SampleProject, examples: list[Example]) -> None:
+    url = postgres_server.create_database()
+    project.config = yaml.safe_load(examples[0].text)
+    staging = project.config["environments"]["staging"]
+    staging |= {"settle": "300ms", "backend": {"local": {"port": free_ports(1)[0]}}}
+    files = {"app.py": APP_SOURCE, "migrations/001_orders.sql": "CREATE TABLE orders (id integer PRIMARY KEY);\n"}
+
+    def deploy(environment: str) -> None:
+        for name, text in files.items():
+            (project.folder / "backend" / name).parent.mkdir(parents=True, exist_ok=True)
+            (project.folder / "backend" / name).write_text(text)
+        project.commit()
+        project.deploy("--env", environment, variables={"DATABASE_URL": url})
+
+    deploy("staging")
+    with psycopg.connect(url) as db:
+        db.execute("INSERT INTO orders VALUES (7)")
+    project.run("db", "backup", "--env", "staging", variables={"DATABASE_URL": url})
+    files["migrations/002_note.sql"] = "ALTER TABLE orders ADD COLUMN note text;\n"
+    deploy("staging-pr-17")
+    with psycopg.connect(f"{url}_preview-17") as copy, psycopg.connect(url) as db:
+        assert copy.execute("SELECT id, note FROM orders").fetchall() == [(7, None)]
+        assert db.execute("SELECT * FROM orders").fetchall() == [(7,)]
+    project.run("down", "--env", "staging-pr-17", "--yes", variables={"DATABASE_URL": url})
+    with pytest.raises(psycopg.OperationalError, match="does not exist"):
+        psycopg.connect(f"{url}_preview-17")

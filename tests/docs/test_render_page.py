@@ -153,6 +153,7 @@ def live_commits(emulator: RenderEmulator) -> set[str]:
     return {deploy.commit if deploy else "" for deploy in found}
 
 
+@pytest.mark.executes("docs/render.md", 1, 2, 7)
 @pytest.mark.exhaustive
 def test_the_first_example_deploys_three_services_as_one_release_and_back_if_the_worker_fails(reader: Reader) -> None:
     with render(reader) as emulator:
@@ -257,6 +258,7 @@ EXAMPLES: Mapping[str, tuple[str, int, Callable[[Reader, RenderEmulator], None],
 }  # fmt: skip
 
 
+@pytest.mark.executes("docs/render.md", 3, 4, 5, 6, 8)
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_other_examples_can_be_deployed(reader: Reader, name: str) -> None:
@@ -283,6 +285,7 @@ def test_every_example_is_among_those_that_are_run() -> None:
     assert sorted(found) == sorted(run)
 
 
+@pytest.mark.executes("docs/render.md", 9)
 @pytest.mark.exhaustive
 def test_it_can_be_tried_without_an_account(reader: Reader) -> None:
     reader.write_config(*blocks("Start", "yaml"))

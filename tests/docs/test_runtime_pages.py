@@ -114,6 +114,8 @@ def examples(page: str) -> list[str]:
     return [example.text for example in {"python": PYTHON, "node": NODE}[page] if example.language == "yaml"]
 
 
+@pytest.mark.executes("docs/python.md", 1, 4, 5, 6)
+@pytest.mark.executes("docs/node.md", 1, 2, 3)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", RECIPES)
@@ -140,6 +142,7 @@ def local_services(reader: Reader) -> list[dict[str, Any]]:
     return [settings for settings in found if isinstance(settings, dict)]
 
 
+@pytest.mark.executes("docs/python.md", 2, 3)
 @pytest.mark.exhaustive
 def test_a_missing_python_is_told_as_the_page_says(reader: Reader) -> None:
     reader.write("app.py", "")

@@ -24,6 +24,7 @@ def answers(client: httpx2.Client) -> list[tuple[str, str, str]]:
     return [(path, str(answer.status_code), answer.headers.get("location") or answer.text) for path, answer in got]
 
 
+@pytest.mark.executes("docs/static-sites.md", 1, 2, 3, 4)
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("environment", ["local", "production"])
 def test_the_folder_answers_as_the_page_says(project: SampleProject, environment: str) -> None:

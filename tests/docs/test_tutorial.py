@@ -55,6 +55,7 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     made.type("abreast down --yes")
 
 
+@pytest.mark.executes("docs/tutorial.md", 1, 2, 3, 4, 5, 6, 7, 8)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(240)
 def test_the_tutorial(newcomer: Newcomer) -> None:
@@ -73,6 +74,7 @@ def test_the_tutorial(newcomer: Newcomer) -> None:
         newcomer.follow(example)
 
 
+@pytest.mark.executes("README.md", 2)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(240)
 def test_the_readme(newcomer: Newcomer) -> None:

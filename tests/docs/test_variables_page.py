@@ -12,6 +12,7 @@ VARIABLES = EXAMPLE["services"]["backend"]["env"]
 GIVEN = {"API_TOKEN": "t0p-secret-4711", "DATABASE_URL": "postgresql://app:s3cr3t@db.example.com/shop"}
 
 
+@pytest.mark.executes("docs/variables.md", 1)
 @pytest.mark.exhaustive
 def test_its_variables_reach_the_service(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = VARIABLES
@@ -23,6 +24,7 @@ def test_its_variables_reach_the_service(project: SampleProject) -> None:
     assert not [secret for secret in GIVEN.values() if secret in done.stdout + done.stderr]
 
 
+@pytest.mark.executes("docs/variables.md", 2)
 @pytest.mark.exhaustive
 def test_a_generated_secret_is_the_same_in_each_release(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = GENERATED["services"]["backend"]["env"]

@@ -3,12 +3,15 @@
 import os
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
+from abreast.wiring.plugins import PLATFORMS
 from page_examples import Example, page_examples
 from sample_project import APP_SOURCE, SampleProject, eventually, free_ports
 
@@ -41,6 +44,7 @@ def console() -> Example:
     return found
 
 
+@pytest.mark.executes("docs/workers.md", 1, 2, 3, 4)
 @pytest.mark.exhaustive
 def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     printed = ""
@@ -54,10 +58,25 @@ def test_its_commands_print_what_it_says(reader: SampleProject) -> None:
     eventually(lambda: "| looking for jobs" in reader.run("logs").stdout)
 
 
+@pytest.mark.executes("docs/workers.md", 5, 6)
+@pytest.mark.exhaustive
+def test_a_time_limit_and_a_time_zone(reader: SampleProject, examples: list[Example]) -> None:
+    for example in examples:
+        for name, settings in yaml.safe_load(example.text)["services"].items():
+            reader.config["services"][name] |= _with_this_python(settings)
+    assert reader.config["services"]["web"]["release"]["timeout"] == "5m"
+    reader.commit()
+    reader.deploy()
+    (release_log,) = (reader.folder / ".abreast" / "logs").rglob("web.release.log")
+    assert "preparing v1" in release_log.read_text()
+    schedule = reader.status()["services"]["report"]["schedule"]
+    assert schedule["timezone"] == "Europe/Berlin"
+    following = datetime.fromisoformat(schedule["next"])
+    assert following.astimezone(ZoneInfo("Europe/Berlin")).hour == 3
+
+
 def test_it_names_every_platform() -> None:
-    folder = PAGE.parents[1] / "src" / "abreast" / "platforms"
-    names = {path.stem.replace("_", "-") for path in folder.iterdir() if path.name[0] != "_"}
-    for name in names - {"interface", "cloud", "servable-files", "service-routes", "preview-names"}:
+    for name in PLATFORMS:
         assert f"`{name}`" in PAGE.read_text(), name
 
 

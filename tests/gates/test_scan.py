@@ -1,17 +1,13 @@
 """Security gates: real tools on real files, against databases that are servers of ours."""
 
 import asyncio
-import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVe
 from abreast.core.reports import sarif, scan_results
 from abreast.gates import scan_gate, scan_tool
 from abreast.gates.interface import CommandOutcome, GateContext
+from advisory_database import AdvisoryDatabase, served
 from sample_project import SampleProject, require_programs
 
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -44,74 +41,11 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> None:
     require_programs("kingfisher", "bandit", "zizmor", "hadolint", "pip-audit", "check-jsonschema", "npm")
 
 
-class Database:
-    """Answers as npm's registry and as OSV do, of what it knows: known holes by package."""
-
-    def __init__(self) -> None:
-        self.npm: dict[str, dict[str, Any]] = {}
-        self.python: dict[str, list[str]] = {}
-        self.asked: list[str] = []
-        self.status = 200
-
-    def answer(self, path: str, said: dict[str, Any]) -> dict[str, Any]:
-        self.asked.append(path)
-        if path.endswith("/advisories/bulk"):
-            return {name: [self.npm[name]] for name in said if name in self.npm}
-        ids = self.python.get(said["package"]["name"], [])
-        return {"vulns": [_osv(id_, said["package"]["name"]) for id_ in ids]}
-
-
-def _osv(id: str, package: str) -> dict[str, Any]:
-    events = [{"introduced": "0"}, {"fixed": "9.9"}]
-    affected = {"package": {"ecosystem": "PyPI", "name": package}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
-    return {
-        "id": id,
-        "summary": "a hole",
-        "details": "a hole",
-        "published": "2026-01-01T00:00:00Z",
-        "affected": [affected],
-    }
-
-
-@contextmanager
-def served(database: Database) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            content = json.dumps(database.answer(self.path, json.loads(body))).encode()
-            self.send_response(database.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_GET(self) -> None:
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
-def database() -> Iterator[tuple[Database, dict[str, str]]]:
+def database() -> Iterator[tuple[AdvisoryDatabase, dict[str, str]]]:
     """A database, and the variables by which tools ask it."""
-    known = Database()
-    with served(known) as url:
-        env = {
-            "npm_config_registry": url,
-            "PIP_AUDIT_VULNERABILITY_SERVICE": "osv",
-            "PIP_AUDIT_OSV_URL": f"{url}/v1/query",
-        }
+    known = AdvisoryDatabase()
+    with served(known) as env:
         yield known, env
 
 
@@ -268,7 +202,7 @@ def look(gate: Gate, room: Path, today: str = "2026-11-21") -> GateResult:
 
 
 @pytest.mark.exhaustive
-def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
+def test_known_holes_of_packages(tmp_path: Path, database: tuple[AdvisoryDatabase, dict[str, str]]) -> None:
     known, env = database
     room = tmp_path / "room"
     (room / "web").mkdir(parents=True)
@@ -295,7 +229,7 @@ def test_known_holes_of_packages(tmp_path: Path, database: tuple[Database, dict[
     assert '"gate": "dependencies"' in advice
 
 
-def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Database, dict[str, str]]) -> None:
+def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[AdvisoryDatabase, dict[str, str]]) -> None:
     known, env = database
     known.status = 500
     (tmp_path / "room").mkdir()
@@ -308,7 +242,7 @@ def test_who_could_not_be_asked_is_unknown(tmp_path: Path, database: tuple[Datab
 
 @pytest.mark.exhaustive
 def test_unknown_stops_it_unless_that_is_allowed(
-    project: SampleProject, database: tuple[Database, dict[str, str]]
+    project: SampleProject, database: tuple[AdvisoryDatabase, dict[str, str]]
 ) -> None:
     known, env = database
     known.status = 500

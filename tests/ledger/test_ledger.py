@@ -20,7 +20,7 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, DeploymentKind, LiveService, OnFailure, Plan, Service, Version
 from abreast.core.states import DeploymentState
-from abreast.ledger.entry_file import LEDGER_FILE
+from abreast.ledger.entry_file import LEDGER_FILE, make_state_folder
 from abreast.ledger.interface import ReleasePart
 from abreast.ledger.sqlite import SqliteLedger
 
@@ -259,6 +259,19 @@ def test_a_damaged_file_is_told_and_left_as_it_is(tmp_path: Path, content: bytes
     with pytest.raises(StateError, match=r"ledger\.db"):
         SqliteLedger.open(tmp_path)
     assert (tmp_path / LEDGER_FILE).read_bytes() == content
+
+
+def test_git_ignores_the_state_folder_and_linters_see_a_checkout_in_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    checkout = tmp_path / ".abreast" / "work" / "D1"
+    checkout.mkdir(parents=True)
+    (checkout / "app.py").write_text("import os\n")
+    make_state_folder(tmp_path / ".abreast")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, check=True)
+    assert status.stdout == b""
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    linted = subprocess.run([ruff, "check", "--no-cache"], cwd=checkout, capture_output=True, text=True, check=False)
+    assert "F401" in linted.stdout
 
 
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ gates:
   secrets: block
   dependencies: {block: high, unknown: allow}
 allow:
-  - {gate: dependencies, rule: GHSA-29mw-wpgm-hmr9, owner: ada, reason: not reachable, expires: 2027-01-31}
+  - {gate: dependencies, rule: GHSA-35jh-r3h4-6jhm, owner: ada, reason: not reachable, expires: 2027-01-31}
 environments:
   staging: {may_skip: [lint]}
   production: {gates: full}

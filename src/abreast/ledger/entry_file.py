@@ -19,6 +19,12 @@ from abreast.ledger.tables import ENTRIES, PROJECTION
 
 LEDGER_FILE = "ledger.db"
 ANCHOR_FILE = "ledger.anchor"
+GIT_IGNORE = "/*\n"
+"""Ignores what is in the state folder, and says nothing of the files below.
+
+Linters look into the ignore files of all folders above. With ``*`` they would skip every file of a checkout in the
+state folder, and pass.
+"""
 
 _WITHOUT_LEASE = frozenset({EntryKind.RELEASE, EntryKind.REQUEST, EntryKind.LEASE, EntryKind.LOCK})
 """What anybody may record, whoever holds the environment."""
@@ -209,8 +215,9 @@ class EntryFile:
 def make_state_folder(folder: Path) -> None:
     """Create a folder that its owner alone reads, and that git ignores. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n")
+    ignore_file = folder / ".gitignore"
+    if not ignore_file.exists() or ignore_file.read_text() != GIT_IGNORE:
+        ignore_file.write_text(GIT_IGNORE)
 
 
 def _state_error(texts: tuple[str, str, str]) -> StateError:

@@ -136,16 +136,17 @@ class _TargetFolder:
         )
 
     async def copy(self, source: str, release: str) -> None:
-        """Sync ``source`` to the release's folder, by content: a build may give all files the same time.
+        """Sync ``source`` to the release's folder, by content alone: times differ with each build, or are all the same.
 
-        Leaves out what a web server would hand to anybody: dot files, and links to outside.
+        With times, rsync would link nothing that was built again. Without, an unchanged file keeps the `Last-Modified`
+        that browsers know. Leaves out what a web server would hand to anybody: dot files, and links to outside.
         """
         destination = f"{self._path}/{RELEASES}/{release}/"
         target = f"{self._host}:{destination}" if self._host else destination
         link_dest = ["--link-dest", f"../../{CURRENT}/"]
         await self._run(
-            ["rsync", "-a", "--checksum", "--delete", "--safe-links", *_LEFT_OUT, *link_dest, "-e", self._ssh,
-             f"{source}/", target]
+            ["rsync", "-a", "--no-times", "--checksum", "--delete", "--safe-links", *_LEFT_OUT, *link_dest,
+             "-e", self._ssh, f"{source}/", target]
         )  # fmt: skip
 
     async def _run(self, command: Sequence[str]) -> str:
