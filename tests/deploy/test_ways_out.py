@@ -1,6 +1,7 @@
 """From every state of a deployment a command leads to an end, and it is printed with the state."""
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -187,3 +188,16 @@ def test_a_turn_back_that_is_tried_again_can_be_killed_at_every_write(project: S
     assert len(codes) > 5
     assert project.latest_deployment()["state"] == "turned-back"
     assert project.served_commits() == {"frontend": first, "backend": first}
+
+
+def test_a_lock_can_end_by_itself(project: SampleProject) -> None:
+    assert project.run("locks").stdout == "no environment is locked\n"
+    said = project.run("lock", "--for", "4s", "--reason", "moving the database").stdout
+    assert "local is locked until 20" in said
+    assert "moving the database" in project.run("locks").stdout
+    assert json.loads(project.run("locks", "--json").stdout)["local"]["reason"] == "moving the database"
+    assert " until 20" in project.deploy(code=3).stderr
+    eventually(lambda: project.run("locks").stdout == "no environment is locked\n")
+    project.deploy()
+    assert project.status()["lock"] is None
+    assert "expected a duration such as" in project.run("lock", "--for", "soon", "--reason", "x", code=2).stderr

@@ -50,3 +50,16 @@ VERBOSE = flag("--verbose", "Show the output of builds and tests while they run.
 ASK_WHO = "abreast.cli.ahead:ask_who"
 ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 90m or 2h30m, as abreast.yml writes it, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds, or fail with what was expected."""
+        try:
+            return float(load("abreast.config.field_types:parse_duration")(value))
+        except ValueError as error:
+            self.fail(f"{error}, found {value!r}", param, ctx)

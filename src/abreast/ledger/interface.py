@@ -116,17 +116,25 @@ class Ledger(ABC):
 
     @abstractmethod
     def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
-        """Record that an operator locks an environment (``reason``, ``by``, ``since``), or with None unlocks it."""
+        """Record that an operator locks an environment, or with None unlocks it.
+
+        Keys: ``reason``, ``by``, ``since``, and ``until`` if it expires; times are ISO 8601 in UTC.
+        """
 
     @abstractmethod
+    def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the operators' locks that have not expired, by environment; see ``lock_environment``."""
+
     def operator_lock(self, environment: str) -> Mapping[str, str] | None:
-        """Return the operator's lock of an environment, None if there is none."""
+        """Return the operator's lock of an environment, None if there is none that holds."""
+        return self.operator_locks().get(environment)
 
     def check_operator_lock(self, environment: str) -> None:
         """Raise RefusedError if an operator locked the environment."""
         if lock := self.operator_lock(environment):
+            until = f" until {lock['until']}" if "until" in lock else ""
             raise RefusedError(
-                f"{environment} is locked by {lock['by']} since {lock['since']}: {lock['reason']}",
+                f"{environment} is locked by {lock['by']} since {lock['since']}{until}: {lock['reason']}",
                 next=f"abreast unlock --env {environment}",
             )
 

@@ -162,7 +162,7 @@ class SqliteLedger(Ledger):
             self._append_live(environment, dict.fromkeys(gone))
 
     def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
-        """Record that an operator locks an environment (``reason``, ``by``, ``since``), or with None unlocks it."""
+        """Record that an operator locks an environment, or with None unlocks it."""
         with self.file.transaction() as appended:
             if lock or self.operator_lock(environment):
                 number = self.file.next_number(EntryKind.LOCK, environment)
@@ -240,10 +240,16 @@ class SqliteLedger(Ledger):
         )  # fmt: skip
         return tuple(map(_deployment_from_row, rows))
 
-    def operator_lock(self, environment: str) -> Mapping[str, str] | None:
-        """Return the operator's lock of an environment, None if there is none."""
-        rows = self.file.query("SELECT lock FROM operator_locks WHERE environment = ?", environment)
-        return json.loads(rows[0][0]) if rows else None
+    def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the operators' locks that have not expired, by environment."""
+        rows = self.file.query("SELECT environment, lock FROM operator_locks ORDER BY environment")
+        locks = {environment: json.loads(text) for environment, text in rows}
+        now = datetime.now(UTC)
+        return {
+            environment: lock
+            for environment, lock in locks.items()
+            if "until" not in lock or datetime.fromisoformat(lock["until"]) > now
+        }
 
     def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
         """Return the fingerprint of each secret's value, by ``service/NAME``."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,12 @@ class Workspace:
 def utc_now() -> str:
     """Return the current time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def later(moment: str, seconds: float) -> str:
+    """Return the time that is so many seconds after a moment, as ``utc_now`` writes it."""
+    found = datetime.fromisoformat(moment) + timedelta(seconds=seconds)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def current_user() -> str:

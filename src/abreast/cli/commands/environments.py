@@ -1,6 +1,7 @@
 """Commands for operators: lock, unlock, down."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from abreast.cli.commands import previews
 from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.cli.target import hold_environment
+from abreast.cli.terminal_text import visible
 from abreast.commands.shell import end_orphans
 from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
@@ -16,17 +18,35 @@ from abreast.core.previews import PreviewName
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.workspace import Workspace, utc_now
+from abreast.wiring.workspace import Workspace, later, utc_now
 
 
-def lock(environment: str | None, reason: str) -> int:
-    """Block deployments to an environment."""
+def lock(environment: str | None, reason: str, duration: float | None) -> int:
+    """Block deployments to an environment, for ``duration`` seconds or until it is unlocked."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
     reason = required_reason(reason)
+    now = utc_now()
+    ends = {} if duration is None else {"until": later(now, duration)}
     with workspace.open_ledger() as ledger:
-        ledger.lock_environment(name, {"reason": reason, "by": workspace.operator, "since": utc_now()})
-    print(f"{name} is locked. next: abreast unlock --env {name}")
+        ledger.lock_environment(name, {"reason": reason, "by": workspace.operator, "since": now, **ends})
+    until = f" until {ends['until']}" if ends else ""
+    print(f"{name} is locked{until}. next: abreast unlock --env {name}")
+    return 0
+
+
+def locks(*, as_json: bool) -> int:
+    """List the locks of all environments."""
+    with locate_workspace().open_ledger() as ledger:
+        found = ledger.operator_locks()
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for environment, held in found.items():
+        until = f" until {held['until']}" if "until" in held else ""
+        print(visible(f"{environment}: locked by {held['by']} since {held['since']}{until}: {held['reason']}"))
+    if not found:
+        print("no environment is locked")
     return 0
 
 

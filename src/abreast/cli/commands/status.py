@@ -322,7 +322,8 @@ def _add_published(document: dict[str, object]) -> None:
 def _read_operator_lock(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
     row = database.execute(
         "SELECT json_extract(lock, '$.by'), json_extract(lock, '$.reason'), json_extract(lock, '$.since')"
-        " FROM operator_locks WHERE environment = ?",
+        " FROM operator_locks WHERE environment = ?"
+        " AND coalesce(julianday(json_extract(lock, '$.until')) > julianday('now'), 1)",
         (environment,),
     ).fetchone()
     return dict(zip(("holder", "reason", "since"), row, strict=True)) if row else None
