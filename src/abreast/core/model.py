@@ -298,7 +298,7 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one. ``superseded``: why the commit must not go live any more, "" if it
-    may. ``attested`` is as of an Environment.
+    may. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if of none.
     """
 
     deployment: str
@@ -319,6 +319,7 @@ class Plan:
     tag: bool = False
     superseded: str = ""
     attested: bool = False
+    base: str = ""
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

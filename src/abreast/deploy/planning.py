@@ -23,6 +23,7 @@ from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_inspection import release_notes
+from abreast.deploy.runtime.release_origin import release_for
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.interface import (
@@ -35,10 +36,11 @@ from abreast.source.changed_files import changed_files_by_service
 
 if TYPE_CHECKING:  # what only a preview needs
     from abreast.deploy import preview_planning
-    from abreast.deploy.data import preview_database
+    from abreast.deploy.data import preview_database, preview_variables
 else:
     preview_planning = lazy_module("abreast.deploy.preview_planning")
     preview_database = lazy_module("abreast.deploy.data.preview_database")
+    preview_variables = lazy_module("abreast.deploy.data.preview_variables")
 
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
@@ -75,7 +77,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
-        release = await asyncio.to_thread(_requested_release, ports, environment, request)
+        requested = await asyncio.to_thread(_requested_release, ports, environment, request)
+        release = await asyncio.to_thread(release_for, ports.ledger, requested, environment)
         running = reached.running - reached.replaced
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
@@ -120,6 +123,8 @@ def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
     """Return the plan with what it does to databases."""
+    if environment.base:
+        preview_variables.refuse_databases_of_base(ports, environment.base, plan)
     plan_one = preview_database.plan_preview_database if environment.base else plan_database
     database_plans = {part.name: plan_one(ports, plan.project, environment, part, plan.kind) for part in plan.services}
     return replace(
@@ -346,6 +351,7 @@ def _build_plan(
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
         attested=environment.attested,
+        base=environment.base.name if environment.base else "",
     )
 
 

@@ -45,7 +45,7 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     """Stop what runs on this machine. What is live elsewhere stays live, and is named. Previews are removed wholly."""
     if expired:
         return previews.remove_expired(environment, yes=yes)
-    if environment and PreviewName.parse(environment):
+    if environment and PreviewName.parse(environment) and previews.is_preview(environment):
         return previews.remove_one(environment, yes=yes)
     workspace = locate_workspace()
     assembly = Assembly(workspace)

@@ -11,6 +11,7 @@ from abreast.cli.target import hold_environment
 from abreast.core.errors import AbreastError
 from abreast.deploy.notifications import tell_of_removal
 from abreast.deploy.preview_removal import StandingPreview, expiry_reason, remove_preview, standing_previews
+from abreast.deploy.runtime.preview_history import latest_life
 from abreast.github.api import VariableSettings, connect_github, repository_name
 from abreast.github.client import GitHubClient
 from abreast.ledger.sqlite import SqliteLedger
@@ -18,8 +19,17 @@ from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, utc_now
 
 
+def is_preview(environment: str) -> bool:
+    """Whether an environment is a preview, by the record; one that was never deployed, if abreast.yml has no such."""
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        if ledger.deployments(environment, limit=1):
+            return latest_life(ledger, environment) is not None
+    return environment not in workspace.environment_names()
+
+
 def remove_one(environment: str, *, yes: bool) -> int:
-    """Remove a preview."""
+    """Remove a preview. A second time, what runs on this machine, if the first time was on another one."""
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         if not ledger.deployments(environment, limit=1):
