@@ -36,6 +36,16 @@ def test_an_environment_that_is_called_like_a_preview_keeps_its_data(
     assert (project.folder / ".abreast" / "local" / "hot-pr-1" / "data" / "backend" / "shop.db").exists()
 
 
+def test_a_name_that_is_none_is_said_and_not_taken_for_done(project: SampleProject) -> None:
+    project.config["environments"]["local"]["preview"] = True
+    project.commit("Previews")
+    for name in ("local-pr-017", "locl"):
+        assert f"there is no environment '{name}'" in project.run("down", "--env", name, "--yes", code=2).stderr
+        assert "there is no" in project.run("down", "--expired", "--env", name, "--yes", code=2).stderr
+    assert "is a preview itself" in project.run("down", "--expired", *AS_PREVIEW, "--yes", code=2).stderr
+    assert "0 removed, 0 left" in project.run("down", "--expired", "--env", "local", "--yes").stdout
+
+
 # ── what others made ───────────────────────────────────────────────────────────────────────────
 
 

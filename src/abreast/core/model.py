@@ -258,6 +258,7 @@ class ServicePlan:
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
     ``shared`` is the service of the base environment that a preview uses, since it has none of its own.
+    ``taken_over_by`` names the service that gets the place of a removed one, such as the same one under a new name.
     """
 
     service: Service
@@ -274,6 +275,7 @@ class ServicePlan:
     database_plan: DatabasePlan | None = None
     shared: LiveService | None = None
     attestation: Attestation | None = None
+    taken_over_by: str = ""
 
     @property
     def name(self) -> str:

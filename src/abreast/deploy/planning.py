@@ -12,7 +12,14 @@ from abreast.core.errors import RefusedError, UnknownVersionError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
-from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
+from abreast.core.planner import (
+    ServiceFacts,
+    include_routing_services,
+    plan_removals,
+    plan_services,
+    rollout_waves,
+    with_takeovers,
+)
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
@@ -86,7 +93,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if environment.base:
         plan = await asyncio.to_thread(preview_planning.share_with_base, ports, environment, plan, force=request.force)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
-    parts = include_routing_services(parts, _routes_between_services(ports, parts))
+    parts = with_takeovers(include_routing_services(parts, _routes_between_services(ports, parts)))
     for part in parts:
         if part.action is Action.DEPLOY:
             require_support(ports.platforms, part.service)
@@ -273,7 +280,9 @@ async def _with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
         reserved_url = await platform.reserve_url(part.service, part.previous)
     if version_before and part.previous and not part.previous.version.handle.items() <= version_before.handle.items():
         notes += ("the live version was not deployed by abreast; a turn-back restores it",)
-    if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
+    if part.taken_over_by:
+        notes += (f"its place at {platform.name} is taken by {part.taken_over_by}",)
+    elif part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
 

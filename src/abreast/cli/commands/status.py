@@ -14,7 +14,7 @@ from abreast.cli.views.status import status_lines
 from abreast.ledger import file_errors
 from abreast.wiring.state_location import is_elsewhere, state_location
 
-FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled"})
+FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled", "superseded"})
 _LIVE_QUERY = """
     SELECT json_extract(live, '$.service'), json_extract(live, '$.platform'), json_extract(live, '$.release'),
         json_extract(live, '$.commit'), json_extract(live, '$.version.url'), json_extract(live, '$.since'),

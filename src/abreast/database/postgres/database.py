@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAINTENANCE_DATABASE = "postgres"
 MAX_NAME_LENGTH = 63
-"""Maximum length of an identifier (NAMEDATALEN - 1)."""
+"""Maximum length of an identifier in bytes (NAMEDATALEN - 1)."""
 MIN_SERVER_VERSION = 130000
 FOREIGN_SERVER_GAP = "owners and rights: they were not tried, since the scratch server may lack the roles"
 _COLUMN_NAMES_SQL = (
@@ -219,7 +219,8 @@ class PostgresDatabase(SqlDatabase):
         return list(dict.fromkeys(filter(None, (self._admin, self._scratch))))
 
     def _sibling_name(self, name: str) -> str:
-        return f"{self._name[: MAX_NAME_LENGTH - len(name) - 1]}_{name}"
+        room = MAX_NAME_LENGTH - len(name) - 1
+        return f"{self._name.encode()[:room].decode(errors='ignore')}_{name}"
 
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
         """Return the variables that lead to this database, leading to ``copy`` instead."""
