@@ -63,6 +63,15 @@ def test_a_database_that_somebody_made_since_the_removal_stays(project: SamplePr
     assert shop.query("SELECT count(*) FROM pg_tables WHERE tablename = 'orders'") == [(0,)]
 
 
+def test_the_base_does_not_drop_the_database_of_a_preview(project: SampleProject) -> None:
+    shop = PreviewOfDatabase(project, "postgresql", "empty")
+    shop.deploy_change("mine")
+    assert "the database of local-pr-17" in shop.base.run("db", "list", "--copies", "--env", "local").stdout
+    refused = shop.base.run("db", "drop", "preview-17", "--env", "local", "--yes", code=3).stderr
+    assert "abreast down --env local-pr-17" in refused
+    assert shop.exists()
+
+
 # ── what a pull request changes of its own preview ─────────────────────────────────────────────
 
 

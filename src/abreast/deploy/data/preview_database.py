@@ -149,6 +149,7 @@ def _recreate(run: Run, part: ServicePlan, copy_of: str, report: Reporter) -> st
     if not copy_of:
         database.recreate()
         database.copy_properties(report)
+        database.claim(owner_name(project, environment, part.name))
         return "empty"
     backup = ports.open_vault().find_backup(preview.base, part.name, copy_of)
     restored = verify_backup(ports, backup, database, restore_workdir(ports, run.plan.deployment))
