@@ -20,7 +20,6 @@ from abreast.core.planner import (
     rollout_waves,
     with_takeovers,
 )
-from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
@@ -30,7 +29,7 @@ from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_inspection import release_notes
-from abreast.deploy.runtime.release_origin import release_for
+from abreast.deploy.runtime.release_origin import release_number, requested_release
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
 from abreast.platforms.interface import (
@@ -84,8 +83,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
-        requested = await asyncio.to_thread(_requested_release, ports, environment, request)
-        release = await asyncio.to_thread(release_for, ports.ledger, requested, environment)
+        release = await asyncio.to_thread(requested_release, ports.ledger, environment, request.release or "")
         running = reached.running - reached.replaced
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
@@ -162,7 +160,7 @@ def _plan_data_only(
         selected = service.database and (not request.services or service.name in request.services)
         data = _requested_database_plan(ports, project, environment, request, part) if selected else None
         parts.append(replace(part, action=Action.KEEP, database_plan=data))
-    newest = max((live_part.release for live_part in live.values()), key=_release_number, default="v0")
+    newest = max((live_part.release for live_part in live.values()), key=release_number, default="v0")
     return _build_plan(ports, project, environment, request, newest, commit, tuple(parts))
 
 
@@ -362,30 +360,6 @@ def _build_plan(
         attested=environment.attested,
         base=environment.base.name if environment.base else "",
     )
-
-
-def _requested_release(ports: Ports, environment: Environment, request: DeployRequest) -> Release:
-    """Return the requested release, else the last one before the live release that succeeded."""
-    if request.release:
-        return ports.ledger.release(request.release)
-    good = [
-        deployment.release
-        for deployment in ports.ledger.deployments(environment.name, limit=1000)
-        if deployment.state is DeploymentState.SUCCEEDED
-        and deployment.kind in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
-    ]
-    older = [version for version in good if _release_number(version) < _release_number(good[0])] if good else []
-    if not older:
-        raise UsageError(
-            f"{environment.name} has no release before {good[0] if good else 'the first'}",
-            need="an earlier deployment that succeeded",
-            next=f"abreast history --env {environment.name}",
-        )
-    return ports.ledger.release(older[0])
-
-
-def _release_number(version: str) -> int:
-    return int(version.removeprefix("v"))
 
 
 def _platform_notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:

@@ -1,15 +1,52 @@
-"""Where a release was made, and with which definitions of services it is deployed elsewhere."""
+"""Which release is asked for, where it was made, and with which definitions of services it is deployed elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from abreast.core.environment import Environment
-from abreast.core.errors import RefusedError
-from abreast.core.model import DeploymentKind, Plan
-from abreast.ledger.interface import Ledger, Release, ReleasePart
+from abreast.core.errors import RefusedError, UsageError
+from abreast.core.model import DeploymentKind
+from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.preview_history import latest_life
+from abreast.ledger.interface import Deployment, Ledger, Release, ReleasePart
 
 
-def release_for(ledger: Ledger, release: Release, environment: Environment) -> Release:
+def requested_release(ledger: Ledger, environment: Environment, version: str) -> Release:
+    """Return a release as it is deployed to an environment: by default the last one before the live that succeeded.
+
+    Of a preview, since it was removed. Raises UsageError if there is none, RefusedError as ``_release_for``.
+    """
+    if version:
+        return _release_for(ledger, ledger.release(version), environment)
+    good = [
+        deployment.release
+        for deployment in _deployments(ledger, environment)
+        if deployment.state is DeploymentState.SUCCEEDED
+        and deployment.kind in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
+    ]
+    older = [version for version in good if release_number(version) < release_number(good[0])] if good else []
+    if not older:
+        raise UsageError(
+            f"{environment.name} has no release before {good[0] if good else 'the first'}",
+            need="an earlier deployment that succeeded",
+            next=f"abreast history --env {environment.name}",
+        )
+    return _release_for(ledger, ledger.release(older[0]), environment)
+
+
+def release_number(version: str) -> int:
+    """Return the number of a release, such as 7 of ``v7``."""
+    return int(version.removeprefix("v"))
+
+
+def _deployments(ledger: Ledger, environment: Environment) -> Sequence[Deployment]:
+    if environment.base is None:
+        return ledger.deployments(environment.name, limit=1000)
+    life = latest_life(ledger, environment.name)
+    return () if life is None or life.is_over else life.deployments
+
+
+def _release_for(ledger: Ledger, release: Release, environment: Environment) -> Release:
     """Return a release as it is deployed to an environment: one that was made elsewhere, with this one's definitions.
 
     A definition has the sites, the variables and the databases of its environment. Raises RefusedError between a
@@ -18,7 +55,7 @@ def release_for(ledger: Ledger, release: Release, environment: Environment) -> R
     made_by = _made_by(ledger, release.version)
     if made_by is None or made_by.environment == environment.name:
         return release
-    if made_by.base or environment.base:
+    if environment.base or ledger.stored_plan(made_by.id).base:
         raise RefusedError(
             f"{release.version} is a release of {made_by.environment}, not of {environment.name}",
             need="a release of the same environment: previews and other environments do not exchange them",
@@ -32,9 +69,9 @@ def _parts_here(parts: Mapping[str, ReleasePart], environment: Environment) -> M
     return {name: replace(part, definition=here[name]) for name, part in parts.items() if name in here}
 
 
-def _made_by(ledger: Ledger, version: str) -> Plan | None:
-    """Return the plan of the first deployment of a release, None if the record does not have it."""
+def _made_by(ledger: Ledger, version: str) -> Deployment | None:
+    """Return the first deployment of a release, None if the record does not have it."""
     deployments = reversed(ledger.deployments(limit=100_000))
-    made = (found for found in deployments if found.release == version and found.kind is DeploymentKind.DEPLOY)
-    first = next(made, None)
-    return ledger.stored_plan(first.id) if first else None
+    return next(
+        (found for found in deployments if (found.release, found.kind) == (version, DeploymentKind.DEPLOY)), None
+    )
