@@ -104,6 +104,7 @@ def test_each_database_that_a_preview_had_is_dropped(project: SampleProject) -> 
     other = postgres_server.create_database()
     shop.base.variables["OTHER_URL"] = other
     project.config["services"]["backend"]["database"]["url"] = "${OTHER_URL}"
+    project.config["services"]["backend"]["env"] = {}
     shop.deploy_change("another database")
     copies = [shop.name, other.rpartition("/")[2] + "_preview-17"]
     assert all(map(database_exists, copies))
