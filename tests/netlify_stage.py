@@ -40,7 +40,7 @@ class Stage:
         return asyncio.run(story())
 
     async def tell(self, service: str, text: str) -> None:
-        assert service == "web"
+        assert service == self.service.name
         self.told.append(text)
 
     def order(self, version: str, **files: str) -> StageRequest:

@@ -73,8 +73,8 @@ def test_a_final_state_is_never_left(steps: list[DeploymentState]) -> None:
 
 def test_exit_codes_are_those_of_the_command_line() -> None:
     assert {state.value: state.exit_code for state in DeploymentState} == {
-        "waiting": 4, "running": 4, "approving": 4, "turning-back": 4, "stuck": 4,
-        "succeeded": 0, "superseded": 0, "turned-back": 1, "cancelled": 1,
+        "waiting": 4, "running": 4, "turning-back": 4, "stuck": 4,
+        "approving": 0, "succeeded": 0, "superseded": 0, "turned-back": 1, "cancelled": 1,
     }  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """PostgreSQL as people have it: roles without rights, other spellings of URLs, odd names, sessions in the way."""
 
+import os
+import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,8 +15,9 @@ import pytest
 import postgres_server
 from abreast.core.errors import DatabaseError
 from abreast.database.postgres import database_admin
-from abreast.database.postgres.connection_url import is_postgres_url, with_database
+from abreast.database.postgres.connection_url import database_name, is_postgres_url, with_database
 from abreast.database.postgres.database import PostgresDatabase
+from sample_project import eventually
 
 
 def execute(url: str, *statements: str) -> None:
@@ -280,3 +283,34 @@ def test_databases_of_others_on_the_server_are_no_copies(owned: str) -> None:
     finally:
         for other in theirs:
             execute(server, f'DROP DATABASE "{other}"')
+
+
+def test_what_the_server_still_creates_for_a_killed_client_is_dropped() -> None:
+    server = postgres_server.server_url()
+    copy = PostgresDatabase(postgres_server.create_database()).sibling_copy("preview-17", swappable=True)
+    create = f'CREATE DATABASE "{database_name(copy.connection_url())}" TEMPLATE template0'
+    with psycopg.connect(server) as holder:
+        holder.execute("LOCK TABLE pg_database IN SHARE MODE")
+        creating = in_thread(lambda: execute(server, create))
+        waiting = f"SELECT pid FROM pg_stat_activity WHERE query = '{create}' AND wait_event_type = 'Lock'"
+        eventually(lambda: rows(server, waiting))
+        ((pid,),) = rows(server, waiting)
+        os.kill(int(str(pid)), signal.SIGSTOP)
+    dropping = in_thread(copy.drop)
+    dropping.join(1)
+    os.kill(int(str(pid)), signal.SIGCONT)
+    dropping.join()
+    creating.join()
+    assert not copy.exists()
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    """Start work of which nobody needs to know how it ends."""
+
+    def quietly() -> None:
+        with suppress(psycopg.Error):
+            work()
+
+    thread = threading.Thread(target=quietly)
+    thread.start()
+    return thread

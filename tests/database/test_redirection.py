@@ -45,6 +45,11 @@ SPELLINGS = {
     "Prisma": "postgresql://{user}@localhost:{port}/{name}?schema=public&connection_limit=1",
     "SQLAlchemy": "postgresql+psycopg://{user}@localhost:{port}/{name}",
     "JDBC": "jdbc:postgresql://localhost:{port}/{name}?user=postgres&password={password}&ApplicationName=x",
+    "JDBC with a wrapper": "jdbc:aws-wrapper:postgresql://localhost:{port}/{name}?user=postgres&password={password}",
+    "R2DBC": "r2dbc:pool:postgresql://{user}@localhost:{port}/{name}",
+    "Django with PostGIS": "postgis://{user}@localhost:{port}/{name}",
+    "Elixir": "ecto://{user}@localhost:{port}/{name}",
+    "Npgsql": "Host=localhost;Port={port};Database={name};Username=postgres;Password='{plain}';Pooling=true",
     "a socket": "postgresql://{user}@/{name}?host={folder}&port={port}",
     "keywords": "host=localhost port={port} user=postgres password='{plain}' dbname={name}",
 }

@@ -35,6 +35,7 @@ def test_an_older_commit_is_superseded_unless_a_person_says_otherwise(
     assert f"superseded, so nothing was deployed: {why}" in done.stdout
     assert served(project) == second
     assert project.latest_deployment()["state"] == "superseded"
+    assert "interrupted" not in project.run("status").stdout
     assert project.deploy("--json").stdout.startswith('{"state": "superseded"')
     assert "--reason" in project.deploy("--allow-older", code=2).stderr
     project.deploy("--allow-older", "--reason", "the newer one is worse")

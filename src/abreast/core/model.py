@@ -259,6 +259,7 @@ class ServicePlan:
     ``routes_to`` names services that get a new address and to which this one routes. ``reserved_url`` is the address of
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
     ``shared`` is the service of the base environment that a preview uses, since it has none of its own.
+    ``taken_over_by`` names the service that gets the place of a removed one, such as the same one under a new name.
     """
 
     service: Service
@@ -275,6 +276,7 @@ class ServicePlan:
     database_plan: DatabasePlan | None = None
     shared: LiveService | None = None
     attestation: Attestation | None = None
+    taken_over_by: str = ""
 
     @property
     def name(self) -> str:
@@ -300,7 +302,7 @@ class Plan:
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
     ``approval`` is needed before anything is staged. ``superseded``: why the commit must not go live any more, "" if it
-    may. ``attested`` is as of an Environment.
+    may. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if of none.
     """
 
     deployment: str
@@ -323,6 +325,7 @@ class Plan:
     attested: bool = False
     authors: tuple[str, ...] = ()
     approval: ApprovalRule | None = None
+    base: str = ""
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

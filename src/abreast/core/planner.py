@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from abreast.core.dependency_order import dependency_waves
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Action, LiveService, Service, ServicePlan
+from abreast.core.model import DEFAULT_PLATFORM, Action, LiveService, Service, ServicePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,26 @@ def plan_removals(
         for name, part in live.items()
         if name not in wanted and not only
     )
+
+
+def with_takeovers(parts: Sequence[ServicePlan]) -> tuple[ServicePlan, ...]:
+    """Return the parts; of those that are removed, with the service that is at the same place of a platform instead.
+
+    Elsewhere than on this machine, a service is what its settings name there, whatever it is called in abreast.yml.
+    """
+    stays = [part for part in parts if part.action is not Action.REMOVE]
+    return tuple(
+        replace(part, taken_over_by=_taken_over_by(part.service, stays)) if part.action is Action.REMOVE else part
+        for part in parts
+    )
+
+
+def _taken_over_by(service: Service, parts: Sequence[ServicePlan]) -> str:
+    if service.platform == DEFAULT_PLATFORM or not service.settings:
+        return ""
+    place = service.platform, dict(service.settings)
+    same = (part.name for part in parts if (part.service.platform, dict(part.service.settings)) == place)
+    return next(same, "")
 
 
 def include_routing_services(

@@ -212,6 +212,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def variables_leading_here(self, variables: Mapping[str, str]) -> frozenset[str]:
+        """Return the names of those of ``variables`` that lead to this database, in any spelling."""
+
+    @abstractmethod
     def copy_from(self, other: "Database") -> None:
         """Recreate this copy from another copy without users."""
 

@@ -11,8 +11,14 @@ from abreast.core.errors import RefusedError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
-from abreast.core.planner import ServiceFacts, include_routing_services, plan_removals, plan_services, rollout_waves
-from abreast.core.states import DeploymentState
+from abreast.core.planner import (
+    ServiceFacts,
+    include_routing_services,
+    plan_removals,
+    plan_services,
+    rollout_waves,
+    with_takeovers,
+)
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
@@ -20,29 +26,27 @@ from abreast.deploy.runtime.attestations import with_attestations
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_state import (
     capabilities_of,
-    effective_service,
     routes_between_services,
     with_platform_state,
 )
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_commands import with_release_command_notes
+from abreast.deploy.runtime.release_origin import release_number, requested_release
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
 from abreast.source.changed_files import changed_files_by_service
 
 if TYPE_CHECKING:  # what only a preview needs
     from abreast.deploy import preview_planning
-    from abreast.deploy.data import preview_database
+    from abreast.deploy.data import preview_database, preview_variables
 else:
     preview_planning = lazy_module("abreast.deploy.preview_planning")
     preview_database = lazy_module("abreast.deploy.data.preview_database")
+    preview_variables = lazy_module("abreast.deploy.data.preview_variables")
 
 _RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 """The kinds of deployments that put a release into an environment."""
-
-MAX_DEPLOYMENTS = 1000
-"""How many deployments back a release is looked for."""
 
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
@@ -81,7 +85,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
-        release = await asyncio.to_thread(_requested_release, ports, environment, request)
+        release = await asyncio.to_thread(requested_release, ports.ledger, environment, request.release or "")
         running = reached.running - reached.replaced
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
     else:
@@ -89,7 +93,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if environment.base:
         plan = await asyncio.to_thread(preview_planning.share_with_base, ports, environment, plan, force=request.force)
     parts = tuple(_with_replaced_note(part, environment.name, reached.replaced) for part in plan.services)
-    parts = include_routing_services(parts, routes_between_services(ports, parts))
+    parts = with_takeovers(include_routing_services(parts, routes_between_services(ports, parts)))
     for part in parts:
         if part.action is Action.DEPLOY:
             require_support(ports.platforms, part.service)
@@ -128,6 +132,8 @@ def _without_verification(part: ServicePlan, accepted: str) -> ServicePlan:
 
 def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
     """Return the plan with what it does to databases."""
+    if environment.base:
+        preview_variables.refuse_databases_of_base(ports, environment.base, plan)
     plan_one = preview_database.plan_preview_database if environment.base else plan_database
     database_plans = {part.name: plan_one(ports, plan.project, environment, part, plan.kind) for part in plan.services}
     return replace(
@@ -158,7 +164,7 @@ def _plan_data_only(
         selected = service.database and (not request.services or service.name in request.services)
         data = _requested_database_plan(ports, project, environment, request, part) if selected else None
         parts.append(replace(part, action=Action.KEEP, database_plan=data))
-    newest = max((live_part.release for live_part in live.values()), key=_release_number, default="v0")
+    newest = max((live_part.release for live_part in live.values()), key=release_number, default="v0")
     return _build_plan(ports, project, environment, request, newest, commit, tuple(parts))
 
 
@@ -248,36 +254,22 @@ def _plan_from_release(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     release: Release, live: Mapping[str, LiveService], running: frozenset[str],
 ) -> Plan:  # fmt: skip
-    """Return a plan that deploys the artifacts of a release, with its service definitions in this environment."""
+    """Return a plan that deploys an existing release: its artifacts and its service definitions."""
     names = [service.name for service in environment.services]
     missing = [name for name in request.services if name not in release.parts]
     if missing:
         raise UsageError(f"release {release.version} has no {', '.join(missing)}", next="abreast history")
     notes = _platform_notes(ports, environment.services)
-    definitions = _release_definitions(ports, environment, release.version)
     parts = []
-    for name in sorted(definitions.keys() & release.parts, key=lambda name: names.index(name) if name in names else 99):
-        part, definition, now = release.parts[name], definitions[name], live.get(name)
+    for name in sorted(release.parts, key=lambda name: names.index(name) if name in names else len(names)):
+        part, now = release.parts[name], live.get(name)
         selected = not request.services or name in request.services
-        same = now and now.artifact == part.artifact and now.definition == definition and name in running
+        same = now and now.artifact == part.artifact and now.definition == part.definition and name in running
         action = Action.DEPLOY if selected and not same else Action.KEEP
         why = f"{now.release if now else 'nothing'} → {release.version}" if action is Action.DEPLOY else "unchanged"
-        parts.append(ServicePlan(definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
+        parts.append(ServicePlan(part.definition, action, why, part.commit, part.artifact, now, notes.get(name, ())))
     gone = plan_removals(live, release.parts, request.services)
     return _build_plan(ports, project, environment, request, release.version, release.commit, (*parts, *gone))
-
-
-def _release_definitions(ports: Ports, environment: Environment, release: str) -> dict[str, Service]:
-    """Return the services as they were when the release was live in this environment, else as they are configured.
-
-    Those of the environment in which the release was built are another matter: they name its sites and its secrets.
-    """
-    for deployment in ports.ledger.deployments(environment.name, MAX_DEPLOYMENTS):
-        is_release = deployment.release == release and deployment.kind in _RELEASES
-        if is_release and deployment.state is DeploymentState.SUCCEEDED:
-            parts = ports.ledger.stored_plan(deployment.id).services
-            return {part.name: effective_service(part) for part in parts if part.action is not Action.REMOVE}
-    return {service.name: service for service in environment.services}
 
 
 def _build_plan(
@@ -302,31 +294,8 @@ def _build_plan(
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
         approval=environment.approval if request.kind in _RELEASES and not request.emergency else None,
         attested=environment.attested,
+        base=environment.base.name if environment.base else "",
     )
-
-
-def _requested_release(ports: Ports, environment: Environment, request: DeployRequest) -> Release:
-    """Return the requested release, else the last one before the live release that succeeded."""
-    if request.release:
-        return ports.ledger.release(request.release)
-    good = [
-        deployment.release
-        for deployment in ports.ledger.deployments(environment.name, limit=1000)
-        if deployment.state is DeploymentState.SUCCEEDED
-        and deployment.kind in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
-    ]
-    older = [version for version in good if _release_number(version) < _release_number(good[0])] if good else []
-    if not older:
-        raise UsageError(
-            f"{environment.name} has no release before {good[0] if good else 'the first'}",
-            need="an earlier deployment that succeeded",
-            next=f"abreast history --env {environment.name}",
-        )
-    return ports.ledger.release(older[0])
-
-
-def _release_number(version: str) -> int:
-    return int(version.removeprefix("v"))
 
 
 def _platform_notes(ports: Ports, services: Sequence[Service]) -> dict[str, tuple[str, ...]]:

@@ -1,22 +1,22 @@
 """Remove previews: when somebody says so, their pull request is closed, or nothing was deployed for a while."""
 
 import asyncio
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
+from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, PlatformError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import ServicePlan
+from abreast.core.model import Plan, ServicePlan
 from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.preview_database import drop_preview_database
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.preview_history import latest_life, was_removed
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.platforms.interface import HostsPreviews
-
-MAX_DEPLOYMENTS = 1000
-"""How many deployments back a service of a preview is looked for."""
 
 _REMOVED_KEY = "removed"
 
@@ -38,13 +38,10 @@ def standing_previews(ledger: Ledger) -> list[StandingPreview]:
     return [
         StandingPreview(environment, name, deployment)
         for environment, deployment in sorted(latest.items())
-        if (name := PreviewName.parse(environment)) and not is_removed(ledger.events(deployment.id))
+        if (name := PreviewName.parse(environment))
+        and not was_removed(ledger, deployment)
+        and latest_life(ledger, environment)
     ]
-
-
-def is_removed(events: Sequence[Event]) -> bool:
-    """Whether the environment of a deployment was removed after it."""
-    return any(event.kind is EventKind.REMOVED for event in events)
 
 
 def expiry_reason(
@@ -70,34 +67,33 @@ def expiry_reason(
 async def remove_preview(ports: Ports, environment: str, why: str, report: Callable[[str], None]) -> None:
     """Remove everything that was made for a preview: services, databases, the record of what is live.
 
-    The caller holds the environment. It can be repeated until nothing is left. Raises PlatformError that names what
-    could not be removed.
+    The caller holds the environment. It can be repeated until nothing is left, and on each machine that it ran on.
+    Raises PlatformError that names what could not be removed.
     """
-    deployments = await asyncio.to_thread(ports.ledger.deployments, environment, MAX_DEPLOYMENTS)
-    if not deployments:
+    life = await asyncio.to_thread(latest_life, ports.ledger, environment)
+    if life is None:
         return
-    project, parts = await asyncio.to_thread(_deployed_parts, ports.ledger, deployments)
-    faults = [fault for part in parts if (fault := await _remove_part(ports, project, environment, part, report))]
+    parts = _deployed_parts(life.plans)
+    faults = [fault for part in parts if (fault := await _remove_part(ports, environment, part, report))]
     if faults:
         raise PlatformError(
             f"{environment} is not wholly removed: {'; '.join(faults)}", next=f"abreast down --env {environment}"
         )
     platforms = {part.service.platform for part in parts}
-    await asyncio.to_thread(_record_removal, ports.ledger, environment, deployments, platforms, why)
+    await asyncio.to_thread(_record_removal, ports.ledger, environment, life.deployments, platforms, why)
 
 
-def _deployed_parts(ledger: Ledger, deployments: Sequence[Deployment]) -> tuple[str, list[ServicePlan]]:
-    """Return the project, and every service that a deployment may have brought to a platform, as the latest one did."""
-    plans = [ledger.stored_plan(deployment.id) for deployment in deployments]
-    found: dict[tuple[str, str], ServicePlan] = {}
+def _deployed_parts(plans: Sequence[Plan]) -> list[ServicePlan]:
+    """Return every service that a deployment may have brought to a platform, for each place that it was given."""
+    found: dict[str, ServicePlan] = {}
     for part in (part for plan in plans for part in plan.rollouts):
-        found.setdefault((part.name, part.service.platform), part)
-    return plans[0].project, list(found.values())
+        service = part.service
+        place = [part.name, service.platform, dump(service.settings), service.database and dump(service.database)]
+        found.setdefault(json.dumps(place, sort_keys=True), part)
+    return list(found.values())
 
 
-async def _remove_part(
-    ports: Ports, project: str, environment: str, part: ServicePlan, report: Callable[[str], None]
-) -> str:
+async def _remove_part(ports: Ports, environment: str, part: ServicePlan, report: Callable[[str], None]) -> str:
     """Remove a service and its database. Returns what could not be removed, and why, "" if all is gone."""
 
     async def tell(name: str, text: str) -> None:
@@ -108,7 +104,7 @@ async def _remove_part(
         if isinstance(platform, HostsPreviews):
             await platform.remove_preview(part.service, tell)
         if part.service.database and part.service.database.copy:
-            await asyncio.to_thread(drop_preview_database, ports, project, environment, part)
+            await asyncio.to_thread(drop_preview_database, ports, environment, part, report)
     except AbreastError as error:
         return f"{part.name}: {error.what}"
     return ""

@@ -159,10 +159,10 @@ class Assembly:
         if urls["url"].startswith("sqlite:///"):
             from abreast.database.sqlite.database import SqliteDatabase  # noqa: PLC0415 (slow, and often not needed)
 
-            folder = self.workspace.state / "local" / environment / "data" / service.name
-            sqlite = SqliteDatabase(urls["url"], folder, settings.migrations_table)
+            home = self.workspace.state / "local" / environment
+            sqlite = SqliteDatabase(urls["url"], home / "data" / service.name, settings.migrations_table)
             # A relative file is in the folder of the environment, so a preview has one of its own.
-            return sqlite.sibling_copy(settings.copy) if settings.copy and "sqlite:////" in urls["url"] else sqlite
+            return sqlite.sibling_copy(settings.copy) if settings.copy and not sqlite.is_inside(home) else sqlite
         if is_postgres_url(urls["url"]):
             from abreast.database.postgres.database import PostgresDatabase  # noqa: PLC0415 (slow, as above)
 

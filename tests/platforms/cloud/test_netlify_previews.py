@@ -190,6 +190,16 @@ def test_what_others_deployed_to_the_branch_stays(stage: Stage) -> None:
     assert titles(stage) == before
 
 
+def test_a_service_that_got_another_name_is_removed_with_the_preview(stage: Stage) -> None:
+    deploy(stage, "web-01M8E2HQRPNTM6Y76HBMENM3KT")
+    stage.service = replace(PREVIEW, name="site")
+    deploy(stage, "site-01M8E2HQRPNTM6Y76HBMENM3KV")
+    for service in (PREVIEW, stage.service):
+        stage.service = service
+        remove(stage)
+    assert titles(stage) == {"web-1"}
+
+
 def test_what_the_sites_users_get_stays(stage: Stage) -> None:
     deploy(stage, "web-2")
     branch_deploy = stage.emulator.sites["site-shop"].branch_deploys["staging-pr-17"]

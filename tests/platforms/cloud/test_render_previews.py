@@ -292,6 +292,24 @@ def test_a_stage_that_is_killed_is_gone_on_with_or_removed(stage: Stage, request
     assert names(stage) == ["api"]
 
 
+@pytest.mark.parametrize("name", ["shop-api", "a-very-long-name-of-a-service-that-does-not-fit-there"])
+def test_a_preview_of_a_base_that_got_another_name_is_removed(stage: Stage, name: str) -> None:
+    stage.deploy(stage.project.commit())
+    configure(stage, name=name)
+    stage.deploy(stage.project.commit())
+    stage.emulator.add_service(f"other-{NAME}", stage.project.folder, "exec sleep 600")
+    remove(stage)
+    assert names(stage) == [name, f"other-{NAME}"]
+
+
+def test_a_preview_of_a_base_that_is_gone_is_removed(stage: Stage) -> None:
+    stage.deploy(stage.project.commit())
+    base = stage.emulator.services.pop(stage.service.id)
+    remove(stage)
+    assert names(stage) == []
+    stage.emulator.services[base.id] = base
+
+
 def test_a_first_version_that_fails_is_taken_off(stage: Stage) -> None:
     stage.deploy(stage.project.commit())
     stage.run(lambda render: render.switch_traffic([TrafficMove(stage.on_render, None)], stage.tell))

@@ -10,6 +10,7 @@ from abreast.core.codec import dump
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.model import Service
 from abreast.database.interface import DatabaseCopy
+from abreast.deploy.preview_removal import standing_previews
 from abreast.ledger.interface import Ledger
 
 
@@ -23,7 +24,8 @@ def list_copies(target: Target, services: Sequence[Service], *, as_json: bool) -
             return 0
         for name, found in copies.items():
             for copy in found:
-                print(f"{name}  {copy.name}  {format_size(copy.size):>9}  {_meaning(ledger, copy)}")
+                meaning = _meaning(ledger, copy, target.environment.name)
+                print(f"{name}  {copy.name}  {format_size(copy.size):>9}  {meaning}")
         if not any(copies.values()):
             print("there are no copies")
     return 0
@@ -46,17 +48,21 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
             what = f"several databases have a copy {name}" if found else f"there is no copy {name}"
             raise UsageError(what, need="a name of `abreast db list --copies`, and --service for one of several")
         ((service, copy),) = found
+        if preview := _standing_preview(ledger, copy, env):
+            raise RefusedError(f"{name} is the database of {preview}", next=f"abreast down --env {preview}")
         if _is_needed(ledger, copy):
             raise RefusedError(f"{name} belongs to a deployment that has not ended", next="abreast resume")
-        question = f"Delete {name} of {service.name} ({format_size(copy.size)}): {_meaning(ledger, copy)}?"
+        question = f"Delete {name} of {service.name} ({format_size(copy.size)}): {_meaning(ledger, copy, env)}?"
         confirm(question, "this deletion", yes=yes)
         ports.open_database(service).drop_copy(copy)
     print(f"{name} is gone")
     return 0
 
 
-def _meaning(ledger: Ledger, copy: DatabaseCopy) -> str:
+def _meaning(ledger: Ledger, copy: DatabaseCopy, environment: str) -> str:
     """Return what a copy is for, in a few words."""
+    if preview := _standing_preview(ledger, copy, environment):
+        return f"the database of {preview}; it goes with `abreast down --env {preview}`"
     if copy.is_archive:
         return "what a restore replaced; nothing removes it but `abreast db drop`"
     if _is_needed(ledger, copy):
@@ -64,6 +70,14 @@ def _meaning(ledger: Ledger, copy: DatabaseCopy) -> str:
     if any(deployment.id.lower() == copy.owner for deployment in ledger.deployments(limit=100_000)):
         return "left by a deployment that has ended; the next one removes it"
     return "made by a command, or by a project with another record"
+
+
+def _standing_preview(ledger: Ledger, copy: DatabaseCopy, environment: str) -> str:
+    """Return the preview whose database a copy is, "" if it is none's, or that preview was removed."""
+    for preview in standing_previews(ledger):
+        if (preview.name.base, preview.name.database_copy) == (environment, copy.name):
+            return preview.environment
+    return ""
 
 
 def _is_needed(ledger: Ledger, copy: DatabaseCopy) -> bool:

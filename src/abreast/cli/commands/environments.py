@@ -65,7 +65,7 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     """Stop what runs on this machine. What is live elsewhere stays live, and is named. Previews are removed wholly."""
     if expired:
         return previews.remove_expired(environment, yes=yes)
-    if environment and PreviewName.parse(environment):
+    if environment and PreviewName.parse(environment) and previews.is_preview(environment):
         return previews.remove_one(environment, yes=yes)
     workspace = locate_workspace()
     assembly = Assembly(workspace)
@@ -73,6 +73,8 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     name = choose_environment(project.environments, environment)
     confirm(f"Stop what runs here of {name}? Users will get no answer from it.", "that", yes=yes)
     with _open_ledger_if_usable(workspace) as ledger, hold_environment(workspace, name, ledger):
+        if ledger and not ledger.deployments(name, limit=1):
+            project.require_environment(name)
         live = ledger.live_services(name).values() if ledger else ()
         for deployment in ledger.deployments(name) if ledger else ():
             if not deployment.state.is_final:

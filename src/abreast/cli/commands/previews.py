@@ -8,9 +8,11 @@ from collections.abc import Collection
 from abreast.cli.confirmation import confirm
 from abreast.cli.selection import locate_workspace
 from abreast.cli.target import hold_environment
-from abreast.core.errors import AbreastError
+from abreast.config.load import ProjectConfig
+from abreast.core.errors import AbreastError, UsageError
 from abreast.deploy.notifications import tell_of_removal
 from abreast.deploy.preview_removal import StandingPreview, expiry_reason, remove_preview, standing_previews
+from abreast.deploy.runtime.preview_history import latest_life
 from abreast.github.api import VariableSettings, connect_github, repository_name
 from abreast.github.client import GitHubClient
 from abreast.ledger.sqlite import SqliteLedger
@@ -18,8 +20,17 @@ from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, utc_now
 
 
+def is_preview(environment: str) -> bool:
+    """Whether an environment is a preview, by the record; one that was never deployed, if abreast.yml has no such."""
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        if ledger.deployments(environment, limit=1):
+            return latest_life(ledger, environment) is not None
+    return environment not in workspace.environment_names()
+
+
 def remove_one(environment: str, *, yes: bool) -> int:
-    """Remove a preview."""
+    """Remove a preview. A second time, what runs on this machine, if the first time was on another one."""
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         if not ledger.deployments(environment, limit=1):
@@ -37,9 +48,12 @@ def remove_expired(environment: str | None, *, yes: bool) -> int:
     Returns 1 if one could not be removed.
     """
     workspace = locate_workspace()
-    lifetimes = Assembly(workspace).project.preview_lifetimes
+    project = Assembly(workspace).project
+    lifetimes = project.preview_lifetimes
     with workspace.open_ledger() as ledger:
         standing = [preview for preview in standing_previews(ledger) if environment in {None, preview.name.base}]
+        if environment and not standing:
+            _require_base(project, environment)
         opened = _open_pull_requests() if standing else ()
         reasons = {preview.environment: expiry_reason(preview, lifetimes, utc_now(), opened) for preview in standing}
         due = [preview for preview in standing if reasons[preview.environment]]
@@ -50,6 +64,17 @@ def remove_expired(environment: str | None, *, yes: bool) -> int:
         failed = [preview for preview in due if not _try_to_remove(workspace, ledger, preview, reasons)]
     print(f"{len(due) - len(failed)} removed, {len(standing) - len(due) + len(failed)} left")
     return 1 if failed else 0
+
+
+def _require_base(project: ProjectConfig, environment: str) -> None:
+    """Raise UsageError unless an environment is one of abreast.yml, which may have previews."""
+    project.require_environment(environment)
+    if environment not in project.environments:
+        raise UsageError(
+            f"{environment} is a preview itself",
+            need="--expired with the environment that has previews, or without any",
+            next=f"abreast down --env {environment}",
+        )
 
 
 def _try_to_remove(

@@ -4,7 +4,17 @@ import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-_URL = re.compile(r"(jdbc:)?(postgres|postgresql)(\+\w+)?(://.*)", re.DOTALL)
+_URL = re.compile(
+    r"((?:jdbc|r2dbc):(?:[\w-]+:)*)?(postgres|postgresql|postgis|pgsql|psql|ecto|timescale|timescalegis)(\+[\w.-]+)?(://.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Also with the schemes of Django's and Elixir's libraries, and the prefixes of Java's drivers and their wrappers."""
+_ADO_NET_KEYS = {
+    "host": "host", "server": "host", "port": "port", "database": "dbname", "db": "dbname", "username": "user",
+    "user id": "user", "user name": "user", "userid": "user", "uid": "user", "password": "password", "pwd": "password",
+}  # fmt: skip
+"""Npgsql's names of what libpq needs to connect (https://www.npgsql.org/doc/connection-string-parameters.html)."""
+_ADO_NET_PAIR = re.compile(r"""\s*([\w ]+?)\s*=\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*?)\s*(?:;|\Z)""", re.DOTALL)
 
 
 def is_postgres_url(value: str) -> bool:
@@ -39,8 +49,42 @@ def with_database(url: str, name: str) -> str:
     return join_url(url, netloc, name, [pair for pair in query if pair[0] != "dbname"])
 
 
+def is_java_url(value: str) -> bool:
+    """Return whether a URL is one of JDBC or R2DBC, which have credentials as parameters."""
+    found = _URL.fullmatch(value)
+    return bool(found and found[1])
+
+
+def is_ado_net(value: str) -> bool:
+    """Return whether a text is a connection string of .NET: ``Host=…;Database=…;Username=…``."""
+    return {"host", "dbname"} <= _ado_net_pairs(value).keys()
+
+
+def with_ado_net_database(value: str, name: str) -> str:
+    """Return a connection string of .NET to another database on the same server."""
+    found = next(pair for pair in _ADO_NET_PAIR.finditer(value) if _ADO_NET_KEYS.get(pair[1].lower()) == "dbname")
+    return f"{value[: found.start(2)]}{name}{value[found.end(2) :]}"
+
+
+def _ado_net_pairs(value: str) -> dict[str, str]:
+    """Return the parameters of a connection string of .NET that libpq knows, by libpq's names."""
+    if ";" not in value or "://" in value.partition(";")[0]:
+        return {}
+    found = ((_ADO_NET_KEYS.get(pair[1].lower()), pair[2]) for pair in _ADO_NET_PAIR.finditer(value))
+    return {key: _unquoted(text) for key, text in found if key}
+
+
+def _unquoted(text: str) -> str:
+    quote_mark = text[:1]
+    return text[1:-1].replace(quote_mark * 2, quote_mark) if quote_mark in {"'", '"'} and text[1:] else text
+
+
 def libpq_connection(value: str) -> str:
     """Return a connection string as libpq reads it: without a driver and parameters of other clients."""
+    if is_ado_net(value):
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 (slow, and only databases need it)
+
+        return make_conninfo("", **_ado_net_pairs(value))
     if not is_postgres_url(value):
         return value
     from psycopg import pq  # noqa: PLC0415 (slow, and only databases need it)

@@ -27,7 +27,7 @@ from abreast.database.postgres.client import (
 )
 from abreast.database.postgres.connection_url import database_name, with_database
 from abreast.database.postgres.lock_watch import LockWatch
-from abreast.database.postgres.redirection import Redirection
+from abreast.database.postgres.redirection import Redirection, leads_to
 from abreast.database.postgres.sectioned_restore import is_caused_by_a_check, restore_in_sections
 from abreast.database.sql_database import MigrationRecorder, SqlDatabase
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAINTENANCE_DATABASE = "postgres"
 MAX_NAME_LENGTH = 63
-"""Maximum length of an identifier (NAMEDATALEN - 1)."""
+"""Maximum length of an identifier in bytes (NAMEDATALEN - 1)."""
 MIN_SERVER_VERSION = 130000
 FOREIGN_SERVER_GAP = "owners and rights: they were not tried, since the scratch server may lack the roles"
 _COLUMN_NAMES_SQL = (
@@ -219,11 +219,16 @@ class PostgresDatabase(SqlDatabase):
         return list(dict.fromkeys(filter(None, (self._admin, self._scratch))))
 
     def _sibling_name(self, name: str) -> str:
-        return f"{self._name[: MAX_NAME_LENGTH - len(name) - 1]}_{name}"
+        room = MAX_NAME_LENGTH - len(name) - 1
+        return f"{self._name.encode()[:room].decode(errors='ignore')}_{name}"
 
     def redirected_variables(self, variables: Mapping[str, str], copy: Database) -> Mapping[str, str]:
         """Return the variables that lead to this database, leading to ``copy`` instead."""
         return Redirection(self._url, copy.connection_url()).variables(variables)
+
+    def variables_leading_here(self, variables: Mapping[str, str]) -> frozenset[str]:
+        """Return the names of the variables that lead to this database."""
+        return frozenset(name for name, value in variables.items() if leads_to(self._url, name, value))
 
     def copy_from(self, other: Database) -> None:
         """Recreate this copy from another copy without users."""

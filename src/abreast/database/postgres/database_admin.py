@@ -44,7 +44,7 @@ def create_like(db: "Connection[Any]", name: str, like: str) -> None:
         options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {quote_literal(locale)}")
     elif row.get("datlocprovider") == "b":
         options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {quote_literal(locale)}")
-    db.execute(encode_sql(f"CREATE DATABASE {quote_identifier(name)} TEMPLATE template0 {' '.join(options)}"))
+    db.execute(encode_sql(f"{_creation_of(name)}TEMPLATE template0 {' '.join(options)}"))
     copy_settings(db, name, like)
 
 
@@ -157,8 +157,30 @@ def drop(db: "Connection[Any]", ender: "Connection[Any]", name: str) -> None:
 
     Not ``WITH (FORCE)``, which fails where it may not end an autovacuum worker; a plain DROP ends those itself.
     """
+    _end_creation(ender, name)
     statement = encode_sql(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
     _without_sessions(ender, (name,), lambda: db.execute(statement), DROP_TIMEOUT)
+
+
+def _end_creation(ender: "Connection[Any]", name: str) -> None:
+    """End what still creates the database, and wait for its end: the server goes on when its client was killed.
+
+    The statement would not see a database that is not there yet.
+    """
+    deadline = time.monotonic() + DROP_TIMEOUT
+    while time.monotonic() < deadline:
+        ended = ender.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND state = 'active'"
+            " AND starts_with(query, %s)",
+            (_creation_of(name),),
+        ).fetchall()
+        if not ended:
+            return
+        time.sleep(END_INTERVAL)
+
+
+def _creation_of(name: str) -> str:
+    return f"CREATE DATABASE {quote_identifier(name)} "
 
 
 def _without_sessions(

@@ -46,11 +46,16 @@ class SqliteDatabase(SqlDatabase):
 
     def __init__(self, url: str, folder: Path, migrations_table: str = DEFAULT_MIGRATIONS_TABLE) -> None:
         super().__init__(migrations_table)
-        self._file = folder / unquote(url.removeprefix(URL_PREFIX))
+        file = folder / unquote(url.removeprefix(URL_PREFIX))
+        self._file = file.resolve() if ".." in file.parts else file  # also once the folder is gone
 
     def connection_url(self) -> str:
         """Return the URL for applications."""
         return f"{URL_PREFIX}{self._file}"
+
+    def is_inside(self, folder: Path) -> bool:
+        """Whether the file is in a folder, however its URL and links lead there."""
+        return self._file.resolve().is_relative_to(folder.resolve())
 
     def engine_version(self) -> str:
         """Return SQLite's version; raises DatabaseError if the file is not an SQLite database."""
@@ -117,6 +122,10 @@ class SqliteDatabase(SqlDatabase):
         """Return the variables that lead to this file, leading to ``copy`` instead."""
         assert isinstance(copy, SqliteDatabase)
         return redirected_variables(self._file, copy._file, variables)
+
+    def variables_leading_here(self, variables: Mapping[str, str]) -> frozenset[str]:
+        """Return the names of the variables that lead to this file."""
+        return frozenset(redirected_variables(self._file, self._file, variables))
 
     def copy_from(self, other: Database) -> None:
         """Recreate this copy from another copy without users."""

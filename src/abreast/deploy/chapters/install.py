@@ -12,6 +12,7 @@ from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter, Failure, Service
+from abreast.deploy.runtime.child_environment import own_variables
 from abreast.deploy.runtime.install_recipe import InstallRecipe, install_recipe
 from abreast.deploy.runtime.run import Run
 from abreast.machine.threads import run_in_thread
@@ -164,7 +165,7 @@ def _unusable_reason(work: _Install) -> str:
 async def _run_command(work: _Install, text: str) -> CommandResult:
     """Run the install command, with the service's variables: they may hold the credentials of a registry."""
     ports, service = work.run.ports, work.service
-    secrets = {name: secret.reveal() for name, secret in ports.reveal_secrets(service).items()}
+    own, secrets = own_variables(ports, service)
     python = _variables(work.run, service, work.key) if work.recipe.interpreter else {}
     command = Command(
         text=text,
@@ -174,12 +175,11 @@ async def _run_command(work: _Install, text: str) -> CommandResult:
         env={
             **ports.inherited_environment,
             **work.recipe.inputs.variables,
-            **service.env,
-            **secrets,
+            **own,
             **python,
             **ports.installs.mark(work.key),
         },
-        secrets=frozenset(secrets),
+        secrets=secrets,
     )
     return await ports.run_command(command, work.run.halt.wait())
 

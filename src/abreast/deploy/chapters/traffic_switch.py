@@ -31,7 +31,11 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
     )
     if failures := only_failures(checked):
         return replace(failures[0], chapter=Chapter.TURN)
-    removals = [TrafficMove(part.service, None) for part in run.plan.removals if _can_remove_users(run, part.service)]
+    removals = [
+        TrafficMove(part.service, None)
+        for part in run.plan.removals
+        if not part.taken_over_by and _can_remove_users(run, part.service)
+    ]
     await _apply_moves(run, [*(TrafficMove(part.service, versions[part.name]) for part in ready), *removals])
     await _record_live(run, versions, run.plan.rollouts, [part.name for part in run.plan.removals])
     return None
@@ -141,7 +145,7 @@ async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> dict[st
         for part in parts
         if part.previous
     }
-    moves = [_backward_move(run, part, restored.get(part.name)) for part in parts]
+    moves = [_backward_move(run, part, restored.get(part.name)) for part in parts if not part.taken_over_by]
     await _apply_moves(run, moves, Chapter.TURN_BACK)
     removed = [part.name for part in parts if part.previous is None]
     live = list(restored.values())

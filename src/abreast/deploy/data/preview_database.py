@@ -1,12 +1,15 @@
 """The databases of previews: copies of their base's, made empty or from a backup, and dropped with the preview."""
 
 import asyncio
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
+from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Action, Chapter, DatabasePlan, DeploymentKind, Failure, ServicePlan
 from abreast.core.previews import PreviewData, PreviewName
 from abreast.core.schema import migration_files
@@ -16,11 +19,9 @@ from abreast.deploy.data.backup import record_note, restore_workdir, threadsafe_
 from abreast.deploy.data.migration_runner import migration_stem, run_migrations
 from abreast.deploy.data.plan import check_owner, migrations_at_commit, owner_name, plan_migrations
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.preview_history import plans_since_removal
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
-
-MAX_DEPLOYMENTS = 1000
-"""How many deployments back the one is looked for that made a database."""
 
 
 def plan_preview_database(
@@ -35,7 +36,8 @@ def plan_preview_database(
     if part.service.database is None or part.action is not Action.DEPLOY:
         return None
     database = ports.open_database(part.service)
-    if _is_made(ports, project, preview.name, part.name, database):
+    names = {service.name for service in preview.services}
+    if _is_made(_history(ports, project, preview.name, part.name), database, names):
         if kind is DeploymentKind.ROLLBACK:
             return None
         with suppress(UsageError):
@@ -63,35 +65,66 @@ def _plan_new(ports: Ports, preview: Environment, part: ServicePlan) -> Database
     return replace(plan, up=tuple(file.name for file in files if migration_stem(file.name) not in applied))
 
 
-def _is_made(ports: Ports, project: str, environment: str, service: str, database: Database) -> bool:
-    """Whether the database exists and is whole. Raises RefusedError if this preview did not make it."""
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What the record says of a service's database in a preview.
+
+    ``owner`` is the one that it records inside itself; ``owners`` has those of all services that the preview had, and
+    under all names of the project. ``base_owners`` come along with a backup. ``was_planned``: a deployment found that
+    there was none, and was to make it.
+    """
+
+    service: str
+    what: str
+    owner: str
+    owners: Collection[str]
+    base_owners: Collection[str]
+    was_planned: bool
+
+
+def _history(ports: Ports, project: str, environment: str, service: str) -> _History:
+    preview, plans = PreviewName.parse(environment), plans_since_removal(ports.ledger, environment)
+    assert preview
+    projects = {project, *(plan.project for plan in plans)}
+    parts = [part for plan in plans for part in plan.services]
+    names = {service, *(part.name for part in parts)}
+    makers = (part.database_plan for part in parts if part.name == service)
+    return _History(
+        service,
+        f"the database for {service} of {environment}",
+        owner_name(project, environment, service),
+        {owner_name(known, environment, name) for known in projects for name in names},
+        {owner_name(known, preview.base, service) for known in projects},
+        any(made and made.copy_of is not None for made in makers),
+    )
+
+
+def _is_made(history: _History, database: Database, services: AbstractSet[str]) -> bool:
+    """Whether the database exists and is whole. ``services`` are those that the preview has now.
+
+    Raises RefusedError if this preview did not make it.
+    """
     if not database.exists():
         return False
-    recorded, own = database.owner(), owner_name(project, environment, service)
-    if not recorded and not _has_been_made(ports, environment, service):
+    recorded = database.owner()
+    if not _is_own(history, recorded):
+        check_owner(database, history.owner)
         raise RefusedError(
-            f"the database for {service} of {environment} exists already, and abreast did not make it",
+            f"{history.what} exists already, and abreast did not make it",
             need="the name of a copy that is free",
-            next=f"abreast db list --copies --env {environment}",
+            next="rename or drop that database",
         )
-    if recorded == _base_owner(project, environment, service):
+    if recorded in history.base_owners:
         return False  # a restored backup, of which the end was not recorded
-    check_owner(database, own)
+    if recorded and recorded != history.owner and recorded.rpartition("/")[2] not in services - {history.service}:
+        return False  # the project or the service had another name
+    check_owner(database, history.owner)
     return True
 
 
-def _has_been_made(ports: Ports, environment: str, service: str) -> bool:
-    """Whether a deployment of the preview was to make the database. It looked that there was none."""
-    plans = (ports.ledger.stored_plan(found.id) for found in ports.ledger.deployments(environment, MAX_DEPLOYMENTS))
-    parts = (part for plan in plans for part in plan.services if part.name == service)
-    return any(part.database_plan and part.database_plan.copy_of is not None for part in parts)
-
-
-def _base_owner(project: str, environment: str, service: str) -> str:
-    """Return the owner that a backup of the base brings along."""
-    preview = PreviewName.parse(environment)
-    assert preview
-    return owner_name(project, preview.base, service)
+def _is_own(history: _History, recorded: str) -> bool:
+    """Whether this preview made the database that records this owner, "" for none."""
+    return recorded in history.owners or (history.was_planned and recorded in {"", *history.base_owners})
 
 
 async def make_preview_database(run: Run, part: ServicePlan) -> Failure | None:
@@ -116,6 +149,7 @@ def _recreate(run: Run, part: ServicePlan, copy_of: str, report: Reporter) -> st
     if not copy_of:
         database.recreate()
         database.copy_properties(report)
+        database.claim(owner_name(project, environment, part.name))
         return "empty"
     backup = ports.open_vault().find_backup(preview.base, part.name, copy_of)
     restored = verify_backup(ports, backup, database, restore_workdir(ports, run.plan.deployment))
@@ -139,8 +173,17 @@ async def _migrate(run: Run, part: ServicePlan, built: ReleasePart) -> None:
     await asyncio.to_thread(database.claim, owner)
 
 
-def drop_preview_database(ports: Ports, project: str, environment: str, part: ServicePlan) -> None:
-    """Drop the database of a preview, if there is one. Raises RefusedError if this preview did not make it."""
-    database = ports.open_database(part.service)
-    _is_made(ports, project, environment, part.name, database)
+def drop_preview_database(ports: Ports, environment: str, part: ServicePlan, report: Reporter) -> None:
+    """Drop the database of a preview and what restores replaced, if it made them. Others stay, and are told."""
+    plans = plans_since_removal(ports.ledger, environment)
+    if not plans:
+        return
+    database, history = ports.open_database(part.service), _history(ports, plans[0].project, environment, part.name)
+    if database.exists() and not _is_own(history, database.owner()):
+        report(f"{history.what} stays: this preview did not make it")
+        return
+    made_by = {plan.deployment.lower() for plan in plans}
+    for copy in database.list_copies():
+        if copy.owner in made_by:
+            database.drop_copy(copy)
     database.drop()

@@ -34,6 +34,21 @@ def child_environment(
     return {**variables, **metadata}, frozenset(secret_names)
 
 
+def own_variables(ports: Ports, service: Service) -> tuple[Mapping[str, str], frozenset[str]]:
+    """Return the variables that abreast.yml gives a service, and the names of the secret ones.
+
+    In a preview without those that lead to the database of its base: what needs no database may run before there is a
+    copy. Raises as above.
+    """
+    revealed = {name: secret.reveal() for name, secret in ports.reveal_secrets(service).items()}
+    variables, database = {**service.env, **revealed}, service.database
+    if database and database.copy:
+        base = ports.open_database(replace(service, database=replace(database, copy="")))
+        kept = variables.keys() - base.variables_leading_here(variables)
+        variables = {name: value for name, value in variables.items() if name in kept}
+    return variables, frozenset(revealed.keys() & variables.keys())
+
+
 def rehearsal_secrets(ports: Ports, service: Service) -> Mapping[str, Secret]:
     """Return the variables that replace others on a copy of the database; any of them may be a credential.
 

@@ -6,7 +6,6 @@ from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
 from abreast.core.errors import RefusedError
 from abreast.core.events import EventKind
 from abreast.core.model import DeploymentKind, Plan
-from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Ledger
@@ -47,9 +46,9 @@ def superseded_reason(ports: Ports, plan: Plan) -> str:
 
 def _decisions(ledger: Ledger, plan: Plan) -> Iterator[Decision]:
     """Yield what was decided on the services that a plan changes, newest first: of a preview, since it was removed."""
-    services, is_preview = _changed(plan), PreviewName.parse(plan.environment) is not None
+    services = _changed(plan)
     for deployment in ledger.deployments(plan.environment, MAX_DEPLOYMENTS):
-        if is_preview and any(event.kind is EventKind.REMOVED for event in ledger.events(deployment.id)):
+        if plan.base and any(event.kind is EventKind.REMOVED for event in ledger.events(deployment.id)):
             return
         if deployment.state is not DeploymentState.SUCCEEDED or deployment.kind not in _KINDS:
             continue

@@ -71,7 +71,9 @@ async def with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
         reserved_url = await platform.reserve_url(part.service, part.previous)
     if version_before and part.previous and not part.previous.version.handle.items() <= version_before.handle.items():
         notes += ("the live version was not deployed by abreast; a turn-back restores it",)
-    if part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
+    if part.taken_over_by:
+        notes += (f"its place at {platform.name} is taken by {part.taken_over_by}",)
+    elif part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
 

@@ -23,7 +23,7 @@ class CommentPart(Part):
         if self._last.get(deployment) == body:
             return
         if sent.find("pull") is None:
-            preview = PreviewName.parse(snapshot.plan.environment)
+            preview = PreviewName.parse(snapshot.plan.environment) if snapshot.plan.base else None
             found = preview.number if preview else await pull_request_of(github, snapshot.plan.commit)
             await sent.record("pull", str(found or ""))
         if number := sent.find("pull"):

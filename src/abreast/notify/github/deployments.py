@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from abreast.core.model import ServicePlan
-from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.github.client import GitHubClient
 from abreast.github.resources import Deployment, NewDeployment, NewStatus
@@ -52,7 +51,7 @@ class Deployments(Part):
         listed = await github.list_deployments(part.commit, environment)
         made = next((each for each in listed if each.payload == plan.deployment), None)
         if made is None:
-            production, is_preview = plan.environment == PRODUCTION, PreviewName.parse(plan.environment) is not None
+            production, is_preview = plan.environment == PRODUCTION, bool(plan.base)
             what = f"{plan.release} {plan.kind}"
             new = NewDeployment(part.commit, environment, what, production, is_preview, plan.deployment)
             made = await github.create_deployment(new)

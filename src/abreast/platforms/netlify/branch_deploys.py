@@ -1,6 +1,7 @@
 """Branch deploys, such as staging or a preview: a traffic switch makes a new deploy of the branch."""
 
 import asyncio
+import re
 from contextlib import suppress
 
 from abreast.core.errors import PlatformError
@@ -11,6 +12,9 @@ from abreast.platforms.netlify.client import Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import FAILED_STATES, READY_STATES, DraftDeploys
 from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError
 from abreast.provider_api.polling import PollBudget
+
+_VERSION = re.compile(r"[a-z][a-z0-9-]*-[0-9A-HJKMNP-TV-Z]{26}")
+"""The id of a version of any service: one that has another name now deployed to the branch before."""
 
 
 class BranchDeploys:
@@ -111,10 +115,12 @@ def _version_id(deploy: Deploy, branch: str) -> str:
 
 
 def _require_own(deploys: list[Deploy], service: Service, site: Site, branch: str) -> None:
-    """Raise PlatformError if abreast did not make one of the deploys for this service."""
+    """Raise PlatformError if abreast did not make one of the deploys, for this service or under its earlier name."""
     for deploy in deploys:
         title = deploy.title or ""
-        is_own = title.startswith(f"{service.name}-") and title.endswith(_deploy_title("", branch))
+        version = title.removesuffix(_deploy_title("", branch))
+        is_ours = version.startswith(f"{service.name}-") or _VERSION.fullmatch(version)
+        is_own = version != title and bool(is_ours)
         if not is_own or _is_published(deploy, site):
             what = "is what the site's own users get" if is_own else "was not made by abreast"
             raise PlatformError(

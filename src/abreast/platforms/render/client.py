@@ -53,6 +53,10 @@ class RenderClient:
         listed = await self._api.fetch(list[Listed[RenderService]], Request("GET", "/services", query=query))
         return next((entry.item for entry in listed if (entry.item.name, entry.item.owner_id) == (name, owner)), None)
 
+    async def list_services(self) -> list[RenderService]:
+        """Return the services of all workspaces of the key."""
+        return await self._fetch_all(list[Listed[RenderService]], "/services")
+
     async def create_service(self, description: Mapping[str, object]) -> CreatedService:
         """Create a service. Render starts a first deploy of it."""
         return await self._api.fetch(CreatedService, Request("POST", "/services", description))

@@ -1,6 +1,7 @@
 """Deploys a preview: creates its service like the base service, and then treats it as any other."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -14,11 +15,12 @@ from abreast.platforms.render.preview_service import (
     PreviewBase,
     description,
     mark_value,
+    may_be_named,
     preview_notes,
     service_name,
 )
 from abreast.platforms.render.resources import IN_PROGRESS, RenderService
-from abreast.provider_api.api_client import UnknownOutcomeError
+from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError
 
 
 class PreviewDeployer:
@@ -82,12 +84,26 @@ class PreviewDeployer:
         return await self._deployer.recent_logs(_as_deployed(service, found.id), limit)
 
     async def remove(self, service: Service, report: Reporter) -> None:
-        """Delete the preview's service. Raises PlatformError for one that abreast did not create for this preview."""
-        found = await self._find(service, await self._base_service(service))
+        """Delete the preview's services: also what was made when the base had another name, or that is gone.
+
+        Raises PlatformError for a service of its name that abreast did not create for this preview.
+        """
+        with suppress(NotFoundError):
+            await self._find(service, await self._base_service(service))
         self._found.pop(mark_value(service), None)
-        if found:
+        for found in await self._marked(service):
             await self._render.delete_service(found.id)
             await report(service.name, f"render: deleted {found.name}")
+
+    async def _marked(self, service: Service) -> list[RenderService]:
+        """Return the services with the preview's mark, among those that can be called like its own."""
+        named = [
+            found
+            for found in await self._render.list_services()
+            if found.id != _base_id(service) and may_be_named(found.name, str(service.settings["preview"]))
+        ]
+        marks = [(await self._render.get_variables(found.id)).get(MARK_VARIABLE) for found in named]
+        return [found for found, mark in zip(named, marks, strict=True) if mark == mark_value(service)]
 
     async def _create(self, base: RenderService, request: StageRequest, report: Reporter) -> RenderService:
         """Create the service with its mark. Raises PlatformError, or UnknownOutcomeError if Render does not list it."""

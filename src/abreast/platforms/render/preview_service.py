@@ -1,5 +1,6 @@
 """The service of a preview: how it is made like its base, how abreast knows it again, what a plan says of it."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ MARK_VARIABLE = "ABREAST_PREVIEW"
 MAX_NAME_LENGTH = 50
 """Leaves room in a label of DNS for what Render appends to a name that is taken."""
 
+_CUT_NAME = re.compile(r".*-[0-9a-f]{6}")
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewBase:
@@ -27,6 +30,11 @@ class PreviewBase:
 def service_name(base: RenderService, preview: str) -> str:
     """Return the name of a preview's service."""
     return preview_label(f"{base.name}-{preview}", MAX_NAME_LENGTH)
+
+
+def may_be_named(name: str, preview: str) -> bool:
+    """Whether the service of a preview may have this name, whatever its base is called. A cut name ends in a digest."""
+    return name.endswith(f"-{preview}") or _CUT_NAME.fullmatch(name) is not None
 
 
 def mark_value(service: Service) -> str:
