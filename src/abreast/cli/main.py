@@ -1,12 +1,14 @@
 """The command line: a table of every command, its options and its help. What they do is in ``commands``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from abreast import __version__
 from abreast.cli.lazy import LazyCommand, load
+from abreast.cli.options import ENVIRONMENT, JSON, YES, names
+from abreast.cli.record_commands import AUDIT_COMMANDS, STATE_COMMANDS
 
 
 class _OrderedGroup(click.Group):
@@ -24,11 +26,6 @@ def _flag(name: str, help: str) -> click.Option:
     return click.Option([name], is_flag=True, help=help)
 
 
-def _names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Return the function by which a shell completes names of this kind."""
-    return lambda _, __, incomplete: load(f"abreast.cli.completion:{kind}")(incomplete)
-
-
 def _overview_without_command() -> int:
     """Show what to do next, if no command is given."""
     if click.get_current_context().invoked_subcommand is not None:
@@ -43,16 +40,10 @@ def _configuration_without_command(**options: object) -> int:
     return int(load("abreast.cli.commands.configuration:show")(**options))
 
 
-ENVIRONMENT = click.Option(
-    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
-    shell_complete=_names("environments"),
-)  # fmt: skip
 SERVICES = click.Option(
     ["--service", "services"], multiple=True, metavar="S", help="Only this service. May be repeated.",
-    shell_complete=_names("services"),
+    shell_complete=names("services"),
 )  # fmt: skip
-JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on standard output.")
-YES = _flag("--yes", "Do not ask for confirmation.")
 FORCE = _flag("--force", "Include services that did not change.")
 SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
 REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
@@ -62,36 +53,15 @@ ASKED_REASON = click.Option(
 VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run.")
 ASK_WHO = "abreast.cli.ahead:ask_who"
 ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
-DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=_names("deployments"))
-
-_STATE_COMMANDS = (
-    LazyCommand(
-        "show",
-        "abreast.cli.commands.state:show",
-        "Show where the record is, and what of it is not there yet.",
-        [JSON],
-    ),
-    LazyCommand(
-        "verify",
-        "abreast.cli.commands.state:verify",
-        "Check every entry of the record, and everything that follows from it.",
-    ),
-    LazyCommand(
-        "move",
-        "abreast.cli.commands.state:move",
-        "Move the record elsewhere. The environments are locked where it was.",
-        [click.Option(["--to"], required=True, metavar="URL", help="git, postgresql://…, or a folder."), YES],
-    ),
-)
-
+DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))
 _CONFIGURATION_COMMANDS = (
     LazyCommand(
         "diff",
         "abreast.cli.commands.configuration:diff",
         "Show the settings that differ between two environments.",
         [
-            click.Argument(["first"], shell_complete=_names("environments")),
-            click.Argument(["second"], shell_complete=_names("environments")),
+            click.Argument(["first"], shell_complete=names("environments")),
+            click.Argument(["second"], shell_complete=names("environments")),
             JSON,
         ],
     ),
@@ -231,7 +201,7 @@ COMMANDS = (
             SERVICES,
             SINCE,
             click.Option(["--release"], metavar="V", help="Deploy this release, which was built before.",
-                         shell_complete=_names("releases")),
+                         shell_complete=names("releases")),
             click.Option(["--skip-gate", "skip_gates"], multiple=True, metavar="G",
                          help="Skip this gate. Needs --reason. May be repeated."),
             REASON,
@@ -255,7 +225,7 @@ COMMANDS = (
             SERVICES,
             click.Option(["--to", "release"], metavar="V",
                          help="The release to roll back to. Default: the last good one before what is live.",
-                         shell_complete=_names("releases")),
+                         shell_complete=names("releases")),
             _flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
             ASKED_REASON,
             YES,
@@ -348,7 +318,8 @@ COMMANDS = (
                          help="Where to put the example. Default: a temporary folder."),
         ],
     ),
-    _group("state", "Show, check or move the record of deployments.", _STATE_COMMANDS),
+    _group("state", "Show, check or move the record of deployments.", STATE_COMMANDS),
+    _group("audit", "Verify and export the audit trail: who did what, when, where and why.", AUDIT_COMMANDS),
     _group(
         "config",
         "Show what an environment is set to, and where each value comes from.",

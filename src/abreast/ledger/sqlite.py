@@ -1,6 +1,7 @@
 """The ledger on a file of entries."""
 
 import json
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.ledger import kept_output
+from abreast.ledger.checkpoints import CheckpointSigner
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
@@ -141,6 +143,24 @@ class SqliteLedger(Ledger):
                 number = self.file.next_number(EntryKind.LOCK, environment)
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
+
+    def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
+        """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
+        data = {"act": act, "outcome": outcome, "why": why, "detail": detail}
+        with self.file.transaction():
+            self.file.append(EntryKind.ACT, environment, secrets.token_hex(8), data)
+
+    def record_checkpoint(self, signer: CheckpointSigner) -> str:
+        """Sign the end of the chain, and record and return the note; "" for an empty chain.
+
+        Entries that are on their way to a home elsewhere are not signed.
+        """
+        with self.file.transaction():
+            if not (last := self.file.last_link()):
+                return ""
+            note = signer.sign(last.seq, last.hash, datetime.now(UTC))
+            self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
+        return note
 
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""

@@ -50,6 +50,7 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
             raise RefusedError(f"{name} belongs to a deployment that has not ended", next="abreast resume")
         question = f"Delete {name} of {service.name} ({format_size(copy.size)}): {_meaning(ledger, copy)}?"
         confirm(question, "this deletion", yes=yes)
+        ledger.record_act(env, "db drop", "begun", detail=f"{name} of {service.name}: {_meaning(ledger, copy)}")
         ports.open_database(service).drop_copy(copy)
     print(f"{name} is gone")
     return 0

@@ -53,6 +53,8 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     name = choose_environment(project.environments, environment)
     confirm(f"Stop what runs here of {name}? Users will get no answer from it.", "that", yes=yes)
     with _open_ledger_if_usable(workspace) as ledger, hold_environment(workspace, name, ledger):
+        if ledger:
+            ledger.record_act(name, "down", "begun")
         live = ledger.live_services(name).values() if ledger else ()
         for deployment in ledger.deployments(name) if ledger else ():
             if not deployment.state.is_final:
