@@ -14,6 +14,8 @@ import pytest
 from abreast.cli.lazy import LazyCommand
 from abreast.cli.main import abreast as commands
 from abreast.cli.refusals import OPEN_TO_AGENTS
+from abreast.testing.github import WorkflowRun
+from github_stage import TOKEN, github_stage
 from sample_project import SampleProject
 from state_worlds import GitWorld, git
 
@@ -148,6 +150,45 @@ def test_a_home_that_became_shorter_or_another_one_is_noticed_by_the_copy_here(
     assert "were recorded, and" in project.run("audit", "verify", variables=GIT, code=1).stdout
 
 
+STARTED, ENDED = "2026-11-21T02:00:00Z", "2999-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("run", "told", "code"),
+    [
+        (WorkflowRun(77, 2, ("bob", 7), "c", STARTED), "GitHub confirms who started 1 run", 0),
+        (WorkflowRun(77, 2, ("bob", 7), "c", STARTED, ENDED), "GitHub confirms who started 1 run", 0),
+        (WorkflowRun(77, 2, ("bobby", 7), "c", STARTED), "GitHub confirms who started 1 run", 0),
+        (WorkflowRun(77, 2, ("bob", 8), "c", STARTED), "was started by bob (8), not by bob (7)", 1),
+        (WorkflowRun(77, 2, ("bob", 7), "c", STARTED, STARTED), "ran from 2026-11-21T02:00:00+00:00 to ", 1),
+        (WorkflowRun(77, 2, ("bob", 7), "c", ENDED), "ran from 2999-01-01", 1),
+        (WorkflowRun(77, 1, ("bob", 7), "c", STARTED), "GitHub does not know this run", 0),
+    ],
+    ids=["confirmed", "ended", "renamed", "somebody else", "an old run", "a run to come", "gone"],
+)
+def test_github_is_asked_who_started_a_run(
+    project: SampleProject, tmp_path: Path, run: WorkflowRun, told: str, code: int
+) -> None:
+    claimed = {
+        "GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "octo/shop",
+        "GITHUB_RUN_ID": "77", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_ACTOR": "bob", "GITHUB_ACTOR_ID": "7",
+        "ABREAST_STATE": ".abreast",
+    }  # fmt: skip
+    project.run("lock", "--env", "local", "--reason", "a sale", variables=claimed)
+    (act,) = acts(project)
+    assert (act["who"], act["who_id"], act["evidence"]) == ("bob", "7", "environment")
+    with github_stage(tmp_path / "github") as stage:
+        stage.repository.runs.append(run)
+        access = {"GITHUB_API_URL": stage.url, "GITHUB_TOKEN": TOKEN}
+        reader = {**access, "GITHUB_REPOSITORY": "octo/shop"}
+        assert told in project.run("audit", "verify", "--github", variables=reader, code=code).stdout
+        other = {**access, "GITHUB_REPOSITORY": "octo/other"}
+        told = project.run("audit", "verify", "--github", variables=other, code=1).stdout
+        assert told.startswith(
+            "entry 1: https://github.com/octo/shop/actions/runs/77/attempts/2 is no run of octo/other"
+        )
+
+
 def test_the_report_says_what_it_does_not_prove(project: SampleProject) -> None:
     project.run("lock", "--env", "local", "--reason", "a | sale <b>")
     told = project.run("audit", "export", "--report").stdout
@@ -183,7 +224,7 @@ def test_it_is_decided_for_each_command_whether_an_agent_may_give_it() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["doctor", "--github", "--fix"], ["plan", "--comment"], ["deploy", "--yes"], ["init", "--yes"]],
+    [["doctor", "--github", "--fix"], ["audit", "export", "--checkpoint", "x"], ["deploy", "--yes"], ["init", "--yes"]],
     ids=" ".join,
 )
 def test_an_agent_changes_nothing(project: SampleProject, arguments: list[str]) -> None:

@@ -54,6 +54,7 @@ VERBOSE = _flag("--verbose", "Show the output of builds and tests while they run
 ASK_WHO = "abreast.cli.ahead:ask_who"
 ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))
+
 _CONFIGURATION_COMMANDS = (
     LazyCommand(
         "diff",

@@ -11,6 +11,12 @@ CHECKPOINTS = click.Option(
     ["--checkpoint", "checkpoints"], type=click.Path(path_type=Path), multiple=True, metavar="FILE",
     help="Also check that this checkpoint stands, which `abreast audit export` wrote, or trust this public key.",
 )  # fmt: skip
+CHECKS = (
+    CHECKPOINTS,
+    click.Option(["--github"], is_flag=True,
+                 help="Also ask GitHub who started the runs of workflows. Needs a token, and GITHUB_REPOSITORY."),
+    JSON,
+)  # fmt: skip
 
 STATE_COMMANDS = (
     LazyCommand(
@@ -23,7 +29,7 @@ STATE_COMMANDS = (
         "verify",
         "abreast.cli.commands.audit:verify",
         "Check every entry of the record, and everything that follows from it. The same as `abreast audit verify`.",
-        [CHECKPOINTS, JSON],
+        CHECKS,
     ),
     LazyCommand(
         "move",
@@ -39,7 +45,7 @@ AUDIT_COMMANDS = (
         "abreast.cli.commands.audit:verify",
         "Check that no entry of the audit trail was edited, removed or put elsewhere.\n\n"
         "Returns 1 if one was, and names it.",
-        [CHECKPOINTS, JSON],
+        CHECKS,
     ),
     LazyCommand(
         "export",

@@ -27,8 +27,7 @@ OPEN_TO_AGENTS = frozenset(
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
     command = _command(context)
-    proposes = not any(context.params.get(name) for name in ("fix", "comment", "checkpoint"))
-    if command not in OPEN_TO_AGENTS or not proposes:
+    if command not in OPEN_TO_AGENTS or context.params.get("fix") or context.params.get("checkpoint"):
         raise RefusedError(
             f"{agent} is an agent, and may not give the command {command}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",

@@ -26,6 +26,7 @@ from abreast.github.resources import (
     PullRequest,
     Repository,
     WorkflowPermissions,
+    WorkflowRun,
 )
 from abreast.provider_api.api_client import AccessDeniedError, ApiClient, NotFoundError, Request
 
@@ -142,6 +143,12 @@ class GitHubClient:
         await self._write(CheckRun, "PATCH", f"/check-runs/{id}", _check_body(report, portion))
 
     # ── pull requests and their comments ───────────────────────────────────────────────────────
+
+    async def get_workflow_run(self, id: int, attempt: int) -> WorkflowRun | None:
+        """Return an attempt at a run, None if there is none, or none any more."""
+        with suppress(NotFoundError):
+            return await self._get(WorkflowRun, f"/actions/runs/{id}/attempts/{attempt}")
+        return None
 
     async def open_pull_requests(self) -> list[PullRequest]:
         """Return the open pull requests."""

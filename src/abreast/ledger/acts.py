@@ -54,7 +54,7 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
     for link in links:
         entry = Entry.parse(link.entry)
         if entry.kind is EntryKind.IDENTITY:
-            identities[entry.key] = Identity(**{**entry.data, "evidence": Evidence(entry.data["evidence"])})
+            identities[entry.key] = read_identity(entry)
         if entry.kind is EntryKind.PLAN:
             plans[entry.subject] = entry.data
         plan = plans.get(entry.subject, {})
@@ -65,6 +65,11 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
                 reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
                 reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
             )  # fmt: skip
+
+
+def read_identity(entry: Entry) -> Identity:
+    """Return the identity that an entry of that kind is."""
+    return Identity(**{**entry.data, "evidence": Evidence(entry.data["evidence"])})
 
 
 def _read_plan(entry: Entry) -> Iterator[_Reading]:

@@ -3,11 +3,12 @@
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from abreast.cli.record_check import check_record, read_evidence
+from abreast.cli.record_check import RecordCheck, check_record, read_evidence
 from abreast.cli.selection import locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.audit_trail import act_json, csv_lines, jsonl_lines, report_json, report_lines
@@ -15,13 +16,25 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.acts import Act, read_acts
 from abreast.ledger.change_report import make_report
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.audit_key import checkpoint_signer
 from abreast.wiring.workspace import Workspace
 
+if TYPE_CHECKING:
+    from abreast.cli import run_claims
+else:
+    run_claims = lazy_module("abreast.cli.run_claims")
 
-def verify(checkpoints: tuple[Path, ...], *, as_json: bool) -> int:
-    """Check every entry, every table that follows, and what was signed. Exit 1 if one is wrong."""
-    check = check_record(locate_workspace(), read_evidence(checkpoints))
+
+def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int:
+    """Check every entry, every table that follows, and what was signed. Exit 1 if one is wrong.
+
+    With ``github``, also whether the runs of workflows were started by whom they claimed.
+    """
+    workspace = locate_workspace()
+    check = check_record(workspace, read_evidence(checkpoints))
+    if github and not check.damage:
+        check = _with_claims(workspace, check)
     if as_json:
         document = {
             "intact": not check.damage, "damage": check.damage, "entries": check.entries,
@@ -31,6 +44,13 @@ def verify(checkpoints: tuple[Path, ...], *, as_json: bool) -> int:
     else:
         print(visible("\n".join([check.damage] if check.damage else check.lines)))
     return 1 if check.damage else 0
+
+
+def _with_claims(workspace: Workspace, check: RecordCheck) -> RecordCheck:
+    """Return the check with what GitHub says of runs."""
+    with workspace.open_ledger() as ledger:
+        faults, lines = run_claims.check_claims(workspace.variables, ledger.file.links())
+    return replace(check, damage="\n".join(faults), lines=(*check.lines, *lines))
 
 
 @dataclass(frozen=True, slots=True)

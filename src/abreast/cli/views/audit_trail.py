@@ -35,7 +35,8 @@ It shows changes that were made with abreast. What was changed at a platform's o
 with other tools is not in it, so it is no complete population of changes by itself.
 
 An identity with the evidence *environment* is what the variables of the process claimed. Compare the run at its URL:
-the CI system answers for who started it. *Kernel* is a user of the machine; its administrator can become any of them.
+the CI system answers for who started it; `abreast audit verify --github` asks GitHub. *Kernel* is a user of the
+machine; its administrator can become any of them.
 
 Who wrote and who reviewed the code is not in it. Take that from the pull request of the commit.
 

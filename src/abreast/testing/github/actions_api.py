@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from abreast.testing.github import bodies
+from abreast.testing.github import bodies, documents
 from abreast.testing.github.calls import REPOSITORY, ApiError, Call, Operation, answer, no_content
 from abreast.testing.github.model import GitHubState
 
@@ -11,7 +11,7 @@ _MOMENT = "2026-01-01T00:00:00Z"
 
 
 class ActionsApi:
-    """Serves dispatches and concurrency groups. No workflow runs: ``Repository.dispatches`` tells what would."""
+    """Serves runs, dispatches and concurrency groups. No workflow runs: ``Repository.dispatches`` tells what would."""
 
     def __init__(self, state: GitHubState) -> None:
         self._state = state
@@ -21,6 +21,7 @@ class ActionsApi:
         return [
             Operation("POST", f"{REPOSITORY}/dispatches", "contents=write", self._dispatch),
             Operation("POST", f"{ACTIONS}/workflows/{{workflow}}/dispatches", "actions=write", self._run_workflow),
+            Operation("GET", f"{ACTIONS}/runs/{{run}}/attempts/{{attempt}}", "actions=read", self._get_run),
             Operation("GET", f"{ACTIONS}/concurrency_groups", "actions=read", self._list_groups),
             Operation("GET", f"{ACTIONS}/concurrency_groups/{{group}}", "actions=read", self._get_group),
         ]
@@ -45,6 +46,13 @@ class ActionsApi:
             "html_url": f"{call.html}/{call.repository.full_name}/actions/runs/{run}",
         }
         return answer({"workflow_run_id": run, **urls})
+
+    async def _get_run(self, call: Call) -> Response:
+        asked = call.number("run"), call.number("attempt")
+        run = next((run for run in call.repository.runs if (run.id, run.attempt) == asked), None)
+        if run is None:
+            raise ApiError(404, "Not Found")
+        return answer(documents.workflow_run(call, run))
 
     async def _list_groups(self, call: Call) -> Response:
         groups = [

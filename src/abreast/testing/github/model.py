@@ -150,6 +150,19 @@ class Hook:
 
 
 @dataclass
+class WorkflowRun:
+    """An attempt at a run of a workflow. It has ended if ``ended_at`` is set."""
+
+    id: int
+    attempt: int
+    actor: tuple[str, int]
+    """Who started the attempt: login and id."""
+    sha: str
+    started_at: str
+    ended_at: str = ""
+
+
+@dataclass
 class Repository:
     """A repository; ``path`` is its bare git repository. ``secrets`` hold encrypted values by name."""
 
@@ -176,6 +189,7 @@ class Repository:
     workflows: set[str] = field(default_factory=set)
     groups: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """Concurrency groups: run ids and their statuses, in order."""
+    runs: list[WorkflowRun] = field(default_factory=list)
     attestations: list[Attestation] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     dispatches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
