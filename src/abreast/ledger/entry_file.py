@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from abreast.core.errors import StateError
-from abreast.core.identity import Identity
 from abreast.ledger import file_errors
 from abreast.ledger.audit import Anchor, find_damage, lost_entries
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.projection import project
 from abreast.ledger.tables import ENTRIES, PROJECTION
+
+if TYPE_CHECKING:
+    from abreast.core.identity import Identity
 
 LEDGER_FILE = "ledger.db"
 ANCHOR_FILE = "ledger.anchor"

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
@@ -14,11 +14,13 @@ from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.ledger import kept_output
-from abreast.ledger.checkpoints import CheckpointSigner
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.interface import Deployment, Json, Ledger, Release, ReleasePart
+
+if TYPE_CHECKING:
+    from abreast.ledger.checkpoints import CheckpointSigner
 
 
 class SqliteLedger(Ledger):
@@ -150,7 +152,7 @@ class SqliteLedger(Ledger):
         with self.file.transaction():
             self.file.append(EntryKind.ACT, environment, secrets.token_hex(8), data)
 
-    def record_checkpoint(self, signer: CheckpointSigner) -> str:
+    def record_checkpoint(self, signer: "CheckpointSigner") -> str:
         """Sign the end of the chain, and record and return the note; "" for an empty chain.
 
         Entries that are on their way to a home elsewhere are not signed.
