@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 import pytest
 
+import postgres_server
 from abreast.cli.lazy import LazyCommand
 from abreast.cli.main import abreast as commands
 from abreast.cli.refusals import OPEN_TO_AGENTS
@@ -146,8 +149,34 @@ def test_a_home_that_became_shorter_or_another_one_is_noticed_by_the_copy_here(
     for reason in ("one", "two"):
         project.run("lock", "--env", "local", "--reason", reason, variables=GIT)
     ref = "refs/abreast/shop/ledger"
+    whole = git(world.remote, "rev-parse", ref)
     git(world.remote, "update-ref", ref, f"{ref}~1")
     assert "were recorded, and" in project.run("audit", "verify", variables=GIT, code=1).stdout
+    git(world.remote, "update-ref", ref, whole)
+    assert "intact" in project.run("audit", "verify", variables=GIT).stdout
+    mirrors = project.folder / ".abreast" / "mirrors"
+    mirrors.rename(tmp_path / "mirrors")
+    git(world.remote, "update-ref", "-d", ref)
+    for reason in ("one", "too"):
+        project.run("lock", "--env", "local", "--reason", reason, variables=GIT)
+    assert "intact" in project.run("audit", "verify", variables=GIT).stdout, "a whole chain, but another one"
+    shutil.rmtree(mirrors)
+    (tmp_path / "mirrors").rename(mirrors)
+    assert "is another one in refs/abreast/shop/ledger" in project.run("audit", "verify", variables=GIT, code=1).stdout
+
+
+def test_an_edited_row_of_a_database_is_named(project: SampleProject) -> None:
+    url = postgres_server.create_database()
+    here = {"ABREAST_STATE": url, **KEY}
+    project.run("lock", "--env", "local", "--reason", "a sale", variables=here)
+    project.run("unlock", "--env", "local", variables=here)
+    told = project.run("audit", "verify", variables=here).stdout
+    assert "3 entries, each follows from the one before" in told
+    assert postgres_server.QUOTED_PASSWORD not in told
+    with psycopg.connect(url) as database:
+        database.execute("UPDATE abreast.entries SET entry = replace(entry, 'a sale', 'no sale')")
+    told = project.run("audit", "verify", variables=here, code=1).stdout
+    assert "entry 2 (lock of local, 20" in told
 
 
 STARTED, ENDED = "2026-11-21T02:00:00Z", "2999-01-01T00:00:00Z"

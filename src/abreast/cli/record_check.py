@@ -31,14 +31,14 @@ class RecordCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class TrustAnchors:
     """What a reader brings to check a record with: exported checkpoints by the file's name, and public keys."""
 
     checkpoints: tuple[tuple[str, Checkpoint], ...] = ()
     keys: tuple[VerifierKey, ...] = ()
 
 
-def read_evidence(files: Sequence[Path]) -> Evidence:
+def read_trust_anchors(files: Sequence[Path]) -> TrustAnchors:
     """Return the checkpoints and keys in files. Raises UsageError for a file with neither."""
     checkpoints, keys = list[tuple[str, Checkpoint]](), list[VerifierKey]()
     for file in files:
@@ -51,10 +51,10 @@ def read_evidence(files: Sequence[Path]) -> Evidence:
         except (OSError, ValueError) as error:
             need = "what `abreast audit export --checkpoint FILE` writes, or its public key, NAME+ID+KEY"
             raise UsageError(f"{file}: {error}", need=need) from error
-    return Evidence(tuple(checkpoints), tuple(keys))
+    return TrustAnchors(tuple(checkpoints), tuple(keys))
 
 
-def check_record(workspace: Workspace, evidence: Evidence = Evidence()) -> RecordCheck:  # noqa: B008 (frozen)
+def check_record(workspace: Workspace, anchors: TrustAnchors = TrustAnchors()) -> RecordCheck:  # noqa: B008 (frozen)
     """Check every entry where the record is kept and here, the tables that follow, and what was signed."""
     location, lines = state_location(workspace.variables), list[str]()
     there: list[Link] = []
@@ -72,11 +72,11 @@ def check_record(workspace: Workspace, evidence: Evidence = Evidence()) -> Recor
             last = file.last_link()
             entries = last.seq if last else 0
             lines.append(f"{file.folder}: {_count(entries)}, intact, and so is what follows")
-            coverage, fault = _check_signatures(workspace, file, entries, evidence)
+            coverage, fault = _check_signatures(workspace, file, entries, anchors)
     finally:
         if home:
             home.close()
-    lines += [_coverage_line(coverage, entries), *(f"{name} stands" for name, _ in evidence.checkpoints)]
+    lines += [_coverage_line(coverage, entries), *(f"{name} stands" for name, _ in anchors.checkpoints)]
     return RecordCheck(fault, entries, tuple(lines), coverage)
 
 
@@ -92,12 +92,14 @@ def _difference(home: Home, there: list[Link], file: EntryFile) -> str:
     return f"{len(here)} entries were recorded, and {len(there)} are left in {home.title}" * (len(here) > len(there))
 
 
-def _check_signatures(workspace: Workspace, file: EntryFile, entries: int, evidence: Evidence) -> tuple[Coverage, str]:
-    trusted = [*(signer.key for signer in known_signers(workspace)), *evidence.keys]
+def _check_signatures(
+    workspace: Workspace, file: EntryFile, entries: int, anchors: TrustAnchors
+) -> tuple[Coverage, str]:
+    trusted = [*(signer.key for signer in known_signers(workspace)), *anchors.keys]
     coverage = check_recorded(file.checkpoints(), file.hash_at, trusted)
     if coverage.fault:
         return coverage, f"{file.folder}: {coverage.fault}"
-    for name, checkpoint in evidence.checkpoints:
+    for name, checkpoint in anchors.checkpoints:
         if checkpoint.project != (project := project_name(workspace.config_file)):
             raise UsageError(f"{name} is of {checkpoint.project}", need=f"a checkpoint of {project}")
         if fault := check_exported(checkpoint, file.hash_at, entries, trusted):
@@ -107,7 +109,7 @@ def _check_signatures(workspace: Workspace, file: EntryFile, entries: int, evide
 
 def _coverage_line(coverage: Coverage, entries: int) -> str:
     if not coverage.seq:
-        return "signed: nothing, so the chain stands for itself. next: ABREAST_AUDIT_KEY, see `openssl rand -base64 32`"
+        return "signed: nothing. Deployments sign; where the record is kept for others, with ABREAST_AUDIT_KEY"
     whose = "" if coverage.is_trusted else ", which is not known here: give its file with --checkpoint"
     return f"signed: entries 1 to {coverage.seq} of {entries}, at {coverage.at}, by {coverage.key}{whose}"
 

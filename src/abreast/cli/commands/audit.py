@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from abreast.cli.record_check import RecordCheck, check_record, read_evidence
+from abreast.cli.record_check import RecordCheck, check_record, read_trust_anchors
 from abreast.cli.selection import locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.audit_trail import act_json, csv_lines, jsonl_lines, report_json, report_lines
@@ -32,7 +32,7 @@ def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int
     With ``github``, also whether the runs of workflows were started by whom they claimed.
     """
     workspace = locate_workspace()
-    check = check_record(workspace, read_evidence(checkpoints))
+    check = check_record(workspace, read_trust_anchors(checkpoints))
     if github and not check.damage:
         check = _with_claims(workspace, check)
     if as_json:
