@@ -3,7 +3,7 @@
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
                      [outages] [throughput] [compatibility] [init] [init-deploy]
-                     [one_line_change] [state] [docs-only-push]
+                     [one_line_change] [state] [docs-only-push] [audit]
 """
 
 import os
@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
+    audit,
     backups,
     changes,
     compatibility,
@@ -46,7 +47,7 @@ BENCHMARKS = {
     "backups": backups.run, "rpo": recovery_point.run, "restores": restores.run, "monkey": crash_monkey.run,
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
     "init": init.run, "init-deploy": init_deploy.run, "one_line_change": one_line_change.run,
-    "state": state_homes.run, "docs-only-push": docs_only_push.run,
+    "state": state_homes.run, "docs-only-push": docs_only_push.run, "audit": audit.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

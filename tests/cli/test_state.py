@@ -88,8 +88,8 @@ def test_an_entry_that_was_changed_there_is_named(project: SampleProject, remote
     project.run("state", "move", "--to", "git", "--yes")
     remote.change('"key": "v1"', '"key": "v7"')
     told = project.run("state", "verify", variables=GIT, code=1).stdout
-    assert "entry 1 is not what was recorded" in told
-    assert "entry 1 does not follow" in project.run("down", "--yes", variables=GIT).stderr
+    assert "entry 2 (release of shop" in told
+    assert "entry 2 does not follow" in project.run("down", "--yes", variables=GIT).stderr
 
 
 def test_a_damaged_home_is_made_again_from_a_copy(project: SampleProject, remote: GitWorld) -> None:

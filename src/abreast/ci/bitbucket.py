@@ -18,6 +18,7 @@ def detect(variables: Mapping[str, str], _: ReadText) -> CiRun | None:
         provider="bitbucket",
         url=f"{SERVER}/{repository}/pipelines/results/{build}",
         actor=get("BITBUCKET_STEP_TRIGGERER_UUID", ""),
+        actor_id=get("BITBUCKET_STEP_TRIGGERER_UUID", ""),
         ref=git_ref(get("BITBUCKET_BRANCH", ""), get("BITBUCKET_TAG", "")),
         branch=get("BITBUCKET_BRANCH", ""),
         commit=get("BITBUCKET_COMMIT", ""),

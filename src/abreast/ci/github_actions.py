@@ -24,11 +24,14 @@ def detect(variables: Mapping[str, str], read: ReadText) -> CiRun | None:
     event = _read_event(variables.get("GITHUB_EVENT_PATH", ""), read)
     pull = _mapping(event, "pull_request")
     pull_number = _pull_request_number(event, ref)
+    first = variables.get("GITHUB_ACTOR", "")
+    # Of a run that somebody else started again, GITHUB_ACTOR is still the first one, and GITHUB_ACTOR_ID too.
+    actor = variables.get("GITHUB_TRIGGERING_ACTOR") or first
     return CiRun(
         provider="github-actions",
         url=f"{server}/{repository}/actions/runs/{variables.get('GITHUB_RUN_ID', '')}/attempts/{attempt}",
-        # Of a run that somebody else started again, GITHUB_ACTOR is still the first one.
-        actor=variables.get("GITHUB_TRIGGERING_ACTOR") or variables.get("GITHUB_ACTOR", ""),
+        actor=actor,
+        actor_id=variables.get("GITHUB_ACTOR_ID", "") if actor == first else "",
         event=variables.get("GITHUB_EVENT_NAME", ""),
         ref=ref,
         branch=variables.get("GITHUB_HEAD_REF") or ref.removeprefix("refs/heads/") * ref.startswith("refs/heads/"),

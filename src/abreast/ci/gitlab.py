@@ -17,6 +17,7 @@ def detect(variables: Mapping[str, str], _: ReadText) -> CiRun | None:
         provider="gitlab",
         url=get("CI_JOB_URL", ""),
         actor=get("GITLAB_USER_LOGIN", ""),
+        actor_id=get("GITLAB_USER_ID", ""),
         event=get("CI_PIPELINE_SOURCE", ""),
         ref=get("CI_MERGE_REQUEST_REF_PATH") or git_ref(branch, get("CI_COMMIT_TAG", "")),
         branch=branch,

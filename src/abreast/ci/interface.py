@@ -12,8 +12,9 @@ ReadText = Callable[[str], str]
 class CiRun:
     """One run of a CI system, as far as the system tells: "" and None are unknown.
 
-    ``actor`` is who started it, a login or an id. ``commit`` is the one that was pushed: of a pull request its head,
-    not the merge that was checked out. ``is_fork``: the pull request comes from another repository. ``repository`` is
+    ``actor`` is who started it, a login or an id; ``actor_id`` is the account, which stays when a login
+    changes. ``commit`` is the one that was pushed: of a pull request its head, not the merge that was checked out.
+    ``is_fork``: the pull request comes from another repository. ``repository`` is
     OWNER/NAME at ``server_url``. ``url`` shows this run, and this ``attempt`` at it where attempts have pages.
     """
 
@@ -30,6 +31,7 @@ class CiRun:
     server_url: str = ""
     api_url: str = ""
     attempt: int = 1
+    actor_id: str = ""
 
 
 Provider = Callable[[Mapping[str, str], ReadText], CiRun | None]

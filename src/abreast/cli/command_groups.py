@@ -1,4 +1,4 @@
-"""The commands of groups: `state`, `config`, `db`."""
+"""The commands of the groups `config` and `db`."""
 
 import click
 
@@ -12,26 +12,6 @@ def configuration_without_command(**options: object) -> int:
         return 0
     return int(load("abreast.cli.commands.configuration:show")(**options))
 
-
-STATE_COMMANDS = (
-    LazyCommand(
-        "show",
-        "abreast.cli.commands.state:show",
-        "Show where the record is, and what of it is not there yet.",
-        [JSON],
-    ),
-    LazyCommand(
-        "verify",
-        "abreast.cli.commands.state:verify",
-        "Check every entry of the record, and everything that follows from it.",
-    ),
-    LazyCommand(
-        "move",
-        "abreast.cli.commands.state:move",
-        "Move the record elsewhere. The environments are locked where it was.",
-        [click.Option(["--to"], required=True, metavar="URL", help="git, postgresql://…, or a folder."), YES],
-    ),
-)
 
 CONFIGURATION_COMMANDS = (
     LazyCommand(

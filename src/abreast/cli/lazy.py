@@ -1,10 +1,13 @@
 """Lazy loading: the one place that imports a command's function, and only when the command runs."""
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
+
+from abreast.core.errors import RefusedError
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -29,8 +32,14 @@ class LazyCommand(click.Command):
         self.ahead = ahead
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
-        """Import the function and call it."""
-        if self.ahead:
-            load(self.ahead)()
-        self.callback = load(self.target)
-        return super().invoke(ctx)
+        """Import the function and call it. That it was refused is recorded."""
+        try:
+            if agent := os.environ.get("ABREAST_AGENT"):
+                load("abreast.cli.refusals:refuse_agent")(ctx, agent)
+            if self.ahead:
+                load(self.ahead)()
+            self.callback = load(self.target)
+            return super().invoke(ctx)
+        except RefusedError as error:
+            load("abreast.cli.refusals:record")(ctx, error)
+            raise

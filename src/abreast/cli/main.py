@@ -8,7 +8,6 @@ from abreast import __version__
 from abreast.cli.command_groups import (
     CONFIGURATION_COMMANDS,
     DATABASE_COMMANDS,
-    STATE_COMMANDS,
     configuration_without_command,
 )
 from abreast.cli.lazy import LazyCommand, load
@@ -30,6 +29,7 @@ from abreast.cli.options import (
     group,
     names,
 )
+from abreast.cli.record_commands import AUDIT_COMMANDS, STATE_COMMANDS
 
 
 def _overview_without_command() -> int:
@@ -245,6 +245,7 @@ COMMANDS = (
         ],
     ),
     group("state", "Show, check or move the record of deployments.", STATE_COMMANDS),
+    group("audit", "Verify and export the audit trail: who did what, when, where and why.", AUDIT_COMMANDS),
     group(
         "config",
         "Show what an environment is set to, and where each value comes from.",

@@ -27,6 +27,7 @@ from abreast.github.resources import (
     Repository,
     Review,
     WorkflowPermissions,
+    WorkflowRun,
 )
 from abreast.provider_api.api_client import AccessDeniedError, ApiClient, NotFoundError, Request
 
@@ -149,6 +150,12 @@ class GitHubClient:
         return await self._get(list[Review], f"/actions/runs/{run}/approvals")
 
     # ── pull requests and their comments ───────────────────────────────────────────────────────
+
+    async def get_workflow_run(self, id: int, attempt: int) -> WorkflowRun | None:
+        """Return an attempt at a run, None if there is none, or none any more."""
+        with suppress(NotFoundError):
+            return await self._get(WorkflowRun, f"/actions/runs/{id}/attempts/{attempt}")
+        return None
 
     async def open_pull_requests(self) -> list[PullRequest]:
         """Return the open pull requests."""

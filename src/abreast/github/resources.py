@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -186,6 +187,22 @@ class PullRequest(BaseModel):
 
     number: int
     state: str
+
+
+class Account(BaseModel):
+    """A person, or an App's bot. The id stays when the login changes."""
+
+    id: int
+    login: str
+
+
+class WorkflowRun(BaseModel):
+    """One attempt at a run of a workflow. ``triggering_actor`` started this attempt. Times are ISO 8601 in UTC."""
+
+    status: str | None = None
+    triggering_actor: Account | None = None
+    run_started_at: datetime
+    updated_at: datetime
 
 
 class RequiredChecks(BaseModel):

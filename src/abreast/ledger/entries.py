@@ -35,6 +35,12 @@ class EntryKind(StrEnum):
     """A process took an environment, or gave it back. Subject: the environment; key: the number of the lease."""
     LOCK = "lock"
     """An operator locked or unlocked an environment. Subject: the environment; key: a number."""
+    IDENTITY = "identity"
+    """Who acts, once for each person or run. Subject: the kind of identity; key: a digest of the data."""
+    ACT = "act"
+    """Somebody did what no other entry shows, or was refused. Subject: the environment, "" for none; key: an id."""
+    CHECKPOINT = "checkpoint"
+    """The chain was signed as it was. Subject: the key; key: the number of the last entry that is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class Entry:
     """One entry. ``key`` is unique for its kind and subject, so recording it again has no effect.
 
     ``at`` is when it was recorded, in ISO 8601; nothing is ordered by it. ``fence`` names the lease under which it was
-    recorded, ``environment/number``, where a lease is needed.
+    recorded, ``environment/number``, where a lease is needed. ``by`` is the key of the identity of the process that
+    recorded it, "" if that is unknown.
     """
 
     kind: EntryKind
@@ -51,13 +58,14 @@ class Entry:
     data: Mapping[str, Any]
     at: str = ""
     fence: str = ""
+    by: str = ""
 
     @property
     def text(self) -> str:
         """The entry as JSON, of which the hash chain is made."""
         fields = {
             "kind": self.kind, "subject": self.subject, "key": self.key, "data": self.data, "at": self.at,
-            "fence": self.fence,
+            "fence": self.fence, "by": self.by,
         }  # fmt: skip
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
@@ -69,3 +77,12 @@ class Entry:
             return cls(**{**fields, "kind": EntryKind(fields["kind"])})
         except (TypeError, KeyError) as error:
             raise ValueError(f"not an entry of a ledger: {text[:80]}") from error
+
+
+def describe(text: str) -> str:
+    """Return what an entry is, in a few words, as far as its text can be read."""
+    try:
+        entry = json.loads(text)
+        return f"{entry['kind']} of {entry['subject'] or 'the project'}, {entry['at']}"
+    except (ValueError, TypeError, KeyError):
+        return "not readable"

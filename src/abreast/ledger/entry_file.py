@@ -1,13 +1,16 @@
 """The file of a ledger: hash-chained entries, and the tables that follow from them, in SQLite."""
 
 import contextlib
+import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from abreast.core.errors import StateError
 from abreast.ledger import file_errors
@@ -16,6 +19,9 @@ from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.projection import project
 from abreast.ledger.tables import ENTRIES, PROJECTION
+
+if TYPE_CHECKING:
+    from abreast.core.identity import Identity
 
 LEDGER_FILE = "ledger.db"
 ANCHOR_FILE = "ledger.anchor"
@@ -26,7 +32,12 @@ Linters look into the ignore files of all folders above. With ``*`` they would s
 state folder, and pass.
 """
 
-_WITHOUT_LEASE = frozenset({EntryKind.RELEASE, EntryKind.REQUEST, EntryKind.LEASE, EntryKind.LOCK})
+_WITHOUT_LEASE = frozenset(
+    {
+        EntryKind.RELEASE, EntryKind.REQUEST, EntryKind.LEASE, EntryKind.LOCK, EntryKind.IDENTITY, EntryKind.ACT,
+        EntryKind.CHECKPOINT,
+    }
+)  # fmt: skip
 """What anybody may record, whoever holds the environment."""
 
 
@@ -47,6 +58,9 @@ class EntryFile:
         """The entries of the open transaction."""
         self.fence = ""
         """The lease under which this process records, ``environment/number``, where one is needed."""
+        self.identity: Callable[[], Identity] | None = None
+        """Returns who records. It is asked once, before the first entry. None if nobody is to be named."""
+        self._identified: Mapping[str, Any] | None = None
         self._lock = threading.RLock()
         with self._translate_errors():
             self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
@@ -91,10 +105,23 @@ class EntryFile:
             known = "SELECT 1 FROM entries WHERE kind = ? AND subject = ? AND key = ?"
             if self._db.execute(known, (kind, subject, key)).fetchone():
                 return
-            entry = Entry(kind, subject, key, data, self._now(), self.fence if kind not in _WITHOUT_LEASE else "")
+            by = self._name_identity() if kind is not EntryKind.IDENTITY else ""
+            fence = self.fence if kind not in _WITHOUT_LEASE else ""
+            entry = Entry(kind, subject, key, data, self._now(), fence, by)
             self._insert(entry)
             project(self._db, entry)
             self.appended.append(entry)
+
+    def _name_identity(self) -> str:
+        """Return the key of who records, whose entry is appended where it is not yet. "" if nobody is to be named."""
+        if self.identity is None:
+            return ""
+        if self._identified is None:
+            self._identified = asdict(self.identity())
+        text = json.dumps(self._identified, sort_keys=True, ensure_ascii=False)
+        key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+        self.append(EntryKind.IDENTITY, self._identified["kind"], key, self._identified)
+        return key
 
     def _insert(self, entry: Entry) -> None:
         """Add an entry as the next one of the chain."""
@@ -110,6 +137,18 @@ class EntryFile:
         """Return the whole chain."""
         query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq"
         return [Link(*row) for row in self.query(query)]
+
+    def hash_at(self, seq: int) -> str:
+        """Return the hash of an entry of the chain, "" if there is none with this number."""
+        return next((str(hash_) for (hash_,) in self.query("SELECT hash FROM entries WHERE seq = ?", seq)), "")
+
+    def checkpoints(self) -> list[tuple[int, str, str]]:
+        """Return the number of each checkpoint, the key that signed it and the signed note, newest first."""
+        query = (
+            "SELECT seq, subject, json_extract(entry, '$.data.note') FROM entries"
+            " WHERE kind = 'checkpoint' AND seq IS NOT NULL ORDER BY seq DESC"
+        )
+        return self.query(query)
 
     def adopt(self, links: Sequence[Link]) -> None:
         """Add links that follow the chain, as they are, and what follows from them."""
@@ -144,7 +183,7 @@ class EntryFile:
         with self._lock, self._translate_errors():
             self._db.execute("BEGIN")  # one state of all tables
             try:
-                return find_damage(self.query, anchor)
+                return find_damage(self._db, anchor, is_shared=self.is_shared)
             finally:
                 self._db.execute("COMMIT")
 
@@ -188,7 +227,7 @@ class EntryFile:
             self._db.execute("PRAGMA synchronous=FULL")
         if not tables:
             self._create_tables()
-        elif lost := lost_entries(self.query, Anchor.read(self._anchor_file)):
+        elif lost := lost_entries(self._db, Anchor.read(self._anchor_file)):
             raise _state_error(file_errors.cut_off_error(str(self._file), lost))
 
     def _create_tables(self) -> None:

@@ -2,18 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 GENESIS_HASH = "0" * 64
 """The previous hash of the first event."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChainBreak:
-    """The first event whose hash does not match, or whose predecessor is missing."""
-
-    seq: int
 
 
 class Link(NamedTuple):
@@ -39,11 +31,14 @@ def chain(last: Link | None, entries: Iterable[str]) -> list[Link]:
     return links
 
 
-def find_break(rows: Iterable[tuple[Any, ...]]) -> ChainBreak | None:
-    """Check rows of (seq, event, hash); return where the chain breaks, None if it is intact."""
-    previous, previous_seq = GENESIS_HASH, 0
-    for seq, event, recorded_hash in rows:
-        if seq != previous_seq + 1 or link_hash(previous, event) != recorded_hash:
-            return ChainBreak(seq)
-        previous, previous_seq = recorded_hash, seq
+def find_break(links: Iterable[tuple[int, str, str]]) -> Link | None:
+    """Return the first link that does not follow from the one before, None if all do.
+
+    It was changed, or what was recorded before it was: a change, a gap and another order all end the chain here.
+    """
+    previous = GENESIS_HASH
+    for number, (seq, entry, recorded_hash) in enumerate(links, 1):
+        if seq != number or link_hash(previous, entry) != recorded_hash:
+            return Link(seq, entry, recorded_hash)
+        previous = recorded_hash
     return None

@@ -139,6 +139,10 @@ class Ledger(ABC):
             )
 
     @abstractmethod
+    def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
+        """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
+
+    @abstractmethod
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
 

@@ -2,16 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from typing import Any
 
+from abreast.core.errors import StateError
 from abreast.core.model import Chapter
 from abreast.core.states import DeploymentState, transition
-from abreast.ledger.entries import Entry, EntryKind
+from abreast.ledger.entries import Entry, EntryKind, describe
 from abreast.ledger.tables import PROJECTION
-
-Query = Callable[..., Sequence[tuple[Any, ...]]]
 
 
 def project(db: sqlite3.Connection, entry: Entry) -> None:
@@ -90,6 +88,17 @@ _ROWS = {
 """For each table: its rows, the name of each first; and what to call a row."""
 
 
+_WHAT_COUNTS = """
+    SELECT entry FROM entries WHERE kind IN (SELECT value FROM json_each(?)) AND (
+        kind <> 'event' OR json_extract(entry, '$.data.state') IS NOT NULL OR id IN (
+            SELECT max(id) FROM entries WHERE kind = 'event' AND json_extract(entry, '$.data.chapter') IS NOT NULL
+            GROUP BY subject
+        )
+    ) ORDER BY id
+"""
+"""The entries that the tables follow from: of the chapters of a deployment, the last one tells where it is."""
+
+
 def rebuild(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Make the tables again from all entries."""
     for table in _ROWS:
@@ -98,15 +107,18 @@ def rebuild(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
         project(db, entry)
 
 
-def find_changed_row(query: Query, entries: Iterable[Entry]) -> str:
+def find_changed_row(db: sqlite3.Connection) -> str:
     """Return the first row that is not what the entries come to, "" if there is none."""
     with closing(sqlite3.connect(":memory:")) as expected:
         for statement in PROJECTION:
             expected.execute(statement)
-        for entry in entries:
-            project(expected, entry)
+        for (text,) in db.execute(_WHAT_COUNTS, (json.dumps(list(_CHANGES)),)):
+            try:
+                project(expected, Entry.parse(text))
+            except (StateError, ValueError, KeyError, TypeError, sqlite3.Error):
+                return f"what follows from an entry cannot be ({describe(text)})"
         for rows, title in _ROWS.values():
-            seen, known = ({row[0]: row[1:] for row in found} for found in (query(rows), expected.execute(rows)))
+            seen, known = ({row[0]: row[1:] for row in found.execute(rows)} for found in (db, expected))
             for name in sorted(seen.keys() | known.keys()):
                 if seen.get(name) != known.get(name):
                     return f"{title.format(name)} was changed in the ledger"

@@ -2,10 +2,11 @@
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
@@ -18,6 +19,9 @@ from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.interface import Deployment, Json, Ledger, Release, ReleasePart
+
+if TYPE_CHECKING:
+    from abreast.ledger.checkpoints import CheckpointSigner
 
 
 class SqliteLedger(Ledger):
@@ -168,6 +172,24 @@ class SqliteLedger(Ledger):
                 number = self.file.next_number(EntryKind.LOCK, environment)
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
+
+    def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
+        """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
+        data = {"act": act, "outcome": outcome, "why": why, "detail": detail}
+        with self.file.transaction():
+            self.file.append(EntryKind.ACT, environment, secrets.token_hex(8), data)
+
+    def record_checkpoint(self, signer: "CheckpointSigner") -> str:
+        """Sign the end of the chain, and record and return the note; "" for an empty chain.
+
+        Entries that are on their way to a home elsewhere are not signed.
+        """
+        with self.file.transaction():
+            if not (last := self.file.last_link()):
+                return ""
+            note = signer.sign(last.seq, last.hash, datetime.now(UTC))
+            self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
+        return note
 
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""

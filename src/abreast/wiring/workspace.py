@@ -17,6 +17,7 @@ from abreast.wiring.state_location import is_elsewhere, state_location
 
 if TYPE_CHECKING:
     from abreast.ci.interface import CiRun
+    from abreast.core.identity import Identity
 
 ENTRY_FILE_CLASS: type[EntryFile] = EntryFile
 """The class of the ledger's file. Tests replace it by one that crashes."""
@@ -64,6 +65,13 @@ class Workspace:
         run = self.ci_run
         return (run.actor if run else "") or current_user()
 
+    @property
+    def identity(self) -> "Identity":
+        """Who runs this command, as it is recorded."""
+        from abreast.wiring.identity import current_identity  # noqa: PLC0415 (commands that record nothing do not ask)
+
+        return current_identity(self.variables, self.ci_run)
+
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""
         from abreast.config.names import environment_names  # noqa: PLC0415 (slow, and often not needed)
@@ -78,6 +86,11 @@ class Workspace:
 
     def open_ledger(self) -> SqliteLedger:
         """Open the ledger. Raises StateError if it cannot be used."""
+        ledger = self._open_ledger()
+        ledger.file.identity = lambda: self.identity
+        return ledger
+
+    def _open_ledger(self) -> SqliteLedger:
         location = state_location(self.variables)
         if is_elsewhere(location):
             from abreast.wiring.state_homes import open_mirror  # noqa: PLC0415 (most projects have no home elsewhere)

@@ -27,6 +27,9 @@ def baseline(environment: str | None, services: tuple[str, ...], to: str | None,
             print(f"  {migration.name}")
         question = f"Record {counted(len(migrations), 'migration')} as applied, without running them?"
         confirm(question, "this record", yes=yes)
+        ledger.record_act(
+            name, "db baseline", "begun", detail=f"{service.name}: {', '.join(m.name for m in migrations)}"
+        )
         with database.migration_lock():
             database.record_as_applied(migrations)
     print(f"{counted(len(migrations), 'migration')} recorded as applied. next: abreast db status --env {name}")

@@ -52,8 +52,10 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
             raise RefusedError(f"{name} is the database of {preview}", next=f"abreast down --env {preview}")
         if _is_needed(ledger, copy):
             raise RefusedError(f"{name} belongs to a deployment that has not ended", next="abreast resume")
-        question = f"Delete {name} of {service.name} ({format_size(copy.size)}): {_meaning(ledger, copy, env)}?"
+        meaning = _meaning(ledger, copy, env)
+        question = f"Delete {name} of {service.name} ({format_size(copy.size)}): {meaning}?"
         confirm(question, "this deletion", yes=yes)
+        ledger.record_act(env, "db drop", "begun", detail=f"{name} of {service.name}: {meaning}")
         ports.open_database(service).drop_copy(copy)
     print(f"{name} is gone")
     return 0

@@ -79,6 +79,7 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
                     f"the database of {service.name} does not exist yet",
                     next=f"abreast deploy --env {environment.name}",
                 )
+            ledger.record_act(environment.name, "db backup", "begun", detail=service.name)
             copy = database_copy(database, VERIFIED_COPY, MANUAL)
             owner = owner_name(target.project.name, environment.name, service.name)
             with _only_backup(target, service):

@@ -47,10 +47,12 @@ if TYPE_CHECKING:
     from abreast.cli.ci import report as ci_report
     from abreast.deploy import operations
     from abreast.deploy.data import restore
+    from abreast.wiring import audit_key
 else:
     ci_report = lazy_module("abreast.cli.ci.report")
     operations = lazy_module("abreast.deploy.operations")
     restore = lazy_module("abreast.deploy.data.restore")
+    audit_key = lazy_module("abreast.wiring.audit_key")
 
 
 def plan(
@@ -299,7 +301,18 @@ class DeployCommand:
 
     def execute(self, operation: Operation) -> DeploymentState | None:
         """Run the operation and show its progress. Returns the final state, None if there was nothing to do."""
-        return asyncio.run(self._execute(operation))
+        state = asyncio.run(self._execute(operation))
+        if state is not None:
+            self._sign_record()
+        return state
+
+    def _sign_record(self) -> None:
+        """Sign the record as it is now, if there is a key. A deployment does not fail if it cannot be signed."""
+        try:
+            if signer := audit_key.checkpoint_signer(self._assembly.workspace):
+                self._ledger.record_checkpoint(signer)
+        except (UsageError, StateError, OSError) as error:
+            self.report(f"the record is not signed: {error}")
 
     async def _execute(self, operation: Operation) -> DeploymentState | None:
         context = self._assembly.deploy_context(self._environment, self._ledger, self.report, self._on_deployment_start)

@@ -75,6 +75,8 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     with _open_ledger_if_usable(workspace) as ledger, hold_environment(workspace, name, ledger):
         if ledger and not ledger.deployments(name, limit=1):
             project.require_environment(name)
+        if ledger:
+            ledger.record_act(name, "down", "begun")
         live = ledger.live_services(name).values() if ledger else ()
         for deployment in ledger.deployments(name) if ledger else ():
             if not deployment.state.is_final:

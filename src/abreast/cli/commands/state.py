@@ -16,7 +16,7 @@ from abreast.core.model import DEFAULT_PLATFORM
 from abreast.core.wording import counted
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
-from abreast.ledger.hash_chain import GENESIS_HASH, Link, chain, link_hash
+from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.mirror import Mirror
 from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_homes import create_home, home_title, mirror_folder
@@ -54,39 +54,6 @@ def show(*, as_json: bool) -> int:
     return 0
 
 
-def verify() -> int:
-    """Check every entry where the record is kept, and every table that follows from them. Exit 1 if one is wrong."""
-    workspace = locate_workspace()
-    location = state_location(workspace.variables)
-    if is_elsewhere(location):
-        home = create_home(location, workspace.config_file)
-        links = home.read(0)
-        home.close()
-        if broken := _first_break(links):
-            print(f"{home.title}: entry {broken} is not what was recorded")
-            return 1
-        print(f"{home.title}: {counted(len(links), 'entry', 'entries')}, each follows from the one before")
-    with workspace.open_ledger() as ledger:
-        damage = ledger.find_damage()
-        last = ledger.file.last_link()
-        folder = ledger.file.folder
-    if damage:
-        print(f"{folder}: {damage}")
-        return 1
-    print(f"{folder}: {counted(last.seq if last else 0, 'entry', 'entries')}, intact, and so is what follows")
-    return 0
-
-
-def _first_break(links: Sequence[Link]) -> int:
-    """Return the number of the first entry that does not follow from the one before, 0 if all do."""
-    previous = GENESIS_HASH
-    for number, link in enumerate(links, 1):
-        if link.seq != number or link.hash != link_hash(previous, link.entry):
-            return number
-        previous = link.hash
-    return 0
-
-
 def move(to: str, *, yes: bool) -> int:
     """Copy the record to another home, and lock the environments here, so that nobody goes on with the old one."""
     workspace = locate_workspace()
@@ -98,9 +65,10 @@ def move(to: str, *, yes: bool) -> int:
         environments = _environments(workspace, ledger.file)
         for name in environments:
             held.enter_context(hold_environment(workspace, name, ledger))
+        confirm(f"Move the record to {home_title(to)}?", "that", yes=yes)
+        ledger.record_act("", "state move", "begun", detail=f"to {home_title(to)}")
         if why := ledger.flush(0):
             raise StateError(f"what is recorded here is not yet in its home: {why}", next="abreast state show")
-        confirm(f"Move the record to {home_title(to)}?", "that", yes=yes)
         count = _copy(_with_leases_given_back(ledger.file.links()), to, workspace)
         if not _is_copy_of(to, ledger.file, workspace):
             moved = f"the record moved to {home_title(to)}"

@@ -11,7 +11,7 @@ _MOMENT = "2026-01-01T00:00:00Z"
 
 
 class ActionsApi:
-    """Serves dispatches and concurrency groups. No workflow runs: ``Repository.dispatches`` tells what would."""
+    """Serves runs, dispatches and concurrency groups. No workflow runs: ``Repository.dispatches`` tells what would."""
 
     def __init__(self, state: GitHubState) -> None:
         self._state = state
@@ -22,6 +22,7 @@ class ActionsApi:
             Operation("POST", f"{REPOSITORY}/dispatches", "contents=write", self._dispatch),
             Operation("POST", f"{ACTIONS}/workflows/{{workflow}}/dispatches", "actions=write", self._run_workflow),
             Operation("GET", f"{ACTIONS}/runs/{{run}}/approvals", "actions=read", self._list_approvals),
+            Operation("GET", f"{ACTIONS}/runs/{{run}}/attempts/{{attempt}}", "actions=read", self._get_run),
             Operation("GET", f"{ACTIONS}/concurrency_groups", "actions=read", self._list_groups),
             Operation("GET", f"{ACTIONS}/concurrency_groups/{{group}}", "actions=read", self._get_group),
         ]
@@ -50,6 +51,13 @@ class ActionsApi:
     async def _list_approvals(self, call: Call) -> Response:
         reviews = call.repository.reviews.get(call.number("run"), [])
         return answer([documents.environment_review(call, review) for review in reviews])
+
+    async def _get_run(self, call: Call) -> Response:
+        asked = call.number("run"), call.number("attempt")
+        run = next((run for run in call.repository.runs if (run.id, run.attempt) == asked), None)
+        if run is None:
+            raise ApiError(404, "Not Found")
+        return answer(documents.workflow_run(call, run))
 
     async def _list_groups(self, call: Call) -> Response:
         groups = [

@@ -14,6 +14,7 @@ from abreast.testing.github.model import (
     Repository,
     Review,
     Status,
+    WorkflowRun,
 )  # fmt: skip
 
 Document = dict[str, Any]
@@ -69,6 +70,23 @@ def repository(call: Call, repo: Repository) -> Document:
         **{f"{name}_url": f"{url}/{name}" for name in _REPOSITORY_URLS},
         **{f"has_{name}": name == "issues" for name in _FEATURES},
         **dict.fromkeys(counts, 0),
+    }  # fmt: skip
+
+
+def workflow_run(call: Call, run: WorkflowRun) -> Document:
+    """Return an attempt at a run of a workflow. The first attempt was started by the same."""
+    repo, html = f"{call.api}/repos/{call.repository.full_name}", f"{call.html}/{call.repository.full_name}"
+    url, who, changed = f"{repo}/actions/runs/{run.id}", user(call, *run.actor), run.ended_at or run.started_at
+    urls = ("jobs", "logs", "check_suite", "cancel", "rerun", "artifacts", "workflow")
+    return {
+        "id": run.id, "node_id": f"WFR_{run.id}", "name": "Deploy", "path": ".github/workflows/deploy.yml",
+        "display_title": "Deploy", "run_number": 1, "run_attempt": run.attempt, "event": "push", "workflow_id": 1,
+        "head_branch": call.repository.default_branch, "head_sha": run.sha, "head_commit": None, "pull_requests": [],
+        "status": "completed" if run.ended_at else "in_progress", "conclusion": "success" if run.ended_at else None,
+        "url": url, "html_url": f"{html}/actions/runs/{run.id}", **{f"{name}_url": f"{url}/{name}" for name in urls},
+        "actor": who, "triggering_actor": who, "created_at": run.started_at, "run_started_at": run.started_at,
+        "updated_at": changed, "repository": repository(call, call.repository),
+        "head_repository": repository(call, call.repository),
     }  # fmt: skip
 
 

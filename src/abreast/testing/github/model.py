@@ -160,6 +160,19 @@ class Hook:
 
 
 @dataclass
+class WorkflowRun:
+    """An attempt at a run of a workflow. It has ended if ``ended_at`` is set."""
+
+    id: int
+    attempt: int
+    actor: tuple[str, int]
+    """Who started the attempt: login and id."""
+    sha: str
+    started_at: str
+    ended_at: str = ""
+
+
+@dataclass
 class Repository:
     """A repository; ``path`` is its bare git repository. ``secrets`` hold encrypted values by name."""
 
@@ -188,6 +201,7 @@ class Repository:
     """Concurrency groups: run ids and their statuses, in order."""
     reviews: dict[int, list[Review]] = field(default_factory=dict)
     """Reviews of environments by run."""
+    runs: list[WorkflowRun] = field(default_factory=list)
     attestations: list[Attestation] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     dispatches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -1,0 +1,160 @@
+"""``abreast audit``: whether the audit trail is intact, and what it says."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from abreast.cli.record_check import RecordCheck, check_record, read_trust_anchors
+from abreast.cli.selection import locate_workspace
+from abreast.cli.terminal_text import visible
+from abreast.cli.views.audit_trail import act_json, csv_lines, jsonl_lines, report_json, report_lines
+from abreast.core.errors import StateError, UsageError
+from abreast.core.frozen_dataclass import dataclass
+from abreast.ledger.acts import Act, read_acts
+from abreast.ledger.change_report import make_report
+from abreast.machine.lazy_modules import lazy_module
+from abreast.wiring.audit_key import checkpoint_signer
+from abreast.wiring.workspace import Workspace
+
+if TYPE_CHECKING:
+    from abreast.cli import run_claims
+else:
+    run_claims = lazy_module("abreast.cli.run_claims")
+
+
+def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int:
+    """Check every entry, every table that follows, and what was signed. Exit 1 if one is wrong.
+
+    With ``github``, also whether the runs of workflows were started by whom they claimed.
+    """
+    workspace = locate_workspace()
+    check = check_record(workspace, read_trust_anchors(checkpoints))
+    if github and not check.damage:
+        check = _with_claims(workspace, check)
+    if as_json:
+        document = {
+            "intact": not check.damage, "damage": check.damage, "entries": check.entries,
+            "checked": list(check.lines), "signed": asdict(check.coverage) if check.coverage.seq else None,
+        }  # fmt: skip
+        print(json.dumps(document, indent=2))
+    else:
+        print(visible("\n".join([check.damage] if check.damage else check.lines)))
+    return 1 if check.damage else 0
+
+
+def _with_claims(workspace: Workspace, check: RecordCheck) -> RecordCheck:
+    """Return the check with what GitHub says of runs."""
+    with workspace.open_ledger() as ledger:
+        faults, lines = run_claims.check_claims(workspace.variables, ledger.file.links())
+    return replace(check, damage="\n".join(faults), lines=(*check.lines, *lines))
+
+
+@dataclass(frozen=True, slots=True)
+class ActFilter:
+    """Which acts are asked for: ``since`` and ``until`` are ISO 8601 in UTC, "" for no limit."""
+
+    since: str
+    until: str
+    environment: str | None
+    by: str | None
+
+    def __call__(self, act: Act) -> bool:
+        """Return whether an act is asked for."""
+        who = act.who
+        return (
+            self.since <= act.at
+            and (not self.until or act.at < self.until)
+            and self.environment in {None, act.environment}
+            and (self.by is None or self.by in {who.name, who.id, who.login, who.agent})
+        )
+
+    def __str__(self) -> str:
+        parts = [
+            f"From {self.since}" if self.since else "From the beginning",
+            f"before {self.until}" if self.until else "to the end",
+            f"of {self.environment}" if self.environment else "of all environments",
+            f"by {self.by}" if self.by else "",
+        ]
+        return " ".join(filter(None, parts))
+
+
+def export(
+    since: str | None, until: str | None, environment: str | None, by: str | None, checkpoint: Path | None,
+    *, as_csv: bool, report: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Print the acts that are asked for, or a report on them."""
+    if as_csv and (as_json or report):
+        raise UsageError("--csv is of the acts alone", need="--csv, or --json, or --report")
+    wanted = ActFilter(_moment(since, timedelta(0)), _moment(until, timedelta(days=1)), environment, by)
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        links = ledger.file.links()
+        note = _sign(workspace, links[-1].seq, links[-1].hash) if checkpoint and links else ""
+    code, acts = 0, read_acts(links)
+    if report:
+        code = _print_report(workspace, acts, wanted, as_json=as_json)
+    elif as_json:
+        print(json.dumps({"acts": [act_json(act) for act in filter(wanted, acts)]}, indent=2))
+    else:
+        _print((csv_lines if as_csv else jsonl_lines)(filter(wanted, acts)))
+    if checkpoint:
+        _write_checkpoint(workspace, checkpoint, note)
+    return code
+
+
+def _print_report(workspace: Workspace, acts: Iterable[Act], wanted: ActFilter, *, as_json: bool) -> int:
+    """Print the report on the acts that are wanted. Returns 1 if the record is not intact, which the report says."""
+    check = check_record(workspace)
+    integrity = [f"DAMAGED: {check.damage}"] if check.damage else check.lines
+    report = make_report(acts, wanted)
+    if as_json:
+        print(json.dumps({"period": str(wanted), **report_json(report, integrity)}, indent=2))
+    else:
+        _print(report_lines(report, integrity, str(wanted)))
+    return 1 if check.damage else 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(visible(line))
+
+
+def _moment(text: str | None, day: timedelta) -> str:
+    """Return a time as the ledger writes it, "" for none; of a day, ``day`` later. Raises UsageError."""
+    if text is None:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a time", need="2026-11-21, or 2026-11-21T02:14:00Z") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    later = day if len(text) == len("2026-11-21") else timedelta(0)
+    return (moment.astimezone(UTC) + later).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _sign(workspace: Workspace, seq: int, hash: str) -> str:
+    signer = checkpoint_signer(workspace)
+    if signer is None:
+        raise StateError(
+            "there is no key to sign a checkpoint with",
+            need="ABREAST_AUDIT_KEY, since the record is kept for other machines too",
+            next="openssl rand -base64 32",
+        )
+    return signer.sign(seq, hash, datetime.now(UTC))
+
+
+def _write_checkpoint(workspace: Workspace, file: Path, note: str) -> None:
+    if not note:
+        raise StateError("nothing is recorded yet, so there is nothing to sign", next="abreast deploy")
+    try:
+        file.write_text(note, encoding="utf-8")
+    except OSError as error:
+        raise StateError(f"cannot write {file}: {error.strerror}") from error
+    signer = checkpoint_signer(workspace)
+    assert signer
+    print(f"signed by {signer.key}", file=sys.stderr)
+    print(f"next: keep it where others hold it, then: abreast audit verify --checkpoint {file}", file=sys.stderr)

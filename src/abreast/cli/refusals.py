@@ -1,0 +1,64 @@
+"""Records that a command was refused: by a gate, an approval, a lock, or since an agent may not give it."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+import click
+
+from abreast.cli.redaction import redact_only
+from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.core.errors import AbreastError, RefusedError
+from abreast.ledger.acts import REFUSED
+from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.identity import AGENT_VARIABLE
+from abreast.wiring.workspace import Workspace
+
+OPEN_TO_AGENTS = frozenset(
+    {
+        "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
+        "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
+        "completion", "help",
+    }
+)  # fmt: skip
+"""What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""
+
+
+def refuse_agent(context: click.Context, agent: str) -> None:
+    """Raise RefusedError for a command that an agent may not give."""
+    command = _command(context)
+    if command not in OPEN_TO_AGENTS or context.params.get("fix") or context.params.get("checkpoint"):
+        raise RefusedError(
+            f"{agent} is an agent, and may not give the command {command}",
+            need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",
+            next="abreast plan",
+        )
+
+
+def record(context: click.Context, error: RefusedError) -> None:
+    """Record the refusal of a command. That it cannot be recorded is said, and changes nothing."""
+    try:
+        workspace = locate_workspace()
+        with workspace.open_ledger() as ledger:
+            ledger.record_act(
+                _environment(workspace, ledger, context.params), _command(context), REFUSED,
+                why=redact_only(str(context.params.get("reason") or "")), detail=redact_only(error.what),
+            )  # fmt: skip
+    except AbreastError as failed:
+        print(f"this refusal is not recorded: {failed.what}", file=sys.stderr)
+
+
+def _command(context: click.Context) -> str:
+    return context.command_path.removeprefix("abreast ")
+
+
+def _environment(workspace: Workspace, ledger: SqliteLedger, options: Mapping[str, object]) -> str:
+    """Return the environment that a command was given for, "" if it is for none."""
+    with suppress(AbreastError):
+        if "environment" in options:
+            requested = options["environment"]
+            return choose_environment(workspace.environment_names(), str(requested) if requested else None)
+        if "deployment" in options:
+            requested = options["deployment"]
+            return choose_deployment(ledger, str(requested) if requested else None, unfinished=True).environment
+    return ""

@@ -1,0 +1,148 @@
+"""The audit trail: what people did, read from the entries of a ledger. Nothing is recorded for it twice."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from abreast.core.frozen_dataclass import dataclass
+from abreast.core.identity import Evidence, Identity, unknown
+from abreast.core.states import DeploymentState
+from abreast.ledger.entries import Entry, EntryKind
+from abreast.ledger.hash_chain import Link
+
+REFUSED, DONE = "refused", "done"
+SKIP_GATE = "skip-gate"
+END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act: who did what, when, where and why, and with which outcome.
+
+    ``seq`` and ``hash`` are those of the entry that shows it; several acts can be of one entry. ``at`` is ISO 8601 in
+    UTC. ``environment`` and ``deployment`` are "" where there is none. ``release`` and ``commit`` are those of the
+    deployment.
+    """
+
+    seq: int
+    hash: str
+    at: str
+    who: Identity
+    what: str
+    environment: str
+    deployment: str
+    why: str
+    outcome: str
+    detail: str
+    release: str = ""
+    commit: str = ""
+
+
+class _Reading(NamedTuple):
+    """What an entry says of an act. ``who`` is for entries that do not name the identity of their process."""
+
+    what: str
+    outcome: str
+    why: str = ""
+    detail: str = ""
+    who: str = ""
+
+
+def read_acts(links: Iterable[Link]) -> Iterator[Act]:
+    """Yield the acts of a chain, in its order."""
+    identities: dict[str, Identity] = {}
+    plans: dict[str, Mapping[str, Any]] = {}
+    for link in links:
+        entry = Entry.parse(link.entry)
+        if entry.kind is EntryKind.IDENTITY:
+            identities[entry.key] = read_identity(entry)
+        if entry.kind is EntryKind.PLAN:
+            plans[entry.subject] = entry.data
+        plan = plans.get(entry.subject, {})
+        for reading in READINGS[entry.kind](entry) if entry.kind in READINGS else ():
+            who = identities.get(entry.by) or unknown(reading.who or plan.get("author", ""))
+            yield Act(
+                link.seq, link.hash, entry.at, who,
+                reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
+                reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
+            )  # fmt: skip
+
+
+def read_identity(entry: Entry) -> Identity:
+    """Return the identity that an entry of that kind is."""
+    return Identity(**{**entry.data, "evidence": Evidence(entry.data["evidence"])})
+
+
+def _read_plan(entry: Entry) -> Iterator[_Reading]:
+    plan = entry.data
+    outcome, detail = ("superseded", plan["superseded"]) if plan.get("superseded") else ("begun", "")
+    yield _Reading(plan["kind"], outcome, plan["reason"], detail or f"{plan['release']} of {plan['commit']}")
+    for gate, why in _skips(plan):
+        yield _Reading(SKIP_GATE, DONE, why, gate)
+
+
+def _skips(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each gate that was skipped, and who skipped it and why."""
+    for gate in plan["gates"]:
+        name = f"{gate['name']}/{gate['service']}" if gate["service"] else gate["name"]
+        if gate["skipped"] is not None:
+            yield name, gate["skipped"]
+        if gate["threshold"] and gate["threshold"]["skipped"] is not None:
+            yield f"coverage/{name}", gate["threshold"]["skipped"]
+    for part in plan["services"]:
+        if part["database_plan"] and part["database_plan"]["unverified"]:
+            yield f"backup/{part['service']['name']}", part["database_plan"]["unverified"]
+
+
+def _read_event(entry: Entry) -> Iterator[_Reading]:
+    event = entry.data
+    if event["kind"] == "judged":
+        verdict = event["data"]["verdict"]
+        yield _Reading("gate", verdict, detail=event["message"])
+    elif event["kind"] == "accepted":
+        yield _Reading("accept-as-it-is", DONE, event["message"])
+    elif event["kind"] == "resumed":
+        yield _Reading("resume", "begun")
+    elif event["kind"] == "removed":
+        yield _Reading("remove-preview", DONE, event["message"])
+    elif event["state"] and _is_end(DeploymentState(event["state"])):
+        yield _Reading(END, event["state"], detail=event["message"])
+
+
+def _is_end(state: DeploymentState) -> bool:
+    return state.is_final or state is DeploymentState.STUCK
+
+
+def _read_request(entry: Entry) -> Iterator[_Reading]:
+    yield _Reading(entry.key, "begun", entry.data["reason"])
+
+
+def _read_lock(entry: Entry) -> Iterator[_Reading]:
+    lock = entry.data["lock"]
+    yield _Reading("lock", DONE, lock["reason"], who=lock["by"]) if lock else _Reading("unlock", DONE)
+
+
+def _read_secrets(entry: Entry) -> Iterator[_Reading]:
+    yield _Reading("new-secrets", "seen", detail=", ".join(sorted(entry.data)))
+
+
+def _read_act(entry: Entry) -> Iterator[_Reading]:
+    yield _Reading(entry.data["act"], entry.data["outcome"], entry.data["why"], entry.data["detail"])
+
+
+READINGS: Mapping[EntryKind, Callable[[Entry], Iterable[_Reading]]] = {
+    EntryKind.PLAN: _read_plan,
+    EntryKind.EVENT: _read_event,
+    EntryKind.REQUEST: _read_request,
+    EntryKind.LOCK: _read_lock,
+    EntryKind.SECRETS: _read_secrets,
+    EntryKind.ACT: _read_act,
+}
+"""How each kind of entry is read."""
+
+NO_ACTS = frozenset(
+    {
+        EntryKind.RELEASE, EntryKind.PART, EntryKind.STEP, EntryKind.LIVE, EntryKind.OUTPUT, EntryKind.NOTIFICATION,
+        EntryKind.LEASE, EntryKind.IDENTITY, EntryKind.CHECKPOINT,
+    }
+)  # fmt: skip
+"""The kinds that show what acts led to, and who acts."""
