@@ -6,6 +6,8 @@ import pwd
 import subprocess
 import sys
 
+import pytest
+
 from abreast.ci.interface import CiRun
 from abreast.core.identity import Evidence, Identity
 from abreast.wiring.identity import current_identity
@@ -42,3 +44,15 @@ def test_users_of_two_machines_are_two_people_and_one_who_became_root_is_still_o
     root = Identity("local", "root", "0", "laptop", login="ann")
     assert root.person != Identity("local", "root", "0", "laptop").person
     assert str(root) == "root (logged in as ann)"
+
+
+def test_who_logged_in_is_told_of_whoever_became_another_user() -> None:
+    nobody = pwd.getpwnam("nobody")
+    code = (
+        "import os, sys; open('/proc/self/loginuid', 'w').write(sys.argv[1]); from abreast.wiring.identity import *;"
+        "print(current_identity({}, None).login)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(nobody.pw_uid)], capture_output=True, text=True, check=False)
+    if "OSError" in done.stderr or "PermissionError" in done.stderr:
+        pytest.skip("the kernel lets this user set no login")
+    assert done.stdout.strip() == "nobody", done.stderr

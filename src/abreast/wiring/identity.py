@@ -7,20 +7,16 @@ a reader of the record than the run's URL, which the CI system itself answers fo
 import os
 import pwd
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abreast.core.identity import Evidence, Identity
+from abreast.machine.kernel import PROCESSES
 
 if TYPE_CHECKING:
     from abreast.ci.interface import CiRun
 
 AGENT_VARIABLE = "ABREAST_AGENT"
 """The name of the agent that runs commands for a person."""
-
-_LOGIN_FILE = Path("/proc/self/loginuid")
-_NO_LOGIN = 2**32 - 1
 
 
 def current_identity(variables: Mapping[str, str], run: "CiRun | None") -> Identity:
@@ -36,11 +32,9 @@ def current_identity(variables: Mapping[str, str], run: "CiRun | None") -> Ident
 
 
 def _other_login(uid: int) -> str:
-    """Return who logged in, if that is another user, "" if not. ``sudo`` does not change it (pam_loginuid(8))."""
-    with suppress(OSError, ValueError):
-        login = int(_LOGIN_FILE.read_text())
-        return _user_name(login) if login not in {uid, _NO_LOGIN} else ""
-    return ""
+    """Return who logged in, if that is another user, "" if not."""
+    login = PROCESSES.login()
+    return _user_name(login) if login is not None and login != uid else ""
 
 
 def _user_name(uid: int) -> str:

@@ -68,6 +68,10 @@ class ProcessTable(ABC):
     def is_loading(self, pid: int) -> bool:
         """Whether the kernel loads a program for a process at this moment. False if that cannot be told."""
 
+    def login(self) -> int | None:
+        """Return the id of the user who logged in and began this process, whoever it runs as. None if not told."""
+        return None
+
 
 class SocketTable(ABC):
     """The TCP sockets that listen on this machine, by names that mean something to this table only.

@@ -14,6 +14,9 @@ _VSIZE, _ENV_END = 23 - 3, 51 - 3
 """Places in ``_stat_fields``, which begin with the third field of proc(5)."""
 
 
+_NO_LOGIN = 2**32 - 1
+
+
 class LinuxProcessTable(ProcessTable):
     """Reads /proc. ``start_ticks`` counts clock ticks since the boot."""
 
@@ -59,6 +62,14 @@ class LinuxProcessTable(ProcessTable):
                 Path(f"/proc/{pid}/environ").read_bytes()  # raises if it may not be read
             return is_loading
         return False
+
+    def login(self) -> int | None:
+        """Return the user of the session's login, which `sudo` does not change (pam_loginuid(8)). None without one."""
+        try:
+            login = int(Path("/proc/self/loginuid").read_text())
+        except (OSError, ValueError):  # a kernel without auditing
+            return None
+        return None if login == _NO_LOGIN else login
 
 
 def _stat_fields(pid: int) -> list[str]:

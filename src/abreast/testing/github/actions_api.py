@@ -21,8 +21,8 @@ class ActionsApi:
         return [
             Operation("POST", f"{REPOSITORY}/dispatches", "contents=write", self._dispatch),
             Operation("POST", f"{ACTIONS}/workflows/{{workflow}}/dispatches", "actions=write", self._run_workflow),
-            Operation("GET", f"{ACTIONS}/runs/{{run}}/approvals", "actions=read", self._list_approvals),
-            Operation("GET", f"{ACTIONS}/runs/{{run}}/attempts/{{attempt}}", "actions=read", self._get_run),
+            Operation("GET", f"{ACTIONS}/runs/{{run_id}}/approvals", "actions=read", self._list_approvals),
+            Operation("GET", f"{ACTIONS}/runs/{{run_id}}/attempts/{{attempt_number}}", "actions=read", self._get_run),
             Operation("GET", f"{ACTIONS}/concurrency_groups", "actions=read", self._list_groups),
             Operation("GET", f"{ACTIONS}/concurrency_groups/{{group}}", "actions=read", self._get_group),
         ]
@@ -49,11 +49,11 @@ class ActionsApi:
         return answer({"workflow_run_id": run, **urls})
 
     async def _list_approvals(self, call: Call) -> Response:
-        reviews = call.repository.reviews.get(call.number("run"), [])
+        reviews = call.repository.reviews.get(call.number("run_id"), [])
         return answer([documents.environment_review(call, review) for review in reviews])
 
     async def _get_run(self, call: Call) -> Response:
-        asked = call.number("run"), call.number("attempt")
+        asked = call.number("run_id"), call.number("attempt_number")
         run = next((run for run in call.repository.runs if (run.id, run.attempt) == asked), None)
         if run is None:
             raise ApiError(404, "Not Found")
