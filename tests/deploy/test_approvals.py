@@ -144,10 +144,18 @@ def test_an_emergency_rollback_waits_for_nobody(guarded: SampleProject) -> None:
     guarded.run("rollback", "--yes", "--reason", "broken", variables=as_person("eve"))
     waiting = guarded.latest_deployment()
     assert (waiting["kind"], waiting["state"]) == ("rollback", "approving")
-    guarded.run("rollback", "--yes", "--emergency", "--reason", "broken", variables=as_person("eve"))
+    told = guarded.run("rollback", "--yes", "--emergency", "--reason", "broken", variables=as_person("eve")).stdout
+    assert "approval: SKIPPED" in told
     assert guarded.served_commits() == first
     states = {found["id"]: found["state"] for found in json.loads(guarded.run("history", "--json").stdout)}
     assert states[waiting["id"]] == "superseded"
+    trail = [json.loads(line) for line in guarded.run("audit", "export").stdout.splitlines()]
+    votes = [(act["what"], act["who"], act["who_kind"], act["outcome"]) for act in trail if act["what"] == "approve"]
+    assert votes == [("approve", login, "github-actions", "done") for login in ("ada", "linus")]
+    skips = [(act["detail"], act["who"], act["why"]) for act in trail if act["what"] == "skip-gate"]
+    assert skips == [("approval", "eve", "broken")]
+    report = guarded.run("audit", "export", "--report").stdout
+    assert "1 of 3 changes that went live: approved by somebody who neither began it nor wrote its commits" in report
 
 
 def test_a_failed_gate_asks_nobody(guarded: SampleProject) -> None:

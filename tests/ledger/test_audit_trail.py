@@ -189,7 +189,7 @@ def record_change(ledger: SqliteLedger, id_: str, kind: str, skipped: str | None
     gate = {"name": "test", "service": "api", "skipped": skipped, "threshold": None}
     plan = {
         "project": "shop", "environment": "production", "kind": kind, "release": "v1", "commit": "c", "author": "ann",
-        "reason": "r", "gates": [gate], "superseded": "", "services": [],
+        "authors": ["ann", "zoe"], "reason": "r", "gates": [gate], "superseded": "", "services": [],
     }  # fmt: skip
     event: dict[str, object] = {"message": "m", "service": None, "chapter": None, "state": None, "data": {}}
     with ledger.file.transaction():
@@ -219,24 +219,40 @@ def test_the_report_says_what_was_tested_skipped_and_by_whom(tmp_path: Path) -> 
     assert [act.what for act in report.others] == ["down"]
 
 
-def approval(who: Identity) -> Act:
-    return Act(9, "", "t", who, "approve", "production", "D1", "", "done", "")
+EVE = Identity("local", "eve", "1000", "laptop", evidence=Evidence.KERNEL)
+BOB = Identity("local", "bob", "1001", "laptop", evidence=Evidence.KERNEL)
+ROBOT = Identity("local", "bob", "1001", "laptop", agent="robot", evidence=Evidence.KERNEL)
 
 
 @pytest.mark.parametrize(
-    ("who", "separated"),
+    ("who", "by", "counts", "key", "separated"),
     [
-        (ANN, False),
-        (Identity("local", "eve", "1000", "laptop", evidence=Evidence.KERNEL), False),
-        (Identity("local", "bob", "1001", "laptop", evidence=Evidence.KERNEL), True),
-        (Identity("local", "bob", "1001", "laptop", agent="robot", evidence=Evidence.KERNEL), False),
+        (ANN, "ann", True, "vote/1", False),
+        (EVE, "eve", True, "vote/1", False),
+        (BOB, "bob", True, "vote/1", True),
+        (BOB, "bob", False, "vote/1", False),
+        (ROBOT, "bob", True, "vote/1", False),
+        (Identity("local", "Zoe", "1002", "laptop"), "Zoe", True, "vote/1", False),
+        (ANN, "bob", True, "vote/reviewer", True),
+        (BOB, "ann", True, "vote/reviewer", False),
     ],
-    ids=["the same person", "the same account", "another person", "an agent"],
-)
-def test_duties_are_separated_if_another_person_approved(tmp_path: Path, who: Identity, separated: bool) -> None:
+    ids=["the same person", "the same account", "another person", "one who may not", "an agent", "an author",
+         "another person at GitHub", "the same person at GitHub"],
+)  # fmt: skip
+def test_duties_are_separated_if_another_person_approved(
+    tmp_path: Path, who: Identity, by: str, counts: bool, key: str, separated: bool
+) -> None:
     with SqliteLedger.open(tmp_path) as ledger:
         ledger.file.identity = lambda: ANN
         record_change(ledger, "D1", "deploy", None, "passed")
-        (change,) = make_report([*acts(ledger), approval(who)], lambda act: act.who == ANN).changes
+    with SqliteLedger.open(tmp_path) as ledger:
+        ledger.file.identity = lambda: who
+        vote = {"by": by, "approves": True, "reason": "reviewed", "counts": counts}
+        event = {"kind": "voted", "message": "m", "service": None, "chapter": None, "state": None, "data": vote}
+        with ledger.file.transaction():
+            ledger.file.append(EntryKind.EVENT, "D1", key, event)
+        (change,) = make_report(acts(ledger), lambda act: act.who == ANN).changes
     assert change.is_separated is separated
-    assert [act.who for act in change.approvals] == [who]
+    (approval,) = change.approvals
+    assert (approval.who.name, approval.why) == (by, "reviewed")
+    assert approval.outcome == ("done" if counts else "not counted")

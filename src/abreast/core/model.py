@@ -301,7 +301,8 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
-    ``approval`` is needed before anything is staged. ``superseded``: why the commit must not go live any more, "" if it
+    ``approval`` is needed before anything is staged; ``emergency``: its environment wants one, which is not waited for.
+    ``superseded``: why the commit must not go live any more, "" if it
     may. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if of none.
     """
 
@@ -325,6 +326,7 @@ class Plan:
     attested: bool = False
     authors: tuple[str, ...] = ()
     approval: ApprovalRule | None = None
+    emergency: bool = False
     base: str = ""
 
     @property

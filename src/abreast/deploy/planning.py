@@ -276,6 +276,7 @@ def _build_plan(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     release: str, commit: str, parts: tuple[ServicePlan, ...],
 ) -> Plan:  # fmt: skip
+    approval = environment.approval if request.kind in _RELEASES else None
     return Plan(
         deployment="",
         kind=request.kind,
@@ -292,7 +293,8 @@ def _build_plan(
         run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
-        approval=environment.approval if request.kind in _RELEASES and not request.emergency else None,
+        approval=None if request.emergency else approval,
+        emergency=bool(approval) and request.emergency,
         attested=environment.attested,
         base=environment.base.name if environment.base else "",
     )

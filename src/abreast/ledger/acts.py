@@ -11,7 +11,11 @@ from abreast.ledger.hash_chain import Link
 
 REFUSED, DONE = "refused", "done"
 SKIP_GATE = "skip-gate"
+APPROVE = "approve"
 END = "end"
+
+REVIEWER = "vote/reviewer"
+"""The key of the vote that the run of a CI system writes down for the person who approved the run there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,8 @@ class Act:
     """One act: who did what, when, where and why, and with which outcome.
 
     ``seq`` and ``hash`` are those of the entry that shows it; several acts can be of one entry. ``at`` is ISO 8601 in
-    UTC. ``environment`` and ``deployment`` are "" where there is none. ``release`` and ``commit`` are those of the
-    deployment.
+    UTC. ``environment`` and ``deployment`` are "" where there is none. ``release``, ``commit`` and ``authors`` are of
+    the deployment; authors are who started it, and who wrote its commits as git says.
     """
 
     seq: int
@@ -35,16 +39,22 @@ class Act:
     detail: str
     release: str = ""
     commit: str = ""
+    authors: tuple[str, ...] = ()
 
 
 class _Reading(NamedTuple):
-    """What an entry says of an act. ``who`` is for entries that do not name the identity of their process."""
+    """What an entry says of an act.
+
+    ``who`` is a name, for entries that do not name the identity of their process. ``on_behalf``: that process only
+    wrote down what somebody else did, whom ``who`` names.
+    """
 
     what: str
     outcome: str
     why: str = ""
     detail: str = ""
     who: str = ""
+    on_behalf: bool = False
 
 
 def read_acts(links: Iterable[Link]) -> Iterator[Act]:
@@ -59,11 +69,13 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
             plans[entry.subject] = entry.data
         plan = plans.get(entry.subject, {})
         for reading in READINGS[entry.kind](entry) if entry.kind in READINGS else ():
-            who = identities.get(entry.by) or unknown(reading.who or plan.get("author", ""))
+            recorded_by = None if reading.on_behalf else identities.get(entry.by)
+            who = recorded_by or unknown(reading.who or plan.get("author", ""))
             yield Act(
                 link.seq, link.hash, entry.at, who,
                 reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
                 reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
+                tuple(plan.get("authors", ())),
             )  # fmt: skip
 
 
@@ -88,6 +100,8 @@ def _skips(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, gate["skipped"]
         if gate["threshold"] and gate["threshold"]["skipped"] is not None:
             yield f"coverage/{name}", gate["threshold"]["skipped"]
+    if plan.get("emergency"):
+        yield "approval", plan["reason"]
     for part in plan["services"]:
         if part["database_plan"] and part["database_plan"]["unverified"]:
             yield f"backup/{part['service']['name']}", part["database_plan"]["unverified"]
@@ -98,6 +112,8 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
     if event["kind"] == "judged":
         verdict = event["data"]["verdict"]
         yield _Reading("gate", verdict, detail=event["message"])
+    elif event["kind"] == "voted":
+        yield _read_vote(entry)
     elif event["kind"] == "accepted":
         yield _Reading("accept-as-it-is", DONE, event["message"])
     elif event["kind"] == "resumed":
@@ -106,6 +122,13 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
         yield _Reading("remove-preview", DONE, event["message"])
     elif event["state"] and _is_end(DeploymentState(event["state"])):
         yield _Reading(END, event["state"], detail=event["message"])
+
+
+def _read_vote(entry: Entry) -> _Reading:
+    """Return the approval or rejection of a deployment, by a command or at the CI system."""
+    vote = entry.data["data"]
+    what, outcome = APPROVE if vote["approves"] else "reject", DONE if vote["counts"] else "not counted"
+    return _Reading(what, outcome, vote["reason"], entry.data["message"], vote["by"], on_behalf=entry.key == REVIEWER)
 
 
 def _is_end(state: DeploymentState) -> bool:

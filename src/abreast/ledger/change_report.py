@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.ledger.acts import END, REFUSED, SKIP_GATE, Act
+from abreast.ledger.acts import APPROVE, DONE, END, REFUSED, SKIP_GATE, Act
 
 CHANGE_KINDS = frozenset({"deploy", "rollback", "migrate", "restore"})
 """What changes what users reach, or their data."""
 
-APPROVE = "approve"
 EMERGENCY_KINDS = frozenset({"rollback", "restore"})
 """Changes that answer an incident as a rule, and come without tests of their own."""
 
@@ -37,8 +36,16 @@ class Change:
 
     @property
     def is_separated(self) -> bool:
-        """Whether another person than the one who began it approved it."""
-        return any(act.who.person != self.begun.who.person and not act.who.agent for act in self.approvals)
+        """Whether somebody approved it who neither began it nor wrote one of its commits, by account and by name."""
+        began = self.begun.who
+        own = {name.casefold() for name in (began.name, *self.begun.authors)}
+        return any(
+            act.outcome == DONE
+            and act.who.person != began.person
+            and act.who.name.casefold() not in own
+            and not act.who.agent
+            for act in self.approvals
+        )
 
     @property
     def emergency(self) -> str:

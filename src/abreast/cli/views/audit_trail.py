@@ -14,7 +14,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 COLUMNS = (
-    "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "why", "detail",
+    "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "authors", "why", "detail",
     "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "hash",
 )  # fmt: skip
 
@@ -38,13 +38,14 @@ An identity with the evidence *environment* is what the variables of the process
 the CI system answers for who started it; `abreast audit verify --github` asks GitHub. *Kernel* is a user of the
 machine; its administrator can become any of them.
 
-Who wrote and who reviewed the code is not in it. Take that from the pull request of the commit.
+Who wrote the code is what its commits claim, as far as that is recorded. Who reviewed it is not in it. Take both from
+the pull request of the commit.
 
 A gate that passed ran to its end and found nothing that blocks. Whether the tests test enough is not in it.
 
 A reason is what a person typed. No ticket was looked up.
 
-abreast has no mark for an emergency. Listed are rollbacks, restores and changes without a gate. Whether they were
+Listed as emergency changes are rollbacks, restores and changes without a gate or an approval. Whether they were
 emergencies, and were reviewed afterwards, is for a person to say.
 
 Whoever holds both the record and its signing key can write another record. A checkpoint that was exported before that,
@@ -61,7 +62,7 @@ def act_json(act: Act) -> dict[str, Any]:
     values = {
         **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name != "who"},
         "who": who.name, "who_kind": who.kind, "who_id": who.id, "who_host": who.host, "who_url": who.url,
-        "who_login": who.login, "agent": who.agent, "evidence": str(who.evidence),
+        "who_login": who.login, "agent": who.agent, "authors": ", ".join(act.authors), "evidence": str(who.evidence),
     }  # fmt: skip
     return {name: values[name] for name in COLUMNS}
 
@@ -165,7 +166,7 @@ def _separation(report: ChangeReport) -> Iterator[str]:
     untested = [change for change in live if not change.is_tested]
     yield from ("## Separation of duties", "")
     went = f"of {counted(len(live), 'change')} that went live"
-    yield f"- {separated} {went}: approved by another person than the one who began it"
+    yield f"- {separated} {went}: approved by somebody who neither began it nor wrote its commits"
     yield f"- {len(untested)} {went}: without gates, or not all of them passed"
     for change in live:
         if not change.is_separated:

@@ -36,6 +36,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
                 yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
     if plan.approval and plan.traffic_changes:
         yield f"  approval: {plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
+    if plan.emergency:
+        yield "  approval: SKIPPED, since this is an emergency"
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
