@@ -34,7 +34,7 @@ NOTIFIERS = Registry(
     NotifierPlugin,
     {
         "github": "abreast.notify.github.plugin:PLUGIN",
-        "slack": "abreast.notify.slack:PLUGIN",
+        "slack": "abreast.notify.slack.plugin:PLUGIN",
     },
 )
 """Who can be told about deployments, by the name under ``notify`` in abreast.yml."""
