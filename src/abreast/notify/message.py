@@ -44,9 +44,10 @@ class FailureReport:
 class Message:
     """What is told of one event. All texts are redacted, and plain: a receiver escapes what means something to it.
 
-    ``at`` is ISO 8601 in UTC, ``duration`` in seconds, None before the end. ``next_commands`` lead on from here, the
-    usual one first. ``details`` has a line for each thing that is told together. ``is_repeat``: it may have arrived
-    before, since abreast was killed or the answer was lost.
+    ``kind`` and ``deployment`` are those of a deployment, if it is about one. ``at`` is ISO 8601 in UTC, ``duration``
+    in seconds, None before the end. ``next_commands`` lead on from here, the usual one first. ``details`` has a line
+    for each thing that is told together. ``is_repeat``: it may have arrived before, since abreast was killed or the
+    answer was lost.
     """
 
     event: NotificationEvent
@@ -54,6 +55,7 @@ class Message:
     environment: str
     title: str
     at: str
+    kind: DeploymentKind | None = None
     deployment: str = ""
     release: str = ""
     commit: str = ""
@@ -98,6 +100,7 @@ def deployment_message(snapshot: Snapshot, event: NotificationEvent) -> Message:
         plan.environment,
         _title(snapshot, event),
         snapshot.finished or _latest(snapshot),
+        kind=plan.kind,
         deployment=plan.deployment,
         release=plan.release,
         commit=plan.commit,

@@ -36,6 +36,10 @@ GRACE_PERIOD = 3.0
 """Seconds for which a failure is not told: if the deployment is turned back by then, one message tells both."""
 
 
+class PartlyDeliveredError(NotificationError):
+    """Some get it and others do not. It is not sent again: those who have it would get it twice."""
+
+
 class Receiver(ABC):
     """A place that messages go to."""
 
@@ -122,6 +126,9 @@ class MessageNotifier(Notifier):
             if not error.is_uncertain:
                 await attempt.record_failure()
             self._give_up_or_wait(id, error, is_last=is_last)
+        except PartlyDeliveredError:
+            await sent.record(key, Receipt.ACCEPTED)
+            raise
         except NotificationError as error:
             await attempt.record_failure()
             self._given_up[id] = error

@@ -35,6 +35,7 @@ NOTIFIERS = Registry(
     {
         "github": "abreast.notify.github.plugin:PLUGIN",
         "slack": "abreast.notify.slack.plugin:PLUGIN",
+        "webhook": "abreast.notify.webhook:PLUGIN",
     },
 )
 """Who can be told about deployments, by the name under ``notify`` in abreast.yml."""
