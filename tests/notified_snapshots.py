@@ -62,9 +62,12 @@ def snapshot(
         )
         for part in parts
     }  # fmt: skip
-    events = [Event(deployment, "s", EventKind.STATE, state=state, seq=1, at="2026-11-27T10:00:05.000Z")]
+    at = "2026-11-27T10:00:05.000Z"
+    events = [Event(deployment, "s", EventKind.STATE, state=state, seq=1, at=at)]
     if failure:
         data = {"log": list(log)}
-        events.append(Event(deployment, "f", EventKind.FAILED, failure, "backend", Chapter.BUILD, data=data, seq=2))
+        events.append(
+            Event(deployment, "f", EventKind.FAILED, failure, "backend", Chapter.BUILD, data=data, seq=2, at=at)
+        )
     over = finished if state.is_final else None
     return Snapshot(plan, state, Chapter.BUILD, "2026-11-27T10:00:00.000Z", over, tuple(events), live, subject)

@@ -7,7 +7,7 @@ from typing import Any
 
 from abreast.core.states import DeploymentState
 from abreast.deploy.outbox import insist
-from abreast.notify.interface import Notifier, Snapshot
+from abreast.notify.interface import Notifier, Occurrence, Snapshot
 from abreast.notify.message_notifier import MessageNotifier
 from abreast.testing.platforms.fault_injection import FaultInjector, FaultKind, InjectedFault
 from abreast.testing.platforms.threaded_server import ThreadedServer
@@ -50,3 +50,8 @@ def served(app: FaultInjector) -> Iterator[str]:
 def fail(faults: FaultInjector, kind: FaultKind = FaultKind.STATUS, **fields: Any) -> None:  # noqa: ANN401
     """Let the next request fail."""
     faults.planned.append(InjectedFault("POST", ".*", kind, **fields))
+
+
+def tell_occurrence(notifier: MessageNotifier, occurrence: Occurrence) -> None:
+    """Tell it of something that happened while nothing was deployed."""
+    asyncio.run(insist(lambda: notifier.notify_occurrence(occurrence, Memory())))

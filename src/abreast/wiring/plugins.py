@@ -34,6 +34,7 @@ NOTIFIERS = Registry(
     NotifierPlugin,
     {
         "github": "abreast.notify.github.plugin:PLUGIN",
+        "pagerduty": "abreast.notify.pagerduty:PLUGIN",
         "slack": "abreast.notify.slack.plugin:PLUGIN",
         "webhook": "abreast.notify.webhook:PLUGIN",
     },
