@@ -36,6 +36,7 @@ NOTIFIERS = Registry(
         "github": "abreast.notify.github.plugin:PLUGIN",
         "pagerduty": "abreast.notify.pagerduty:PLUGIN",
         "slack": "abreast.notify.slack.plugin:PLUGIN",
+        "teams": "abreast.notify.teams:PLUGIN",
         "webhook": "abreast.notify.webhook:PLUGIN",
     },
 )
