@@ -33,6 +33,7 @@ NOTIFIERS = Registry(
     "abreast.notifiers",
     NotifierPlugin,
     {
+        "email": "abreast.notify.smtp:PLUGIN",
         "github": "abreast.notify.github.plugin:PLUGIN",
         "pagerduty": "abreast.notify.pagerduty:PLUGIN",
         "slack": "abreast.notify.slack.plugin:PLUGIN",
