@@ -33,6 +33,7 @@ NOTIFIERS = Registry(
     "abreast.notifiers",
     NotifierPlugin,
     {
+        "apprise": "abreast.notify.apprise:PLUGIN",
         "email": "abreast.notify.smtp:PLUGIN",
         "github": "abreast.notify.github.plugin:PLUGIN",
         "pagerduty": "abreast.notify.pagerduty:PLUGIN",
