@@ -190,8 +190,20 @@ def test_faults_of_the_configuration_name_the_place(told: Told) -> None:
     told.project.config["notify"] = {"slak": {}, "slack": {"webhok": "x"}}
     told.project.commit()
     done = told.deploy(code=2)
-    assert (
-        "notify.slak: unknown key (did you mean 'slack'?), expected one of: github, slack, or one of them"
-        in done.stderr
-    )
+    assert "notify.slak: unknown key (did you mean 'slack'?), expected one of: apprise, email, github," in done.stderr
     assert "notify.slack.webhok" in done.stderr
+
+
+def test_a_route_to_an_environment_that_does_not_exist_is_a_fault(told: Told) -> None:
+    key = {"routing_key": "x" * 32}
+    told.project.config["notify"] = {
+        "slack-alerts": {"webhook": "x", "environments": ["locale", "local-pr-7", "*-pr-*"]}, "pagerduty": key,
+        "slack-ops": {"webhook": "x", "events": ["exploded"], "digest": "yearly"},
+    }  # fmt: skip
+    told.project.commit()
+    faults = told.deploy(code=2).stderr
+    assert "notify.slack-alerts.environments[0]: no environment 'locale' (did you mean 'local'?)" in faults
+    assert "notify.pagerduty: no environment 'production', the default of `environments`" in faults
+    assert "notify.slack-ops.events[0]" in faults
+    assert "notify.slack-ops.digest" in faults
+    assert "local-pr-7" not in faults

@@ -7,6 +7,7 @@ import click
 
 from abreast import __version__
 from abreast.cli.lazy import LazyCommand, load
+from abreast.cli.notify_commands import NOTIFY_COMMANDS
 
 
 class _OrderedGroup(click.Group):
@@ -358,6 +359,7 @@ COMMANDS = (
         invoke_without_command=True,
     ),
     _group("db", "Manage databases: backups, migrations and restores.", _DATABASE_COMMANDS),
+    _group("notify", "Try who is told about deployments, and send what is due.", NOTIFY_COMMANDS),
     LazyCommand(
         "schema",
         "abreast.cli.commands.reference:schema",

@@ -30,5 +30,7 @@ def route_faults(
         for number, pattern in enumerate(getattr(settings, "environments", ())):
             is_preview = any(pattern.startswith(f"{environment}-pr-") for environment in environments)
             if pattern not in environments and "*" not in pattern and not is_preview:
-                message = f"no environment {pattern!r}{suggestion(pattern, environments)}"
-                yield document.fault(("notify", name, "environments", number), message)
+                is_set = "environments" in settings.model_fields_set
+                path = ("notify", name, "environments", number) if is_set else ("notify", name)
+                hint = suggestion(pattern, environments) if is_set else ", the default of `environments`"
+                yield document.fault(path, f"no environment {pattern!r}{hint}")

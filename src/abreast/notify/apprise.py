@@ -24,7 +24,7 @@ from abreast.notify.interface import (
 )
 from abreast.notify.message import Message
 from abreast.notify.message_notifier import MessageNotifier, Receiver
-from abreast.notify.notification_events import NotificationEvent, Severity
+from abreast.notify.notification_events import Severity
 from abreast.notify.plain_text import plain_text
 from abreast.notify.routing import MessageSettings
 
@@ -42,7 +42,6 @@ _TYPES = {
     Severity.ERROR: "failure",
     Severity.CRITICAL: "failure",
 }
-_GOOD = frozenset({NotificationEvent.SUCCEEDED, NotificationEvent.RECOVERED})
 
 
 class AppriseSettings(MessageSettings):
@@ -64,7 +63,7 @@ class AppriseService(Receiver):
         """Send a message. Apprise says that the service has accepted it, or only that it has not."""
         del id, sent
         service = await asyncio.to_thread(self._connect)
-        kind = "success" if message.event in _GOOD else _TYPES[message.severity]
+        kind = "success" if message.event.is_good else _TYPES[message.severity]
         try:
             async with asyncio.timeout(TIMEOUT):
                 is_accepted = await service.async_notify(

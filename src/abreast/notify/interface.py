@@ -79,6 +79,7 @@ class OccurrenceKind(StrEnum):
     DEGRADED = "degraded"
     RECOVERED = "recovered"
     BACKUP_FAILED = "backup-failed"
+    BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
 
 

@@ -40,6 +40,7 @@ class NotificationEvent(StrEnum):
     DEGRADED = "degraded"
     RECOVERED = "recovered"
     BACKUP_FAILED = "backup-failed"
+    BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
     DIGEST = "digest"
     TEST = "test"
@@ -48,6 +49,11 @@ class NotificationEvent(StrEnum):
     def severity(self) -> Severity:
         """How grave it is."""
         return EVENT_TRAITS[self].severity
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is good news, which receivers show in green."""
+        return EVENT_TRAITS[self].is_good
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class EventTraits:
     severity: Severity
     title: str
     by_default: bool = True
+    is_good: bool = False
 
 
 EVENT_TRAITS = {
@@ -69,7 +76,7 @@ EVENT_TRAITS = {
     NotificationEvent.TURNING_BACK: EventTraits(
         Severity.WARNING, "{what} is turned back in {environment}", by_default=False
     ),
-    NotificationEvent.SUCCEEDED: EventTraits(Severity.INFO, "{what} is live in {environment}"),
+    NotificationEvent.SUCCEEDED: EventTraits(Severity.INFO, "{what} is live in {environment}", is_good=True),
     NotificationEvent.TURNED_BACK: EventTraits(Severity.ERROR, "{what} failed and was turned back in {environment}"),
     NotificationEvent.CANCELLED: EventTraits(Severity.WARNING, "{what} was cancelled in {environment}"),
     NotificationEvent.SUPERSEDED: EventTraits(
@@ -80,17 +87,18 @@ EVENT_TRAITS = {
     ),
     NotificationEvent.REMOVED: EventTraits(Severity.INFO, "The preview {environment} is removed", by_default=False),
     NotificationEvent.DEGRADED: EventTraits(Severity.ERROR, "{environment} is degraded"),
-    NotificationEvent.RECOVERED: EventTraits(Severity.INFO, "{environment} has recovered"),
+    NotificationEvent.RECOVERED: EventTraits(Severity.INFO, "{environment} has recovered", is_good=True),
     NotificationEvent.BACKUP_FAILED: EventTraits(Severity.ERROR, "A backup failed in {environment}"),
+    NotificationEvent.BACKUP_RESUMED: EventTraits(Severity.INFO, "The backup goes on in {environment}", is_good=True),
     NotificationEvent.DRILL_FAILED: EventTraits(Severity.ERROR, "The drill failed in {environment}"),
-    NotificationEvent.DIGEST: EventTraits(Severity.INFO, "{what} in {environment}", by_default=False),
+    NotificationEvent.DIGEST: EventTraits(Severity.INFO, "{what} in {environment}", by_default=False, is_good=True),
     NotificationEvent.TEST: EventTraits(Severity.INFO, "This is how abreast tells you", by_default=False),
 }
 """Each event. One that is new is a name above and a line here."""
 
 EventName = Literal[
     "started", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded", "stuck",
-    "removed", "degraded", "recovered", "backup-failed", "drill-failed",
+    "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
 ]  # fmt: skip
 """The events that a route can name: all but those that no route decides about."""
 

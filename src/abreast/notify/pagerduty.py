@@ -126,14 +126,15 @@ def trigger_event(message: Message) -> dict[str, Any]:
 
 def resolves(message: Message) -> bool:
     """Whether an event ends what its key alerts about."""
-    is_success = message.event is NotificationEvent.SUCCEEDED
-    return message.event is NotificationEvent.RECOVERED or (is_success and message.kind is not DeploymentKind.REHEARSE)
+    if message.event in {NotificationEvent.RECOVERED, NotificationEvent.BACKUP_RESUMED}:
+        return True
+    return message.event is NotificationEvent.SUCCEEDED and message.kind is not DeploymentKind.REHEARSE
 
 
 def dedup_key(message: Message) -> str:
     """Return the key of an alert: one for an environment, and one each for its backups and its drills."""
     is_drill = message.kind is DeploymentKind.DRILL or message.event is NotificationEvent.DRILL_FAILED
-    is_backup = message.event is NotificationEvent.BACKUP_FAILED
+    is_backup = message.event in {NotificationEvent.BACKUP_FAILED, NotificationEvent.BACKUP_RESUMED}
     topic = "/drill" if is_drill else "/backup" if is_backup else ""
     return f"abreast/{message.project}/{message.environment}{topic}"[:MAX_DEDUP_KEY]
 

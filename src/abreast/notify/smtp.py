@@ -30,7 +30,7 @@ from abreast.notify.interface import (
 )
 from abreast.notify.message import Message
 from abreast.notify.message_notifier import MessageNotifier, PartlyDeliveredError, Receiver
-from abreast.notify.notification_events import NotificationEvent, Severity
+from abreast.notify.notification_events import Severity
 from abreast.notify.plain_text import plain_text
 from abreast.notify.routing import MessageSettings
 
@@ -198,8 +198,8 @@ def email_message(message: Message, id: str, sender: str, recipients: Sequence[s
 
 
 def _html(message: Message) -> Iterator[str]:
-    color = _GOOD if message.event in {NotificationEvent.SUCCEEDED, NotificationEvent.RECOVERED} else None
-    style = f"border-left:4px solid {color or _COLORS[message.severity]};padding-left:12px"
+    color = _GOOD if message.event.is_good else _COLORS[message.severity]
+    style = f"border-left:4px solid {color};padding-left:12px"
     yield f'<!doctype html><html><body style="font-family:sans-serif"><div style="{style}">'
     yield f"<h2>{html.escape(message.headline)}</h2>"
     rows = [(service.name.capitalize(), service.text, service.url) for service in message.services]

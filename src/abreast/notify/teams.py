@@ -39,7 +39,6 @@ _COLORS = {
     Severity.ERROR: "attention",
     Severity.CRITICAL: "attention",
 }
-_GOOD = frozenset({NotificationEvent.SUCCEEDED, NotificationEvent.RECOVERED})
 
 
 class TeamsSettings(MessageSettings):
@@ -96,7 +95,7 @@ def _render(message: Message) -> dict[str, Any]:
 
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
-    color = "good" if message.event in _GOOD else _COLORS[message.severity]
+    color = "good" if message.event.is_good else _COLORS[message.severity]
     yield _text({"text": message.headline, "weight": "bolder", "size": "medium", "color": color})
     yield from (_pair(service.name.capitalize(), service.text) for service in message.services)
     for failure in message.failures:

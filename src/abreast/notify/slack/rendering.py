@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from abreast.notify.message import FailureReport, Message, ServiceStatus, fit
-from abreast.notify.notification_events import NotificationEvent, Severity
+from abreast.notify.notification_events import Severity
 
 MAX_CHARACTERS = 12_000
 """Characters of a whole message. Slack refuses some 13,200."""
 
 _COLORS = {Severity.INFO: "#439FE0", Severity.WARNING: "warning", Severity.ERROR: "danger", Severity.CRITICAL: "danger"}
-_GOOD = frozenset({NotificationEvent.SUCCEEDED, NotificationEvent.RECOVERED, NotificationEvent.DIGEST})
 
 
 def slack_message(message: Message) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def slack_message(message: Message) -> dict[str, Any]:
 
 def _render(message: Message) -> dict[str, Any]:
     text = _escape(message.headline)
-    color = "good" if message.event in _GOOD else _COLORS[message.severity]
+    color = "good" if message.event.is_good else _COLORS[message.severity]
     moment = int(datetime.fromisoformat(message.at).timestamp())
     attachment = {"color": color, "fallback": text, "fields": list(_fields(message)), "ts": moment}
     return {"text": text, "attachments": [attachment]}
