@@ -3,7 +3,7 @@
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
                      [outages] [throughput] [compatibility] [init] [init-deploy]
-                     [one_line_change] [state] [docs-only-push]
+                     [one_line_change] [state] [docs-only-push] [notifications]
 """
 
 import os
@@ -23,6 +23,7 @@ from benchmarks import (
     gates,
     init,
     init_deploy,
+    notifications,
     one_line_change,
     outages,
     overhead,
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
     "init": init.run, "init-deploy": init_deploy.run, "one_line_change": one_line_change.run,
     "state": state_homes.run, "docs-only-push": docs_only_push.run,
+    "notifications": notifications.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -5,6 +5,7 @@ import datetime
 import ipaddress
 import ssl
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class Mailbox:
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     data_answers: list[str] = field(default_factory=list)
@@ -62,6 +64,7 @@ class Mailbox:
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         self.envelopes.append(envelope)
+        self.arrivals.append(time.time())
         if self.drops_answer:
             self.drops_answer -= 1
             assert isinstance(server.transport, asyncio.Transport)

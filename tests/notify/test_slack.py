@@ -172,7 +172,9 @@ def test_no_message_twice_however_often_it_is_killed(told: Told) -> None:
     messages = Counter(text for text in told.texts() if not text.endswith("(may have been sent before)"))
     assert set(messages.values()) == {1}
     told_of = {re.sub(r"v\d+", "V", text.partition(" after")[0]) for text in messages}
-    assert told_of == {"shop: Deploying V to local", "shop: V failed and was turned back in local"}
+    assert told_of - {"shop: V failed and is turned back in local"} == {
+        "shop: Deploying V to local", "shop: V failed and was turned back in local",
+    }  # fmt: skip
 
 
 @pytest.mark.exhaustive

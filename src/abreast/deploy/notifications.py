@@ -24,7 +24,7 @@ from abreast.deploy.outbox import (
 from abreast.deploy.runtime.ports import Ports
 from abreast.notify.interface import NotificationDelayedError, NotificationError, Notifier
 
-INTERVAL = 1.0
+INTERVAL = 0.5
 """Seconds between two looks at what happened. What happens in between is told at once."""
 
 PATIENCE_AT_END = 20.0

@@ -32,7 +32,7 @@ PAUSES = (1.0, 4.0)
 MAX_PAUSE = 15.0
 """Seconds beyond which a command does not wait for a receiver."""
 
-GRACE_PERIOD = 3.0
+GRACE_PERIOD = 1.0
 """Seconds for which a failure is not told: if the deployment is turned back by then, one message tells both."""
 
 
