@@ -109,5 +109,5 @@ def _state_changes(shop: BenchProject) -> Sequence[float]:
 
 
 def _figures(latencies: Sequence[float]) -> str:
-    p99 = statistics.quantiles(latencies, n=100)[98]
+    p99 = statistics.quantiles(latencies, n=100, method="inclusive")[98]
     return f"{len(latencies)} | {statistics.median(latencies):.2f} s | {p99:.2f} s | {max(latencies):.2f} s"
