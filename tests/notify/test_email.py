@@ -120,7 +120,7 @@ def test_one_recipient_that_is_gone_stops_nobody_else(server: tuple[Mailbox, str
 
 def test_a_server_that_is_away_or_slow_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("abreast.notify.message_notifier.PAUSES", (0.1, 0.1))
-    monkeypatch.setattr("abreast.notify.smtp.TIMEOUT", 1.0)
+    monkeypatch.setattr("abreast.notify.email.smtp.TIMEOUT", 1.0)
     with mail_server(tmp_path, tls="starttls") as mailbox:
         mailbox.delay = 1.5
         with pytest.raises(NotificationError, match="does not answer within 1 s; the next deployment there tells it"):

@@ -34,7 +34,7 @@ NOTIFIERS = Registry(
     NotifierPlugin,
     {
         "apprise": "abreast.notify.apprise:PLUGIN",
-        "email": "abreast.notify.smtp:PLUGIN",
+        "email": "abreast.notify.email.plugin:PLUGIN",
         "github": "abreast.notify.github.plugin:PLUGIN",
         "pagerduty": "abreast.notify.pagerduty:PLUGIN",
         "slack": "abreast.notify.slack.plugin:PLUGIN",

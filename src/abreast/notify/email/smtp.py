@@ -1,38 +1,26 @@
-"""E-mail, by SMTP over TLS (RFC 5321, RFC 3207): HTML and plain text in one message."""
+"""E-mail, by SMTP over TLS (RFC 5321, RFC 3207)."""
 
 import asyncio
-import html
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import parseaddr
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, Field
-
-from abreast.core.errors import UsageError
-from abreast.core.frozen_dataclass import dataclass
-from abreast.core.secrets import Secret
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
+from abreast.notify.email.plugin import MailServer
+from abreast.notify.email.rendering import email_message
 from abreast.notify.interface import (
     NotificationDelayedError,
     NotificationError,
-    Notifier,
-    NotifierContext,
-    NotifierPlugin,
     Receipt,
     SentMessages,
 )
 from abreast.notify.message import Message
-from abreast.notify.message_notifier import MessageNotifier, PartlyDeliveredError, Receiver
-from abreast.notify.notification_events import Severity
-from abreast.notify.plain_text import plain_text
-from abreast.notify.routing import MessageSettings
+from abreast.notify.message_notifier import PartlyDeliveredError, Receiver
 
 if TYPE_CHECKING:
     import aiosmtplib
@@ -41,50 +29,6 @@ else:
 
 TIMEOUT = 15.0
 """Seconds for one message, from the connection to its end."""
-
-_GOOD = "#2eb67d"
-_COLORS = {
-    Severity.INFO: "#439fe0", Severity.WARNING: "#ecb22e", Severity.ERROR: "#e01e5a", Severity.CRITICAL: "#e01e5a"
-}  # fmt: skip
-
-PORTS = {"smtp": 587, "smtps": 465}
-
-
-class EmailSettings(MessageSettings):
-    """People who get e-mail. The connection to the server is always encrypted."""
-
-    server: str = Field(
-        description="The server, such as `${SMTP_URL}` with `smtp://USER:PASSWORD@mail.example.com:587` (STARTTLS) or "
-        "`smtps://…:465` (TLS from the beginning). A `%`, `@`, `:` or `/` in a password is written as `%25`, `%40`, "
-        "`%3A`, `%2F`."
-    )
-    sender: str = Field(description="Who it is from, such as `abreast <deployments@example.com>`.")
-    to: list[str] = Field(min_length=1, description="Who gets it.")
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """A server. ``is_implicit``: TLS from the beginning, not by STARTTLS. ``user`` is "" if it asks for none."""
-
-    host: str
-    port: int
-    is_implicit: bool
-    user: str
-    password: Secret
-
-    @classmethod
-    def parse(cls, url: Secret) -> "MailServer":
-        """Return the server of a URL. Raises UsageError, without quoting it."""
-        parts = urlsplit(url.reveal())
-        try:
-            port = parts.port or PORTS[parts.scheme]
-        except (KeyError, ValueError):
-            port = 0
-        if not port or not parts.hostname:
-            need = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
-            raise UsageError("the address of the mail server is not a URL", need=need)
-        password = Secret(url.name, unquote(parts.password or ""))
-        return cls(parts.hostname, port, parts.scheme == "smtps", unquote(parts.username or ""), password)
 
 
 class MailReceiver(Receiver):
@@ -181,46 +125,6 @@ async def _refusal(client: "aiosmtplib.SMTP", address: str) -> "aiosmtplib.SMTPR
     return None
 
 
-def email_message(message: Message, id: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """Return the message as e-mail. Those of one deployment are one conversation."""
-    domain = parseaddr(sender)[1].rpartition("@")[2]
-    mail = EmailMessage()
-    mail["From"], mail["To"] = sender, ", ".join(recipients)
-    mail["Subject"] = message.headline
-    mail["Date"] = format_datetime(datetime.fromisoformat(message.at))
-    mail["Message-ID"] = f"<{id}@{domain}>"
-    if message.deployment:
-        mail["References"] = f"<{message.deployment.lower()}@{domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(f"{message.headline}\n\n{plain_text(message)}\n")
-    mail.add_alternative("".join(_html(message)), subtype="html")
-    return mail
-
-
-def _html(message: Message) -> Iterator[str]:
-    color = _GOOD if message.event.is_good else _COLORS[message.severity]
-    style = f"border-left:4px solid {color};padding-left:12px"
-    yield f'<!doctype html><html><body style="font-family:sans-serif"><div style="{style}">'
-    yield f"<h2>{html.escape(message.headline)}</h2>"
-    rows = [(service.name.capitalize(), service.text, service.url) for service in message.services]
-    rows += [(name, value, value if value.startswith(("https://", "http://")) else "") for name, value in message.facts]
-    yield f'<table cellpadding="4">{"".join(_row(*row) for row in rows)}</table>' if rows else ""
-    yield from (f"<p>{html.escape(line)}</p>" for line in message.details)
-    for failure in message.failures:
-        yield f"<p><b>{html.escape(failure.text)}</b></p>"
-        yield f"<pre>{html.escape(failure.log)}</pre>" if failure.log else ""
-    yield f"<p>Next: <code>{html.escape(message.next_commands[0])}</code></p>" if message.next_commands else ""
-    yield "</div></body></html>"
-
-
-def _row(name: str, value: str, url: str) -> str:
-    text = html.escape(value)
-    if url:
-        link = html.escape(url)
-        text = f'<a href="{link}">{link}</a>' if url == value else f'{text} <a href="{link}">{link}</a>'
-    return f'<tr><th align="left">{html.escape(name)}</th><td>{text}</td></tr>'
-
-
 def _connection_error(where: str, error: Exception) -> NotificationError:
     """Return the error of a connection that was not made: for good, if the certificate is not trusted."""
     causes = (error, error.__cause__, error.__context__)
@@ -247,17 +151,3 @@ def _addresses(recipients: Sequence[str]) -> list[str]:
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:200]
-
-
-def _create(context: NotifierContext, settings: BaseModel) -> Notifier:
-    assert isinstance(settings, EmailSettings)
-    server = MailServer.parse(context.interpolate(settings.server))
-    sender, *recipients = (context.interpolate(text).reveal() for text in (settings.sender, *settings.to))
-    for address in (sender, *recipients):
-        if "@" not in parseaddr(address)[1] or "\n" in address:
-            raise UsageError("an address of `notify: {email: …}` is none", need="such as deployments@example.com")
-    receiver = MailReceiver(server, sender, tuple(recipients))
-    return MessageNotifier(context.name, context.project, settings.route(), receiver)
-
-
-PLUGIN = NotifierPlugin(EmailSettings, _create)
