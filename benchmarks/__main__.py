@@ -3,7 +3,7 @@
 python -m benchmarks [startup] [overhead] [rollback] [turn] [upload] [polling] [parallel]
                      [changes] [redaction] [gates] [backups] [rpo] [restores] [monkey]
                      [outages] [throughput] [compatibility] [init] [init-deploy]
-                     [one_line_change] [state] [docs-only-push] [audit]
+                     [one_line_change] [state] [docs-only-push] [audit] [notifications]
 """
 
 import os
@@ -24,6 +24,7 @@ from benchmarks import (
     gates,
     init,
     init_deploy,
+    notifications,
     one_line_change,
     outages,
     overhead,
@@ -48,6 +49,7 @@ BENCHMARKS = {
     "outages": outages.run, "throughput": throughput.run, "compatibility": compatibility.run,
     "init": init.run, "init-deploy": init_deploy.run, "one_line_change": one_line_change.run,
     "state": state_homes.run, "docs-only-push": docs_only_push.run, "audit": audit.run,
+    "notifications": notifications.run,
 }  # fmt: skip
 PAGE_HEADER = """# Benchmarks
 

@@ -167,6 +167,28 @@ def test_a_plain_project_loads_nothing_of_what_it_does_not_use(project: Path, co
     assert not loaded(told["ended"], OF_OURS)
 
 
+def test_receivers_are_loaded_when_something_is_sent(project: Path) -> None:
+    config = project / "abreast.yml"
+    plain = config.read_text()
+    receivers = {
+        "slack": {"webhook": "https://hooks.example/x"},
+        "slack-bot": {"token": "x", "channel": "C0"},
+        "email": {"server": "smtps://mail.example", "sender": "a@example.com", "to": ["b@example.com"]},
+        "pagerduty": {"routing_key": "x", "environments": ["local"]},
+        "teams": {"webhook": "https://teams.example/x"},
+        "webhook": {"url": "https://hook.example", "secret": "x"},
+        "apprise": {"url": "json://localhost"},
+    }
+    config.write_text(yaml.safe_dump({**yaml.safe_load(plain), "notify": receivers}))
+    try:
+        told = tell(project, 0, "plan")
+    finally:
+        config.write_text(plain)
+    assert "abreast.notify.slack.plugin" in told["ended"]
+    sending = {f"abreast.notify.{name}" for name in ("slack.webhook", "slack.bot", "email.smtp", "email.rendering")}
+    assert not loaded(told["ended"], {"aiosmtplib", "apprise", "httpx2", "email.policy", "html", *sending})
+
+
 def test_history_loads_what_it_reads_with(project: Path) -> None:
     told = tell(project, 0, "history")
     assert not loaded(told["ended"], SLOW)

@@ -142,7 +142,7 @@ def test_a_store_that_is_away_does_not_restart_the_stream_and_an_ended_one_is_st
         "a/b",
     )
     backup = ContinuousBackup(
-        Service("backend", "local", {}), "shop/local/backend", database, archive, tmp_path / "changes", 60.0, utc_now, told.append
+        Service("backend", "local", {}), "shop/local/backend", database, archive, tmp_path / "changes", 60.0, utc_now, told.append, told.append
     )  # fmt: skip
     running = threading.Thread(target=backup.run, args=(stopped,))
     running.start()

@@ -11,6 +11,7 @@ from abreast.cli.command_groups import (
     configuration_without_command,
 )
 from abreast.cli.lazy import LazyCommand, load
+from abreast.cli.notify_commands import NOTIFY_COMMANDS
 from abreast.cli.options import (
     ASK_WHO,
     ASK_WHO_AND_WHAT,
@@ -255,6 +256,7 @@ COMMANDS = (
         invoke_without_command=True,
     ),
     group("db", "Manage databases: backups, migrations and restores.", DATABASE_COMMANDS),
+    group("notify", "Try who is told about deployments, and send what is due.", NOTIFY_COMMANDS),
     LazyCommand(
         "schema",
         "abreast.cli.commands.reference:schema",

@@ -14,6 +14,7 @@ from abreast.config.fault_messages import found_text, suggestion, validation_fau
 from abreast.config.files import read_config_file
 from abreast.config.inheritance import expand_environments
 from abreast.config.previews import preview_faults
+from abreast.config.receivers import receiver_kind, route_faults, unknown_receiver
 from abreast.config.render_blueprint import BlueprintService, read_blueprint
 from abreast.config.yaml_document import Document, parse_document
 from abreast.core.environment import Environment
@@ -114,7 +115,7 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
             if validated:
                 overrides[environment, service], settings[environment, service] = validated
     notifiers, new_faults = _notifiers(document, model.notify, plugins.notifiers)
-    faults += new_faults
+    faults += [*new_faults, *route_faults(document, notifiers, model.environments)]
     _apply_blueprint(model, settings, read_blueprint(file.parent))
     faults += consistency_faults(document, model, gate_plugins)
     faults += preview_faults(document, model, settings)
@@ -157,11 +158,10 @@ def _notifiers(
     notifiers: dict[str, BaseModel] = {}
     faults: list[Fault] = []
     for name, value in configured.items():
-        if name not in plugins:
-            message = f"unknown key{suggestion(name, plugins)}, expected one of: {', '.join(plugins)}"
-            faults.append(document.fault(("notify", name), message, at_key=True))
+        if (kind := receiver_kind(name, plugins)) is None:
+            faults.append(unknown_receiver(document, name, plugins))
             continue
-        validated, new_faults = _validate(document, plugins[name], value or {}, ("notify", name))
+        validated, new_faults = _validate(document, plugins[kind], value or {}, ("notify", name))
         faults += new_faults
         if validated:
             notifiers[name] = validated

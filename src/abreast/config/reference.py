@@ -131,8 +131,9 @@ def json_schema(platforms: SettingsModels, notifiers: SettingsModels) -> dict[st
         definitions["InEnvironment"]["properties"][name] = {"$ref": f"#/$defs/{settings.__name__}"}
     for name, settings in notifiers.items():
         definitions[settings.__name__] = settings.model_json_schema()
-        notify = project_schema["properties"]["notify"]
-        notify.setdefault("properties", {})[name] = {"$ref": f"#/$defs/{settings.__name__}"}
+        notify, reference = project_schema["properties"]["notify"], {"$ref": f"#/$defs/{settings.__name__}"}
+        notify.setdefault("properties", {})[name] = reference
+        notify.setdefault("patternProperties", {})[f"^{name}-."] = reference
     definitions["Environment"]["additionalProperties"] = {"$ref": "#/$defs/InEnvironment"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "abreast.yml", **project_schema}
 

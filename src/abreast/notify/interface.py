@@ -8,6 +8,8 @@ over, changes nothing.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -24,11 +26,23 @@ class NotificationError(AbreastError):
 
 
 class NotificationDelayedError(NotificationError):
-    """It cannot be delivered now. ``retry_after``: seconds until it is worth trying again."""
+    """It cannot be delivered now. ``retry_after``: seconds until it is worth trying again.
 
-    def __init__(self, what: str, *, need: str = "", next: str = "", retry_after: float = 1.0) -> None:
+    ``is_uncertain``: it may have arrived, since only the answer is missing.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        need: str = "",
+        next: str = "",
+        retry_after: float = 1.0,
+        is_uncertain: bool = False,
+    ) -> None:
         super().__init__(what, need=need, next=next)
         self.retry_after = retry_after
+        self.is_uncertain = is_uncertain
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,39 @@ class Snapshot:
         return tuple(event for event in self.events if event.kind is EventKind.FAILED)
 
 
+class OccurrenceKind(StrEnum):
+    """What can happen to an environment while nothing is deployed to it."""
+
+    DEGRADED = "degraded"
+    RECOVERED = "recovered"
+    BACKUP_FAILED = "backup-failed"
+    BACKUP_RESUMED = "backup-resumed"
+    DRILL_FAILED = "drill-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Something that happened to an environment. ``text`` is redacted, ``at`` ISO 8601 in UTC."""
+
+    kind: OccurrenceKind
+    project: str
+    environment: str
+    text: str
+    at: str
+
+    @property
+    def id(self) -> str:
+        """Its name, unique in its environment."""
+        return f"{self.kind}/{self.at}"
+
+
+class Receipt(StrEnum):
+    """What is known of a message that was sent: people see it, or a service has taken it over."""
+
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+
+
 class SentMessages(ABC):
     """What a notifier has sent of one deployment, recorded in the ledger. A key keeps its first value."""
 
@@ -84,10 +131,48 @@ class Notifier(ABC):
         """
 
 
+@runtime_checkable
+class TellsOccurrences(Protocol):
+    """A notifier that can also say what happens to an environment while nothing is deployed to it."""
+
+    async def notify_occurrence(self, occurrence: Occurrence, sent: SentMessages) -> None:
+        """Tell the receiver, unless ``sent``, which is of this occurrence only, has it. Raises as ``notify`` does."""
+
+
+@runtime_checkable
+class SendsDigests(Protocol):
+    """A notifier that can put what is not urgent into one message. ``notify`` records what it holds as ``HELD``."""
+
+    digest_interval: float
+    """Seconds from the first end that is held until all that are held are told; 0: nothing is ever held."""
+
+    async def notify_digest(self, held: Sequence[Snapshot], sent: SentMessages) -> None:
+        """Tell the receiver of ended deployments, oldest first, in one message. Raises as ``notify`` does.
+
+        It records itself as ``DIGEST`` in ``sent``, which is of this digest only.
+        """
+
+
+@runtime_checkable
+class SendsTests(Protocol):
+    """A notifier that can show that it reaches its receiver."""
+
+    async def send_test(self) -> Receipt:
+        """Send a message that says so, once. Raises as ``notify`` does."""
+
+
+HELD, DIGEST = "held", "digest"
+"""The keys of an end that is held for a digest, and of a digest that was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotifierContext:
-    """What a notifier is made with. ``variable`` and ``secret`` look up a variable of the place where abreast runs."""
+    """What a notifier is made with. ``variable`` and ``secret`` look up a variable of the place where abreast runs.
 
+    ``name`` is its key under ``notify`` in abreast.yml.
+    """
+
+    name: str
     project: str
     variable: Callable[[str], str | None]
     secret: Callable[[str], Secret | None] = field(repr=False)
@@ -99,8 +184,8 @@ class NotifierContext:
 class NotifierPlugin:
     """A notifier that a package registers in the entry point group ``abreast.notifiers``.
 
-    Its name there is the key under ``notify`` in abreast.yml; ``settings`` is the model of its value. ``create``
-    returns None if there is nobody to tell.
+    Its name there is the key under ``notify`` in abreast.yml, or the beginning of it: ``slack``, ``slack-alerts``.
+    ``settings`` is the model of its value. ``create`` returns None if there is nobody to tell.
     """
 
     settings: type[BaseModel]

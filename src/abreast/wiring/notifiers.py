@@ -5,10 +5,20 @@ from functools import partial
 
 from pydantic import BaseModel
 
+from abreast.config.receivers import receiver_kind
 from abreast.config.variables import resolve_secrets
 from abreast.core.errors import UsageError
 from abreast.core.secrets import Secret
-from abreast.notify.interface import NotificationError, Notifier, NotifierContext, SentMessages, Snapshot
+from abreast.notify.interface import (
+    NotificationError,
+    Notifier,
+    NotifierContext,
+    Occurrence,
+    Receipt,
+    SentMessages,
+    Snapshot,
+)
+from abreast.notify.routing import Route, RouteSettings
 from abreast.wiring.plugins import NOTIFIERS
 
 UNNAMED: Mapping[str, str] = {"GITHUB_ACTIONS": "github"}
@@ -18,14 +28,26 @@ UNNAMED: Mapping[str, str] = {"GITHUB_ACTIONS": "github"}
 class UnreachableNotifier(Notifier):
     """A notifier that cannot be made here, such as one whose variable is not set. It says why."""
 
-    def __init__(self, name: str, error: UsageError) -> None:
+    def __init__(self, name: str, route: Route, error: UsageError) -> None:
         self.name = name
-        self._error = error
+        self._route = route
+        self._error = NotificationError(error.what, need=error.need, next=error.next)
 
     async def notify(self, snapshot: Snapshot, sent: SentMessages) -> None:
+        """Raise NotificationError, unless nobody is to be told."""
+        del sent
+        if self._route.includes(snapshot.plan.environment):
+            raise self._error
+
+    async def notify_occurrence(self, occurrence: Occurrence, sent: SentMessages) -> None:
+        """Raise NotificationError, unless nobody is to be told."""
+        del sent
+        if self._route.includes(occurrence.environment):
+            raise self._error
+
+    async def send_test(self) -> Receipt:
         """Raise NotificationError."""
-        del snapshot, sent
-        raise NotificationError(self._error.what, need=self._error.need, next=self._error.next)
+        raise self._error
 
 
 def create_notifiers(project: str, configured: Mapping[str, BaseModel], variables: Mapping[str, str]) -> list[Notifier]:
@@ -41,12 +63,17 @@ def create_notifiers(project: str, configured: Mapping[str, BaseModel], variable
 
 def _create(project: str, name: str, settings: BaseModel, variables: Mapping[str, str]) -> Notifier | None:
     context = NotifierContext(
-        project, variables.get, partial(_secret, variables), lambda text: resolve_secrets({name: text}, variables)[name]
+        name,
+        project,
+        variables.get,
+        partial(_secret, variables),
+        lambda text: resolve_secrets({name: text}, variables)[name],
     )
     try:
-        return NOTIFIERS[name].create(context, settings)
+        return NOTIFIERS[receiver_kind(name, NOTIFIERS) or name].create(context, settings)
     except UsageError as error:
-        return UnreachableNotifier(name, error)
+        route = settings.route() if isinstance(settings, RouteSettings) else Route()
+        return UnreachableNotifier(name, route, error)
 
 
 def _secret(variables: Mapping[str, str], name: str) -> Secret | None:

@@ -33,8 +33,13 @@ NOTIFIERS = Registry(
     "abreast.notifiers",
     NotifierPlugin,
     {
+        "apprise": "abreast.notify.apprise:PLUGIN",
+        "email": "abreast.notify.email.plugin:PLUGIN",
         "github": "abreast.notify.github.plugin:PLUGIN",
-        "slack": "abreast.notify.slack:PLUGIN",
+        "pagerduty": "abreast.notify.pagerduty:PLUGIN",
+        "slack": "abreast.notify.slack.plugin:PLUGIN",
+        "teams": "abreast.notify.teams:PLUGIN",
+        "webhook": "abreast.notify.webhook:PLUGIN",
     },
 )
 """Who can be told about deployments, by the name under ``notify`` in abreast.yml."""

@@ -4,13 +4,15 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
-from abreast.cli.commands.schedules import report_failure, stop_at_sigterm
+from abreast.cli.commands.schedules import report_occurrence, stop_at_sigterm
 from abreast.cli.target import Target
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Service
 from abreast.deploy.data.continuous import ContinuousBackup
 from abreast.deploy.data.plan import owner_name
+from abreast.notify.interface import OccurrenceKind
 from abreast.wiring.workspace import utc_now
 
 CHANGES_FOLDER = "changes"
@@ -48,7 +50,7 @@ def wait_until_stopped() -> int:
 
 
 def _backup(target: Target, service: Service, keep: float) -> ContinuousBackup:
-    environment, settings = target.environment.name, target.project.backups
+    environment = target.environment.name
     return ContinuousBackup(
         service,
         owner_name(target.project.name, environment, service.name),
@@ -57,7 +59,8 @@ def _backup(target: Target, service: Service, keep: float) -> ContinuousBackup:
         target.workspace.state / CHANGES_FOLDER / environment / service.name,
         keep,
         utc_now,
-        lambda text: report_failure(text, settings.alert),
+        partial(report_occurrence, target, OccurrenceKind.BACKUP_FAILED),
+        partial(report_occurrence, target, OccurrenceKind.BACKUP_RESUMED),
     )
 
 

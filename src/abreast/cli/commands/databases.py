@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from abreast.cli.commands.continuous_backups import continuous_backups, wait_until_stopped
 from abreast.cli.commands.database_copies import list_copies
 from abreast.cli.commands.deployments import DeployCommand, plan_request
-from abreast.cli.commands.schedules import run_on_schedule
+from abreast.cli.commands.schedules import RecordedFailureError, report_failure, run_on_schedule
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases as view
@@ -31,6 +32,7 @@ from abreast.deploy.data.backup import (
 from abreast.deploy.data.plan import owner_name
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.runtime.ports import Ports
+from abreast.notify.interface import OccurrenceKind
 from abreast.wiring.workspace import utc_now
 
 MANUAL = "backup"
@@ -56,7 +58,11 @@ def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
 
     def back_up() -> int:
         return run_on_schedule(
-            settings.schedule, settings.timezone, "schedule", settings.alert, lambda: _create_backups(target, services)
+            settings.schedule,
+            settings.timezone,
+            "schedule",
+            partial(report_failure, target, OccurrenceKind.BACKUP_FAILED),
+            lambda: _create_backups(target, services),
         )
 
     if settings.continuous is None:
@@ -233,16 +239,17 @@ def drill(environment: str | None, services: tuple[str, ...], *, scheduled: bool
     request = DeployRequest(DeploymentKind.DRILL, services)
     if not scheduled:
         return _run_request(environment, request, yes=True, as_json=as_json)[0]
-    settings = load_target(environment).project.backups
+    target = load_target(environment)
+    settings, report = target.project.backups, partial(report_failure, target, OccurrenceKind.DRILL_FAILED)
 
     def run_drill() -> None:
         code, turned_back = _run_request(environment, request, yes=True, as_json=as_json)
         if turned_back:
             raise KeyboardInterrupt  # Ctrl-C during a scheduled drill ends the schedule too
         if code:
-            raise DatabaseError("the drill failed", next="abreast show")
+            raise RecordedFailureError("the drill failed", next="abreast show")
 
-    return run_on_schedule(settings.drill, settings.timezone, "drill", settings.alert, run_drill)
+    return run_on_schedule(settings.drill, settings.timezone, "drill", report, run_drill)
 
 
 def restore(

@@ -1,5 +1,6 @@
 """Commands that keep running: they do something at the times of a schedule, until Ctrl-C or SIGTERM."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,14 +10,27 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from abreast.cli.redaction import redact
-from abreast.core.errors import AbreastError, UsageError
+from abreast.cli.target import Target
+from abreast.core.errors import AbreastError, DatabaseError, UsageError
+from abreast.deploy.outbox import tell_occurrence
 from abreast.machine.cron_schedule import CronSchedule
+from abreast.notify.interface import Occurrence, OccurrenceKind
+from abreast.wiring.notifiers import create_notifiers
+from abreast.wiring.workspace import utc_now
+
+
+class RecordedFailureError(DatabaseError):
+    """A deployment failed, which has told everybody who is told of deployments."""
 
 
 def run_on_schedule(
-    cron: str | None, timezone: str, setting: str, alert: str | None, task: Callable[[], object]
+    cron: str | None,
+    timezone: str,
+    setting: str,
+    report: Callable[[Exception], None],
+    task: Callable[[], object],
 ) -> int:
-    """Run ``task`` at every time of the schedule, until Ctrl-C or SIGTERM. A failure is printed, and ``alert`` is run.
+    """Run ``task`` at every time of the schedule, until Ctrl-C or SIGTERM. ``report`` gets each failure.
 
     Raises UsageError if there is no schedule.
     """
@@ -31,7 +45,7 @@ def run_on_schedule(
         try:
             task()
         except Exception as error:  # noqa: BLE001 (one failed run must not end the schedule)
-            report_failure(str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}", alert)
+            report(error)
 
 
 def stop_at_sigterm() -> None:
@@ -39,12 +53,41 @@ def stop_at_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def report_failure(text: str, alert: str | None) -> None:
-    """Print a failure, and run the command ``alert`` with it."""
+def report_failure(target: Target, kind: OccurrenceKind, error: Exception) -> None:
+    """Report a failure of what runs on a schedule. Notifiers are not told again of what a deployment has told them."""
+    message = str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, RecordedFailureError):
+        _alert(target, redact(message))
+    else:
+        report_occurrence(target, kind, message)
+
+
+def report_occurrence(target: Target, kind: OccurrenceKind, text: str) -> None:
+    """Print what happened, run the command `backups: alert` with it, and tell the notifiers."""
     message = redact(text)
+    _alert(target, message)
+    _tell_notifiers(target, kind, message)
+
+
+def _alert(target: Target, message: str) -> None:
     print(f"abreast: {message}", file=sys.stderr, flush=True)
-    if alert:
-        _run_alert(alert, message)
+    if command := target.project.backups.alert:
+        _run_alert(command, message)
+
+
+def _tell_notifiers(target: Target, kind: OccurrenceKind, text: str) -> None:
+    project, variables = target.project, target.workspace.variables
+    occurrence = Occurrence(kind, project.name, target.environment.name, text, utc_now())
+    notifiers = create_notifiers(project.name, project.notifiers, variables)
+    try:
+        with target.workspace.open_ledger() as ledger:
+            asyncio.run(tell_occurrence(ledger, notifiers, occurrence, _print))
+    except AbreastError as error:  # such as a ledger that cannot be written: the schedule goes on
+        _print(f"nobody was told: {error}")
+
+
+def _print(text: str) -> None:
+    print(f"abreast: {redact(text)}", file=sys.stderr, flush=True)
 
 
 def _wait_until(moment: datetime) -> None:

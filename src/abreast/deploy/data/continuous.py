@@ -24,7 +24,8 @@ RETRY_INTERVAL = 15.0
 class ContinuousBackup:
     """The continuous backup of one service's database. ``keep``: how many seconds back can be recovered.
 
-    ``report`` receives failures, each once, and when the backup goes on. ``now`` returns the time.
+    ``report_failure`` receives failures, each once; ``report_recovery`` that the backup goes on. ``now`` returns the
+    time.
     """
 
     service: Service
@@ -34,7 +35,8 @@ class ContinuousBackup:
     folder: Path
     keep: float
     now: Callable[[], str]
-    report: Callable[[str], None]
+    report_failure: Callable[[str], None]
+    report_recovery: Callable[[str], None]
 
     def run(self, stopped: threading.Event) -> None:
         """Ship until ``stopped``, then once more. A stream that ends is started again, with a full copy.
@@ -42,7 +44,7 @@ class ContinuousBackup:
         While the store cannot be used, the stream goes on, and is shipped later.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        failures = _Failures(f"the continuous backup of {self.service.name}", self.report)
+        failures = _Failures(f"the continuous backup of {self.service.name}", self.report_failure, self.report_recovery)
         while not stopped.is_set():
             stream = self.database.change_stream(self.folder, self.keep)
             with failures.reported():
@@ -69,8 +71,12 @@ class ContinuousBackup:
 class _Failures:
     """Reports each failure of ``what`` once, and when there is none any more."""
 
-    def __init__(self, what: str, report: Callable[[str], None]) -> None:
-        self._what, self._report, self._last = what, report, ""
+    def __init__(
+        self, what: str, report_failure: Callable[[str], None], report_recovery: Callable[[str], None]
+    ) -> None:
+        self._what, self._last = what, ""
+        self._report_failure = report_failure
+        self._report_recovery = report_recovery
 
     @contextmanager
     def reported(self) -> Iterator[None]:
@@ -80,8 +86,8 @@ class _Failures:
             message = str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}"
             if message != self._last:
                 self._last = message
-                self._report(f"{self._what} has stopped: {message}")
+                self._report_failure(f"{self._what} has stopped: {message}")
         else:
             if self._last:
-                self._report(f"{self._what} goes on")
+                self._report_recovery(f"{self._what} goes on")
             self._last = ""

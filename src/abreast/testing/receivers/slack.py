@@ -54,13 +54,13 @@ class SlackChannel:
             message = json.loads(await request.body())
         except ValueError:
             return PlainTextResponse("invalid_payload", 400)
-        if problem := _problem(message):
+        if problem := message_problem(message):
             return PlainTextResponse(problem, 400)
         self.messages.append(message)
         return PlainTextResponse("ok")
 
 
-def _problem(message: Any) -> str:  # noqa: ANN401 (any JSON value)
+def message_problem(message: Any) -> str:  # noqa: ANN401 (any JSON value)
     """Return Slack's word for what is wrong with a message, "" if nothing is."""
     if not isinstance(message, dict) or message.keys() - _MESSAGE_KEYS:
         return "invalid_payload"

@@ -1,0 +1,1 @@
+"""People are told by e-mail, over TLS."""

@@ -1,0 +1,69 @@
+"""The settings of e-mail: who gets it, and by which server."""
+
+from email.utils import parseaddr
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, Field
+
+from abreast.core.errors import UsageError
+from abreast.core.frozen_dataclass import dataclass
+from abreast.core.secrets import Secret
+from abreast.notify.interface import Notifier, NotifierContext, NotifierPlugin
+from abreast.notify.message_notifier import MessageNotifier
+from abreast.notify.routing import MessageSettings
+
+PORTS = {"smtp": 587, "smtps": 465}
+
+
+class EmailSettings(MessageSettings):
+    """People who get e-mail. The connection to the server is always encrypted."""
+
+    server: str = Field(
+        description="The server, such as `${SMTP_URL}` with `smtp://USER:PASSWORD@mail.example.com:587` (STARTTLS) or "
+        "`smtps://…:465` (TLS from the beginning). A `%`, `@`, `:` or `/` in a password is written as `%25`, `%40`, "
+        "`%3A`, `%2F`."
+    )
+    sender: str = Field(description="Who it is from, such as `abreast <deployments@example.com>`.")
+    to: list[str] = Field(min_length=1, description="Who gets it.")
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """A server. ``is_implicit``: TLS from the beginning, not by STARTTLS. ``user`` is "" if it asks for none."""
+
+    host: str
+    port: int
+    is_implicit: bool
+    user: str
+    password: Secret
+
+    @classmethod
+    def parse(cls, url: Secret) -> "MailServer":
+        """Return the server of a URL. Raises UsageError, without quoting it."""
+        parts = urlsplit(url.reveal())
+        try:
+            port = parts.port or PORTS[parts.scheme]
+        except (KeyError, ValueError):
+            port = 0
+        if not port or not parts.hostname:
+            need = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
+            raise UsageError("the address of the mail server is not a URL", need=need)
+        password = Secret(url.name, unquote(parts.password or ""))
+        return cls(parts.hostname, port, parts.scheme == "smtps", unquote(parts.username or ""), password)
+
+
+def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier:
+    """Return the notifier. Raises UsageError for a variable that is not set, or an address that is none."""
+    assert isinstance(settings, EmailSettings)
+    server = MailServer.parse(context.interpolate(settings.server))
+    sender, *recipients = (context.interpolate(text).reveal() for text in (settings.sender, *settings.to))
+    for address in (sender, *recipients):
+        if "@" not in parseaddr(address)[1] or "\n" in address:
+            raise UsageError("an address of `notify: {email: …}` is none", need="such as deployments@example.com")
+    from abreast.notify.email.smtp import MailReceiver  # noqa: PLC0415 (slow, and only deployments need it)
+
+    receiver = MailReceiver(server, sender, tuple(recipients))
+    return MessageNotifier(context.name, context.project, settings.route(), receiver)
+
+
+PLUGIN = NotifierPlugin(EmailSettings, create_notifier)
