@@ -64,9 +64,10 @@ def test_a_failure_says_what_stays_live_what_failed_and_what_to_do() -> None:
     assert message.next_commands[0] == f"abreast logs {DEPLOYMENT}"
 
 
-def test_an_approval_links_to_where_it_is_given() -> None:
+def test_an_approval_says_how_it_is_given() -> None:
     message = deployment_message(snapshot(DeploymentState.APPROVING), EVENT.APPROVAL)
-    assert message.facts[-1] == ("Approve or refuse", "https://ci.example/runs/1")
+    assert message.next_commands[0] == f"abreast approve {DEPLOYMENT}"
+    assert message.facts[-1] == ("Run", "https://ci.example/runs/1")
 
 
 def test_an_occurrence_has_its_first_line_and_the_rest() -> None:

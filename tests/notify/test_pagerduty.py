@@ -101,6 +101,7 @@ def test_a_deployment_that_is_stuck_is_critical_and_one_alert(pagerduty: tuple[P
         ("production", DeploymentState.RUNNING, DeploymentKind.DEPLOY),
         ("production", DeploymentState.SUCCEEDED, DeploymentKind.REHEARSE),
         ("production", DeploymentState.CANCELLED, DeploymentKind.REHEARSE),
+        ("production", DeploymentState.TURNED_BACK, DeploymentKind.REHEARSE),
     ],
 )
 def test_what_is_no_failure_of_production_sends_nothing(

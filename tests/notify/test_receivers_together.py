@@ -132,8 +132,9 @@ def run_new_process(project: SampleProject, variables: dict[str, str], *command:
 def send_an_hour_later(project: SampleProject, variables: dict[str, str]) -> None:
     """Send what is due when an hour is over."""
     program = (
-        "import sys; from abreast.notify import routing; from abreast.__main__ import main\n"
-        "routing.DIGEST_INTERVALS['hourly'] = 0.001; sys.argv = ['abreast', 'notify', 'send']; sys.exit(main())"
+        "import sys; from abreast.notify import routing; from abreast.deploy import outbox\n"
+        "from abreast.__main__ import main; outbox.MIN_AGE = routing.DIGEST_INTERVALS['hourly'] = 0.001\n"
+        "sys.argv = ['abreast', 'notify', 'send']; sys.exit(main())"
     )
     run_new_process(project, variables, "-c", program)
 
@@ -154,3 +155,43 @@ def test_a_scheduled_backup_that_fails_is_told_once(project: SampleProject, rece
     before = len(receivers.events)
     project.run("notify", "send", variables=receivers.variables)
     assert len(receivers.events) == before
+
+
+@pytest.mark.exhaustive
+def test_a_failed_backup_that_could_not_be_told_is_told_later_and_once(
+    project: SampleProject, receivers: Receivers
+) -> None:
+    project.config["services"]["backend"]["database"] = "sqlite:///shop.db"
+    project.config["backups"] = {"schedule": "* * * * * *"}
+    project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
+    project.commit()
+    fail(receivers.endpoint.faults, status=503, times=1000)
+    running = project.start("db", "backup", "--scheduled", variables=receivers.variables)
+    eventually(lambda: receivers.endpoint.faults.requests, 60)
+    running.kill()
+    wait_for_exit(running)
+    receivers.endpoint.faults.planned.clear()
+    project.run("notify", "send", variables=receivers.variables)
+    assert receivers.events == [], "for two minutes it is left to the process that met it"
+    send_an_hour_later(project, receivers.variables)
+    send_an_hour_later(project, receivers.variables)
+    assert receivers.events == ["environment.backup-failed"]
+
+
+def test_people_are_told_that_a_deployment_waits_for_them(project: SampleProject, receivers: Receivers) -> None:
+    project.config["environments"]["local"]["approval"] = {"by": ["ada"], "required": 1}
+    project.config["notify"] = {
+        "webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"},
+        "slack-bot": {"token": "${SLACK_TOKEN}", "channel": slack_api.CHANNEL, "api": receivers.variables["SLACK_API"]},
+    }
+    project.commit()
+    project.deploy(variables=receivers.variables)
+    id_ = project.latest_deployment()["id"]
+    assert receivers.events == ["deployment.started", "deployment.approval"]
+    assert f"abreast approve {id_}" in json.dumps(receivers.endpoint.events[-1]["data"]["next_commands"])
+    (waiting,) = receivers.workspace.messages.values()
+    assert "waits for an approval in local" in waiting["text"]
+    project.run("cancel", id_, "--reason", "not today", variables=receivers.variables)
+    assert receivers.events[2:] == ["deployment.cancelled"]
+    (ended,) = receivers.workspace.messages.values()
+    assert "was cancelled" in ended["text"]

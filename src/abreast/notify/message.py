@@ -85,9 +85,8 @@ class Message:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What is known besides, as names and values."""
         commit = f"{self.commit[:7]} {self.subject}".strip()
-        known = (("Commit", commit), ("By", self.author), ("Reason", self.reason))
-        link = "Approve or refuse" if self.event is NotificationEvent.APPROVAL else "Run"
-        return tuple((name, value) for name, value in (*known, (link, self.run_url)) if value)
+        known = (("Commit", commit), ("By", self.author), ("Reason", self.reason), ("Run", self.run_url))
+        return tuple((name, value) for name, value in known if value)
 
 
 def deployment_message(snapshot: Snapshot, event: NotificationEvent) -> Message:
@@ -207,7 +206,7 @@ def _next_commands(snapshot: Snapshot) -> tuple[str, ...]:
         return ()
     if state is DeploymentState.SUCCEEDED and plan.kind in RELEASING:
         return (f"abreast rollback --env {plan.environment}",)
-    if state.is_final or state is DeploymentState.STUCK:
+    if state.is_final or state in {DeploymentState.STUCK, DeploymentState.APPROVING}:
         return next_commands(state, plan.kind, plan.deployment, plan.environment)
     return (f"abreast cancel {plan.deployment}",) if state is not DeploymentState.TURNING_BACK else ()
 

@@ -72,7 +72,8 @@ class PagerDuty(Receiver):
         if is_change and sent.find("change") is None:
             await self._post("change/enqueue", change_event(message))
             await sent.record("change", Receipt.ACCEPTED)
-        if self._alerts.wants(message.event, message.environment):
+        is_rehearsal = message.kind is DeploymentKind.REHEARSE
+        if self._alerts.wants(message.event, message.environment) and not is_rehearsal:
             await self._post("enqueue", trigger_event(message))
         elif resolves(message):
             await self._post("enqueue", {"event_action": "resolve", "dedup_key": dedup_key(message)})

@@ -24,7 +24,7 @@ from abreast.notify.interface import (
 )
 from abreast.notify.message import Message, fit
 from abreast.notify.message_notifier import MessageNotifier, Receiver
-from abreast.notify.notification_events import NotificationEvent, Severity
+from abreast.notify.notification_events import Severity
 from abreast.notify.routing import MessageSettings
 
 MAX_BYTES = 27_000
@@ -118,8 +118,7 @@ def _text(*runs: dict[str, str]) -> dict[str, Any]:
 
 
 def _actions(message: Message) -> Iterator[dict[str, Any]]:
-    title = "Approve or refuse" if message.event is NotificationEvent.APPROVAL else "Run"
-    urls = ((message.run_url, title), *((service.url, service.name.capitalize()) for service in message.services))
+    urls = ((message.run_url, "Run"), *((service.url, service.name.capitalize()) for service in message.services))
     for url, text in [pair for pair in urls if pair[0].startswith(("https://", "http://"))][:6]:
         yield {"type": "Action.OpenUrl", "title": text, "url": url}
 
