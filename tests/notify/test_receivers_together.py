@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import fork_server
 from abreast.testing.receivers import slack_api
 from all_receivers import SECRETS, Receivers, all_receivers
 from notify_receivers import fail
@@ -195,3 +196,31 @@ def test_people_are_told_that_a_deployment_waits_for_them(project: SampleProject
     assert receivers.events[2:] == ["deployment.cancelled"]
     (ended,) = receivers.workspace.messages.values()
     assert "was cancelled" in ended["text"]
+
+
+@pytest.mark.exhaustive
+def test_no_receiver_is_told_twice_however_often_it_is_killed(project: SampleProject, receivers: Receivers) -> None:
+    """A message that cannot be recognized as a repeat says that it may be one."""
+    told = all_of_them(receivers)
+    project.config["notify"] = {name: told[name] for name in ("slack-board", "pagerduty", "webhook")}
+    project.config["services"]["backend"]["health"]["start"] = "1s"
+    project.commit("Sick", app_py=project.app_source(NEVER_HEALTHY))
+    relay = fork_server.run_crash_relay(
+        project.folder, "deploy", "--yes", moment="both", every=5, variables=receivers.variables
+    )
+    codes = list(relay)
+    assert codes[-1] == 1
+    assert len(codes) > 4
+    deployments = {event["data"]["deployment"] for event in receivers.endpoint.events}
+    ended = [
+        event["data"]["deployment"] for event in receivers.endpoint.events if event["type"].endswith("turned-back")
+    ]
+    assert sorted(ended) == sorted(deployments), "each deployment's end, once"
+    said = [message["text"] for message in receivers.workspace.messages.values()]
+    changes = [change["payload"]["summary"] for change in receivers.service.changes]
+    for texts in (said, changes):
+        ends = [text for text in texts if "failed and was turned back" in text]
+        certain = [text for text in ends if not text.endswith("(may have been sent before)")]
+        assert {text.partition(" failed")[0] for text in ends} == {f"shop: v{n + 1}" for n in range(len(deployments))}
+        assert len(certain) == len({text.partition(" failed")[0] for text in certain})
+    assert set(receivers.service.alerts) == {"abreast/shop/local"}
