@@ -102,7 +102,9 @@ def test_an_old_django_runs_on_an_old_python(pin: str, ours: tuple[int, int], py
 
 def test_an_old_django_gets_a_python_that_it_runs_on(tmp_path: Path) -> None:
     files = {"requirements.txt": "Django==1.10.5\n", "manage.py": MANAGE}
-    assert backend(tmp_path / "none", files)["python"] == ">=3.5,<3.7"
+    found = backend(tmp_path / "none", files)
+    assert found["python"] == ">=3.5,<3.7"
+    assert found["build"]["install"] == "pip install -r requirements.txt 'gunicorn<21'"
     assert backend(tmp_path / "named", {**files, "runtime.txt": "python-3.8.1"})["python"] == "3.8"
 
 

@@ -34,6 +34,11 @@ def python_of_django(lines: Collection[str], ours: tuple[int, ...]) -> tuple[str
     return "", ""
 
 
+def requirement_for(package: str, python: str) -> str:
+    """Return a server as a requirement for pip, which does not ask for the Python of a package before version 9."""
+    return "'gunicorn<21'" if package == "gunicorn" and python.endswith("<3.7") else package
+
+
 def is_lock(lines: Collection[str]) -> bool:
     """Whether a list of requirements also pins what its packages depend on."""
     texts = [line.split("#")[0].strip() for line in lines]
