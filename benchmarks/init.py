@@ -134,12 +134,13 @@ def _matches(expected: object, answer: str, *, whole: bool = True) -> bool:
 
 def _answers(service: ServiceDraft) -> dict[str, str]:
     release = service.text("release")
+    install = re.sub(r" --exclude-newer \S+", "", service.text("build.install"))
     migrate = service.text("database.command") or service.text("database.migrations") or release
     if not migrate and re.search(r"\bmigrat", service.text("build.run")):
         migrate = service.text("build.run")  # of a database that is a file of the checkout
     return {
         "folder": service.folder, "kind": service.kind.value, "python": service.text("python"),
-        "install": service.text("build.install"), "build": service.text("build.run"), "output": service.text("build.output"),
+        "install": install, "build": service.text("build.run"), "output": service.text("build.output"),
         "run": service.text("run"), "health": service.text("health") or ("/" if service.kind == "web" else ""),
         "migrate": migrate, "test": service.text("test"),
     }  # fmt: skip

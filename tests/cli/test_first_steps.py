@@ -169,6 +169,19 @@ def test_the_plan_says_what_deploy_refuses(project: SampleProject) -> None:
     project.run("unlock")
 
 
+def test_a_node_that_is_too_old_is_told_before_anything_is_built(project: SampleProject) -> None:
+    project.config["services"]["frontend"]["node"] = "99.1"
+    project.commit()
+    refused = project.deploy(code=2).stderr
+    assert "frontend needs Node 99.1: the node on the PATH is " in refused
+    assert "nvm install 99.1" in refused
+    assert project.built_services(project.git("rev-parse", "HEAD").strip()) == []
+    assert "frontend needs Node 99.1" in project.run("doctor", code=1).stdout
+    project.config["services"]["frontend"]["node"] = "4"
+    project.commit()
+    assert "needs Node" not in project.run("plan").stdout
+
+
 @pytest.mark.exhaustive
 def test_a_plan_that_can_be_deployed_says_no_more(project: SampleProject) -> None:
     assert "refuse" not in project.run("plan").stdout

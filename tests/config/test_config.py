@@ -79,7 +79,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, node, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),

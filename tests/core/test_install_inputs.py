@@ -140,4 +140,10 @@ def test_yarn_keeps_the_packages_of_plug_and_play_in_the_checkout(
 ) -> None:
     files = {"web/yarn.lock": "", "web/.yarnrc.yml": configuration}
     found = find_install_inputs(command, "web", files, reader(files))
-    assert found.variables == ({"YARN_ENABLE_GLOBAL_CACHE": "false"} if has_own_cache else {})
+    assert found.variables.get("YARN_ENABLE_GLOBAL_CACHE") == ("false" if has_own_cache else None)
+
+
+@pytest.mark.parametrize(("command", "value"), [("npm ci", "0"), ("pnpm install", "0"), ("uv sync --frozen", None)])
+def test_an_install_sets_up_no_hooks_of_git(command: str, value: str | None) -> None:
+    files = {"web/package-lock.json": "", "web/uv.lock": ""}
+    assert find_install_inputs(command, "web", files, reader(files)).variables.get("HUSKY") == value

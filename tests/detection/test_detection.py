@@ -242,7 +242,7 @@ def test_versions_are_read_where_they_are_written(tmp_path: Path) -> None:
         folder = tmp_path / name.strip(".")
         assert services(folder, {**files, name: text})["backend"]["python"] in text
     node = {"package.json": EXPRESS, "package-lock.json": "{}", "server.js": SERVER, ".nvmrc": "v22\n"}
-    assert "# Node 22 (.nvmrc)" in write_yaml(drafted(tmp_path / "node", node))
+    assert services(tmp_path / "node", node)["backend"]["node"] == "22"
 
 
 # ── what is left out, and what is asked ─────────────────────────────────────────────────────────

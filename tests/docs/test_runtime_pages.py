@@ -105,7 +105,8 @@ RECIPES: dict[str, tuple[Callable[[Reader], None], tuple[str, ...], str]] = {
     "python-4": (uv_workspace, (), "packages/api/src/api/__main__.py"),
     "node-0": (npm_services, ("node", "npm"), "web/README"),
     "node-1": (pnpm_service, ("node", "corepack"), "web/README"),
-    "node-2": (npm_workspace, ("node", "npm"), "web/README"),
+    "node-2": (npm_services, ("node", "npm"), "api/README"),
+    "node-3": (npm_workspace, ("node", "npm"), "web/README"),
 }
 """What each example needs in the repository, the programs that it needs, and a file to change afterwards."""
 

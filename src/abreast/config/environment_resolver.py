@@ -155,6 +155,7 @@ class EnvironmentResolver:
             settings=settings,
             folder=service_folder(config),
             python=config.python,
+            node=config.node,
             watch=watched_globs(config),
             uses=tuple(config.uses),
             needs=tuple(config.needs),

@@ -23,8 +23,10 @@ BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
+NODE_PATTERN = r"^[1-9]\d*(\.\d+){0,2}$"
 
 PATTERN_MEANINGS: Mapping[str, str] = {
+    NODE_PATTERN: 'a version of Node such as "22" or "20.11"',
     PYTHON_PATTERN: 'a version of Python such as "3.12", a range such as ">=3.11,<3.14", or auto',
     NAME_PATTERN: "a name such as api or web-2: lower-case letters, digits and hyphens, at most 40",
     VARIABLE_PATTERN: "a variable name such as LOG_LEVEL",
@@ -144,6 +146,7 @@ VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, BeforeValidator(_scalar_to_text)]
 Command = Annotated[str, Field(min_length=1), _text_for("a command")]
 Folder = Annotated[str, AfterValidator(_check_relative_folder), _text_for("a folder")]
+NodeVersion = Annotated[str, Field(pattern=NODE_PATTERN), _text_for('a version in quotes such as "22"')]
 PythonVersion = Annotated[str, Field(pattern=PYTHON_PATTERN), _text_for('a version in quotes such as "3.12"')]
 UrlPath = Annotated[str, AfterValidator(_check_url_path), _text_for("a path")]
 RoutePath = Annotated[str, Field(pattern=ROUTE_PATTERN)]

@@ -17,6 +17,7 @@ from abreast.config.field_types import (
     Format,
     Glob,
     Name,
+    NodeVersion,
     Pattern,
     PythonVersion,
     RoutePath,
@@ -237,6 +238,11 @@ class Service(StrictModel):
         description='The Python that its commands get, in an environment of its own: a version such as `"3.12"`, a '
         'range such as `">=3.11,<3.14"`, or `auto` for what `.python-version` or `requires-python` says. uv makes it. '
         "Default: the `python` that is on the PATH.",
+    )
+    node: NodeVersion | None = Field(
+        None,
+        description='The oldest Node that builds and runs it, such as `"22"` or `"20.11"`. A deployment checks the '
+        "`node` on the PATH before it builds anything.",
     )
     watch: list[Glob] = Field(
         default_factory=list,

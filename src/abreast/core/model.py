@@ -118,8 +118,9 @@ class Service:
     With ``run`` it is a backend, without it a frontend (a folder). A backend of type WEB listens on ``$PORT``; one of
     type SCHEDULED runs at the times of ``schedule``, a cron expression, after ``CRON_TZ=…`` if not in UTC. Commands run
     in ``folder`` of a checkout, with an environment of the ``python`` version of its own if one is named (``auto``: the
-    version that the commit asks for). ``secrets`` maps each variable's name to a template such as ``${DATABASE_URL}``,
-    never to a value. Those in ``generated`` are made up where they are not set: once for the environment.
+    version that the commit asks for). ``node`` is the oldest version of Node that will do. ``secrets`` maps each
+    variable's name to a template such as ``${DATABASE_URL}``, never to a value. Those in
+    ``generated`` are made up where they are not set: once for the environment.
     ``routes`` maps paths of a frontend to the services that answer them and all paths below.
     """
 
@@ -139,6 +140,7 @@ class Service:
     database: DatabaseSettings | None = None
     folder: str = ""
     python: str | None = None
+    node: str | None = None
     type: ServiceType = ServiceType.WEB
     schedule: str | None = None
     release: ReleaseCommand | None = None

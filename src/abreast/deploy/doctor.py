@@ -19,7 +19,7 @@ from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.programs import missing_program
+from abreast.deploy.runtime.programs import missing_program, old_node
 from abreast.deploy.runtime.release_commands import runs_release_command_here
 from abreast.deploy.runtime.release_inspection import inspect_release
 from abreast.platforms.interface import Diagnoses
@@ -255,6 +255,8 @@ async def _missing_programs(ports: Ports, service: Service, subject: str) -> Asy
 
     So are those of a service with an environment of its own, which may bring the program.
     """
+    if old := await old_node(service, ports.inherited_environment):
+        yield Diagnostic.from_error(subject, old)
     if service.python:
         return
     local_commands = [

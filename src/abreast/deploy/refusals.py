@@ -12,7 +12,7 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.programs import missing_program
+from abreast.deploy.runtime.programs import missing_program, old_node
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
 from abreast.platforms.interface import Diagnoses, RunsHere
@@ -59,6 +59,8 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
             refusals += [error async for error in _taken_port(ports, part)]
         if program := await _missing_run_program(ports, part):
             refusals.append(program)
+        if old := await _old_node(ports, part):
+            refusals.append(old)
         if missing := await _missing_build_program(ports, part):
             if part.previous or plan.force_rebuild:
                 warnings.append(f"{missing.what}; its build fails, unless the same files were built before")
@@ -160,6 +162,12 @@ async def _missing_run_program(ports: Ports, part: ServicePlan) -> UsageError | 
     if part.service.platform != DEFAULT_PLATFORM or is_built or _brings_programs(part.service):
         return None
     return await _missing_program(ports, part, part.service.run)
+
+
+async def _old_node(ports: Ports, part: ServicePlan) -> UsageError | None:
+    """Return the error for a Node that is too old for what is built or run here."""
+    is_here = part.artifact is None or part.service.platform == DEFAULT_PLATFORM
+    return await old_node(part.service, ports.inherited_environment) if is_here else None
 
 
 async def _missing_build_program(ports: Ports, part: ServicePlan) -> UsageError | None:

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ class Repository:
         self._texts: dict[str, str] = {}
         self._sources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         self._parsed: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def last_commit(self) -> date | None:
+        """The day of the last commit, None without one."""
+        command = ["git", "-C", str(self.root), "log", "-1", "--format=%cs"]
+        try:
+            told = subprocess.run(command, capture_output=True, check=False, text=True)
+        except OSError:
+            return None
+        return date.fromisoformat(told.stdout.strip()) if told.returncode == 0 and told.stdout.strip() else None
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -11,9 +11,9 @@ import yaml
 from abreast.detection.draft import LOCAL, Draft, Note, Proposal, ServiceDraft, Value
 
 KEYS = (
-    "type", "schedule", "folder", "python", "watch", "needs", "build.install", "build.run", "build.output", "release",
-    "run", "instances", "test", "health", "routes", "env", "database.url", "database.variable", "database.migrations",
-    "database.command", "database.status",
+    "type", "schedule", "folder", "python", "node", "watch", "needs", "build.install", "build.run", "build.output",
+    "release", "run", "instances", "test", "health", "routes", "env", "database.url", "database.variable",
+    "database.migrations", "database.command", "database.status",
 )  # fmt: skip
 """The keys of a service in the order in which they are written. A value of ``env`` is a key of its own."""
 

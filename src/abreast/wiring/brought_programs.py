@@ -7,10 +7,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-_BY_COREPACK = ("pnpm", "pnpx", "yarn")
-_COREPACK_SCRIPT = """#!/bin/sh
-COREPACK_ENABLE_DOWNLOAD_PROMPT=0 exec corepack {program} "$@"
+_PACKAGE_MANAGERS = {"pnpm": "pnpm", "pnpx": "pnpm", "yarn": "yarn"}
+"""The package of npm for each program."""
+_MANAGER_SCRIPT = """#!/bin/sh
+export COREPACK_ENABLE_DOWNLOAD_PROMPT=0
+if corepack {program} --version > /dev/null 2>&1; then
+    exec corepack {program} "$@"
+fi
+version=$(sed -n 's/.*"packageManager": *"{package}@\\([0-9.]*\\).*/\\1/p' package.json 2> /dev/null)
+case "{package} $version" in
+    "yarn "[2-9]*) package=@yarnpkg/cli-dist ;;
+    *) package={package} ;;
+esac
+exec npx --yes --package "$package@${{version:-{default}}}" -- {program} "$@"
 """
+"""corepack does not come with Node since version 25, and an older one refuses keys of the registry that are newer."""
+_DEFAULT_VERSIONS = {"pnpm": "10", "yarn": "1"}
+"""Versions that read any lock file of today (pnpm), or one without ``packageManager`` (Yarn)."""
 
 
 def find_uv(inherited: Mapping[str, str]) -> str | None:
@@ -21,7 +34,7 @@ def find_uv(inherited: Mapping[str, str]) -> str | None:
 def with_brought_programs(inherited: Mapping[str, str], folder: Path) -> Mapping[str, str]:
     """Return the variables with ``folder`` at the end of the PATH, filled with programs that are not on it.
 
-    These are uv, if it is installed beside abreast, and the package managers that corepack stands for.
+    These are uv, if it is installed beside abreast, and the package managers that corepack or npx bring.
     """
     path = inherited.get("PATH", os.defpath)
     try:
@@ -35,10 +48,11 @@ def _bring_programs(path: str, uv: str | None, folder: Path) -> None:
     if uv and not shutil.which("uv", path=path):
         _link(Path(uv), folder / "uv")
         _link(Path(uv).with_name("uvx"), folder / "uvx")
-    if shutil.which("corepack", path=path):
-        for program in _BY_COREPACK:
+    if shutil.which("corepack", path=path) or shutil.which("npx", path=path):
+        for program, package in _PACKAGE_MANAGERS.items():
             if not shutil.which(program, path=path):
-                _write_script(folder / program, _COREPACK_SCRIPT.format(program=program))
+                text = _MANAGER_SCRIPT.format(program=program, package=package, default=_DEFAULT_VERSIONS[package])
+                _write_script(folder / program, text)
 
 
 def _link(program: Path, link: Path) -> None:

@@ -44,6 +44,8 @@ _UV_LOCAL_SOURCE = re.compile(rb"^source = \{ (?:editable|directory) = ", re.MUL
 _YARN_FOLDER_LINKER = re.compile(rb"""^nodeLinker: *["']?(?:node-modules|pnpm)\b""", re.MULTILINE)
 _YARN_OWN_CACHE = {"YARN_ENABLE_GLOBAL_CACHE": "false"}
 """Plug'n'Play loads packages from Yarn's cache, by paths relative to the checkout: the cache has to move with it."""
+_NO_GIT_HOOKS = {"HUSKY": "0", "SKIP_INSTALL_SIMPLE_GIT_HOOKS": "1"}
+"""A checkout is no repository of git: what sets up its hooks would fail, and the install with it."""
 _LIFECYCLE_SCRIPTS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
 _GIT_HOOK_SCRIPT = re.compile(r"(?:husky|lefthook|simple-git-hooks)\b[^&|;]*")
 """Sets up hooks of git, which are no part of what is installed."""
@@ -58,7 +60,7 @@ class InstallInputs:
 
     ``unlocked`` says why the same files may give another result another day. ``own_code`` says why its result depends
     on other files of the service too. Both are "" if the result depends on ``files`` alone. ``variables`` are those
-    with which the command leaves what works in another folder, too.
+    with which the command works in a checkout, and leaves what works in another folder, too.
     """
 
     files: tuple[str, ...]
@@ -81,8 +83,14 @@ def find_install_inputs(command: str, folder: str, files: Collection[str], read:
         programs,
         _unlocked(command, programs, root, files, named),
         _own_code(command, programs, root, found, read),
-        _YARN_OWN_CACHE if "yarn" in programs and _is_plug_and_play(root, read) else {},
+        _variables(programs, root, read),
     )
+
+
+def _variables(programs: Collection[str], root: str, read: ReadFiles) -> Mapping[str, str]:
+    hooks = {} if NODE_MANAGERS.isdisjoint(programs) else _NO_GIT_HOOKS
+    cache = _YARN_OWN_CACHE if "yarn" in programs and _is_plug_and_play(root, read) else {}
+    return {**hooks, **cache}
 
 
 def package_managers(command: str) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ import asyncio
 import re
 from collections.abc import Mapping
 
+from abreast.core.errors import UsageError
+from abreast.core.model import Service
+
 _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
 
@@ -14,6 +17,26 @@ async def missing_program(command: str, env: Mapping[str, str]) -> str:
     if not program or "/" in program or await _is_installed(program, env):
         return ""
     return program
+
+
+async def old_node(service: Service, env: Mapping[str, str]) -> UsageError | None:
+    """Return the error for a Node on the PATH that is older than the service needs; None if it is new enough."""
+    if service.node is None:
+        return None
+    told = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", "node --version",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL, env={**env, **service.env},
+    )  # fmt: skip
+    version = (await told.communicate())[0].decode(errors="replace").strip().removeprefix("v")
+    if version and _numbers(version) >= _numbers(service.node):
+        return None
+    what = f"{service.name} needs Node {service.node}: the node on the PATH is {version or 'missing'}"
+    return UsageError(what, need=f"Node {service.node} or newer on the PATH", next=f"nvm install {service.node}")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 async def _is_installed(program: str, env: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from abreast.detection.ecosystems.node_frameworks import (
     serves,
 )
 from abreast.detection.ecosystems.node_package import NodePackage
+from abreast.detection.ecosystems.old_hashes import allow_old_hashes
 from abreast.detection.repository import Repository, path_in
 
 START_SCRIPTS = ("start:prod", "start:production", "serve:prod", "start")
@@ -50,6 +51,7 @@ def detect(repository: Repository, folder: str) -> ServiceDraft | None:
     if "no lock file" in draft.proposals["build.install"][0].source:
         draft.remarks.append("without a lock file, each build can get other versions")
     _describe_versions(package, draft)
+    allow_old_hashes(package, draft)
     return draft
 
 
@@ -228,6 +230,8 @@ def _starts_listener(package: NodePackage, script: str) -> bool:
 
 
 def _describe_versions(package: NodePackage, draft: ServiceDraft) -> None:
+    oldest, source = package.oldest_node()
+    draft.propose("node", oldest, source, Authority.PROJECT)
     version, source = package.node_version()
-    if version:
+    if version and not oldest:
         draft.remarks.append(f"Node {version} ({source}): the node on the PATH builds and runs it")

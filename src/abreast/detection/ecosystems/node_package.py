@@ -25,6 +25,9 @@ _SCRIPT_CALL = re.compile(r"\b(?:npm run|(?:yarn|pnpm|bun)(?: run)?) ([\w:.-]+)(
 _MAX_CALLS = 3
 """How deep scripts call each other."""
 
+_LONG_TERM = {"gallium": "16", "hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
+"""Releases of Node by the names that ``lts/…`` uses."""
+
 _RUNNERS = {"npm": "npx", "pnpm": "pnpm exec", "yarn": "yarn run", "bun": "bunx"}
 
 
@@ -146,6 +149,18 @@ class NodePackage:
             if package.folder not in (self.folder, self.workspace)
         )
 
+    def oldest_node(self) -> tuple[str, str]:
+        """Return the oldest Node that it runs with, and what says so; ("", "") if nothing does.
+
+        A range in ``engines`` counts more than the version that its developers use.
+        """
+        for folder in parents(self.folder):
+            engines = self.repository.json(path_in(folder, "package.json")).get("engines")
+            if isinstance(engines, dict) and isinstance(engines.get("node"), str):
+                return _lowest(engines["node"]), f"{path_in(folder, 'package.json')}: engines"
+        version, source = self.node_version()
+        return _major(version), source
+
     def node_version(self) -> tuple[str, str]:
         """Return the version of Node that it asks for, and where; ("", "") if it does not."""
         for folder in parents(self.folder):
@@ -161,6 +176,24 @@ class NodePackage:
             if isinstance(engines, dict) and isinstance(engines.get("node"), str):
                 return engines["node"], f"{path_in(folder, 'package.json')}: engines"
         return "", ""
+
+
+def _lowest(versions: str) -> str:
+    """Return the lowest version in a range of npm, "" if it has no lower end."""
+    lowest = []
+    for alternative in versions.split("||"):
+        found = re.match(r"\s*(?:>=?|\^|~|=|v)*\s*(\d+(?:\.\d+){0,2})", alternative)
+        if found is None:
+            return ""
+        lowest.append(re.sub(r"(\.0)+$", "", found[1]))
+    lowest.sort(key=lambda version: [int(number) for number in version.split(".")])
+    return lowest[0] if lowest[0] != "0" else ""
+
+
+def _major(version: str) -> str:
+    """Return the major version of a line of ``.nvmrc``, "" if it names none, as ``node`` does not."""
+    found = re.match(r"v?(\d+)", version)
+    return found[1] if found else _LONG_TERM.get(version.removeprefix("lts/").lower(), "")
 
 
 def workspace_members(repository: Repository, folder: str) -> tuple[str, ...]:

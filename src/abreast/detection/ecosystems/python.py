@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from abreast.detection.draft import Authority, Kind, ServiceDraft
+from abreast.detection.ecosystems.python_age import requirement_for
 from abreast.detection.ecosystems.python_apps import Application, find_applications
 from abreast.detection.ecosystems.python_project import PythonProject, has_manifest
 from abreast.detection.repository import Repository, path_in
@@ -34,7 +35,8 @@ def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:
     draft.propose("python", version, source, Authority.PROJECT)
     missing = _missing_server(project, draft)
     for installation in project.installations():
-        command = project.add_packages(installation.command, missing) if missing else installation.command
+        added = requirement_for(missing, version)
+        command = project.add_packages(installation.command, added) if missing else installation.command
         why = f"; {missing}, since no server for production is among its packages" if missing else ""
         draft.propose("build.install", command, installation.source + why, Authority.PROJECT)
 

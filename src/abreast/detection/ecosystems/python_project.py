@@ -3,11 +3,13 @@
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from abreast.core.changes.watch_patterns import match_files
 from abreast.detection.dockerfiles import parse_dockerfile
 from abreast.detection.ecosystems.node_package import Installation
+from abreast.detection.ecosystems.python_age import index_date, is_lock, python_of_django
 from abreast.detection.repository import Repository, parents, path_in, relative_to
 
 MANIFESTS = ("pyproject.toml", "requirements.txt", "Pipfile", "setup.py", "requirements")
@@ -70,10 +72,19 @@ class PythonProject:
         if lock := repository.has(path_in(self.home, "pylock.toml")):
             yield Installation(f"uv pip sync {relative_to(lock, self.folder)}", lock)
         if file := repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES)):
-            yield Installation(f"pip install -r {relative_to(file, self.folder)}", file)
+            day = self._index_date(file)
+            tool = f"uv pip install --exclude-newer {day}" if day else "pip install"
+            why = f"; it is no lock file, so with packages of the last commit, {day}" if day else ""
+            yield Installation(f"{tool} -r {relative_to(file, self.folder)}", file + why)
         if self.pyproject.get("project", {}).get("dependencies") or repository.has(path_in(self.home, "setup.py")):
             file = repository.has(path_in(self.home, "pyproject.toml"), path_in(self.home, "setup.py"))
             yield Installation(f"pip install {up or '.'}", file)
+
+    def _index_date(self, file: str) -> str:
+        """Return the day of the packages to install from a list that is no lock file; "" for those of today."""
+        if is_lock(list(self._requirement_lines(file, set()))) or "--hash" in self.repository.text(file):
+            return ""
+        return index_date(self.repository.last_commit, self.version()[0], datetime.now(UTC).date())
 
     def _up(self) -> str:
         return "" if self.home == self.folder else relative_to(self.home, self.folder)
@@ -90,7 +101,7 @@ class PythonProject:
         tool = "uv pip install" if command.startswith("uv ") else "pip install"
         return (
             f"{command} {' '.join(names)}"
-            if command.startswith("pip install -r ")
+            if re.match(r"(uv )?pip install .*-r ", f"{command} ")
             else f"{command} && {tool} {' '.join(names)}"
         )
 
@@ -107,7 +118,14 @@ class PythonProject:
                 return found[1], path_in(folder, ".tool-versions")
             if required := _table(repository.toml(path_in(folder, "Pipfile")), "requires").get("python_version"):
                 return str(required), f"{path_in(folder, 'Pipfile')}: requires"
-        return self._image_version() or self._required_version()
+        return self._image_version() or self._django_version() or self._required_version()
+
+    def _django_version(self) -> tuple[str, str] | None:
+        if self.pyproject.get("project", {}).get("requires-python"):
+            return None
+        file = self.repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES))
+        version, pin = python_of_django(list(self._requirement_lines(file, set())), sys.version_info[:2])
+        return (version, f"{file}: {pin}, which runs on no newer one") if version else None
 
     def _image_version(self) -> tuple[str, str] | None:
         homes = dict.fromkeys((self.folder, self.home))

@@ -1,0 +1,57 @@
+"""What a project in Python was written for, where its files do not say so: versions of its time."""
+
+import re
+from collections.abc import Collection
+from datetime import date, timedelta
+
+STALE_AFTER = timedelta(days=365)
+"""Without a commit for so long, nobody has tried the project with the versions of today."""
+
+_RELEASES = {
+    "3.8": date(2019, 10, 14), "3.9": date(2020, 10, 5), "3.10": date(2021, 10, 4), "3.11": date(2022, 10, 24),
+    "3.12": date(2023, 10, 2), "3.13": date(2024, 10, 7), "3.14": date(2025, 10, 7),
+}  # fmt: skip
+"""When each Python was released (https://devguide.python.org/versions/)."""
+
+_PYTHON_OF_DJANGO = {"1": ((3, 7), ">=3.5,<3.7"), "2": ((3, 10), ">=3.6,<3.10"), "3.0": ((3, 10), ">=3.6,<3.10")}
+"""The Python that a series of Django no longer runs on, and what it needs instead.
+
+Source: https://docs.djangoproject.com/en/stable/faq/install/
+"""
+_BROUGHT_IN = frozenset({"werkzeug", "markupsafe", "asgiref", "starlette", "anyio", "sniffio", "h11", "urllib3"})
+"""Packages that others bring: a list that pins one of them is a lock."""
+
+
+def python_of_django(lines: Collection[str], ours: tuple[int, ...]) -> tuple[str, str]:
+    """Return the Python that the pinned Django needs, and the pin; ("", "") if ``ours`` will do."""
+    for line in lines:
+        if found := re.match(r"\s*django\s*==\s*(\d+)(\.\d+)", line, re.IGNORECASE):
+            broken, needed = (
+                _PYTHON_OF_DJANGO.get(found[1]) or _PYTHON_OF_DJANGO.get(found[1] + found[2]) or ((99,), "")
+            )
+            if ours >= broken:
+                return needed, line.strip()
+    return "", ""
+
+
+def requirement_for(package: str, python: str) -> str:
+    """Return a server as a requirement for pip, which does not ask for the Python of a package before version 9."""
+    return "'gunicorn<21'" if package == "gunicorn" and python.endswith("<3.7") else package
+
+
+def is_lock(lines: Collection[str]) -> bool:
+    """Whether a list of requirements also pins what its packages depend on."""
+    texts = [line.split("#")[0].strip() for line in lines]
+    names = {re.split(r"[^\w.-]", text, maxsplit=1)[0].lower() for text in texts}
+    return all("==" in text or "@" in text for text in texts if text) and not _BROUGHT_IN.isdisjoint(names)
+
+
+def index_date(committed: date | None, python: str, today: date) -> str:
+    """Return the day whose packages a project was last tried with, "" if it should get those of today.
+
+    A Python that is younger than the last commit needs younger packages as well.
+    """
+    released = _RELEASES.get(python)
+    if committed is None or released is None or committed < released or today - committed < STALE_AFTER:
+        return ""
+    return committed.isoformat()

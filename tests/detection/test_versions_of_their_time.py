@@ -1,0 +1,135 @@
+"""What `init` knows of versions: of Node and Python that a repository needs, and of packages from its time."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from abreast.detection.detect import draft_config
+from abreast.detection.ecosystems.python_age import python_of_django
+from abreast.detection.yaml_text import write_yaml
+from detection_examples import HELLO, MANAGE, SERVER, Files, package
+
+FASTAPI = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": HELLO}
+
+
+def backend(folder: Path, files: Files) -> dict[str, Any]:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (service,) = yaml.safe_load(write_yaml(draft_config(folder)))["services"].values()
+    return dict(service)
+
+
+def committed(folder: Path, files: Files, day: str) -> dict[str, Any]:
+    """Return the service of a repository whose last commit is of a day."""
+    backend(folder, files)
+    env = {"GIT_AUTHOR_DATE": f"{day}T12:00:00Z", "GIT_COMMITTER_DATE": f"{day}T12:00:00Z", "HOME": str(folder)}
+    who = ("-c", "user.name=ada", "-c", "user.email=ada@localhost")
+    for command in (("init", "-q"), ("add", "-A"), (*who, "commit", "-q", "-m", "Start")):
+        subprocess.run(["git", *command], cwd=folder, env={"PATH": "/usr/bin:/bin", **env}, check=True)
+    return backend(folder, {})
+
+
+# ── Node ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("engines", "nvmrc", "oldest"),
+    [
+        (">=22.0.0", "", "22"),
+        ("^20.19.0 || >=22.12.0", "", "20.19"),
+        (">= 18 < 25", "", "18"),
+        ("22.x", "", "22"),
+        (">=18", "22", "18"),
+        ("", "v22.11.0", "22"),
+        ("", "lts/jod", "22"),
+        ("", "lts/*", None),
+        ("*", "", None),
+        ("<22", "", None),
+    ],
+)
+def test_the_oldest_node_is_that_of_engines_or_else_of_nvmrc(
+    tmp_path: Path, engines: str, nvmrc: str, oldest: str | None
+) -> None:
+    manifest = package({"start": "node server.js"}, "koa", **({"engines": {"node": engines}} if engines else {}))
+    files = {"package.json": manifest, "server.js": SERVER, "package-lock.json": "{}"}
+    assert backend(tmp_path, files | ({".nvmrc": nvmrc} if nvmrc else {})).get("node") == oldest
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "key", "is_old"),
+    [
+        ({"react-scripts": "4.0.1"}, "build", True),
+        ({"react-scripts": "^5.0.0"}, "build", False),
+        ({"express": "~4.12.2"}, "run", True),
+        ({"express": "^4.18.0"}, "run", False),
+    ],
+)
+def test_packages_that_hash_with_md4_get_it_from_openssl(
+    tmp_path: Path, dependencies: dict[str, str], key: str, is_old: bool
+) -> None:
+    scripts = {"build": "react-scripts build"} if key == "build" else {"start": "node server.js"}
+    files = {
+        "package.json": package(scripts, dependencies=dependencies),
+        "package-lock.json": "{}",
+        "public/index.html": "",
+    }
+    found = backend(tmp_path, files | ({"server.js": SERVER} if key == "run" else {}))
+    command = found["build"]["run"] if key == "build" else found["run"]
+    assert command.startswith("NODE_OPTIONS=--openssl-legacy-provider ") is is_old
+
+
+# ── Python ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("pin", "ours", "python"),
+    [
+        ("Django==1.10.5", (3, 11), ">=3.5,<3.7"),
+        ("Django==1.10.5", (3, 6), ""),
+        ("django == 2.2.1", (3, 12), ">=3.6,<3.10"),
+        ("Django==4.2.1", (3, 12), ""),
+        ("Django>=1.10", (3, 11), ""),
+        ("django-filter==1.0", (3, 11), ""),
+    ],
+)
+def test_an_old_django_runs_on_an_old_python(pin: str, ours: tuple[int, int], python: str) -> None:
+    assert python_of_django([pin], ours) == (python, pin if python else "")
+
+
+def test_an_old_django_gets_a_python_that_it_runs_on(tmp_path: Path) -> None:
+    files = {"requirements.txt": "Django==1.10.5\n", "manage.py": MANAGE}
+    found = backend(tmp_path / "none", files)
+    assert found["python"] == ">=3.5,<3.7"
+    assert found["build"]["install"] == "pip install -r requirements.txt 'gunicorn<21'"
+    assert backend(tmp_path / "named", {**files, "runtime.txt": "python-3.8.1"})["python"] == "3.8"
+
+
+def test_a_list_without_versions_is_installed_as_of_the_last_commit(tmp_path: Path) -> None:
+    files = {**FASTAPI, ".python-version": "3.11"}
+    found = committed(tmp_path, files, "2023-05-01")
+    assert found["build"]["install"] == "uv pip install --exclude-newer 2023-05-01 -r requirements.txt"
+    assert "packages of the last commit, 2023-05-01" in write_yaml(draft_config(tmp_path))
+
+
+def test_the_server_that_is_added_is_of_that_time_too(tmp_path: Path) -> None:
+    app = "from flask import Flask\napp = Flask(__name__)\n"
+    files = {"requirements.txt": "Flask==2.2.3\n", "app.py": app, ".python-version": "3.11"}
+    install = "uv pip install --exclude-newer 2023-05-01 -r requirements.txt gunicorn"
+    assert committed(tmp_path, files, "2023-05-01")["build"]["install"] == install
+
+
+@pytest.mark.parametrize(
+    ("files", "day"),
+    [
+        (FASTAPI | {".python-version": "3.11"}, "2099-01-01"),  # somebody works on it
+        (FASTAPI | {".python-version": "3.11"}, "2019-05-28"),  # before that Python
+        (FASTAPI | {".python-version": "3.11", "requirements.txt": "fastapi==0.95.1\nstarlette==0.26.1\n"}, "2023-05-01"),
+    ],
+    ids=["of today", "older than its Python", "a lock"],
+)  # fmt: skip
+def test_other_lists_get_the_packages_of_today(tmp_path: Path, files: Files, day: str) -> None:
+    assert committed(tmp_path, files, day)["build"]["install"].startswith("pip install -r requirements.txt")
