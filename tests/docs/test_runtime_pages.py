@@ -116,7 +116,7 @@ def examples(page: str) -> list[str]:
 
 
 @pytest.mark.executes("docs/python.md", 1, 4, 5, 6)
-@pytest.mark.executes("docs/node.md", 1, 2, 3)
+@pytest.mark.executes("docs/node.md", 1, 2, 3, 4)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", RECIPES)
