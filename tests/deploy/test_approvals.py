@@ -52,7 +52,8 @@ def test_nothing_is_staged_before_enough_people_agree(guarded: SampleProject) ->
     assert "stage" not in events
     assert not guarded.status()["deployment"].get("interrupted")
     assert "1 more of ada, grace, linus; approved by ada" in approve(guarded, "ada", id_, "--reason", "fine")
-    assert "waits for an approval by 1 more" in guarded.run("resume", id_).stdout + approve(guarded, "ada", id_)
+    assert "waits for an approval by 1 more" in guarded.run("resume", id_).stdout
+    assert "1 more" in approve(guarded, "ada", id_)
     assert guarded.served_commits() == before
     assert "approved by ada, linus" in approve(guarded, "linus", id_)
     guarded.run("resume", id_)

@@ -2,13 +2,14 @@
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
 from page_examples import Example
-from sample_project import SampleProject, eventually, free_ports
+from sample_project import SampleProject, eventually, free_ports, require_programs
 
 RUN = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "octo/shop", "GITHUB_TOKEN": "",
        "ABREAST_STATE": ".abreast"}  # fmt: skip
@@ -90,7 +91,7 @@ def test_a_release_soaks_before_production(project: SampleProject, examples: lis
         project.run("down", "--env", environment, "--yes")
 
 
-@pytest.mark.executes("docs/reference.md", 9)
+@pytest.mark.executes("docs/reference.md", 10)
 @pytest.mark.exhaustive
 def test_production_takes_no_commits(project: SampleProject, examples: list[Example]) -> None:
     follow(project, yaml.safe_load(examples[0].text))
@@ -113,3 +114,19 @@ def test_the_settings_that_differ(project: SampleProject, examples: list[Example
         re.sub(r" +", " ", line).strip() for line in examples[0].output
     ]
     assert json.loads(project.run(*examples[0].commands[0].split()[1:], "--json").stdout)
+
+
+@pytest.mark.executes("docs/freezes.md", 1, 2)
+@pytest.mark.executes("docs/reference.md", 9)
+def test_production_is_frozen_on_a_weekend(project: SampleProject, examples: list[Example]) -> None:
+    require_programs("faketime")
+    reference, page, refused = examples
+    for example in (reference, page):
+        project.config["environments"] = yaml.safe_load(example.text)["environments"]
+        project.config["environments"]["production"]["backend"] = {"local": {"port": free_ports(1)[0]}}
+        project.commit()
+        command = ["faketime", "2026-11-28 12:00:00", *project.command_line(*refused.commands[0].split()[1:], "--yes")]
+        done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 3
+        for line in refused.output[1:]:
+            assert line in done.stderr

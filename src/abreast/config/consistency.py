@@ -10,6 +10,7 @@ from abreast.config.variables import references
 from abreast.config.yaml_document import Document
 from abreast.core.dependency_order import dependency_waves
 from abreast.core.errors import Fault
+from abreast.core.freeze import FREEZE
 from abreast.core.gates import BACKUP, ScanKind, skippable_names
 
 
@@ -84,6 +85,8 @@ def _gate_faults(document: Document, project: schema.Project, plugins: Mapping[s
         gates = skippable_names(build_gates(project, name, plugins))
         if any(service.database for service in project.services.values()):
             gates = (*gates, BACKUP)
+        if environment.freeze:
+            gates = (*gates, FREEZE)
         for number, gate in enumerate(environment.may_skip):
             if gate not in gates:
                 choices = ", ".join(gates) or "none is configured"

@@ -104,6 +104,7 @@ class EnvironmentResolver:
             PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
             attested=config.attested,
             approval=resolve_approval(self.project, config.approval),
+            freeze=tuple(freeze.window() for freeze in config.freeze),
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )
 

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from abreast.config.field_types import Duration, Name, StrictModel, Text
+from abreast.config.field_types import Duration, Moment, Name, StrictModel, Text, TimeZone
+from abreast.core.freeze import FreezeWindow
 
 
 class Objectives(StrictModel):
@@ -48,6 +49,27 @@ class Approval(StrictModel):
         True, description="Whether who started the deployment, and who wrote its commits, cannot approve it."
     )
     expires: Duration = Field(86400.0, description="How long a request waits. After that, the deployment ends.")
+
+
+class Freeze(StrictModel):
+    """A time at which no deployment begins: once, each week or each day. One that runs is finished.
+
+    A rollback is always possible. `--skip-gate freeze` deploys in spite of it, if `may_skip` has `freeze`.
+    """
+
+    starts: Moment = Field(description="`2026-12-20 18:00` for once, `Fri 16:00` for each week, `22:30` for each day.")
+    ends: Moment = Field(description="In the same form.")
+    timezone: TimeZone = Field("UTC", description="Whose clocks, such as `Europe/Berlin`.")
+    reason: Text = Field("", description="Why, for whoever wants to deploy.")
+
+    @model_validator(mode="after")
+    def _check_times(self) -> "Freeze":
+        self.window()
+        return self
+
+    def window(self) -> FreezeWindow:
+        """Return the window. Raises ValueError for an end that is no end of it."""
+        return FreezeWindow(self.starts, self.ends, self.timezone, self.reason)
 
 
 class Promotion(StrictModel):

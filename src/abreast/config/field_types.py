@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from abreast.core.changes.watch_patterns import validate_pattern
+from abreast.core.freeze import check_moment
 from abreast.machine.cron_schedule import read_timezone
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
@@ -157,6 +158,7 @@ Globs = Annotated[
 ]
 IsoDate = Annotated[str, AfterValidator(_check_date), _text_for("a date")]
 CronExpression = Annotated[str, AfterValidator(_check_cron), _text_for("a cron schedule")]
+Moment = Annotated[str, AfterValidator(check_moment), _text_for('a time in quotes such as "Fri 16:00"')]
 TimeZone = Annotated[str, AfterValidator(_check_timezone), _text_for("a time zone")]
 Duration = Annotated[float, BeforeValidator(parse_duration), _json_type("500ms", "2s", "5m", "1h30m")]
 Size = Annotated[float, BeforeValidator(_parse_size), _json_type("500MB", "2GB")]

@@ -36,6 +36,7 @@ def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, 
         rpo=None,
         attested=False,  # what a pull request builds is signed by nobody
         approval=None,
+        freeze=(),
         promotion=None,
         base=base,
     )

@@ -100,6 +100,16 @@ environments:
   production:
     approval: {by: [release, linus], required: 2, expires: 8h}
 """,
+    "Freeze": """project: storefront
+services:
+  backend: {run: python -m app}
+environments:
+  production:
+    freeze:
+      - {starts: "Fri 16:00", ends: "Mon 08:00", timezone: Europe/Berlin, reason: nobody is there}
+      - {starts: "2026-12-20 18:00", ends: "2027-01-04 08:00"}
+    may_skip: [freeze]
+""",
     "Promotion": """project: storefront
 services:
   backend: {run: python -m app}
@@ -184,6 +194,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "environment": schema.Environment,
     "preview": environment_schema.Preview,
     "approval": environment_schema.Approval,
+    "freeze": environment_schema.Freeze,
     "promotion": environment_schema.Promotion,
     "service in an environment": schema.ServiceOverride,
 }

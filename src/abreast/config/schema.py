@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from abreast.config.environment_schema import Approval, Objectives, Preview, Promotion, preview_switch
+from abreast.config.environment_schema import Approval, Freeze, Objectives, Preview, Promotion, preview_switch
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
@@ -348,6 +348,7 @@ class Environment(BaseModel):
     )
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
     approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
+    freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")
     promotion: Promotion | None = Field(None, description="Where releases come from, if not from commits.")
     preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
         None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from abreast.core.approval import ApprovalRule
+from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, OnFailure, Service
@@ -20,7 +21,8 @@ class Environment:
     is the maximum age of secrets, by ``service/NAME``. With ``tag``, each deployed release is tagged in git.
     ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of. With
     ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
-    who has to agree to a deployment, ``promotion`` where releases come from, if not from commits.
+    who has to agree to a deployment, ``freeze`` when none begins, ``promotion`` where releases come from, if not from
+    commits.
     """
 
     name: str
@@ -39,4 +41,5 @@ class Environment:
     base: "Environment | None" = None
     attested: bool = False
     approval: ApprovalRule | None = None
+    freeze: tuple[FreezeWindow, ...] = ()
     promotion: PromotionRule | None = None

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from abreast.core.approval import ApprovalRule
 from abreast.core.attestations import Attestation
+from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 
@@ -304,8 +305,8 @@ class Plan:
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
     ``approval`` is needed before anything is staged; ``emergency``: its environment wants one, which is not waited for.
-    ``superseded``: why the commit must not go live any more, "" if it
-    may. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if of none.
+    ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
+    any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
     """
 
     deployment: str
@@ -329,6 +330,8 @@ class Plan:
     authors: tuple[str, ...] = ()
     approval: ApprovalRule | None = None
     emergency: bool = False
+    freeze: tuple[FreezeWindow, ...] = ()
+    freeze_skipped: str | None = None
     base: str = ""
 
     @property

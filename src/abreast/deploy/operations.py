@@ -21,6 +21,7 @@ from abreast.deploy.refusals import Readiness, is_settled, stuck_error
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
@@ -56,7 +57,8 @@ async def deploy(
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
-            Readiness(tuple(refuse_unattested(context.ports, plan, is_deploying=True))).check()
+            frozen = refuse_frozen(plan, context.ports.now())
+            Readiness((*refuse_unattested(context.ports, plan, is_deploying=True), *frozen)).check()
         if plan.is_empty:
             return None
         if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):
@@ -239,7 +241,8 @@ async def _execute(context: DeployContext, plan: Plan) -> DeploymentState:
     async with keep_informed(context.ports, plan, context.report):
         try:
             state = await executor.execute_plan(plan, workflow.DeploymentWorkflow(context.ports, engine))
-        except AwaitsApprovalError:
+        except AwaitsApprovalError as waiting:
+            context.report(waiting.what)
             state = DeploymentState.APPROVING
     await asyncio.to_thread(_record_output, context.ports, plan)
     return state

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from abreast.core.backups import Backup
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
+from abreast.core.freeze import FREEZE
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
 from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
@@ -110,6 +111,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"
         plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
+    if FREEZE in request.skip_gates:
+        plan = replace(plan, freeze=(), freeze_skipped=f"{plan.author or '?'}: {request.reason}")
     return await with_attestations(ports, replace(plan, gates=gates))
 
 
@@ -197,6 +200,8 @@ def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) ->
     known = skippable_names(environment.gates)
     if any(part.database_plan and part.database_plan.is_forward for part in plan.services):
         known = (*known, BACKUP)
+    if plan.freeze:
+        known = (*known, FREEZE)
     for name in request.skip_gates:
         if name not in known:
             raise UsageError(f"there is no gate {name!r}", need=f"one of: {', '.join(known) or 'none is configured'}")
@@ -295,6 +300,7 @@ def _build_plan(
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
         approval=None if request.emergency else approval,
         emergency=bool(approval) and request.emergency,
+        freeze=environment.freeze if request.kind is DeploymentKind.DEPLOY else (),
         attested=environment.attested,
         base=environment.base.name if environment.base else "",
     )

@@ -11,6 +11,7 @@ from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
+from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program, old_node
 from abreast.ledger.interface import Deployment, Ledger
@@ -51,6 +52,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *_stuck(deployments),
         *_breaking_changes(plan),
         *refuse_unattested(ports, plan, is_deploying=False),
+        *refuse_frozen(plan, ports.now()),
     ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()

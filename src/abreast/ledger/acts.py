@@ -100,6 +100,8 @@ def _skips(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, gate["skipped"]
         if gate["threshold"] and gate["threshold"]["skipped"] is not None:
             yield f"coverage/{name}", gate["threshold"]["skipped"]
+    if plan.get("freeze_skipped") is not None:
+        yield "freeze", plan["freeze_skipped"]
     if plan.get("emergency"):
         yield "approval", plan["reason"]
     for part in plan["services"]:

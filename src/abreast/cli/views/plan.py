@@ -38,6 +38,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"  approval: {plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
     if plan.emergency:
         yield "  approval: SKIPPED, since this is an emergency"
+    if plan.freeze_skipped is not None:
+        yield f"  a freeze is SKIPPED: {plan.freeze_skipped}"
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"

@@ -8,6 +8,7 @@ from abreast.core.errors import AbreastError, StateError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause, Plan
 from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.run import Run
 
 COUNTS = "counts"
@@ -34,6 +35,8 @@ async def await_approval(run: Run) -> Failure | None:
         raise AwaitsApprovalError(decision.text, next=f"abreast approve {run.plan.deployment}")
     if decision.state is not ApprovalState.GRANTED:
         return Failure(Chapter.APPROVAL, decision.text, cause=FailureCause.REFUSED)
+    if frozen := next(refuse_frozen(run.plan, run.ports.now()), None):
+        raise AwaitsApprovalError(f"{decision.text}; {frozen.what}", next=f"abreast resume {run.plan.deployment}")
     await run.record(
         "state/approved", EventKind.STATE, decision.text, state=DeploymentState.RUNNING, chapter=Chapter.APPROVAL
     )

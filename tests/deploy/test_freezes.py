@@ -1,0 +1,74 @@
+"""No deployment begins in a freeze; the way back is open, and a person may go on with a reason."""
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sample_project import SampleProject, require_programs
+
+
+def around_now() -> dict[str, str]:
+    """Return a freeze that began an hour ago, and ends in an hour."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    return {"starts": f"{now - hour:%Y-%m-%d %H:%M}", "ends": f"{now + hour:%Y-%m-%d %H:%M}", "reason": "a sale"}
+
+
+@pytest.fixture
+def frozen(project: SampleProject) -> SampleProject:
+    """Two releases are live one after the other, then the freeze begins."""
+    for text in ("One", "Two"):
+        project.commit(text)
+        project.deploy()
+    project.config["environments"]["local"]["freeze"] = [around_now()]
+    project.commit("Frozen")
+    return project
+
+
+def test_nothing_begins_and_the_way_back_is_open(frozen: SampleProject) -> None:
+    live, commit = frozen.served_commits(), frozen.git("rev-parse", "HEAD").strip()
+    expected = "local is frozen until "
+    assert expected in frozen.run("plan").stdout
+    refused = frozen.deploy(code=3).stderr
+    assert expected in refused
+    assert "UTC: a sale" in refused
+    assert not frozen.built_services(commit)
+    assert "the gate freeze cannot be skipped" in frozen.deploy("--skip-gate", "freeze", "--reason", "x", code=3).stderr
+    assert frozen.served_commits() == live
+    frozen.run("rollback", "--yes", "--reason", "broken")
+    assert frozen.served_commits() != live
+
+
+def test_a_person_goes_on_with_a_reason_that_is_recorded(frozen: SampleProject) -> None:
+    frozen.config["environments"]["local"]["may_skip"] = ["freeze"]
+    commit = frozen.commit("A fix")
+    told = frozen.deploy("--skip-gate", "freeze", "--reason", "the sale is broken").stdout
+    assert "a freeze is SKIPPED: " in told
+    assert set(frozen.served_commits().values()) == {commit}
+    trail = [json.loads(line) for line in frozen.run("audit", "export").stdout.splitlines()]
+    (skip,) = [act for act in trail if act["what"] == "skip-gate"]
+    assert skip["detail"] == "freeze"
+    assert "the sale is broken" in skip["why"]
+    assert "nothing to do" in frozen.deploy().stdout, "what changes nothing is not refused"
+
+
+def test_an_approval_in_a_freeze_waits_for_its_end(frozen: SampleProject) -> None:
+    require_programs("faketime")
+    ada = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "octo/shop", "GITHUB_TOKEN": "",
+           "GITHUB_ACTOR": "ada", "ABREAST_STATE": ".abreast"}  # fmt: skip
+    frozen.config["environments"]["local"]["approval"] = {"by": ["ada"]}
+    frozen.commit("Ask")
+    live = frozen.served_commits()
+    before = ["faketime", "-f", "-3h", *frozen.command_line("deploy", "--yes")]
+    subprocess.run(before, cwd=frozen.folder, check=True, capture_output=True, env=os.environ)
+    id_ = frozen.latest_deployment()["id"]
+    frozen.run("approve", id_, variables=ada)
+    told = frozen.run("resume", id_).stdout
+    assert "approved by ada; local is frozen until " in told
+    assert frozen.served_commits() == live
+    after = ["faketime", "-f", "+3h", *frozen.command_line("resume", id_)]
+    subprocess.run(after, cwd=frozen.folder, check=True, capture_output=True, env=os.environ)
+    assert frozen.latest_deployment()["state"] == "succeeded"
+    assert frozen.served_commits() != live
