@@ -87,22 +87,31 @@ def test_the_scan_for_secrets_is_on_where_its_scanner_is(tmp_path: Path) -> None
     )
 
 
-def test_a_token_that_was_there_does_not_block_for_a_while(tmp_path: Path) -> None:
+def made_up_token() -> str:
     parts = (b'{"alg":"HS256","typ":"JWT"}', b'{"sub":"1234567890","iat":1516239022}', os.urandom(32))
-    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-    write(
-        tmp_path,
-        {
-            **NODE_API,
-            "api/auth.test.js": f'use("{token}")\n',
-        },
-    )
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+def test_a_token_that_was_there_does_not_block_for_a_while(tmp_path: Path) -> None:
+    token = made_up_token()
+    write(tmp_path, {**NODE_API, "api/auth.test.js": f'use("{token}")\n'})
     told = init(tmp_path)
     (allowed,) = yaml.safe_load((tmp_path / "abreast.yml").read_text())["allow"]
     assert (allowed["gate"], allowed["path"]) == ("secrets", "api/auth.test.js")
     assert datetime.date.fromisoformat(allowed["expires"]) > datetime.datetime.now(datetime.UTC).date()
     assert f"# a secret? {allowed['rule']} in api/auth.test.js: look at it until {allowed['expires']}" in told
     assert token not in told
+
+
+def test_neither_does_one_that_only_older_commits_have(tmp_path: Path) -> None:
+    write(tmp_path, {**NODE_API, "api/auth.test.js": f'use("{made_up_token()}")\n'})
+    commit(tmp_path)
+    (tmp_path / "api/auth.test.js").unlink()
+    commit(tmp_path)
+    told = init(tmp_path)
+    (allowed,) = yaml.safe_load((tmp_path / "abreast.yml").read_text())["allow"]
+    assert allowed["path"] == "api/auth.test.js"
+    assert "in api/auth.test.js: look at it until" in told
 
 
 def test_nothing_is_replaced_without_its_difference(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abreast.core.gates import Finding, Gate
@@ -12,21 +12,31 @@ from abreast.gates.interface import CommandOutcome, GateContext
 from abreast.gates.secret_scan import scan_secrets
 
 
-def find_known_secrets(root: Path, files: Iterable[str]) -> tuple[Finding, ...]:
-    """Return what the gate ``secrets`` would find in ``files`` as they are; nothing if it cannot look."""
+def find_known_secrets(
+    root: Path, files: Iterable[str], export_history: Callable[[Path], Iterator[Path]]
+) -> tuple[Finding, ...]:
+    """Return what the gate ``secrets`` would find in ``files`` and in the commits; nothing if it cannot look.
+
+    ``export_history`` is as ``GateContext.export_outgoing``.
+    """
     present = [file for file in files if (root / file).is_file() and not (root / file).is_symlink()]
     with tempfile.TemporaryDirectory(prefix="abreast-init-") as scratch:
-        scan = asyncio.run(scan_secrets(Gate("secrets"), _context(root, present, Path(scratch))))
+        scan = asyncio.run(scan_secrets(Gate("secrets"), _context(root, present, export_history, Path(scratch))))
     return scan.findings
 
 
-def _context(root: Path, files: Iterable[str], scratch: Path) -> GateContext:
+def _context(
+    root: Path, files: Iterable[str], export_history: Callable[[Path], Iterator[Path]], scratch: Path
+) -> GateContext:
     async def export(into: Path) -> AsyncIterator[Path]:
         for file in files:
             target = into / "files" / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / file, target)
         yield into
+        portions = await asyncio.to_thread(export_history, into.with_name("history"))
+        while portion := await asyncio.to_thread(next, portions, None):
+            yield portion
 
     async def run_command(_: str, text: str, env: Mapping[str, str], timeout: float) -> CommandOutcome:
         quiet = asyncio.subprocess.DEVNULL

@@ -84,10 +84,16 @@ def _add_gates(draft: Draft, folder: Path) -> None:
     draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
     from abreast.detection.repository import Repository  # noqa: PLC0415 (only here)
     from abreast.gates.first_scan import find_known_secrets  # noqa: PLC0415 (imports much)
+    from abreast.source.git import GitRepository  # noqa: PLC0415 (only here)
+
+    source = GitRepository(folder)
+
+    def export_history(into: Path) -> Iterator[Path]:
+        return source.export_outgoing((), source.resolve_commit(), into)
 
     expires = (datetime.now(UTC) + LOOK_WITHIN).date().isoformat()
-    found = {(finding.rule, finding.file): finding for finding in find_known_secrets(folder, Repository(folder).files)}
-    for rule, file in sorted(found):
+    findings = find_known_secrets(folder, Repository(folder).files, export_history)
+    for rule, file in sorted({(finding.rule, finding.file) for finding in findings}):
         draft.allowed.append(
             {
                 "gate": "secrets",
