@@ -107,6 +107,18 @@ def docker_registry() -> Iterator[Registry]:
 
 
 @contextmanager
+def bridge() -> Iterator[str]:
+    """Make a bridge for an engine of its own: an engine without networks takes away the one that others share."""
+    name = f"br{os.getpid()}"
+    subprocess.run(["busybox", "brctl", "addbr", name], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["busybox", "ip", "link", "set", name, "down"], check=True)
+        subprocess.run(["busybox", "brctl", "delbr", name], check=True)
+
+
+@contextmanager
 def engine(*options: str) -> Iterator[None]:
     """Run an engine that has no image yet, and have ``docker`` find it."""
     folder = Path(tempfile.mkdtemp(prefix="dk"))  # short, for the socket

@@ -183,6 +183,7 @@ def test_needs_orders_the_candidates(project: SampleProject) -> None:
 def test_the_steps_of_a_deployment_have_a_fixed_order(project: SampleProject) -> None:
     for number in range(6):
         project.config["services"][f"more-{number}"] = dict(project.config["services"]["frontend"])
+        project.config["environments"]["local"][f"more-{number}"] = {"local": {"port": free_ports(1)[0]}}
     project.commit()
     project.deploy()
     with closing(sqlite3.connect(project.folder / ".abreast" / "ledger.db")) as database:
@@ -200,7 +201,7 @@ def test_only_what_changed_is_deployed_and_the_plan_says_why(project: SampleProj
     plan = json.loads(project.run("plan", "--json").stdout)
     assert plan["services"]["frontend"]["action"] == "keep"
     assert plan["services"]["backend"] == {
-        "action": "deploy", "why": "app.py changed (app.py)", "commit": second, "notes": [], "database": None,
+        "action": "deploy", "why": "app.py changed (app.py)", "commit": second, "notes": [], "database": None, "attestation": None,
         "changed": [{"file": "app.py", "pattern": "app.py"}],
     }  # fmt: skip
     project.deploy()

@@ -16,7 +16,7 @@ from abreast.core.model import DeploymentKind, LiveService, OnFailure, Plan, Ser
 from abreast.deploy.runtime.image_layers import earlier_images
 from abreast.ledger.interface import ReleasePart
 from abreast.ledger.sqlite import SqliteLedger
-from docker_engine import Registry, buildkit_client, docker_registry, engine, variables
+from docker_engine import Registry, bridge, buildkit_client, docker_registry, engine, variables
 from sample_project import HEALTHY, SampleProject, require_programs
 
 DOCKERFILE = """
@@ -65,11 +65,12 @@ def shop(request: pytest.FixtureRequest, project: SampleProject) -> Iterator[Sho
             path = os.pathsep.join((str(buildkit_client()), os.environ["PATH"]))
             stack.enter_context(variables(PATH=path))
         stack.enter_context(variables(DOCKER_BUILDKIT=str(int(is_buildkit))))
+        network = stack.enter_context(bridge())
         machine = stack.enter_context(ExitStack())
 
         def new_machine() -> None:
             machine.close()
-            machine.enter_context(engine())
+            machine.enter_context(engine(f"--bridge={network}"))
 
         new_machine()
         shutil.copy(str(shutil.which("busybox")), project.folder / "busybox")

@@ -13,7 +13,7 @@ import fork_server
 from abreast.core.model import DeploymentKind
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
-from abreast.testing.process_tree import kill_at_once, processes_of
+from abreast.testing.process_tree import kill_everything_of
 from fork_server import StartedCommand
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import (
@@ -129,7 +129,7 @@ def test_after_a_reboot_status_prints_the_command_that_starts_what_was_live(proj
 
 def lose_power(project: SampleProject) -> None:
     """Kill everything of a project at once."""
-    kill_at_once(pid for pid, _ in processes_of(project.folder))
+    kill_everything_of(project.folder)
 
 
 @pytest.fixture

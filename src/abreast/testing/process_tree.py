@@ -20,6 +20,17 @@ def processes_of(folder: Path) -> list[tuple[int, str]]:
     return found
 
 
+def kill_everything_of(folder: Path) -> None:
+    """Kill all processes of a folder so that none sees another one's end, nor starts another one meanwhile."""
+    stopped = set[int]()
+    while begun := {pid for pid, _ in processes_of(folder)} - stopped:
+        for pid in begun:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= begun
+    kill_at_once(stopped)
+
+
 def kill_at_once(pids: Iterable[int]) -> None:
     """Kill processes so that none sees another one's end: all are stopped first."""
     known = list(pids)
