@@ -10,7 +10,7 @@ FILES = {
     "web/tests/test_cart.py", "web/src/cart.test.ts", "web/src/cart.ts", "web/pkg/cart/cart_test.go", "web/spec/cart_spec.rb",
     "web/src/test/java/com/shop/CartTest.java", "web/tests/CartTest.php", "web/node_modules/jest/index.js", "tests/test_cart.py",
 }  # fmt: skip
-ROOT = "/work/D1/gates/test/checkout"
+ROOT = "/srv/shop/gates/test/checkout"
 
 
 @pytest.mark.parametrize(
