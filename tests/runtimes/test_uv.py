@@ -65,6 +65,19 @@ def test_pip_and_uv_install_into_it_without_a_network(provider: UvPythonProvider
     assert run("greet && python -c 'import sys; print(sys.prefix)'", env, Path("/")) == f"hello\n{folder}"
 
 
+def test_the_pip_of_an_old_python_installs_from_sources(provider: UvPythonProvider, tmp_path: Path) -> None:
+    try:
+        old = provider.find(">=3.5,<3.7")
+    except UsageError:
+        pytest.skip("this machine has no Python 3.6")
+    (tmp_path / "setup.py").write_text("from setuptools import setup\nsetup(name='words', py_modules=['words'])\n")
+    (tmp_path / "words.py").write_text("HELLO = 'hello'\n")
+    provider.create(old, tmp_path / "python")
+    env = variables(provider, tmp_path / "python", tmp_path)
+    run(f"pip install --no-index {tmp_path}", env, tmp_path)
+    assert run("python -c 'import words; print(words.HELLO)'", env, Path("/")) == "hello"
+
+
 def test_an_interpreter_without_venv_is_told(provider: UvPythonProvider, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no environment could be made"):
         provider.create(Interpreter("/bin/false", "none"), tmp_path / "python")

@@ -14,11 +14,12 @@ from abreast.runtimes.interface import Interpreter, PythonProvider
 INSTALL_HINT = "pip install 'abreast[python]'"
 _VERSION = "import platform, sys; print(platform.python_implementation(), sys.version.split()[0])"
 _BUNDLED_PIP = """
-import ensurepip, glob, os
+import ensurepip, glob, os, sys
 folders = [os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), "/usr/share/python-wheels"]
-print(*[wheel for folder in folders for wheel in sorted(glob.glob(os.path.join(folder, "pip-*.whl")))][:1])
+for name in ["pip", "setuptools"][: 1 if sys.version_info >= (3, 7) else 2]:
+    print(*[wheel for folder in folders for wheel in sorted(glob.glob(os.path.join(folder, name + "-*.whl")))][:1])
 """
-"""Prints the wheel of pip that comes with an interpreter, or with Debian's."""
+"""Prints the wheel of pip that comes with an interpreter, or with Debian's; and of setuptools, if its pip needs that."""
 _TIMEOUT = 120.0
 
 
