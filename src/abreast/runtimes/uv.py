@@ -19,7 +19,7 @@ folders = [os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), "/usr/
 for name in ["pip", "setuptools"][: 1 if sys.version_info >= (3, 7) else 2]:
     print(*[wheel for folder in folders for wheel in sorted(glob.glob(os.path.join(folder, name + "-*.whl")))][:1])
 """
-"""Prints the wheel of pip that comes with an interpreter, or with Debian's; and of setuptools, if its pip needs that."""
+"""Prints the wheel of pip that an interpreter or Debian brings; and of setuptools, if that pip needs it."""
 _TIMEOUT = 120.0
 
 
