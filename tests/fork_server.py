@@ -118,8 +118,9 @@ class StartedCommand:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill the process, but no process that it started."""
+        """Kill the process, but no process that it started, and wait for its end."""
         self.send_signal(signal.SIGKILL)
+        self.wait()
 
 
 def run_command(

@@ -22,7 +22,7 @@ def test_a_build_ends_with_its_deployment(project: SampleProject, command: tuple
     deploying.kill()
     started = [int(pid) for pid in pids.read_text().split()]
     assert all(map(runs, started))
-    project.run(*command, code=None)
+    project.run(*command)
     eventually(lambda: not any(map(runs, started)))
 
 
