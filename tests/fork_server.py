@@ -29,7 +29,8 @@ import leftovers
 from abreast.core import codec
 from abreast.core.backups import Backup
 from abreast.core.events import Event
-from abreast.core.model import Build, Failure, LiveService, Plan, Service, Version
+from abreast.core.model import Build, Failure, LiveService, Service, Version
+from abreast.core.plan import Plan
 from abreast.core.redaction.redactor import Redactor
 from abreast.ledger.interface import Deployment, ReleasePart
 from abreast.machine import tls

@@ -4,17 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from abreast.core.events import Event, EventKind
-from abreast.core.model import (
-    Action,
-    Chapter,
-    DeploymentKind,
-    LiveService,
-    OnFailure,
-    Plan,
-    Service,
-    ServicePlan,
-    Version,
-)
+from abreast.core.model import Chapter, LiveService, Service, Version
+from abreast.core.plan import Action, DeploymentKind, OnFailure, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.notify.interface import SentMessages, Snapshot
 

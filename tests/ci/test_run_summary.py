@@ -18,17 +18,8 @@ from abreast.cli.views.plan_markdown import MAX_BYTES, plan_markdown
 from abreast.cli.views.service_outcomes import ServiceOutcome
 from abreast.cli.views.timeline import timeline
 from abreast.core.events import Event, EventKind
-from abreast.core.model import (
-    Action,
-    BreakingChangePolicy,
-    Chapter,
-    DatabasePlan,
-    DeploymentKind,
-    OnFailure,
-    Plan,
-    Service,
-    ServicePlan,
-)  # fmt: skip
+from abreast.core.model import BreakingChangePolicy, Chapter, Service
+from abreast.core.plan import Action, DatabasePlan, DeploymentKind, OnFailure, Plan, ServicePlan  # fmt: skip
 from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Deployment
 from act_steps import run_workflow

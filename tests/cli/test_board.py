@@ -10,18 +10,8 @@ from rich.console import Console
 
 from abreast.cli.views.board import build_board, render_board
 from abreast.core.events import Event, EventKind
-from abreast.core.model import (
-    Action,
-    BreakingChangePolicy,
-    Chapter,
-    DatabasePlan,
-    DeploymentKind,
-    OnFailure,
-    Plan,
-    ReleaseCommand,
-    Service,
-    ServicePlan,
-)
+from abreast.core.model import BreakingChangePolicy, Chapter, ReleaseCommand, Service
+from abreast.core.plan import Action, DatabasePlan, DeploymentKind, OnFailure, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 
 NOW = datetime(2026, 11, 21, 1, 0, 8, tzinfo=UTC).timestamp()

@@ -3,7 +3,7 @@
 import pytest
 
 from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 
 
 def deployed(release: str, commit: str) -> Decision:

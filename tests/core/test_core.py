@@ -13,19 +13,8 @@ from abreast.core.changes.watch_patterns import match_files as matching
 from abreast.core.codec import dump, load
 from abreast.core.dependency_order import dependency_waves
 from abreast.core.errors import StateError
-from abreast.core.model import (
-    Action,
-    Address,
-    Build,
-    Chapter,
-    Failure,
-    HealthSettings,
-    LiveService,
-    OnFailure,
-    Service,
-    ServicePlan,
-    Version,
-)
+from abreast.core.model import Address, Build, Chapter, Failure, HealthSettings, LiveService, Service, Version
+from abreast.core.plan import Action, OnFailure, ServicePlan
 from abreast.core.planner import ServiceFacts, plan_services, rollout_waves
 from abreast.core.probes import FAILURE_THRESHOLD, ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.core.redaction.redactor import Redactor

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from abreast.core.model import Action, LiveService, Service, ServicePlan, Version
+from abreast.core.model import LiveService, Service, Version
+from abreast.core.plan import Action, ServicePlan
 from abreast.core.planner import ServiceFacts, include_routing_services, share_services
 from abreast.core.previews import PreviewName
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from abreast.core.model import DeploymentKind, LiveService, OnFailure, Plan, Service, Version
+from abreast.core.model import LiveService, Service, Version
+from abreast.core.plan import DeploymentKind, OnFailure, Plan
 from abreast.deploy.runtime.image_layers import earlier_images
 from abreast.ledger.interface import ReleasePart
 from abreast.ledger.sqlite import SqliteLedger

@@ -9,7 +9,8 @@ import pytest
 
 from abreast.core.errors import StateError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Action, DeploymentKind, LiveService, OnFailure, Plan, Service, ServicePlan, Version
+from abreast.core.model import LiveService, Service, Version
+from abreast.core.plan import Action, DeploymentKind, OnFailure, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.deploy.refusals import is_settled
 from abreast.ledger.lease import LeasedLock

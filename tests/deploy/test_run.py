@@ -8,7 +8,8 @@ import pytest
 
 from abreast.core.errors import PlatformError, TransientError, UnavailableError
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, DeploymentKind, Failure, FailureCause, OnFailure, Plan
+from abreast.core.model import Chapter, Failure, FailureCause
+from abreast.core.plan import DeploymentKind, OnFailure, Plan
 from abreast.core.secrets import MASK
 from abreast.deploy.runtime import run as run_module
 from abreast.deploy.runtime.engine import Work, WorkflowEngine

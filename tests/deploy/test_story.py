@@ -10,17 +10,8 @@ from abreast.checks.interface import CheckResult
 from abreast.commands.shell import end_orphans
 from abreast.commands.shell import run as run_command
 from abreast.core.errors import PlatformError
-from abreast.core.model import (
-    Action,
-    DeploymentKind,
-    HealthSettings,
-    LiveService,
-    OnFailure,
-    Plan,
-    Service,
-    ServicePlan,
-    Version,
-)
+from abreast.core.model import HealthSettings, LiveService, Service, Version
+from abreast.core.plan import Action, DeploymentKind, OnFailure, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.deploy.executor import execute_plan
 from abreast.deploy.runtime.engine import WorkflowEngine

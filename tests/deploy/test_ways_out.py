@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import fork_server
-from abreast.core.model import DeploymentKind
 from abreast.core.next_commands import next_commands
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.testing.process_tree import kill_everything_of
 from fork_server import StartedCommand

@@ -16,7 +16,7 @@ import pytest
 import postgres_server
 from abreast.core.errors import StateError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import DeploymentKind, OnFailure, Plan
+from abreast.core.plan import DeploymentKind, OnFailure, Plan
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import EntryKind
 from abreast.ledger.hash_chain import Link, chain

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from abreast.core.errors import StateError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, DeploymentKind, LiveService, OnFailure, Plan, Service, Version
+from abreast.core.model import Chapter, LiveService, Service, Version
+from abreast.core.plan import DeploymentKind, OnFailure, Plan
 from abreast.core.states import DeploymentState
 from abreast.ledger.entry_file import LEDGER_FILE, make_state_folder
 from abreast.ledger.interface import ReleasePart

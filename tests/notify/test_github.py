@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from abreast.core.codec import dump
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, GateResult, GateVerdict, Severity
-from abreast.core.model import Chapter, DeploymentKind, OnFailure, Plan
+from abreast.core.model import Chapter
+from abreast.core.plan import DeploymentKind, OnFailure, Plan
 from abreast.core.states import DeploymentState
 from abreast.github.resources import Annotation, AnnotationLevel, Conclusion
 from abreast.github.sticky_comment import write_sticky_comment

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.notify.interface import Occurrence, OccurrenceKind
 from abreast.notify.message import (

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from pagerduty import EventsApiV2Client, HttpError
 
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.notify.interface import NotificationError, Notifier, Occurrence, OccurrenceKind
 from abreast.notify.message_notifier import MessageNotifier

@@ -5,7 +5,7 @@ from typing import ClassVar, get_args
 
 import pytest
 
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.notify.interface import (
     NotificationDelayedError,

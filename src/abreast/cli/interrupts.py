@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from abreast.cli.progress import ProgressDisplay
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.ledger.interface import Ledger
 
 EXIT_UNFINISHED = 4

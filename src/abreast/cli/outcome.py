@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Collection, Mapping
 
 from abreast.cli.views.deployments import next_lines
-from abreast.core.model import DeploymentKind, LiveService
+from abreast.core.model import LiveService
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Deployment
 

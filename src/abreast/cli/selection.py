@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
 

@@ -21,11 +21,11 @@ from abreast.core.model import (
     Build,
     DatabaseSettings,
     HealthSettings,
-    OnFailure,
     ReleaseCommand,
     Service,
     ServiceType,
 )
+from abreast.core.plan import OnFailure
 from abreast.core.previews import PreviewData, PreviewName, PreviewSettings
 from abreast.core.promotion import PromotionRule
 from abreast.core.variable_formats import expected_format

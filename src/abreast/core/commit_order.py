@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 
 
 class CommitOrder(StrEnum):

@@ -7,7 +7,8 @@ from abreast.core.approval import ApprovalRule
 from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
-from abreast.core.model import BreakingChangePolicy, OnFailure, Service
+from abreast.core.model import BreakingChangePolicy, Service
+from abreast.core.plan import OnFailure
 from abreast.core.previews import PreviewSettings
 from abreast.core.promotion import PromotionRule
 

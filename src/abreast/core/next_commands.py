@@ -1,6 +1,6 @@
 """The commands that lead out of each state of a deployment."""
 
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 
 _AGAIN = {

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from abreast.core.dependency_order import dependency_waves
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import DEFAULT_PLATFORM, Action, LiveService, Service, ServicePlan
+from abreast.core.model import DEFAULT_PLATFORM, LiveService, Service
+from abreast.core.plan import Action, ServicePlan
 
 
 @dataclass(frozen=True, slots=True)

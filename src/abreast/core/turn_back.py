@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Failure, OnFailure
+from abreast.core.model import Failure
+from abreast.core.plan import OnFailure
 
 
 @dataclass(frozen=True, slots=True)

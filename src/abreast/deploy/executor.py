@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, Failure, FailureCause, Plan
+from abreast.core.model import Chapter, Failure, FailureCause
+from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.workflow import DEPLOYMENT_WORKFLOW, TURN_BACK_WORKFLOW, DeploymentWorkflow

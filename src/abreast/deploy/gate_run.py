@@ -7,7 +7,8 @@ from functools import partial
 
 from abreast.core.environment import Environment
 from abreast.core.gates import Gate, ScanKind, select_gates
-from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
+from abreast.core.model import Chapter, LiveService
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.planner import ServiceFacts, plan_services
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.gates import evaluate_gate

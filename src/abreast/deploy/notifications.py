@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from abreast.core.errors import StateError
 from abreast.core.events import Event
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.deploy.outbox import (
     BEGUN,
     ENDED,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from abreast.core.environment import Environment
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import DeploymentKind, Plan
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import AwaitsApprovalError
 from abreast.deploy.data.plan import refuse_breaking_changes

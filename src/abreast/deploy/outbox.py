@@ -13,7 +13,7 @@ from functools import partial
 
 from abreast.core.codec import dump, load
 from abreast.core.events import Event
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.core.redaction.redactor import Redactor
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets

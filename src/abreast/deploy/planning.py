@@ -11,7 +11,8 @@ from abreast.core.errors import RefusedError, UsageError
 from abreast.core.freeze import FREEZE
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
-from abreast.core.model import Action, DatabasePlan, DeploymentKind, LiveService, Plan, Service, ServicePlan
+from abreast.core.model import LiveService, Service
+from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
 from abreast.core.planner import (
     ServiceFacts,
     include_routing_services,

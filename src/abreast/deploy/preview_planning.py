@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from abreast.core.environment import Environment
-from abreast.core.model import Action, DeploymentKind, Plan, ServicePlan
+from abreast.core.plan import Action, DeploymentKind, Plan, ServicePlan
 from abreast.core.planner import ServiceFacts, share_services
 from abreast.deploy.runtime.ports import Ports
 from abreast.source.changed_files import changed_files_by_service

@@ -9,7 +9,7 @@ from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, PlatformError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Plan, ServicePlan
+from abreast.core.plan import Plan, ServicePlan
 from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.preview_database import drop_preview_database

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from abreast.core.errors import UsageError
-from abreast.core.model import Address, DeploymentKind, LiveService
+from abreast.core.model import Address, LiveService
+from abreast.core.plan import DeploymentKind
 from abreast.core.promotion import TriedRelease
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports

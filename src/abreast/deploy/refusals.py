@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import DEFAULT_PLATFORM, Plan, Service, ServicePlan
+from abreast.core.model import DEFAULT_PLATFORM, Service
 from abreast.core.next_commands import next_commands
+from abreast.core.plan import Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested

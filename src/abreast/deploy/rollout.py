@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, Version
+from abreast.core.plan import ServicePlan
 from abreast.core.planner import stage_dependencies
 from abreast.deploy.chapters.build import build_and_verify
 from abreast.deploy.chapters.check import wait_until_healthy

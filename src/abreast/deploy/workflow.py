@@ -13,7 +13,8 @@ from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Gate
-from abreast.core.model import Action, Chapter, DeploymentKind, Failure, FailureCause, Plan, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, FailureCause, Version
+from abreast.core.plan import Action, DeploymentKind, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.core.turn_back import decide_turn_back
 from abreast.deploy.chapters.approval import await_approval

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, DeploymentKind, LiveService, Plan
+from abreast.core.model import Chapter, LiveService
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.ledger import kept_output

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Chapter, LiveService, Plan
+from abreast.core.model import Chapter, LiveService
+from abreast.core.plan import Plan
 from abreast.core.secrets import Secret
 from abreast.core.states import DeploymentState
 

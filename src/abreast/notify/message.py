@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import DeploymentKind, ServicePlan
 from abreast.core.next_commands import next_commands
+from abreast.core.plan import DeploymentKind, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.notify.interface import Occurrence, Snapshot

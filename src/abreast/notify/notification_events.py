@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.notify.interface import Snapshot
 

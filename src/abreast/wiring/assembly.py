@@ -20,7 +20,8 @@ from abreast.config.variables import interpolate, resolve_secrets, unset_referen
 from abreast.core.backups import BackupRetention
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
-from abreast.core.model import Plan, Service
+from abreast.core.model import Service
+from abreast.core.plan import Plan
 from abreast.core.redaction.automaton import keep_automata
 from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database

@@ -7,7 +7,7 @@ from abreast.cli.ci.interface import Problem
 from abreast.core.codec import load
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, Gate, GateResult
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.core.reports.scan_results import is_exempt, is_severe
 
 

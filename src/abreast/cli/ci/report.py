@@ -9,7 +9,7 @@ from abreast.cli.redaction import redact_only
 from abreast.cli.views.deployment_markdown import deployment_markdown
 from abreast.cli.views.plan_markdown import plan_markdown
 from abreast.cli.views.service_outcomes import output_values, service_outcomes
-from abreast.core.model import DeploymentKind, Plan
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.refusals import Readiness
 from abreast.ledger.interface import Deployment, Ledger

@@ -19,7 +19,8 @@ from abreast.core.backups import Backup
 from abreast.core.codec import dump
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
-from abreast.core.model import DeploymentKind, Service
+from abreast.core.model import Service
+from abreast.core.plan import DeploymentKind
 from abreast.core.wording import counted
 from abreast.deploy.data.backup import (
     VERIFIED_COPY,

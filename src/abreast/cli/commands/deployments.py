@@ -29,7 +29,8 @@ from abreast.core.errors import (
     StuckError,
     UsageError,
 )
-from abreast.core.model import Chapter, DeploymentKind, Plan
+from abreast.core.model import Chapter
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.planning import DeployRequest, plan_deployment
 from abreast.deploy.refusals import Readiness, assess_readiness, listed_files, uncommitted_changes

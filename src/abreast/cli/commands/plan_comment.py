@@ -6,7 +6,7 @@ import os
 from abreast.ci.interface import CiRun
 from abreast.cli.redaction import redact
 from abreast.cli.views.plan_markdown import plan_markdown
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.deploy.refusals import Readiness
 from abreast.github.api import VariableSettings, connect_github, repository_name
 from abreast.github.client import GitHubClient

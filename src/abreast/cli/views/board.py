@@ -15,7 +15,8 @@ from rich.text import Text
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.event_lines import log_lines
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, Plan
+from abreast.core.model import Chapter
+from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 
 SERVICE_CHAPTERS = (

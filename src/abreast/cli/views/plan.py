@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from abreast.core.codec import dump
-from abreast.core.model import Action, BreakingChangePolicy, Plan, ServicePlan
+from abreast.core.model import BreakingChangePolicy
+from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.deploy.refusals import Readiness
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
 from abreast.cli.views.plan import breaking_changes, database_steps
-from abreast.core.model import Plan, ServicePlan
+from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness

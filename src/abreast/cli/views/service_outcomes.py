@@ -5,7 +5,8 @@ from datetime import datetime
 
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Action, LiveService, Plan, ServicePlan
+from abreast.core.model import LiveService
+from abreast.core.plan import Action, Plan, ServicePlan
 
 
 @dataclass(frozen=True, slots=True)

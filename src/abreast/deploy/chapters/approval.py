@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from abreast.core.approval import ApprovalDecision, ApprovalRule, ApprovalState, Vote, decide_approval, vote_refusal
 from abreast.core.errors import AbreastError, StateError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, Failure, FailureCause, Plan
+from abreast.core.model import Chapter, Failure, FailureCause
+from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.run import Run

@@ -8,7 +8,8 @@ from abreast.core import container_image
 from abreast.core.attestations import Attestation, AttestationVerdict
 from abreast.core.codec import dump
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.deploy.runtime.attestations import is_in_workflow, unattested_error, verify_artifact
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart

@@ -15,7 +15,8 @@ from abreast.core.changes import build_inputs
 from abreast.core.codec import dump
 from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.core.reports import sbom
 from abreast.deploy.chapters.attestation import attest, check_attestation
 from abreast.deploy.chapters.install import ENVIRONMENT_FILE, install_by, is_run_here

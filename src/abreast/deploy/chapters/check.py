@@ -7,7 +7,8 @@ from abreast.checks.interface import CheckResult
 from abreast.commands.interface import Command
 from abreast.core.errors import UnavailableError
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, Failure, Service, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, Service, Version
+from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.runtime.run import Run
 from abreast.deploy.runtime.service_commands import secret_names, wait_forever

@@ -4,7 +4,8 @@ import asyncio
 
 from abreast.commands.interface import Command
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.runtime.release_commands import deployment_that_ran_it
 from abreast.deploy.runtime.run import Run

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from abreast.core.model import Chapter, LiveService, ServicePlan, Version
+from abreast.core.model import Chapter, LiveService, Version
+from abreast.core.plan import ServicePlan
 from abreast.deploy.chapters.gates import annotate_gate_results
 from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.runtime.child_environment import child_environment

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from abreast.core.errors import AbreastError, PlatformError, StateError, UnknownVersionError, UsageError
-from abreast.core.model import Chapter, Failure, LiveService, Service, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, LiveService, Service, Version
+from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.chapters.check import check_health, wait_until_healthy, with_live_probes
 from abreast.deploy.chapters.stage import request_for_live, supports_candidates

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
 
-from abreast.core.model import Chapter, Failure, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, Version
+from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
 from abreast.deploy.chapters.check import probe_interval, probe_version, with_live_probes
 from abreast.deploy.runtime.run import Run

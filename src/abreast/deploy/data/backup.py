@@ -13,7 +13,8 @@ from abreast.core import backups
 from abreast.core.backups import LATEST, Backup
 from abreast.core.errors import AbreastError, DatabaseError
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, LiveService, ServicePlan
+from abreast.core.model import Chapter, LiveService
+from abreast.core.plan import ServicePlan
 from abreast.database.interface import Database, DatabaseCopy, DatabaseStats, Reporter
 from abreast.deploy.data.plan import check_owner, owner_name
 from abreast.deploy.runtime.ports import Ports

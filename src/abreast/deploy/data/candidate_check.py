@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from abreast.core.model import Chapter, Failure, FailureCause, ServicePlan
+from abreast.core.model import Chapter, Failure, FailureCause
+from abreast.core.plan import ServicePlan
 from abreast.database.interface import Database
 from abreast.deploy.chapters.check import wait_until_healthy
 from abreast.deploy.chapters.stage import build_stage_request, supports_candidates, version_id

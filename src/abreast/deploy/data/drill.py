@@ -5,7 +5,8 @@ from datetime import datetime
 
 from abreast.core.backups import Backup
 from abreast.core.events import EventKind
-from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.core.wording import counted
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import (

@@ -5,7 +5,8 @@ from functools import partial
 
 from abreast.core.backups import Backup
 from abreast.core.errors import DatabaseError
-from abreast.core.model import Chapter, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note
 from abreast.deploy.data.migration_runner import run_migrations

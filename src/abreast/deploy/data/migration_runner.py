@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from abreast.commands.interface import Command, CommandResult
 from abreast.core.errors import DatabaseError
-from abreast.core.model import Chapter, DatabaseSettings, ServicePlan
+from abreast.core.model import Chapter, DatabaseSettings
+from abreast.core.plan import ServicePlan
 from abreast.core.schema import migration_files
 from abreast.core.schema.migration_files import AppliedMigration, Migration
 from abreast.database.interface import Database, MigrationLimits, MigrationRun

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.events import EventKind
-from abreast.core.model import Action, BreakingChangePolicy, DatabasePlan, DeploymentKind, ServicePlan
+from abreast.core.model import BreakingChangePolicy
+from abreast.core.plan import Action, DatabasePlan, DeploymentKind, ServicePlan
 from abreast.core.schema import migration_files
 from abreast.core.schema.migration_files import Migration
 from abreast.core.schema.sql_checks import find_risks, transaction_end_fault

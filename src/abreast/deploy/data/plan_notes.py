@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from abreast.core.model import DatabasePlan, ServicePlan
+from abreast.core.plan import DatabasePlan, ServicePlan
 from abreast.deploy.runtime.ports import Ports
 
 _REHEARSAL_NOTE = (

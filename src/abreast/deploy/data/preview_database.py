@@ -10,7 +10,8 @@ from functools import partial
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Action, Chapter, DatabasePlan, DeploymentKind, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import Action, DatabasePlan, DeploymentKind, ServicePlan
 from abreast.core.previews import PreviewData, PreviewName
 from abreast.core.schema import migration_files
 from abreast.core.wording import counted

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.model import DatabaseSettings, Plan, Service
+from abreast.core.model import DatabaseSettings, Service
+from abreast.core.plan import Plan
 from abreast.deploy.runtime.ports import Ports
 
 

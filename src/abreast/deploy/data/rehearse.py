@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from abreast.core.backups import Backup
 from abreast.core.events import EventKind
-from abreast.core.model import BreakingChangePolicy, Chapter, Failure, ServicePlan
+from abreast.core.model import BreakingChangePolicy, Chapter, Failure
+from abreast.core.plan import ServicePlan
 from abreast.core.schema.tables import Tables, breaking_changes, lost_rows, schema_diff
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note

@@ -8,7 +8,8 @@ from itertools import zip_longest
 
 from abreast.core.backups import Backup, next_sequence
 from abreast.core.errors import DatabaseError
-from abreast.core.model import Chapter, Failure, Service, ServicePlan
+from abreast.core.model import Chapter, Failure, Service
+from abreast.core.plan import ServicePlan
 from abreast.core.schema import migration_files
 from abreast.core.wording import counted
 from abreast.database.interface import Database, Reporter

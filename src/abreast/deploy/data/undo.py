@@ -6,7 +6,8 @@ from functools import partial
 
 from abreast.core.events import EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Chapter, DatabasePlan, Failure, ServicePlan
+from abreast.core.model import Chapter, Failure
+from abreast.core.plan import DatabasePlan, ServicePlan
 from abreast.core.schema import migration_files
 from abreast.deploy.data.migrate import reverse_migration
 from abreast.deploy.data.migration_runner import migration_stem

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from abreast.core.attestations import Attestation, AttestationVerdict
 from abreast.core.errors import ArtifactError, RefusedError
-from abreast.core.model import Action, Plan, ServicePlan
+from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.deploy.runtime.ports import Ports
 
 

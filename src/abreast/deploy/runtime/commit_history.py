@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
 from abreast.core.errors import RefusedError
 from abreast.core.events import EventKind
-from abreast.core.model import DeploymentKind, Plan
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Ledger

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.lock import EnvironmentLock
 

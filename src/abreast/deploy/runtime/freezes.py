@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from abreast.core.errors import RefusedError
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.machine.cron_schedule import read_timezone
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from abreast.core import container_image
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
 from abreast.ledger.interface import Ledger
 

@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from abreast.core.errors import UnknownVersionError, UsageError
-from abreast.core.model import Action, Service, ServicePlan
+from abreast.core.model import Service
+from abreast.core.plan import Action, ServicePlan
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.platforms.interface import Capabilities, Platform, ReportsLiveVersion, ReservesUrl

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from abreast.core.events import EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Plan
+from abreast.core.plan import Plan
 from abreast.ledger.interface import Deployment, Ledger
 
 MAX_DEPLOYMENTS = 1000

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Action, Chapter, Plan, Service, ServicePlan
+from abreast.core.model import Chapter, Service
+from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Ledger
 from abreast.platforms.interface import Platform

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import PlatformError, UsageError
-from abreast.core.model import Service, ServicePlan
+from abreast.core.model import Service
+from abreast.core.plan import ServicePlan
 from abreast.deploy.runtime.install_recipe import install_recipe
 from abreast.deploy.runtime.ports import Ports
 from abreast.platforms.interface import InspectsRelease, SourceFiles

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.model import Action, DeploymentKind, Service
+from abreast.core.model import Service
+from abreast.core.plan import Action, DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.platform_state import effective_service
 from abreast.deploy.runtime.preview_history import latest_life

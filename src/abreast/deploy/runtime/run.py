@@ -10,7 +10,8 @@ from typing_extensions import TypeForm
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError, StateError, TransientError, UnavailableError, UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, Failure, FailureCause, Plan, ServicePlan, Version
+from abreast.core.model import Chapter, Failure, FailureCause, Version
+from abreast.core.plan import Plan, ServicePlan
 from abreast.core.redaction.redactor import Redactor
 from abreast.core.secrets import url_credentials
 from abreast.core.states import DeploymentState

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from abreast.artifacts.interface import ArtifactStore
 from abreast.core import container_image
-from abreast.core.model import Service, ServicePlan
+from abreast.core.model import Service
+from abreast.core.plan import ServicePlan
 from abreast.core.secrets import looks_secret
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from abreast.core.model import ServicePlan
+from abreast.core.plan import ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.github.client import GitHubClient
 from abreast.github.resources import Deployment, NewDeployment, NewStatus

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from abreast.core.errors import PlatformError, TransientError, UnavailableError
-from abreast.core.model import DeploymentKind
+from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.github.api import connect_github
 from abreast.github.client import GitHubClient

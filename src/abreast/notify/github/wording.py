@@ -7,7 +7,8 @@ from typing import assert_never
 
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, Severity
-from abreast.core.model import DeploymentKind, LiveService, ServicePlan
+from abreast.core.model import LiveService
+from abreast.core.plan import DeploymentKind, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.github.resources import Annotation, AnnotationLevel, CheckReport, Conclusion
 from abreast.github.resources import DeploymentState as State
