@@ -144,7 +144,7 @@ COMMANDS = (
             click.Option(["--to", "release"], metavar="V",
                          help="The release to roll back to. Default: the last good one before what is live.",
                          shell_complete=names("releases")),
-            flag("--emergency", "Wait for no approval."),
+            flag("--emergency", "Wait for no approval, and check only what users need. Tells everybody at once."),
             flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
             ASKED_REASON,
             YES,
@@ -219,14 +219,16 @@ COMMANDS = (
     LazyCommand(
         "locks",
         "abreast.cli.commands.environments:locks",
-        "List the locks of all environments.",
+        "List the locks of all environments, and the releases that rollbacks keep out of them.",
         [JSON],
     ),
     LazyCommand(
         "unlock",
         "abreast.cli.commands.environments:unlock",
-        "Allow deployments to an environment again.",
-        [ENVIRONMENT],
+        "Allow deployments to an environment again, or those of a release that was rolled back.",
+        [ENVIRONMENT,
+         click.Option(["--release"], metavar="V", help="Let in this release, which a rollback keeps out.",
+                      shell_complete=names("releases"))],
     ),
     LazyCommand(
         "down",

@@ -23,6 +23,7 @@ from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_history import refuse_kept_out
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
 from abreast.machine.lazy_modules import lazy_module
@@ -57,8 +58,12 @@ async def deploy(
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
-            frozen = refuse_frozen(plan, context.ports.now())
-            Readiness((*refuse_unattested(context.ports, plan, is_deploying=True), *frozen)).check()
+            refusals = (
+                *refuse_unattested(context.ports, plan, is_deploying=True),
+                *refuse_frozen(plan, context.ports.now()),
+                *await asyncio.to_thread(refuse_kept_out, context.ports.ledger, plan),
+            )
+            Readiness(refusals).check()
         if plan.is_empty:
             return None
         if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):

@@ -15,8 +15,6 @@ from abreast.ledger.interface import Deployment, Ledger
 MAX_DEPLOYMENTS = 1000
 """How many deployments back a release is looked for."""
 
-_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
-
 
 async def tried_release(ports: Ports, source: str, version: str, deployment: str) -> TriedRelease:
     """Return what became of a release in the environment ``source``; those of its services that are live are probed.
@@ -38,13 +36,13 @@ async def tried_release(ports: Ports, source: str, version: str, deployment: str
 def _succeeded(ledger: Ledger, environment: str) -> list[Deployment]:
     """Return the deployments that put a release into an environment, oldest first."""
     found = ledger.deployments(environment, MAX_DEPLOYMENTS)
-    return [each for each in reversed(found) if each.kind in _RELEASES and each.state is DeploymentState.SUCCEEDED]
+    return [each for each in reversed(found) if each.kind.is_releasing and each.state is DeploymentState.SUCCEEDED]
 
 
 def _chosen_version(ledger: Ledger, succeeded: Sequence[Deployment], source: str, version: str, deployment: str) -> str:
     if deployment:
         named = ledger.deployment(deployment)
-        if named.environment != source or named.kind not in _RELEASES:
+        if named.environment != source or not named.kind.is_releasing:
             what = f"deployment {named.id} is a {named.kind} of {named.environment}"
             raise UsageError(what, need=f"a deployment to {source}", next=f"abreast history --env {source}")
         if version and version != named.release:

@@ -167,7 +167,7 @@ class DeploymentWorkflow:
 
     async def _await_approval(self, run: Run) -> Failure | None:
         """Wait until everything is built, then for the approval, unless the run halts before. Returns the refusal."""
-        if run.plan.approval is None:
+        if not run.plan.awaits_approval:
             return None
         built: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*map(asyncio.shield, run.built.values())))
         halted: asyncio.Future[object] = asyncio.ensure_future(run.halt.wait())

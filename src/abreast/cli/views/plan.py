@@ -19,6 +19,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     if plan.superseded:
         yield f"  SUPERSEDED, nothing is deployed: {plan.superseded}"
         yield "  to deploy it in spite of that: abreast deploy --allow-older --reason …"
+    for note in plan.notes:
+        yield f"  note: {note}"
     width = max(len(part.name) for part in plan.services)
     for part in plan.services:
         symbol = _SYMBOLS[part.action]
@@ -35,10 +37,11 @@ def plan_lines(plan: Plan) -> Iterator[str]:
                 yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
             elif gate.threshold and gate.threshold.skipped is not None:
                 yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
-    if plan.approval and plan.traffic_changes:
-        yield f"  approval: {plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
     if plan.emergency:
-        yield "  approval: SKIPPED, since this is an emergency"
+        yield "  EMERGENCY: a candidate goes live with its first healthy answer; everybody is told at once"
+    if plan.approval and plan.traffic_changes:
+        asked = f"{plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
+        yield f"  approval: {asked if plan.awaits_approval else 'SKIPPED, since this is an emergency'}"
     if plan.freeze_skipped is not None:
         yield f"  a freeze is SKIPPED: {plan.freeze_skipped}"
     waves = rollout_waves(plan.rollouts)
@@ -99,6 +102,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
         "commit": plan.commit,
         "release": plan.release or None,
         "superseded": plan.superseded or None,
+        "notes": list(plan.notes),
         "services": {
             part.name: {
                 "action": part.action.value,

@@ -1,0 +1,73 @@
+"""Which releases were put live in an environment, and which of them a rollback keeps out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from abreast.core.commit_order import Decision
+from abreast.core.errors import RefusedError
+from abreast.core.events import Event, EventKind
+from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.rollback import KeptOut, kept_out
+from abreast.core.states import DeploymentState
+from abreast.deploy.runtime.preview_history import latest_life
+from abreast.ledger.interface import Deployment, Ledger
+
+MAX_DEPLOYMENTS = 500
+"""How many deployments back a decision is looked for."""
+
+
+def release_decisions(ledger: Ledger, environment: str, *, is_preview: bool = False) -> Iterator[Decision]:
+    """Yield the deployments that put a release live in an environment, newest first: of a preview, in its life."""
+    for deployment in _released(ledger, environment, is_preview=is_preview):
+        yield _decision(ledger, deployment)
+
+
+def kept_out_releases(ledger: Ledger, environment: str, *, is_preview: bool = False) -> Mapping[str, KeptOut]:
+    """Return the releases that rollbacks keep out of an environment, by version."""
+    return kept_out(list(release_decisions(ledger, environment, is_preview=is_preview)))
+
+
+def refuse_kept_out(ledger: Ledger, plan: Plan) -> tuple[RefusedError, ...]:
+    """Return why the release that a plan names is kept out of its environment, nothing if it is not."""
+    if not plan.kind.is_releasing or not plan.release:
+        return ()
+    out = kept_out_releases(ledger, plan.environment, is_preview=bool(plan.base))
+    found = out.get(plan.release)
+    next_command = unlock_command(plan.environment, plan.release)
+    return (RefusedError(f"{found}, and is kept out", next=next_command),) if found else ()
+
+
+def unlock_command(environment: str, release: str) -> str:
+    """Return the command that lets a release in again."""
+    return f"abreast unlock --env {environment} --release {release}"
+
+
+def unlocked_event(out: KeptOut, by: str) -> Event:
+    """Return the event that lets a release in again. It belongs to the rollback that took the release out."""
+    data = {"release": out.release, "by": by}
+    text = f"{by} let {out.release} in again"
+    return Event(out.rollback.deployment, f"unlocked/{out.release}", EventKind.UNLOCKED, text, data=data)
+
+
+def _released(ledger: Ledger, environment: str, *, is_preview: bool) -> Iterator[Deployment]:
+    if is_preview:
+        life = latest_life(ledger, environment)
+        known: Sequence[Deployment] = () if life is None or life.is_over else life.deployments
+    else:
+        known = ledger.deployments(environment, MAX_DEPLOYMENTS)
+    for deployment in known:
+        if deployment.state is DeploymentState.SUCCEEDED and deployment.kind.is_releasing:
+            yield deployment
+
+
+def _decision(ledger: Ledger, deployment: Deployment) -> Decision:
+    is_rollback = deployment.kind is DeploymentKind.ROLLBACK
+    return Decision(
+        deployment.kind, deployment.release, deployment.commit, deployment.author, deployment.reason,
+        deployment.id, deployment.finished or deployment.started,
+        _unlocked(ledger, deployment.id) if is_rollback else frozenset(),
+    )  # fmt: skip
+
+
+def _unlocked(ledger: Ledger, rollback: str) -> frozenset[str]:
+    events = ledger.events(rollback)
+    return frozenset(str(event.data["release"]) for event in events if event.kind is EventKind.UNLOCKED)
