@@ -30,18 +30,17 @@ def required_reason(given: str, *, on_stderr: bool = False) -> str:
     return str(click.prompt("Reason (recorded in the ledger)", err=on_stderr))
 
 
-def rollback_reason(given: str, *, on_stderr: bool = False) -> str:
+def rollback_reason(given: str, *, yes: bool, on_stderr: bool = False) -> str:
     """Return why a release is rolled back, as ``cause: text``. What is missing of it, a person at a terminal is asked.
 
-    Where nobody can be asked, a reason without a cause is taken as it is. Raises UsageError if there is none at all.
+    Where nobody can be asked, or with ``yes``, a reason without a cause is taken as it is. Raises UsageError if there
+    is none at all.
     """
     causes = ", ".join(RollbackCause)
-    if given.strip() and (read_cause(given) or not sys.stdin.isatty()):
+    if given.strip() and (yes or read_cause(given) or not sys.stdin.isatty()):
         return given
     if not sys.stdin.isatty():
-        raise UsageError(
-            "no reason given", need=f"--reason, which the ledger records: one of {causes}; then : and text"
-        )
+        raise UsageError("no reason given", need=f"--reason 'CAUSE: …', which the ledger records; CAUSE: {causes}")
     for number, cause in enumerate(RollbackCause, 1):
         click.echo(f"  {number}  {cause}", err=on_stderr)
     number = click.prompt("Which of these", type=click.IntRange(1, len(RollbackCause)), err=on_stderr)

@@ -69,7 +69,7 @@ def find_overtaking(decisions: Iterable[Decision], compare: Callable[[str], Comm
 
 
 def rolled_back(rollback: Decision, earlier: Iterable[Decision]) -> Iterator[Decision]:
-    """Yield the deployments that a rollback turned away, newest first. ``earlier`` are those before it, newest first."""
+    """Yield the deployments that a rollback turned away. ``earlier`` are those before it; all are newest first."""
     for decision in earlier:
         if decision.release == rollback.release:
             return

@@ -74,9 +74,9 @@ class RollbackTarget:
 def choose_target(decisions: Sequence[Decision], fault: Callable[[str], str]) -> RollbackTarget:
     """Return the last release that was good for all services before the live one. ``decisions`` are newest first.
 
-    ``fault`` says what is missing of a release, "" if nothing is: one that is whole is preferred to a newer one that has
-    to be built anew. What was rolled back already is not rolled back further by accident: two people who give the same
-    command go back one release, not two.
+    ``fault`` says what is missing of a release, "" if nothing is: one that is whole is preferred to a newer one that
+    has to be built anew. What was rolled back already is not rolled back further by accident: two people who give the
+    same command go back one release, not two.
     """
     if not decisions:
         return RollbackTarget("", why_not="nothing was deployed there")

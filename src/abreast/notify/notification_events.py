@@ -99,8 +99,8 @@ EVENT_TRAITS = {
 """Each event. One that is new is a name above and a line here."""
 
 EventName = Literal[
-    "started", "emergency", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded", "stuck",
-    "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
+    "started", "emergency", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded",
+    "stuck", "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
 ]  # fmt: skip
 """The events that a route can name: all but those that no route decides about."""
 

@@ -38,7 +38,7 @@ def rollback(
     """Turn back the running deployment. If there is none, or it succeeded meanwhile, deploy an earlier release."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
-    reason = rollback_reason(reason, on_stderr=as_json)
+    reason = rollback_reason(reason, yes=yes, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
         running = None if release else running_deployment(ledger, workspace.environment_lock(name, ledger), name)
         if running:

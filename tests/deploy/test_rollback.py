@@ -1,0 +1,104 @@
+"""A rollback goes back one release, to one that was good for all services, and keeps out the one that was not."""
+
+import json
+import shutil
+
+import pytest
+
+from sample_project import SampleProject
+
+
+@pytest.fixture
+def releases(project: SampleProject) -> list[str]:
+    """Three releases of one service, the third one live. Their commits."""
+    project.config["services"].pop("frontend")
+    project.config["environments"]["local"].pop("frontend")
+    commits = []
+    for number in (1, 2, 3):
+        commits.append(project.commit(f"Release {number}"))
+        project.deploy()
+    return commits
+
+
+def served(project: SampleProject) -> str:
+    return str(project.status()["services"]["backend"]["commit"])
+
+
+def roll_back(project: SampleProject, *arguments: str, code: int = 0) -> str:
+    done = project.run("rollback", "--yes", "--reason", "critical bug: orders fail", *arguments, code=code)
+    return done.stdout + done.stderr
+
+
+def test_it_goes_back_one_release_however_often_it_is_asked_for(project: SampleProject, releases: list[str]) -> None:
+    roll_back(project)
+    assert served(project) == releases[1]
+    again = roll_back(project, code=3)
+    assert "it was rolled back to v2 already, at 20" in again
+    assert "next:   abreast rollback --env local --to v1 --reason …" in again
+    assert served(project) == releases[1]
+    roll_back(project, "--to", "v1")
+    assert served(project) == releases[0]
+
+
+def test_a_release_that_was_rolled_back_stays_out_until_it_is_unlocked(
+    project: SampleProject, releases: list[str]
+) -> None:
+    roll_back(project)
+    out = "v3 was rolled back to v2"
+    assert out in project.run("locks").stdout
+    kept = json.loads(project.run("locks", "--json").stdout)["local"]["kept_out"]
+    assert (kept["v3"]["commit"], kept["v3"]["reason"]) == (releases[2], "critical bug: orders fail")
+    unlock = "abreast unlock --env local --release v3"
+    for command in (("deploy", "--release", "v3"), ("rollback", "--to", "v3", "--reason", "x")):
+        refused = project.run(*command, "--yes", code=3).stderr
+        assert out in refused
+        assert f"next:   {unlock}" in refused
+    assert unlock in project.deploy().stdout, "its commit is superseded"
+    fixed = project.commit("Fix it")
+    project.deploy()
+    assert served(project) == fixed, "the next commit goes out"
+    assert out in project.run("deploy", "--yes", "--release", "v3", code=3).stderr, "and v3 stays out"
+    roll_back(project)
+    assert served(project) == releases[1], "v3 is passed over"
+    assert "v2 is not kept out of local" in project.run("unlock", "--release", "v2", code=2).stderr
+    assert "v3 may go to local again" in project.run("unlock", "--release", "3").stdout
+    assert "v3" not in json.loads(project.run("locks", "--json").stdout)["local"]["kept_out"]
+    project.run("deploy", "--yes", "--release", "v3")
+    assert served(project) == releases[2]
+    acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
+    assert [act["detail"].split(" let ")[1] for act in acts if act["what"] == "unlock"] == ["v3 in again"]
+
+
+def test_a_commit_that_was_unlocked_may_be_deployed_again(project: SampleProject, releases: list[str]) -> None:
+    roll_back(project)
+    project.run("unlock", "--release", "v3")
+    project.deploy()
+    assert served(project) == releases[2]
+
+
+def test_what_would_have_to_be_built_anew_is_passed_over(project: SampleProject, releases: list[str]) -> None:
+    shown = json.loads(project.run("show", "v2", "--json").stdout)
+    assert shown["commit"] == releases[1]
+    artifact = project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2")
+    shutil.rmtree(artifact)
+    note = "v2 would be built anew, since its artifacts are gone: backend"
+    assert note in roll_back(project)
+    assert served(project) == releases[0]
+    assert "is kept out" in roll_back(project, "--to", "v2", code=3)
+
+
+def test_a_named_release_is_built_anew_if_its_artifacts_are_gone(project: SampleProject, releases: list[str]) -> None:
+    shutil.rmtree(project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2"))
+    assert "v2 would be built anew" in roll_back(project, "--to", "v2")
+    assert served(project) == releases[1]
+    assert len(project.built_services(releases[1])) == 2
+
+
+def artifact_of(project: SampleProject, release: str) -> str:
+    """Return the name of the folder of a release's artifact."""
+    import sqlite3  # noqa: PLC0415
+
+    with sqlite3.connect(project.folder / ".abreast" / "ledger.db") as db:
+        query = "SELECT json_extract(entry, '$.data.artifact') FROM entries WHERE kind = 'part' AND subject = ?"
+        ((digest,),) = db.execute(query, (release,)).fetchall()
+    return str(digest).removeprefix("sha256:")
