@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from database_project import DatabaseProject
 from sample_project import SampleProject
 
 
@@ -102,3 +103,82 @@ def artifact_of(project: SampleProject, release: str) -> str:
         query = "SELECT json_extract(entry, '$.data.artifact') FROM entries WHERE kind = 'part' AND subject = ?"
         ((digest,),) = db.execute(query, (release,)).fetchall()
     return str(digest).removeprefix("sha256:")
+
+
+# ── compatibility first ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def shop(project: SampleProject) -> DatabaseProject:
+    """v1 uses a column, v2 does not, v3 drops it and cannot be reversed."""
+    shop = DatabaseProject(project)
+    project.config["environments"]["local"]["breaking"] = "block"
+    project.commit()
+    shop.write_migration("001_orders.down.sql", "DROP TABLE orders;\n")
+    project.commit()
+    shop.deploy()
+    project.commit("Stop using notes")
+    shop.deploy()
+    text = "-- contract: v2 reads no notes\n-- irreversible: they are gone\nALTER TABLE orders DROP COLUMN note;\n"
+    shop.write_migration("002_note.sql", text)
+    project.commit()
+    shop.deploy()
+    return shop
+
+
+def test_a_release_that_the_schema_is_too_new_for_is_refused(shop: DatabaseProject) -> None:
+    live = shop.project.served_commits()
+    refused = shop.run("rollback", "--to", "v1", "--yes", "--reason", "data corruption: no", code=3).stderr
+    assert "the schema is too new for that release:" in refused
+    assert "backend: 002_note.sql:3: the column orders.note is dropped" in refused
+    assert "they are not reverted: 002_note.sql has no down step" in refused
+    assert "--restore-data" in refused
+    assert shop.project.served_commits() == live
+    told = shop.run("rollback", "--yes", "--reason", "data corruption: no").stdout
+    assert "BREAKING" not in told, "its contract holds for v2, which ran before it"
+    assert "the schema is not reverted" in told
+
+
+def test_what_a_release_needs_is_looked_for_before_anything_happens(
+    project: SampleProject, releases: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${SHOP_TOKEN}"}
+    project.commit("v4 needs a token")
+    project.deploy(variables={"SHOP_TOKEN": "first-value-of-it"})
+    del project.config["services"]["backend"]["env"]
+    latest = project.commit("v5 does not")
+    project.deploy()
+    refused = roll_back(project, code=2)
+    assert "backend of v4: not set: SHOP_TOKEN" in refused
+    assert served(project) == latest
+    assert project.latest_deployment()["kind"] == "deploy", "nothing was begun"
+    monkeypatch.setenv("SHOP_TOKEN", "first-value-of-it")
+    roll_back(project)
+    assert project.latest_deployment()["release"] == "v4"
+
+
+def test_a_damaged_artifact_is_told_before_anything_happens(project: SampleProject, releases: list[str]) -> None:
+    folder = project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2")
+    (folder / "app.py").chmod(0o644)
+    (folder / "app.py").write_text("print('not what was built')")
+    refused = roll_back(project, code=1)
+    assert "backend of v2: " in refused
+    assert served(project) == releases[2]
+    assert project.latest_deployment()["kind"] == "deploy", "nothing was begun"
+
+
+def test_secrets_keep_their_present_values_and_that_is_said(
+    project: SampleProject, releases: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${SHOP_TOKEN}", "GREETING": "old"}
+    project.commit("With a token")
+    monkeypatch.setenv("SHOP_TOKEN", "first-value-of-it")
+    project.deploy()
+    project.config["services"]["backend"]["env"]["GREETING"] = "new"
+    project.commit("Another greeting")
+    monkeypatch.setenv("SHOP_TOKEN", "second-value-of-it")
+    project.deploy()
+    told = roll_back(project)
+    assert "secrets keep their present values, which are newer than the release: API_TOKEN" in told
+    shown = json.loads(project.run("show", "--json").stdout)
+    assert shown["release"] == "v4"

@@ -34,6 +34,7 @@ from abreast.deploy.runtime.platform_state import (
 )
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_checks import with_secret_notes
 from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_origin import requested_release
 from abreast.ledger.interface import Release
@@ -100,6 +101,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
             require_support(ports.platforms, part.service)
     plan = replace(plan, services=tuple(await asyncio.gather(*(with_platform_state(ports, part) for part in parts))))
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
+    if plan.release:
+        plan = await asyncio.to_thread(with_secret_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)

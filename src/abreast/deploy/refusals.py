@@ -15,6 +15,7 @@ from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program, old_node
+from abreast.deploy.runtime.release_checks import refuse_incomplete
 from abreast.deploy.runtime.release_history import refuse_kept_out
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
@@ -56,6 +57,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *refuse_unattested(ports, plan, is_deploying=False),
         *refuse_frozen(plan, ports.now()),
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
+        *await refuse_incomplete(ports, plan),
     ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()

@@ -125,7 +125,10 @@ def roll_back(
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         proposed = plan_request(target, command.ports(), request)
         if restore_data:
-            return _roll_back_with_data(command, target, request, proposed, yes=yes)
+            of_release = replace(request, release=proposed.release, backup=proposed.release)
+            return _roll_back_with_data(
+                command, target, of_release, plan_request(target, command.ports(), of_release), yes=yes
+            )
         command.confirm_plan(proposed, yes=yes)
         return command.deploy(target, request)
 
@@ -135,13 +138,13 @@ def _roll_back_with_data(
 ) -> int:
     """Roll the services back, then restore the backups of that release."""
     names = tuple(part.name for part in proposed.rollouts if part.service.database)
-    restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=proposed.release)
+    restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=request.backup)
     restore_plan = plan_request(target, command.ports(), restore_request) if names else None
     command.confirm_plan(proposed, yes=yes)
     if restore_plan is None:
         raise UsageError(f"none of the services to roll back to {proposed.release} has a database")
     command.confirm_data_loss(restore_plan, yes=yes)
-    rolled_back = command.execute(_deploy_operation(target, replace(request, backup=proposed.release)))
+    rolled_back = command.execute(_deploy_operation(target, request))
     if rolled_back not in {None, DeploymentState.SUCCEEDED}:
         return command.conclude(rolled_back)
     return command.deploy(target, restore_request)

@@ -39,7 +39,7 @@ def test_what_is_kept_out(newest_first: list[Decision], expected: set[str]) -> N
     assert set(kept_out(newest_first)) == expected
 
 
-def whole(version: str) -> str:  # noqa: ARG001 (a release without fault)
+def whole(version: str) -> str:
     return ""
 
 
