@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from database_project import DatabaseProject
-from sample_project import SampleProject
+from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
 
 
 @pytest.fixture
@@ -182,3 +185,82 @@ def test_secrets_keep_their_present_values_and_that_is_said(
     assert "secrets keep their present values, which are newer than the release: API_TOKEN" in told
     shown = json.loads(project.run("show", "--json").stdout)
     assert shown["release"] == "v4"
+
+
+# ── a failure under users ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def broken(project: SampleProject) -> Iterator[str]:
+    """v1 and v2 were good in an environment named production. v3 fell sick under users, and was turned back.
+
+    Yields the first commit.
+    """
+    project.config["services"].pop("frontend")
+    local = project.config["environments"]["local"]
+    project.config["environments"] = {"production": {**local, "frontend": None}}
+    del project.config["environments"]["production"]["frontend"]
+    first = project.commit()
+    project.deploy()
+    project.commit("Second")
+    project.deploy()
+    deploy_sick(project)
+    yield first
+    project.run("unlock")
+
+
+def deploy_sick(project: SampleProject, *arguments: str) -> str:
+    """Deploy a release that users make sick, and return what the command printed."""
+    project.config["environments"][environment(project)]["settle"] = "60s"
+    project.commit("Leak", app_py=project.app_source(UNHEALTHY_AFTER_REQUESTS))
+    deploying = project.start("deploy", "--yes", *arguments)
+    while deploying.poll() is None:
+        with suppress(OSError, ValueError):
+            get_json(project.backend_port)
+        time.sleep(0.1)
+    assert deploying.returncode == 1
+    project.config["environments"][environment(project)]["settle"] = "0s"
+    return deploying.output
+
+
+def environment(project: SampleProject) -> str:
+    return str(next(iter(project.config["environments"])))
+
+
+def production(project: SampleProject) -> str:
+    """Return the commit that is live there."""
+    status = json.loads(project.run("status", "--json").stdout)
+    return str(status["environments"]["production"]["services"]["backend"]["commit"])
+
+
+def test_a_release_that_fails_under_users_locks_production(project: SampleProject, broken: str) -> None:
+    failed = project.latest_deployment()
+    assert failed["state"] == "turned-back"
+    held = json.loads(project.run("locks", "--json").stdout)["production"]
+    assert (held["by"], held["deployment"]) == ("abreast", failed["id"])
+    assert held["reason"].startswith("v3 failed and was turned back: backend: was healthy, then failed")
+    fixed = project.commit("Fixed", app_py=APP_SOURCE)
+    refused = project.deploy(code=3).stderr
+    assert "production is locked by abreast since" in refused
+    assert "next:   abreast unlock --env production" in refused
+    assert "was left out" not in project.run("notify", "send").stderr
+    roll_back(project)
+    assert production(project) == broken, "a rollback goes on"
+    project.run("unlock")
+    project.deploy()
+    assert production(project) == fixed
+
+
+def test_the_failing_command_says_that_it_locked(project: SampleProject, broken: str) -> None:
+    project.run("unlock")
+    told = deploy_sick(project)
+    assert "production is locked until somebody has looked at it\nthen: abreast unlock --env production" in told
+
+
+def test_what_fails_before_users_see_it_locks_nothing(project: SampleProject) -> None:
+    project.config["environments"]["local"]["lock_after_failure"] = True
+    project.commit()
+    project.deploy()
+    project.commit("Does not start", app_py="raise SystemExit('no')\n")
+    project.deploy(code=1)
+    assert project.run("locks").stdout == "no environment is locked\n"

@@ -120,7 +120,7 @@ class Plan:
     ``approval`` is needed before anything is staged, but for an ``emergency``, which checks only what users need.
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
-    ``notes``: what a person should know before it.
+    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment.
     """
 
     deployment: str
@@ -148,6 +148,7 @@ class Plan:
     freeze_skipped: str | None = None
     base: str = ""
     notes: tuple[str, ...] = ()
+    lock_after_failure: bool = False
 
     @property
     def awaits_approval(self) -> bool:

@@ -305,6 +305,7 @@ def _build_plan(
         emergency=request.emergency,
         freeze=environment.freeze if request.kind is DeploymentKind.DEPLOY else (),
         attested=environment.attested,
+        lock_after_failure=environment.lock_after_failure and request.kind is DeploymentKind.DEPLOY,
         base=environment.base.name if environment.base else "",
     )
 

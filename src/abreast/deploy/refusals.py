@@ -8,7 +8,7 @@ from abreast.core.errors import AbreastError, PlatformError, RefusedError, Trans
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import DEFAULT_PLATFORM, Service
 from abreast.core.next_commands import next_commands
-from abreast.core.plan import Plan, ServicePlan
+from abreast.core.plan import DeploymentKind, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
@@ -51,7 +51,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
     """
     deployments = await asyncio.to_thread(ports.ledger.deployments, plan.environment)
     refusals: list[AbreastError] = [
-        *_locked(ports.ledger, plan.environment),
+        *_locked(ports.ledger, plan),
         *_stuck(deployments),
         *_breaking_changes(plan),
         *refuse_unattested(ports, plan, is_deploying=False),
@@ -115,9 +115,9 @@ def stuck_error(deployment: Deployment) -> RefusedError:
     )
 
 
-def _locked(ledger: Ledger, environment: str) -> Iterator[AbreastError]:
+def _locked(ledger: Ledger, plan: Plan) -> Iterator[AbreastError]:
     try:
-        ledger.check_operator_lock(environment)
+        ledger.check_operator_lock(plan.environment, is_repair=plan.kind is not DeploymentKind.DEPLOY)
     except RefusedError as error:
         yield error
 

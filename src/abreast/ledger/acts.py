@@ -128,6 +128,8 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
         yield _Reading("remove-preview", DONE, event["message"])
     elif event["state"] and _is_end(DeploymentState(event["state"])):
         yield _Reading(END, event["state"], detail=event["message"])
+        if lock := event["data"].get("lock"):
+            yield _Reading("lock", DONE, lock["reason"])
 
 
 def _read_vote(entry: Entry) -> _Reading:

@@ -295,13 +295,22 @@ class DeployCommand:
             deployment = self._ledger.deployment(self._active_plan.deployment)
             live = self._ledger.live_services(self._environment)
             self._display.report_to_ci(self._assembly.workspace, deployment)
-            return report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
+            code = report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
+            self._report_lock(deployment)
+            return code
         self.report("nothing to do: everything is up to date")
         if ci_output(os.environ).has_sections:
             ci_report.report_nothing_to_do()
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
+
+    def _report_lock(self, deployment: Deployment) -> None:
+        """Say that the deployment locked its environment, if it did."""
+        lock = self._ledger.operator_lock(deployment.environment)
+        if lock and lock.get("deployment") == deployment.id:
+            self.report(f"{deployment.environment} is locked until somebody has looked at it")
+            self.report(f"then: abreast unlock --env {deployment.environment}")
 
     def execute(self, operation: Operation) -> DeploymentState | None:
         """Run the operation and show its progress. Returns the final state, None if there was nothing to do."""
