@@ -5,11 +5,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from all_receivers import Receivers, all_receivers
 from database_project import DatabaseProject
-from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
+from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json
 
 
 @pytest.fixture
@@ -264,3 +266,80 @@ def test_what_fails_before_users_see_it_locks_nothing(project: SampleProject) ->
     project.commit("Does not start", app_py="raise SystemExit('no')\n")
     project.deploy(code=1)
     assert project.run("locks").stdout == "no environment is locked\n"
+
+
+# ── confirmed by a person ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProject, releases: list[str]) -> None:
+    assert " confirmed v2 in local" in project.run("confirm", "v2", "--reason", "orders look right").stdout
+    assert "there is no release 'v9'" in project.run("confirm", "v9", code=2).stderr
+    told = roll_back(project)
+    assert "note: v2 was confirmed by " in told
+    assert "was rolled back to v2" in project.run("confirm", "v3", code=3).stderr
+    project.commit("Broken", app_py="raise SystemExit('no')\n")
+    project.deploy(code=1)
+    assert "v4 was never live in local" in project.run("confirm", "v4", code=2).stderr
+    acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
+    said = [(act["why"], act["release"]) for act in acts if (act["what"], act["outcome"]) == ("confirm", "done")]
+    assert said == [("orders look right", "v2")]
+
+
+# ── emergencies ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def receivers(tmp_path: Path) -> Iterator[Receivers]:
+    with all_receivers(tmp_path) as made:
+        yield made
+
+
+def test_after_an_emergency_people_are_told_when_it_degrades_and_recovers(
+    project: SampleProject, receivers: Receivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in receivers.variables.items():
+        monkeypatch.setenv(name, value)
+    project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
+    sick = tmp_path / "sick"
+    health = f'    return (503 if os.path.exists("{sick}") else 200), {{}}\n'
+    project.commit(app_py=project.app_source(health))
+    project.deploy()
+    project.commit("Slow")
+    project.deploy()
+    before = len(receivers.events)
+    told = roll_back(project, "--emergency")
+    assert "EMERGENCY: a candidate goes live with its first healthy answer" in told
+    assert "watched closely until 20" in told
+    assert receivers.events[before:] == ["deployment.emergency", "deployment.succeeded"]
+    sick.touch()
+    eventually(lambda: receivers.events[-1] == "environment.degraded")
+    sick.unlink()
+    eventually(lambda: receivers.events[-1] == "environment.recovered")
+    deployment = project.latest_deployment()
+    assert watchers(deployment["id"])
+    project.run("confirm", deployment["release"])
+    eventually(lambda: not watchers(deployment["id"]))
+
+
+def test_the_close_watch_ends_with_the_environment_and_is_not_begun_on_a_runner(
+    project: SampleProject, releases: list[str]
+) -> None:
+    roll_back(project, "--emergency")
+    deployment = project.latest_deployment()["id"]
+    eventually(lambda: watchers(deployment))
+    project.run("down", "--yes")
+    eventually(lambda: not watchers(deployment))
+    run = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "ABREAST_STATE": ".abreast", "GITHUB_TOKEN": ""}
+    emergency = ("rollback", "--yes", "--emergency", "--to", "v1", "--reason", "x")
+    assert "nobody watches it after this run" in project.run(*emergency, variables=run).stdout
+
+
+def watchers(deployment: str) -> list[str]:
+    """Return the processes that watch what a deployment put live."""
+    wanted = [b"abreast.cli.close_watch", deployment.encode()]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (process / "cmdline").read_bytes()
+            found += [process.name] if all(word in line for word in wanted) else []
+    return found

@@ -153,6 +153,13 @@ COMMANDS = (
         ahead=ASK_WHO,
     ),
     LazyCommand(
+        "confirm",
+        "abreast.cli.commands.confirm_release:confirm_release",
+        "Say that a RELEASE that is live is good, after you have looked at it.\n\n"
+        "Recorded with your name. A rollback says who confirmed the release that it leads to.",
+        [click.Argument(["release"], shell_complete=names("releases")), ENVIRONMENT, REASON, JSON],
+    ),
+    LazyCommand(
         "resume",
         "abreast.cli.commands.deployments:resume",
         "Resume an interrupted deployment at its last recorded step, or retry a turn-back that got stuck.\n\n"

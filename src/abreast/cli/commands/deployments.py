@@ -45,11 +45,13 @@ from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
+    from abreast.cli import close_watch
     from abreast.cli.ci import report as ci_report
     from abreast.deploy import operations
     from abreast.deploy.data import restore
     from abreast.wiring import audit_key
 else:
+    close_watch = lazy_module("abreast.cli.close_watch")
     ci_report = lazy_module("abreast.cli.ci.report")
     operations = lazy_module("abreast.deploy.operations")
     restore = lazy_module("abreast.deploy.data.restore")
@@ -130,7 +132,10 @@ def roll_back(
                 command, target, of_release, plan_request(target, command.ports(), of_release), yes=yes
             )
         command.confirm_plan(proposed, yes=yes)
-        return command.deploy(target, request)
+        code = command.deploy(target, request)
+        if emergency and code == 0:
+            command.watch_closely()
+        return code
 
 
 def _roll_back_with_data(
@@ -304,6 +309,12 @@ class DeployCommand:
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
+
+    def watch_closely(self) -> None:
+        """Have what is live now watched for an hour, if it was deployed by this command."""
+        if self._active_plan:
+            deployment = self._ledger.deployment(self._active_plan.deployment)
+            self.report(close_watch.begin_close_watch(self._assembly.workspace, deployment))
 
     def _report_lock(self, deployment: Deployment) -> None:
         """Say that the deployment locked its environment, if it did."""

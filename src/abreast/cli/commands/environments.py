@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from abreast.cli.commands import previews
@@ -14,6 +14,7 @@ from abreast.cli.terminal_text import visible
 from abreast.commands.shell import end_orphans
 from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
+from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
 from abreast.core.rollback import KeptOut
 from abreast.deploy.runtime.release_history import kept_out_releases, unlock_command, unlocked_event
@@ -39,10 +40,11 @@ def lock(environment: str | None, reason: str, duration: float | None) -> int:
 
 def locks(*, as_json: bool) -> int:
     """List the locks of all environments, and the releases that rollbacks keep out of them."""
-    workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with locate_workspace().open_ledger() as ledger:
         held = ledger.operator_locks()
-        out = {name: found for name in _known(workspace, held) if (found := kept_out_releases(ledger, name))}
+        rolled_back = [each for each in ledger.deployments(limit=1000) if each.kind is DeploymentKind.ROLLBACK]
+        names = dict.fromkeys(each.environment for each in rolled_back)
+        out = {name: found for name in names if (found := kept_out_releases(ledger, name))}
     if as_json:
         print(json.dumps(_locks_json(held, out), indent=2))
         return 0
@@ -57,10 +59,6 @@ def locks(*, as_json: bool) -> int:
     if not held and not out:
         print("no environment is locked")
     return 0
-
-
-def _known(workspace: Workspace, held: Mapping[str, object]) -> Sequence[str]:
-    return tuple(dict.fromkeys((*workspace.environment_names(), *held)))
 
 
 def _locks_json(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from abreast.core.commit_order import Decision
-from abreast.core.errors import RefusedError
+from abreast.core.errors import RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.rollback import KeptOut, kept_out
@@ -46,6 +46,33 @@ def unlocked_event(out: KeptOut, by: str) -> Event:
     data = {"release": out.release, "by": by}
     text = f"{by} let {out.release} in again"
     return Event(out.rollback.deployment, f"unlocked/{out.release}", EventKind.UNLOCKED, text, data=data)
+
+
+def live_deployment(ledger: Ledger, environment: str, version: str) -> Deployment:
+    """Return the deployment that put a release live in an environment last. Raises UsageError if none did."""
+    release = ledger.release(version).version
+    for deployment in ledger.deployments(environment, MAX_DEPLOYMENTS):
+        succeeded = deployment.state is DeploymentState.SUCCEEDED
+        if succeeded and deployment.kind.is_releasing and deployment.release == release:
+            return deployment
+    raise UsageError(
+        f"{release} was never live in {environment}",
+        need="a release whose deployment there succeeded",
+        next=f"abreast history --env {environment}",
+    )
+
+
+def confirmed_event(deployment: Deployment, by: str, reason: str) -> Event:
+    """Return the event that says that a person confirmed the release of a deployment."""
+    text = f"{by} confirmed {deployment.release}{f': {reason}' if reason else ''}"
+    data = {"by": by, "reason": reason}
+    return Event(deployment.id, f"confirmed/{by}", EventKind.CONFIRMED, text, data=data)
+
+
+def confirmations(ledger: Ledger, deployment: str) -> tuple[str, ...]:
+    """Return who confirmed the release of a deployment, in order."""
+    events = ledger.events(deployment)
+    return tuple(str(event.data["by"]) for event in events if event.kind is EventKind.CONFIRMED)
 
 
 def _released(ledger: Ledger, environment: str, *, is_preview: bool) -> Iterator[Deployment]:

@@ -1,6 +1,6 @@
 """Which release is asked for, where it was made, and with which definitions of services it is deployed elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from abreast.core.rollback import choose_target
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.platform_state import effective_service
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.release_history import release_decisions
+from abreast.deploy.runtime.release_history import confirmations, live_deployment, release_decisions
 from abreast.ledger.interface import Deployment, Ledger, Release
 
 
@@ -29,7 +29,8 @@ def requested_release(ports: Ports, environment: Environment, version: str) -> t
     decisions = list(release_decisions(ports.ledger, environment.name, is_preview=environment.base is not None))
     target = choose_target(decisions, partial(_artifact_fault, ports))
     if target.release and not target.why_not:
-        return _release_for(ports.ledger, ports.ledger.release(target.release), environment), target.passed_over
+        notes = (*target.passed_over, *_confirmation_notes(ports.ledger, environment, target.release))
+        return _release_for(ports.ledger, ports.ledger.release(target.release), environment), notes
     if target.further:
         raise RefusedError(
             f"{environment.name}: {target.why_not}",
@@ -41,6 +42,13 @@ def requested_release(ports: Ports, environment: Environment, version: str) -> t
         need="an earlier deployment that succeeded, whose artifacts still exist",
         next=f"abreast history --env {environment.name}",
     )
+
+
+def _confirmation_notes(ledger: Ledger, environment: Environment, version: str) -> Iterator[str]:
+    """Yield who confirmed the release that a rollback chose, if somebody did."""
+    people = confirmations(ledger, live_deployment(ledger, environment.name, version).id)
+    if people:
+        yield f"{version} was confirmed by {', '.join(people)}"
 
 
 def _artifact_fault(ports: Ports, version: str) -> str:
