@@ -68,6 +68,19 @@ class Release:
     parts: Mapping[str, ReleasePart]
 
 
+@dataclass(frozen=True, slots=True)
+class PastRollout:
+    """One service's part of an earlier deployment: how that ended, and the files for which it got a new version."""
+
+    deployment: str
+    kind: DeploymentKind
+    state: DeploymentState
+    chapter: Chapter
+    release: str
+    service: str
+    changed_files: frozenset[str]
+
+
 class Ledger(ABC):
     """Append-only; every write is one transaction, durable when it returns, and safe to repeat.
 
@@ -194,6 +207,10 @@ class Ledger(ABC):
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
+
+    @abstractmethod
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:
