@@ -57,6 +57,7 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "doctor",
         "status",
         "history",
+        "incident",
         "locks",
         "state show",
         "state verify",

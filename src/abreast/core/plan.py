@@ -123,8 +123,8 @@ class Plan:
     ``approval`` is needed before anything is staged, but for an ``emergency``, which checks only what users need.
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
-    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment. ``risk`` is as it was
-    known when this was planned.
+    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment. ``risk`` is as it
+    was known when this was planned.
     """
 
     deployment: str

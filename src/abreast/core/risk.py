@@ -107,8 +107,8 @@ _MIGRATIONS = {
 
 def _reasons(facts: RiskFacts) -> Iterator[RiskReason]:
     yield from _size(facts.services)
-    for service in facts.services:
-        yield from _of_service(service)
+    for of_service in (_broke_before, _migration, _failures, _first, _no_way_back):
+        yield _worst(list(map(of_service, facts.services)))
     yield _time(facts.moment)
     if facts.is_emergency:
         yield RiskReason(2, "an emergency: nobody approves it")
@@ -122,21 +122,37 @@ def _size(services: Sequence[ServiceRiskFacts]) -> Iterator[RiskReason]:
     yield RiskReason(int(len(services) > MANY_SERVICES), f"{counted(len(services), 'service')} at once")
 
 
-def _of_service(service: ServiceRiskFacts) -> Iterator[RiskReason]:
-    name = service.name
-    if service.broke_before:
-        more = len(service.broke_before) - LISTED_FILES
-        files = ", ".join(service.broke_before[:LISTED_FILES]) + (f" and {more} more" if more > 0 else "")
-        yield RiskReason(2, f"{name}: changes of {files} were turned back or rolled back before")
-    migration = _MIGRATIONS[service.migration]
-    yield RiskReason(migration.points, f"{name}: {migration.text}")
-    if service.failed:
-        points = 2 if 3 * service.failed >= service.deployed else 1
-        yield RiskReason(points, f"{name}: {service.failed} of its last {service.deployed} deployments failed")
-    if service.is_first:
-        yield RiskReason(1, f"{name}: its first deployment here, so there is no version to go back to")
-    if service.no_way_back:
-        yield RiskReason(2, f"{name}: {service.no_way_back}")
+def _worst(reasons: Sequence[RiskReason]) -> RiskReason:
+    """Return what one fact counts for all services: as much as for the worst of them, with the reason of each."""
+    counting = [reason for reason in reasons if reason.points]
+    points = max((reason.points for reason in counting), default=0)
+    return RiskReason(points, "; ".join(reason.text for reason in counting))
+
+
+def _broke_before(service: ServiceRiskFacts) -> RiskReason:
+    more = len(service.broke_before) - LISTED_FILES
+    files = ", ".join(service.broke_before[:LISTED_FILES]) + (f" and {more} more" if more > 0 else "")
+    points = 2 if service.broke_before else 0
+    return RiskReason(points, f"{service.name}: changes of {files} were turned back or rolled back before")
+
+
+def _migration(service: ServiceRiskFacts) -> RiskReason:
+    found = _MIGRATIONS[service.migration]
+    return RiskReason(found.points, f"{service.name}: {found.text}")
+
+
+def _failures(service: ServiceRiskFacts) -> RiskReason:
+    points = (2 if 3 * service.failed >= service.deployed else 1) if service.failed else 0
+    return RiskReason(points, f"{service.name}: {service.failed} of its last {service.deployed} deployments failed")
+
+
+def _first(service: ServiceRiskFacts) -> RiskReason:
+    what = "its first deployment here, so there is no version to go back to"
+    return RiskReason(int(service.is_first), f"{service.name}: {what}")
+
+
+def _no_way_back(service: ServiceRiskFacts) -> RiskReason:
+    return RiskReason(2 if service.no_way_back else 0, f"{service.name}: {service.no_way_back}")
 
 
 def _time(moment: datetime) -> RiskReason:

@@ -114,6 +114,8 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
     if event["kind"] == "judged":
         verdict = event["data"]["verdict"]
         yield _Reading("gate", verdict, detail=event["message"])
+    elif event["kind"] == "incident":
+        yield _Reading(f"incident {event['data']['act']}", DONE, event["message"], who=event["data"]["by"])
     elif event["kind"] == "voted":
         yield _read_vote(entry)
     elif event["kind"] == "accepted":

@@ -8,6 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.incidents.lifecycle import LaterSuccess
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -211,6 +212,14 @@ class Ledger(ABC):
     @abstractmethod
     def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
         """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+
+    @abstractmethod
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+
+    @abstractmethod
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
+from abreast.core.incidents.lifecycle import LaterSuccess
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -280,6 +281,29 @@ class SqliteLedger(Ledger):
                         frozenset(file for file, _ in json.loads(files)))
             for id_, kind, state, chapter, release, service, files in rows
         )  # fmt: skip
+
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+        rows = self.file.query(
+            f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            " AND (kind = 'rollback'"
+            " OR kind = 'deploy' AND state IN ('turning-back', 'turned-back', 'cancelled', 'stuck')"
+            " OR EXISTS (SELECT 1 FROM entries WHERE kind = 'event' AND subject = deployments.id"
+            " AND key > 'incident/' AND key < 'incident0'))"  # "0" is the character after "/"
+            " ORDER BY rowid DESC LIMIT ?",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(map(_deployment_from_row, rows))
+
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+        rows = self.file.query(
+            "SELECT entries.id, json_extract(entry, '$.at'), deployments.id, release, author FROM deployments"
+            " JOIN entries ON entries.kind = 'event' AND subject = deployments.id AND key = 'state/succeeded'"
+            " WHERE environment = ? AND deployments.kind IN ('deploy', 'rollback') ORDER BY entries.id",
+            environment,
+        )
+        return tuple(LaterSuccess(*row) for row in rows)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
