@@ -65,6 +65,18 @@ AUDIT_COMMANDS = (
             JSON,
         ],
     ),
+    LazyCommand(
+        "change",
+        "abreast.cli.commands.change_records:change",
+        "Print the record of one change: its risk, its approval, what it was, how it was tried, the way back.\n\n"
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest change of production.",
+        [
+            DEPLOYMENT,
+            click.Option(["--env", "environment"], metavar="E", help="The latest change of this environment.",
+                         shell_complete=names("environments")),
+            JSON,
+        ],
+    ),
 )  # fmt: skip
 
 INCIDENT_COMMAND = LazyCommand(

@@ -17,7 +17,7 @@ from abreast.wiring.workspace import Workspace
 OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
-        "state verify", "audit verify", "audit export", "config", "config diff", "db list", "db status",
+        "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
         "locks", "schema", "docs",        "completion", "help",
     }
 )  # fmt: skip
