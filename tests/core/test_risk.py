@@ -47,7 +47,7 @@ def files(count: int) -> frozenset[str]:
         (of(replace(API, failed=1)), 1, "api: 1 of its last 10 deployments failed"),
         (of(replace(API, failed=3)), 1, "api: 3 of its last 10 deployments failed"),
         (of(replace(API, failed=4)), 2, "api: 4 of its last 10 deployments failed"),
-        (of(replace(API, is_first=True)), 1, "api: its first deployment here, so there is no version to go back to"),
+        (of(replace(API, is_first=True)), 1, "api: first deployment here, nothing to go back to"),
         (of(replace(API, no_way_back="the artifact is gone")), 2, "api: the artifact is gone"),
         (replace(QUIET, services=[replace(API, failed=1), replace(API, name="web", failed=5)]), 2,
          "api: 1 of its last 10 deployments failed; web: 5 of its last 10 deployments failed"),

@@ -147,8 +147,7 @@ def _failures(service: ServiceRiskFacts) -> RiskReason:
 
 
 def _first(service: ServiceRiskFacts) -> RiskReason:
-    what = "its first deployment here, so there is no version to go back to"
-    return RiskReason(int(service.is_first), f"{service.name}: {what}")
+    return RiskReason(int(service.is_first), f"{service.name}: first deployment here, nothing to go back to")
 
 
 def _no_way_back(service: ServiceRiskFacts) -> RiskReason:

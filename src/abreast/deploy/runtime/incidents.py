@@ -1,10 +1,11 @@
 """Incidents of the ledger: they are made from it whenever they are asked for. Only what people add is recorded."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.lifecycle import act_of
+from abreast.core.incidents.lifecycle import LaterSuccess, act_of
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
 from abreast.core.plan import DeploymentKind
@@ -18,16 +19,20 @@ _RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 def read_incidents(ledger: Ledger, environment: str | None = None, limit: int = MAX_INCIDENTS) -> Iterator[Incident]:
     """Yield the incidents of an environment, or of all, newest first."""
+    successes = cache(ledger.successes)
     for deployment in ledger.incident_candidates(environment, limit):
-        if incident := read_incident(ledger, deployment):
+        if incident := _read(ledger, deployment, successes(deployment.environment)):
             yield incident
 
 
 def read_incident(ledger: Ledger, deployment: Deployment) -> Incident | None:
     """Return the incident of a deployment, None if it has none."""
-    events = ledger.events(deployment.id)
-    later = [success for success in ledger.successes(deployment.environment) if success.deployment != deployment.id]
-    return make_incident(ledger.stored_plan(deployment.id), events, later)
+    return _read(ledger, deployment, ledger.successes(deployment.environment))
+
+
+def _read(ledger: Ledger, deployment: Deployment, successes: Sequence[LaterSuccess]) -> Incident | None:
+    later = [success for success in successes if success.deployment != deployment.id]
+    return make_incident(ledger.stored_plan(deployment.id), ledger.events(deployment.id), later)
 
 
 def record_incident_act(ledger: Ledger, deployment: str, act: IncidentAct, text: str, by: str) -> None:

@@ -18,7 +18,7 @@ from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import PastRollout
 from abreast.machine.cron_schedule import read_timezone
 
-MAX_DEPLOYMENTS = 50
+MAX_DEPLOYMENTS = 30
 """How many deployments of the environment are looked at."""
 
 COUNTED_DEPLOYMENTS = 10
