@@ -16,28 +16,23 @@ from abreast.ledger.sqlite import SqliteLedger
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from abreast.testing.receivers import webhook
 from abreast.wiring.workspace import later
-from fork_server import StartedCommand
 from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, wait_for_exit
 
 SENTINEL = "xq7-sentinel-4711"
 KEEPS_ITS_TOKEN = f'    if ANSWERED > 5: print("token", os.environ["TOKEN"], flush=True)\n{UNHEALTHY_AFTER_REQUESTS}'
 
 
-def becomes_sick(project: SampleProject, **variables: str) -> str:
+def becomes_sick(project: SampleProject, variables: dict[str, str]) -> str:
     """Deploy a good release, then one that becomes sick while users are on it; return the second deployment."""
     project.commit("Good")
     project.deploy(variables=variables)
     project.config["environments"]["local"]["settle"] = "60s"
-    project.commit("Leak", app_py=project.app_source(KEEPS_ITS_TOKEN if variables else UNHEALTHY_AFTER_REQUESTS))
+    project.commit("Leak", app_py=project.app_source(KEEPS_ITS_TOKEN))
     deploying = project.start("deploy", "--yes", variables=variables)
-    visit_until_it_ends(project, deploying)
+    eventually(lambda: [get_json(project.backend_port), deploying.poll()][1] is not None, 90)
     assert wait_for_exit(deploying) == 1
     project.config["environments"]["local"]["settle"] = "300ms"
     return str(project.latest_deployment()["id"])
-
-
-def visit_until_it_ends(project: SampleProject, deploying: StartedCommand) -> None:
-    eventually(lambda: [get_json(project.backend_port), deploying.poll()][1] is not None, 90)
 
 
 def becomes_stuck(project: SampleProject) -> str:
@@ -77,14 +72,15 @@ def incident(project: SampleProject, *arguments: str) -> dict[str, Any]:
 def test_a_candidate_that_becomes_sick_with_users_on_it(project: SampleProject) -> None:
     project.config["services"]["backend"]["env"] = {"TOKEN": "${TOKEN}"}
     token = {"TOKEN": SENTINEL}
-    id_ = becomes_sick(project, **token)
+    id_ = becomes_sick(project, token)
     written = reports(project)[id_]
     assert (written["severity"], written["status"]) == ("SEV3", "resolved")
     assert written["why"] == "users of local were affected"
     assert written["detected"] < written["turn_back_began"] < written["recovered"]
     assert written["recovery_seconds"] >= 0
     (backend,) = [service for service in written["services"] if service["name"] == "backend"]
-    assert (backend["bad_release"], backend["good_release"], backend["requests_failed"]) == ("v2", "v1", None)
+    assert (backend["bad_release"], backend["good_release"]) == ("v2", "v1")
+    assert backend["requests_failed"] is None
     assert backend["seconds_on_bad_version"] > 0
     assert [(commit["subject"], commit["author"]) for commit in written["commits"]] == [("Leak", "t")]
     assert written["live"] == {"frontend": "v1", "backend": "v1"}

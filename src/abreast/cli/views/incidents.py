@@ -6,6 +6,7 @@ from typing import Any
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.core.codec import dump
 from abreast.core.incidents.communication import (
+    REQUESTS_FAILED,
     UNKNOWN,
     communication,
     duration_text,
@@ -42,7 +43,7 @@ def incident_json(
     """Return an incident as JSON values."""
     document: dict[str, Any] = dump(incident)
     for shown, service in zip(document["services"], incident.services, strict=True):
-        shown["seconds_on_bad_version"] = seconds_on_bad_version(service, now)
+        shown |= {"seconds_on_bad_version": seconds_on_bad_version(service, now), "requests_failed": None}
     return {
         **document,
         "recovery_seconds": recovery_seconds(incident),
@@ -104,14 +105,9 @@ def _service_row(service: AffectedService, live: Mapping[str, str], now: str) ->
     seconds = seconds_on_bad_version(service, now)
     users = "no" if seconds is None else f"{duration_text(seconds)} at most"
     still = ", still" if seconds is not None and not service.users_until else ""
-    failed = "0" if seconds is None else UNKNOWN if service.requests_failed is None else str(service.requests_failed)
-    return (
-        plain(service.name),
-        plain(service.bad_release),
-        users + still,
-        failed,
-        plain(live.get(service.name, "nothing")),
-    )
+    failed = "none" if seconds is None else REQUESTS_FAILED
+    names = plain(service.name), plain(service.bad_release)
+    return (*names, users + still, failed, plain(live.get(service.name, "nothing")))
 
 
 def _change(incident: Incident, commits: Sequence[CommitSummary]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from abreast.core.incidents.model import REMINDER_INTERVAL, AffectedService, Inc
 from abreast.core.wording import counted
 
 UNKNOWN = "unknown"
+REQUESTS_FAILED = UNKNOWN
+"""How many requests failed. Nobody counts them: a router that did would take time in each request."""
 
 
 def communication(incident: Incident, now: str) -> Iterator[str]:
@@ -30,16 +32,7 @@ def impact_text(incident: Incident, now: str) -> str:
         return incident.why
     names = ", ".join(f"{service.name} {service.bad_release}".rstrip() for service in reached)
     longest = max(seconds_on_bad_version(service, now) or 0.0 for service in reached)
-    return f"{incident.why}: {names}, for {duration_text(longest)} at most; requests failed: {failed_text(incident)}"
-
-
-def failed_text(incident: Incident) -> str:
-    """Return how many requests failed, as far as somebody counted."""
-    reached = [service for service in incident.services if service.users_from]
-    counts = [service.requests_failed for service in reached if service.requests_failed is not None]
-    if not counts:
-        return UNKNOWN
-    return f"{sum(counts)}" if len(counts) == len(reached) else f"{sum(counts)}, and unknown for the other services"
+    return f"{incident.why}: {names}, for {duration_text(longest)} at most; requests failed: {REQUESTS_FAILED}"
 
 
 def seconds_on_bad_version(service: AffectedService, now: str) -> float | None:

@@ -9,9 +9,6 @@ from abreast.core.model import Chapter
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.states import DeploymentState
 
-REQUESTS_FAILED = "requests_failed"
-"""Where the event of a measurement says how many requests to a bad version failed."""
-
 STAYS = "stays"
 """The end of the key of an event that says why a schema stays."""
 
@@ -24,8 +21,7 @@ def affected_services(opening: Opening, plan: Plan, events: Sequence[Event]) -> 
         return tuple(_turned_back(plan, events))
     recovered = next((event.at for event in reversed(events) if act_of(event) is IncidentAct.RECOVERED), "")
     return tuple(
-        _affected(part, plan.release, _previous_release(part), opening.event.at, recovered, events)
-        for part in plan.rollouts
+        _affected(part, plan.release, _previous_release(part), opening.event.at, recovered) for part in plan.rollouts
     )
 
 
@@ -34,7 +30,7 @@ def _rolled_back(plan: Plan, events: Sequence[Event]) -> Iterator[AffectedServic
     until = _finished(events, Chapter.TURN) if _ends_as(events, DeploymentState.SUCCEEDED) else ""
     for part in plan.rollouts:
         since = part.previous.since if part.previous else ""
-        yield _affected(part, _previous_release(part), plan.release, since, until, events)
+        yield _affected(part, _previous_release(part), plan.release, since, until)
 
 
 def _turned_back(plan: Plan, events: Sequence[Event]) -> Iterator[AffectedService]:
@@ -44,18 +40,12 @@ def _turned_back(plan: Plan, events: Sequence[Event]) -> Iterator[AffectedServic
     back = {name for names in named if isinstance(names, list | tuple) for name in names}
     for part in plan.traffic_changes:
         if part.name in back:
-            yield _affected(part, plan.release, _previous_release(part), since, until if since else "", events)
+            yield _affected(part, plan.release, _previous_release(part), since, until if since else "")
 
 
-def _affected(
-    part: ServicePlan, bad: str, good: str, since: str, until: str, events: Sequence[Event]
-) -> AffectedService:
-    counts = [event.data.get(REQUESTS_FAILED) for event in events if event.service == part.name]
-    known = [count for count in counts if isinstance(count, int)]
-    return AffectedService(
-        part.name, part.service.platform, bad, good, since, until,
-        sum(known) if known else None, has_database=part.service.database is not None,
-    )  # fmt: skip
+def _affected(part: ServicePlan, bad: str, good: str, since: str, until: str) -> AffectedService:
+    has_database = part.service.database is not None
+    return AffectedService(part.name, part.service.platform, bad, good, since, until, has_database)
 
 
 def user_impact(

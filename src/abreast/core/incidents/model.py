@@ -61,7 +61,7 @@ class AffectedService:
     """A service that was, or is, on a bad version.
 
     ``users_from`` and ``users_until``: when users reached that, at most. ``good_release`` is what they are led back to,
-    "" if there was none. ``requests_failed`` is None if nobody counted.
+    "" if there was none.
     """
 
     name: str
@@ -70,7 +70,6 @@ class AffectedService:
     good_release: str
     users_from: str = ""
     users_until: str = ""
-    requests_failed: int | None = None
     has_database: bool = False
 
 

@@ -155,9 +155,8 @@ def _questions(
     for migration in migrations:
         if migration.stays:
             yield f"The schema of {migration.service} keeps {migration.name}: {migration.stays}. What needs it?"
-    uncounted = [service.name for service in reached if service.requests_failed is None]
-    if uncounted:
-        yield f"How many requests failed? Unknown for {', '.join(uncounted)}."
+    if reached:
+        yield f"How many requests failed? Unknown for {', '.join(service.name for service in reached)}."
     if reached and opening.kind is IncidentKind.TURN_BACK:
         yield "Why did no gate and no check of the candidate see it?"
 
