@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.causes import CAUSES, stated_cause
 from abreast.core.incidents.communication import communication, duration_text
 from abreast.core.incidents.lifecycle import LaterSuccess
 from abreast.core.incidents.model import Incident, IncidentKind, IncidentSeverity, IncidentStatus
@@ -22,6 +21,7 @@ from abreast.core.model import (
     Version,
 )
 from abreast.core.plan import Action, DatabasePlan, DeploymentKind, OnFailure, Plan, ServicePlan
+from abreast.core.rollback import RollbackCause
 from abreast.core.states import DeploymentState
 from abreast.deploy.incident_news import incident_news
 
@@ -200,17 +200,13 @@ def test_a_database_asks_more_questions() -> None:
     assert any("keeps 002_baskets.sql: nothing reverses it" in question for question in found.questions)
 
 
-@pytest.mark.parametrize(
-    ("text", "cause"),
-    [(f"{cause}: why", cause) for cause in CAUSES]
-    + [("Critical-Bug : why", "critical bug"), ("critical bug", ""), ("bug: why", ""), ("", ""), ("a: b", "")],
-)
-def test_a_reason_may_name_the_kind_of_failure(text: str, cause: str) -> None:
-    assert stated_cause(text) == cause
-    if cause:
-        of = plan(kind=DeploymentKind.ROLLBACK, reason=text)
-        assert incident((*ROLLBACK, state(DeploymentState.SUCCEEDED)), of).cause == cause
-        assert incident((*RECOVERED, act("note", text))).cause == cause
+@pytest.mark.parametrize("cause", RollbackCause)
+def test_a_reason_or_a_note_names_the_kind_of_failure(cause: RollbackCause) -> None:
+    of = plan(kind=DeploymentKind.ROLLBACK, reason=f"{cause}: why")
+    rolled_back = (*ROLLBACK, state(DeploymentState.SUCCEEDED))
+    assert incident(rolled_back, of).cause == cause
+    assert incident((*rolled_back, act("note", "failed deployment: after all")), of).cause == "failed deployment"
+    assert incident((*RECOVERED, act("note", f"{cause}: why"), act("note", "more"))).cause == cause
 
 
 def test_what_is_said_of_it_follows_the_template() -> None:

@@ -51,7 +51,7 @@ def files(count: int) -> frozenset[str]:
         (of(replace(API, no_way_back="the artifact is gone")), 2, "api: the artifact is gone"),
         (replace(QUIET, services=[replace(API, failed=1), replace(API, name="web", failed=5)]), 2,
          "api: 1 of its last 10 deployments failed; web: 5 of its last 10 deployments failed"),
-        (replace(QUIET, is_emergency=True), 2, "an emergency: nobody approves it"),
+        (replace(QUIET, is_emergency=True), 2, "an emergency: nobody is waited for, and less is checked"),
         (replace(QUIET, skipped=["test/api", "freeze"]), 2, "skipped: test/api, freeze"),
         (replace(QUIET, skipped=list("abcd")), 3, "skipped: a, b, c, d"),
         (replace(QUIET, moment=NOON.replace(day=27, hour=15, minute=59)), 0, ""),

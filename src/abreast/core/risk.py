@@ -111,7 +111,7 @@ def _reasons(facts: RiskFacts) -> Iterator[RiskReason]:
         yield _worst(list(map(of_service, facts.services)))
     yield _time(facts.moment)
     if facts.is_emergency:
-        yield RiskReason(2, "an emergency: nobody approves it")
+        yield RiskReason(2, "an emergency: nobody is waited for, and less is checked")
     if facts.skipped:
         yield RiskReason(min(3, len(facts.skipped)), f"skipped: {', '.join(facts.skipped)}")
 

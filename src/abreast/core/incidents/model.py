@@ -96,7 +96,7 @@ class Incident:
     """An incident, as its record shows it now. ``id`` is that of the deployment that it began with.
 
     ``detected`` is when the fault was seen, ``turn_back_began`` when something was done about it, ``recovered`` when
-    all users were on a good version. ``open_since`` is when it became open last. ``cause`` is one of ``CAUSES``, "" if
+    all users were on a good version. ``open_since`` is when it became open last. ``cause`` is a RollbackCause, "" if
     nobody said. ``newest`` is the number of the newest entry that it is made of.
     """
 

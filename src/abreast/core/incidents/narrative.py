@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.causes import stated_cause
 from abreast.core.incidents.impact import affected_services, changed_migrations, user_impact
 from abreast.core.incidents.lifecycle import (
     LaterSuccess,
@@ -27,6 +26,7 @@ from abreast.core.incidents.model import (
 from abreast.core.model import Chapter
 from abreast.core.next_commands import next_commands
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.rollback import read_cause
 from abreast.core.states import DeploymentState
 
 _TOLD_STATES = {
@@ -37,6 +37,7 @@ _TOLD_STATES = {
     DeploymentState.TURNED_BACK: "turned back",
     DeploymentState.CANCELLED: "cancelled",
 }
+_TOLD_KINDS = frozenset({EventKind.RESUMED, EventKind.ACCEPTED, EventKind.CONFIRMED, EventKind.UNLOCKED})
 _TRAFFIC = {EventKind.STARTED: "traffic begins to move to", EventKind.FINISHED: "all users are on"}
 _TOLD_ACTS = {
     IncidentAct.NOTE: "note",
@@ -95,7 +96,7 @@ def _resolving(later: Sequence[LaterSuccess], phase: Phase) -> list[LaterSuccess
 def _cause(plan: Plan, events: Sequence[Event]) -> str:
     """Return the kind of failure that a person named last: in a note, on closing it, or as the reason of a rollback."""
     said = [plan.reason, *(event.message for event in events if act_of(event))]
-    return next(filter(None, map(stated_cause, reversed(said))), "")
+    return next(filter(None, map(read_cause, reversed(said))), "")
 
 
 def _timeline(
@@ -128,8 +129,8 @@ def _told(event: Event, plan: Plan, opening: Opening) -> Iterator[TimelineEntry]
     elif event.chapter in {Chapter.TURN, Chapter.TURN_BACK} and event.kind in _TRAFFIC:
         version = plan.release if event.chapter is Chapter.TURN else "the previous versions"
         yield TimelineEntry(event.at, f"{_TRAFFIC[event.kind]} {version}")
-    elif event.kind in {EventKind.RESUMED, EventKind.ACCEPTED} or event.chapter is Chapter.TURN_BACK:
-        yield TimelineEntry(event.at, f"{where}{event.message or event.kind}")
+    elif event.kind in _TOLD_KINDS or event.chapter is Chapter.TURN_BACK:
+        yield TimelineEntry(event.at, f"{where}{event.message or event.kind}", str(event.data.get("by", "")))
     elif event.kind is EventKind.VOTED:
         yield TimelineEntry(event.at, event.message, str(event.data.get("by", "")))
 
