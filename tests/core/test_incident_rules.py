@@ -9,7 +9,7 @@ import pytest
 
 from abreast.core.events import Event, EventKind
 from abreast.core.incidents.communication import communication, duration_text
-from abreast.core.incidents.lifecycle import LaterSuccess
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.incidents.model import Incident, IncidentKind, IncidentSeverity, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
 from abreast.core.model import (
@@ -169,6 +169,26 @@ def test_a_later_success_resolves_what_is_open_and_nothing_else() -> None:
     assert resolved.newest == 90
     closed = incident((*failed, act("close")), of, success(90))
     assert (closed.status, closed.resolved) == (CLOSED, "")
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "title"),
+    [
+        (RECOVERED, DeploymentKind.DEPLOY, "v7 failed and was turned back in production"),
+        (STUCK, DeploymentKind.DEPLOY, "v7 failed and could not be turned back in production"),
+        ((*TURNED, SICK, BACK), DeploymentKind.DEPLOY, "v7 failed and is being turned back in production"),
+        ((*TURNED, BACK, *MOVED_BACK, state(DeploymentState.CANCELLED)), DeploymentKind.DEPLOY, "v7 was cancelled in production"),
+        ((*ROLLBACK, state(DeploymentState.SUCCEEDED)), DeploymentKind.ROLLBACK, "v6 was rolled back to v5 in production"),
+        ((*ROLLBACK, SICK, BACK, *MOVED_BACK, ENDED), DeploymentKind.ROLLBACK, "v6 was to be rolled back to v5 in production"),
+    ],
+)  # fmt: skip
+def test_its_title_says_how_far_it_came(events: Sequence[Event], kind: DeploymentKind, title: str) -> None:
+    assert incident(events, plan(kind=kind)).title == title
+
+
+def test_users_are_on_a_bad_version_until_a_later_deployment_if_the_way_back_failed() -> None:
+    failed = incident((*ROLLBACK, SICK, BACK, *MOVED_BACK, ENDED), plan(kind=DeploymentKind.ROLLBACK), success(90))
+    assert [service.users_until for service in failed.services] == [moment(90)]
 
 
 def test_the_report_says_when_for_how_long_and_what_nobody_knows() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.incidents.lifecycle import LaterSuccess
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState

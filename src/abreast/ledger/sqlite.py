@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.lifecycle import LaterSuccess
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState

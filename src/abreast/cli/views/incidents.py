@@ -75,8 +75,15 @@ def _blocks(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[
         ("kind of failure", incident.cause or UNKNOWN),
         ("detected", moment_text(incident.detected)),
         ("turn-back began", moment_text(incident.turn_back_began)),
-        ("users on a good version", moment_text(incident.recovered) if incident.recovered else "not yet"),
-        ("recovery time", duration_text(recovery) if recovery is not None else "none: users were never on it"),
+        ("users on a good version", _recovered_text(incident)),
+        (
+            "recovery time",
+            duration_text(recovery)
+            if recovery is not None
+            else UNKNOWN
+            if incident.status is IncidentStatus.OPEN
+            else "none",
+        ),
         ("made", moment_text(now)),
     )
     yield table(("", ""), facts)
@@ -99,6 +106,12 @@ def _blocks(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[
     yield "## What to say"
     yield code_block(list(communication(incident, now)))
     yield "\n".join(f"Next: {code(command)}" for command in incident.next_commands)
+
+
+def _recovered_text(incident: Incident) -> str:
+    if not any(service.users_from for service in incident.services):
+        return "they never left it"
+    return moment_text(incident.recovered) if incident.recovered else "not yet"
 
 
 def _service_row(service: AffectedService, live: Mapping[str, str], now: str) -> tuple[str, ...]:

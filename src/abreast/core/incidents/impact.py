@@ -1,6 +1,7 @@
 """Whom an incident reached, and for how long, by the events of its deployment."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from abreast.core.events import Event, EventKind
 from abreast.core.incidents.lifecycle import Opening, Phase, UserImpact, act_of
@@ -13,15 +14,21 @@ STAYS = "stays"
 """The end of the key of an event that says why a schema stays."""
 
 
-def affected_services(opening: Opening, plan: Plan, events: Sequence[Event]) -> tuple[AffectedService, ...]:
-    """Return the services that are part of an incident."""
+def affected_services(
+    opening: Opening, plan: Plan, events: Sequence[Event], replaced: str
+) -> tuple[AffectedService, ...]:
+    """Return the services of an incident. ``replaced``: when a later deployment resolved it, "" if none did."""
     if opening.kind is IncidentKind.ROLLBACK:
-        return tuple(_rolled_back(plan, events))
-    if opening.kind is IncidentKind.TURN_BACK:
-        return tuple(_turned_back(plan, events))
-    recovered = next((event.at for event in reversed(events) if act_of(event) is IncidentAct.RECOVERED), "")
+        found = list(_rolled_back(plan, events))
+    elif opening.kind is IncidentKind.TURN_BACK:
+        found = list(_turned_back(plan, events))
+    else:
+        recovered = next((event.at for event in reversed(events) if act_of(event) is IncidentAct.RECOVERED), "")
+        since = opening.event.at
+        found = [_affected(part, plan.release, _previous_release(part), since, recovered) for part in plan.rollouts]
     return tuple(
-        _affected(part, plan.release, _previous_release(part), opening.event.at, recovered) for part in plan.rollouts
+        replace(service, users_until=replaced) if service.users_from and not service.users_until else service
+        for service in found
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.incidents.model import IncidentAct, IncidentKind, IncidentSeverity, IncidentStatus
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind, Plan
@@ -18,17 +19,6 @@ _REACHED = frozenset({Chapter.MIGRATE, Chapter.RELEASE, Chapter.STAGE, Chapter.C
 
 _GIVEN_UP = frozenset({DeploymentState.CANCELLED, DeploymentState.SUPERSEDED})
 _TURNED_BACK = frozenset({DeploymentState.TURNED_BACK, DeploymentState.CANCELLED})
-
-
-@dataclass(frozen=True, slots=True)
-class LaterSuccess:
-    """A later deployment to the same environment that succeeded. ``seq`` is the number of the entry that says so."""
-
-    seq: int
-    at: str
-    deployment: str
-    release: str
-    author: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from abreast.core.events import Event, EventKind
 from abreast.core.incidents.impact import affected_services, changed_migrations, user_impact
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.incidents.lifecycle import (
-    LaterSuccess,
     Opening,
     Phase,
     act_of,
@@ -39,6 +39,12 @@ _TOLD_STATES = {
 }
 _TOLD_KINDS = frozenset({EventKind.RESUMED, EventKind.ACCEPTED, EventKind.CONFIRMED, EventKind.UNLOCKED})
 _TRAFFIC = {EventKind.STARTED: "traffic begins to move to", EventKind.FINISHED: "all users are on"}
+_TURN_BACK_TITLES = {
+    DeploymentState.TURNING_BACK: "failed and is being turned back",
+    DeploymentState.STUCK: "failed and could not be turned back",
+    DeploymentState.TURNED_BACK: "failed and was turned back",
+    DeploymentState.CANCELLED: "was cancelled",
+}
 _TOLD_ACTS = {
     IncidentAct.NOTE: "note",
     IncidentAct.CLOSE: "closed",
@@ -54,43 +60,42 @@ def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSucc
     if opening is None:
         return None
     phase = phase_of(opening, events, later)
-    services = affected_services(opening, plan, events)
+    resolving = _resolving(later, phase)
+    services = affected_services(opening, plan, events, resolving.at if resolving else "")
     migrations = changed_migrations(plan, events)
     severity, why = severity_of(plan.environment, user_impact(opening, phase, services, events))
     cause = _cause(plan, events)
-    resolving = _resolving(later, phase)
     untils = [service.users_until for service in services if service.users_until]
     has_all = bool(untils) and len(untils) == sum(bool(service.users_from) for service in services)
     return Incident(
         id=plan.deployment, kind=opening.kind, project=plan.project, environment=plan.environment,
         release=plan.release, commit=plan.commit, author=plan.author, reason=plan.reason, run_url=plan.run_url,
-        title=_title(plan, opening, services), status=phase.status, severity=severity, why=why,
+        title=_title(plan, opening, events, services), status=phase.status, severity=severity, why=why,
         detected=opening.detected, turn_back_began=opening.event.at,
-        recovered=max(untils) if has_all else phase.resolved if resolving else "",
+        recovered=max(untils) if has_all else "",
         open_since=phase.open_since, resolved=phase.resolved, closed=phase.closed, cause=cause,
         services=services, timeline=tuple(_timeline(plan, events, opening, resolving)),
         failures=tuple(_failures(events)), migrations=migrations,
         questions=tuple(_questions(opening, cause, services, migrations)),
         next_commands=_next_commands(plan, events, phase),
-        newest=max([events[-1].seq, *(success.seq for success in resolving)]),
+        newest=max(events[-1].seq, resolving.seq if resolving else 0),
     )  # fmt: skip
 
 
-def _title(plan: Plan, opening: Opening, services: Sequence[AffectedService]) -> str:
+def _title(plan: Plan, opening: Opening, events: Sequence[Event], services: Sequence[AffectedService]) -> str:
+    state = next(event.state for event in reversed(events) if event.state)
+    if opening.kind is IncidentKind.DEGRADED:
+        return f"{plan.environment} is degraded since {plan.release}"
     if opening.kind is IncidentKind.TURN_BACK:
-        return f"{plan.release} failed in {plan.environment} and was turned back"
-    if opening.kind is IncidentKind.ROLLBACK:
-        bad = (
-            ", ".join(dict.fromkeys(service.bad_release for service in services if service.bad_release))
-            or "what was live"
-        )
-        return f"{bad} was rolled back to {plan.release} in {plan.environment}"
-    return f"{plan.environment} is degraded since {plan.release}"
+        return f"{plan.release} {_TURN_BACK_TITLES[state]} in {plan.environment}"
+    bad = dict.fromkeys(service.bad_release for service in services if service.bad_release)
+    done = "was rolled back" if state is DeploymentState.SUCCEEDED else "was to be rolled back"
+    return f"{', '.join(bad) or 'what was live'} {done} to {plan.release} in {plan.environment}"
 
 
-def _resolving(later: Sequence[LaterSuccess], phase: Phase) -> list[LaterSuccess]:
-    """Return the later deployment that resolved the incident, if one did."""
-    return [success for success in later if success.at == phase.resolved][:1]
+def _resolving(later: Sequence[LaterSuccess], phase: Phase) -> LaterSuccess | None:
+    """Return the later deployment that resolved the incident, None if none did."""
+    return next((success for success in later if success.at == phase.resolved), None)
 
 
 def _cause(plan: Plan, events: Sequence[Event]) -> str:
@@ -100,7 +105,7 @@ def _cause(plan: Plan, events: Sequence[Event]) -> str:
 
 
 def _timeline(
-    plan: Plan, events: Sequence[Event], opening: Opening, resolving: Sequence[LaterSuccess]
+    plan: Plan, events: Sequence[Event], opening: Opening, resolving: LaterSuccess | None
 ) -> Iterator[TimelineEntry]:
     began = f"{plan.kind} {'to' if plan.kind is DeploymentKind.ROLLBACK else 'of'} {plan.release} began"
     entries = [(events[0].seq, TimelineEntry(events[0].at, began, plan.author))]
@@ -109,9 +114,9 @@ def _timeline(
     if opening.kind is IncidentKind.ROLLBACK:
         live = {(part.previous.since, part.previous.release) for part in plan.rollouts if part.previous}
         entries += [(0, TimelineEntry(since, f"{release} went live")) for since, release in sorted(live)]
-    for success in resolving:
-        text = f"{success.release} is live (deployment {success.deployment})"
-        entries.append((success.seq, TimelineEntry(success.at, text, success.author)))
+    if resolving:
+        text = f"{resolving.release} is live (deployment {resolving.deployment})"
+        entries.append((resolving.seq, TimelineEntry(resolving.at, text, resolving.author)))
     yield from (entry for _, entry in sorted(entries, key=lambda found: found[0]))
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.lifecycle import LaterSuccess, act_of
+from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.lifecycle import act_of
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
 from abreast.core.plan import DeploymentKind
