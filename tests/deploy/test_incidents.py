@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from abreast.testing.platforms.threaded_server import ThreadedServer
 from abreast.testing.receivers import webhook
 from abreast.wiring.workspace import later
 from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, wait_for_exit
+from state_worlds import GitWorld, git
 
 SENTINEL = "xq7-sentinel-4711"
 KEEPS_ITS_TOKEN = f'    if ANSWERED > 5: print("token", os.environ["TOKEN"], flush=True)\n{UNHEALTHY_AFTER_REQUESTS}'
@@ -212,15 +214,46 @@ def endpoint() -> Iterator[tuple[webhook.WebhookEndpoint, dict[str, str]]]:
         yield taken, {"HOOK_URL": f"{server.url}/hook", "HOOK_SECRET": webhook.SECRET}
 
 
-def send_at(project: SampleProject, moment: str, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
+def send_at(folder: Path, moment: str, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
     """Begin to send what is due at a moment."""
     program = (
         "import sys; from abreast.wiring import assembly; from abreast.__main__ import main\n"
         f"assembly.utc_now = lambda: {moment!r}\n"
         "sys.argv = ['abreast', 'notify', 'send']; sys.exit(main())"
     )
-    return subprocess.Popen([sys.executable, "-c", program], cwd=project.folder, env={**os.environ, **variables},
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, **variables},
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+
+
+def reminded(taken: webhook.WebhookEndpoint) -> list[str]:
+    """Return the reminders that were sent."""
+    told = [event["data"] for event in taken.events if event["type"] == "environment.incident-reminder"]
+    return [data["failures"][0]["text"] for data in told]
+
+
+def test_two_machines_remind_once(
+    project: SampleProject, endpoint: tuple[webhook.WebhookEndpoint, dict[str, str]], tmp_path: Path
+) -> None:
+    taken, variables = endpoint[0], {**endpoint[1], "ABREAST_STATE": "git"}
+    git(project.folder, "remote", "add", "origin", str(GitWorld(tmp_path / "world").remote))
+    project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
+    for text in ("One", "Two"):
+        project.commit(text)
+        project.deploy(variables=variables)
+    project.run("rollback", "--yes", "--reason", "x", variables=variables)
+    project.run("incident", "--reopen", "--reason", "it is not better", variables=variables)
+    git(project.folder, "push", "--quiet", "origin", "HEAD:main")
+    git(tmp_path, "clone", "--quiet", str(tmp_path / "world" / "remote.git"), "other", "--branch", "main")
+    id_ = project.run("incident", variables=variables).stdout.splitlines()[1].split()[0]
+    told = project.run("incident", id_, "--json", variables=variables).stdout
+    due = later(json.loads(told)["open_since"], 901)
+    machines = [project.folder, tmp_path / "other"]
+    for sending in [send_at(folder, due, variables) for folder in machines]:
+        sending.wait(90)  # one of the two may find that the other holds the environment
+    for folder in machines:
+        assert send_at(folder, due, variables).wait(90) == 0
+    assert len(reminded(taken)) == 1
+    project.run("down", "--yes", variables=variables)
 
 
 def test_one_that_is_stuck_is_told_once_in_each_quarter_of_an_hour(
@@ -240,15 +273,14 @@ def test_one_that_is_stuck_is_told_once_in_each_quarter_of_an_hour(
     project.commit("Tell")
 
     def reminders() -> list[str]:
-        told = [event["data"] for event in taken.events if event["type"] == "environment.incident-reminder"]
-        return [data["failures"][0]["text"] for data in told]
+        return reminded(taken)
 
     def send(seconds: float) -> None:
-        assert send_at(project, later(written["open_since"], seconds), variables).wait(90) == 0
+        assert send_at(project.folder, later(written["open_since"], seconds), variables).wait(90) == 0
 
     send(899)
     assert reminders() == []
-    for sending in [send_at(project, later(written["open_since"], 901), variables) for _ in range(2)]:
+    for sending in [send_at(project.folder, later(written["open_since"], 901), variables) for _ in range(2)]:
         sending.wait(90)  # one of the two may find that the other holds the environment
     send(1700)
     assert len(reminders()) == 1
