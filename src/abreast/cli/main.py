@@ -30,7 +30,7 @@ from abreast.cli.options import (
     group,
     names,
 )
-from abreast.cli.record_commands import AUDIT_COMMANDS, STATE_COMMANDS
+from abreast.cli.record_commands import AUDIT_COMMANDS, INCIDENT_COMMAND, STATE_COMMANDS
 
 
 def _overview_without_command() -> int:
@@ -213,6 +213,7 @@ COMMANDS = (
                          help="Start with this many lines of each log. Default: 50, or all of a DEPLOYMENT."),
         ],
     ),
+    INCIDENT_COMMAND,
     LazyCommand(
         "lock",
         "abreast.cli.commands.environments:lock",

@@ -8,6 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -66,6 +67,19 @@ class Release:
     commit: str
     created: str
     parts: Mapping[str, ReleasePart]
+
+
+@dataclass(frozen=True, slots=True)
+class PastRollout:
+    """One service's part of an earlier deployment: how that ended, and the files for which it got a new version."""
+
+    deployment: str
+    kind: DeploymentKind
+    state: DeploymentState
+    chapter: Chapter
+    release: str
+    service: str
+    changed_files: frozenset[str]
 
 
 class Ledger(ABC):
@@ -194,6 +208,18 @@ class Ledger(ABC):
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
+
+    @abstractmethod
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+
+    @abstractmethod
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+
+    @abstractmethod
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

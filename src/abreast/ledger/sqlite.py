@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -19,7 +20,7 @@ from abreast.ledger import kept_output
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
-from abreast.ledger.interface import Deployment, Json, Ledger, Release, ReleasePart
+from abreast.ledger.interface import Deployment, Json, Ledger, PastRollout, Release, ReleasePart
 
 if TYPE_CHECKING:
     from abreast.ledger.checkpoints import CheckpointSigner
@@ -262,6 +263,47 @@ class SqliteLedger(Ledger):
             environment, limit,
         )  # fmt: skip
         return tuple(map(_deployment_from_row, rows))
+
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+        # SQLite reads the plans: to make values of them would take longer than all the rest of a plan.
+        rows = self.file.query(
+            "SELECT d.id, d.kind, d.state, d.chapter, d.release, json_extract(part.value, '$.service.name'),"
+            " json_extract(part.value, '$.changed_files') FROM (SELECT rowid AS number, * FROM deployments"
+            " WHERE environment = ? AND kind IN ('deploy', 'rollback') ORDER BY rowid DESC LIMIT ?) AS d"
+            " JOIN entries ON entries.kind = 'plan' AND entries.subject = d.id,"
+            " json_each(entries.entry, '$.data.services') AS part"
+            " WHERE json_extract(part.value, '$.action') = 'deploy' ORDER BY d.number DESC",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(
+            PastRollout(id_, DeploymentKind(kind), DeploymentState(state), Chapter(chapter), release, service,
+                        frozenset(file for file, _ in json.loads(files)))
+            for id_, kind, state, chapter, release, service, files in rows
+        )  # fmt: skip
+
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+        rows = self.file.query(
+            f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            " AND (kind = 'rollback'"
+            " OR kind = 'deploy' AND state IN ('turning-back', 'turned-back', 'cancelled', 'stuck')"
+            " OR EXISTS (SELECT 1 FROM entries WHERE kind = 'event' AND subject = deployments.id"
+            " AND key > 'incident/' AND key < 'incident0'))"  # "0" is the character after "/"
+            " ORDER BY rowid DESC LIMIT ?",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(map(_deployment_from_row, rows))
+
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+        rows = self.file.query(
+            "SELECT entries.id, json_extract(entry, '$.at'), deployments.id, release, author FROM deployments"
+            " JOIN entries ON entries.kind = 'event' AND subject = deployments.id AND key = 'state/succeeded'"
+            " WHERE environment = ? AND deployments.kind IN ('deploy', 'rollback') ORDER BY entries.id",
+            environment,
+        )
+        return tuple(LaterSuccess(*row) for row in rows)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
