@@ -59,7 +59,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
         *await refuse_incomplete(ports, plan),
     ]
-    warnings = [*_unfinished(deployments, lock)]
+    warnings = [*_unfinished(deployments, lock), *_unsent_links(ports, plan)]
     is_free = lock.is_free()
     for part in plan.rollouts:
         if is_free:  # or else another command starts and stops services just now
@@ -137,6 +137,11 @@ def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Ite
             yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
         if deployment.state is DeploymentState.APPROVING:
             yield f"deployment {deployment.id} waits for an approval: this goes on with it, or replaces it"
+
+
+def _unsent_links(ports: Ports, plan: Plan) -> Iterator[str]:
+    if plan.approval and plan.traffic_changes and (why := ports.links_refusal(plan.environment, plan.approval)):
+        yield why
 
 
 def _breaking_changes(plan: Plan) -> Iterator[AbreastError]:

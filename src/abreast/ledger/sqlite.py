@@ -1,5 +1,7 @@
 """The ledger on a file of entries."""
 
+import base64
+import hashlib
 import json
 import os
 import secrets
@@ -192,6 +194,11 @@ class SqliteLedger(Ledger):
             self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
         return note
 
+    def checkpoint_keys(self) -> Sequence[str]:
+        """Return the keys that signed checkpoints, as texts, that of the newest checkpoint first."""
+        query = "SELECT subject FROM entries WHERE kind = 'checkpoint' GROUP BY subject ORDER BY max(id) DESC"
+        return [subject for (subject,) in self.file.query(query)]
+
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
         with self.file.transaction():
@@ -254,6 +261,12 @@ class SqliteLedger(Ledger):
         ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
         return load(Plan, entry.data)
 
+    def plan_digest(self, id: str) -> str:
+        """Return the digest of the recorded plan of a deployment."""
+        ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
+        text = json.dumps(entry.data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
+
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
         rows = self.file.query(
@@ -277,6 +290,16 @@ class SqliteLedger(Ledger):
     def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
         """Return the fingerprint of each secret's value, by ``service/NAME``."""
         return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
+        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
+        then, now = dict[str, str](), dict[str, str]()
+        for number, entry in self.file.entries(EntryKind.SECRETS, environment):
+            now.update(entry.data)
+            if number <= (last or 0):
+                then.update(entry.data)
+        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
