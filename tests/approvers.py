@@ -37,6 +37,8 @@ def signed(claims: LinkClaims, seed: bytes = SEED) -> str:
 
 
 def votes(project: SampleProject, variables: Mapping[str, str] | None = None) -> list[dict[str, str]]:
-    """Return the approvals and rejections of the audit trail."""
+    """Return the approvals and rejections of the audit trail, but for refused commands."""
     lines = project.run("audit", "export", variables=variables).stdout.splitlines()
-    return [act for act in map(json.loads, lines) if act["what"] in {"approve", "reject"}]
+    return [
+        act for act in map(json.loads, lines) if act["what"] in {"approve", "reject"} and act["outcome"] != "refused"
+    ]

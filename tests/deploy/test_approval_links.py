@@ -33,7 +33,7 @@ def start(project: SampleProject, login: str = "eve", code: int = 0) -> str:
 def refused(project: SampleProject, link: str, command: str = "approve") -> str:
     """Return what a link is refused with."""
     told = project.run(command, link, "--reason", "x", code=3).stderr
-    assert "v4.public" not in told
+    assert "v4.public.ey" not in told
     return told
 
 
@@ -109,7 +109,7 @@ def test_what_a_link_is_refused_for(guarded: SampleProject) -> None:
     recorded = [act["detail"] for act in trail if act["outcome"] == "refused"]
     assert len(recorded) == len(CHANGES) + 1 + 5 + 1
     assert all(any(expected in detail for detail in recorded) for _, expected in CHANGES.values())
-    assert "v4.public" not in json.dumps(trail)
+    assert "v4.public.ey" not in json.dumps(trail)
     assert {act["environment"] for act in trail if "expired at" in act["detail"]} == {"local"}
     uncounted = [
         (act["who"], act["outcome"]) for act in trail if act["what"] == "approve" and act["who_kind"] == "signed-link"
