@@ -154,7 +154,8 @@ def _who(request: ApprovalRequest) -> Iterator[str]:
 
 def _commits(changes: ReleaseChanges) -> Iterator[str]:
     commits = changes.commits
-    verb = "taken back" if changes.is_backward else "since what is live"
+    is_first = not any(change.before for change in changes.services)
+    verb = "taken back" if changes.is_backward else "in all" if is_first else "since what is live"
     if commits.count is None:
         yield f"not all commits {verb} are in this clone; the newest:"
     elif commits.count:

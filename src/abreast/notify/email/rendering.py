@@ -11,6 +11,7 @@ from abreast.notify.message import Message
 from abreast.notify.notification_events import Severity
 from abreast.notify.plain_text import plain_text
 
+_OWN_LINK = "The link is yours alone: whoever has it decides in your name. It counts once."
 _WEB = ("https://", "http://")
 _GOOD = "#2eb67d"
 _COLORS = {
@@ -35,7 +36,7 @@ def email_message(
         mail["References"] = f"<{message.deployment.lower()}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     ways = _ways(message, link.reveal()) if link else []
-    added = "".join(f"\n{what}:\n    {command}\n" for what, command in ways)
+    added = "".join(f"\n{what}:\n    {command}\n" for what, command in ways) + (f"\n{_OWN_LINK}\n" if ways else "")
     mail.set_content(f"{message.headline}\n\n{plain_text(message)}\n{added}")
     mail.add_alternative("".join(_html(message, ways)), subtype="html")
     return mail
@@ -49,7 +50,7 @@ def _ways(message: Message, link: str) -> list[tuple[str, str]]:
         (f"To reject it, {where}", f"abreast reject '{link}' --reason …"),
     ]
     page = [("To read it and decide", link)] if link.startswith(_WEB) else []
-    return [*page, *commands, ("The link is yours alone: whoever has it decides in your name. It counts once", "")]
+    return [*page, *commands]
 
 
 def _html(message: Message, ways: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -68,13 +69,14 @@ def _html(message: Message, ways: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"<p><b>{html.escape(failure.text)}</b></p>"
         yield f"<pre>{html.escape(failure.log)}</pre>" if failure.log else ""
     yield f"<p>Next: <code>{html.escape(message.next_commands[0])}</code></p>" if message.next_commands else ""
-    yield from (f"<p>{html.escape(what)}</p>{_command(text)}" for what, text in ways)
+    yield from (f"<p>{html.escape(what)}:</p>{_command(text)}" for what, text in ways)
+    yield f"<p>{html.escape(_OWN_LINK)}</p>" if ways else ""
     yield "</div></body></html>"
 
 
 def _command(text: str) -> str:
     shown = html.escape(text)
-    return f'<p><a href="{shown}">{shown}</a></p>' if text.startswith(_WEB) else f"<pre>{shown}</pre>" if text else ""
+    return f'<p><a href="{shown}">{shown}</a></p>' if text.startswith(_WEB) else f"<pre>{shown}</pre>"
 
 
 def _row(name: str, value: str, url: str) -> str:
