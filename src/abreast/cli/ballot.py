@@ -14,7 +14,7 @@ from abreast.core.errors import AbreastError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Chapter
-from abreast.core.plan import Plan
+from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import COUNTS, LINK, approval_decision, approval_request
 from abreast.ledger.interface import Deployment
@@ -61,7 +61,8 @@ def open_ballot(workspace: Workspace, ledger: SqliteLedger, requested: str | Non
     before = approval_decision(plan, events, utc_now())
     if before.state is ApprovalState.EXPIRED:
         what = f"deployment {chosen.id} cannot be approved any more: {before.text}"
-        raise RefusedError(what, next=f"abreast deploy --env {plan.environment}")
+        again = "rollback" if plan.kind is DeploymentKind.ROLLBACK else "deploy"
+        raise RefusedError(what, need="a new request", next=f"abreast {again} --env {plan.environment}")
     person = claims.person if claims else workspace.operator
     return Ballot(chosen, plan, plan.approval, events, person, link_id(requested) if claims and requested else "")
 

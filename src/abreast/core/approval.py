@@ -64,6 +64,16 @@ def vote_refusal(rule: ApprovalRule, by: str, authors: Collection[str]) -> str:
     return ""
 
 
+def too_few_people(rule: ApprovalRule, authors: Collection[str]) -> str:
+    """Return why nobody can ever grant a request, since too many who might are authors, "" if people can."""
+    able = [person for person in rule.people if not vote_refusal(rule, person, authors)]
+    if len(able) >= rule.required:
+        return ""
+    others = ", ".join(person for person in rule.people if person not in able)
+    who = f"only {', '.join(able)} can" if able else "nobody can"
+    return f"{rule.required} of {', '.join(rule.people)} have to approve, and {who}: authors of it are {others}"
+
+
 def decide_approval(
     rule: ApprovalRule, votes: Sequence[Vote], authors: Collection[str], requested_at: str, now: str
 ) -> ApprovalDecision:
@@ -87,5 +97,6 @@ def decide_approval(
         return decision(ApprovalState.EXPIRED, f"its request expired with {missing} of {rule.required} missing")
     given = f"; approved by {', '.join(approved)}" if approved else ""
     who = f"{missing} more" if approved else f"{rule.required}"
-    text = f"waits for an approval by {who} of {', '.join(rule.people)}{given}"
+    able = [person for person in rule.people if not vote_refusal(rule, person, authors)]
+    text = f"waits for an approval by {who} of {', '.join(able) or 'nobody'}{given}"
     return decision(ApprovalState.PENDING, text, missing)

@@ -46,7 +46,8 @@ async def await_approval(run: Run, gather: Gather) -> Failure | None:
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
     decision = approval_decision(run.plan, events, run.ports.now())
     if decision.state is ApprovalState.PENDING:
-        raise AwaitsApprovalError(decision.text, next=f"abreast approve {run.plan.deployment}")
+        until = f"{decision.text}; the request expires at {decision.expires}"
+        raise AwaitsApprovalError(until, next=f"abreast approve {run.plan.deployment}")
     if decision.state is not ApprovalState.GRANTED:
         return Failure(Chapter.APPROVAL, decision.text, cause=FailureCause.REFUSED)
     if changed := await asyncio.to_thread(_changed_secrets, run, decision.text):
