@@ -128,6 +128,9 @@ def test_a_first_deployment_and_a_rollback(project: SampleProject) -> None:
     sections = shown_sections(project.run("show").stdout)
     assert sections["Commits"][0] == "1 commit taken back"
     assert sections["Commits"][1].endswith("A mistake (t)")
-    assert sections["Way back"] == ["abreast rollback --env local --to v2 --reason …"]
+    (way_back,) = sections["Way back"]
+    assert way_back == (
+        "abreast unlock --env local --release v2, then: abreast rollback --env local --to v2 --reason …"
+    )
     told = json.loads(project.run("approve", "--yes", "--json").stdout)
     assert told["state"] == "granted"

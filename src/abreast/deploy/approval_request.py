@@ -15,11 +15,12 @@ from abreast.core.events import Event, EventKind
 from abreast.core.gates import GateVerdict
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
+from abreast.core.rollback import release_number
 from abreast.core.schema.migration_files import plan_down
 from abreast.deploy.data.plan import migrations_at_commit
 from abreast.deploy.runtime.platform_state import capabilities_of
 from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
-from abreast.deploy.runtime.release_origin import release_number
+from abreast.deploy.runtime.release_history import unlock_command
 
 MAX_COMMITS, MAX_LINES = 20, 50
 """Commits to name, and things of any other kind."""
@@ -151,13 +152,18 @@ def _way_back(ports: Ports, plan: Plan) -> WayBack:
     if not (live := _live(plan)):
         return WayBack("", ("nothing is live that it could go back to",))
     limits = [limit for part in plan.traffic_changes for limit in _limits(ports, part)]
-    command = f"abreast rollback --env {plan.environment} --to {live[-1].release} --reason …"
+    release = live[-1].release
+    command = f"abreast rollback --env {plan.environment} --to {release} --reason …"
+    if plan.kind is DeploymentKind.ROLLBACK:  # which keeps out what it takes back
+        command = f"{unlock_command(plan.environment, release)}, then: {command}"
     return WayBack(command, tuple(limits))
 
 
 def _limits(ports: Ports, part: ServicePlan) -> Iterator[str]:
     if part.previous is None:
         yield f"{part.name} has no version before this one"
+    elif not ports.artifacts.has(part.previous.artifact):
+        yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
     elif part.action is Action.DEPLOY and not capabilities_of(ports, part.service).has_candidates:
         platform = part.service.platform
         yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"

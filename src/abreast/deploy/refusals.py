@@ -142,7 +142,7 @@ def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Ite
 
 def _approval_warnings(ports: Ports, plan: Plan) -> Iterator[str]:
     """Yield why nobody can approve a deployment, and why nobody is sent a link to approve it by."""
-    if plan.approval and plan.traffic_changes:
+    if plan.approval and plan.awaits_approval and plan.traffic_changes:
         if why := too_few_people(plan.approval, plan.authors):
             yield f"it would wait in vain: {why}; needed: more people in `approval: {{by: …}}`, or not_author: false"
         if why := ports.links_refusal(plan.environment, plan.approval):

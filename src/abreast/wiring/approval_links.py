@@ -51,7 +51,7 @@ def approver_notifiers(
     """Return who tells each person that may approve a deployment, and has an address, with a link of their own."""
     receiver = approval_mail(project.notifiers, plan.environment)
     signer = given_signer(workspace)
-    if plan.approval is None or receiver is None or signer is None:
+    if plan.approval is None or plan.emergency or receiver is None or signer is None:
         return []
     return [
         create_approver_notifier(
