@@ -194,6 +194,17 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
+    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
+        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+
+    @abstractmethod
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
+
+        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
+        """
+
+    @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
 
@@ -204,6 +215,13 @@ class Ledger(ABC):
     @abstractmethod
     def stored_plan(self, id: str) -> Plan:
         """Return the plan of a deployment."""
+
+    @abstractmethod
+    def plan_digest(self, id: str) -> str:
+        """Return 22 characters that change with anything in the recorded plan of a deployment.
+
+        They are the first 16 bytes of the SHA-256 of its JSON (sorted keys, no spaces, UTF-8), in base64url.
+        """
 
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:

@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 COLUMNS = (
     "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "authors", "risk", "why",
-    "detail", "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "hash",
+    "detail", "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "used_by", "hash",
 )  # fmt: skip
 
 MAPPING = (
@@ -60,9 +60,10 @@ def act_json(act: Act) -> dict[str, Any]:
     """Return an act as one flat JSON object."""
     who = act.who
     values = {
-        **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name != "who"},
+        **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name not in {"who", "used_by"}},
         "who": who.name, "who_kind": who.kind, "who_id": who.id, "who_host": who.host, "who_url": who.url,
         "who_login": who.login, "agent": who.agent, "authors": ", ".join(act.authors), "evidence": str(who.evidence),
+        "used_by": f"{act.used_by} ({act.used_by.person})" if act.used_by else "",
     }  # fmt: skip
     return {name: values[name] for name in COLUMNS}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.core.codec import dump
+from abreast.core.commits import Commit
 from abreast.core.incidents.communication import (
     REQUESTS_FAILED,
     UNKNOWN,
@@ -15,7 +16,6 @@ from abreast.core.incidents.communication import (
 )
 from abreast.core.incidents.lifecycle import seconds_between
 from abreast.core.incidents.model import AffectedService, Incident, IncidentStatus
-from abreast.source.interface import CommitSummary
 
 MAX_BYTES = 250_000
 
@@ -37,9 +37,7 @@ def summary_json(incident: Incident) -> dict[str, Any]:
     return {name: getattr(incident, name) for name in names}
 
 
-def incident_json(
-    incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str
-) -> dict[str, Any]:
+def incident_json(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> dict[str, Any]:
     """Return an incident as JSON values."""
     document: dict[str, Any] = dump(incident)
     for shown, service in zip(document["services"], incident.services, strict=True):
@@ -60,12 +58,12 @@ def recovery_seconds(incident: Incident) -> float | None:
     return seconds_between(incident.detected, incident.recovered) if reached and incident.recovered else None
 
 
-def incident_markdown(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str) -> str:
+def incident_markdown(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> str:
     """Return the report of an incident."""
     return join_blocks(_blocks(incident, commits, live, now), MAX_BYTES) + "\n"
 
 
-def _blocks(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str) -> Iterator[str]:
+def _blocks(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> Iterator[str]:
     yield f"# {incident.severity}: {plain(incident.title)}"
     recovery = recovery_seconds(incident)
     facts = (
@@ -123,7 +121,7 @@ def _service_row(service: AffectedService, live: Mapping[str, str], now: str) ->
     return (*names, users + still, failed, plain(live.get(service.name, "nothing")))
 
 
-def _change(incident: Incident, commits: Sequence[CommitSummary]) -> Iterator[str]:
+def _change(incident: Incident, commits: Sequence[Commit]) -> Iterator[str]:
     yield f"- {plain(incident.release)}, commit {code(incident.commit[:12])}, by {code(incident.author or UNKNOWN)}"
     if incident.reason:
         yield f"- Reason: {code(incident.reason)}"
