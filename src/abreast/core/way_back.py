@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
+from abreast.core.rollback import release_number
 
 
 def way_back(plan: Plan) -> Iterator[str]:
@@ -11,7 +12,7 @@ def way_back(plan: Plan) -> Iterator[str]:
         yield f"the backup that was made first: abreast db restore --env {plan.environment}"
         return
     if releases := [part.previous.release for part in plan.traffic_changes if part.previous]:
-        newest = max(releases, key=lambda release: int(release.removeprefix("v")))
+        newest = max(releases, key=release_number)
         yield f"abreast rollback --env {plan.environment} --to {newest} --reason …"
     for part in plan.traffic_changes:
         yield f"{part.name}: {_service_way_back(part)}"

@@ -6,6 +6,7 @@ from abreast.cli.views.markdown import code, code_block, join_blocks, plain, tab
 from abreast.cli.views.plan import breaking_changes, database_steps, risk_text
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.core.rollback import release_number
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
@@ -91,5 +92,5 @@ def _way_back(plan: Plan) -> str:
     live = {part.previous.release for part in plan.traffic_changes if part.previous}
     if not live:
         return "nothing is live yet. If a candidate is not healthy, nothing goes live."
-    newest = max(live, key=lambda release: int(release.removeprefix("v")))
+    newest = max(live, key=release_number)
     return code(f"abreast rollback --env {plan.environment} --to {newest} --reason …")

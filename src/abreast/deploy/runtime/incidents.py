@@ -9,13 +9,10 @@ from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.incidents.lifecycle import act_of
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
-from abreast.core.plan import DeploymentKind
 from abreast.ledger.interface import Deployment, Ledger
 
 MAX_INCIDENTS = 200
 """How many deployments with incidents are looked at."""
-
-_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 def read_incidents(ledger: Ledger, environment: str | None = None, limit: int = MAX_INCIDENTS) -> Iterator[Incident]:
@@ -69,4 +66,4 @@ def _watched_deployment(ledger: Ledger, environment: str) -> Deployment | None:
     if incident and incident.status is IncidentStatus.OPEN:
         return ledger.deployment(incident.id)
     latest = ledger.deployments(environment)
-    return next((deployment for deployment in latest if deployment.kind in _RELEASES), None)
+    return next((deployment for deployment in latest if deployment.kind.is_releasing), None)
