@@ -146,7 +146,7 @@ def test_what_watches_opens_it_again_and_says_that_it_is_over(project: SamplePro
         assert (found.status, found.severity, found.title) == (
             IncidentStatus.OPEN,
             "SEV1",
-            "local is degraded since v1",
+            "local is degraded on v1",
         )
         assert [entry.text for entry in found.timeline].count("degraded: the 95th percentile is 4 s") == 1
         record_condition(ledger, "local", "0.2 s", is_degraded=False)

@@ -70,7 +70,7 @@ def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSucc
     return Incident(
         id=plan.deployment, kind=opening.kind, project=plan.project, environment=plan.environment,
         release=plan.release, commit=plan.commit, author=plan.author, reason=plan.reason, run_url=plan.run_url,
-        title=_title(plan, opening, events, services), status=phase.status, severity=severity, why=why,
+        title=_title(plan, opening, phase, events, services), status=phase.status, severity=severity, why=why,
         detected=opening.detected, turn_back_began=opening.event.at,
         recovered=max(untils) if has_all else "",
         open_since=phase.open_since, resolved=phase.resolved, closed=phase.closed, cause=cause,
@@ -82,10 +82,12 @@ def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSucc
     )  # fmt: skip
 
 
-def _title(plan: Plan, opening: Opening, events: Sequence[Event], services: Sequence[AffectedService]) -> str:
+def _title(
+    plan: Plan, opening: Opening, phase: Phase, events: Sequence[Event], services: Sequence[AffectedService]
+) -> str:
     state = next(event.state for event in reversed(events) if event.state)
     if opening.kind is IncidentKind.DEGRADED:
-        return f"{plan.environment} is degraded since {plan.release}"
+        return f"{plan.environment} {'is' if phase.status is IncidentStatus.OPEN else 'was'} degraded on {plan.release}"
     if opening.kind is IncidentKind.TURN_BACK:
         return f"{plan.release} {_TURN_BACK_TITLES[state]} in {plan.environment}"
     bad = dict.fromkeys(service.bad_release for service in services if service.bad_release)
