@@ -16,7 +16,7 @@ from abreast.deploy.runtime.incidents import read_incidents, record_condition
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from abreast.testing.receivers import webhook
-from abreast.wiring.workspace import later
+from abreast.wiring.workspace import current_user, later
 from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, wait_for_exit
 from state_worlds import GitWorld, git
 
@@ -268,6 +268,7 @@ def test_one_that_is_stuck_is_told_once_in_each_quarter_of_an_hour(
         "it is stuck: a person is needed",
     )
     assert written["recovery_seconds"] is None
+    assert [entry["text"] for entry in written["timeline"] if entry["by"] == current_user()] == ["cancel: no"]
     assert written["next_commands"][0] == f"abreast resume {id_}"
     project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
     project.commit("Tell")
