@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.identity import Identity, unknown
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
+from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.interface import Deployment, PastRollout
 
@@ -68,3 +70,17 @@ def successes(file: EntryFile, environment: str) -> tuple[LaterSuccess, ...]:
         environment,
     )
     return tuple(LaterSuccess(*row) for row in rows)
+
+
+def requests(file: EntryFile, deployment: str) -> tuple[PersonRequest, ...]:
+    """Return what people asked the process of a deployment for, oldest first."""
+    found = file.entries(EntryKind.REQUEST, deployment)
+    return tuple(
+        PersonRequest(seq, entry.at, entry.key, entry.data["reason"], _name(file, entry.by)) for seq, entry in found
+    )
+
+
+def _name(file: EntryFile, key: str) -> str:
+    """Return the name of who recorded an entry."""
+    rows = file.query("SELECT entry FROM entries WHERE kind = 'identity' AND key = ?", key)
+    return str(Identity(**Entry.parse(rows[0][0]).data) if rows else unknown())

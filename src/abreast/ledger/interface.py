@@ -8,7 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -238,6 +238,10 @@ class Ledger(ABC):
     @abstractmethod
     def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+
+    @abstractmethod
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

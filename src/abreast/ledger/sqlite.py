@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.model import LiveService
 from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
@@ -288,6 +288,10 @@ class SqliteLedger(Ledger):
     def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
         return deployment_queries.successes(self.file, environment)
+
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
+        return deployment_queries.requests(self.file, deployment)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
