@@ -291,6 +291,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "artifacts",
         "backups",
         "groups",
+        "people",
         "notify",
         "allow",
     }
