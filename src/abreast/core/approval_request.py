@@ -191,5 +191,6 @@ def _variable(change: VariableChange) -> str:
 
 
 def _way_back(way: WayBack) -> Iterator[str]:
-    yield way.command or "none"
+    if way.command or way.limits:
+        yield way.command or "none"
     yield from way.limits
