@@ -125,8 +125,9 @@ def approval_request(plan: Plan, events: Sequence[Event]) -> ApprovalRequest:
     changes = load(ReleaseChanges, recorded) if recorded else _UNRECORDED
     barred = tuple(person for person in rule.people if vote_refusal(rule, person, plan.authors))
     return ApprovalRequest(
-        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved
-    )
+        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved,
+        plan.risk,
+    )  # fmt: skip
 
 
 def votes(events: Sequence[Event]) -> list[Vote]:
