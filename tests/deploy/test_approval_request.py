@@ -2,6 +2,7 @@
 
 import getpass
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def shown_sections(text: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.smoke
-def test_what_is_shown_and_asked(project: SampleProject) -> None:
+def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None:
     project.config["services"]["backend"]["env"] = {
         "REGION": "eu-1", "OLD": "gone", "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}",
     }  # fmt: skip
@@ -51,7 +52,11 @@ def test_what_is_shown_and_asked(project: SampleProject) -> None:
     ask(project)
     project.commit("Ask people\n\nbecause")
     next_values = {**live, "API_TOKEN": "second-token-of-mine"}
-    project.deploy(variables={**as_person("eve"), **next_values})
+    summary = tmp_path / "summary.md"
+    project.deploy(variables={**as_person("eve"), **next_values, "GITHUB_STEP_SUMMARY": str(summary)})
+    told = summary.read_text()
+    assert "**Variables**" in told
+    assert "backend: REGION = us-2 (was eu-1)" in told
     id_ = project.latest_deployment()["id"]
     shown = project.run("show", id_).stdout
     sections = shown_sections(shown)
