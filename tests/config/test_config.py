@@ -151,6 +151,13 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
         ("run: serve}\nenvironments:\n  local: {}", "run: serve, type: worker}\nenvironments:\n  local: {api: {local: {port: 9000}}}", ["6:25: environments.local.api.local.port: only a web service has a port"]),
         ("run: serve", "run: [serve]", ["4:14: services.api.run: expected a command (text), found a list"]),
         ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, groups, people, notify, allow"]),
+        ("environments:\n  local: {}", "people: {ada: ada@example.com, linus: }\ngroups: {release: [Ada, grace]}\nenvironments:\n  local: {approval: {by: [releas, linus, mallory]}}", [
+            "6:25: groups.release[1]: nobody 'grace', expected one of: ada, linus",
+            "8:27: environments.local.approval.by[0]: nobody 'releas' (did you mean 'release'?), expected one of: release, ada, linus",
+            "8:42: environments.local.approval.by[2]: nobody 'mallory', expected one of: release, ada, linus"]),
+        ("environments:\n  local: {}", "people: {ada: {email: ada at example.com}}\nenvironments:\n  local: {approval: {by: [ada], url: 'https://x.example/?a=b'}}", [
+            '5:23: people.ada.email: expected an address such as ada@example.com, found "ada at example.com"',
+            "7:38: environments.local.approval.url: expected an address such as https://deploy.example.com, without ? and #, found a text"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not valid YAML: found character '\\t' that cannot start any token"]),
         ("shop", "!!python/object/apply:os.system [ls]", ["1:10: project: expected a text, found a list"]),
         ("shop", "!!python/name:os.system x", ["1:10: project: unknown tag tag:yaml.org,2002:python/name:os.system"]),
@@ -291,6 +298,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "artifacts",
         "backups",
         "groups",
+        "people",
         "notify",
         "allow",
     }

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def shown_sections(text: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.smoke
-def test_what_is_shown_and_asked(project: SampleProject) -> None:
+def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None:
     project.config["services"]["backend"]["env"] = {
         "REGION": "eu-1", "OLD": "gone", "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}",
     }  # fmt: skip
@@ -51,7 +52,11 @@ def test_what_is_shown_and_asked(project: SampleProject) -> None:
     ask(project)
     project.commit("Ask people\n\nbecause")
     next_values = {**live, "API_TOKEN": "second-token-of-mine"}
-    project.deploy(variables={**as_person("eve"), **next_values})
+    summary = tmp_path / "summary.md"
+    project.deploy(variables={**as_person("eve"), **next_values, "GITHUB_STEP_SUMMARY": str(summary)})
+    told = summary.read_text()
+    assert "**Variables**" in told
+    assert "backend: REGION = us-2 (was eu-1)" in told
     id_ = project.latest_deployment()["id"]
     shown = project.run("show", id_).stdout
     sections = shown_sections(shown)
@@ -68,7 +73,12 @@ def test_what_is_shown_and_asked(project: SampleProject) -> None:
         "backend: REGION = us-2 (was eu-1)", "backend: API_TOKEN (a secret) has another value",
     ]  # fmt: skip
     assert sections["Duration"][0].startswith("about ")
-    assert sections["Way back"] == ["abreast rollback --env local --to v1 --reason …"]
+    command, *services = sections["Way back"]
+    assert command == "abreast rollback --env local --to v1 --reason …"
+    assert [line.partition(", artifact sha256:")[0] for line in services] == [
+        "frontend: back to v1", "backend: back to v1",
+    ]  # fmt: skip
+    assert sections["Risk"][0].endswith(" point)") or sections["Risk"][0].endswith(" points)")
     assert "token-of-mine" not in shown
     document = approval(project)
     assert (document["missing"], document["changes"]["commits"]["count"]) == (1, 2)
@@ -101,9 +111,10 @@ def test_a_migration_that_cannot_be_reversed_limits_the_way_back(project: Sample
     risks, steps = sections["Migrations"][:-2], sections["Migrations"][-2:]
     assert any("003_note.sql" in risk and risk.startswith("backend: RISK: ") for risk in risks)
     assert steps == ["backend: apply 002_price.sql", "backend: apply 003_note.sql"]
-    assert sections["Way back"] == [
-        "abreast rollback --env local --to v1 --reason …",
-        "backend: the schema stays as it will be: 003_note.sql has no down step; the data before it is in the backup",
+    assert sections["Way back"][0] == "abreast rollback --env local --to v1 --reason …"
+    stays = "stays: no safe down step reverses it; abreast rollback --restore-data restores the backup"
+    assert sections["Way back"][-2:] == [
+        f"database of backend: {name} {stays}" for name in ("002_price.sql", "003_note.sql")
     ]
     project.run("reject", "--reason", "not that", variables=shop.variables)
 
@@ -115,7 +126,7 @@ def test_a_first_deployment_and_a_rollback(project: SampleProject) -> None:
     sections = shown_sections(project.run("show").stdout)
     assert sections["Commits"][0].endswith("commits in all")
     assert sections["Way back"] == [
-        "none", "nothing is live that it could go back to",
+        "frontend: none: nothing of it was live before", "backend: none: nothing of it was live before",
     ]  # fmt: skip
     assert "Duration" not in sections
     project.run("approve", "--yes")
@@ -128,8 +139,7 @@ def test_a_first_deployment_and_a_rollback(project: SampleProject) -> None:
     sections = shown_sections(project.run("show").stdout)
     assert sections["Commits"][0] == "1 commit taken back"
     assert sections["Commits"][1].endswith("A mistake (t)")
-    (way_back,) = sections["Way back"]
-    assert way_back == (
+    assert sections["Way back"][0] == (
         "abreast unlock --env local --release v2, then: abreast rollback --env local --to v2 --reason …"
     )
     told = json.loads(project.run("approve", "--yes", "--json").stdout)

@@ -65,12 +65,12 @@ def test_git_gets_the_token_of_the_run_for_its_own_server_only(host: str, answer
 
 
 def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> None:
-    folder = write_project(tmp_path / "shop", PROJECTS["clouds"])
+    folder = write_project(tmp_path / "shop", {**PROJECTS["clouds"], "people": {"ada": "ada@example.com"}})
     said = init(folder, "--github", "--action", SOURCE)
     jobs = workflows(folder)["deploy"]["jobs"]
     common = {"STRIPE_LIVE", "DATABASE_URL", "BACKUP_PASSPHRASE", "NETLIFY_AUTH_TOKEN", "RENDER_API_KEY"}
     common |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    for name, own in (("staging", set()), ("production", {"SENTRY_DSN"})):
+    for name, own in (("staging", set()), ("production", {"SENTRY_DSN", "ABREAST_AUDIT_KEY"})):
         env = jobs[name]["steps"][-1]["env"]
         assert {key for key, value in env.items() if value == f"${{{{ secrets.{key} }}}}"} == common | own
         assert env["LOG_LEVEL"] == "${{ vars.LOG_LEVEL }}"

@@ -36,7 +36,7 @@ class DatabasePlan:
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
     accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
     preview is made anew from this backup; "" from nothing, None if it stays as it is. ``irreversible``: those of ``up``
-    that nothing reverses.
+    that a rollback does not reverse, all or none: one without a safe down step keeps the others.
     """
 
     breaking: BreakingChangePolicy

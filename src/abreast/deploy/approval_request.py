@@ -8,19 +8,15 @@ from abreast.core.approval_request import (
     ReleaseChanges,
     ServiceChange,
     VariableChange,
-    WayBack,
 )
-from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import GateVerdict
 from abreast.core.model import Chapter, LiveService, Service
-from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
+from abreast.core.plan import DatabasePlan, DeploymentKind, Plan, ServicePlan
 from abreast.core.rollback import release_number
-from abreast.core.schema.migration_files import plan_down
-from abreast.deploy.data.plan import migrations_at_commit
+from abreast.core.way_back import way_back
 from abreast.deploy.runtime.platform_state import capabilities_of
 from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
-from abreast.deploy.runtime.release_history import unlock_command
 
 MAX_COMMITS, MAX_LINES = 20, 50
 """Commits to name, and things of any other kind."""
@@ -46,7 +42,7 @@ def release_changes(ports: Ports, plan: Plan, events: Sequence[Event]) -> Releas
         tuple(_gates(plan, events))[:MAX_LINES],
         tuple(variables)[:MAX_LINES],
         _duration(ports.ledger.expected_durations(plan.environment), [part.name for part in plan.rollouts]),
-        _way_back(ports, plan),
+        tuple(_way_back(ports, plan)),
         tuple(unknown),
     )
 
@@ -147,40 +143,12 @@ def _duration(expected: Mapping[tuple[str | None, str], float], services: Sequen
     return longest + sum(expected.get((None, chapter), 0.0) for chapter in _TOGETHER)
 
 
-def _way_back(ports: Ports, plan: Plan) -> WayBack:
-    """Return what takes the deployment back once it is live, and what that does not take back."""
-    if not (live := _live(plan)):
-        return WayBack("", ("nothing is live that it could go back to",))
-    limits = [limit for part in plan.traffic_changes for limit in _limits(ports, part)]
-    release = live[-1].release
-    command = f"abreast rollback --env {plan.environment} --to {release} --reason …"
-    if plan.kind is DeploymentKind.ROLLBACK:  # which keeps out what it takes back
-        command = f"{unlock_command(plan.environment, release)}, then: {command}"
-    return WayBack(command, tuple(limits))
-
-
-def _limits(ports: Ports, part: ServicePlan) -> Iterator[str]:
-    if part.previous is None:
-        yield f"{part.name} has no version before this one"
-    elif not ports.artifacts.has(part.previous.artifact):
-        yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
-    elif part.action is Action.DEPLOY and not capabilities_of(ports, part.service).has_candidates:
-        platform = part.service.platform
-        yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"
-    data = part.database_plan
-    if data and data.is_backward:
-        yield f"{part.name}: what only the newer schema holds is in the backup alone"
-    if data and data.is_forward and (why := _irreversible(ports, part, data)):
-        yield f"{part.name}: the schema stays as it will be: {why}; the data before it is in the backup"
-
-
-def _irreversible(ports: Ports, part: ServicePlan, data: DatabasePlan) -> str:
-    """Return why the migrations of a service cannot be reversed, "" if they can be."""
-    used = part.service.database
-    assert used
-    if data.command:
-        return "" if used.down else f"`{used.command}` has no `down`"
-    try:
-        return plan_down(data.up, migrations_at_commit(ports, part.commit, used.migrations or ""))[1]
-    except AbreastError as error:
-        return error.what
+def _way_back(ports: Ports, plan: Plan) -> Iterator[str]:
+    """Yield how the deployment is taken back once it is live, and what makes that slow or incomplete."""
+    yield from way_back(plan)
+    for part in plan.rollouts:
+        if part.previous and not ports.artifacts.has(part.previous.artifact):
+            yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
+        elif part.previous and not capabilities_of(ports, part.service).has_candidates:
+            platform = part.service.platform
+            yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"

@@ -10,6 +10,7 @@ from abreast.config.environment_variables import ReferencedVariable, referenced_
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
 from abreast.core.gates import ScanKind
+from abreast.wiring.audit_key import KEY_VARIABLE
 from abreast.wiring.plugins import PLATFORMS
 from abreast.workflows.interface import AbreastSource, BackupSchedule, DeployTarget, Pipeline
 
@@ -129,6 +130,9 @@ def needed_variables(project: ProjectConfig, environment: str) -> dict[str, Refe
     for platform in sorted(_platforms(project, environment)):
         if token := PLATFORMS[platform].token_variable:
             variables[token] = SECRET
+    described = project.resolver.project.environments.get(environment)
+    if described and described.approval and any(person.email for person in project.people.values()):
+        variables[KEY_VARIABLE] = SECRET
     for store in (project.artifacts.store, project.backups.store):
         variables |= _STORE_VARIABLES.get((store or "").partition("://")[0], {})
     return variables

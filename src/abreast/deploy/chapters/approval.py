@@ -29,6 +29,8 @@ class AwaitsApprovalError(StateError):
     """The deployment waits for people. It goes on when it is resumed after they have agreed."""
 
 
+_UNRECORDED = ReleaseChanges(unknown=("what it changes: the abreast that asked for the approval did not record it",))
+
 Gather = Callable[[Sequence[Event]], ReleaseChanges]
 """Returns what a deployment changes, by its events."""
 
@@ -120,11 +122,12 @@ def approval_request(plan: Plan, events: Sequence[Event]) -> ApprovalRequest:
     asked = next(event for event in events if event.state is DeploymentState.APPROVING)
     decision = decide_approval(rule, votes(events), plan.authors, asked.at, asked.at)
     recorded = asked.data.get(CHANGES)
-    changes = load(ReleaseChanges, recorded) if recorded else ReleaseChanges()
+    changes = load(ReleaseChanges, recorded) if recorded else _UNRECORDED
     barred = tuple(person for person in rule.people if vote_refusal(rule, person, plan.authors))
     return ApprovalRequest(
-        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved
-    )
+        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved,
+        plan.risk,
+    )  # fmt: skip
 
 
 def votes(events: Sequence[Event]) -> list[Vote]:
