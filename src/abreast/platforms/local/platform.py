@@ -19,6 +19,7 @@ from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
     Capabilities,
+    MaintenanceMove,
     Observation,
     Platform,
     PlatformContext,
@@ -183,6 +184,16 @@ class LocalPlatform(Platform):
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
         await self._router.drain(replaced, DRAIN)
         await replace_versions(replacements, replaced, self._processes)
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
+        """Change what the router answers, for all services at once, then wait for requests in flight."""
+        await self._ensure_started()
+        modes = {move.service.name: move.mode for move in moves}
+        await self._router.change(lambda table: table.with_maintenance(modes))
+        begun = [move for move in moves if move.mode]
+        live = self._router.table().live
+        ids = [live[move.service.name] for move in begun if move.service.name in live]
+        await self._router.drain(ids, max((move.drain for move in begun), default=0.0))
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes.
