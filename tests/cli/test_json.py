@@ -58,6 +58,8 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "status",
         "history",
         "locks",
+        "maintenance",
+        "maintenance status",
         "state show",
         "state verify",
         "audit verify",

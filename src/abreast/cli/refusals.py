@@ -18,7 +18,7 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
         "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
-        "completion", "help",
+        "maintenance", "maintenance status", "completion", "help",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""

@@ -38,9 +38,16 @@ def hold_environment(workspace: Workspace, name: str, ledger: SqliteLedger | Non
 
     Without a usable ledger, nobody knows whether an operator does.
     """
-    lock = workspace.environment_lock(name, ledger)
     if ledger:
         ledger.check_operator_lock(name)
+    with hold_lock(workspace, name, ledger):
+        yield
+
+
+@contextmanager
+def hold_lock(workspace: Workspace, name: str, ledger: SqliteLedger | None) -> Iterator[None]:
+    """Hold an environment's lock for the block, though an operator may keep deployments out. Raises RefusedError."""
+    lock = workspace.environment_lock(name, ledger)
     with lock.try_acquire({"since": utc_now()}) as acquired:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")

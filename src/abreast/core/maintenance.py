@@ -46,6 +46,14 @@ class MaintenancePhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceSettings:
+    """Where a project's own page is: a ``page`` of the project, and a ``url`` that serves it; "" for none."""
+
+    page: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MaintenancePage:
     """A project's own page: ``content`` is its HTML, ``url`` its address for platforms that take one; "" for none."""
 

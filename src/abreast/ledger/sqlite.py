@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -173,6 +174,27 @@ class SqliteLedger(Ledger):
                 number = self.file.next_number(EntryKind.LOCK, environment)
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
+
+    def record_maintenance(
+        self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
+    ) -> None:
+        """Record which services of an environment are in maintenance now, by service, and by which act."""
+        services = {name: dump(mode) for name, mode in modes.items()}
+        data = {"services": services, "act": act, "outcome": outcome, "why": why}
+        with self.file.transaction():
+            self.file.append(EntryKind.MAINTENANCE, environment, secrets.token_hex(8), data)
+
+    def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
+        """Return the services of an environment that are in maintenance, or on their way there or back."""
+        query = "SELECT entry FROM entries WHERE kind = 'maintenance' AND subject = ? ORDER BY id DESC LIMIT 1"
+        rows = self.file.query(query, environment)
+        found = Entry.parse(rows[0][0]).data["services"] if rows else {}
+        return {name: load(MaintenanceMode, mode) for name, mode in found.items()}
+
+    def environments_in_maintenance(self) -> Sequence[str]:
+        """Return the environments with such services."""
+        rows = self.file.query("SELECT DISTINCT subject FROM entries WHERE kind = 'maintenance' ORDER BY subject")
+        return [environment for (environment,) in rows if self.maintenance(environment)]
 
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""

@@ -33,6 +33,7 @@ from abreast.platforms.interface import (
 )
 from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
 from abreast.platforms.local.listeners import Listeners, listener_url
+from abreast.platforms.local.maintenance import changes_maintenance, switch_maintenance
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
     DRAIN,
@@ -43,14 +44,7 @@ from abreast.platforms.local.replacement import (
     start_settings,
 )
 from abreast.platforms.local.router.router import Router, envoy_path
-from abreast.platforms.local.router.routing_table import (
-    Background,
-    Listener,
-    RoutingTable,
-    Site,
-    Target,
-    Upstream,
-)
+from abreast.platforms.local.router.routing_table import Background, Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import (
     HOME_MARK,
@@ -187,13 +181,9 @@ class LocalPlatform(Platform):
 
     async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Change what the router answers, for all services at once, then wait for requests in flight."""
-        await self._ensure_started()
-        modes = {move.service.name: move.mode for move in moves}
-        await self._router.change(lambda table: table.with_maintenance(modes))
-        begun = [move for move in moves if move.mode]
-        live = self._router.table().live
-        ids = [live[move.service.name] for move in begun if move.service.name in live]
-        await self._router.drain(ids, max((move.drain for move in begun), default=0.0))
+        if changes_maintenance(self._router, moves):
+            await self._ensure_started()
+            await switch_maintenance(self._router, moves)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes.
