@@ -34,7 +34,8 @@ class DatabasePlan:
     ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
     accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
-    preview is made anew from this backup; "" from nothing, None if it stays as it is.
+    preview is made anew from this backup; "" from nothing, None if it stays as it is. ``maintenance``: the services
+    whose users get a page while a migration runs that breaks the running version.
     """
 
     breaking: BreakingChangePolicy
@@ -50,6 +51,7 @@ class DatabasePlan:
     rpo: float | None = None
     unverified: str = ""
     copy_of: str | None = None
+    maintenance: tuple[str, ...] = ()
 
     @property
     def is_forward(self) -> bool:

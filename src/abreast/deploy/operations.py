@@ -13,6 +13,7 @@ from abreast.core.events import Event, EventKind
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import AwaitsApprovalError
+from abreast.deploy.data.maintenance import refuse_without_maintenance
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import find_leftovers, has_copies, remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
@@ -58,7 +59,8 @@ async def deploy(
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
             frozen = refuse_frozen(plan, context.ports.now())
-            Readiness((*refuse_unattested(context.ports, plan, is_deploying=True), *frozen)).check()
+            exposed = await refuse_without_maintenance(context.ports, plan)
+            Readiness((*refuse_unattested(context.ports, plan, is_deploying=True), *frozen, *exposed)).check()
         if plan.is_empty:
             return None
         if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):

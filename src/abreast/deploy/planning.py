@@ -21,6 +21,7 @@ from abreast.core.planner import (
     rollout_waves,
     with_takeovers,
 )
+from abreast.deploy.data.maintenance import with_maintenance
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
@@ -84,7 +85,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     _check_services_exist(environment, request.services)
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if request.kind not in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}:
-        return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
+        return with_maintenance(await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live))
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release = await asyncio.to_thread(requested_release, ports.ledger, environment, request.release or "")
@@ -103,7 +104,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
-        plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
+        plan = with_maintenance(await asyncio.to_thread(_plan_databases, ports, environment, plan))
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
     if plan.approval and plan.traffic_changes:

@@ -40,7 +40,7 @@ class EntryKind(StrEnum):
     ACT = "act"
     """Somebody did what no other entry shows, or was refused. Subject: the environment, "" for none; key: an id."""
     MAINTENANCE = "maintenance"
-    """Which services are in maintenance from now on. Subject: the environment; key: an id."""
+    """Which services are in maintenance from now on. Subject: the environment; key: the act and a number."""
     CHECKPOINT = "checkpoint"
     """The chain was signed as it was. Subject: the key; key: the number of the last entry that is signed."""
 

@@ -182,7 +182,8 @@ class SqliteLedger(Ledger):
         services = {name: dump(mode) for name, mode in modes.items()}
         data = {"services": services, "act": act, "outcome": outcome, "why": why}
         with self.file.transaction():
-            self.file.append(EntryKind.MAINTENANCE, environment, secrets.token_hex(8), data)
+            number = self.file.next_number(EntryKind.MAINTENANCE, environment)
+            self.file.append(EntryKind.MAINTENANCE, environment, f"{act}/{outcome}/{number}", data)
 
     def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
         """Return the services of an environment that are in maintenance, or on their way there or back."""

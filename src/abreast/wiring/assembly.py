@@ -84,9 +84,9 @@ class Assembly:
             if not unset_references(reference, variables)
         )
 
-    def maintenance_page(self, environment: Environment) -> MaintenancePage:
-        """Return the project's own page. Raises UsageError if it cannot be read, or is too large."""
-        settings = environment.maintenance
+    def maintenance_page(self, environment: str) -> MaintenancePage:
+        """Return an environment's own page. Raises UsageError if it cannot be read, or is too large."""
+        settings = self.project.environment(environment, needs_values=False).maintenance
         if not settings.page:
             return MaintenancePage(url=settings.url)
         file, need = self.workspace.root / settings.page, f"an HTML page of at most {MAX_PAGE_SIZE // 1024} KiB"
@@ -148,7 +148,7 @@ class Assembly:
             ci_run=self.workspace.ci_run,
             operator=lambda: self.workspace.operator,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
-            maintenance_page=self.maintenance_page,
+            maintenance_page=lambda: self.maintenance_page(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:

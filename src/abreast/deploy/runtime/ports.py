@@ -9,7 +9,6 @@ from abreast.attestations.interface import Attestor
 from abreast.checks.interface import Check
 from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
-from abreast.core.environment import Environment
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service
@@ -52,7 +51,7 @@ class Ports:
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     ``ci_run`` is the run of a CI system that this process belongs to. ``operator`` returns who started that, or this
     process, ``reviewers`` who let it begin, by environment. ``attestor`` signs what is built and verifies it.
-    ``maintenance_page`` returns an environment's own page, and raises UsageError if that cannot be read.
+    ``maintenance_page`` returns the environment's own page, and raises UsageError if that cannot be read.
     """
 
     ledger: Ledger
@@ -81,4 +80,4 @@ class Ports:
     ci_run: CiRun | None = None
     operator: Callable[[], str] = str
     reviewers: Callable[[str], Awaitable[Sequence[str]]] | None = None
-    maintenance_page: Callable[[Environment], MaintenancePage] = lambda _: MaintenancePage()
+    maintenance_page: Callable[[], MaintenancePage] = MaintenancePage
