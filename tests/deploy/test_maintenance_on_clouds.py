@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
+import postgres_server
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
+from database_project import FIRST_MIGRATION, app_source
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import SampleProject
+from state_worlds import git
 
 ON = ("maintenance", "on", "--reason", "a new disk", "--service", "frontend", "--service", "backend")
 
@@ -103,3 +108,59 @@ def test_hugging_face_cannot_and_what_can_is_named(clouds: MultiCloudProject) ->
     assert "Netlify cannot let addresses through" in refused
     assert "Render cannot let addresses through" in refused
     assert statuses(clouds) == [200, 200]
+
+
+def test_another_machine_reads_the_shared_record(clouds: MultiCloudProject, tmp_path: Path) -> None:
+    shared, remote, elsewhere = {"ABREAST_STATE": "git"}, tmp_path / "remote.git", tmp_path / "elsewhere"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    clouds.project.git("remote", "add", "origin", str(remote))
+    variables = {**clouds.variables, **shared}
+    clouds.project.deploy("--force", variables=variables)
+    clouds.project.run(*ON, variables=variables)
+    shutil.copytree(clouds.project.folder, elsewhere, ignore=shutil.ignore_patterns(".abreast"))
+    here, clouds.project.folder = clouds.project.folder, elsewhere
+    try:
+        assert "local: frontend is in maintenance" in clouds.project.run("maintenance", variables=variables).stdout
+        clouds.project.run("maintenance", "off", variables=variables)
+    finally:
+        clouds.project.folder = here
+    assert statuses(clouds) == [200, 200]
+    assert "no service is in maintenance" in clouds.project.run("maintenance", variables=variables).stdout
+
+
+def test_a_migration_that_breaks_what_is_live_on_two_clouds(clouds: MultiCloudProject) -> None:
+    project, url = clouds.project, postgres_server.create_database()
+    project.config["services"]["frontend"]["routes"] = {"/api": "backend"}
+    project.config["services"]["backend"] |= {
+        "database": {"url": "${SHOP_DATABASE_URL}", "migrations": "migrations"},
+    }
+    environment = project.config["environments"]["local"]
+    environment["breaking"] = "maintenance"
+    variables = {**clouds.variables, "SHOP_DATABASE_URL": url}
+    (project.folder / "migrations").mkdir()
+    (project.folder / "migrations" / "001_orders.sql").write_text(FIRST_MIGRATION)
+    project.commit(app_py=app_source())
+    project.deploy("--service", "backend", "--service", "frontend", variables=variables)
+    (project.folder / "migrations" / "002_title.sql").write_text(
+        "-- irreversible: a test\nALTER TABLE orders RENAME COLUMN product TO title;\n"
+    )
+    commit = project.commit(app_py=app_source('db.execute("SELECT title FROM orders LIMIT 1")'))
+    seen, done = list[list[int]](), threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            seen.append(statuses(clouds))
+            time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        told = project.deploy("--service", "backend", "--service", "frontend", variables=variables)
+    finally:
+        done.set()
+        asking.join()
+    assert "users of backend, frontend get the maintenance page" in told.stdout
+    assert [503, 503] in seen
+    assert {status for pair in seen for status in pair} == {200, 503}
+    assert statuses(clouds) == [200, 200]
+    assert {clouds.served_commits[name] for name in ("frontend", "backend")} == {commit}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -206,5 +207,31 @@ def test_a_site_in_maintenance_still_serves_its_files_to_whom_it_lets_through(ho
                 await switch(router, allowing("203.0.113.7"), "api")
                 assert (await answers("/"), await answers("/api/x")) == ([200, 200], [503, 200])
                 assert json.loads((await client.get("/api/x", headers={"accept": "application/json"})).text)
+
+    drive(home, story)
+
+
+def test_the_word_of_a_proxy_on_this_machine_is_passed_on(home: Path) -> None:
+    front, port = free_ports(2)
+    told: list[str] = []
+
+    async def tell_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        async with await asyncio.start_server(tell_head, "127.0.0.1", port):
+            await serve(home, router, front, port)
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{front}") as client:
+                proxied = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9", "x-request-id": "mine"}
+                for headers in (proxied, {}):
+                    assert (await client.get("/", headers=headers)).status_code == 200
+        behind, direct = told
+        assert "x-forwarded-proto: https\r\n" in behind
+        assert re.search(r"x-forwarded-for: 203\.0\.113\.9,[0-9.]+\r\n", behind)
+        assert "x-request-id: mine\r\n" in behind
+        assert "x-envoy" not in behind + direct
+        assert "x-forwarded-proto: http\r\n" in direct
 
     drive(home, story)

@@ -57,7 +57,7 @@ def on(
     name, workspace = target.environment.name, target.workspace
     mode = MaintenanceMode(
         reason, workspace.operator, utc_now(), message.strip() or DEFAULT_MESSAGE,
-        round(retry_after or DEFAULT_RETRY_AFTER), ranges, target.assembly.maintenance_page(name),
+        max(1, round(retry_after or DEFAULT_RETRY_AFTER)), ranges, target.assembly.maintenance_page(name),
     )  # fmt: skip
     with workspace.open_ledger() as ledger, hold_lock(workspace, name, ledger):
         chosen = _live_services(ledger.live_services(name), services, name)

@@ -19,11 +19,16 @@ from abreast.deploy.runtime.maintenance import (
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
 
+_MIGRATING = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK, DeploymentKind.MIGRATE})
+"""The kinds of deployments that migrate databases for good."""
+
 # ── the plan ───────────────────────────────────────────────────────────────────────────────────
 
 
 def with_maintenance(plan: Plan) -> Plan:
     """Return the plan with the services whose users get the page while a migration runs that breaks what is live."""
+    if plan.kind not in _MIGRATING:
+        return plan
     return replace(plan, services=tuple(_with_maintenance(plan, part) for part in plan.services))
 
 

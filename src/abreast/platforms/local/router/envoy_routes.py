@@ -19,6 +19,9 @@ TYPE_URL = "type.googleapis.com/envoy"
 VHOST_HEADER = "x-abreast-place"
 """The header with the port and host of a request, ``8080/example.org``. The listener overwrites it."""
 
+_CLIENT_HEADER = "x-envoy-external-address"
+"""The header in which Envoy tells applications of a client that a proxy named. They have X-Forwarded-For."""
+
 _NO_TIMEOUT = "0s"
 MAX_BODY_SIZE = 4 * MAX_PAGE_SIZE
 
@@ -110,7 +113,7 @@ def _route_configuration(name: str, hosts: list[Json], **more: object) -> Json:
     route = {
         "name": name,
         "virtual_hosts": hosts,
-        "request_headers_to_remove": [VHOST_HEADER, PROXY_HEADER],
+        "request_headers_to_remove": [VHOST_HEADER, PROXY_HEADER, _CLIENT_HEADER],
         **more,
     }
     return discovery_response("config.route.v3.RouteConfiguration", [route])
