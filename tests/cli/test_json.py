@@ -57,6 +57,7 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "doctor",
         "status",
         "history",
+        "incident",
         "locks",
         "maintenance",
         "maintenance status",
@@ -64,6 +65,7 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "state verify",
         "audit verify",
         "audit export",
+        "audit change",
     }
     needs_config = " ".join(command) not in reads_ledger
     if situation in {"wrong option", "no project"} or (situation == "broken" and needs_config):

@@ -16,18 +16,22 @@ from abreast.wiring.workspace import Workspace
 
 OPEN_TO_AGENTS = frozenset(
     {
-        "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
-        "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
-        "maintenance", "maintenance status", "completion", "help",
+        "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
+        "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
+        "locks", "maintenance", "maintenance status", "schema", "docs", "completion", "help",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""
 
 
+_CHANGING_OPTIONS = ("fix", "checkpoint", "note", "close", "reopen")
+"""The options with which a command that reads changes something."""
+
+
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
     command = _command(context)
-    if command not in OPEN_TO_AGENTS or context.params.get("fix") or context.params.get("checkpoint"):
+    if command not in OPEN_TO_AGENTS or any(context.params.get(name) for name in _CHANGING_OPTIONS):
         raise RefusedError(
             f"{agent} is an agent, and may not give the command {command}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",

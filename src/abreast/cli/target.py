@@ -33,21 +33,17 @@ class Target:
 
 
 @contextmanager
-def hold_environment(workspace: Workspace, name: str, ledger: SqliteLedger | None) -> Iterator[None]:
+def hold_environment(
+    workspace: Workspace, name: str, ledger: SqliteLedger | None, *, may_be_locked: bool = False
+) -> Iterator[None]:
     """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it.
 
-    Without a usable ledger, nobody knows whether an operator does.
+    Without a usable ledger, nobody knows whether an operator does. With ``may_be_locked``, an operator may hold it: for
+    what deploys nothing there.
     """
-    if ledger:
-        ledger.check_operator_lock(name)
-    with hold_lock(workspace, name, ledger):
-        yield
-
-
-@contextmanager
-def hold_lock(workspace: Workspace, name: str, ledger: SqliteLedger | None) -> Iterator[None]:
-    """Hold an environment's lock for the block, though an operator may keep deployments out. Raises RefusedError."""
     lock = workspace.environment_lock(name, ledger)
+    if ledger and not may_be_locked:
+        ledger.check_operator_lock(name)
     with lock.try_acquire({"since": utc_now()}) as acquired:
         if not acquired:
             raise RefusedError(f"a deployment to {name} is running", next="abreast cancel")

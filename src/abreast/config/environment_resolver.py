@@ -107,6 +107,7 @@ class EnvironmentResolver:
             approval=resolve_approval(self.project, config.approval),
             freeze=tuple(freeze.window() for freeze in config.freeze),
             maintenance=MaintenanceSettings(config.maintenance.page or "", config.maintenance.url or ""),
+            lock_after_failure=name == "production" if config.lock_after_failure is None else config.lock_after_failure,
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )
 

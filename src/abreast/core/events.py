@@ -26,6 +26,9 @@ class EventKind(StrEnum):
     ACCEPTED = "accepted"
     REMOVED = "removed"
     VOTED = "voted"
+    UNLOCKED = "unlocked"
+    CONFIRMED = "confirmed"
+    INCIDENT = "incident"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, LiveService, Service, Version
+from abreast.core.risk import Risk
 
 
 class OnFailure(StrEnum):
@@ -34,8 +35,9 @@ class DatabasePlan:
     ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
     accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
-    preview is made anew from this backup; "" from nothing, None if it stays as it is. ``maintenance``: the services
-    whose users get a page while a migration runs that breaks the running version.
+    preview is made anew from this backup; "" from nothing, None if it stays as it is. ``irreversible``: those of ``up``
+    that nothing reverses. ``maintenance``: the services whose users get a page while a migration runs that breaks the
+    running version.
     """
 
     breaking: BreakingChangePolicy
@@ -51,6 +53,7 @@ class DatabasePlan:
     rpo: float | None = None
     unverified: str = ""
     copy_of: str | None = None
+    irreversible: tuple[str, ...] = ()
     maintenance: tuple[str, ...] = ()
 
     @property
@@ -107,6 +110,11 @@ class DeploymentKind(StrEnum):
     RESTORE = "restore"
     DRILL = "drill"
 
+    @property
+    def is_releasing(self) -> bool:
+        """Whether it puts a release into an environment."""
+        return self in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -114,9 +122,11 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
-    ``approval`` is needed before anything is staged; ``emergency``: its environment wants one, which is not waited for.
+    ``approval`` is needed before anything is staged, but for an ``emergency``, which checks only what users need.
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
+    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment. ``risk`` is as it
+    was known when this was planned.
     """
 
     deployment: str
@@ -143,6 +153,14 @@ class Plan:
     freeze: tuple[FreezeWindow, ...] = ()
     freeze_skipped: str | None = None
     base: str = ""
+    notes: tuple[str, ...] = ()
+    lock_after_failure: bool = False
+    risk: Risk | None = None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether people have to approve it before anything is staged."""
+        return self.approval is not None and not self.emergency
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

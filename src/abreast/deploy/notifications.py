@@ -19,6 +19,7 @@ from abreast.deploy.outbox import (
     redacted_plan,
     take_snapshot,
     tell_digest,
+    tell_incidents,
     tell_overdue_occurrences,
 )
 from abreast.deploy.runtime.ports import Ports
@@ -94,8 +95,11 @@ class _Informant:
         await self.tell_overdue(plan.environment, plan.deployment)
         try:
             await self._follow(plan, over)
+            await tell_incidents(self._ports, self._notifier, plan.environment)
         except StateError:
             pass  # the deployment meets it too, and says so
+        except NotificationError as error:
+            self._say(str(error))
         except Exception as error:  # noqa: BLE001 (a notifier of any package must not end a deployment)
             self._say(f"unexpected error: {type(error).__name__}: {error}")
 
@@ -107,6 +111,7 @@ class _Informant:
                 if not await self._follow(plan, None):
                     return
             await tell_overdue_occurrences(ports, notifier, environment)
+            await tell_incidents(ports, notifier, environment)
             await tell_digest(ports, notifier, environment)
         except NotificationError as error:
             self._say(str(error))

@@ -15,6 +15,7 @@ from abreast.core.codec import dump, load
 from abreast.core.events import Event
 from abreast.core.plan import Plan
 from abreast.core.redaction.redactor import Redactor
+from abreast.deploy.incident_news import due_incident_news
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
 from abreast.ledger.interface import Ledger
@@ -117,6 +118,20 @@ async def tell_overdue_occurrences(ports: Ports, notifier: Notifier, environment
     recorded = [load(Occurrence, json.loads(value)) for value in found.values() if value.startswith("{")]
     for occurrence in recorded[-MAX_OVERDUE:]:
         if f"{notifier.name}/{occurrence.id}/{ENDED}" not in found and _age(occurrence.at, ports.now()) >= MIN_AGE:
+            await _tell_one(ports.ledger, notifier, occurrence)
+
+
+async def tell_incidents(ports: Ports, notifier: Notifier, environment: str) -> None:
+    """Tell a notifier what it does not know of the incidents of an environment. Raises NotificationError.
+
+    They follow from the ledger, so nothing of it is recorded but that it was told.
+    """
+    if not isinstance(notifier, TellsOccurrences):
+        return
+    news = await asyncio.to_thread(due_incident_news, ports.ledger, environment, ports.now())
+    told = await asyncio.to_thread(ports.ledger.notifications, _occurrences(environment)) if news else {}
+    for occurrence in news:
+        if f"{notifier.name}/{occurrence.id}/{ENDED}" not in told:
             await _tell_one(ports.ledger, notifier, occurrence)
 
 

@@ -24,7 +24,8 @@ class Act:
 
     ``seq`` and ``hash`` are those of the entry that shows it; several acts can be of one entry. ``at`` is ISO 8601 in
     UTC. ``environment`` and ``deployment`` are "" where there is none. ``release``, ``commit`` and ``authors`` are of
-    the deployment; authors are who started it, and who wrote its commits as git says.
+    the deployment; authors are who started it, and who wrote its commits as git says. So is ``risk``, a level, "" where
+    none was assessed.
     """
 
     seq: int
@@ -40,6 +41,7 @@ class Act:
     release: str = ""
     commit: str = ""
     authors: tuple[str, ...] = ()
+    risk: str = ""
 
 
 class _Reading(NamedTuple):
@@ -75,7 +77,7 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
                 link.seq, link.hash, entry.at, who,
                 reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
                 reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
-                tuple(plan.get("authors", ())),
+                tuple(plan.get("authors", ())), (plan.get("risk") or {}).get("level", ""),
             )  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def _skips(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"coverage/{name}", gate["threshold"]["skipped"]
     if plan.get("freeze_skipped") is not None:
         yield "freeze", plan["freeze_skipped"]
-    if plan.get("emergency"):
+    if plan.get("emergency") and plan["approval"]:
         yield "approval", plan["reason"]
     for part in plan["services"]:
         if part["database_plan"] and part["database_plan"]["unverified"]:
@@ -114,16 +116,24 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
     if event["kind"] == "judged":
         verdict = event["data"]["verdict"]
         yield _Reading("gate", verdict, detail=event["message"])
+    elif event["kind"] == "incident":
+        yield _Reading(f"incident {event['data']['act']}", DONE, event["message"], who=event["data"]["by"])
     elif event["kind"] == "voted":
         yield _read_vote(entry)
     elif event["kind"] == "accepted":
         yield _Reading("accept-as-it-is", DONE, event["message"])
     elif event["kind"] == "resumed":
         yield _Reading("resume", "begun")
+    elif event["kind"] == "unlocked":
+        yield _Reading("unlock", DONE, detail=event["message"], who=event["data"]["by"])
+    elif event["kind"] == "confirmed":
+        yield _Reading("confirm", DONE, event["data"]["reason"], event["message"], event["data"]["by"])
     elif event["kind"] == "removed":
         yield _Reading("remove-preview", DONE, event["message"])
     elif event["state"] and _is_end(DeploymentState(event["state"])):
         yield _Reading(END, event["state"], detail=event["message"])
+        if lock := event["data"].get("lock"):
+            yield _Reading("lock", DONE, lock["reason"])
 
 
 def _read_vote(entry: Entry) -> _Reading:

@@ -8,6 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
@@ -69,6 +70,19 @@ class Release:
     parts: Mapping[str, ReleasePart]
 
 
+@dataclass(frozen=True, slots=True)
+class PastRollout:
+    """One service's part of an earlier deployment: how that ended, and the files for which it got a new version."""
+
+    deployment: str
+    kind: DeploymentKind
+    state: DeploymentState
+    chapter: Chapter
+    release: str
+    service: str
+    changed_files: frozenset[str]
+
+
 class Ledger(ABC):
     """Append-only; every write is one transaction, durable when it returns, and safe to repeat.
 
@@ -120,7 +134,8 @@ class Ledger(ABC):
     def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
         """Record that an operator locks an environment, or with None unlocks it.
 
-        Keys: ``reason``, ``by``, ``since``, and ``until`` if it expires; times are ISO 8601 in UTC.
+        Keys: ``reason``, ``by``, ``since``, and ``until`` if it expires; times are ISO 8601 in UTC. A deployment that
+        failed can lock its environment too: by an event whose data has such a ``lock``, with the key ``deployment``.
         """
 
     @abstractmethod
@@ -131,9 +146,13 @@ class Ledger(ABC):
         """Return the operator's lock of an environment, None if there is none that holds."""
         return self.operator_locks().get(environment)
 
-    def check_operator_lock(self, environment: str) -> None:
-        """Raise RefusedError if an operator locked the environment."""
-        if lock := self.operator_lock(environment):
+    def check_operator_lock(self, environment: str, *, is_repair: bool = False) -> None:
+        """Raise RefusedError if an operator locked the environment, or a deployment that failed did.
+
+        Such a deployment does not lock out a repair: whatever is no deployment of a new release.
+        """
+        lock = self.operator_lock(environment)
+        if lock and not (is_repair and "deployment" in lock):
             until = f" until {lock['until']}" if "until" in lock else ""
             raise RefusedError(
                 f"{environment} is locked by {lock['by']} since {lock['since']}{until}: {lock['reason']}",
@@ -147,12 +166,12 @@ class Ledger(ABC):
         """Record which services of an environment are in maintenance now, by service, and by which act."""
 
     @abstractmethod
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+
     def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
         """Return the services of an environment that are in maintenance, or on their way there or back."""
-
-    @abstractmethod
-    def environments_in_maintenance(self) -> Sequence[str]:
-        """Return the environments with such services."""
+        return self.all_maintenance().get(environment, {})
 
     @abstractmethod
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
@@ -204,6 +223,18 @@ class Ledger(ABC):
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
+
+    @abstractmethod
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+
+    @abstractmethod
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+
+    @abstractmethod
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

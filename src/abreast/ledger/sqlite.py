@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.ledger import kept_output
+from abreast.ledger.deployment_rows import DEPLOYMENT_COLUMNS, deployment_from_row
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
-from abreast.ledger.interface import Deployment, Json, Ledger, Release, ReleasePart
+from abreast.ledger.interface import Deployment, Json, Ledger, PastRollout, Release, ReleasePart
 
 if TYPE_CHECKING:
     from abreast.ledger.checkpoints import CheckpointSigner
@@ -179,23 +181,17 @@ class SqliteLedger(Ledger):
         self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
     ) -> None:
         """Record which services of an environment are in maintenance now, by service, and by which act."""
-        services = {name: dump(mode) for name, mode in modes.items()}
-        data = {"services": services, "act": act, "outcome": outcome, "why": why}
+        data = {"services": dump(dict(modes), dict[str, MaintenanceMode]), "act": act, "outcome": outcome, "why": why}
         with self.file.transaction():
             number = self.file.next_number(EntryKind.MAINTENANCE, environment)
             self.file.append(EntryKind.MAINTENANCE, environment, f"{act}/{outcome}/{number}", data)
 
-    def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
-        """Return the services of an environment that are in maintenance, or on their way there or back."""
-        query = "SELECT entry FROM entries WHERE kind = 'maintenance' AND subject = ? ORDER BY id DESC LIMIT 1"
-        rows = self.file.query(query, environment)
-        found = Entry.parse(rows[0][0]).data["services"] if rows else {}
-        return {name: load(MaintenanceMode, mode) for name, mode in found.items()}
-
-    def environments_in_maintenance(self) -> Sequence[str]:
-        """Return the environments with such services."""
-        rows = self.file.query("SELECT DISTINCT subject FROM entries WHERE kind = 'maintenance' ORDER BY subject")
-        return [environment for (environment,) in rows if self.maintenance(environment)]
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+        latest = "SELECT max(id) FROM entries WHERE kind = 'maintenance' GROUP BY subject"
+        rows = self.file.query(f"SELECT entry FROM entries WHERE id IN ({latest}) ORDER BY subject")
+        entries = [Entry.parse(text) for (text,) in rows]
+        return {entry.subject: load(dict[str, MaintenanceMode], entry.data["services"]) for entry in entries}
 
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
@@ -262,10 +258,10 @@ class SqliteLedger(Ledger):
         """Return a deployment by its id, or a unique prefix or suffix of it."""
         text, size = id.upper(), len(id)
         condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
-        query = f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}"
+        query = f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}"
         rows = self.file.query(query, text, size, size) if text else []
         if len(rows) == 1:
-            return _deployment_from_row(rows[0])
+            return deployment_from_row(rows[0])
         latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
         problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
         raise UsageError(
@@ -280,11 +276,52 @@ class SqliteLedger(Ledger):
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
         rows = self.file.query(
-            f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
             environment, limit,
         )  # fmt: skip
-        return tuple(map(_deployment_from_row, rows))
+        return tuple(map(deployment_from_row, rows))
+
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+        # SQLite reads the plans: to make values of them would take longer than all the rest of a plan.
+        rows = self.file.query(
+            "SELECT d.id, d.kind, d.state, d.chapter, d.release, json_extract(part.value, '$.service.name'),"
+            " json_extract(part.value, '$.changed_files') FROM (SELECT rowid AS number, * FROM deployments"
+            " WHERE environment = ? AND kind IN ('deploy', 'rollback') ORDER BY rowid DESC LIMIT ?) AS d"
+            " JOIN entries ON entries.kind = 'plan' AND entries.subject = d.id,"
+            " json_each(entries.entry, '$.data.services') AS part"
+            " WHERE json_extract(part.value, '$.action') = 'deploy' ORDER BY d.number DESC",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(
+            PastRollout(id_, DeploymentKind(kind), DeploymentState(state), Chapter(chapter), release, service,
+                        frozenset(file for file, _ in json.loads(files)))
+            for id_, kind, state, chapter, release, service, files in rows
+        )  # fmt: skip
+
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+        rows = self.file.query(
+            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            " AND (kind = 'rollback'"
+            " OR kind = 'deploy' AND state IN ('turning-back', 'turned-back', 'cancelled', 'stuck')"
+            " OR EXISTS (SELECT 1 FROM entries WHERE kind = 'event' AND subject = deployments.id"
+            " AND key > 'incident/' AND key < 'incident0'))"  # "0" is the character after "/"
+            " ORDER BY rowid DESC LIMIT ?",
+            environment, limit,
+        )  # fmt: skip
+        return tuple(map(deployment_from_row, rows))
+
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+        rows = self.file.query(
+            "SELECT entries.id, json_extract(entry, '$.at'), deployments.id, release, author FROM deployments"
+            " JOIN entries ON entries.kind = 'event' AND subject = deployments.id AND key = 'state/succeeded'"
+            " WHERE environment = ? AND deployments.kind IN ('deploy', 'rollback') ORDER BY entries.id",
+            environment,
+        )
+        return tuple(LaterSuccess(*row) for row in rows)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
@@ -355,18 +392,3 @@ class SqliteLedger(Ledger):
     def find_damage(self) -> str:
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
         return self.file.find_damage()
-
-
-_DEPLOYMENT_COLUMNS = (
-    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason,"
-    " coalesce((SELECT json_extract(entry, '$.data.run_url') FROM entries"
-    " WHERE kind = 'plan' AND subject = deployments.id), '')"
-)
-
-
-def _deployment_from_row(row: tuple[Any, ...]) -> Deployment:
-    id_, project, environment, kind, release, commit, state, chapter, *when_and_who = row
-    return Deployment(
-        id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
-        *when_and_who,
-    )  # fmt: skip

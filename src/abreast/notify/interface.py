@@ -82,6 +82,10 @@ class OccurrenceKind(StrEnum):
     BACKUP_FAILED = "backup-failed"
     BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
+    INCIDENT_OPENED = "incident-opened"
+    INCIDENT_REMINDER = "incident-reminder"
+    INCIDENT_RESOLVED = "incident-resolved"
+    INCIDENT_CLOSED = "incident-closed"
 
 
 @dataclass(frozen=True, slots=True)

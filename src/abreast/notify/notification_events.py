@@ -28,6 +28,7 @@ class NotificationEvent(StrEnum):
     """What somebody is told of. ``EVENT_TRAITS`` says how."""
 
     STARTED = "started"
+    EMERGENCY = "emergency"
     APPROVAL = "approval"
     FAILED = "failed"
     TURNING_BACK = "turning-back"
@@ -42,6 +43,10 @@ class NotificationEvent(StrEnum):
     BACKUP_FAILED = "backup-failed"
     BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
+    INCIDENT_OPENED = "incident-opened"
+    INCIDENT_REMINDER = "incident-reminder"
+    INCIDENT_RESOLVED = "incident-resolved"
+    INCIDENT_CLOSED = "incident-closed"
     DIGEST = "digest"
     TEST = "test"
 
@@ -71,6 +76,7 @@ class EventTraits:
 
 EVENT_TRAITS = {
     NotificationEvent.STARTED: EventTraits(Severity.INFO, "Deploying {what} to {environment}"),
+    NotificationEvent.EMERGENCY: EventTraits(Severity.ERROR, "Emergency: {environment} is rolled back to {what}"),
     NotificationEvent.APPROVAL: EventTraits(Severity.WARNING, "{what} waits for an approval in {environment}"),
     NotificationEvent.FAILED: EventTraits(Severity.ERROR, "{what} failed and is turned back in {environment}"),
     NotificationEvent.TURNING_BACK: EventTraits(
@@ -91,19 +97,28 @@ EVENT_TRAITS = {
     NotificationEvent.BACKUP_FAILED: EventTraits(Severity.ERROR, "A backup failed in {environment}"),
     NotificationEvent.BACKUP_RESUMED: EventTraits(Severity.INFO, "The backup goes on in {environment}", is_good=True),
     NotificationEvent.DRILL_FAILED: EventTraits(Severity.ERROR, "The drill failed in {environment}"),
+    # The deployment itself says that it failed, and that it was turned back: these two would say it again.
+    NotificationEvent.INCIDENT_OPENED: EventTraits(
+        Severity.ERROR, "An incident began in {environment}", by_default=False
+    ),
+    NotificationEvent.INCIDENT_RESOLVED: EventTraits(
+        Severity.INFO, "An incident is resolved in {environment}", by_default=False, is_good=True
+    ),
+    NotificationEvent.INCIDENT_REMINDER: EventTraits(Severity.ERROR, "An incident is open in {environment}"),
+    NotificationEvent.INCIDENT_CLOSED: EventTraits(
+        Severity.INFO, "An incident is closed in {environment}", is_good=True
+    ),
     NotificationEvent.DIGEST: EventTraits(Severity.INFO, "{what} in {environment}", by_default=False, is_good=True),
     NotificationEvent.TEST: EventTraits(Severity.INFO, "This is how abreast tells you", by_default=False),
 }
 """Each event. One that is new is a name above and a line here."""
 
 EventName = Literal[
-    "started", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded", "stuck",
-    "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
+    "started", "emergency", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded",
+    "stuck", "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
+    "incident-opened", "incident-reminder", "incident-resolved", "incident-closed",
 ]  # fmt: skip
 """The events that a route can name: all but those that no route decides about."""
-
-RELEASING = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
-"""The kinds of deployments that put a release into an environment."""
 
 
 def reached_events(snapshot: Snapshot) -> Sequence[NotificationEvent]:
@@ -113,7 +128,8 @@ def reached_events(snapshot: Snapshot) -> Sequence[NotificationEvent]:
     failed = (NotificationEvent.FAILED,) if snapshot.failures else ()
     match snapshot.state:
         case DeploymentState.WAITING | DeploymentState.RUNNING:
-            return NotificationEvent.STARTED, *failed
+            begun = NotificationEvent.EMERGENCY if snapshot.plan.emergency else NotificationEvent.STARTED
+            return begun, *failed
         case DeploymentState.APPROVING:
             return NotificationEvent.STARTED, NotificationEvent.APPROVAL
         case DeploymentState.TURNING_BACK:

@@ -10,7 +10,7 @@ from pathlib import Path
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
 from abreast.source.git_command import GitCommand, GitError
-from abreast.source.interface import Source
+from abreast.source.interface import CommitSummary, Source
 from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
 from abreast.source.shallow_clone import ShallowClone
 
@@ -270,6 +270,17 @@ class GitRepository(Source):
             return self._git("log", "-1", "--format=%s", commit, "--").strip()
         except GitError:
             return ""
+
+    def commits(self, since: Collection[str], commit: str, limit: int) -> Sequence[CommitSummary]:
+        """Return the commits up to ``commit``, newest first, without those in ``since`` and before."""
+        known = [f"^{base}" for base in since if self._has_commit(base)]
+        count = limit if known else 1
+        try:
+            listed = self._git("log", "-z", f"--max-count={count}", "--format=%H%n%an%n%s", commit, *known, "--")
+        except GitError:
+            return ()
+        found = (text.split("\n", 2) for text in _split_names(listed))
+        return tuple(CommitSummary(id_, subject, author) for id_, author, subject in found)
 
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""

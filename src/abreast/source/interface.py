@@ -4,6 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from abreast.core.frozen_dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSummary:
+    """A commit in one line."""
+
+    id: str
+    subject: str
+    author: str
+
 
 class Source(ABC):
     """A repository, seen from the project's folder; paths are relative to that folder.
@@ -83,6 +94,13 @@ class Source(ABC):
     @abstractmethod
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message, "" if the commit is not here."""
+
+    @abstractmethod
+    def commits(self, since: Collection[str], commit: str, limit: int) -> Sequence[CommitSummary]:
+        """Return the commits up to ``commit``, newest first, without those in ``since`` and before; at most ``limit``.
+
+        Only that one if none of ``since`` is in this clone; none if it is not here itself.
+        """
 
     @abstractmethod
     def author(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from abreast.cli.confirmation import required_reason
 from abreast.cli.progress import print_progress
 from abreast.cli.selection import choose_environment, locate_workspace
-from abreast.cli.target import hold_lock, load_target
+from abreast.cli.target import hold_environment, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.maintenance import maintenance_document, maintenance_lines
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -34,8 +34,7 @@ PATIENCE = 30.0
 def show(environment: str | None, *, as_json: bool) -> int:
     """Print which services are in maintenance: since when, by whom and why."""
     with locate_workspace().open_ledger() as ledger:
-        names = [environment] if environment else ledger.environments_in_maintenance()
-        found = {name: ledger.maintenance(name) for name in names}
+        found = {name: modes for name, modes in ledger.all_maintenance().items() if name == (environment or name)}
     if as_json:
         print(json.dumps({"environments": maintenance_document(found)}, indent=2))
         return 0
@@ -59,7 +58,7 @@ def on(
         reason, workspace.operator, utc_now(), message.strip() or DEFAULT_MESSAGE,
         max(1, round(retry_after or DEFAULT_RETRY_AFTER)), ranges, target.assembly.maintenance_page(name),
     )  # fmt: skip
-    with workspace.open_ledger() as ledger, hold_lock(workspace, name, ledger):
+    with workspace.open_ledger() as ledger, hold_environment(workspace, name, ledger, may_be_locked=True):
         chosen = _live_services(ledger.live_services(name), services, name)
         switch = MaintenanceSwitch(name, chosen, mode)
         return _switch(target.assembly, ledger, switch, as_json=as_json)
@@ -70,7 +69,7 @@ def off(environment: str | None, services: tuple[str, ...], reason: str, *, as_j
     workspace = locate_workspace()
     assembly = Assembly(workspace)
     name = choose_environment(workspace.environment_names(), environment)
-    with workspace.open_ledger() as ledger, hold_lock(workspace, name, ledger):
+    with workspace.open_ledger() as ledger, hold_environment(workspace, name, ledger, may_be_locked=True):
         chosen = _known_services(assembly, ledger, name, services)
         return _switch(assembly, ledger, MaintenanceSwitch(name, chosen, None, reason), as_json=as_json)
 

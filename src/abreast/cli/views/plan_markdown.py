@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.cli.views.plan import breaking_changes, database_steps
+from abreast.cli.views.plan import breaking_changes, database_steps, risk_text
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.core.wording import counted
@@ -42,6 +42,9 @@ def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
     if len(waves) > 1:
         order = " → ".join(" ∥ ".join(map(plain, wave)) for wave in waves)
         yield f"**Order:** {order}, then traffic of all switches together."
+    if plan.risk:
+        reasons = [f"+{reason.points} {code(reason.text)}" for reason in plan.risk.reasons]
+        yield _bullets(f"Risk: {risk_text(plan.risk)}", reasons) or f"**Risk:** {risk_text(plan.risk)}"
     if plan.traffic_changes:
         yield f"**Way back:** {_way_back(plan)}"
 
