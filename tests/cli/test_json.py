@@ -59,6 +59,8 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "history",
         "incident",
         "locks",
+        "maintenance",
+        "maintenance status",
         "state show",
         "state verify",
         "audit verify",

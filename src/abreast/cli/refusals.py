@@ -19,7 +19,7 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
         "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
-        "locks", "schema", "docs",        "completion", "help",
+        "locks", "maintenance", "maintenance status", "schema", "docs", "completion", "help",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""

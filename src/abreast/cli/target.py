@@ -39,7 +39,7 @@ def hold_environment(
     """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it.
 
     Without a usable ledger, nobody knows whether an operator does. With ``may_be_locked``, an operator may hold it: for
-    what changes nothing there.
+    what deploys nothing there.
     """
     lock = workspace.environment_lock(name, ledger)
     if ledger and not may_be_locked:

@@ -16,6 +16,7 @@ from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError, Fault
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.maintenance import MaintenanceSettings
 from abreast.core.model import (
     BreakingChangePolicy,
     Build,
@@ -105,6 +106,7 @@ class EnvironmentResolver:
             attested=config.attested,
             approval=resolve_approval(self.project, config.approval),
             freeze=tuple(freeze.window() for freeze in config.freeze),
+            maintenance=MaintenanceSettings(config.maintenance.page or "", config.maintenance.url or ""),
             lock_after_failure=name == "production" if config.lock_after_failure is None else config.lock_after_failure,
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )

@@ -1,6 +1,6 @@
 """The structure of what only an environment has: previews, approvals, recovery objectives."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -92,3 +92,16 @@ class Promotion(StrictModel):
     source: Name = Field(description="The environment that tries them, such as `staging`.")
     soak: Duration = Field(0.0, description="How long a release has to be live there. Later releases change nothing.")
     max_age: Duration | None = Field(None, description="Refuse artifacts that are older.")
+
+
+class Maintenance(StrictModel):
+    """What users get while `abreast maintenance` is on, or a migration that `breaking: maintenance` allows."""
+
+    page: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A page of your own, in HTML, 64 KiB at most: a path in the project, such as `maintenance.html`. "
+        "It has to stand alone, since the service does not answer for its images. Default: a plain one.",
+    )
+    url: Annotated[str, Field(pattern=r"^https://")] | None = Field(
+        None, description="Where a platform gets it that takes an address instead: Render."
+    )

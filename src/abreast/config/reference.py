@@ -132,6 +132,14 @@ environments:
   staging: {branch: main}
   production: {promotion: {source: staging, soak: 30m, max_age: 14d}}
 """,
+    "Maintenance": """project: storefront
+services:
+  backend: {run: python -m app, database: {url: "${DATABASE_URL}", migrations: backend/migrations}}
+environments:
+  production:
+    breaking: maintenance
+    maintenance: {page: maintenance.html}
+""",
     "Preview": """project: storefront
 services:
   frontend: {build: {output: public}, routes: {/api: backend}}
@@ -212,6 +220,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "person": environment_schema.Person,
     "freeze": environment_schema.Freeze,
     "promotion": environment_schema.Promotion,
+    "maintenance": environment_schema.Maintenance,
     "service in an environment": schema.ServiceOverride,
 }
 

@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from abreast.config.environment_schema import Approval, Freeze, Objectives, Person, Preview, Promotion, preview_switch
+from abreast.config.environment_schema import (
+    Approval,
+    Freeze,
+    Maintenance,
+    Objectives,
+    Person,
+    Preview,
+    Promotion,
+    preview_switch,
+)
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
@@ -335,10 +344,11 @@ class Environment(BaseModel):
         description="Which scans run: `quick` runs `secrets` (in commits) and `dependencies`, `full` runs all. "
         "Default: `full` for an environment named production, `quick` for others.",
     )
-    breaking: Literal["block", "warn", "allow"] | None = Field(
+    breaking: Literal["block", "warn", "allow", "maintenance"] | None = Field(
         None,
         description="What happens to a migration that would break the running version. `block` also requires a down "
-        "step of each migration. Default: `block` for an environment named production, `warn` for others.",
+        "step of each migration. `maintenance` gives users a page meanwhile. "
+        "Default: `block` for an environment named production, `warn` for others.",
     )
     objectives: Objectives = Field(Objectives(), description="The objectives that `abreast db drill` measures against.")
     tag: bool = Field(False, description="Whether to tag each release deployed here in git, such as `v7`.")
@@ -355,6 +365,7 @@ class Environment(BaseModel):
     approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
     freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")
     promotion: Promotion | None = Field(None, description="Where releases come from, if not from commits.")
+    maintenance: Maintenance = Field(Maintenance(), description="What users get during maintenance.")
     preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
         None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
     )

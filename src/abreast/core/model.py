@@ -75,6 +75,7 @@ class BreakingChangePolicy(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     ALLOW = "allow"
+    MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,16 @@ async def watch_closely(
     """Watch what a deployment put live until a moment (ISO 8601), and tell when it degrades and when it recovers.
 
     Ends before, once another release is deployed there, nothing is live, or a person confirms the release. Looks away
-    while somebody works on the environment, and while the home of the record does not answer.
+    while somebody works on the environment, while users get a maintenance page, and while the home of the record does
+    not answer.
     """
     watch = LiveWatch()
     while datetime.fromisoformat(ports.now()) < datetime.fromisoformat(until):
         await asyncio.sleep(INTERVAL)
         try:
             if not await asyncio.to_thread(lock.is_free, INTERVAL):
+                continue
+            if await asyncio.to_thread(ports.ledger.maintenance, deployment.environment):
                 continue
             live = await asyncio.to_thread(_watched, ports, deployment)
         except StateError as error:

@@ -22,6 +22,7 @@ from abreast.core.planner import (
     with_takeovers,
 )
 from abreast.core.rollback import release_number
+from abreast.deploy.data.maintenance import with_maintenance
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
@@ -85,7 +86,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if not request.kind.is_releasing:
         data_only = await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
-        return await asyncio.to_thread(with_risk, ports, environment, data_only)
+        return await asyncio.to_thread(with_risk, ports, environment, with_maintenance(data_only))
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release, notes = await asyncio.to_thread(requested_release, ports, environment, request.release or "")
@@ -107,7 +108,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         plan = await asyncio.to_thread(with_secret_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
-        plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
+        plan = with_maintenance(await asyncio.to_thread(_plan_databases, ports, environment, plan))
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
     if plan.awaits_approval and plan.traffic_changes:

@@ -163,6 +163,11 @@ def _read_lock(entry: Entry) -> Iterator[_Reading]:
     yield _Reading("lock", DONE, lock["reason"], who=lock["by"]) if lock else _Reading("unlock", DONE)
 
 
+def _read_maintenance(entry: Entry) -> Iterator[_Reading]:
+    act, services = entry.data, ", ".join(sorted(entry.data["services"])) or "none"
+    yield _Reading(act["act"], act["outcome"], act["why"], f"in maintenance: {services}")
+
+
 def _read_secrets(entry: Entry) -> Iterator[_Reading]:
     yield _Reading("new-secrets", "seen", detail=", ".join(sorted(entry.data)))
 
@@ -178,6 +183,7 @@ READINGS: Mapping[EntryKind, Callable[[Entry], Iterable[_Reading]]] = {
     EntryKind.LOCK: _read_lock,
     EntryKind.SECRETS: _read_secrets,
     EntryKind.ACT: _read_act,
+    EntryKind.MAINTENANCE: _read_maintenance,
 }
 """How each kind of entry is read."""
 

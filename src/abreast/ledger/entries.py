@@ -39,6 +39,8 @@ class EntryKind(StrEnum):
     """Who acts, once for each person or run. Subject: the kind of identity; key: a digest of the data."""
     ACT = "act"
     """Somebody did what no other entry shows, or was refused. Subject: the environment, "" for none; key: an id."""
+    MAINTENANCE = "maintenance"
+    """Which services are in maintenance from now on. Subject: the environment; key: the act and a number."""
     CHECKPOINT = "checkpoint"
     """The chain was signed as it was. Subject: the key; key: the number of the last entry that is signed."""
 

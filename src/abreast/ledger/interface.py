@@ -9,6 +9,7 @@ from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.incidents.context import LaterSuccess, PersonRequest
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -157,6 +158,20 @@ class Ledger(ABC):
                 f"{environment} is locked by {lock['by']} since {lock['since']}{until}: {lock['reason']}",
                 next=f"abreast unlock --env {environment}",
             )
+
+    @abstractmethod
+    def record_maintenance(
+        self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
+    ) -> None:
+        """Record which services of an environment are in maintenance now, by service, and by which act."""
+
+    @abstractmethod
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+
+    def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
+        """Return the services of an environment that are in maintenance, or on their way there or back."""
+        return self.all_maintenance().get(environment, {})
 
     @abstractmethod
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:

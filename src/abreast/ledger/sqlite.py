@@ -14,6 +14,7 @@ from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.incidents.context import LaterSuccess, PersonRequest
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import LiveService
 from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
@@ -176,6 +177,22 @@ class SqliteLedger(Ledger):
                 number = self.file.next_number(EntryKind.LOCK, environment)
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
+
+    def record_maintenance(
+        self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
+    ) -> None:
+        """Record which services of an environment are in maintenance now, by service, and by which act."""
+        data = {"services": dump(dict(modes), dict[str, MaintenanceMode]), "act": act, "outcome": outcome, "why": why}
+        with self.file.transaction():
+            number = self.file.next_number(EntryKind.MAINTENANCE, environment)
+            self.file.append(EntryKind.MAINTENANCE, environment, f"{act}/{outcome}/{number}", data)
+
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+        latest = "SELECT max(id) FROM entries WHERE kind = 'maintenance' GROUP BY subject"
+        rows = self.file.query(f"SELECT entry FROM entries WHERE id IN ({latest}) ORDER BY subject")
+        entries = [Entry.parse(text) for (text,) in rows]
+        return {entry.subject: load(dict[str, MaintenanceMode], entry.data["services"]) for entry in entries}
 
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""

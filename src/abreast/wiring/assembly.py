@@ -22,6 +22,7 @@ from abreast.core.approval import ApprovalRule
 from abreast.core.backups import BackupRetention
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
+from abreast.core.maintenance import MAX_PAGE_SIZE, MaintenancePage
 from abreast.core.model import Service
 from abreast.core.plan import Plan
 from abreast.core.redaction.automaton import keep_automata
@@ -92,6 +93,20 @@ class Assembly:
             if not unset_references(reference, variables)
         )
 
+    def maintenance_page(self, environment: str) -> MaintenancePage:
+        """Return an environment's own page. Raises UsageError if it cannot be read, or is too large."""
+        settings = self.project.environment(environment, needs_values=False).maintenance
+        if not settings.page:
+            return MaintenancePage(url=settings.url)
+        file, need = self.workspace.root / settings.page, f"an HTML page of at most {MAX_PAGE_SIZE // 1024} KiB"
+        try:
+            content = file.read_text()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the maintenance page {settings.page} cannot be read: {error}", need=need) from error
+        if not content.strip() or len(content.encode()) > MAX_PAGE_SIZE:
+            raise UsageError(f"the maintenance page {settings.page} is {len(content.encode())} bytes long", need=need)
+        return MaintenancePage(content, settings.url)
+
     def platforms(self, environment: str) -> Mapping[str, Platform]:
         """Return the platforms of one environment by name. Each is created when it is first used."""
         return LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].create(self._context(name, environment)))
@@ -144,6 +159,7 @@ class Assembly:
             approver_notifiers=lambda plan: self._approver_notifiers(ledger, plan),
             links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
+            maintenance_page=lambda: self.maintenance_page(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:

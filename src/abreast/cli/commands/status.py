@@ -240,6 +240,11 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: "list[st
             health[live.service] = _processes_health(home, live)
     stopped = [live.service for live in live_services if health[live.service] == STOPPED]
     services = {live.service: _service_status(home, live, health[live.service]) for live in live_services}
+    for service, mode in _read_maintenance(database, name).items():
+        if service in services:
+            services[service] |= {"maintenance": mode}
+            if service not in stopped:  # its address answers for the page
+                services[service]["health"] = "unknown"
     return {
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
@@ -327,6 +332,18 @@ def _read_operator_lock(database: sqlite3.Connection, environment: str) -> dict[
         (environment,),
     ).fetchone()
     return dict(zip(("holder", "reason", "since"), row, strict=True)) if row else None
+
+
+def _read_maintenance(database: sqlite3.Connection, environment: str) -> "dict[str, dict[str, object]]":
+    """Return the services in maintenance: since when, by whom and why."""
+    rows = database.execute(
+        "SELECT key, json_extract(value, '$.since'), json_extract(value, '$.by'), json_extract(value, '$.reason'),"
+        " json_extract(value, '$.phase') FROM json_each((SELECT json_extract(entry, '$.data.services') FROM entries"
+        " WHERE kind = 'maintenance' AND subject = ? ORDER BY id DESC LIMIT 1))",
+        (environment,),
+    ).fetchall()
+    names = ("since", "by", "reason", "state")
+    return {service: dict(zip(names, values, strict=True)) for service, *values in rows}
 
 
 def _read_holder(folder: str, environment: str) -> dict[str, object] | None:

@@ -42,8 +42,13 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     return None
 
 
-def with_live_probes(version: Version) -> Version:
-    """Return the version with the probes to use once it is live."""
+def with_live_probes(run: Run, version: Version) -> Version:
+    """Return the version with the probes to use once it is live.
+
+    In maintenance its address answers with a page: then with those of the version itself, if it has any.
+    """
+    if version.service in run.ports.ledger.maintenance(run.plan.environment):
+        return version
     return replace(version, probes=version.live_probes or version.probes)
 
 

@@ -19,6 +19,7 @@ from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
     Capabilities,
+    MaintenanceMove,
     Observation,
     Platform,
     PlatformContext,
@@ -32,6 +33,7 @@ from abreast.platforms.interface import (
 )
 from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
 from abreast.platforms.local.listeners import Listeners, listener_url
+from abreast.platforms.local.maintenance import changes_maintenance, switch_maintenance
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
     DRAIN,
@@ -42,14 +44,7 @@ from abreast.platforms.local.replacement import (
     start_settings,
 )
 from abreast.platforms.local.router.router import Router, envoy_path
-from abreast.platforms.local.router.routing_table import (
-    Background,
-    Listener,
-    RoutingTable,
-    Site,
-    Target,
-    Upstream,
-)
+from abreast.platforms.local.router.routing_table import Background, Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import (
     HOME_MARK,
@@ -183,6 +178,12 @@ class LocalPlatform(Platform):
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
         await self._router.drain(replaced, DRAIN)
         await replace_versions(replacements, replaced, self._processes)
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
+        """Change what the router answers, for all services at once, then wait for requests in flight."""
+        if changes_maintenance(self._router, moves):
+            await self._ensure_started()
+            await switch_maintenance(self._router, moves)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes.

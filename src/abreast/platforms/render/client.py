@@ -16,6 +16,7 @@ from abreast.platforms.render.resources import (
     LogLine,
     LogPage,
     M,
+    MaintenanceMode,
     RenderService,
     SecretFile,
     Variable,
@@ -69,6 +70,11 @@ class RenderClient:
     async def disable_auto_deploy(self, id: str) -> None:
         """Turn off auto-deploy of a service."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
+
+    async def set_maintenance(self, id: str, mode: MaintenanceMode) -> None:
+        """Turn maintenance mode of a web service on or off."""
+        details = {"maintenanceMode": mode.model_dump()}
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": details}))
 
     async def suspend(self, id: str) -> None:
         """Suspend a service."""

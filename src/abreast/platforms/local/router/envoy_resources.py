@@ -12,6 +12,7 @@ from abreast.core.probes import USER_AGENT
 from abreast.machine.tls import trusted_certificates
 from abreast.platforms.local.router.envoy_admin import ADMIN_SOCKET
 from abreast.platforms.local.router.envoy_routes import TYPE_URL, VHOST_HEADER, discovery_response
+from abreast.platforms.local.router.maintenance_routes import TRUSTED_PROXIES, client_filter
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
 from abreast.platforms.local.router.site_tables import PROXY_HEADER, proxy_cluster
 from abreast.platforms.local.router.static_routes import site_filters
@@ -124,6 +125,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
             }
         ],
         "http_filters": [
+            client_filter(),
             *site_filters(),
             {
                 "name": "router",
@@ -138,6 +140,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "generate_request_id": False,  # one of the client's is passed on; nothing here would read another
         "use_remote_address": True,
+        "xff_num_trusted_hops": TRUSTED_PROXIES,
         "normalize_path": True,
         "stream_idle_timeout": _NO_TIMEOUT,
         "request_timeout": _NO_TIMEOUT,

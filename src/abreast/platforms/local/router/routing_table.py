@@ -5,6 +5,7 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.maintenance import MaintenanceMode
 
 RESPONSE_TIMEOUT = "60s"
 
@@ -61,12 +62,16 @@ Target = Upstream | Site | Background
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """Listeners by service, targets by id, and the live and candidate target id of each service."""
+    """Listeners by service, targets by id, and the live and candidate target id of each service.
+
+    Users of the services in ``maintenance`` get a page, whatever is live.
+    """
 
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     live: Mapping[str, str] = field(default_factory=dict)
     candidates: Mapping[str, str] = field(default_factory=dict)
+    maintenance: Mapping[str, MaintenanceMode] = field(default_factory=dict)
 
     @property
     def prepared(self) -> Mapping[str, str]:
@@ -102,9 +107,15 @@ class RoutingTable:
         """Remove targets. A service keeps its listener while it has a live version or a candidate."""
         live = {service: id_ for service, id_ in self.live.items() if id_ not in ids}
         candidates = {service: id_ for service, id_ in self.candidates.items() if id_ not in ids}
-        return RoutingTable(
+        return replace(
+            self,
             listeners={name: at for name, at in self.listeners.items() if name in live or name in candidates},
             targets={name: target for name, target in self.targets.items() if name not in ids},
             live=live,
             candidates=candidates,
         )
+
+    def with_maintenance(self, modes: Mapping[str, MaintenanceMode | None]) -> "RoutingTable":
+        """Put services into maintenance; None ends it."""
+        after = {**self.maintenance, **modes}
+        return replace(self, maintenance={service: mode for service, mode in after.items() if mode is not None})
