@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from abreast.config import schema
 from abreast.config.approvals import resolve_approval
 from abreast.config.consistency import shell_variables
+from abreast.config.flags import resolve_flags
 from abreast.config.gates import build_gates
 from abreast.config.previews import derive_preview
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
+from abreast.config.service_overrides import merged, override_faults, resolve_resources
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.environment import Environment
@@ -130,8 +132,9 @@ class EnvironmentResolver:
                     yield f"{service} has {name} in {here}, but not in {there}"
 
     def faults(self) -> list[Fault]:
-        """Return the faults of variables, ports and databases in all environments."""
-        return [
+        """Return the faults of variables, ports, databases, health checks and resources in all environments."""
+        own = override_faults(self.document, self.project, self.overrides, self.platform_settings)
+        return [*own] + [
             fault
             for name in self.project.environments
             for service in self.project.services
@@ -164,7 +167,7 @@ class EnvironmentResolver:
             build=_resolve_build(config),
             run=config.run,
             instances=1 if config.schedule or "app_port" in settings else override.instances or config.instances,
-            health=_resolve_health(config, platform),
+            health=_resolve_health(config, self.declared_health(environment, name), platform),
             env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
             secrets={key: text for key, text in variables.items() if key in secret_names},
             generated=tuple(variable.name for variable in declared if variable.variable.generate),
@@ -173,7 +176,19 @@ class EnvironmentResolver:
             schedule=str(CronSchedule(config.schedule, config.timezone)) if config.schedule else None,
             release=ReleaseCommand(**config.release.model_dump()) if config.release else None,
             routes=dict(config.routes),
+            flags=resolve_flags(self.project, environment),
+            resources=resolve_resources(self.declared_resources(environment, name)),
         )
+
+    def declared_health(self, environment: str, service: str) -> schema.Health:
+        """Return a service's health check, with the keys that the environment sets."""
+        override = self.overrides.get((environment, service))
+        return merged(self.project.services[service].health, override.health if override else None)
+
+    def declared_resources(self, environment: str, service: str) -> schema.Resources:
+        """Return a service's resources, with the keys that the environment sets."""
+        override = self.overrides.get((environment, service))
+        return merged(self.project.services[service].resources, override.resources if override else None)
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
         _, config = self.declared_database(environment, service)
@@ -330,12 +345,12 @@ def _resolve_build(config: schema.Service) -> Build:
     )
 
 
-def _resolve_health(config: schema.Service, platform: str) -> HealthSettings:
+def _resolve_health(config: schema.Service, health: schema.Health, platform: str) -> HealthSettings:
     """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
-    failing_status = CLIENT_ERROR if config.health.path or not config.run else SERVER_ERROR
-    found = HealthSettings(**config.health.model_dump(exclude_none=True), failing_status=failing_status)
+    failing_status = CLIENT_ERROR if health.path or not config.run else SERVER_ERROR
+    found = HealthSettings(**health.model_dump(exclude_none=True), failing_status=failing_status)
     is_local_folder = platform == LOCAL and not config.run
-    return replace(found, hold=0.0) if is_local_folder and config.health.hold is None else found
+    return replace(found, hold=0.0) if is_local_folder and health.hold is None else found
 
 
 def _commands(config: schema.Service) -> dict[tuple[str, ...], str | None]:

@@ -195,6 +195,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "build": schema.Build,
     "test": gate_schema.Test,
     "health": schema.Health,
+    "resources": schema.Resources,
     "release": schema.ReleaseCommand,
     "database": schema.Database,
     "variable": schema.Variable,

@@ -11,11 +11,15 @@ from abreast.config.field_types import (
     TABLE_PATTERN,
     Branch,
     Command,
+    Cpu,
     CronExpression,
     Duration,
+    FlagName,
+    FlagValue,
     Folder,
     Format,
     Glob,
+    Memory,
     Name,
     NodeVersion,
     Pattern,
@@ -82,11 +86,30 @@ class Health(StrictModel):
         description="How long it must stay healthy before it gets traffic. Default: 1s. A folder on `local` needs to "
         "answer once only.",
     )
+    interval: Duration | None = Field(
+        None,
+        ge=0.1,
+        le=3600,
+        description="How often it is asked: as a candidate, while it is watched, and on `local` as long as it is live. "
+        "Default: 4 times a second, a worker's `command` each second; every 3s by the router of `local`.",
+    )
     command: Command | None = Field(
         None,
         description="For a worker, instead of `path`: a command that succeeds while it is healthy. It runs with the "
         "worker's variables, in its folder, for `within` at most. Default: a worker is healthy while it runs.",
     )
+
+
+class Resources(StrictModel):
+    """What each instance of a service may use.
+
+    On `local`, the kernel keeps an instance to it, where the machine lets abreast make control groups; the plan says
+    so where it does not. An instance that needs more memory is killed, and starts again. On Render they are those of a
+    plan, at Hugging Face those of the hardware; another size is refused, with the nearest one there is.
+    """
+
+    cpu: Cpu | None = Field(None, description="CPUs, such as `0.5` for half of one. Default: no limit.")
+    memory: Memory | None = Field(None, description="Memory, such as `512MB`. Default: no limit.")
 
 
 class ReleaseCommand(StrictModel):
@@ -282,6 +305,9 @@ class Service(StrictModel):
     database: Annotated[Database, shorthand("url")] | None = Field(
         None, description="Its database. A text is its `url`."
     )
+    resources: Resources = Field(
+        Resources(), description="What each of its `instances` may use. Default: no limit, or what its platform has."
+    )
 
 
 class ServiceOverride(StrictModel):
@@ -291,6 +317,12 @@ class ServiceOverride(StrictModel):
     env: Variables = Field(description="Variables to add or replace.")
     database: Annotated[Database, shorthand("url")] | None = Field(
         None, description="Another database. It replaces all keys of the common one."
+    )
+    health: Annotated[Health, shorthand("path")] | None = Field(
+        None, description="Settings of its health check to add or replace."
+    )
+    resources: Resources | None = Field(
+        None, description="What each instance may use here, key by key in place of the common values."
     )
 
 
@@ -358,6 +390,9 @@ class Environment(BaseModel):
     preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
         None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
     )
+    flags: dict[FlagName, FlagValue] = Field(
+        default_factory=dict, description="Values of flags here, in place of those of the project."
+    )
 
 
 class Project(StrictModel):
@@ -392,3 +427,9 @@ class Project(StrictModel):
         description="Who is told about deployments: a notifier, such as `slack`, and its settings.",
     )
     allow: list[AllowedFinding] = Field(default_factory=list, description="Findings that do not block for a while.")
+    flags: dict[FlagName, FlagValue] = Field(
+        default_factory=dict,
+        description="Feature flags with their defaults: `true` or `false`, numbers or texts. Code gets `new_checkout` "
+        "as `FLAG_NEW_CHECKOUT`, and all of them in `ABREAST_FLAGS` as JSON: a service with `run` when it runs, "
+        "another one when it is built.",
+    )

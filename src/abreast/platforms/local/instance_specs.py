@@ -7,7 +7,7 @@ from pathlib import Path
 
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import Service, ServiceType
-from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
+from abreast.platforms.local.router.routing_table import HEALTH_INTERVAL, RESPONSE_TIMEOUT
 from abreast.platforms.local.supervisor.client import InstanceSpec, Liveness
 
 
@@ -71,6 +71,11 @@ def _liveness(service: Service) -> Liveness:
 def response_timeout(service: Service) -> str:
     """Return how long a response may take to begin, such as ``60s``."""
     return str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
+
+
+def health_interval(service: Service) -> str:
+    """Return how often the router asks an instance for its health, such as ``3s``."""
+    return f"{service.health.interval:g}s" if service.health.interval else HEALTH_INTERVAL
 
 
 def _command(service: Service, version: str, home: Path) -> str | tuple[str, ...]:

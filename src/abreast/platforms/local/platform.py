@@ -30,7 +30,13 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
+from abreast.platforms.local.instance_specs import (
+    VersionSpec,
+    app_port,
+    health_interval,
+    instance_ids,
+    response_timeout,
+)
 from abreast.platforms.local.listeners import Listeners, listener_url
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
@@ -268,7 +274,9 @@ class LocalPlatform(Platform):
         await self._processes.install(version, request.artifact_path)
         ids = instance_ids(version, service)
         health = service.health
-        upstream = Upstream(version, ids, health.path, response_timeout(service), health.failing_status)
+        upstream = Upstream(
+            version, ids, health.path, response_timeout(service), health.failing_status, health_interval(service)
+        )
         if port := app_port(service):
             return upstream, (Address(f"http://127.0.0.1:{port}"),)
         instances = await self._processes.start(VersionSpec(version, service, request.env, request.secrets))
