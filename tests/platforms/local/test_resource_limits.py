@@ -173,8 +173,9 @@ def _kill_supervisor(home: Path) -> None:
         if entry.name.isdecimal() and _is_supervisor(int(entry.name), home)
     ]
     assert len(found) >= 2
-    for pid in sorted(found):
-        os.kill(pid, signal.SIGKILL)
+    for sign in (signal.SIGSTOP, signal.SIGKILL):  # each would start the other again
+        for pid in found:
+            os.kill(pid, sign)
     eventually(lambda: not any(_is_supervisor(pid, home) for pid in found))
 
 
