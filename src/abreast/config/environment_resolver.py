@@ -84,7 +84,13 @@ class EnvironmentResolver:
         return derive_preview(self.environment(preview.base, needs_values=needs_values), preview, settings)
 
     def environment(self, name: str, *, needs_values: bool = True) -> Environment:
-        """Return an environment. Raises ConfigError for variables that are not set or not valid, if they are needed."""
+        """Return an environment. No value that only others refer to is read.
+
+        Raises ConfigError for variables that are not set or not valid, if they are needed, and for what only the values
+        show, such as a secret in a command.
+        """
+        if known := [fault for service in self.project.services for fault in self._faults_of(name, service)]:
+            raise ConfigError(sorted(set(known)))
         faults = [fault for service in self.project.services for fault in self._value_faults(name, service)]
         if faults and needs_values:
             raise ConfigError(sorted(set(faults)), next="export NAME=…, or write a default: ${NAME:-value}")
@@ -132,18 +138,18 @@ class EnvironmentResolver:
                     yield f"{service} has {name} in {here}, but not in {there}"
 
     def faults(self) -> list[Fault]:
-        """Return the faults of variables, ports, databases, health checks and resources in all environments."""
-        own = override_faults(self.document, self.project, self.overrides, self.platform_settings)
-        return [*own] + [
-            fault
-            for name in self.project.environments
-            for service in self.project.services
-            for fault in (
-                *self._variable_faults(name, service),
-                *self._port_faults(name, service),
-                *self._database_faults(name, service),
-            )
+        """Return the faults of all environments that show without a value of a variable."""
+        without_values = replace(self, variables={})
+        places = [(name, service) for name in self.project.environments for service in self.project.services]
+        return [
+            *override_faults(self.document, self.project, self.overrides, self.platform_settings),
+            *(fault for name, service in places for fault in without_values._faults_of(name, service)),
+            *(fault for name, service in places for fault in self._port_faults(name, service)),
         ]
+
+    def _faults_of(self, environment: str, service: str) -> Iterator[Fault]:
+        yield from self._variable_faults(environment, service)
+        yield from self._database_faults(environment, service)
 
     def _resolve_service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
         config = self.project.services[name]

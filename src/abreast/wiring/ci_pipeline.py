@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterator
 from importlib.metadata import distribution
 
 from abreast.config.environment_resolver import LOCAL
-from abreast.config.environment_variables import ReferencedVariable, referenced_variables
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
 from abreast.core.gates import ScanKind
-from abreast.wiring.plugins import PLATFORMS
+from abreast.wiring.environment_credentials import needed_variables, platforms_of
 from abreast.workflows.interface import AbreastSource, BackupSchedule, DeployTarget, Pipeline
 
 _PACKAGE_CACHES = {
@@ -21,21 +20,6 @@ _PACKAGE_CACHES = {
     "uv.lock": "~/.cache/uv",
 }
 """The folder that a package manager downloads to, by the name of its lock file."""
-
-SECRET = ReferencedVariable(is_secret=True, is_required=True)
-SETTING = ReferencedVariable(is_secret=False, is_required=False)
-
-_STORE_VARIABLES = {
-    "s3": {
-        "AWS_ACCESS_KEY_ID": SECRET,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": SETTING,
-        "AWS_ENDPOINT": SETTING,
-    },
-    "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": SECRET},
-    "az": {"AZURE_STORAGE_ACCOUNT_NAME": SETTING, "AZURE_STORAGE_ACCOUNT_KEY": SECRET},
-}
-"""The variables by which a store is reached."""
 
 _GITHUB_URL = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
@@ -115,28 +99,12 @@ def written_source(workflow: str) -> AbreastSource | None:
 
 def _is_this_machine(project: ProjectConfig, environment: str) -> bool:
     """Whether an environment is the machine of whoever types the command, which a runner is not."""
-    return environment == LOCAL and _platforms(project, environment) == {LOCAL}
-
-
-def _platforms(project: ProjectConfig, environment: str) -> set[str]:
-    settings = project.resolver.platform_settings
-    return {settings.get((environment, name), (LOCAL, None))[0] for name in project.resolver.project.services}
-
-
-def needed_variables(project: ProjectConfig, environment: str) -> dict[str, ReferencedVariable]:
-    """Return the variables that a deployment to an environment is given, by name."""
-    variables = referenced_variables(project.resolver, environment)
-    for platform in sorted(_platforms(project, environment)):
-        if token := PLATFORMS[platform].token_variable:
-            variables[token] = SECRET
-    for store in (project.artifacts.store, project.backups.store):
-        variables |= _STORE_VARIABLES.get((store or "").partition("://")[0], {})
-    return variables
+    return environment == LOCAL and platforms_of(project, environment) == {LOCAL}
 
 
 def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> DeployTarget:
     variables = needed_variables(project, name)
-    is_own_machine = LOCAL in _platforms(project, name)
+    is_own_machine = LOCAL in platforms_of(project, name)
     services = project.resolver.project.services
     has_database = any(project.resolver.declared_database(name, service)[1] for service in services)
     return DeployTarget(

@@ -16,7 +16,7 @@ from abreast.github.client import GitHubClient
 from abreast.github.repository_settings import read_settings
 from abreast.github.settings_doctor import SettingsFinding, diagnose_settings
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.ci_pipeline import needed_variables
+from abreast.wiring.environment_credentials import needed_variables
 
 FAILING = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
 

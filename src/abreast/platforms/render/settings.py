@@ -83,6 +83,10 @@ class RenderSettings(BaseModel):
             raise ValueError("a service with a disk has one instance")
         return self
 
+    def variable_names(self) -> tuple[str, ...]:
+        """Return the names of the variables that hold the deploy hook and the secret files."""
+        return (*([self.hook] if self.hook else []), *(self.secret_files or {}).values())
+
     def check_resources(self, resources: Resources) -> None:
         """Raise ValueError for resources that no plan has, or where a deploy hook cannot set one."""
         if self.hook:
