@@ -105,6 +105,7 @@ def test_what_a_promotion_does_not_change_is_said(tmp_path: Path) -> None:
         ("api: {render: {service: srv-1}, instances: 4}", "api: {huggingface: {space: a/b}}", "services.api.resources: Hugging Face has no instances of 0.5 CPU and 512MB; the nearest that has as much is cpu-basic (2 CPU and 16GB) (api in production)"),
         ("api: {render: {service: srv-1}, instances: 4}", "api: {netlify: {site: api}}", "services.api.resources: netlify gives its services no size to choose, and api is on it in production"),
         ("{site: shop}}", "{site: shop}, resources: {cpu: 1}}", "environments.production.web.resources: only a backend (with `run`) has resources"),
+        ("    promotion: {source: staging}\n", "    promotion: {source: staging}\n    branch: main\n", "environments.production.branch: releases come from staging by promotion, so no push deploys here; remove one of both"),
         ("{site: shop}}", "{site: shop}, instances: 2}", "environments.production.web.instances: only a backend (with `run`) has instances"),
     ],
 )  # fmt: skip

@@ -355,7 +355,8 @@ class Environment(BaseModel):
     branch: Branch | None = Field(
         None,
         description="The branch whose pushes deploy here, in the workflows that `abreast init --github` and `--gitlab` "
-        "write. Default: if no environment names one, the first one there that is not `local` gets the default branch.",
+        "write. Default: if no environment names one, the first one that is not this machine (`local`, `development`) "
+        "gets the default branch.",
     )
     settle: Duration = Field(10.0, description="How long to watch the new version before the previous one is retired.")
     drain: Duration = Field(30.0, description="How long in-flight requests may take on the previous version.")

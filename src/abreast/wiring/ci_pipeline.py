@@ -21,6 +21,9 @@ _PACKAGE_CACHES = {
 }
 """The folder that a package manager downloads to, by the name of its lock file."""
 
+OWN_MACHINE = ("local", "development")
+"""The names of environments that, on the platform `local`, are the machine of whoever types the command."""
+
 _GITHUB_URL = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 
@@ -34,7 +37,7 @@ def describe_pipeline(
     """
     config, names = (
         project.resolver.project,
-        [name for name in project.environments if not _is_this_machine(project, name)],
+        [name for name in project.environments if not is_this_machine(project, name)],
     )
     if not names:
         raise UsageError(
@@ -44,7 +47,8 @@ def describe_pipeline(
             next="abreast docs environment",
         )
     declared = {name: branch for name in names if (branch := config.environments[name].branch)}
-    branches = declared or {names[0]: default_branch}
+    first = next((name for name in names if not config.environments[name].promotion), None)
+    branches = declared or ({first: default_branch} if first else {})
     lock_files = {file.rpartition("/")[2] for file in files}
     return Pipeline(
         services=tuple(config.services),
@@ -97,9 +101,13 @@ def written_source(workflow: str) -> AbreastSource | None:
     return next((source for source in found if not source.repository.startswith("actions/")), None)
 
 
-def _is_this_machine(project: ProjectConfig, environment: str) -> bool:
-    """Whether an environment is the machine of whoever types the command, which a runner is not."""
-    return environment == LOCAL and platforms_of(project, environment) == {LOCAL}
+def is_this_machine(project: ProjectConfig, environment: str) -> bool:
+    """Whether an environment is the machine of whoever types the command, which a runner is not.
+
+    One that names a branch is a machine with a runner, whatever its name.
+    """
+    is_here = environment in OWN_MACHINE and platforms_of(project, environment) == {LOCAL}
+    return is_here and not project.resolver.project.environments[environment].branch
 
 
 def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> DeployTarget:
