@@ -292,6 +292,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "backups",
         "groups",
         "notify",
+        "people",
         "allow",
         "flags",
     }

@@ -66,8 +66,8 @@ def test_a_flag_reaches_code_and_goes_back_with_its_release(flagged: SampleProje
     assert "flags: new_checkout on → off" in back
     assert seen(project) == ("false", "false", OFF)
     assert artifacts(project) == before
-    assert project.built_services(commit) == ["frontend", "backend"], "nothing was built again"
-    assert project.built_services(later)[0] == "frontend"
+    assert sorted(project.built_services(commit)) == ["backend", "frontend"], "nothing was built again"
+    assert "frontend" in project.built_services(later)
 
 
 def test_the_build_of_a_backend_does_not_depend_on_flags(flagged: SampleProject) -> None:
