@@ -1,5 +1,6 @@
 """`abreast init --github`: workflows without a finding by linters and parsers that others made."""
 
+import copy
 import json
 import os
 import re
@@ -123,6 +124,37 @@ def test_branches_that_environments_name_deploy_there(tmp_path: Path) -> None:
     deploy = workflows(folder)["deploy"]
     assert deploy["on"]["push"]["branches"] == ["main", "next"]
     assert "github.ref_name == 'next'" in deploy["jobs"]["preview"]["if"]
+
+
+def test_each_of_the_usual_environments_is_deployed_in_its_own_way(tmp_path: Path) -> None:
+    config = copy.deepcopy(PROJECTS["clouds"])
+    services = config["environments"]["staging"]
+    config["environments"] = {
+        "development": {},
+        "staging": {**services, "branch": "main"},
+        "production": {**services, "promotion": {"source": "staging"}},
+        "canary": {**services, "branch": "release"},
+    }
+    folder = write_project(tmp_path / "shop", config)
+    init(folder, "--github", "--action", SOURCE)
+    found = workflows(folder)
+    assert list(found["deploy"]["jobs"]) == ["staging", "canary"], "nothing of development, which is no runner"
+    assert found["deploy"]["on"]["push"]["branches"] == ["main", "release"]
+    assert list(found["promote"]["jobs"]) == ["production"]
+
+
+def test_the_first_environment_that_takes_commits_gets_the_default_branch(tmp_path: Path) -> None:
+    config = copy.deepcopy(PROJECTS["clouds"])
+    services = {key: value for key, value in config["environments"]["staging"].items() if key != "branch"}
+    config["environments"] = {
+        "development": {},
+        "production": {**services, "promotion": {"source": "staging"}},
+        "staging": services,
+    }
+    folder = write_project(tmp_path / "shop", config)
+    init(folder, "--github", "--action", SOURCE)
+    assert list(workflows(folder)["deploy"]["jobs"]) == ["staging"]
+    assert workflows(folder)["deploy"]["on"]["push"]["branches"] == ["main"]
 
 
 def test_a_backup_is_planned_only_where_it_outlives_the_runner(tmp_path: Path) -> None:

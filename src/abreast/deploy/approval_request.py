@@ -10,6 +10,7 @@ from abreast.core.approval_request import (
     VariableChange,
 )
 from abreast.core.events import Event, EventKind
+from abreast.core.flags import ALL_FLAGS, flag_variables
 from abreast.core.gates import GateVerdict
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DatabasePlan, DeploymentKind, Plan, ServicePlan
@@ -128,7 +129,8 @@ def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
 
 def _settings(service: Service) -> Mapping[str, tuple[str, str]]:
     """Return each variable with its kind, and its value, or of a secret where that comes from."""
-    plain = {name: ("plain", value) for name, value in service.env.items()}
+    flags = {name: value for name, value in flag_variables(service.flags).items() if name != ALL_FLAGS}
+    plain = {name: ("plain", value) for name, value in {**flags, **service.env}.items()}
     return plain | {name: ("secret", template) for name, template in service.secrets.items()}
 
 

@@ -42,6 +42,7 @@ from abreast.wiring.attestor import create_attestor
 from abreast.wiring.audit_key import given_seed
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
+from abreast.wiring.machine_variables import MachineVariables
 from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.random_files import random_bytes
@@ -297,7 +298,7 @@ class Assembly:
         variables = self.workspace.variables
         folder = self.workspace.state / "generated" / environment
         unset = [name for name in service.generated if name not in variables]
-        return {**variables, **{name: random_bytes(folder / name).hex() for name in unset}}
+        return MachineVariables({name: random_bytes(folder / name).hex() for name in unset}, hidden=variables)
 
 
 def new_id() -> str:

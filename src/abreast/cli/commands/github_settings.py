@@ -16,7 +16,8 @@ from abreast.github.client import GitHubClient
 from abreast.github.repository_settings import read_settings
 from abreast.github.settings_doctor import SettingsFinding, diagnose_settings
 from abreast.wiring.assembly import Assembly
-from abreast.wiring.ci_pipeline import needed_variables
+from abreast.wiring.ci_pipeline import is_this_machine
+from abreast.wiring.environment_credentials import needed_variables
 
 FAILING = frozenset({DiagnosticSeverity.FAULT, DiagnosticSeverity.UNKNOWN})
 
@@ -27,7 +28,9 @@ def check_github(environment: str | None, *, fix: bool, as_json: bool) -> int:
     Returns 1 if something is wrong or could not be looked at.
     """
     project = Assembly(locate_workspace()).project
-    names = [environment] if environment else [name for name in project.environments if name != "local"]
+    names = (
+        [environment] if environment else [name for name in project.environments if not is_this_machine(project, name)]
+    )
     unknown = [name for name in names if name not in project.environments]
     if unknown:
         project.environment(unknown[0])

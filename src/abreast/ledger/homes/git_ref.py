@@ -16,6 +16,7 @@ from pathlib import Path
 from abreast.core.errors import StateError
 from abreast.ledger.hash_chain import Link
 from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.machine.variables import process_variables
 
 FILE = "entries.jsonl"
 TIMEOUT = 60.0
@@ -148,7 +149,7 @@ class GitHome(Home):
         try:
             done = subprocess.run(
                 ["git", *_OPTIONS, *arguments], cwd=self._folder, input=stdin.encode(), capture_output=True,
-                check=False, env={**os.environ, **_ENVIRONMENT}, timeout=TIMEOUT,
+                check=False, env={**process_variables(), **_ENVIRONMENT}, timeout=TIMEOUT,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise HomeAwayError(f"{self.title}: git {arguments[0]} took more than {TIMEOUT:.0f} s") from error
