@@ -47,7 +47,7 @@ class Message:
     ``kind`` and ``deployment`` are those of a deployment, if it is about one. ``at`` is ISO 8601 in UTC, ``duration``
     in seconds, None before the end. ``next_commands`` lead on from here, the usual one first. ``details`` has a line
     for each thing that is told together. ``is_repeat``: it may have arrived before, since abreast was killed or the
-    answer was lost.
+    answer was lost. ``topic`` is that of an occurrence.
     """
 
     event: NotificationEvent
@@ -69,6 +69,7 @@ class Message:
     details: tuple[str, ...] = ()
     next_commands: tuple[str, ...] = ()
     is_repeat: bool = False
+    topic: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -120,7 +121,15 @@ def occurrence_message(occurrence: Occurrence) -> Message:
     title = EVENT_TRAITS[event].title.format(what="", environment=occurrence.environment)
     text, _, rest = occurrence.text.partition("\n")
     failures = (FailureReport(_cut(text), rest[-MAX_LOG_CHARACTERS:]),) if text else ()
-    return Message(event, occurrence.project, occurrence.environment, title, occurrence.at, failures=failures)
+    return Message(
+        event,
+        occurrence.project,
+        occurrence.environment,
+        title,
+        occurrence.at,
+        failures=failures,
+        topic=occurrence.topic,
+    )
 
 
 def digest_message(held: Sequence[Snapshot]) -> Message:
