@@ -37,14 +37,15 @@ class Claim:
 def read_claims(links: Iterable[Link]) -> list[Claim]:
     """Return the claims of runs of GitHub Actions in a chain."""
     identities: dict[str, tuple[int, Identity]] = {}
-    times: dict[str, list[str]] = {}
+    times: dict[str, tuple[str, str]] = {}
     for link in links:
         entry = Entry.parse(link.entry)
         if entry.kind is EntryKind.IDENTITY:
             identities[entry.key] = (link.seq, read_identity(entry))
-        times.setdefault(entry.by, []).append(entry.at)
+        first, last = times.get(entry.by, (entry.at, entry.at))
+        times[entry.by] = (min(first, entry.at), max(last, entry.at))
     return [
-        Claim(who, seq, min(times[key]), max(times[key]))
+        Claim(who, seq, *times[key])
         for key, (seq, who) in identities.items()
         if who.kind == "github-actions" and key in times
     ]

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from textwrap import indent
 from typing import Any
 
 from abreast.core.wording import counted
@@ -73,9 +75,20 @@ def jsonl_lines(acts: Iterable[Act]) -> Iterator[str]:
         yield json.dumps(act_json(act))
 
 
+def json_lines(acts: Iterable[Act]) -> Iterator[str]:
+    """Yield the lines of one JSON document with all acts."""
+    yield from ("{", '  "acts": [')
+    texts = (indent(json.dumps(act_json(act), indent=2), "    ") for act in acts)
+    before = next(texts, None)
+    for text in texts:
+        yield f"{before},"
+        before = text
+    yield from (*filter(None, [before]), "  ]", "}")
+
+
 def csv_lines(acts: Iterable[Act]) -> Iterator[str]:
     """Yield a header and each act as a row (RFC 4180). A text that looks like a formula begins with an apostrophe."""
-    for row in (COLUMNS, *(act_json(act).values() for act in acts)):
+    for row in chain([COLUMNS], (act_json(act).values() for act in acts)):
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(map(_harmless, row))
         yield text.getvalue()
