@@ -21,20 +21,23 @@ from abreast.wiring.audit_key import checkpoint_signer
 from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
-    from abreast.cli import run_claims
+    from abreast.cli import known_runs, run_claims
+    from abreast.cli.run_claims import KnowsRuns
 else:
+    known_runs = lazy_module("abreast.cli.known_runs")
     run_claims = lazy_module("abreast.cli.run_claims")
 
 
-def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int:
+def verify(checkpoints: tuple[Path, ...], *, github: bool, gitlab: bool, as_json: bool) -> int:
     """Check every entry, every table that follows, and what was signed. Exit 1 if one is wrong.
 
-    With ``github``, also whether the runs of workflows were started by whom they claimed.
+    With ``github`` and ``gitlab``, also whether runs there were started by whom they claimed.
     """
     workspace = locate_workspace()
     check = check_record(workspace, read_trust_anchors(checkpoints))
-    if github and not check.damage:
-        check = _with_claims(workspace, check)
+    for name, is_asked in (("github", github), ("gitlab", gitlab)):
+        if is_asked and not check.damage:
+            check = _with_claims(workspace, check, known_runs.CI_SYSTEMS[name](workspace.variables))
     if as_json:
         document = {
             "intact": not check.damage, "damage": check.damage, "entries": check.entries,
@@ -46,10 +49,10 @@ def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int
     return 1 if check.damage else 0
 
 
-def _with_claims(workspace: Workspace, check: RecordCheck) -> RecordCheck:
-    """Return the check with what GitHub says of runs."""
+def _with_claims(workspace: Workspace, check: RecordCheck, ci: "KnowsRuns") -> RecordCheck:
+    """Return the check with what a CI system says of its runs."""
     with workspace.open_ledger() as ledger:
-        faults, lines = run_claims.check_claims(workspace.variables, ledger.file.links())
+        faults, lines = run_claims.check_claims(ci, ledger.file.links())
     return replace(check, damage="\n".join(faults), lines=(*check.lines, *lines))
 
 

@@ -37,8 +37,8 @@ It shows changes that were made with abreast. What was changed at a platform's o
 with other tools is not in it, so it is no complete population of changes by itself.
 
 An identity with the evidence *environment* is what the variables of the process claimed. Compare the run at its URL:
-the CI system answers for who started it; `abreast audit verify --github` asks GitHub. *Kernel* is a user of the
-machine; its administrator can become any of them.
+the CI system answers for who started it; `abreast audit verify` asks with `--github` or `--gitlab`. *Kernel* is a user
+of the machine; its administrator can become any of them.
 
 Who wrote the code is what its commits claim, as far as that is recorded. Who reviewed it is not in it. Take both from
 the pull request of the commit.
