@@ -299,7 +299,7 @@ def _names(group: click.Group, path: str = "") -> set[str]:
 
 
 CHANGING = {
-    "init", "deploy", "promote", "approve", "reject", "rollback", "resume", "cancel", "lock", "unlock", "down", "demo", "state move", "db backup", "db drop",
+    "init", "deploy", "promote", "approve", "reject", "rollback", "confirm", "resume", "cancel", "lock", "unlock", "down", "demo", "state move", "db backup", "db drop",
     "db verify", "db baseline", "db restore", "db migrate", "db rehearse", "db drill", "notify test",
     "notify send",
 }  # fmt: skip

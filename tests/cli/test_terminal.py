@@ -68,11 +68,13 @@ def test_a_rollback_and_a_lock_ask_for_the_reason(project: SampleProject, termin
     project.deploy()
     at = terminal("rollback", "--yes")
     with print_screen_on_failure(at):
+        eventually(lambda: at.shows("1  critical bug") and at.shows("Which of these"))
+        at.type("2\n")
         eventually(lambda: at.shows("Reason"))
-        at.type("orders fail\n")
+        at.type("orders take minutes\n")
         eventually(lambda: at.process.poll() is not None)
         assert at.process.returncode == 0
-    assert project.latest_deployment()["reason"] == "orders fail"
+    assert project.latest_deployment()["reason"] == "performance issue: orders take minutes"
     at = terminal("lock")
     with print_screen_on_failure(at):
         eventually(lambda: at.shows("Reason"))

@@ -5,6 +5,7 @@ import sys
 import click
 
 from abreast.core.errors import UsageError
+from abreast.core.rollback import RollbackCause, read_cause
 
 
 def confirm(question: str, consent_to: str, *, yes: bool, on_stderr: bool = False) -> None:
@@ -27,3 +28,21 @@ def required_reason(given: str, *, on_stderr: bool = False) -> str:
     if not sys.stdin.isatty():
         raise UsageError("no reason given", need="--reason, which the ledger records")
     return str(click.prompt("Reason (recorded in the ledger)", err=on_stderr))
+
+
+def rollback_reason(given: str, *, yes: bool, on_stderr: bool = False) -> str:
+    """Return why a release is rolled back, as ``cause: text``. What is missing of it, a person at a terminal is asked.
+
+    Where nobody can be asked, or with ``yes``, a reason without a cause is taken as it is. Raises UsageError if there
+    is none at all.
+    """
+    causes = ", ".join(RollbackCause)
+    if given.strip() and (yes or read_cause(given) or not sys.stdin.isatty()):
+        return given
+    if not sys.stdin.isatty():
+        raise UsageError("no reason given", need=f"--reason 'CAUSE: …', which the ledger records; CAUSE: {causes}")
+    for number, cause in enumerate(RollbackCause, 1):
+        click.echo(f"  {number}  {cause}", err=on_stderr)
+    number = click.prompt("Which of these", type=click.IntRange(1, len(RollbackCause)), err=on_stderr)
+    text = given or click.prompt("Reason (recorded in the ledger)", err=on_stderr)
+    return f"{list(RollbackCause)[number - 1]}: {text}"

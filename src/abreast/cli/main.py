@@ -144,13 +144,20 @@ COMMANDS = (
             click.Option(["--to", "release"], metavar="V",
                          help="The release to roll back to. Default: the last good one before what is live.",
                          shell_complete=names("releases")),
-            flag("--emergency", "Wait for no approval."),
+            flag("--emergency", "Wait for no approval, and check only what users need. Tells everybody at once."),
             flag("--restore-data", "Also restore the databases' backups of that release. Shows the data loss first."),
             ASKED_REASON,
             YES,
             JSON,
         ],
         ahead=ASK_WHO,
+    ),
+    LazyCommand(
+        "confirm",
+        "abreast.cli.commands.confirm_release:confirm_release",
+        "Say that a RELEASE that is live is good, after you have looked at it.\n\n"
+        "Recorded with your name. A rollback says who confirmed the release that it leads to.",
+        [click.Argument(["release"], shell_complete=names("releases")), ENVIRONMENT, REASON, JSON],
     ),
     LazyCommand(
         "resume",
@@ -219,14 +226,16 @@ COMMANDS = (
     LazyCommand(
         "locks",
         "abreast.cli.commands.environments:locks",
-        "List the locks of all environments.",
+        "List the locks of all environments, and the releases that rollbacks keep out of them.",
         [JSON],
     ),
     LazyCommand(
         "unlock",
         "abreast.cli.commands.environments:unlock",
-        "Allow deployments to an environment again.",
-        [ENVIRONMENT],
+        "Allow deployments to an environment again, or those of a release that was rolled back.",
+        [ENVIRONMENT,
+         click.Option(["--release"], metavar="V", help="Let in this release, which a rollback keeps out.",
+                      shell_complete=names("releases"))],
     ),
     LazyCommand(
         "down",

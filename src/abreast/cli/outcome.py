@@ -5,14 +5,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from abreast.cli.views.deployments import next_lines
 from abreast.core.model import LiveService
-from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Deployment
 
 AS_IT_WAS = frozenset({DeploymentState.CANCELLED, DeploymentState.TURNED_BACK})
 """The states after which every service is as it was before the deployment."""
-
-_PUT_LIVE = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 def report_outcome(
@@ -29,7 +26,7 @@ def report_outcome(
     """
     is_wanted = deployment.state in wanted
     urls = {name: service.version.url for name, service in live.items() if service.version.url}
-    is_live = deployment.state is DeploymentState.SUCCEEDED and deployment.kind in _PUT_LIVE
+    is_live = deployment.state is DeploymentState.SUCCEEDED and deployment.kind.is_releasing
     if deployment.state is DeploymentState.SUCCEEDED and not is_wanted:
         report(f"deployment {deployment.id} had succeeded before it could be turned back")
         report(f"next: abreast rollback --env {deployment.environment} --reason …")

@@ -33,13 +33,16 @@ class Target:
 
 
 @contextmanager
-def hold_environment(workspace: Workspace, name: str, ledger: SqliteLedger | None) -> Iterator[None]:
+def hold_environment(
+    workspace: Workspace, name: str, ledger: SqliteLedger | None, *, may_be_locked: bool = False
+) -> Iterator[None]:
     """Hold an environment's lock for the block. Raises RefusedError if a deployment or an operator holds it.
 
-    Without a usable ledger, nobody knows whether an operator does.
+    Without a usable ledger, nobody knows whether an operator does. With ``may_be_locked``, an operator may hold it: for
+    what changes nothing there.
     """
     lock = workspace.environment_lock(name, ledger)
-    if ledger:
+    if ledger and not may_be_locked:
         ledger.check_operator_lock(name)
     with lock.try_acquire({"since": utc_now()}) as acquired:
         if not acquired:

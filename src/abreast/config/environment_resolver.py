@@ -105,6 +105,7 @@ class EnvironmentResolver:
             attested=config.attested,
             approval=resolve_approval(self.project, config.approval),
             freeze=tuple(freeze.window() for freeze in config.freeze),
+            lock_after_failure=name == "production" if config.lock_after_failure is None else config.lock_after_failure,
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )
 

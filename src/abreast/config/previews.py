@@ -38,6 +38,7 @@ def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, 
         approval=None,
         freeze=(),
         promotion=None,
+        lock_after_failure=False,
         base=base,
     )
 

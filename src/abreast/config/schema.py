@@ -346,6 +346,11 @@ class Environment(BaseModel):
         False,
         description="Whether only what a workflow of this repository at GitHub built and signed is deployed.",
     )
+    lock_after_failure: bool | None = Field(
+        None,
+        description="Whether a release that fails under users and is turned back locks the environment, until somebody "
+        "runs `abreast unlock`. Rollbacks go on. Default: only in an environment named production.",
+    )
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
     approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
     freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")

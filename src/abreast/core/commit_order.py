@@ -19,13 +19,19 @@ class CommitOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A deployment that succeeded and put a release live: ``kind`` is DEPLOY or ROLLBACK."""
+    """A deployment that succeeded and put a release live: ``kind`` is DEPLOY or ROLLBACK.
+
+    ``unlocked``: the releases that a rollback took out, and a person let in again. ``at`` is ISO 8601.
+    """
 
     kind: DeploymentKind
     release: str
     commit: str
     author: str = ""
     reason: str = ""
+    deployment: str = ""
+    at: str = ""
+    unlocked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +48,17 @@ def find_overtaking(decisions: Iterable[Decision], compare: Callable[[str], Comm
 
     ``decisions`` are those on the same services in one environment, newest first. ``compare`` returns the order of the
     commit, seen from another one. A rollback turns away the commits that were live since the release that it led back
-    to, and what is older than they are. What is older than the live commit is overtaken too. An unknown order counts as
-    overtaken.
+    to, and what is older than they are, unless they were unlocked. What is older than the live commit is overtaken too.
+    An unknown order counts as overtaken.
     """
     newest_first = iter(decisions)
     current = next(newest_first, None)
     if current is None:
         return None
     if current.kind is DeploymentKind.ROLLBACK:
-        for rejected in _rolled_back(current, newest_first):
+        for rejected in rolled_back(current, newest_first):
+            if rejected.release in current.unlocked:
+                continue
             order = compare(rejected.commit)
             if order is CommitOrder.NEWER:
                 return None
@@ -60,8 +68,8 @@ def find_overtaking(decisions: Iterable[Decision], compare: Callable[[str], Comm
     return Overtaking(current, current, order) if order in {CommitOrder.OLDER, CommitOrder.UNKNOWN} else None
 
 
-def _rolled_back(rollback: Decision, earlier: Iterable[Decision]) -> Iterator[Decision]:
-    """Yield the deployments that a rollback turned away, newest first."""
+def rolled_back(rollback: Decision, earlier: Iterable[Decision]) -> Iterator[Decision]:
+    """Yield the deployments that a rollback turned away. ``earlier`` are those before it; all are newest first."""
     for decision in earlier:
         if decision.release == rollback.release:
             return

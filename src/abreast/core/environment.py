@@ -23,7 +23,7 @@ class Environment:
     ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of. With
     ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
     who has to agree to a deployment, ``freeze`` when none begins, ``promotion`` where releases come from, if not from
-    commits.
+    commits. ``lock_after_failure``: a release that failed under users and was turned back locks it.
     """
 
     name: str
@@ -44,3 +44,4 @@ class Environment:
     approval: ApprovalRule | None = None
     freeze: tuple[FreezeWindow, ...] = ()
     promotion: PromotionRule | None = None
+    lock_after_failure: bool = False

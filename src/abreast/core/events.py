@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     ACCEPTED = "accepted"
     REMOVED = "removed"
     VOTED = "voted"
+    UNLOCKED = "unlocked"
+    CONFIRMED = "confirmed"
 
 
 @dataclass(frozen=True, slots=True)

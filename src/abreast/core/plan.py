@@ -105,6 +105,11 @@ class DeploymentKind(StrEnum):
     RESTORE = "restore"
     DRILL = "drill"
 
+    @property
+    def is_releasing(self) -> bool:
+        """Whether it puts a release into an environment."""
+        return self in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -112,9 +117,10 @@ class Plan:
 
     ``force_rebuild``: build even if an artifact of the same inputs exists. ``author`` started it, ``run_url`` shows the
     run of the CI system that did, "" outside of one; ``authors`` are who that was and who wrote its commits.
-    ``approval`` is needed before anything is staged; ``emergency``: its environment wants one, which is not waited for.
+    ``approval`` is needed before anything is staged, but for an ``emergency``, which checks only what users need.
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
+    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment.
     """
 
     deployment: str
@@ -141,6 +147,13 @@ class Plan:
     freeze: tuple[FreezeWindow, ...] = ()
     freeze_skipped: str | None = None
     base: str = ""
+    notes: tuple[str, ...] = ()
+    lock_after_failure: bool = False
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether people have to approve it before anything is staged."""
+        return self.approval is not None and not self.emergency
 
     @property
     def rollouts(self) -> tuple[ServicePlan, ...]:

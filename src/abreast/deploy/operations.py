@@ -23,6 +23,7 @@ from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_history import refuse_kept_out
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
 from abreast.machine.lazy_modules import lazy_module
@@ -51,14 +52,18 @@ async def deploy(
     a newer command is waiting for it, StateError if the deployment cannot be recorded.
     """
     beside = await asyncio.to_thread(_next_version, context, project, request)
-    async with hold_environment(context, environment.name, beside):
+    async with hold_environment(context, environment.name, request.kind, beside):
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
-            frozen = refuse_frozen(plan, context.ports.now())
-            Readiness((*refuse_unattested(context.ports, plan, is_deploying=True), *frozen)).check()
+            refusals = (
+                *refuse_unattested(context.ports, plan, is_deploying=True),
+                *refuse_frozen(plan, context.ports.now()),
+                *await asyncio.to_thread(refuse_kept_out, context.ports.ledger, plan),
+            )
+            Readiness(refusals).check()
         if plan.is_empty:
             return None
         if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):
@@ -87,7 +92,7 @@ async def is_carried_out(ports: Ports, lock: EnvironmentLock, environment: Envir
 
 async def resume(context: DeployContext, deployment: Deployment) -> DeploymentState:
     """Resume an interrupted deployment, or retry a stuck turn-back. Returns the final state."""
-    async with hold_environment(context, deployment.environment):
+    async with hold_environment(context, deployment.environment, deployment.kind):
         return await _execute_rest(context, deployment)
 
 
@@ -96,7 +101,7 @@ async def accept_as_it_is(context: DeployContext, deployment: Deployment, accept
 
     ``accepted`` says who accepts that and why. Raises UsageError if the deployment is not stuck.
     """
-    async with hold_environment(context, deployment.environment):
+    async with hold_environment(context, deployment.environment, deployment.kind):
         ledger = context.ports.ledger
         latest = await asyncio.to_thread(ledger.deployment, deployment.id)
         if latest.state is not DeploymentState.STUCK:
@@ -111,16 +116,17 @@ async def accept_as_it_is(context: DeployContext, deployment: Deployment, accept
 
 @asynccontextmanager
 async def hold_environment(
-    context: DeployContext, environment: str, beside: Callable[[], None] | None = None
+    context: DeployContext, environment: str, kind: DeploymentKind, beside: Callable[[], None] | None = None
 ) -> AsyncIterator[None]:
-    """Hold the environment's lock for the block. Waits for the lock, and reports its holder.
+    """Hold the environment's lock for a deployment of a kind. Waits for the lock, and reports its holder.
 
     ``beside`` appends to the ledger what may go there together with the lock.
     """
     ticket = context.lock.join_queue()
     reported_holder = ""
     while True:
-        _refuse_if_locked_out(context, environment, ticket)
+        context.ports.ledger.check_operator_lock(environment, is_repair=kind is not DeploymentKind.DEPLOY)
+        _refuse_if_overtaken(context, environment, ticket)
         with context.lock.try_acquire({"since": context.ports.now()}, beside) as free:
             if free:
                 yield
@@ -140,8 +146,7 @@ async def _publish_end(context: DeployContext) -> None:
         context.report(f"recorded on this machine only: {away}. the next command here sends it")
 
 
-def _refuse_if_locked_out(context: DeployContext, environment: str, ticket: int) -> None:
-    context.ports.ledger.check_operator_lock(environment)
+def _refuse_if_overtaken(context: DeployContext, environment: str, ticket: int) -> None:
     if not context.lock.is_newest(ticket):
         raise RefusedError(
             f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",

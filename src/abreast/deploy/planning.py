@@ -21,6 +21,7 @@ from abreast.core.planner import (
     rollout_waves,
     with_takeovers,
 )
+from abreast.core.rollback import release_number
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
@@ -33,8 +34,9 @@ from abreast.deploy.runtime.platform_state import (
 )
 from abreast.deploy.runtime.platform_support import require_support
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_checks import with_secret_notes
 from abreast.deploy.runtime.release_commands import with_release_command_notes
-from abreast.deploy.runtime.release_origin import release_number, requested_release
+from abreast.deploy.runtime.release_origin import requested_release
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
 from abreast.source.changed_files import changed_files_by_service
@@ -47,9 +49,6 @@ else:
     preview_database = lazy_module("abreast.deploy.data.preview_database")
     preview_variables = lazy_module("abreast.deploy.data.preview_variables")
 
-_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
-"""The kinds of deployments that put a release into an environment."""
-
 MAX_ALTERNATIVES = 5
 """Maximum number of older backups that a restore tries if the newest is damaged."""
 
@@ -61,7 +60,7 @@ class DeployRequest:
     ``release`` is an existing release to deploy. ``since`` is the commit to find changes from, instead of what
     is live. ``force`` includes unchanged services. ``backup`` is the backup to restore; "" is the newest
     verified one. ``allow_older`` deploys a commit although a newer one is live, or it was rolled back. ``emergency``
-    waits for no person.
+    waits for no person, and checks only what users need.
     """
 
     kind: DeploymentKind = DeploymentKind.DEPLOY
@@ -83,13 +82,14 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     """
     _check_services_exist(environment, request.services)
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
-    if request.kind not in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}:
+    if not request.kind.is_releasing:
         return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
-        release = await asyncio.to_thread(requested_release, ports.ledger, environment, request.release or "")
+        release, notes = await asyncio.to_thread(requested_release, ports, environment, request.release or "")
         running = reached.running - reached.replaced
         plan = _plan_from_release(ports, project, environment, request, release, live, running)
+        plan = replace(plan, notes=notes)
     else:
         plan = await _plan_from_commit(ports, project, environment, request, live, reached.running)
     if environment.base:
@@ -101,12 +101,14 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
             require_support(ports.platforms, part.service)
     plan = replace(plan, services=tuple(await asyncio.gather(*(with_platform_state(ports, part) for part in parts))))
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
+    if plan.release:
+        plan = await asyncio.to_thread(with_secret_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
         plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
-    if plan.approval and plan.traffic_changes:
+    if plan.awaits_approval and plan.traffic_changes:
         plan = replace(plan, authors=await asyncio.to_thread(_authors, ports, plan))
     gates = _plan_gates(environment, request, plan)
     if BACKUP in request.skip_gates:
@@ -282,7 +284,7 @@ def _build_plan(
     ports: Ports, project: str, environment: Environment, request: DeployRequest,
     release: str, commit: str, parts: tuple[ServicePlan, ...],
 ) -> Plan:  # fmt: skip
-    approval = environment.approval if request.kind in _RELEASES else None
+    approval = environment.approval if request.kind.is_releasing else None
     return Plan(
         deployment="",
         kind=request.kind,
@@ -299,10 +301,11 @@ def _build_plan(
         run_url=ports.ci_run.url if ports.ci_run else "",
         force_rebuild=request.force,
         tag=environment.tag and request.kind is DeploymentKind.DEPLOY,
-        approval=None if request.emergency else approval,
-        emergency=bool(approval) and request.emergency,
+        approval=approval,
+        emergency=request.emergency,
         freeze=environment.freeze if request.kind is DeploymentKind.DEPLOY else (),
         attested=environment.attested,
+        lock_after_failure=environment.lock_after_failure and request.kind is DeploymentKind.DEPLOY,
         base=environment.base.name if environment.base else "",
     )
 

@@ -2,20 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from abreast.core.errors import UsageError
-from abreast.core.model import Address, LiveService
 from abreast.core.plan import DeploymentKind
 from abreast.core.promotion import TriedRelease
 from abreast.core.states import DeploymentState
+from abreast.deploy.live_probes import live_faults
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Deployment, Ledger
 
 MAX_DEPLOYMENTS = 1000
 """How many deployments back a release is looked for."""
-
-_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 async def tried_release(ports: Ports, source: str, version: str, deployment: str) -> TriedRelease:
@@ -31,20 +28,21 @@ async def tried_release(ports: Ports, source: str, version: str, deployment: str
     live_since, taken_back = _history(succeeded, release.version)
     live = await asyncio.to_thread(ledger.live_services, source)
     artifacts = {name: part.artifact for name, part in release.parts.items()}
-    unhealthy = await _unhealthy(ports, [part for name, part in live.items() if part.artifact == artifacts.get(name)])
+    probed = [part for name, part in live.items() if part.artifact == artifacts.get(name)]
+    unhealthy = [f"{name}: {fault}" for name, fault in (await live_faults(ports, probed)).items()]
     return TriedRelease(release.version, live_since, taken_back, unhealthy, release.created)
 
 
 def _succeeded(ledger: Ledger, environment: str) -> list[Deployment]:
     """Return the deployments that put a release into an environment, oldest first."""
     found = ledger.deployments(environment, MAX_DEPLOYMENTS)
-    return [each for each in reversed(found) if each.kind in _RELEASES and each.state is DeploymentState.SUCCEEDED]
+    return [each for each in reversed(found) if each.kind.is_releasing and each.state is DeploymentState.SUCCEEDED]
 
 
 def _chosen_version(ledger: Ledger, succeeded: Sequence[Deployment], source: str, version: str, deployment: str) -> str:
     if deployment:
         named = ledger.deployment(deployment)
-        if named.environment != source or named.kind not in _RELEASES:
+        if named.environment != source or not named.kind.is_releasing:
             what = f"deployment {named.id} is a {named.kind} of {named.environment}"
             raise UsageError(what, need=f"a deployment to {source}", next=f"abreast history --env {source}")
         if version and version != named.release:
@@ -73,14 +71,3 @@ def _history(succeeded: Sequence[Deployment], version: str) -> tuple[str, str]:
 def _takes_back(deployment: Deployment, version: str) -> bool:
     number, before = (int(text.removeprefix("v")) for text in (version, deployment.release))
     return deployment.kind is DeploymentKind.ROLLBACK and before < number
-
-
-async def _unhealthy(ports: Ports, services: Sequence[LiveService]) -> list[str]:
-    """Return what is wrong with services, by what users of their URLs see."""
-    asked = [service for service in services if service.version.url]
-    probes = [
-        ports.check(replace(each.version, probes=(Address(each.version.url),)), each.definition.health, each.commit)
-        for each in asked
-    ]
-    results = await asyncio.gather(*probes)
-    return [f"{each.service}: {found.why}" for each, found in zip(asked, results, strict=True) if not found.success]

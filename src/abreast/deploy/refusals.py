@@ -8,13 +8,15 @@ from abreast.core.errors import AbreastError, PlatformError, RefusedError, Trans
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.model import DEFAULT_PLATFORM, Service
 from abreast.core.next_commands import next_commands
-from abreast.core.plan import Plan, ServicePlan
+from abreast.core.plan import DeploymentKind, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program, old_node
+from abreast.deploy.runtime.release_checks import refuse_incomplete
+from abreast.deploy.runtime.release_history import refuse_kept_out
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.ledger.lock import EnvironmentLock
 from abreast.platforms.interface import Diagnoses, RunsHere
@@ -49,11 +51,13 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
     """
     deployments = await asyncio.to_thread(ports.ledger.deployments, plan.environment)
     refusals: list[AbreastError] = [
-        *_locked(ports.ledger, plan.environment),
+        *_locked(ports.ledger, plan),
         *_stuck(deployments),
         *_breaking_changes(plan),
         *refuse_unattested(ports, plan, is_deploying=False),
         *refuse_frozen(plan, ports.now()),
+        *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
+        *await refuse_incomplete(ports, plan),
     ]
     warnings = [*_unfinished(deployments, lock)]
     is_free = lock.is_free()
@@ -111,9 +115,9 @@ def stuck_error(deployment: Deployment) -> RefusedError:
     )
 
 
-def _locked(ledger: Ledger, environment: str) -> Iterator[AbreastError]:
+def _locked(ledger: Ledger, plan: Plan) -> Iterator[AbreastError]:
     try:
-        ledger.check_operator_lock(environment)
+        ledger.check_operator_lock(plan.environment, is_repair=plan.kind is not DeploymentKind.DEPLOY)
     except RefusedError as error:
         yield error
 

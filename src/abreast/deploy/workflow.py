@@ -167,7 +167,7 @@ class DeploymentWorkflow:
 
     async def _await_approval(self, run: Run) -> Failure | None:
         """Wait until everything is built, then for the approval, unless the run halts before. Returns the refusal."""
-        if run.plan.approval is None:
+        if not run.plan.awaits_approval:
             return None
         built: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*map(asyncio.shield, run.built.values())))
         halted: asyncio.Future[object] = asyncio.ensure_future(run.halt.wait())
@@ -279,7 +279,7 @@ class DeploymentWorkflow:
         if not failures:
             await self._tag_and_prune(run)
         refused = failures[0].chapter if failures and failures[0].cause is FailureCause.REFUSED else None
-        await run.enter_state(state, _failure_summary(failures), refused)
+        await run.enter_state(state, _failure_summary(failures), refused, **_lock_after(run, state, failures))
         return state.value
 
 
@@ -347,6 +347,16 @@ def _publish_outcome(run: Run, outcome: Version | Failure | None, gate: Gate | N
         run.mark_candidate_ready(outcome)
     elif gate:
         run.mark_gates_passed(gate.key)
+
+
+def _lock_after(run: Run, state: DeploymentState, failures: Sequence[Failure]) -> dict[str, object]:
+    """Return what the end of a deployment records to lock its environment: if it failed by itself, under users."""
+    is_under_users = any(failure.chapter in {Chapter.TURN, Chapter.WATCH, Chapter.TURN_BACK} for failure in failures)
+    if not run.plan.lock_after_failure or state is not DeploymentState.TURNED_BACK or not is_under_users:
+        return {}
+    reason = f"{run.plan.release} failed and was turned back: {_failure_summary(failures)}"
+    lock = {"reason": reason, "by": "abreast", "since": run.ports.now(), "deployment": run.plan.deployment}
+    return {"lock": lock}
 
 
 def _failure_summary(failures: Sequence[Failure]) -> str:

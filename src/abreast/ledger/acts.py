@@ -117,7 +117,7 @@ def _skips(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"coverage/{name}", gate["threshold"]["skipped"]
     if plan.get("freeze_skipped") is not None:
         yield "freeze", plan["freeze_skipped"]
-    if plan.get("emergency"):
+    if plan.get("emergency") and plan["approval"]:
         yield "approval", plan["reason"]
     for part in plan["services"]:
         if part["database_plan"] and part["database_plan"]["unverified"]:
@@ -135,10 +135,16 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
         yield _Reading("accept-as-it-is", DONE, event["message"])
     elif event["kind"] == "resumed":
         yield _Reading("resume", "begun")
+    elif event["kind"] == "unlocked":
+        yield _Reading("unlock", DONE, detail=event["message"], who=event["data"]["by"])
+    elif event["kind"] == "confirmed":
+        yield _Reading("confirm", DONE, event["data"]["reason"], event["message"], event["data"]["by"])
     elif event["kind"] == "removed":
         yield _Reading("remove-preview", DONE, event["message"])
     elif event["state"] and _is_end(DeploymentState(event["state"])):
         yield _Reading(END, event["state"], detail=event["message"])
+        if lock := event["data"].get("lock"):
+            yield _Reading("lock", DONE, lock["reason"])
 
 
 def _read_vote(entry: Entry) -> _Reading:

@@ -119,7 +119,8 @@ class Ledger(ABC):
     def lock_environment(self, environment: str, lock: Mapping[str, str] | None) -> None:
         """Record that an operator locks an environment, or with None unlocks it.
 
-        Keys: ``reason``, ``by``, ``since``, and ``until`` if it expires; times are ISO 8601 in UTC.
+        Keys: ``reason``, ``by``, ``since``, and ``until`` if it expires; times are ISO 8601 in UTC. A deployment that
+        failed can lock its environment too: by an event whose data has such a ``lock``, with the key ``deployment``.
         """
 
     @abstractmethod
@@ -130,9 +131,13 @@ class Ledger(ABC):
         """Return the operator's lock of an environment, None if there is none that holds."""
         return self.operator_locks().get(environment)
 
-    def check_operator_lock(self, environment: str) -> None:
-        """Raise RefusedError if an operator locked the environment."""
-        if lock := self.operator_lock(environment):
+    def check_operator_lock(self, environment: str, *, is_repair: bool = False) -> None:
+        """Raise RefusedError if an operator locked the environment, or a deployment that failed did.
+
+        Such a deployment does not lock out a repair: whatever is no deployment of a new release.
+        """
+        lock = self.operator_lock(environment)
+        if lock and not (is_repair and "deployment" in lock):
             until = f" until {lock['until']}" if "until" in lock else ""
             raise RefusedError(
                 f"{environment} is locked by {lock['by']} since {lock['since']}{until}: {lock['reason']}",

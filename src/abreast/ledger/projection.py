@@ -37,6 +37,10 @@ def _advance_deployment(db: sqlite3.Connection, entry: Entry) -> None:
         reached = transition(DeploymentState(current), DeploymentState(state))
         finished = entry.at if reached.is_final or reached is DeploymentState.STUCK else None
         db.execute("UPDATE deployments SET state = ?, finished = ? WHERE id = ?", (reached, finished, entry.subject))
+    if lock := entry.data["data"].get("lock"):
+        query = "SELECT environment FROM deployments WHERE id = ?"
+        ((environment,),) = db.execute(query, (entry.subject,)).fetchall()
+        _set_lock(db, environment, lock)
 
 
 def _change_live(db: sqlite3.Connection, entry: Entry) -> None:
@@ -63,10 +67,13 @@ def _change_lease(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _change_lock(db: sqlite3.Connection, entry: Entry) -> None:
-    db.execute("DELETE FROM operator_locks WHERE environment = ?", (entry.subject,))
-    if entry.data["lock"]:
-        row = (entry.subject, json.dumps(entry.data["lock"], sort_keys=True))
-        db.execute("INSERT INTO operator_locks VALUES (?, ?)", row)
+    _set_lock(db, entry.subject, entry.data["lock"])
+
+
+def _set_lock(db: sqlite3.Connection, environment: str, lock: Mapping[str, str] | None) -> None:
+    db.execute("DELETE FROM operator_locks WHERE environment = ?", (environment,))
+    if lock:
+        db.execute("INSERT INTO operator_locks VALUES (?, ?)", (environment, json.dumps(lock, sort_keys=True)))
 
 
 _CHANGES: Mapping[EntryKind, Callable[[sqlite3.Connection, Entry], None]] = {

@@ -12,7 +12,7 @@ from abreast.core.plan import DeploymentKind, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
 from abreast.notify.interface import Occurrence, Snapshot
-from abreast.notify.notification_events import EVENT_TRAITS, RELEASING, NotificationEvent, Severity
+from abreast.notify.notification_events import EVENT_TRAITS, NotificationEvent, Severity
 
 T = TypeVar("T")
 
@@ -173,13 +173,13 @@ def _first(items: tuple[T, ...], count: int, rest: Callable[[int], T]) -> tuple[
 def _title(snapshot: Snapshot, event: NotificationEvent) -> str:
     plan = snapshot.plan
     end = _duration_text(_duration(snapshot))
-    if event is NotificationEvent.STARTED and plan.kind not in RELEASING:
+    if event is NotificationEvent.STARTED and not plan.kind.is_releasing:
         return f"{plan.kind.capitalize()} in {plan.environment} ({plan.release})"
     if event is NotificationEvent.STARTED and plan.kind is DeploymentKind.ROLLBACK:
         return f"Rolling {plan.environment} back to {plan.release}"
-    if event is NotificationEvent.SUCCEEDED and plan.kind not in RELEASING:
+    if event is NotificationEvent.SUCCEEDED and not plan.kind.is_releasing:
         return f"{plan.kind.capitalize()} in {plan.environment} succeeded{end}"
-    what = plan.release if plan.kind in RELEASING else plan.kind.capitalize()
+    what = plan.release if plan.kind.is_releasing else plan.kind.capitalize()
     return EVENT_TRAITS[event].title.format(what=what, environment=plan.environment) + end
 
 
@@ -213,7 +213,7 @@ def _next_commands(snapshot: Snapshot) -> tuple[str, ...]:
     plan, state = snapshot.plan, snapshot.state
     if snapshot.is_removed:
         return ()
-    if state is DeploymentState.SUCCEEDED and plan.kind in RELEASING:
+    if state is DeploymentState.SUCCEEDED and plan.kind.is_releasing:
         return (f"abreast rollback --env {plan.environment}",)
     if state.is_final or state in {DeploymentState.STUCK, DeploymentState.APPROVING}:
         return next_commands(state, plan.kind, plan.deployment, plan.environment)

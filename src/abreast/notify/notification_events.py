@@ -28,6 +28,7 @@ class NotificationEvent(StrEnum):
     """What somebody is told of. ``EVENT_TRAITS`` says how."""
 
     STARTED = "started"
+    EMERGENCY = "emergency"
     APPROVAL = "approval"
     FAILED = "failed"
     TURNING_BACK = "turning-back"
@@ -71,6 +72,7 @@ class EventTraits:
 
 EVENT_TRAITS = {
     NotificationEvent.STARTED: EventTraits(Severity.INFO, "Deploying {what} to {environment}"),
+    NotificationEvent.EMERGENCY: EventTraits(Severity.ERROR, "Emergency: {environment} is rolled back to {what}"),
     NotificationEvent.APPROVAL: EventTraits(Severity.WARNING, "{what} waits for an approval in {environment}"),
     NotificationEvent.FAILED: EventTraits(Severity.ERROR, "{what} failed and is turned back in {environment}"),
     NotificationEvent.TURNING_BACK: EventTraits(
@@ -99,13 +101,10 @@ EVENT_TRAITS = {
 """Each event. One that is new is a name above and a line here."""
 
 EventName = Literal[
-    "started", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded", "stuck",
-    "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
+    "started", "emergency", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded",
+    "stuck", "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
 ]  # fmt: skip
 """The events that a route can name: all but those that no route decides about."""
-
-RELEASING = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
-"""The kinds of deployments that put a release into an environment."""
 
 
 def reached_events(snapshot: Snapshot) -> Sequence[NotificationEvent]:
@@ -115,7 +114,8 @@ def reached_events(snapshot: Snapshot) -> Sequence[NotificationEvent]:
     failed = (NotificationEvent.FAILED,) if snapshot.failures else ()
     match snapshot.state:
         case DeploymentState.WAITING | DeploymentState.RUNNING:
-            return NotificationEvent.STARTED, *failed
+            begun = NotificationEvent.EMERGENCY if snapshot.plan.emergency else NotificationEvent.STARTED
+            return begun, *failed
         case DeploymentState.APPROVING:
             return NotificationEvent.STARTED, NotificationEvent.APPROVAL
         case DeploymentState.TURNING_BACK:

@@ -22,13 +22,13 @@ from abreast.notify.interface import (
 )
 from abreast.notify.message import Message
 from abreast.notify.message_notifier import MessageNotifier, Receiver
-from abreast.notify.notification_events import RELEASING, NotificationEvent
+from abreast.notify.notification_events import NotificationEvent
 from abreast.notify.routing import DEFAULT_EVENTS, Route, RouteSettings
 
 MAX_SUMMARY, MAX_DEDUP_KEY = 1024, 255
 """Characters of a summary and of a key."""
 
-_CHANGING = frozenset({*RELEASING, DeploymentKind.MIGRATE, DeploymentKind.RESTORE})
+_CHANGING = frozenset(DeploymentKind) - {DeploymentKind.REHEARSE, DeploymentKind.DRILL}
 _ENDS = frozenset(
     {
         NotificationEvent.SUCCEEDED,

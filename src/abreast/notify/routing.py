@@ -61,8 +61,8 @@ class RouteSettings(BaseModel):
     )
     events: list[EventName] = Field(
         default_factory=list,
-        description="Only these events: `started`, `approval`, `failed`, `turning-back`, `succeeded`, `turned-back`, "
-        "`cancelled`, `superseded`, `stuck`, `removed`, `degraded`, `recovered`, `backup-failed`, "
+        description="Only these events: `started`, `emergency`, `approval`, `failed`, `turning-back`, `succeeded`, "
+        "`turned-back`, `cancelled`, `superseded`, `stuck`, `removed`, `degraded`, `recovered`, `backup-failed`, "
         "`backup-resumed`, `drill-failed`. Default: all but `turning-back`, `superseded` and `removed`.",
     )
     severity: Literal["info", "warning", "error", "critical"] = Field(

@@ -9,13 +9,11 @@ from abreast.cli.redaction import redact_only
 from abreast.cli.views.deployment_markdown import deployment_markdown
 from abreast.cli.views.plan_markdown import plan_markdown
 from abreast.cli.views.service_outcomes import output_values, service_outcomes
-from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.refusals import Readiness
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
-
-_PUT_LIVE = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 def report_deployment(workspace: Workspace, ledger: Ledger, deployment: Deployment) -> Iterator[str]:
@@ -47,6 +45,6 @@ def _release_before(ledger: Ledger, deployment: Deployment) -> str:
     earlier = (
         other.release
         for other in ledger.deployments(deployment.environment, limit=1000)
-        if other.state is DeploymentState.SUCCEEDED and other.kind in _PUT_LIVE and other.id < deployment.id
+        if other.state is DeploymentState.SUCCEEDED and other.kind.is_releasing and other.id < deployment.id
     )
     return next((release for release in earlier if release != deployment.release), "")

@@ -6,7 +6,7 @@ nor a valid abreast.yml, so it begins at once.
 
 import asyncio
 
-from abreast.cli.confirmation import required_reason
+from abreast.cli.confirmation import rollback_reason
 from abreast.cli.lazy import load
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
@@ -38,7 +38,7 @@ def rollback(
     """Turn back the running deployment. If there is none, or it succeeded meanwhile, deploy an earlier release."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
-    reason = required_reason(reason, on_stderr=as_json)
+    reason = rollback_reason(reason, yes=yes, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
         running = None if release else running_deployment(ledger, workspace.environment_lock(name, ledger), name)
         if running:

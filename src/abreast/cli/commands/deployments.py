@@ -45,11 +45,13 @@ from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
+    from abreast.cli import close_watch
     from abreast.cli.ci import report as ci_report
     from abreast.deploy import operations
     from abreast.deploy.data import restore
     from abreast.wiring import audit_key
 else:
+    close_watch = lazy_module("abreast.cli.close_watch")
     ci_report = lazy_module("abreast.cli.ci.report")
     operations = lazy_module("abreast.deploy.operations")
     restore = lazy_module("abreast.deploy.data.restore")
@@ -125,9 +127,15 @@ def roll_back(
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         proposed = plan_request(target, command.ports(), request)
         if restore_data:
-            return _roll_back_with_data(command, target, request, proposed, yes=yes)
+            of_release = replace(request, release=proposed.release, backup=proposed.release)
+            return _roll_back_with_data(
+                command, target, of_release, plan_request(target, command.ports(), of_release), yes=yes
+            )
         command.confirm_plan(proposed, yes=yes)
-        return command.deploy(target, request)
+        code = command.deploy(target, request)
+        if emergency and code == 0:
+            command.watch_closely()
+        return code
 
 
 def _roll_back_with_data(
@@ -135,13 +143,13 @@ def _roll_back_with_data(
 ) -> int:
     """Roll the services back, then restore the backups of that release."""
     names = tuple(part.name for part in proposed.rollouts if part.service.database)
-    restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=proposed.release)
+    restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=request.backup)
     restore_plan = plan_request(target, command.ports(), restore_request) if names else None
     command.confirm_plan(proposed, yes=yes)
     if restore_plan is None:
         raise UsageError(f"none of the services to roll back to {proposed.release} has a database")
     command.confirm_data_loss(restore_plan, yes=yes)
-    rolled_back = command.execute(_deploy_operation(target, replace(request, backup=proposed.release)))
+    rolled_back = command.execute(_deploy_operation(target, request))
     if rolled_back not in {None, DeploymentState.SUCCEEDED}:
         return command.conclude(rolled_back)
     return command.deploy(target, restore_request)
@@ -292,13 +300,28 @@ class DeployCommand:
             deployment = self._ledger.deployment(self._active_plan.deployment)
             live = self._ledger.live_services(self._environment)
             self._display.report_to_ci(self._assembly.workspace, deployment)
-            return report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
+            code = report_outcome(deployment, wanted, self.report, live=live, as_json=self.as_json)
+            self._report_lock(deployment)
+            return code
         self.report("nothing to do: everything is up to date")
         if ci_output(os.environ).has_sections:
             ci_report.report_nothing_to_do()
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
+
+    def watch_closely(self) -> None:
+        """Have what is live now watched for an hour, if it was deployed by this command."""
+        if self._active_plan:
+            deployment = self._ledger.deployment(self._active_plan.deployment)
+            self.report(close_watch.begin_close_watch(self._assembly.workspace, deployment))
+
+    def _report_lock(self, deployment: Deployment) -> None:
+        """Say that the deployment locked its environment, if it did."""
+        lock = self._ledger.operator_lock(deployment.environment)
+        if lock and lock.get("deployment") == deployment.id:
+            self.report(f"{deployment.environment} is locked until somebody has looked at it")
+            self.report(f"then: abreast unlock --env {deployment.environment}")
 
     def execute(self, operation: Operation) -> DeploymentState | None:
         """Run the operation and show its progress. Returns the final state, None if there was nothing to do."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from abreast.cli.commands import previews
@@ -14,7 +14,10 @@ from abreast.cli.terminal_text import visible
 from abreast.commands.shell import end_orphans
 from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
+from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
+from abreast.core.rollback import KeptOut
+from abreast.deploy.runtime.release_history import kept_out_releases, unlock_command, unlocked_event
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -36,29 +39,72 @@ def lock(environment: str | None, reason: str, duration: float | None) -> int:
 
 
 def locks(*, as_json: bool) -> int:
-    """List the locks of all environments."""
+    """List the locks of all environments, and the releases that rollbacks keep out of them."""
     with locate_workspace().open_ledger() as ledger:
-        found = ledger.operator_locks()
+        held = ledger.operator_locks()
+        rolled_back = [each for each in ledger.deployments(limit=1000) if each.kind is DeploymentKind.ROLLBACK]
+        names = dict.fromkeys(each.environment for each in rolled_back)
+        out = {name: found for name in names if (found := kept_out_releases(ledger, name))}
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(_locks_json(held, out), indent=2))
         return 0
-    for environment, held in found.items():
-        until = f" until {held['until']}" if "until" in held else ""
-        print(visible(f"{environment}: locked by {held['by']} since {held['since']}{until}: {held['reason']}"))
-    if not found:
+    for environment, lock in held.items():
+        until = f" until {lock['until']}" if "until" in lock else ""
+        print(visible(f"{environment}: locked by {lock['by']} since {lock['since']}{until}: {lock['reason']}"))
+        print(f"  next: abreast unlock --env {environment}")
+    for environment, releases in out.items():
+        for release, kept in releases.items():
+            print(visible(f"{environment}: {kept}, and is kept out"))
+            print(f"  next: {unlock_command(environment, release)}")
+    if not held and not out:
         print("no environment is locked")
     return 0
 
 
-def unlock(environment: str | None) -> int:
-    """Allow deployments again."""
+def _locks_json(
+    held: Mapping[str, Mapping[str, str]], out: Mapping[str, Mapping[str, KeptOut]]
+) -> dict[str, dict[str, object]]:
+    """Return what is locked, by environment: the keys of its lock, and ``kept_out`` with those of each release."""
+    releases = {
+        environment: {
+            release: {
+                "commit": found.commit, "by": found.rollback.author, "reason": found.rollback.reason,
+                "since": found.rollback.at, "rolled_back_to": found.rollback.release,
+            }
+            for release, found in kept.items()
+        }
+        for environment, kept in out.items()
+    }  # fmt: skip
+    return {name: {**held.get(name, {}), "kept_out": releases.get(name, {})} for name in {**held, **out}}
+
+
+def unlock(environment: str | None, release: str | None) -> int:
+    """Allow deployments again; with ``release``, that of a release which a rollback keeps out."""
     workspace = locate_workspace()
     name = choose_environment(workspace.environment_names(), environment)
     with workspace.open_ledger() as ledger:
+        out = kept_out_releases(ledger, name)
+        if release is not None:
+            found = _kept_out(out, name, release)
+            ledger.append_events(unlocked_event(found, workspace.operator))
+            print(f"{found.release} may go to {name} again. next: abreast deploy --env {name}")
+            return 0
         was_locked = ledger.operator_lock(name)
         ledger.lock_environment(name, None)
     print(f"{name} is unlocked" if was_locked else f"{name} was not locked")
+    for kept in out:
+        print(f"{kept} is still kept out of it. next: {unlock_command(name, kept)}")
     return 0
+
+
+def _kept_out(out: Mapping[str, KeptOut], environment: str, release: str) -> KeptOut:
+    version = f"v{release.removeprefix('v')}"
+    if version not in out:
+        kept = ", ".join(out) or "none"
+        raise UsageError(
+            f"{version} is not kept out of {environment}", need=f"a release that is: {kept}", next="abreast locks"
+        )
+    return out[version]
 
 
 def down(environment: str | None, *, expired: bool, yes: bool) -> int:

@@ -47,7 +47,7 @@ def send_overdue(environment: str | None) -> int:
         known = dict.fromkeys([*assembly.project.environments, *deployed])
         for name in [environment] if environment else known:
             try:
-                with hold_environment(assembly.workspace, name, ledger):
+                with hold_environment(assembly.workspace, name, ledger, may_be_locked=True):
                     asyncio.run(tell_overdue(assembly.ports(name, ledger), name, report))
             except RefusedError as error:
                 report(f"{name} was left out: {error}")

@@ -16,9 +16,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield what the deployment would do to each service and why, its gates, and the order of rollouts."""
     release = f", release {plan.release}" if plan.release else ""
     yield f"{plan.project} → {plan.environment}: commit {plan.commit[:7]}{release}"
-    if plan.superseded:
-        yield f"  SUPERSEDED, nothing is deployed: {plan.superseded}"
-        yield "  to deploy it in spite of that: abreast deploy --allow-older --reason …"
+    yield from _whole_plan_lines(plan)
     width = max(len(part.name) for part in plan.services)
     for part in plan.services:
         symbol = _SYMBOLS[part.action]
@@ -36,14 +34,24 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             elif gate.threshold and gate.threshold.skipped is not None:
                 yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
     if plan.approval and plan.traffic_changes:
-        yield f"  approval: {plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
-    if plan.emergency:
-        yield "  approval: SKIPPED, since this is an emergency"
+        asked = f"{plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
+        yield f"  approval: {asked if plan.awaits_approval else 'SKIPPED, since this is an emergency'}"
     if plan.freeze_skipped is not None:
         yield f"  a freeze is SKIPPED: {plan.freeze_skipped}"
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
+
+
+def _whole_plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield what a person should know of the plan as a whole, before its services."""
+    if plan.superseded:
+        yield f"  SUPERSEDED, nothing is deployed: {plan.superseded}"
+        yield "  to deploy it in spite of that: abreast deploy --allow-older --reason …"
+    if plan.emergency:
+        yield "  EMERGENCY: a candidate goes live with its first healthy answer, and everybody is told at once"
+    for note in plan.notes:
+        yield f"  note: {note}"
 
 
 def readiness_lines(readiness: Readiness) -> Iterator[str]:
@@ -99,6 +107,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
         "commit": plan.commit,
         "release": plan.release or None,
         "superseded": plan.superseded or None,
+        "notes": list(plan.notes),
         "services": {
             part.name: {
                 "action": part.action.value,

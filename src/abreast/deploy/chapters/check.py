@@ -24,7 +24,7 @@ MAX_PAUSE = 1.0
 async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> Failure | None:
     """Probe the version until it proves healthy or fails. Returns the failure."""
     health = part.service.health
-    series = ProbeSeries(health.start, health.hold)
+    series = ProbeSeries(health.start, 0.0 if run.plan.emergency else health.hold)
     clock = asyncio.get_running_loop().time
     longest = probe_interval(run, part.service)
     begin, pause = clock(), longest / 8

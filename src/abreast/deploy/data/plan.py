@@ -13,6 +13,7 @@ from abreast.core.schema import migration_files
 from abreast.core.schema.migration_files import Migration
 from abreast.core.schema.sql_checks import find_risks, transaction_end_fault
 from abreast.database.interface import Database
+from abreast.deploy.data.rollback_risks import rollback_risks
 from abreast.deploy.runtime.ports import Ports
 
 
@@ -81,7 +82,7 @@ def plan_migrations(
     applied = database.applied_migrations()
     without_file = migration_files.applied_without_file(files, applied)
     if without_file and kind is DeploymentKind.ROLLBACK:
-        return _plan_backward(ports, plan, part, used.migrations, without_file)
+        return _plan_backward(ports, environment, part, without_file, database)
     if without_file:
         raise UsageError(
             f"the database applied migrations that are not in {used.migrations}: {', '.join(without_file)}",
@@ -166,29 +167,49 @@ def _plan_forward(plan: DatabasePlan, database: Database, pending: tuple[Migrati
 
 
 def _plan_backward(
-    ports: Ports, plan: DatabasePlan, part: ServicePlan, path: str, without_file: tuple[str, ...]
+    ports: Ports, environment: Environment, part: ServicePlan, without_file: tuple[str, ...], database: Database
 ) -> DatabasePlan:
-    """Return the migrations to revert, or why the schema cannot be reverted."""
+    """Return the migrations to revert, or why the schema cannot be reverted, and what of it would break the release.
+
+    What is reverted in a moment does not block.
+    """
     since = part.previous.commit if part.previous else ""
+    assert part.service.database
+    assert part.service.database.migrations
     try:
-        known = migrations_at_commit(ports, since, path) if since else ()
+        known = migrations_at_commit(ports, since, part.service.database.migrations) if since else ()
     except UsageError:
         known = ()
     down, stays = migration_files.plan_down(without_file, known)
-    return DatabasePlan(plan.breaking, down=tuple(migration.name for migration in down), since=since, kept_reason=stays)
+    ran = [migration for migration in known if {migration.name, migration.name.removesuffix(".sql")} & {*without_file}]
+    allowed = environment.breaking is BreakingChangePolicy.ALLOW
+    risks = () if allowed else rollback_risks(ports, environment.name, part, ran, database)
+    breaking = environment.breaking if stays else BreakingChangePolicy.WARN
+    names = tuple(migration.name for migration in down)
+    return DatabasePlan(breaking, down=names, since=since, kept_reason=stays, risks=risks)
 
 
 def refuse_breaking_changes(parts: Mapping[str, DatabasePlan]) -> None:
-    """Raise RefusedError if a migration would break or block the running version, and the environment blocks that."""
-    found = [
-        f"{service}: {risk}"
-        for service, data in parts.items()
-        if data.breaking is BreakingChangePolicy.BLOCK
-        for risk in data.risks
-    ]
-    if found:
+    """Raise RefusedError if a migration would break or block a version that runs on it, and that is to be blocked.
+
+    That is the running version, or of a rollback the one that it leads to.
+    """
+    blocked = {name: data for name, data in parts.items() if data.breaking is BreakingChangePolicy.BLOCK and data.risks}
+    backward = {name: data for name, data in blocked.items() if data.kept_reason}
+    if backward:
+        stays = "; ".join(data.kept_reason for data in backward.values())
         raise RefusedError(
-            "these migrations would break or block the running version:\n  " + "\n  ".join(found),
+            f"the schema is too new for that release:{_risk_lines(backward)}",
+            need=f"a release that these migrations do not break, since they are not reverted: {stays}",
+            next="abreast rollback --to a newer release, or with --restore-data",
+        )
+    if blocked:
+        raise RefusedError(
+            f"these migrations would break or block the running version:{_risk_lines(blocked)}",
             need="expand first, and contract in a later release with `-- contract: REASON` in that file",
             next="abreast plan",
         )
+
+
+def _risk_lines(parts: Mapping[str, DatabasePlan]) -> str:
+    return "".join(f"\n  {name}: {risk}" for name, data in parts.items() for risk in data.risks)

@@ -4,17 +4,11 @@ from collections.abc import Iterator
 
 from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
 from abreast.core.errors import RefusedError
-from abreast.core.events import EventKind
 from abreast.core.plan import DeploymentKind, Plan
-from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_history import release_decisions, unlock_command
 from abreast.ledger.interface import Ledger
 from abreast.source.interface import Source
-
-MAX_DEPLOYMENTS = 200
-"""How many deployments back a decision is looked for."""
-
-_KINDS = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 def superseded_reason(ports: Ports, plan: Plan) -> str:
@@ -41,19 +35,16 @@ def superseded_reason(ports: Ports, plan: Plan) -> str:
     by = f" by {decided.author}" if decided.author else ""
     why = f": {decided.reason}" if decided.reason else ""
     part = "is" if found.order is CommitOrder.SAME else "is older than"
-    return f"{commit} {part} the commit of {against.release}, which was rolled back to {decided.release}{by}{why}"
+    out = f"{commit} {part} the commit of {against.release}, which was rolled back to {decided.release}{by}{why}"
+    return f"{out}; to let it in again: {unlock_command(plan.environment, against.release)}"
 
 
 def _decisions(ledger: Ledger, plan: Plan) -> Iterator[Decision]:
-    """Yield what was decided on the services that a plan changes, newest first: of a preview, since it was removed."""
+    """Yield what was decided on the services that a plan changes, newest first."""
     services = _changed(plan)
-    for deployment in ledger.deployments(plan.environment, MAX_DEPLOYMENTS):
-        if plan.base and any(event.kind is EventKind.REMOVED for event in ledger.events(deployment.id)):
-            return
-        if deployment.state is not DeploymentState.SUCCEEDED or deployment.kind not in _KINDS:
-            continue
-        if services & _changed(ledger.stored_plan(deployment.id)):
-            yield Decision(deployment.kind, deployment.release, deployment.commit, deployment.author, deployment.reason)
+    for decision in release_decisions(ledger, plan.environment, is_preview=bool(plan.base)):
+        if services & _changed(ledger.stored_plan(decision.deployment)):
+            yield decision
 
 
 def _changed(plan: Plan) -> set[str]:

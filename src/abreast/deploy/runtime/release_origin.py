@@ -1,51 +1,61 @@
 """Which release is asked for, where it was made, and with which definitions of services it is deployed elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.model import Service
 from abreast.core.plan import Action, DeploymentKind
+from abreast.core.rollback import choose_target
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.platform_state import effective_service
-from abreast.deploy.runtime.preview_history import latest_life
+from abreast.deploy.runtime.ports import Ports
+from abreast.deploy.runtime.release_history import confirmations, live_deployment, release_decisions
 from abreast.ledger.interface import Deployment, Ledger, Release
 
 
-def requested_release(ledger: Ledger, environment: Environment, version: str) -> Release:
-    """Return a release as it is deployed to an environment: by default the last one before the live that succeeded.
+def requested_release(ports: Ports, environment: Environment, version: str) -> tuple[Release, tuple[str, ...]]:
+    """Return a release as it is deployed to an environment: by default the last good one before the live one.
 
-    Of a preview, since it was removed. Raises UsageError if there is none, RefusedError as ``_release_for``.
+    With it, why newer ones were passed over, and what of it is missing and built anew.
+    Raises UsageError if there is none, RefusedError for the second rollback in a row that names no release, and as
+    ``_release_for``.
     """
     if version:
-        return _release_for(ledger, ledger.release(version), environment)
-    good = [
-        deployment.release
-        for deployment in _deployments(ledger, environment)
-        if deployment.state is DeploymentState.SUCCEEDED
-        and deployment.kind in {DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK}
-    ]
-    older = [version for version in good if release_number(version) < release_number(good[0])] if good else []
-    if not older:
-        raise UsageError(
-            f"{environment.name} has no release before {good[0] if good else 'the first'}",
-            need="an earlier deployment that succeeded",
-            next=f"abreast history --env {environment.name}",
+        fault = _artifact_fault(ports, version)
+        return _release_for(ports.ledger, ports.ledger.release(version), environment), (fault,) if fault else ()
+    decisions = list(release_decisions(ports.ledger, environment.name, is_preview=environment.base is not None))
+    target = choose_target(decisions, partial(_artifact_fault, ports))
+    if target.release and not target.why_not:
+        notes = (*target.passed_over, *_confirmation_notes(ports.ledger, environment, target.release))
+        return _release_for(ports.ledger, ports.ledger.release(target.release), environment), notes
+    if target.further:
+        raise RefusedError(
+            f"{environment.name}: {target.why_not}",
+            need="the release to go back to, if that was not enough",
+            next=f"abreast rollback --env {environment.name} --to {target.further} --reason …",
         )
-    return _release_for(ledger, ledger.release(older[0]), environment)
+    raise UsageError(
+        f"{environment.name} cannot be rolled back: {target.why_not}",
+        need="an earlier deployment that succeeded, whose artifacts still exist",
+        next=f"abreast history --env {environment.name}",
+    )
 
 
-def release_number(version: str) -> int:
-    """Return the number of a release, such as 7 of ``v7``."""
-    return int(version.removeprefix("v"))
+def _confirmation_notes(ledger: Ledger, environment: Environment, version: str) -> Iterator[str]:
+    """Yield who confirmed the release that a rollback chose, if somebody did."""
+    people = confirmations(ledger, live_deployment(ledger, environment.name, version).id)
+    if people:
+        yield f"{version} was confirmed by {', '.join(people)}"
 
 
-def _deployments(ledger: Ledger, environment: Environment) -> Sequence[Deployment]:
-    if environment.base is None:
-        return ledger.deployments(environment.name, limit=1000)
-    life = latest_life(ledger, environment.name)
-    return () if life is None or life.is_over else life.deployments
+def _artifact_fault(ports: Ports, version: str) -> str:
+    """Return which artifacts of a release are gone, "" if none is."""
+    parts = ports.ledger.release(version).parts.values()
+    gone = [part.service for part in parts if not ports.artifacts.has(part.artifact)]
+    return f"{version} would be built anew, since its artifacts are gone: {', '.join(gone)}" if gone else ""
 
 
 def _release_for(ledger: Ledger, release: Release, environment: Environment) -> Release:

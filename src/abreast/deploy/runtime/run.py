@@ -85,7 +85,7 @@ class Run:
         self.candidates: dict[str, Version] = {}
         self.gates_passed = asyncio.Event()
         self.approved = asyncio.Event()
-        if plan.approval is None:
+        if not plan.awaits_approval:
             self.approved.set()
         self.built: dict[str, asyncio.Future[ReleasePart]] = {part.name: asyncio.Future() for part in plan.rollouts}
         self.unsigned: dict[str, str] = {}

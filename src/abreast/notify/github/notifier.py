@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from abreast.core.errors import PlatformError, TransientError, UnavailableError
-from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
 from abreast.github.api import connect_github
 from abreast.github.client import GitHubClient
@@ -24,9 +23,6 @@ from abreast.notify.interface import (
     Snapshot,
 )
 from abreast.provider_api.api_client import AccessDeniedError
-
-TOLD_KINDS = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
-"""What puts a release into an environment. GitHub has no word for the others, such as a migration or a drill."""
 
 BATCH_INTERVAL = 5.0
 """Seconds between two updates of a deployment that is still in the same state."""
@@ -65,7 +61,7 @@ class GitHubNotifier(Notifier):
 
     async def notify(self, snapshot: Snapshot, sent: SentMessages) -> None:
         """Update all parts. What cannot be updated is said once, when the deployment is over."""
-        if snapshot.plan.kind not in TOLD_KINDS:
+        if not snapshot.plan.kind.is_releasing:  # GitHub has no word for others, such as a migration or a drill
             return
         self._batch(snapshot)
         github = self._connect()

@@ -1,0 +1,23 @@
+"""``abreast confirm``: a person says that a release is good."""
+
+import json
+
+from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.core.errors import RefusedError
+from abreast.deploy.runtime.release_history import confirmed_event, kept_out_releases, live_deployment, unlock_command
+
+
+def confirm_release(release: str, environment: str | None, reason: str, *, as_json: bool) -> int:
+    """Record that a person found a release good. Raises RefusedError for one that was rolled back."""
+    workspace = locate_workspace()
+    name = choose_environment(workspace.environment_names(), environment)
+    with workspace.open_ledger() as ledger:
+        deployment = live_deployment(ledger, name, release)
+        if out := kept_out_releases(ledger, name).get(deployment.release):
+            raise RefusedError(f"{out}", need="a release that is good", next=unlock_command(name, deployment.release))
+        ledger.append_events(confirmed_event(deployment, workspace.operator, reason))
+    if as_json:
+        print(json.dumps({"release": deployment.release, "environment": name, "deployment": deployment.id}))
+    else:
+        print(f"{workspace.operator} confirmed {deployment.release} in {name}")
+    return 0
