@@ -20,8 +20,8 @@ def test_they_lead_from_a_plan_to_a_rollback(project: SampleProject, examples: l
     assert "v2 is live in staging" in run_answering(project.folder, *deploy.split()[1:], answer="y")
     assert project.served_commits()["backend"] == second
     assert "v2" in project.run(*status.split()[1:]).stdout
-    assert rollback == 'abreast rollback --env staging --reason "orders fail"'
-    run_answering(project.folder, *rollback.split()[1:4], "--reason", "orders fail", answer="y")
+    assert rollback == 'abreast rollback --env staging --reason "critical bug: orders fail"'
+    run_answering(project.folder, *rollback.split()[1:4], "--reason", "critical bug: orders fail", answer="y")
     assert project.served_commits()["backend"] == first
     assert "orders fail" in project.run("history", "--env", "staging").stdout
     project.run("down", "--env", "staging", "--yes")

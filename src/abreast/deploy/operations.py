@@ -184,9 +184,12 @@ def _replace_waiting(ledger: Ledger, plan: Plan) -> Plan | None:
 
 
 def _does_the_same(stored: Plan, plan: Plan) -> bool:
-    """Whether a recorded plan and a new one would do the same to the same services."""
+    """Whether a recorded plan and a new one would do the same to the same services.
+
+    Its risk may be another one by now: the clock and other deployments are part of it.
+    """
     unnumbered = replace(stored, deployment="", release=plan.release, author=plan.author, run_url=plan.run_url)
-    return replace(unnumbered, authors=plan.authors, reason=plan.reason) == plan
+    return replace(unnumbered, authors=plan.authors, reason=plan.reason, risk=plan.risk) == plan
 
 
 async def _remove_leftovers(context: DeployContext, environment: Environment) -> None:

@@ -6,6 +6,7 @@ environment only.
 
 from collections.abc import Iterable, Mapping
 
+from abreast.core.rollback import RollbackCause
 from abreast.workflows.github_templates import (
     ATTEST_EXTRA,
     BACKUP,
@@ -32,7 +33,7 @@ from abreast.workflows.github_templates import (
     SETUP_NODE_ACTION,
     SKIP_GATE_INPUT,
 )
-from abreast.workflows.interface import ROLLBACK_REASONS, SWEEP, DeployTarget, Pipeline, fill
+from abreast.workflows.interface import SWEEP, DeployTarget, Pipeline, fill
 
 
 def write_workflows(pipeline: Pipeline) -> Mapping[str, str]:
@@ -92,7 +93,7 @@ def _rollback(pipeline: Pipeline) -> str:
         ROLLBACK,
         environments=_environments(pipeline.targets),
         service=_service_input(pipeline),
-        reasons=_flow(ROLLBACK_REASONS),
+        reasons=_flow(RollbackCause),
         jobs=_jobs(ROLLBACK_JOB, pipeline, pipeline.targets),
         **_common(pipeline),
     )

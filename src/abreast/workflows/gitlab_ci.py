@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from abreast.workflows.interface import ROLLBACK_REASONS, DeployTarget, Pipeline, fill
+from abreast.core.rollback import RollbackCause
+from abreast.workflows.interface import DeployTarget, Pipeline, fill
 
 FILE = ".gitlab-ci.yml"
 
@@ -167,7 +168,7 @@ def _jobs(pipeline: Pipeline, target: DeployTarget) -> str:
         name=target.name,
         machine=fill(_MACHINE, name=target.name).rstrip() if target.is_own_machine else "",
         services=", ".join(pipeline.services),
-        reasons=", ".join(ROLLBACK_REASONS),
+        reasons=", ".join(RollbackCause),
         deploy_rules=_deploy_rules(pipeline, target),
     )
 

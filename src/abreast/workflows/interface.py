@@ -5,12 +5,6 @@ from dataclasses import field
 
 from abreast.core.frozen_dataclass import dataclass
 
-ROLLBACK_REASONS = (
-    "critical bug", "performance issue", "security vulnerability", "data corruption", "service outage",
-    "failed deployment",
-)  # fmt: skip
-"""What a person who rolls back chooses from."""
-
 NIGHTLY, WEEKLY = "17 3 * * *", "17 4 * * 0"
 """When backups and drills run by default: not on the hour, when runners are scarce."""
 
