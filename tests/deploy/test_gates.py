@@ -177,6 +177,7 @@ def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate
     project.deploy()
     project.run("rollback", "--yes", "--reason", "no")
     assert project.served_commits()["backend"] == first
+    project.run("unlock", "--env", "local", "--release", "v2")
     project.deploy("--release", "v2")
     assert count.read_text() == "x\nx\n"
 
