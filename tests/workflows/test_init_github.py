@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import npm
+from abreast.wiring.audit_key import KEY_VARIABLE
 from sample_project import SampleProject
 from workflow_projects import PROJECTS, SOURCE, init, program, run, write_project
 
@@ -70,8 +71,8 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
     said = init(folder, "--github", "--action", SOURCE)
     jobs = workflows(folder)["deploy"]["jobs"]
     common = {"STRIPE_LIVE", "DATABASE_URL", "BACKUP_PASSPHRASE", "NETLIFY_AUTH_TOKEN", "RENDER_API_KEY"}
-    common |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    for name, own in (("staging", set()), ("production", {"SENTRY_DSN", "ABREAST_AUDIT_KEY"})):
+    common |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", KEY_VARIABLE}
+    for name, own in (("staging", set()), ("production", {"SENTRY_DSN"})):
         env = jobs[name]["steps"][-1]["env"]
         assert {key for key, value in env.items() if value == f"${{{{ secrets.{key} }}}}"} == common | own
         assert env["LOG_LEVEL"] == "${{ vars.LOG_LEVEL }}"
@@ -80,6 +81,17 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
     gates, plan = (workflows(folder)["ci"]["jobs"][name] for name in ("gates", "plan"))
     assert "secrets." not in str(gates)  # it runs the code of the pull request
     assert plan["environment"] == {"name": "pull-request", "deployment": "false"}
+
+
+def test_the_key_of_the_record_is_for_jobs_that_run_what_was_merged(project: Path) -> None:
+    found = workflows(project)
+    for name, workflow in found.items():
+        for job in workflow["jobs"].values():
+            has_key = f"secrets.{KEY_VARIABLE}" in str(job)
+            assert has_key is (name not in {"ci", "preview"}), name
+            assert str(job).count(KEY_VARIABLE) == 2 * has_key, "once, of the step that runs abreast"
+        assert KEY_VARIABLE not in str({key: value for key, value in workflow.items() if key != "jobs"})
+        assert "pull_request_target" not in workflow["on"]
 
 
 _DEPLOYING = {

@@ -9,6 +9,7 @@ from abreast.config.environment_resolver import LOCAL
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
 from abreast.core.gates import ScanKind
+from abreast.wiring.audit_key import KEY_VARIABLE
 from abreast.wiring.environment_credentials import needed_variables, platforms_of
 from abreast.workflows.interface import AbreastSource, BackupSchedule, DeployTarget, Pipeline
 
@@ -58,6 +59,7 @@ def describe_pipeline(
         caches={folder: f"**/{name}" for name, folder in _PACKAGE_CACHES.items() if name in lock_files},
         node_version_file=next((name for name in (".nvmrc", ".node-version") if name in files), ""),
         schedule=_schedule(project),
+        signing_secrets=(KEY_VARIABLE,),
     )
 
 

@@ -3,7 +3,6 @@
 from abreast.config.environment_variables import ReferencedVariable, referenced_variables
 from abreast.config.load import ProjectConfig
 from abreast.core.model import DEFAULT_PLATFORM
-from abreast.wiring.audit_key import KEY_VARIABLE
 from abreast.wiring.inherited_environment import INHERITED_VARIABLES
 from abreast.wiring.plugins import PLATFORMS
 
@@ -32,9 +31,6 @@ def needed_variables(project: ProjectConfig, environment: str) -> dict[str, Refe
     for platform in sorted(platforms_of(project, environment)):
         if token := PLATFORMS[platform].token_variable:
             variables[token] = _SECRET
-    described = project.resolver.project.environments.get(environment)
-    if described and described.approval and any(person.email for person in project.people.values()):
-        variables[KEY_VARIABLE] = _SECRET
     for store in (project.artifacts.store, project.backups.store):
         variables |= _STORE_VARIABLES.get((store or "").partition("://")[0], {})
     return variables
