@@ -30,6 +30,7 @@ from abreast.cli.options import (
     group,
     names,
 )
+from abreast.cli.proposal_commands import PROPOSALS, PROPOSE_COMMANDS
 from abreast.cli.record_commands import AUDIT_COMMANDS, STATE_COMMANDS
 
 
@@ -124,15 +125,19 @@ COMMANDS = (
     LazyCommand(
         "approve",
         "abreast.cli.commands.approvals:approve",
-        "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.",
-        [DEPLOYMENT, REASON, JSON],
+        "Approve a DEPLOYMENT that waits for it, or carry out a proposal by its hash.\n\n"
+        "`abreast resume` goes on with the deployment. A proposal is shown with its plan as it is now, and deployed if "
+        "that is what was proposed.",
+        [DEPLOYMENT, REASON, flag("--yes", "Do not ask before a proposal is carried out."), JSON],
     ),
     LazyCommand(
         "reject",
         "abreast.cli.commands.approvals:reject",
-        "Reject a DEPLOYMENT that waits for an approval. It ends, and nothing has changed.",
+        "Reject a DEPLOYMENT that waits for an approval, or a proposal by its hash. It ends, and nothing has changed.",
         [DEPLOYMENT, ASKED_REASON, JSON],
     ),
+    group("propose", "Propose what a person then approves. Changes nothing.", PROPOSE_COMMANDS),
+    PROPOSALS,
     LazyCommand(
         "rollback",
         "abreast.cli.commands.cancellation:rollback",

@@ -18,7 +18,8 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
         "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
-        "completion", "help",
+        "completion", "help", "proposals",
+        "propose deploy", "propose promote", "propose rollback",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""

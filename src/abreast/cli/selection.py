@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
 from abreast.core.plan import DeploymentKind
+from abreast.core.proposals import HASH_LENGTH, Proposal
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
 
 _RELEASE = re.compile(r"v\d{1,9}")
+_HASH = re.compile("[0-9a-f]{6,64}")
 _DATA_ONLY = frozenset({DeploymentKind.MIGRATE, DeploymentKind.REHEARSE, DeploymentKind.RESTORE, DeploymentKind.DRILL})
 """The kinds of deployments that put no release into an environment."""
 
@@ -46,6 +48,22 @@ def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool
         what = "no deployment is running or interrupted" if latest else "nothing has been deployed yet"
         raise UsageError(what, next="abreast history" if latest else "abreast deploy")
     return candidates[0]
+
+
+def choose_proposal(ledger: Ledger, requested: str | None) -> Proposal | None:
+    """Return the newest proposal whose hash begins so, None if the text is not one of a proposal.
+
+    Raises UsageError for a whole hash that no proposal has, and where several begin so.
+    """
+    if requested is None or not _HASH.fullmatch(requested):
+        return None
+    found = [proposal for proposal in ledger.proposals() if proposal.digest.startswith(requested)]
+    if len({(proposal.environment, proposal.digest) for proposal in found}) > 1:
+        listed = ", ".join(sorted({proposal.hash for proposal in found}))
+        raise UsageError(f"several proposals begin with {requested}", need=f"one of: {listed}")
+    if not found and len(requested) >= HASH_LENGTH:
+        raise UsageError(f"there is no proposal {requested}", next="abreast proposals --all")
+    return found[0] if found else None
 
 
 def _latest_of_release(ledger: Ledger, release: str) -> Deployment:

@@ -121,6 +121,7 @@ class Plan:
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
     ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment.
+    ``proposed_by``: who proposed it, with the hash that a person approved, "" if nobody did.
     """
 
     deployment: str
@@ -149,6 +150,7 @@ class Plan:
     base: str = ""
     notes: tuple[str, ...] = ()
     lock_after_failure: bool = False
+    proposed_by: str = ""
 
     @property
     def awaits_approval(self) -> bool:

@@ -13,9 +13,10 @@ from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, LiveService
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.proposals import Proposal, ProposalEnd
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
-from abreast.ledger import kept_output
+from abreast.ledger import kept_output, proposals
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
@@ -96,9 +97,10 @@ class SqliteLedger(Ledger):
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 plan.environment, plan.deployment,
             )  # fmt: skip
+            proposed = f", proposed by {plan.proposed_by}" if plan.proposed_by else ""
             self.file.append(EntryKind.PLAN, plan.deployment, "", dump(plan))
             self._append_event(
-                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
+                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}{proposed}")
             )
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
@@ -192,6 +194,14 @@ class SqliteLedger(Ledger):
             self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
         return note
 
+    def record_proposal(self, proposal: Proposal) -> Proposal:
+        """Record a proposal, unless the same plan is open already, and return the one that is open."""
+        return proposals.record_proposal(self.file, proposal, self.file.now())
+
+    def end_proposal(self, proposal: Proposal, end: ProposalEnd) -> bool:
+        """Record how a proposal ended, and return whether it ended by this: somebody else can have been faster."""
+        return proposals.end_proposal(self.file, proposal, end)
+
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
         with self.file.transaction():
@@ -219,6 +229,10 @@ class SqliteLedger(Ledger):
             workflow, f"{workflow}/", f"{workflow}0",  # "0" is the character after "/"
         )  # fmt: skip
         return {(subject, key): json.loads(data)["result"] for subject, key, data in rows}
+
+    def proposals(self, environment: str | None = None) -> Sequence[Proposal]:
+        """Return proposals, newest first."""
+        return proposals.read_proposals(self.file, environment)
 
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the pending request for a deployment and its reason, None if there is none."""

@@ -1,12 +1,13 @@
 """``abreast approve`` and ``abreast reject``: what a person says about a deployment that waits for an approval."""
 
 import json
+from typing import TYPE_CHECKING
 
 from abreast.cli.confirmation import required_reason
 from abreast.cli.lazy import load
 from abreast.cli.outcome import report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.selection import choose_deployment, choose_proposal, locate_workspace
 from abreast.core.approval import ApprovalDecision, ApprovalState, vote_refusal
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.events import Event, EventKind
@@ -15,16 +16,24 @@ from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import COUNTS, approval_decision
 from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.workspace import utc_now
+
+if TYPE_CHECKING:  # what only proposals need
+    from abreast.cli.commands import proposals
+else:
+    proposals = lazy_module("abreast.cli.commands.proposals")
 
 PATIENCE = 150.0
 """Seconds to wait until others can read a vote."""
 
 
-def approve(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Record an approval. Returns 3 if this person's does not count, which is recorded, too."""
+def approve(deployment: str | None, reason: str, *, yes: bool, as_json: bool) -> int:
+    """Carry a proposal out, or record an approval. Returns 3 if this person's does not count, which is recorded too."""
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
+        if proposal := choose_proposal(ledger, deployment):
+            return proposals.carry_out(ledger, proposal, reason, yes=yes, as_json=as_json)
         chosen, decision = _vote(ledger, deployment, workspace.operator, reason, approves=True)
     if as_json:
         print(json.dumps({"deployment": chosen.id, "state": decision.state, "missing": decision.missing}))
@@ -37,10 +46,12 @@ def approve(deployment: str | None, reason: str, *, as_json: bool) -> int:
 
 
 def reject(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Record a rejection, and end the deployment: nothing of it was staged."""
+    """Record a rejection, and end the deployment, of which nothing was staged, or the proposal."""
     workspace = locate_workspace()
     reason = required_reason(reason, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
+        if proposal := choose_proposal(ledger, deployment):
+            return proposals.reject(ledger, proposal, workspace.operator, reason, as_json=as_json)
         chosen, _ = _vote(ledger, deployment, workspace.operator, reason, approves=False)
         display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
         load("abreast.cli.commands.deployments:finish")(workspace, ledger, chosen, display)

@@ -24,6 +24,15 @@ _LIVE_QUERY = """
         json_extract(live, '$.definition.instances'), json_extract(live, '$.definition.schedule')
     FROM live WHERE environment = ? ORDER BY service
 """
+_PROPOSALS_QUERY = """
+    SELECT substr(key, 1, 12), subject, json_extract(entry, '$.data.summary'), json_extract(entry, '$.data.by'),
+        json_extract(entry, '$.data.reason'), json_extract(entry, '$.data.expires')
+    FROM entries AS made WHERE kind = 'proposal' AND subject = coalesce(?, subject)
+        AND json_extract(entry, '$.data.expires') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+        AND NOT EXISTS (SELECT 1 FROM entries AS ends
+            WHERE ends.kind = 'proposal' AND ends.subject = made.subject AND ends.key = made.key || '/end')
+    ORDER BY id DESC
+"""
 """SQLite reads the JSON: the ``json`` module would take longer to import than the query runs."""
 
 USAGE = "usage: abreast status [--env E] [--json] [--watch]"
@@ -72,12 +81,12 @@ def _show_status(environment: "str | None", *, as_json: bool) -> int:
         import json  # noqa: PLC0415 (slow to import)
 
         print(json.dumps(document, indent=2))
-    elif document["environments"]:
-        for line in status_lines(document):
-            print(line)
-    else:
+        return 0
+    if not document["environments"]:
         where, option = (f" to {environment}", f" --env {environment}") if environment else ("", "")
         print(f"nothing has been deployed{where} yet. next: abreast deploy{option}")
+    for line in status_lines(document):
+        print(line)
     return 0
 
 
@@ -154,7 +163,7 @@ def _read_status(config_folder: str, folder: str, file: str, only: str | None) -
         raise _ExitMessage(*file_errors.lost_ledger_error(file), 1)
     if not os.path.exists(file):  # noqa: PTH110
         _check_environment(config_folder, only, [])
-        return {"project": None, "environments": {}}
+        return {"project": None, "environments": {}, "proposals": []}
     try:
         database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
         try:
@@ -188,7 +197,14 @@ def _query_ledger(
     for *row, is_removed in latest:
         if only == row[0] or (only is None and not is_removed):
             environments[row[0]] = _environment_status(database, folder, row)
-    return {"project": latest[0][2] if latest else None, "environments": environments}
+    project = latest[0][2] if latest else None
+    return {"project": project, "environments": environments, "proposals": _open_proposals(database, only)}
+
+
+def _open_proposals(database: sqlite3.Connection, only: str | None) -> list[dict[str, object]]:
+    """Return what waits for a person to approve it, newest first."""
+    names = ("hash", "environment", "summary", "by", "reason", "expires")
+    return [dict(zip(names, row, strict=True)) for row in database.execute(_PROPOSALS_QUERY, (only,))]
 
 
 def _check_environment(config_folder: str, requested: str | None, deployed: list[str]) -> None:
