@@ -15,8 +15,7 @@ AGENT = {"ABREAST_AGENT": "robot 1.2"}
 def propose(project: SampleProject, *options: str, code: int = 0, what: str = "deploy") -> dict[str, Any]:
     """Propose as an agent, and return the document."""
     done = project.run("propose", what, *options, "--reason", "orders fail", "--json", variables=AGENT, code=code)
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document["proposal"] if code == 0 else document["error"]
+    return dict(json.loads(done.stdout)["error" if code else "proposal"])
 
 
 def acts(project: SampleProject) -> list[dict[str, Any]]:

@@ -272,6 +272,18 @@ COMMANDS = (
     group("db", "Manage databases: backups, migrations and restores.", DATABASE_COMMANDS),
     group("notify", "Try who is told about deployments, and send what is due.", NOTIFY_COMMANDS),
     LazyCommand(
+        "mcp",
+        "abreast.cli.commands.mcp:mcp",
+        "Serve the commands that an agent may give, by the Model Context Protocol on standard input and output.\n\n"
+        "An agent reads, plans and proposes; a person approves. Needs abreast[mcp].",
+        [
+            click.Option(["--folder"], type=click.Path(path_type=Path),
+                         help="The folder of the project. Default: the current one."),
+            click.Option(["--time-limit"], type=Duration(), metavar="TIME",
+                         help="How long a command may take. Default: 10m."),
+        ],
+    ),
+    LazyCommand(
         "schema",
         "abreast.cli.commands.reference:schema",
         "Print the JSON Schema of abreast.yml, for editors.",

@@ -18,17 +18,21 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
         "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
-        "completion", "help", "proposals",
+        "completion", "help", "mcp", "proposals",
         "propose deploy", "propose promote", "propose rollback",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""
 
 
+WITHHELD_OPTIONS = ("fix", "checkpoint")
+"""The options that an agent may not give: they change the settings of a repository, or sign the record."""
+
+
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
     command = _command(context)
-    if command not in OPEN_TO_AGENTS or context.params.get("fix") or context.params.get("checkpoint"):
+    if command not in OPEN_TO_AGENTS or any(context.params.get(option) for option in WITHHELD_OPTIONS):
         raise RefusedError(
             f"{agent} is an agent, and may not give the command {command}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",
