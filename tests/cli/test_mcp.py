@@ -205,13 +205,16 @@ def test_a_command_that_hangs_is_ended(project: SampleProject, hanging: Path) ->
         assert not client.call("status")["isError"]
 
 
-@pytest.mark.parametrize("how", ["closes", "is killed"])
+@pytest.mark.parametrize("how", ["closes", "is interrupted", "is killed"])
 def test_nothing_goes_on_without_the_server(project: SampleProject, hanging: Path, how: str) -> None:
     with PlainClient(project.folder) as client:
         client.begin("tools/call", {"name": "gates", "arguments": {}})
         eventually(lambda: hanging.read_text().strip())
         assert client.process.stdin
-        client.process.stdin.close() if how == "closes" else client.process.kill()
+        if how == "closes":
+            client.process.stdin.close()
+        else:
+            client.process.send_signal({"is interrupted": signal.SIGINT, "is killed": signal.SIGKILL}[how])
         client.process.wait(scaled(20))
         eventually(lambda: not is_alive(hanging))
 
@@ -229,26 +232,30 @@ def test_a_killed_command_is_an_error_and_no_more(project: SampleProject, hangin
         os.kill(int(hanging.read_text()), signal.SIGKILL)
 
 
-SECRET = "gl0wing-Sentinel-8431-kiwi"
+SECRET, DECLARED = "gl0wing-Sentinel-8431-kiwi", "pl4in-Sentinel-7207-plum"
+"""Values of a variable whose name says that it is a secret, and of one of which abreast.yml does."""
 
 
 def test_no_secret_reaches_an_agent(project: SampleProject) -> None:
     """The project prints a secret wherever it can: in builds, tests, services, failures and the repository's settings."""
-    variables = {"SHOP_TOKEN": SECRET}
+    variables = {"SHOP_TOKEN": SECRET, "SHOP_CODE": DECLARED}
     backend = project.config["services"]["backend"]
-    scripts = {name: f'echo "{name} with $SHOP_TOKEN"' for name in ("building", "testing", "serving")}
+    words = "$SHOP_TOKEN $SHOP_CODE $SESSION_SECRET"
+    scripts = {name: f'echo "{name} with {words}"' for name in ("building", "testing", "serving")}
     scripts["serving"] += f"; exec {sys.executable} -S app.py"
     backend |= {
-        "env": {"SHOP_TOKEN": "${SHOP_TOKEN}"},
-        "build": "sh building",
-        "test": "sh testing",
-        "run": "sh serving",
-    }
+        "env": {
+            "SHOP_TOKEN": "${SHOP_TOKEN}",
+            "SHOP_CODE": {"value": "${SHOP_CODE}", "secret": True},
+            "SESSION_SECRET": {"generate": True},
+        },
+        "build": "sh building", "test": "sh testing", "run": "sh serving",
+    }  # fmt: skip
     project.commit(**scripts)
     project.deploy(variables=variables)
-    project.commit(building='echo "error: no building with $SHOP_TOKEN"; exit 1')
+    project.commit(building=f'echo "error: no building with {words}"; exit 1')
     project.deploy(variables=variables, code=1)
-    project.commit(testing='echo "error: no testing with $SHOP_TOKEN"; exit 1')
+    project.commit(building=scripts["building"], testing=f'echo "error: no testing with {words}"; exit 1')
     project.deploy(variables=variables, code=3)
     deployment = project.latest_deployment()["id"]
     with PlainClient(project.folder, variables=variables) as client:
@@ -259,14 +266,15 @@ def test_no_secret_reaches_an_agent(project: SampleProject) -> None:
         client.call("show", deployment=SECRET)
         client.call("plan", env=SECRET)
         client.call("docs", section=SECRET)
-        for page in (1, 2):
-            client.call("audit_export", page=page)
         wire, errors = "".join(client.received), client.errors.read_text()
     assert "serving with" in wire, "the output of the service is there"
     assert "no testing with" in wire, "and that of the gate that failed"
-    assert SECRET not in wire
-    assert SECRET not in errors
-    assert deployment in wire, "and what is no secret stays"
+    assert deployment in wire, "what is no secret stays"
+    generated = [path.read_bytes().hex() for path in (project.folder / ".abreast" / "generated" / "local").iterdir()]
+    assert generated
+    for secret in (SECRET, DECLARED, *generated):
+        assert secret not in wire
+        assert secret not in errors
     recorded = [path for path in (project.folder / ".abreast").rglob("*") if path.is_file()]
     assert [path for path in recorded if SECRET.encode() in path.read_bytes()] == []
 

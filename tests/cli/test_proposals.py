@@ -3,12 +3,16 @@
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sample_project import SampleProject, eventually, wait_for_exit
+from fork_server import run_command
+from sample_project import SampleProject, wait_for_exit
+from state_worlds import GitWorld, git
 
+GIT = {"ABREAST_STATE": "git"}
 AGENT = {"ABREAST_AGENT": "robot 1.2"}
 
 
@@ -149,7 +153,6 @@ def test_a_proposal_is_no_approval_by_somebody_else(project: SampleProject) -> N
     project.run("approve", waits["id"], variables={**run, "GITHUB_ACTOR": "eve"})
     project.run("resume", waits["id"])
     assert project.latest_deployment()["state"] == "succeeded"
-    eventually(lambda: project.run("status").stdout)
 
 
 @pytest.mark.parametrize("state", ["none", "deployed"])
@@ -166,3 +169,34 @@ def test_status_mentions_open_proposals(project: SampleProject, state: str) -> N
     project.run("reject", made["hash"], "--reason", "no")
     assert "proposal" not in project.run("status").stdout
     assert json.loads(project.run("status", "--json").stdout)["proposals"] == []
+
+
+def test_a_person_approves_on_another_machine(project: SampleProject, tmp_path: Path) -> None:
+    """The agent's machine and the person's share the record, and nothing else."""
+    world = GitWorld(tmp_path / "world")
+    git(project.folder, "remote", "add", "origin", str(world.remote))
+    commit = project.commit()
+    git(project.folder, "push", "--quiet", "origin", "main")
+    git(tmp_path, "clone", "--quiet", "--branch", "main", str(world.remote), "persons")
+    person = tmp_path / "persons"
+    made = json.loads(project.run("propose", "deploy", "--reason", "r", "--json", variables={**GIT, **AGENT}).stdout)[
+        "proposal"
+    ]
+    try:
+        assert made["hash"] in run_command(person, "status", variables=GIT).stdout
+        done = run_command(person, "approve", made["hash"], "--yes", variables=GIT)
+        assert done.returncode == 0, done.stderr
+        assert project.served_commits() == {"frontend": commit, "backend": commit}
+        assert "was approved by" in project.run("reject", made["hash"], "--reason", "x", variables=GIT, code=3).stderr
+        assert "was approved by" in project.run("approve", made["hash"], "--yes", variables=GIT, code=3).stderr
+    finally:
+        run_command(person, "down", "--yes", variables=GIT)
+
+
+def test_approve_without_a_hash_names_what_waits(project: SampleProject) -> None:
+    made = propose(project)
+    refused = project.run("approve", code=2).stderr
+    assert f"its hash: {made['hash']}" in refused
+    assert f"its hash: {made['hash']}" in project.run("reject", "--reason", "x", code=2).stderr
+    project.run("reject", made["hash"], "--reason", "x")
+    assert "nothing has been deployed yet" in project.run("approve", code=2).stderr

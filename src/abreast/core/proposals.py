@@ -114,7 +114,7 @@ def comparable(plan: Plan) -> Plan:
 def canonical(plan: Plan) -> dict[str, Any]:
     """Return what a plan does, as JSON values. What only explains it is left out."""
     parts = (replace(part, why="", notes=(), changed_files=(), attestation=None) for part in plan.services)
-    document: dict[str, Any] = dump(replace(comparable(plan), services=tuple(parts)))
+    document: dict[str, Any] = dump(replace(comparable(plan), services=tuple(parts), notes=()))
     return document
 
 

@@ -1,5 +1,6 @@
 """``abreast mcp``: the commands that an agent may give, as a server of the Model Context Protocol."""
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,5 +21,7 @@ def mcp(folder: Path | None, time_limit: float | None) -> int:
     chosen = (folder or working_directory()).resolve()
     if not chosen.is_dir():
         raise UsageError(f"there is no folder {chosen}", need="the folder of a project", next="abreast mcp --folder …")
+    if sys.stdin.isatty():
+        print("waits for a client that speaks the Model Context Protocol on standard input", file=sys.stderr)
     load("abreast.cli.mcp.server:serve")(chosen, time_limit or TIME_LIMIT)
     return 0

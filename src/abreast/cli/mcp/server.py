@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class CommandServer:
 
 
 def serve(folder: Path, time_limit: float) -> None:
-    """Serve until the client closes standard input."""
+    """Serve until the client closes standard input. Commands that still run end with this process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # or else it would wait for the thread that reads standard input
     logging.getLogger("mcp").addHandler(logging.NullHandler())  # or else its tracebacks go to standard error
     logging.getLogger("mcp").propagate = False
     asyncio.run(_serve(folder, time_limit))

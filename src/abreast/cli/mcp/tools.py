@@ -13,8 +13,11 @@ from abreast.core.frozen_dataclass import dataclass
 OF_TERMINALS = frozenset({"abreast", "completion", "mcp"})
 """The commands that an agent may give and that are no tools: they serve a terminal, or are this server."""
 
-OPTIONS_OF_TERMINALS = frozenset({"as_csv", "comment", "follow", "verbose", "watch"})
-"""The options that are left out: they never end, serve a terminal, or write for others. ``--json`` is always given."""
+OPTIONS_OF_TERMINALS = frozenset({"as_csv", "checkpoints", "comment", "follow", "verbose", "watch"})
+"""The options that are left out: they never end, serve a terminal, write for others, or read any file of this machine.
+
+``--json`` is always given.
+"""
 
 RUN_COMMANDS = frozenset({"gates"})
 """The tools that run the project's own commands."""
