@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fork_server import run_command
-from sample_project import SampleProject, wait_for_exit
+from sample_project import SampleProject, free_ports, get_json, wait_for_exit
 from state_worlds import GitWorld, git
 
 GIT = {"ABREAST_STATE": "git"}
@@ -97,6 +97,29 @@ def test_a_rollback_is_proposed_and_rejected(project: SampleProject) -> None:
     project.run("approve", again["hash"], "--yes")
     assert project.served_commits()["backend"] == first
     assert project.latest_deployment()["kind"] == "rollback"
+
+
+def test_a_promotion_is_proposed(project: SampleProject) -> None:
+    staging = project.config["environments"].pop("local")
+    ports = dict(zip(("frontend", "backend"), free_ports(2), strict=True))
+    production = {name: {"local": {"port": port}} for name, port in ports.items()}
+    project.config["environments"] = {
+        "staging": staging,
+        "production": {"settle": "300ms", "promotion": {"source": "staging"}, **production},
+    }
+    commit = project.commit()
+    assert "nothing is live in staging" in propose(project, "--to", "production", what="promote", code=2)["what"]
+    project.deploy("--env", "staging")
+    refused = propose(project, "--env", "production", code=3)
+    assert refused["next"] == "abreast promote --to production"
+    made = propose(project, "--to", "production", what="promote")
+    assert made["summary"] == "deploy v1 to production: frontend, backend"
+    assert made["command"] == "abreast promote --to production"
+    project.commit()
+    project.run("approve", made["hash"], "--yes")
+    assert get_json(ports["backend"])["commit"] == commit, "what staging has tried, not what is here now"
+    for environment in ("staging", "production"):
+        project.run("down", "--env", environment, "--yes")
 
 
 def test_an_agent_decides_nothing_and_overrides_nothing(project: SampleProject) -> None:
