@@ -58,12 +58,14 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "doctor",
         "status",
         "history",
+        "incident",
         "locks",
         "proposals",
         "state show",
         "state verify",
         "audit verify",
         "audit export",
+        "audit change",
     }
     needs_config = " ".join(command) not in reads_ledger
     if situation in {"wrong option", "no project"} or (situation == "broken" and needs_config):

@@ -150,7 +150,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:30: services.api.release.run: $API_TOKEN would be visible in the process list; read it from the environment instead"]),
         ("run: serve}\nenvironments:\n  local: {}", "run: serve, type: worker}\nenvironments:\n  local: {api: {local: {port: 9000}}}", ["6:25: environments.local.api.local.port: only a web service has a port"]),
         ("run: serve", "run: [serve]", ["4:14: services.api.run: expected a command (text), found a list"]),
-        ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, groups, notify, allow"]),
+        ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, groups, people, notify, allow"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not valid YAML: found character '\\t' that cannot start any token"]),
         ("shop", "!!python/object/apply:os.system [ls]", ["1:10: project: expected a text, found a list"]),
         ("shop", "!!python/name:os.system x", ["1:10: project: unknown tag tag:yaml.org,2002:python/name:os.system"]),

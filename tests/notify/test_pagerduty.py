@@ -123,6 +123,25 @@ def test_what_happens_between_deployments_has_an_alert_too(pagerduty: tuple[Page
     assert service.changes == []
 
 
+def test_an_incident_belongs_to_the_alert_of_its_environment(pagerduty: tuple[PagerDutyService, str]) -> None:
+    service, url = pagerduty
+    told = notifier(url)
+    assert isinstance(told, MessageNotifier)
+    at = "2026-11-27T10:15:00.000Z"
+    for kind in (OccurrenceKind.INCIDENT_OPENED, OccurrenceKind.INCIDENT_RESOLVED):
+        tell_occurrence(told, Occurrence(kind, "shop", "production", "why", at))
+    assert service.events == [], "the deployment has said it"
+    tell(told, snapshot(DeploymentState.STUCK, failure="x"), Memory())
+    tell_occurrence(told, Occurrence(OccurrenceKind.INCIDENT_REMINDER, "shop", "production", "why", at))
+    assert set(service.alerts) == {KEY}
+    tell_occurrence(told, Occurrence(OccurrenceKind.INCIDENT_CLOSED, "shop", "production", "why", at))
+    assert service.alerts == {}
+    named = notifier(url, events=["incident-opened"])
+    assert isinstance(named, MessageNotifier)
+    tell_occurrence(named, Occurrence(OccurrenceKind.INCIDENT_OPENED, "shop", "production", "why", at))
+    assert set(service.alerts) == {KEY}
+
+
 def test_a_drill_has_an_alert_of_its_own(pagerduty: tuple[PagerDutyService, str]) -> None:
     service, url = pagerduty
     tell(notifier(url), snapshot(DeploymentState.TURNED_BACK, kind=DeploymentKind.DRILL, failure="x"), Memory())

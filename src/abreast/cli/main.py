@@ -31,7 +31,7 @@ from abreast.cli.options import (
     names,
 )
 from abreast.cli.proposal_commands import PROPOSALS, PROPOSE_COMMANDS
-from abreast.cli.record_commands import AUDIT_COMMANDS, STATE_COMMANDS
+from abreast.cli.record_commands import AUDIT_COMMANDS, INCIDENT_COMMAND, STATE_COMMANDS
 
 
 def _overview_without_command() -> int:
@@ -126,14 +126,23 @@ COMMANDS = (
         "approve",
         "abreast.cli.commands.approvals:approve",
         "Approve a DEPLOYMENT that waits for it, or carry out a proposal by its hash.\n\n"
-        "`abreast resume` goes on with the deployment. A proposal is shown with its plan as it is now, and deployed if "
-        "that is what was proposed.",
-        [DEPLOYMENT, REASON, flag("--yes", "Do not ask before a proposal is carried out."), JSON],
+        "`abreast resume` goes on with the deployment. A terminal shows what changes, and asks. In place of DEPLOYMENT, "
+        "a signed link approves as its person. A proposal is deployed, as long as its plan is still the same.",
+        [
+            DEPLOYMENT,
+            REASON,
+            click.Option(["--link-for"], metavar="PERSON",
+                         help="Approve nothing: print the link by which this person can. Needs ABREAST_AUDIT_KEY."),
+            YES,
+            JSON,
+        ],
     ),
     LazyCommand(
         "reject",
         "abreast.cli.commands.approvals:reject",
-        "Reject a DEPLOYMENT that waits for an approval, or a proposal by its hash. It ends, and nothing has changed.",
+        "Reject a DEPLOYMENT that waits for an approval, or a proposal by its hash.\n\n"
+        "It ends, and nothing has changed. "
+        "In place of DEPLOYMENT, a signed link rejects as its person.",
         [DEPLOYMENT, ASKED_REASON, JSON],
     ),
     group("propose", "Propose what a person then approves. Changes nothing.", PROPOSE_COMMANDS),
@@ -218,6 +227,7 @@ COMMANDS = (
                          help="Start with this many lines of each log. Default: 50, or all of a DEPLOYMENT."),
         ],
     ),
+    INCIDENT_COMMAND,
     LazyCommand(
         "lock",
         "abreast.cli.commands.environments:lock",

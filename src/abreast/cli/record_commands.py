@@ -1,11 +1,11 @@
-"""The commands on the record itself: ``abreast state`` and ``abreast audit``. Part of the table of ``main``."""
+"""The commands on the record: ``abreast state``, ``audit`` and ``incident``. Part of the table of ``main``."""
 
 from pathlib import Path
 
 import click
 
 from abreast.cli.lazy import LazyCommand
-from abreast.cli.options import JSON, YES, names
+from abreast.cli.options import ASKED_REASON, DEPLOYMENT, JSON, YES, flag, names
 
 CHECKPOINTS = click.Option(
     ["--checkpoint", "checkpoints"], type=click.Path(path_type=Path), multiple=True, metavar="FILE",
@@ -65,4 +65,33 @@ AUDIT_COMMANDS = (
             JSON,
         ],
     ),
+    LazyCommand(
+        "change",
+        "abreast.cli.commands.change_records:change",
+        "Print the record of one change: its risk, its approval, what it was, how it was tried, the way back.\n\n"
+        "DEPLOYMENT is an id, enough of its beginning or end, or a release. Default: the latest change of production.",
+        [
+            DEPLOYMENT,
+            click.Option(["--env", "environment"], metavar="E", help="The latest change of this environment.",
+                         shell_complete=names("environments")),
+            JSON,
+        ],
+    ),
+)  # fmt: skip
+
+INCIDENT_COMMAND = LazyCommand(
+    "incident",
+    "abreast.cli.commands.incidents:incident",
+    "List incidents, those that are open first, or print the report of one.\n\n"
+    "DEPLOYMENT is an id, enough of its beginning or end, or a release. To add to an incident, default: the latest.",
+    [
+        DEPLOYMENT,
+        click.Option(["--env", "environment"], metavar="E", help="Of this environment.",
+                     shell_complete=names("environments")),
+        click.Option(["--note"], default="", metavar="TEXT", help="Add to its timeline."),
+        flag("--close", "Close it. Needs --reason."),
+        flag("--reopen", "Open it again. Needs --reason."),
+        ASKED_REASON,
+        JSON,
+    ],
 )  # fmt: skip

@@ -28,6 +28,11 @@ def redact_only(text: str) -> str:
     return _redactor(frozenset(_registered)).redact_text(text)
 
 
+def redact_value(given: object) -> object:
+    """Return a JSON value with its texts as ``redact_only`` returns them."""
+    return _redactor(frozenset(_registered)).redact_value(given)
+
+
 @cache
 def _redactor(secrets: frozenset[str]) -> Redactor:
     return Redactor(secrets | secret_values(os.environ))

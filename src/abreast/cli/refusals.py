@@ -8,6 +8,7 @@ import click
 
 from abreast.cli.redaction import redact_only
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.core.approval_link import is_link, unverified_deployment
 from abreast.core.errors import AbreastError, RefusedError
 from abreast.ledger.acts import REFUSED
 from abreast.ledger.sqlite import SqliteLedger
@@ -16,23 +17,23 @@ from abreast.wiring.workspace import Workspace
 
 OPEN_TO_AGENTS = frozenset(
     {
-        "abreast", "plan", "gates", "status", "history", "show", "logs", "doctor", "state show", "state verify",
-        "audit verify", "audit export", "config", "config diff", "db list", "db status", "locks", "schema", "docs",
-        "completion", "help", "mcp", "proposals",
-        "propose deploy", "propose promote", "propose rollback",
+        "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
+        "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
+        "locks", "schema", "docs", "completion", "help", "mcp", "proposals", "propose deploy", "propose promote",
+        "propose rollback",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""
 
 
-WITHHELD_OPTIONS = ("fix", "checkpoint")
-"""The options that an agent may not give: they change the settings of a repository, or sign the record."""
+CHANGING_OPTIONS = ("fix", "checkpoint", "note", "close", "reopen")
+"""The options with which a command that reads changes something."""
 
 
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
     command = _command(context)
-    if command not in OPEN_TO_AGENTS or any(context.params.get(option) for option in WITHHELD_OPTIONS):
+    if command not in OPEN_TO_AGENTS or any(context.params.get(name) for name in CHANGING_OPTIONS):
         raise RefusedError(
             f"{agent} is an agent, and may not give the command {command}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",
@@ -59,11 +60,13 @@ def _command(context: click.Context) -> str:
 
 def _environment(workspace: Workspace, ledger: SqliteLedger, options: Mapping[str, object]) -> str:
     """Return the environment that a command was given for, "" if it is for none."""
-    with suppress(AbreastError):
+    with suppress(AbreastError, ValueError):
         if "environment" in options:
             requested = options["environment"]
             return choose_environment(workspace.environment_names(), str(requested) if requested else None)
         if "deployment" in options:
-            requested = options["deployment"]
-            return choose_deployment(ledger, str(requested) if requested else None, unfinished=True).environment
+            requested = str(options["deployment"]) if options["deployment"] else None
+            if requested and is_link(requested):
+                requested = unverified_deployment(requested)
+            return choose_deployment(ledger, requested, unfinished=True).environment
     return ""

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from abreast.config.field_types import Duration, Moment, Name, StrictModel, Text, TimeZone
+from abreast.config.field_types import Duration, EmailAddress, Moment, Name, StrictModel, Text, TimeZone, WebAddress
 from abreast.core.freeze import FreezeWindow
 
 
@@ -49,6 +49,17 @@ class Approval(StrictModel):
         True, description="Whether who started the deployment, and who wrote its commits, cannot approve it."
     )
     expires: Duration = Field(86400.0, description="How long a request waits. After that, the deployment ends.")
+    url: WebAddress | None = Field(
+        None,
+        description="Where a server takes the links by which people approve, such as `https://deploy.example.com`. "
+        "Without it a link is a text for `abreast approve`.",
+    )
+
+
+class Person(StrictModel):
+    """Somebody who may approve. With an address, each request is sent there with a link of that person's own."""
+
+    email: EmailAddress | None = Field(None, description="Where requests are sent, by a receiver `email` of `notify`.")
 
 
 class Freeze(StrictModel):

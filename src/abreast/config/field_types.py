@@ -18,6 +18,8 @@ from abreast.machine.cron_schedule import read_timezone
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE_PATTERN = r"^[a-z0-9.:-]+(/[a-z0-9._-]+)*$"
+EMAIL_PATTERN = r"^[^@\s<>,;:\\\"]+@[^@\s<>,;:\\\"]+$"
+WEB_PATTERN = r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?$"
 STORE_PATTERN = r"^(s3|gs|az|file)://.+"
 ROUTE_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$"
@@ -35,6 +37,8 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     ROUTE_PATTERN: "a path such as /api, which stands for all paths below, too",
     BRANCH_PATTERN: "the name of a branch such as main or release/2026",
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
+    EMAIL_PATTERN: "an address such as ada@example.com",
+    WEB_PATTERN: "an address such as https://deploy.example.com, without ? and #",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
 """What each pattern asks for, in words."""
@@ -150,6 +154,8 @@ Folder = Annotated[str, AfterValidator(_check_relative_folder), _text_for("a fol
 NodeVersion = Annotated[str, Field(pattern=NODE_PATTERN), _text_for('a version in quotes such as "22"')]
 PythonVersion = Annotated[str, Field(pattern=PYTHON_PATTERN), _text_for('a version in quotes such as "3.12"')]
 UrlPath = Annotated[str, AfterValidator(_check_url_path), _text_for("a path")]
+EmailAddress = Annotated[str, Field(pattern=EMAIL_PATTERN)]
+WebAddress = Annotated[str, Field(pattern=WEB_PATTERN)]
 RoutePath = Annotated[str, Field(pattern=ROUTE_PATTERN)]
 Pattern = Annotated[str, AfterValidator(_check_regex), _text_for("a regular expression")]
 Glob = Annotated[str, Field(min_length=1), AfterValidator(validate_pattern), _text_for("a glob")]

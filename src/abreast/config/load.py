@@ -1,6 +1,7 @@
 """Load abreast.yml into values of the core. Reports every fault at once, each with its position."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from abreast.config import gate_schema, schema
 from abreast.config.approvals import approval_faults, promotion_faults
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
+from abreast.config.environment_schema import Person
 from abreast.config.fault_messages import found_text, suggestion, validation_faults
 from abreast.config.files import read_config_file
 from abreast.config.inheritance import expand_environments
@@ -46,6 +48,7 @@ class ProjectConfig:
     artifacts: schema.Artifacts
     backups: schema.Backups
     notifiers: Mapping[str, BaseModel]
+    people: Mapping[str, Person] = field(default_factory=dict)
 
     def environment(self, name: str, *, needs_values: bool = True) -> Environment:
         """Return an environment or a preview, ``${…}`` interpolated; without ``needs_values``, an unset one is empty.
@@ -127,7 +130,7 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
     if faults:
         raise ConfigError(sorted(set(faults)))
     environments = tuple(model.environments)
-    return ProjectConfig(model.project, environments, resolver, model.artifacts, model.backups, notifiers)
+    return ProjectConfig(model.project, environments, resolver, model.artifacts, model.backups, notifiers, model.people)
 
 
 def _plugin_gates(document: Document, plugins: GateSettings) -> tuple[dict[str, BaseModel | None], list[Fault]]:

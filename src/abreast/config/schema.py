@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from abreast.config.environment_schema import Approval, Freeze, Objectives, Preview, Promotion, preview_switch
+from abreast.config.environment_schema import Approval, Freeze, Objectives, Person, Preview, Promotion, preview_switch
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
@@ -379,6 +379,13 @@ class Project(StrictModel):
     )
     groups: dict[Name, list[Text]] = Field(
         default_factory=dict, description="People by the name of a group, for `approval`."
+    )
+    people: dict[
+        Text, Annotated[Person, shorthand("email"), BeforeValidator(lambda value: {} if value is None else value)]
+    ] = Field(
+        default_factory=dict,
+        description="People who approve, by the name that they have in `by` and `groups`. A text is their `email`. If "
+        "there are any, all who are named there have to be here.",
     )
     notify: dict[Name, Any] = Field(
         default_factory=dict,

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     VOTED = "voted"
     UNLOCKED = "unlocked"
     CONFIRMED = "confirmed"
+    INCIDENT = "incident"
 
 
 @dataclass(frozen=True, slots=True)

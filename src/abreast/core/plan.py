@@ -8,6 +8,7 @@ from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, LiveService, Service, Version
+from abreast.core.risk import Risk
 
 
 class OnFailure(StrEnum):
@@ -34,7 +35,8 @@ class DatabasePlan:
     ``restore``: the backup to restore; ``alternatives``: older ones, in case it is damaged. ``risks``: changes that
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
     accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
-    preview is made anew from this backup; "" from nothing, None if it stays as it is.
+    preview is made anew from this backup; "" from nothing, None if it stays as it is. ``irreversible``: those of ``up``
+    that nothing reverses.
     """
 
     breaking: BreakingChangePolicy
@@ -50,6 +52,7 @@ class DatabasePlan:
     rpo: float | None = None
     unverified: str = ""
     copy_of: str | None = None
+    irreversible: tuple[str, ...] = ()
 
     @property
     def is_forward(self) -> bool:
@@ -120,7 +123,8 @@ class Plan:
     ``approval`` is needed before anything is staged, but for an ``emergency``, which checks only what users need.
     ``freeze_skipped``: who deploys in spite of a ``freeze``, and why. ``superseded``: why the commit must not go live
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
-    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment.
+    ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment. ``risk`` is as it
+    was known when this was planned.
     ``proposed_by``: who proposed it, with the hash that a person approved, "" if nobody did.
     """
 
@@ -150,6 +154,7 @@ class Plan:
     base: str = ""
     notes: tuple[str, ...] = ()
     lock_after_failure: bool = False
+    risk: Risk | None = None
     proposed_by: str = ""
 
     @property

@@ -107,8 +107,11 @@ _FLAGS = {
 
 
 def comparable(plan: Plan) -> Plan:
-    """Return the plan without who deploys it, and why. If two are the same then, they do the same."""
-    return replace(plan, deployment="", author="", run_url="", authors=(), reason="", proposed_by="")
+    """Return the plan without who deploys it, and why, and without its risk, of which the clock is part.
+
+    If two are the same then, they do the same.
+    """
+    return replace(plan, deployment="", author="", run_url="", authors=(), reason="", proposed_by="", risk=None)
 
 
 def canonical(plan: Plan) -> dict[str, Any]:

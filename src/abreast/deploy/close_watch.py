@@ -9,6 +9,7 @@ from abreast.core.live_watch import LiveWatch, describe_change
 from abreast.core.model import LiveService
 from abreast.deploy.live_probes import live_faults
 from abreast.deploy.outbox import tell_occurrence
+from abreast.deploy.runtime.incidents import record_condition
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_history import confirmations
 from abreast.ledger.interface import Deployment
@@ -63,5 +64,7 @@ async def _tell(
 ) -> None:
     kind = OccurrenceKind.DEGRADED if watch.degraded else OccurrenceKind.RECOVERED
     report(f"{kind}: {change}")
+    is_degraded = kind is OccurrenceKind.DEGRADED
+    await asyncio.to_thread(record_condition, ports.ledger, deployment.environment, change, is_degraded=is_degraded)
     occurrence = Occurrence(kind, deployment.project, deployment.environment, change, ports.now())
     await tell_occurrence(ports.ledger, ports.notifiers(), occurrence, report)

@@ -15,6 +15,9 @@ from abreast.core.codec import dump, load
 from abreast.core.events import Event
 from abreast.core.plan import Plan
 from abreast.core.redaction.redactor import Redactor
+from abreast.core.states import DeploymentState
+from abreast.deploy.chapters.approval import approval_request
+from abreast.deploy.incident_news import due_incident_news
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
 from abreast.ledger.interface import Ledger
@@ -69,19 +72,26 @@ class RecordedMessages(SentMessages):
         self._known.setdefault(key, value)
 
 
-def overdue_ends(ledger: Ledger, notifier: str, environment: str, but: str = "") -> list[Plan]:
-    """Return the plans of ended deployments, oldest first, whose end a notifier that knew of them was not told.
+def overdue_news(ledger: Ledger, notifier: str, environment: str, but: str = "") -> list[Plan]:
+    """Return the plans of deployments, oldest first, that a notifier knows of, and may not know all of.
 
-    ``but`` is a deployment that is left out.
+    They have ended and it was not told so, or they wait for an approval. ``but`` is a deployment that is left out.
     """
     plans = []
     for deployment in ledger.deployments(environment, MAX_OVERDUE):
-        if deployment.id == but or not deployment.state.is_final:
+        if deployment.id == but or not (deployment.state.is_final or deployment.state is DeploymentState.APPROVING):
             continue
         told = ledger.notifications(deployment.id)
         if f"{notifier}/{BEGUN}" in told and f"{notifier}/{ENDED}" not in told:
             plans.append(ledger.stored_plan(deployment.id))
     return plans[::-1]
+
+
+def waiting_plan(ledger: Ledger, environment: str) -> Plan | None:
+    """Return the plan of the deployment of an environment that waits for an approval, None if none does."""
+    latest = ledger.deployments(environment, MAX_OVERDUE)
+    waiting = (deployment for deployment in latest if deployment.state is DeploymentState.APPROVING)
+    return next((ledger.stored_plan(deployment.id) for deployment in waiting), None)
 
 
 def redacted_plan(ports: Ports, plan: Plan) -> tuple[Plan, str]:
@@ -95,7 +105,8 @@ def take_snapshot(ledger: Ledger, plan: Plan, events: Sequence[Event], subject: 
     """Return a deployment as it is now."""
     now = ledger.deployment(plan.deployment)
     live = ledger.live_services(plan.environment)
-    return Snapshot(plan, now.state, now.chapter, now.started, now.finished, tuple(events), live, subject)
+    request = approval_request(plan, events) if now.state is DeploymentState.APPROVING else None
+    return Snapshot(plan, now.state, now.chapter, now.started, now.finished, tuple(events), live, subject, request)
 
 
 # ── what happened while nothing was deployed ───────────────────────────────────────────────────
@@ -117,6 +128,20 @@ async def tell_overdue_occurrences(ports: Ports, notifier: Notifier, environment
     recorded = [load(Occurrence, json.loads(value)) for value in found.values() if value.startswith("{")]
     for occurrence in recorded[-MAX_OVERDUE:]:
         if f"{notifier.name}/{occurrence.id}/{ENDED}" not in found and _age(occurrence.at, ports.now()) >= MIN_AGE:
+            await _tell_one(ports.ledger, notifier, occurrence)
+
+
+async def tell_incidents(ports: Ports, notifier: Notifier, environment: str) -> None:
+    """Tell a notifier what it does not know of the incidents of an environment. Raises NotificationError.
+
+    They follow from the ledger, so nothing of it is recorded but that it was told.
+    """
+    if not isinstance(notifier, TellsOccurrences):
+        return
+    news = await asyncio.to_thread(due_incident_news, ports.ledger, environment, ports.now())
+    told = await asyncio.to_thread(ports.ledger.notifications, _occurrences(environment)) if news else {}
+    for occurrence in news:
+        if f"{notifier.name}/{occurrence.id}/{ENDED}" not in told:
             await _tell_one(ports.ledger, notifier, occurrence)
 
 

@@ -38,6 +38,7 @@ from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_checks import with_secret_notes
 from abreast.deploy.runtime.release_commands import with_release_command_notes
 from abreast.deploy.runtime.release_origin import requested_release
+from abreast.deploy.runtime.risk import with_risk
 from abreast.ledger.interface import Release
 from abreast.machine.lazy_modules import lazy_module
 from abreast.source.changed_files import changed_files_by_service
@@ -86,7 +87,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     _check_services_exist(environment, request.services)
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if not request.kind.is_releasing:
-        return await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
+        data_only = await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
+        return await asyncio.to_thread(with_risk, ports, environment, data_only)
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release, notes = await asyncio.to_thread(requested_release, ports, environment, request.release or "")
@@ -119,7 +121,8 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
         plan = replace(plan, services=tuple(_without_verification(part, accepted) for part in plan.services))
     if FREEZE in request.skip_gates:
         plan = replace(plan, freeze=(), freeze_skipped=f"{plan.author or '?'}: {request.reason}")
-    return await with_attestations(ports, replace(plan, gates=gates))
+    plan = await asyncio.to_thread(with_risk, ports, environment, replace(plan, gates=gates))
+    return await with_attestations(ports, plan)
 
 
 def _with_replaced_note(part: ServicePlan, environment: str, replaced: frozenset[str]) -> ServicePlan:

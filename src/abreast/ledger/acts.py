@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.identity import Evidence, Identity, unknown
+from abreast.core.identity import Evidence, Identity, holder, unknown
 from abreast.core.proposals import HASH_LENGTH, ProposalState
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import Entry, EntryKind
@@ -26,7 +26,8 @@ class Act:
 
     ``seq`` and ``hash`` are those of the entry that shows it; several acts can be of one entry. ``at`` is ISO 8601 in
     UTC. ``environment`` and ``deployment`` are "" where there is none. ``release``, ``commit`` and ``authors`` are of
-    the deployment; authors are who started it, and who wrote its commits as git says.
+    the deployment; authors are who started it, and who wrote its commits as git says. So is ``risk``, a level, "" where
+    none was assessed. ``used_by`` is who ran the command, where ``who`` is another person, whose link that was.
     """
 
     seq: int
@@ -42,13 +43,15 @@ class Act:
     release: str = ""
     commit: str = ""
     authors: tuple[str, ...] = ()
+    risk: str = ""
+    used_by: Identity | None = None
 
 
 class _Reading(NamedTuple):
     """What an entry says of an act.
 
     ``who`` is a name, for entries that do not name the identity of their process. ``on_behalf``: that process only
-    wrote down what somebody else did, whom ``who`` names.
+    wrote down what somebody else did, whom ``who`` names. ``by_link``: it used the link of ``who``.
     """
 
     what: str
@@ -57,6 +60,7 @@ class _Reading(NamedTuple):
     detail: str = ""
     who: str = ""
     on_behalf: bool = False
+    by_link: bool = False
 
 
 def read_acts(links: Iterable[Link]) -> Iterator[Act]:
@@ -71,13 +75,15 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
             plans[entry.subject] = entry.data
         plan = plans.get(entry.subject, {})
         for reading in READINGS[entry.kind](entry) if entry.kind in READINGS else ():
-            recorded_by = None if reading.on_behalf else identities.get(entry.by)
-            who = recorded_by or unknown(reading.who or plan.get("author", ""))
+            recorded_by = identities.get(entry.by)
+            claimed = holder(reading.who) if reading.by_link else unknown(reading.who or plan.get("author", ""))
+            who = claimed if reading.by_link or reading.on_behalf else recorded_by or claimed
             yield Act(
                 link.seq, link.hash, entry.at, who,
                 reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
                 reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
-                tuple(plan.get("authors", ())),
+                tuple(plan.get("authors", ())), (plan.get("risk") or {}).get("level", ""),
+                recorded_by if reading.by_link else None,
             )  # fmt: skip
 
 
@@ -119,6 +125,8 @@ def _read_event(entry: Entry) -> Iterator[_Reading]:
     if event["kind"] == "judged":
         verdict = event["data"]["verdict"]
         yield _Reading("gate", verdict, detail=event["message"])
+    elif event["kind"] == "incident":
+        yield _Reading(f"incident {event['data']['act']}", DONE, event["message"], who=event["data"]["by"])
     elif event["kind"] == "voted":
         yield _read_vote(entry)
     elif event["kind"] == "accepted":
@@ -141,7 +149,10 @@ def _read_vote(entry: Entry) -> _Reading:
     """Return the approval or rejection of a deployment, by a command or at the CI system."""
     vote = entry.data["data"]
     what, outcome = APPROVE if vote["approves"] else "reject", DONE if vote["counts"] else "not counted"
-    return _Reading(what, outcome, vote["reason"], entry.data["message"], vote["by"], on_behalf=entry.key == REVIEWER)
+    return _Reading(
+        what, outcome, vote["reason"], entry.data["message"], vote["by"], on_behalf=entry.key == REVIEWER,
+        by_link=bool(vote.get("link")),
+    )  # fmt: skip
 
 
 def _is_end(state: DeploymentState) -> bool:

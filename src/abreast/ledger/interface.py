@@ -8,6 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd
@@ -67,6 +68,19 @@ class Release:
     commit: str
     created: str
     parts: Mapping[str, ReleasePart]
+
+
+@dataclass(frozen=True, slots=True)
+class PastRollout:
+    """One service's part of an earlier deployment: how that ended, and the files for which it got a new version."""
+
+    deployment: str
+    kind: DeploymentKind
+    state: DeploymentState
+    chapter: Chapter
+    release: str
+    service: str
+    changed_files: frozenset[str]
 
 
 class Ledger(ABC):
@@ -193,6 +207,17 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
+    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
+        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+
+    @abstractmethod
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
+
+        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
+        """
+
+    @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
 
@@ -205,8 +230,27 @@ class Ledger(ABC):
         """Return the plan of a deployment."""
 
     @abstractmethod
+    def plan_digest(self, id: str) -> str:
+        """Return 22 characters that change with anything in the recorded plan of a deployment.
+
+        They are the first 16 bytes of the SHA-256 of its JSON (sorted keys, no spaces, UTF-8), in base64url.
+        """
+
+    @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
+
+    @abstractmethod
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+
+    @abstractmethod
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+
+    @abstractmethod
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

@@ -1,5 +1,7 @@
 """The ledger on a file of entries."""
 
+import base64
+import hashlib
 import json
 import os
 import secrets
@@ -11,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter, LiveService
-from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.model import LiveService
+from abreast.core.plan import Plan
 from abreast.core.proposals import Proposal, ProposalEnd
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
-from abreast.ledger import kept_output, proposals
+from abreast.ledger import deployment_queries, kept_output, proposals
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
-from abreast.ledger.interface import Deployment, Json, Ledger, Release, ReleasePart
+from abreast.ledger.interface import Deployment, Json, Ledger, PastRollout, Release, ReleasePart
 
 if TYPE_CHECKING:
     from abreast.ledger.checkpoints import CheckpointSigner
@@ -194,6 +197,11 @@ class SqliteLedger(Ledger):
             self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
         return note
 
+    def checkpoint_keys(self) -> Sequence[str]:
+        """Return the keys that signed checkpoints, as texts, that of the newest checkpoint first."""
+        query = "SELECT subject FROM entries WHERE kind = 'checkpoint' GROUP BY subject ORDER BY max(id) DESC"
+        return [subject for (subject,) in self.file.query(query)]
+
     def record_proposal(self, proposal: Proposal) -> Proposal:
         """Record a proposal, unless the same plan is open already, and return the one that is open."""
         return proposals.record_proposal(self.file, proposal, self.file.now())
@@ -253,10 +261,10 @@ class SqliteLedger(Ledger):
         """Return a deployment by its id, or a unique prefix or suffix of it."""
         text, size = id.upper(), len(id)
         condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
-        query = f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}"
+        query = f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE {condition}"
         rows = self.file.query(query, text, size, size) if text else []
         if len(rows) == 1:
-            return _deployment_from_row(rows[0])
+            return deployment_queries.deployment_from_row(rows[0])
         latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
         problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
         raise UsageError(
@@ -268,14 +276,32 @@ class SqliteLedger(Ledger):
         ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
         return load(Plan, entry.data)
 
+    def plan_digest(self, id: str) -> str:
+        """Return the digest of the recorded plan of a deployment."""
+        ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
+        text = json.dumps(entry.data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
+
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
         rows = self.file.query(
-            f"SELECT {_DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
             environment, limit,
         )  # fmt: skip
-        return tuple(map(_deployment_from_row, rows))
+        return tuple(map(deployment_queries.deployment_from_row, rows))
+
+    def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
+        """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
+        return deployment_queries.past_rollouts(self.file, environment, limit)
+
+    def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+        """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
+        return deployment_queries.incident_candidates(self.file, environment, limit)
+
+    def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
+        """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+        return deployment_queries.successes(self.file, environment)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
@@ -291,6 +317,16 @@ class SqliteLedger(Ledger):
     def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
         """Return the fingerprint of each secret's value, by ``service/NAME``."""
         return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
+        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
+        then, now = dict[str, str](), dict[str, str]()
+        for number, entry in self.file.entries(EntryKind.SECRETS, environment):
+            now.update(entry.data)
+            if number <= (last or 0):
+                then.update(entry.data)
+        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
@@ -346,18 +382,3 @@ class SqliteLedger(Ledger):
     def find_damage(self) -> str:
         """Return what was changed or lost of what abreast recorded, "" if nothing was."""
         return self.file.find_damage()
-
-
-_DEPLOYMENT_COLUMNS = (
-    "id, project, environment, kind, release, commit_id, state, chapter, started, finished, author, reason,"
-    " coalesce((SELECT json_extract(entry, '$.data.run_url') FROM entries"
-    " WHERE kind = 'plan' AND subject = deployments.id), '')"
-)
-
-
-def _deployment_from_row(row: tuple[Any, ...]) -> Deployment:
-    id_, project, environment, kind, release, commit, state, chapter, *when_and_who = row
-    return Deployment(
-        id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
-        *when_and_who,
-    )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from abreast.core.approval_request import ApprovalRequest
 from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
@@ -52,6 +53,7 @@ class Snapshot:
 
     ``started`` and ``finished`` are ISO 8601 in UTC; ``finished`` is None while it runs. ``live`` holds what is live of
     each service of the environment. ``subject`` is the first line of the commit's message, "" if it is unknown.
+    ``request`` is what it asks people for while it waits for an approval.
     """
 
     plan: Plan
@@ -62,6 +64,7 @@ class Snapshot:
     events: Sequence[Event]
     live: Mapping[str, LiveService]
     subject: str = ""
+    request: ApprovalRequest | None = None
 
     @property
     def is_removed(self) -> bool:
@@ -82,6 +85,10 @@ class OccurrenceKind(StrEnum):
     BACKUP_FAILED = "backup-failed"
     BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
+    INCIDENT_OPENED = "incident-opened"
+    INCIDENT_REMINDER = "incident-reminder"
+    INCIDENT_RESOLVED = "incident-resolved"
+    INCIDENT_CLOSED = "incident-closed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class NotificationEvent(StrEnum):
     BACKUP_FAILED = "backup-failed"
     BACKUP_RESUMED = "backup-resumed"
     DRILL_FAILED = "drill-failed"
+    INCIDENT_OPENED = "incident-opened"
+    INCIDENT_REMINDER = "incident-reminder"
+    INCIDENT_RESOLVED = "incident-resolved"
+    INCIDENT_CLOSED = "incident-closed"
     DIGEST = "digest"
     TEST = "test"
 
@@ -93,6 +97,17 @@ EVENT_TRAITS = {
     NotificationEvent.BACKUP_FAILED: EventTraits(Severity.ERROR, "A backup failed in {environment}"),
     NotificationEvent.BACKUP_RESUMED: EventTraits(Severity.INFO, "The backup goes on in {environment}", is_good=True),
     NotificationEvent.DRILL_FAILED: EventTraits(Severity.ERROR, "The drill failed in {environment}"),
+    # The deployment itself says that it failed, and that it was turned back: these two would say it again.
+    NotificationEvent.INCIDENT_OPENED: EventTraits(
+        Severity.ERROR, "An incident began in {environment}", by_default=False
+    ),
+    NotificationEvent.INCIDENT_RESOLVED: EventTraits(
+        Severity.INFO, "An incident is resolved in {environment}", by_default=False, is_good=True
+    ),
+    NotificationEvent.INCIDENT_REMINDER: EventTraits(Severity.ERROR, "An incident is open in {environment}"),
+    NotificationEvent.INCIDENT_CLOSED: EventTraits(
+        Severity.INFO, "An incident is closed in {environment}", is_good=True
+    ),
     NotificationEvent.DIGEST: EventTraits(Severity.INFO, "{what} in {environment}", by_default=False, is_good=True),
     NotificationEvent.TEST: EventTraits(Severity.INFO, "This is how abreast tells you", by_default=False),
 }
@@ -101,6 +116,7 @@ EVENT_TRAITS = {
 EventName = Literal[
     "started", "emergency", "approval", "failed", "turning-back", "succeeded", "turned-back", "cancelled", "superseded",
     "stuck", "removed", "degraded", "recovered", "backup-failed", "backup-resumed", "drill-failed",
+    "incident-opened", "incident-reminder", "incident-resolved", "incident-closed",
 ]  # fmt: skip
 """The events that a route can name: all but those that no route decides about."""
 

@@ -37,6 +37,15 @@ _ENDS = frozenset(
         NotificationEvent.STUCK,
     }
 )
+_ENDING = frozenset(
+    {
+        NotificationEvent.RECOVERED,
+        NotificationEvent.BACKUP_RESUMED,
+        NotificationEvent.INCIDENT_RESOLVED,
+        NotificationEvent.INCIDENT_CLOSED,
+    }
+)
+"""What says that something is over, though no deployment succeeded."""
 _NEWS = DEFAULT_EVENTS - {NotificationEvent.STARTED, NotificationEvent.APPROVAL}
 
 
@@ -127,7 +136,7 @@ def trigger_event(message: Message) -> dict[str, Any]:
 
 def resolves(message: Message) -> bool:
     """Whether an event ends what its key alerts about."""
-    if message.event in {NotificationEvent.RECOVERED, NotificationEvent.BACKUP_RESUMED}:
+    if message.event in _ENDING:
         return True
     return message.event is NotificationEvent.SUCCEEDED and message.kind is not DeploymentKind.REHEARSE
 
@@ -167,7 +176,8 @@ def _create(context: NotifierContext, settings: BaseModel) -> Notifier:
     assert isinstance(settings, PagerDutySettings)
     alerts = settings.route()
     receiver = PagerDuty(settings.api, context.interpolate(settings.routing_key), alerts, changes=settings.changes)
-    return MessageNotifier(context.name, context.project, Route(alerts.environments, _NEWS), receiver)
+    named = _NEWS | (alerts.events - DEFAULT_EVENTS)
+    return MessageNotifier(context.name, context.project, Route(alerts.environments, named), receiver)
 
 
 PLUGIN = NotifierPlugin(PagerDutySettings, _create)

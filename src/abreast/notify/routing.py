@@ -63,7 +63,9 @@ class RouteSettings(BaseModel):
         default_factory=list,
         description="Only these events: `started`, `emergency`, `approval`, `failed`, `turning-back`, `succeeded`, "
         "`turned-back`, `cancelled`, `superseded`, `stuck`, `removed`, `degraded`, `recovered`, `backup-failed`, "
-        "`backup-resumed`, `drill-failed`. Default: all but `turning-back`, `superseded` and `removed`.",
+        "`backup-resumed`, `drill-failed`, `incident-opened`, `incident-reminder`, `incident-resolved`, "
+        "`incident-closed`. Default: all but `turning-back`, `superseded`, `removed`, `incident-opened` and "
+        "`incident-resolved`.",
     )
     severity: Literal["info", "warning", "error", "critical"] = Field(
         "info", description="Only events that are so grave, or graver."

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from abreast.core.commits import Commit, CommitRange
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
 from abreast.source.git_command import GitCommand, GitError
@@ -270,6 +271,20 @@ class GitRepository(Source):
             return self._git("log", "-1", "--format=%s", commit, "--").strip()
         except GitError:
             return ""
+
+    def commits(self, since: Collection[str], commit: str, limit: int) -> CommitRange:
+        """Return the commits up to ``commit`` without those in ``since`` and before, at most ``limit`` of them."""
+        if not self._has_commit(commit):
+            return CommitRange(None)
+        bases = [base for base in since if self._has_commit(base)]
+        known = [f"^{base}" for base in bases]
+        listed = self._git("log", "-z", f"--max-count={limit}", "--format=%H%x1f%an%x1f%s", commit, *known, "--")
+        texts = listed.encode(errors="surrogateescape").decode(errors="replace")  # a message can have any bytes
+        fields = [text.split("\x1f", 2) for text in _split_names(texts)]
+        newest = tuple(Commit(id_, subject, author) for id_, author, subject in fields)
+        is_whole = len(bases) == len(since) and not self._history.is_shallow
+        count = int(self._git("rev-list", "--count", commit, *known, "--")) if is_whole else None
+        return CommitRange(count, newest)
 
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""

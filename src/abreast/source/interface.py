@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from abreast.core.commits import CommitRange
+
 
 class Source(ABC):
     """A repository, seen from the project's folder; paths are relative to that folder.
@@ -83,6 +85,14 @@ class Source(ABC):
     @abstractmethod
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message, "" if the commit is not here."""
+
+    @abstractmethod
+    def commits(self, since: Collection[str], commit: str, limit: int) -> CommitRange:
+        """Return the commits up to ``commit`` without those in ``since`` and before, at most ``limit`` of them.
+
+        With nothing in ``since``, those of the whole history. If this clone lacks a commit, or the way from one to the
+        other, their number is unknown.
+        """
 
     @abstractmethod
     def author(self) -> str:

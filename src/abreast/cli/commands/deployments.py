@@ -46,7 +46,7 @@ from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
-    from abreast.cli import close_watch
+    from abreast.cli import close_watch, incident_files
     from abreast.cli.ci import report as ci_report
     from abreast.deploy import operations
     from abreast.deploy.data import restore
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 else:
     close_watch = lazy_module("abreast.cli.close_watch")
     ci_report = lazy_module("abreast.cli.ci.report")
+    incident_files = lazy_module("abreast.cli.incident_files")
     operations = lazy_module("abreast.deploy.operations")
     restore = lazy_module("abreast.deploy.data.restore")
     audit_key = lazy_module("abreast.wiring.audit_key")
@@ -334,7 +335,15 @@ class DeployCommand:
         state = asyncio.run(self._execute(operation))
         if state is not None:
             self._sign_record()
+            self._write_incidents()
         return state
+
+    def _write_incidents(self) -> None:
+        """Write the reports of incidents. A deployment does not fail if they cannot be written."""
+        if self._ledger.incident_candidates(self._environment, 1):
+            reports = incident_files.IncidentReports(self._assembly.workspace, self._ledger)
+            if fault := reports.write(self._environment, incident_files.MAX_LOOKED_AT):
+                self.report(f"the reports of incidents are not written: {fault}")
 
     def _sign_record(self) -> None:
         """Sign the record as it is now, if there is a key. A deployment does not fail if it cannot be signed."""

@@ -6,7 +6,7 @@ from abreast.cli.commands.deployments import DeployCommand, plan_request
 from abreast.cli.target import Target, load_target
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.promotion import PromotionRule, promotion_refusals
+from abreast.core.promotion import PromotionRule, promotion_refusals, soak_left
 from abreast.deploy.planning import DeployRequest
 from abreast.deploy.promotion import tried_release
 from abreast.deploy.runtime.ports import Ports
@@ -34,8 +34,11 @@ def promotion_request(
     """Return the request to deploy what was tried. Raises RefusedError if it may not be promoted yet."""
     rule = _rule(target.environment, source)
     tried = asyncio.run(tried_release(ports, rule.source, release or "", deployment or ""))
-    if refusals := list(promotion_refusals(rule, tried, utc_now())):
-        raise RefusedError("\n".join(refusals), next=f"abreast status --env {rule.source}")
+    now = utc_now()
+    if refusals := list(promotion_refusals(rule, tried, now)):
+        wait = soak_left(rule, tried, now) if len(refusals) == 1 else ""
+        later = f"in {wait}: abreast promote --to {target.environment.name} --release {tried.version}"
+        raise RefusedError("\n".join(refusals), next=later if wait else f"abreast status --env {rule.source}")
     return DeployRequest(release=tried.version, skip_gates=skip_gates, reason=reason)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from abreast.cli.main import abreast
-from abreast.cli.refusals import OPEN_TO_AGENTS, WITHHELD_OPTIONS
+from abreast.cli.refusals import CHANGING_OPTIONS, OPEN_TO_AGENTS
 from abreast.core.errors import UsageError
 from abreast.core.frozen_dataclass import dataclass
 
@@ -134,7 +134,7 @@ def _tools(group: click.Group, above: tuple[str, ...]) -> Iterator[CommandTool]:
 
 
 def _tool(path: tuple[str, ...], command: click.Command) -> CommandTool:
-    withheld = {"as_json", *WITHHELD_OPTIONS, *OPTIONS_OF_TERMINALS}
+    withheld = {"as_json", *CHANGING_OPTIONS, *OPTIONS_OF_TERMINALS}
     shown = {_name(parameter): parameter for parameter in command.params if parameter.name not in withheld}
     has_json = any(parameter.name == "as_json" for parameter in command.params)
     return CommandTool(path, command.help or "", shown, has_json)

@@ -14,8 +14,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 COLUMNS = (
-    "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "authors", "why", "detail",
-    "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "hash",
+    "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "authors", "risk", "why",
+    "detail", "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "used_by", "hash",
 )  # fmt: skip
 
 MAPPING = (
@@ -60,9 +60,10 @@ def act_json(act: Act) -> dict[str, Any]:
     """Return an act as one flat JSON object."""
     who = act.who
     values = {
-        **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name != "who"},
+        **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name not in {"who", "used_by"}},
         "who": who.name, "who_kind": who.kind, "who_id": who.id, "who_host": who.host, "who_url": who.url,
         "who_login": who.login, "agent": who.agent, "authors": ", ".join(act.authors), "evidence": str(who.evidence),
+        "used_by": f"{act.used_by} ({act.used_by.person})" if act.used_by else "",
     }  # fmt: skip
     return {name: values[name] for name in COLUMNS}
 
@@ -135,8 +136,8 @@ def report_lines(report: ChangeReport, integrity: Sequence[str], period: str) ->
 
 
 _CHANGE_COLUMNS = (
-    "entry", "time", "where", "what", "release", "commit", "by", "evidence", "gates", "approved by", "outcome",
-    "reason",
+    "entry", "time", "where", "what", "release", "commit", "by", "evidence", "risk", "gates", "approved by",
+    "outcome", "reason",
 )  # fmt: skip
 _ACT_COLUMNS = ("entry", "time", "where", "what", "outcome", "by", "evidence", "why", "detail")
 
@@ -147,8 +148,8 @@ def _change_row(change: Change) -> tuple[object, ...]:
     gates = f"{passed} of {len(change.gates)} passed" if change.gates else "none"
     approved = ", ".join(str(approval.who) for approval in change.approvals) or "nobody"
     return (
-        act.seq, act.at, act.environment, act.what, act.release, act.commit[:12], act.who, _evidence(act), gates,
-        approved, change.outcome, act.why,
+        act.seq, act.at, act.environment, act.what, act.release, act.commit[:12], act.who, _evidence(act), act.risk,
+        gates, approved, change.outcome, act.why,
     )  # fmt: skip
 
 

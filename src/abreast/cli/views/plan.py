@@ -7,6 +7,8 @@ from abreast.core.codec import dump
 from abreast.core.model import BreakingChangePolicy
 from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.core.risk import Risk
+from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
 _SYMBOLS = {Action.DEPLOY: "+", Action.KEEP: "=", Action.REMOVE: "-"}
@@ -26,18 +28,15 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         if part.attestation:
             yield f"      {part.attestation}"
         yield from _database_lines(part)
-    if plan.gates:
-        yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
-        for gate in plan.gates:
-            if gate.skipped is not None:
-                yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
-            elif gate.threshold and gate.threshold.skipped is not None:
-                yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
+    yield from _gate_lines(plan)
     if plan.approval and plan.traffic_changes:
         asked = f"{plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
         yield f"  approval: {asked if plan.awaits_approval else 'SKIPPED, since this is an emergency'}"
     if plan.freeze_skipped is not None:
         yield f"  a freeze is SKIPPED: {plan.freeze_skipped}"
+    if plan.risk:
+        yield f"  risk: {risk_text(plan.risk)}"
+        yield from (f"      +{reason.points} {reason.text}" for reason in plan.risk.reasons)
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
@@ -62,6 +61,22 @@ def readiness_lines(readiness: Readiness) -> Iterator[str]:
         yield "deploy would refuse this:"
     for error in readiness.refusals:
         yield from (f"  {line}" for line in str(error).splitlines())
+
+
+def _gate_lines(plan: Plan) -> Iterator[str]:
+    """Yield which gates must pass, and which are skipped and why."""
+    if plan.gates:
+        yield "  gates: " + " ∥ ".join(gate.key for gate in plan.gates if gate.skipped is None)
+    for gate in plan.gates:
+        if gate.skipped is not None:
+            yield f"  gate {gate.key} is SKIPPED: {gate.skipped}"
+        elif gate.threshold and gate.threshold.skipped is not None:
+            yield f"  coverage of {gate.key} is SKIPPED: {gate.threshold.skipped}"
+
+
+def risk_text(risk: Risk) -> str:
+    """Return a risk in two words."""
+    return f"{risk.level} ({counted(risk.points, 'point')})"
 
 
 def _database_lines(part: ServicePlan) -> Iterator[str]:
@@ -97,6 +112,11 @@ def breaking_changes(part: ServicePlan) -> Iterator[tuple[str, bool]]:
         yield from ((risk, data.breaking is BreakingChangePolicy.BLOCK) for risk in data.risks)
 
 
+def risk_json(risk: Risk | None) -> dict[str, Any] | None:
+    """Return a risk as JSON values, None for none."""
+    return {**dump(risk), "points": risk.points} if risk else None
+
+
 def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
     """Return the plan as JSON values."""
     return {
@@ -108,6 +128,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
         "release": plan.release or None,
         "superseded": plan.superseded or None,
         "notes": list(plan.notes),
+        "risk": risk_json(plan.risk),
         "services": {
             part.name: {
                 "action": part.action.value,

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.cli.views.plan import breaking_changes, database_steps
+from abreast.cli.views.plan import breaking_changes, database_steps, risk_text
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.core.rollback import release_number
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
@@ -42,6 +43,9 @@ def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
     if len(waves) > 1:
         order = " → ".join(" ∥ ".join(map(plain, wave)) for wave in waves)
         yield f"**Order:** {order}, then traffic of all switches together."
+    if plan.risk:
+        reasons = [f"+{reason.points} {code(reason.text)}" for reason in plan.risk.reasons]
+        yield _bullets(f"Risk: {risk_text(plan.risk)}", reasons) or f"**Risk:** {risk_text(plan.risk)}"
     if plan.traffic_changes:
         yield f"**Way back:** {_way_back(plan)}"
 
@@ -88,5 +92,5 @@ def _way_back(plan: Plan) -> str:
     live = {part.previous.release for part in plan.traffic_changes if part.previous}
     if not live:
         return "nothing is live yet. If a candidate is not healthy, nothing goes live."
-    newest = max(live, key=lambda release: int(release.removeprefix("v")))
+    newest = max(live, key=release_number)
     return code(f"abreast rollback --env {plan.environment} --to {newest} --reason …")

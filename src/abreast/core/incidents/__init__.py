@@ -1,0 +1,1 @@
+"""Incidents: what went wrong in an environment, as its record shows."""
