@@ -12,6 +12,7 @@ from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.proposals import Proposal, ProposalEnd
 from abreast.core.states import DeploymentState
 
 Json = Any
@@ -176,6 +177,18 @@ class Ledger(ABC):
     @abstractmethod
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
+
+    @abstractmethod
+    def record_proposal(self, proposal: Proposal) -> Proposal:
+        """Record a proposal, unless the same plan is open already, and return the one that is open."""
+
+    @abstractmethod
+    def end_proposal(self, proposal: Proposal, end: ProposalEnd) -> bool:
+        """Record how a proposal ended, and return whether it ended by this: somebody else can have been faster."""
+
+    @abstractmethod
+    def proposals(self, environment: str | None = None) -> Sequence[Proposal]:
+        """Return proposals, newest first."""
 
     @abstractmethod
     def record_notification(self, deployment: str, key: str, value: str) -> None:
