@@ -1,4 +1,4 @@
-"""Who has an environment: an operator, maintenance, a running command. Imports next to nothing, for `abreast status`."""
+"""Who has an environment: an operator, maintenance, a running command. Imports next to nothing, as status does."""
 
 import os
 import sqlite3
