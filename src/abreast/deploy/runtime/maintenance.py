@@ -7,7 +7,7 @@ from dataclasses import replace
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, StateError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.maintenance import MaintenanceMode, MaintenancePhase
+from abreast.core.maintenance import MaintenanceMode, MaintenancePage, MaintenancePhase
 from abreast.core.model import Service
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Ledger
@@ -81,6 +81,16 @@ async def switch_maintenance(ports: Ports, switch: MaintenanceSwitch, report: Re
     await _record(ledger, switch, {**others, **reached}, "done")
 
 
+def own_page(ports: Ports) -> MaintenancePage:
+    """Return the project's own page; none if it cannot be read, or not any more."""
+    try:
+        return ports.maintenance_page()
+    except StateError:
+        raise
+    except AbreastError:
+        return MaintenancePage()
+
+
 def settled_modes(recorded: Mapping[str, MaintenanceMode]) -> dict[str, MaintenanceMode]:
     """Return the services that were in maintenance before a switch that a crash cut short."""
     return {
@@ -136,7 +146,8 @@ async def _put_back(
     on_their_way: Mapping[str, MaintenanceMode], report: Reporter,
 ) -> None:  # fmt: skip
     """Switch all services back. Raises PlatformError if one cannot: the ledger keeps it, for the next command."""
-    failures = await _apply(ports, switch, before, report)
+    page = own_page(ports)
+    failures = await _apply(ports, switch, {name: replace(mode, page=page) for name, mode in before.items()}, report)
     left = {service.name for service in switch.services if service.platform in failures}
     stuck = {name: mode for name, mode in on_their_way.items() if name in left}
     await _record(ports.ledger, switch, {**before, **stuck}, "failed" if left else "turned back")
@@ -151,5 +162,7 @@ async def _put_back(
 async def _record(
     ledger: Ledger, switch: MaintenanceSwitch, modes: Mapping[str, MaintenanceMode], outcome: str
 ) -> None:
+    """Record the modes, without the content of pages: the project has it."""
+    modes = {name: replace(mode, page=MaintenancePage(url=mode.page.url)) for name, mode in modes.items()}
     why = switch.mode.reason if switch.mode else switch.why
     await asyncio.to_thread(ledger.record_maintenance, switch.environment, modes, switch.act, outcome, why=why)
