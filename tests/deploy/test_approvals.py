@@ -73,6 +73,8 @@ def test_an_author_and_a_stranger_are_refused_and_that_is_recorded(guarded: Samp
                 "commit", "-q", "--allow-empty", "-m", "By somebody else")  # fmt: skip
     guarded.deploy(variables=as_person("eve"))
     assert "grace is an author" in approve(guarded, "grace", code=3)
+    planned = guarded.run("plan", variables=as_person("linus")).stdout
+    assert "it would wait in vain: 2 of ada, grace, linus have to approve, and only ada can" in planned
 
 
 def test_a_rejection_ends_it_and_nothing_has_changed(guarded: SampleProject) -> None:

@@ -61,7 +61,9 @@ def test_the_soak_time_belongs_to_the_release(stages: SampleProject) -> None:
     stages.config["environments"]["production"]["promotion"]["soak"] = "8s"
     first = stages.commit("First")
     stages.deploy()
-    assert "v1 may be promoted in" in promote(stages, code=3)
+    told = promote(stages, code=3)
+    assert "v1 may be promoted in" in told
+    assert "abreast promote --to production --release v1" in told, "what to type then"
     stages.commit("Second")
     stages.deploy()
     assert "v2 may be promoted in" in promote(stages, code=3)

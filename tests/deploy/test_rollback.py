@@ -318,8 +318,10 @@ def test_after_an_emergency_people_are_told_when_it_degrades_and_recovers(
     assert receivers.events[before:] == ["deployment.emergency", "deployment.succeeded"]
     sick.touch()
     eventually(lambda: receivers.events[-1] == "environment.degraded")
+    assert "SEV1      open" in project.run("incident").stdout
     sick.unlink()
     eventually(lambda: receivers.events[-1] == "environment.recovered")
+    assert "SEV3      resolved" in project.run("incident").stdout
     deployment = project.latest_deployment()
     assert watchers(deployment["id"])
     project.run("confirm", deployment["release"])

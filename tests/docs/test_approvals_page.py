@@ -1,13 +1,19 @@
 """The pages about approvals, promotion and the effective configuration are followed, with people of a CI system."""
 
 import json
+import os
 import re
 import subprocess
+from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from all_receivers import all_receivers
+from approvers import KEY, read_claims
+from mail_server import USER
 from page_examples import Example
 from sample_project import SampleProject, eventually, free_ports, require_programs
 
@@ -38,6 +44,7 @@ def follow(project: SampleProject, shown: dict[str, Any]) -> None:
 def masked(text: str) -> str:
     """Return a text without what is another one each time: ids, times, releases."""
     text = re.sub(r"\b[0-9A-Z]{26}\b", "ID", text)
+    text = re.sub(r"\b[0-9a-f]{7} ", "HASH ", re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "MOMENT", text))
     return re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", re.sub(r"\bv\d+\b", "RELEASE", text))
 
 
@@ -46,10 +53,10 @@ def check_printed(printed: str, example: Example) -> None:
         assert line == "..." or masked(line) in masked(printed), line
 
 
-@pytest.mark.executes("docs/approvals.md", 1, 2, 3)
+@pytest.mark.executes("docs/approvals.md", 1, 2, 3, 4)
 @pytest.mark.exhaustive
 def test_people_agree_before_production(project: SampleProject, examples: list[Example]) -> None:
-    config, deploys, approves = examples
+    config, deploys, approves, shows = examples
     follow(project, yaml.safe_load(config.text))
     deployed = project.run(*deploys.commands[0].split()[1:], variables=as_person("eve")).stdout
     check_printed(deployed, deploys)
@@ -58,7 +65,51 @@ def test_people_agree_before_production(project: SampleProject, examples: list[E
     check_printed(project.run("approve", *reason, variables=as_person("ada")).stdout, approves)
     project.run("approve", variables=as_person("linus"))
     assert "RELEASE is live in production" in masked(project.run("resume").stdout)
+    (project.folder / "public" / "index.html").write_text("a basket")
+    project.git("-c", "user.name=Eve", "-c", "user.email=eve@example.com", "commit", "-qam", "Add a basket")
+    project.run(*deploys.commands[0].split()[1:], variables=as_person("eve"))
+    assert shows.commands[0].split()[:2] == ["abreast", "show"]
+    check_printed(project.run("show", project.latest_deployment()["id"]).stdout, shows)
+    project.run("cancel", "--reason", "shown")
     project.run("down", "--env", "production", "--yes")
+
+
+@pytest.mark.executes("docs/approvals.md", 5)
+@pytest.mark.executes("docs/approvals.md", 1)
+@pytest.mark.executes("docs/reference.md", 9)
+@pytest.mark.exhaustive
+def test_people_get_links(project: SampleProject, examples: list[Example], tmp_path: Path) -> None:
+    reference, services, page = (yaml.safe_load(example.text) for example in examples)
+    with all_receivers(tmp_path) as receivers:
+        environment = {**os.environ, **as_person("eve"), **receivers.variables, **KEY}
+        for shown in (reference, {**services, **page}):
+            receivers.mailbox.mails.clear()
+            receivers.mailbox.envelopes.clear()
+            shown["notify"]["email"]["sender"] = USER  # the only one that the server here sends for
+            follow(project, shown)
+            command = project.command_line("deploy", "--env", "production", "--yes")
+            subprocess.run(command, cwd=project.folder, env=environment, check=True, capture_output=True)
+            addresses = {address for recipients in receivers.mailbox.recipients for address in recipients}
+            assert addresses == {"ada@example.com", "grace@example.com", "ops@example.com"}
+            links = {
+                link for mail in receivers.mailbox.mails for link in re.findall(r"'(\S+)' --reason", str(text_of(mail)))
+            }
+            url = shown["environments"]["production"]["approval"].get("url")
+            place = f"{url}/approve" if url else "abreast:approve"
+            assert {link.partition("#")[0] for link in links} == {place}
+            assert {read_claims(link).person for link in links} == {"ada", "grace"}
+            for link in links:
+                project.run("approve", link)
+            subprocess.run(
+                project.command_line("resume"), cwd=project.folder, env=environment, check=True, capture_output=True
+            )
+    assert project.latest_deployment()["state"] == "succeeded"
+    project.run("down", "--env", "production", "--yes")
+
+
+def text_of(mail: EmailMessage) -> object:
+    body = mail.get_body(("plain",))
+    return body and body.get_content()
 
 
 @pytest.mark.executes("docs/reference.md", 8)
@@ -91,7 +142,7 @@ def test_a_release_soaks_before_production(project: SampleProject, examples: lis
         project.run("down", "--env", environment, "--yes")
 
 
-@pytest.mark.executes("docs/reference.md", 10)
+@pytest.mark.executes("docs/reference.md", 11)
 @pytest.mark.exhaustive
 def test_production_takes_no_commits(project: SampleProject, examples: list[Example]) -> None:
     follow(project, yaml.safe_load(examples[0].text))
@@ -117,7 +168,7 @@ def test_the_settings_that_differ(project: SampleProject, examples: list[Example
 
 
 @pytest.mark.executes("docs/freezes.md", 1, 2)
-@pytest.mark.executes("docs/reference.md", 9)
+@pytest.mark.executes("docs/reference.md", 10)
 def test_production_is_frozen_on_a_weekend(project: SampleProject, examples: list[Example]) -> None:
     require_programs("faketime")
     reference, page, refused = examples

@@ -51,7 +51,7 @@ def test_an_own_page(project: SampleProject, examples: list[Example]) -> None:
     assert answer(project.frontend_port) == (503, "<h1>ours</h1>")
 
 
-@pytest.mark.executes("docs/reference.md", 11)
+@pytest.mark.executes("docs/reference.md", 12)
 @pytest.mark.executes("docs/maintenance.md", 3, 4)
 @pytest.mark.exhaustive
 def test_a_migration_behind_the_page(project: SampleProject, examples: list[Example]) -> None:

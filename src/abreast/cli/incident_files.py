@@ -9,13 +9,13 @@ from pathlib import Path
 from abreast.cli.redaction import redact_value, register_secrets
 from abreast.cli.views.incidents import incident_json, incident_markdown
 from abreast.core.codec import dump, load
+from abreast.core.commits import Commit
 from abreast.core.errors import AbreastError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.incidents.model import Incident
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.deploy.runtime.incidents import read_incidents
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.source.interface import CommitSummary
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.repository import project_repository
 from abreast.wiring.workspace import Workspace, utc_now
@@ -31,7 +31,7 @@ class IncidentReport:
     """An incident, redacted, with what the repository and the record say now. ``live``: the release of each service."""
 
     incident: Incident
-    commits: tuple[CommitSummary, ...]
+    commits: tuple[Commit, ...]
     live: dict[str, str]
     made: str
 
@@ -59,10 +59,10 @@ class IncidentReports:
         """Return the report of an incident as it is now. What the repository here does not have is left out."""
         self._register_secrets(incident.environment)
         plan = self._ledger.stored_plan(incident.id)
-        commits = project_repository(self._assembly.workspace.root).commits(*_commits_of(plan), MAX_COMMITS)
+        commits = project_repository(self._assembly.workspace.root).commits(*_commits_of(plan), MAX_COMMITS).certain
         live = {name: part.release for name, part in self._ledger.live_services(incident.environment).items()}
         shown = load(Incident, redact_value(dump(incident)))
-        said = load(tuple[CommitSummary, ...], redact_value(dump(commits, tuple[CommitSummary, ...])))
+        said = load(tuple[Commit, ...], redact_value(dump(commits, tuple[Commit, ...])))
         return IncidentReport(shown, said, live, utc_now())
 
     def write(self, environment: str | None, limit: int) -> str:

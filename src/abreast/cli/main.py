@@ -127,13 +127,22 @@ COMMANDS = (
     LazyCommand(
         "approve",
         "abreast.cli.commands.approvals:approve",
-        "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.",
-        [DEPLOYMENT, REASON, JSON],
+        "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.\n\n"
+        "A terminal shows what changes, and asks. In place of DEPLOYMENT, a signed link approves as its person.",
+        [
+            DEPLOYMENT,
+            REASON,
+            click.Option(["--link-for"], metavar="PERSON",
+                         help="Approve nothing: print the link by which this person can. Needs ABREAST_AUDIT_KEY."),
+            YES,
+            JSON,
+        ],
     ),
     LazyCommand(
         "reject",
         "abreast.cli.commands.approvals:reject",
-        "Reject a DEPLOYMENT that waits for an approval. It ends, and nothing has changed.",
+        "Reject a DEPLOYMENT that waits for an approval. It ends, and nothing has changed.\n\n"
+        "In place of DEPLOYMENT, a signed link rejects as its person.",
         [DEPLOYMENT, ASKED_REASON, JSON],
     ),
     LazyCommand(

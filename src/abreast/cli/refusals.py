@@ -8,6 +8,7 @@ import click
 
 from abreast.cli.redaction import redact_only
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.core.approval_link import is_link, unverified_deployment
 from abreast.core.errors import AbreastError, RefusedError
 from abreast.ledger.acts import REFUSED
 from abreast.ledger.sqlite import SqliteLedger
@@ -58,11 +59,13 @@ def _command(context: click.Context) -> str:
 
 def _environment(workspace: Workspace, ledger: SqliteLedger, options: Mapping[str, object]) -> str:
     """Return the environment that a command was given for, "" if it is for none."""
-    with suppress(AbreastError):
+    with suppress(AbreastError, ValueError):
         if "environment" in options:
             requested = options["environment"]
             return choose_environment(workspace.environment_names(), str(requested) if requested else None)
         if "deployment" in options:
-            requested = options["deployment"]
-            return choose_deployment(ledger, str(requested) if requested else None, unfinished=True).environment
+            requested = str(options["deployment"]) if options["deployment"] else None
+            if requested and is_link(requested):
+                requested = unverified_deployment(requested)
+            return choose_deployment(ledger, requested, unfinished=True).environment
     return ""

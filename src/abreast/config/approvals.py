@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from abreast.config import schema
 from abreast.config.environment_schema import Approval
+from abreast.config.fault_messages import suggestion
 from abreast.config.yaml_document import Document
 from abreast.core.approval import ApprovalRule
 from abreast.core.errors import Fault
@@ -13,11 +14,12 @@ def resolve_approval(project: schema.Project, config: Approval | None) -> Approv
     """Return the rule of an environment, None if it needs no approval."""
     if config is None:
         return None
-    return ApprovalRule(config.required, _people(project, config), config.not_author, config.expires)
+    return ApprovalRule(config.required, _people(project, config), config.not_author, config.expires, config.url or "")
 
 
 def approval_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
-    """Yield the environments to which nobody could ever deploy, since too few people may approve."""
+    """Yield people who are unknown, and environments to which nobody could deploy, since too few people may approve."""
+    yield from _unknown_people(document, project)
     for name, environment in project.environments.items():
         if environment.approval is None:
             continue
@@ -25,6 +27,23 @@ def approval_faults(document: Document, project: schema.Project) -> Iterator[Fau
         if len(people) < environment.approval.required:
             text = f"expected at least {environment.approval.required} people, found {len(people)}: {', '.join(people)}"
             yield document.fault(("environments", name, "approval", "by"), text)
+
+
+def _unknown_people(document: Document, project: schema.Project) -> Iterator[Fault]:
+    """Yield those who are named and not among ``people``, if anybody is there."""
+    known = {person.casefold() for person in project.people}
+    groups = [(("groups", name), people, ()) for name, people in project.groups.items()]
+    rules = [
+        (("environments", name, "approval", "by"), environment.approval.by, tuple(project.groups))
+        for name, environment in project.environments.items()
+        if environment.approval
+    ]
+    for path, named, others in (*groups, *rules) if known else ():
+        for number, person in enumerate(named):
+            if person.casefold() not in known and person not in others:
+                choices = (*others, *project.people)
+                expected = f"expected one of: {', '.join(choices)}"
+                yield document.fault((*path, number), f"nobody {person!r}{suggestion(person, choices)}, {expected}")
 
 
 def promotion_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
@@ -35,6 +54,9 @@ def promotion_faults(document: Document, project: schema.Project) -> Iterator[Fa
             others = ", ".join(other for other in project.environments if other != name) or "there is none"
             text = f"expected another environment ({others}), found {rule.source!r}"
             yield document.fault(("environments", name, "promotion", "source"), text)
+        if rule and environment.branch:
+            text = f"releases come from {rule.source} by promotion, so no push deploys here; remove one of both"
+            yield document.fault(("environments", name, "branch"), text, at_key=True)
 
 
 def _people(project: schema.Project, config: Approval) -> tuple[str, ...]:

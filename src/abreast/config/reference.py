@@ -100,6 +100,21 @@ environments:
   production:
     approval: {by: [release, linus], required: 2, expires: 8h}
 """,
+    "Person": """project: storefront
+services:
+  backend: {run: python -m app}
+people:
+  ada: ada@example.com
+  grace: {email: grace@example.com}
+  linus: {}
+groups:
+  release: [ada, grace]
+environments:
+  production:
+    approval: {by: [release, linus], url: "https://deploy.example.com"}
+notify:
+  email: {server: "${SMTP_URL}", sender: abreast <deployments@example.com>, to: [ops@example.com]}
+""",
     "Freeze": """project: storefront
 services:
   backend: {run: python -m app}
@@ -188,6 +203,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "build": schema.Build,
     "test": gate_schema.Test,
     "health": schema.Health,
+    "resources": schema.Resources,
     "release": schema.ReleaseCommand,
     "database": schema.Database,
     "variable": schema.Variable,
@@ -199,9 +215,10 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,
     "objectives": environment_schema.Objectives,
-    "environment": schema.Environment,
+    "environment": environment_schema.Environment,
     "preview": environment_schema.Preview,
     "approval": environment_schema.Approval,
+    "person": environment_schema.Person,
     "freeze": environment_schema.Freeze,
     "promotion": environment_schema.Promotion,
     "maintenance": environment_schema.Maintenance,

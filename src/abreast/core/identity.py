@@ -12,17 +12,20 @@ class Evidence(StrEnum):
     """The kernel: the process has this user id."""
     ENVIRONMENT = "environment"
     """Nobody: the variables of the process claim it. ``url`` shows what its CI system says."""
+    LINK = "signed link"
+    """A link that the project's key signed for this person. Whoever had it could use it."""
     NOBODY = "nobody"
     """Nobody: only a name is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who acts. ``kind`` is ``local``, a CI system's name, or ``unknown``; ``id`` stays when a ``name`` changes.
+    """Who acts. ``kind`` is ``local``, a CI system's name, ``signed-link`` or ``unknown``.
 
-    ``id`` is the user id of this machine, or the account's at the CI system, "" if that does not tell it. ``host`` is
-    the machine, of a local user. ``url`` is the run of a CI system. ``login`` is who logged in, if a local user became
-    another one since. ``agent`` names the agent that acts for this person, "" if the person does.
+    ``id`` stays when a ``name`` changes: the user id of this machine, or the account's at the CI system, "" if that
+    does not tell it. ``host`` is the machine, of a local user. ``url`` is the run of a CI system. ``login`` is who
+    logged in, if a local user became another one since. ``agent`` names the agent that acts for this person, "" if
+    the person does.
     """
 
     kind: str
@@ -44,6 +47,11 @@ class Identity:
         name = self.name or self.id or "somebody"
         agent = f"{self.agent}, an agent, for " if self.agent else ""
         return f"{agent}{name}{f' (logged in as {self.login})' if self.login else ''}"
+
+
+def holder(person: str) -> Identity:
+    """Return the identity of somebody who used a link that was made for a person."""
+    return Identity("signed-link", person, evidence=Evidence.LINK)
 
 
 def unknown(name: str = "") -> Identity:

@@ -51,10 +51,14 @@ def promotion_refusals(rule: PromotionRule, tried: TriedRelease, now: str) -> It
     if rule.max_age is not None and age > rule.max_age:
         limit = _duration(rule.max_age)
         yield f"{version} was built {_duration(age)} ago, and artifacts older than {limit} are refused"
-    left = rule.soak - _seconds(tried.live_since, now)
-    if left > 0:
-        soak = _duration(rule.soak)
-        yield f"{version} may be promoted in {_duration(left)}: it has to be live in {source} for {soak}"
+    if wait := soak_left(rule, tried, now):
+        yield f"{version} may be promoted in {wait}: it has to be live in {source} for {_duration(rule.soak)}"
+
+
+def soak_left(rule: PromotionRule, tried: TriedRelease, now: str) -> str:
+    """Return how long a release still has to be live, in words, "" if it was for long enough, or never was."""
+    left = rule.soak - _seconds(tried.live_since, now) if tried.live_since else 0.0
+    return _duration(left) if left > 0 else ""
 
 
 def _seconds(since: str, until: str) -> float:

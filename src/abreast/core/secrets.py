@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(
     r"|^DATABASE_URL$|_DATABASE_URL$|WEBHOOK_URL$",
     re.IGNORECASE,
 )
-_NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
+_NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "ABREAST_AUDIT_PUBLIC_KEY"})
 _CREDENTIALS_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 

@@ -20,7 +20,7 @@ DURATION = 3600.0
 """Seconds that it lasts."""
 
 INTERVAL = 2.0
-"""Seconds between two looks."""
+"""Seconds between two looks, unless a service is to be asked less often."""
 
 
 async def watch_closely(
@@ -32,9 +32,9 @@ async def watch_closely(
     while somebody works on the environment, while users get a maintenance page, and while the home of the record does
     not answer.
     """
-    watch = LiveWatch()
+    watch, pause = LiveWatch(), INTERVAL
     while datetime.fromisoformat(ports.now()) < datetime.fromisoformat(until):
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(pause)
         try:
             if not await asyncio.to_thread(lock.is_free, INTERVAL):
                 continue
@@ -48,6 +48,7 @@ async def watch_closely(
             return
         if not live:
             return
+        pause = max([INTERVAL, *(service.definition.health.interval or 0.0 for service in live)])
         faults = await live_faults(ports, live)
         before, watch = watch, watch.with_look(faults, frozenset(service.service for service in live))
         if change := describe_change(before, watch):

@@ -81,6 +81,7 @@ async def diagnose_environment(ports: Ports, environment: Environment) -> list[D
     )
     return [
         *_kept_only_here(ports, environment),
+        *_unsent_links(ports, environment),
         *_unfinished_deployments(ports, environment.name),
         *await _diagnose_leftovers(ports, environment),
         *await _missing_lock_files(ports, environment.services),
@@ -99,6 +100,12 @@ def _kept_only_here(ports: Ports, environment: Environment) -> Iterator[Diagnost
             what = f"the record is kept for all machines, and {name} are on this one only: {loss}"
             store = f"`{name}: {{store: s3://BUCKET/PATH}}` in abreast.yml"
             yield Diagnostic(DiagnosticSeverity.WARNING, name, what, "a store that every machine reads", store)
+
+
+def _unsent_links(ports: Ports, environment: Environment) -> Iterator[Diagnostic]:
+    """Yield a warning if people who have to approve have an address, and get no link."""
+    if environment.approval and (why := ports.links_refusal(environment.name, environment.approval)):
+        yield Diagnostic(DiagnosticSeverity.WARNING, "approval", why)
 
 
 async def _diagnose_leftovers(ports: Ports, environment: Environment) -> list[Diagnostic]:

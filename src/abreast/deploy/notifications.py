@@ -15,12 +15,13 @@ from abreast.deploy.outbox import (
     BEGUN,
     ENDED,
     RecordedMessages,
-    overdue_ends,
+    overdue_news,
     redacted_plan,
     take_snapshot,
     tell_digest,
     tell_incidents,
     tell_overdue_occurrences,
+    waiting_plan,
 )
 from abreast.deploy.runtime.ports import Ports
 from abreast.notify.interface import NotificationDelayedError, NotificationError, Notifier
@@ -42,7 +43,7 @@ async def keep_informed(ports: Ports, plan: Plan, report: Callable[[str], None])
     ``report`` gets a line for what could not be told. Nothing that happens here fails the deployment.
     """
     over = asyncio.Event()
-    notifiers = await asyncio.to_thread(ports.notifiers)
+    notifiers = await asyncio.to_thread(lambda: [*ports.notifiers(), *ports.approver_notifiers(plan)])
     tasks = {
         asyncio.create_task(_Informant(ports, notifier, report).inform(plan, over)): notifier for notifier in notifiers
     }
@@ -79,6 +80,9 @@ async def tell_overdue(ports: Ports, environment: str, report: Callable[[str], N
                 await _Informant(ports, notifier, report).tell_overdue(environment)
         except TimeoutError:
             report(f"{notifier.name} was not told of everything within {PATIENCE_OF_SEND:.0f} s")
+    if waiting := await asyncio.to_thread(waiting_plan, ports.ledger, environment):
+        for notifier in await asyncio.to_thread(ports.approver_notifiers, waiting):
+            await _Informant(ports, notifier, report).tell_waiting(waiting)
 
 
 class _Informant:
@@ -103,11 +107,23 @@ class _Informant:
         except Exception as error:  # noqa: BLE001 (a notifier of any package must not end a deployment)
             self._say(f"unexpected error: {type(error).__name__}: {error}")
 
+    async def tell_waiting(self, plan: Plan) -> None:
+        """Tell that a deployment waits, unless that was told."""
+        try:
+            async with asyncio.timeout(PATIENCE_OF_SEND):
+                await self._follow(plan, None)
+        except StateError:
+            pass  # the command meets it too, and says so
+        except TimeoutError:
+            self._say(f"it does not answer within {PATIENCE_OF_SEND:.0f} s")
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._say(f"unexpected error: {type(error).__name__}: {error}")
+
     async def tell_overdue(self, environment: str, but: str = "") -> None:
         """Tell what is overdue, oldest first, until the receiver refuses. ``but`` is the deployment that runs now."""
         ports, notifier = self._ports, self._notifier
         try:
-            for plan in await asyncio.to_thread(overdue_ends, ports.ledger, notifier.name, environment, but):
+            for plan in await asyncio.to_thread(overdue_news, ports.ledger, notifier.name, environment, but):
                 if not await self._follow(plan, None):
                     return
             await tell_overdue_occurrences(ports, notifier, environment)

@@ -6,7 +6,7 @@ deployed, and digests.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,8 @@ from abreast.core.codec import dump, load
 from abreast.core.events import Event
 from abreast.core.plan import Plan
 from abreast.core.redaction.redactor import Redactor
+from abreast.core.states import DeploymentState
+from abreast.deploy.chapters.approval import approval_request
 from abreast.deploy.incident_news import due_incident_news
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import deployment_secrets
@@ -22,10 +24,12 @@ from abreast.ledger.interface import Ledger
 from abreast.notify.interface import (
     DIGEST,
     HELD,
+    RECOVERIES,
     NotificationDelayedError,
     NotificationError,
     Notifier,
     Occurrence,
+    OccurrenceKind,
     SendsDigests,
     SentMessages,
     Snapshot,
@@ -70,19 +74,26 @@ class RecordedMessages(SentMessages):
         self._known.setdefault(key, value)
 
 
-def overdue_ends(ledger: Ledger, notifier: str, environment: str, but: str = "") -> list[Plan]:
-    """Return the plans of ended deployments, oldest first, whose end a notifier that knew of them was not told.
+def overdue_news(ledger: Ledger, notifier: str, environment: str, but: str = "") -> list[Plan]:
+    """Return the plans of deployments, oldest first, that a notifier knows of, and may not know all of.
 
-    ``but`` is a deployment that is left out.
+    They have ended and it was not told so, or they wait for an approval. ``but`` is a deployment that is left out.
     """
     plans = []
     for deployment in ledger.deployments(environment, MAX_OVERDUE):
-        if deployment.id == but or not deployment.state.is_final:
+        if deployment.id == but or not (deployment.state.is_final or deployment.state is DeploymentState.APPROVING):
             continue
         told = ledger.notifications(deployment.id)
         if f"{notifier}/{BEGUN}" in told and f"{notifier}/{ENDED}" not in told:
             plans.append(ledger.stored_plan(deployment.id))
     return plans[::-1]
+
+
+def waiting_plan(ledger: Ledger, environment: str) -> Plan | None:
+    """Return the plan of the deployment of an environment that waits for an approval, None if none does."""
+    latest = ledger.deployments(environment, MAX_OVERDUE)
+    waiting = (deployment for deployment in latest if deployment.state is DeploymentState.APPROVING)
+    return next((ledger.stored_plan(deployment.id) for deployment in waiting), None)
 
 
 def redacted_plan(ports: Ports, plan: Plan) -> tuple[Plan, str]:
@@ -96,7 +107,8 @@ def take_snapshot(ledger: Ledger, plan: Plan, events: Sequence[Event], subject: 
     """Return a deployment as it is now."""
     now = ledger.deployment(plan.deployment)
     live = ledger.live_services(plan.environment)
-    return Snapshot(plan, now.state, now.chapter, now.started, now.finished, tuple(events), live, subject)
+    request = approval_request(plan, events) if now.state is DeploymentState.APPROVING else None
+    return Snapshot(plan, now.state, now.chapter, now.started, now.finished, tuple(events), live, subject, request)
 
 
 # ── what happened while nothing was deployed ───────────────────────────────────────────────────
@@ -113,12 +125,30 @@ async def tell_occurrence(
 
 
 async def tell_overdue_occurrences(ports: Ports, notifier: Notifier, environment: str) -> None:
-    """Tell a notifier what happened and it was not told. Raises NotificationError."""
+    """Tell a notifier what happened, still holds and it was not told. Raises NotificationError.
+
+    A failure that is over is left out: an alert that opens after the recovery would stay open.
+    """
     found = await asyncio.to_thread(ports.ledger.notifications, _occurrences(environment))
-    recorded = [load(Occurrence, json.loads(value)) for value in found.values() if value.startswith("{")]
-    for occurrence in recorded[-MAX_OVERDUE:]:
-        if f"{notifier.name}/{occurrence.id}/{ENDED}" not in found and _age(occurrence.at, ports.now()) >= MIN_AGE:
+    recorded = _recorded(found)[-MAX_OVERDUE:]
+    for occurrence in recorded:
+        is_told = f"{notifier.name}/{occurrence.id}/{ENDED}" in found
+        is_over = any(other.settles(occurrence) for other in recorded)
+        if not is_told and not is_over and _age(occurrence.at, ports.now()) >= MIN_AGE:
             await _tell_one(ports.ledger, notifier, occurrence)
+
+
+def has_failed(ledger: Ledger, environment: str, recovery: OccurrenceKind, topic: str) -> bool:
+    """Whether the last word of the record on a topic is a failure that such a recovery ends."""
+    for occurrence in reversed(_recorded(ledger.notifications(_occurrences(environment)))):
+        if occurrence.topic == topic and recovery in {occurrence.kind, RECOVERIES.get(occurrence.kind)}:
+            return occurrence.kind is not recovery
+    return False
+
+
+def _recorded(notifications: Mapping[str, str]) -> list[Occurrence]:
+    """Return what happened, oldest first."""
+    return [load(Occurrence, json.loads(value)) for value in notifications.values() if value.startswith("{")]
 
 
 async def tell_incidents(ports: Ports, notifier: Notifier, environment: str) -> None:

@@ -27,6 +27,7 @@ from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
 from abreast.deploy.runtime.attestations import with_attestations
+from abreast.deploy.runtime.built_in_flags import with_built_in_flag_notes
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_state import (
     capabilities_of,
@@ -106,6 +107,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     if plan.release:
         plan = await asyncio.to_thread(with_secret_notes, ports, plan)
+    plan = await asyncio.to_thread(with_built_in_flag_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
         plan = with_maintenance(await asyncio.to_thread(_plan_databases, ports, environment, plan))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from abreast.core.errors import UsageError
 from abreast.core.plan import DeploymentKind
 from abreast.core.promotion import TriedRelease
+from abreast.core.rollback import release_number
 from abreast.core.states import DeploymentState
 from abreast.deploy.live_probes import live_faults
 from abreast.deploy.runtime.ports import Ports
@@ -69,5 +70,5 @@ def _history(succeeded: Sequence[Deployment], version: str) -> tuple[str, str]:
 
 
 def _takes_back(deployment: Deployment, version: str) -> bool:
-    number, before = (int(text.removeprefix("v")) for text in (version, deployment.release))
-    return deployment.kind is DeploymentKind.ROLLBACK and before < number
+    is_older = release_number(deployment.release) < release_number(version)
+    return deployment.kind is DeploymentKind.ROLLBACK and is_older

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from abreast.core.approval import too_few_people
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
 from abreast.core.frozen_dataclass import dataclass
@@ -61,7 +62,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
         *await refuse_incomplete(ports, plan),
     ]
-    warnings = [*_unfinished(deployments, lock)]
+    warnings = [*_unfinished(deployments, lock), *_approval_warnings(ports, plan)]
     is_free = lock.is_free()
     for part in plan.rollouts:
         if is_free:  # or else another command starts and stops services just now
@@ -139,6 +140,15 @@ def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Ite
             yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
         if deployment.state is DeploymentState.APPROVING:
             yield f"deployment {deployment.id} waits for an approval: this goes on with it, or replaces it"
+
+
+def _approval_warnings(ports: Ports, plan: Plan) -> Iterator[str]:
+    """Yield why nobody can approve a deployment, and why nobody is sent a link to approve it by."""
+    if plan.approval and plan.awaits_approval and plan.traffic_changes:
+        if why := too_few_people(plan.approval, plan.authors):
+            yield f"it would wait in vain: {why}; needed: more people in `approval: {{by: …}}`, or not_author: false"
+        if why := ports.links_refusal(plan.environment, plan.approval):
+            yield why
 
 
 def _breaking_changes(plan: Plan) -> Iterator[AbreastError]:

@@ -17,6 +17,7 @@ from abreast.core.model import Chapter, Failure, FailureCause, Version
 from abreast.core.plan import Action, DeploymentKind, Plan, ServicePlan
 from abreast.core.states import DeploymentState
 from abreast.core.turn_back import decide_turn_back
+from abreast.deploy.approval_request import release_changes
 from abreast.deploy.chapters.approval import await_approval
 from abreast.deploy.chapters.build import build
 from abreast.deploy.chapters.gates import evaluate_gate
@@ -176,7 +177,9 @@ class DeploymentWorkflow:
         await asyncio.wait([built, halted], return_when=asyncio.FIRST_COMPLETED)
         for waiting in (built, halted):
             waiting.cancel()
-        refusal = await run.run_chapter(Chapter.APPROVAL, lambda: await_approval(run))
+        refusal = await run.run_chapter(
+            Chapter.APPROVAL, lambda: await_approval(run, partial(release_changes, run.ports, run.plan))
+        )
         if refusal is None:
             run.approved.set()
         return refusal

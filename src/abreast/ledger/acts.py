@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.identity import Evidence, Identity, unknown
+from abreast.core.identity import Evidence, Identity, holder, unknown
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link
@@ -25,7 +25,7 @@ class Act:
     ``seq`` and ``hash`` are those of the entry that shows it; several acts can be of one entry. ``at`` is ISO 8601 in
     UTC. ``environment`` and ``deployment`` are "" where there is none. ``release``, ``commit`` and ``authors`` are of
     the deployment; authors are who started it, and who wrote its commits as git says. So is ``risk``, a level, "" where
-    none was assessed.
+    none was assessed. ``used_by`` is who ran the command, where ``who`` is another person, whose link that was.
     """
 
     seq: int
@@ -42,13 +42,14 @@ class Act:
     commit: str = ""
     authors: tuple[str, ...] = ()
     risk: str = ""
+    used_by: Identity | None = None
 
 
 class _Reading(NamedTuple):
     """What an entry says of an act.
 
     ``who`` is a name, for entries that do not name the identity of their process. ``on_behalf``: that process only
-    wrote down what somebody else did, whom ``who`` names.
+    wrote down what somebody else did, whom ``who`` names. ``by_link``: it used the link of ``who``.
     """
 
     what: str
@@ -57,27 +58,49 @@ class _Reading(NamedTuple):
     detail: str = ""
     who: str = ""
     on_behalf: bool = False
+    by_link: bool = False
+
+
+class _Plan(NamedTuple):
+    """What acts of a deployment take from its plan: no more of each is kept."""
+
+    environment: str
+    author: str
+    release: str
+    commit: str
+    authors: tuple[str, ...]
+    risk: str
+
+    @classmethod
+    def read(cls, plan: Mapping[str, Any]) -> "_Plan":
+        author, release, commit = (plan.get(name, "") for name in ("author", "release", "commit"))
+        return cls(plan["environment"], author, release, commit, tuple(plan.get("authors", ())), _risk(plan))
+
+
+def _risk(plan: Mapping[str, Any]) -> str:
+    return str((plan.get("risk") or {}).get("level", ""))
 
 
 def read_acts(links: Iterable[Link]) -> Iterator[Act]:
     """Yield the acts of a chain, in its order."""
     identities: dict[str, Identity] = {}
-    plans: dict[str, Mapping[str, Any]] = {}
+    plans: dict[str, _Plan] = {}
     for link in links:
         entry = Entry.parse(link.entry)
         if entry.kind is EntryKind.IDENTITY:
             identities[entry.key] = read_identity(entry)
         if entry.kind is EntryKind.PLAN:
-            plans[entry.subject] = entry.data
-        plan = plans.get(entry.subject, {})
+            plans[entry.subject] = _Plan.read(entry.data)
+        plan = plans.get(entry.subject)
         for reading in READINGS[entry.kind](entry) if entry.kind in READINGS else ():
-            recorded_by = None if reading.on_behalf else identities.get(entry.by)
-            who = recorded_by or unknown(reading.who or plan.get("author", ""))
+            recorded_by = identities.get(entry.by)
+            claimed = holder(reading.who) if reading.by_link else unknown(reading.who or (plan.author if plan else ""))
+            who = claimed if reading.by_link or reading.on_behalf else recorded_by or claimed
             yield Act(
                 link.seq, link.hash, entry.at, who,
-                reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
-                reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
-                tuple(plan.get("authors", ())), (plan.get("risk") or {}).get("level", ""),
+                reading.what, plan.environment if plan else entry.subject, entry.subject if plan else "",
+                reading.why, reading.outcome, reading.detail, plan.release if plan else "", plan.commit if plan else "",
+                plan.authors if plan else (), plan.risk if plan else "", recorded_by if reading.by_link else None,
             )  # fmt: skip
 
 
@@ -140,7 +163,10 @@ def _read_vote(entry: Entry) -> _Reading:
     """Return the approval or rejection of a deployment, by a command or at the CI system."""
     vote = entry.data["data"]
     what, outcome = APPROVE if vote["approves"] else "reject", DONE if vote["counts"] else "not counted"
-    return _Reading(what, outcome, vote["reason"], entry.data["message"], vote["by"], on_behalf=entry.key == REVIEWER)
+    return _Reading(
+        what, outcome, vote["reason"], entry.data["message"], vote["by"], on_behalf=entry.key == REVIEWER,
+        by_link=bool(vote.get("link")),
+    )  # fmt: skip
 
 
 def _is_end(state: DeploymentState) -> bool:

@@ -36,12 +36,15 @@ class Change:
 
     @property
     def is_separated(self) -> bool:
-        """Whether somebody approved it who neither began it nor wrote one of its commits, by account and by name."""
+        """Whether somebody approved it who neither began it nor wrote one of its commits, by account and by name.
+
+        A link that was used with the account that began it does not count: who it is of may not have been there.
+        """
         began = self.begun.who
         own = {name.casefold() for name in (began.name, *self.begun.authors)}
         return any(
             act.outcome == DONE
-            and act.who.person != began.person
+            and began.person not in {act.who.person, act.used_by and act.used_by.person}
             and act.who.name.casefold() not in own
             and not act.who.agent
             for act in self.approvals

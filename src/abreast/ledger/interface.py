@@ -8,7 +8,7 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
@@ -209,6 +209,17 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
+    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
+        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+
+    @abstractmethod
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
+
+        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
+        """
+
+    @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
 
@@ -219,6 +230,13 @@ class Ledger(ABC):
     @abstractmethod
     def stored_plan(self, id: str) -> Plan:
         """Return the plan of a deployment."""
+
+    @abstractmethod
+    def plan_digest(self, id: str) -> str:
+        """Return 22 characters that change with anything in the recorded plan of a deployment.
+
+        They are the first 16 bytes of the SHA-256 of its JSON (sorted keys, no spaces, UTF-8), in base64url.
+        """
 
     @abstractmethod
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
@@ -235,6 +253,10 @@ class Ledger(ABC):
     @abstractmethod
     def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+
+    @abstractmethod
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

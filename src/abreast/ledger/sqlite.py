@@ -1,5 +1,7 @@
 """The ledger on a file of entries."""
 
+import base64
+import hashlib
 import json
 import os
 import secrets
@@ -11,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.maintenance import MaintenanceMode
-from abreast.core.model import Chapter, LiveService
-from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.model import LiveService
+from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 from abreast.core.wording import counted
-from abreast.ledger import kept_output
-from abreast.ledger.deployment_rows import DEPLOYMENT_COLUMNS, deployment_from_row
+from abreast.ledger import deployment_queries, kept_output
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
@@ -211,6 +212,11 @@ class SqliteLedger(Ledger):
             self.file.append(EntryKind.CHECKPOINT, str(signer.key), str(last.seq), {"note": note})
         return note
 
+    def checkpoint_keys(self) -> Sequence[str]:
+        """Return the keys that signed checkpoints, as texts, that of the newest checkpoint first."""
+        query = "SELECT subject FROM entries WHERE kind = 'checkpoint' GROUP BY subject ORDER BY max(id) DESC"
+        return [subject for (subject,) in self.file.query(query)]
+
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
         with self.file.transaction():
@@ -258,10 +264,10 @@ class SqliteLedger(Ledger):
         """Return a deployment by its id, or a unique prefix or suffix of it."""
         text, size = id.upper(), len(id)
         condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
-        query = f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE {condition}"
+        query = f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE {condition}"
         rows = self.file.query(query, text, size, size) if text else []
         if len(rows) == 1:
-            return deployment_from_row(rows[0])
+            return deployment_queries.deployment_from_row(rows[0])
         latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
         problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
         raise UsageError(
@@ -273,55 +279,36 @@ class SqliteLedger(Ledger):
         ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
         return load(Plan, entry.data)
 
+    def plan_digest(self, id: str) -> str:
+        """Return the digest of the recorded plan of a deployment."""
+        ((_, entry),) = self.file.entries(EntryKind.PLAN, id)
+        text = json.dumps(entry.data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
+
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
         rows = self.file.query(
-            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+            f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
             " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
             environment, limit,
         )  # fmt: skip
-        return tuple(map(deployment_from_row, rows))
+        return tuple(map(deployment_queries.deployment_from_row, rows))
 
     def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
         """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
-        # SQLite reads the plans: to make values of them would take longer than all the rest of a plan.
-        rows = self.file.query(
-            "SELECT d.id, d.kind, d.state, d.chapter, d.release, json_extract(part.value, '$.service.name'),"
-            " json_extract(part.value, '$.changed_files') FROM (SELECT rowid AS number, * FROM deployments"
-            " WHERE environment = ? AND kind IN ('deploy', 'rollback') ORDER BY rowid DESC LIMIT ?) AS d"
-            " JOIN entries ON entries.kind = 'plan' AND entries.subject = d.id,"
-            " json_each(entries.entry, '$.data.services') AS part"
-            " WHERE json_extract(part.value, '$.action') = 'deploy' ORDER BY d.number DESC",
-            environment, limit,
-        )  # fmt: skip
-        return tuple(
-            PastRollout(id_, DeploymentKind(kind), DeploymentState(state), Chapter(chapter), release, service,
-                        frozenset(file for file, _ in json.loads(files)))
-            for id_, kind, state, chapter, release, service, files in rows
-        )  # fmt: skip
+        return deployment_queries.past_rollouts(self.file, environment, limit)
 
     def incident_candidates(self, environment: str | None, limit: int) -> tuple[Deployment, ...]:
         """Return the deployments that may have an incident: turned back, rolled back, or told of; newest first."""
-        rows = self.file.query(
-            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
-            " AND (kind = 'rollback'"
-            " OR kind = 'deploy' AND state IN ('turning-back', 'turned-back', 'cancelled', 'stuck')"
-            " OR EXISTS (SELECT 1 FROM entries WHERE kind = 'event' AND subject = deployments.id"
-            " AND key > 'incident/' AND key < 'incident0'))"  # "0" is the character after "/"
-            " ORDER BY rowid DESC LIMIT ?",
-            environment, limit,
-        )  # fmt: skip
-        return tuple(map(deployment_from_row, rows))
+        return deployment_queries.incident_candidates(self.file, environment, limit)
 
     def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
-        rows = self.file.query(
-            "SELECT entries.id, json_extract(entry, '$.at'), deployments.id, release, author FROM deployments"
-            " JOIN entries ON entries.kind = 'event' AND subject = deployments.id AND key = 'state/succeeded'"
-            " WHERE environment = ? AND deployments.kind IN ('deploy', 'rollback') ORDER BY entries.id",
-            environment,
-        )
-        return tuple(LaterSuccess(*row) for row in rows)
+        return deployment_queries.successes(self.file, environment)
+
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
+        return deployment_queries.requests(self.file, deployment)
 
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
@@ -337,6 +324,16 @@ class SqliteLedger(Ledger):
     def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
         """Return the fingerprint of each secret's value, by ``service/NAME``."""
         return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+
+    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
+        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
+        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
+        then, now = dict[str, str](), dict[str, str]()
+        for number, entry in self.file.entries(EntryKind.SECRETS, environment):
+            now.update(entry.data)
+            if number <= (last or 0):
+                then.update(entry.data)
+        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""

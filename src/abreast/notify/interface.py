@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from abreast.core.approval_request import ApprovalRequest
 from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
@@ -52,6 +53,7 @@ class Snapshot:
 
     ``started`` and ``finished`` are ISO 8601 in UTC; ``finished`` is None while it runs. ``live`` holds what is live of
     each service of the environment. ``subject`` is the first line of the commit's message, "" if it is unknown.
+    ``request`` is what it asks people for while it waits for an approval.
     """
 
     plan: Plan
@@ -62,6 +64,7 @@ class Snapshot:
     events: Sequence[Event]
     live: Mapping[str, LiveService]
     subject: str = ""
+    request: ApprovalRequest | None = None
 
     @property
     def is_removed(self) -> bool:
@@ -88,20 +91,36 @@ class OccurrenceKind(StrEnum):
     INCIDENT_CLOSED = "incident-closed"
 
 
+RECOVERIES = {
+    OccurrenceKind.DEGRADED: OccurrenceKind.RECOVERED,
+    OccurrenceKind.BACKUP_FAILED: OccurrenceKind.BACKUP_RESUMED,
+}
+"""What ends a failure. A drill that passes again is a deployment, and needs none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Something that happened to an environment. ``text`` is redacted, ``at`` ISO 8601 in UTC."""
+    """Something that happened to an environment. ``text`` is redacted, ``at`` ISO 8601 in UTC.
+
+    ``topic`` names what goes on being well or failing by itself, such as the continuous backup of one service; "" is
+    what the environment has one of.
+    """
 
     kind: OccurrenceKind
     project: str
     environment: str
     text: str
     at: str
+    topic: str = ""
 
     @property
     def id(self) -> str:
         """Its name, unique in its environment."""
-        return f"{self.kind}/{self.at}"
+        return "/".join(filter(None, (self.kind, self.at, self.topic)))
+
+    def settles(self, earlier: "Occurrence") -> bool:
+        """Whether what failed earlier works again by this one."""
+        return RECOVERIES.get(earlier.kind) is self.kind and earlier.topic == self.topic and earlier.at <= self.at
 
 
 class Receipt(StrEnum):

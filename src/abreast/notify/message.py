@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
+from abreast.core.approval_request import ApprovalRequest, Section, cut, request_sections
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.next_commands import next_commands
@@ -47,7 +48,8 @@ class Message:
     ``kind`` and ``deployment`` are those of a deployment, if it is about one. ``at`` is ISO 8601 in UTC, ``duration``
     in seconds, None before the end. ``next_commands`` lead on from here, the usual one first. ``details`` has a line
     for each thing that is told together. ``is_repeat``: it may have arrived before, since abreast was killed or the
-    answer was lost.
+    answer was lost. ``request`` is the request for an approval that it tells of, and ``sections`` are its texts.
+    ``topic`` is that of an occurrence.
     """
 
     event: NotificationEvent
@@ -69,6 +71,9 @@ class Message:
     details: tuple[str, ...] = ()
     next_commands: tuple[str, ...] = ()
     is_repeat: bool = False
+    sections: tuple[Section, ...] = ()
+    request: ApprovalRequest | None = None
+    topic: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -93,6 +98,7 @@ def deployment_message(snapshot: Snapshot, event: NotificationEvent) -> Message:
     """Return what is told of an event of a deployment."""
     plan = snapshot.plan
     is_over = snapshot.finished is not None
+    request = snapshot.request if event is NotificationEvent.APPROVAL else None
     return Message(
         event,
         plan.project,
@@ -103,14 +109,16 @@ def deployment_message(snapshot: Snapshot, event: NotificationEvent) -> Message:
         deployment=plan.deployment,
         release=plan.release,
         commit=plan.commit,
-        subject=_cut(snapshot.subject),
-        author=_cut(plan.author),
-        reason=_cut(plan.reason),
+        subject=cut(snapshot.subject, MAX_TEXT),
+        author=cut(plan.author, MAX_TEXT),
+        reason=cut(plan.reason, MAX_TEXT),
         run_url=plan.run_url,
         duration=_duration(snapshot),
         services=tuple(_service_statuses(snapshot, is_over=is_over or snapshot.state is DeploymentState.STUCK)),
         failures=tuple(map(_failure_report, snapshot.failures[:MAX_FAILURES])),
         next_commands=_next_commands(snapshot),
+        sections=request_sections(request) if request else (),
+        request=request,
     )
 
 
@@ -119,8 +127,16 @@ def occurrence_message(occurrence: Occurrence) -> Message:
     event = NotificationEvent(occurrence.kind)
     title = EVENT_TRAITS[event].title.format(what="", environment=occurrence.environment)
     text, _, rest = occurrence.text.partition("\n")
-    failures = (FailureReport(_cut(text), rest[-MAX_LOG_CHARACTERS:]),) if text else ()
-    return Message(event, occurrence.project, occurrence.environment, title, occurrence.at, failures=failures)
+    failures = (FailureReport(cut(text, MAX_TEXT), rest[-MAX_LOG_CHARACTERS:]),) if text else ()
+    return Message(
+        event,
+        occurrence.project,
+        occurrence.environment,
+        title,
+        occurrence.at,
+        failures=failures,
+        topic=occurrence.topic,
+    )
 
 
 def digest_message(held: Sequence[Snapshot]) -> Message:
@@ -146,14 +162,15 @@ def fit(message: Message, size: Callable[[Message], int], limit: int) -> Message
 def _shortened(message: Message, log: int, count: int, text: int) -> Message:
     return replace(
         message,
-        subject=_cut(message.subject, text),
-        author=_cut(message.author, text),
-        reason=_cut(message.reason, text),
+        subject=cut(message.subject, text),
+        author=cut(message.author, text),
+        reason=cut(message.reason, text),
         failures=tuple(
-            FailureReport(_cut(failure.text, text), failure.log[-log:] if log else "") for failure in message.failures
+            FailureReport(cut(failure.text, text), failure.log[-log:] if log else "") for failure in message.failures
         ),
         services=_first(message.services, count, lambda left: ServiceStatus(f"and {left} more", "")),
         details=_first(message.details, count, lambda left: f"and {left} more"),
+        sections=tuple(section.shortened(count, text) for section in message.sections),
     )
 
 
@@ -196,7 +213,7 @@ def _failure_report(event: Event) -> FailureReport:
     log = event.data.get("log", ())
     lines = [str(line) for line in log] if isinstance(log, list | tuple) else []
     text = f"{event.service or 'deployment'}, {event.chapter}: {event.message}"
-    return FailureReport(_cut(text), "\n".join(lines[-MAX_LOG_LINES:])[-MAX_LOG_CHARACTERS:])
+    return FailureReport(cut(text, MAX_TEXT), "\n".join(lines[-MAX_LOG_LINES:])[-MAX_LOG_CHARACTERS:])
 
 
 def _next_commands(snapshot: Snapshot) -> tuple[str, ...]:
@@ -214,7 +231,7 @@ def _next_commands(snapshot: Snapshot) -> tuple[str, ...]:
 def _digest_line(snapshot: Snapshot) -> str:
     plan = snapshot.plan
     event = NotificationEvent(snapshot.state)
-    return _cut(f"{_title(snapshot, event)}: {plan.commit[:7]} {snapshot.subject}")
+    return cut(f"{_title(snapshot, event)}: {plan.commit[:7]} {snapshot.subject}", MAX_TEXT)
 
 
 def _latest(snapshot: Snapshot) -> str:
@@ -233,9 +250,3 @@ def _duration_text(duration: float | None) -> str:
         return ""
     minutes, seconds = divmod(round(duration), 60)
     return f" after {minutes} min {seconds} s" if minutes else f" after {seconds} s"
-
-
-def _cut(text: str, length: int = MAX_TEXT) -> str:
-    """Return the text in one line of a length that every receiver shows."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"

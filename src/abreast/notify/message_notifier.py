@@ -82,7 +82,7 @@ class MessageNotifier(Notifier):
         if event is NotificationEvent.FAILED and not snapshot.finished:
             self._await_turn_back(snapshot)
         message = deployment_message(snapshot, event)
-        is_last = snapshot.finished is not None or event is NotificationEvent.STUCK
+        is_last = snapshot.finished is not None or event in {NotificationEvent.STUCK, NotificationEvent.APPROVAL}
         await self._send(message, f"{snapshot.plan.deployment}/{event}", event, sent, is_last=is_last)
 
     async def notify_occurrence(self, occurrence: Occurrence, sent: SentMessages) -> None:

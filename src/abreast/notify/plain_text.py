@@ -13,6 +13,9 @@ def plain_text(message: Message) -> str:
 def _lines(message: Message) -> Iterator[str]:
     for service in message.services:
         yield f"{service.name}: {service.text} {service.url}".rstrip()
+    for section in message.sections:
+        yield f"{section.title}:"
+        yield from (f"  {line}" for line in section.lines)
     yield from message.details
     for failure in message.failures:
         yield ""

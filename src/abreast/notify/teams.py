@@ -102,6 +102,9 @@ def _blocks(message: Message) -> Iterator[dict[str, Any]]:
         yield _text({"text": failure.text})
         if failure.log:
             yield _text({"text": failure.log, "fontType": "monospace", "size": "small"})
+    for section in message.sections:
+        yield _text({"text": section.title, "weight": "bolder"})
+        yield from (_text({"text": line}) for line in section.lines)
     yield from (_text({"text": line}) for line in message.details)
     yield from (_pair(name, value) for name, value in message.facts)
     if message.next_commands:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from abreast.core.codec import dump
 from abreast.core.errors import UsageError
 from abreast.core.secrets import Secret
 from abreast.notify.http_post import check_url, post
@@ -95,6 +96,7 @@ def webhook_event(message: Message) -> dict[str, Any]:
             "details": list(message.details),
             "run_url": message.run_url,
             "next_commands": list(message.next_commands),
+            "approval": message.request and {**dump(message.request), "missing": message.request.missing},
         },
     }
 

@@ -7,10 +7,12 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from abreast.core.commits import Commit, CommitRange
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
+from abreast.machine.variables import local_git_variables
 from abreast.source.git_command import GitCommand, GitError
-from abreast.source.interface import CommitSummary, Source
+from abreast.source.interface import Source
 from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
 from abreast.source.shallow_clone import ShallowClone
 
@@ -28,6 +30,7 @@ class GitRepository(Source):
         self._folder = folder
         command = GitCommand(folder)
         self._git, self._git_bytes = command.text, command.output
+        self._git_ahead = GitCommand(folder, local_git_variables).text
         self._history = ShallowClone(command)
         self._content_ids: dict[str, Mapping[str, str]] = {}
         self._author: Background[str] | None = None
@@ -65,7 +68,7 @@ class GitRepository(Source):
         return begun.result() if begun else self._find_uncommitted()
 
     def _find_uncommitted(self) -> tuple[str, ...]:
-        entries = self._git("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
+        entries = self._git_ahead("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
         files, moved = [], False
         for entry in entries:
             if entry and not moved:
@@ -271,16 +274,19 @@ class GitRepository(Source):
         except GitError:
             return ""
 
-    def commits(self, since: Collection[str], commit: str, limit: int) -> Sequence[CommitSummary]:
-        """Return the commits up to ``commit``, newest first, without those in ``since`` and before."""
-        known = [f"^{base}" for base in since if self._has_commit(base)]
-        count = limit if known else 1
-        try:
-            listed = self._git("log", "-z", f"--max-count={count}", "--format=%H%n%an%n%s", commit, *known, "--")
-        except GitError:
-            return ()
-        found = (text.split("\n", 2) for text in _split_names(listed))
-        return tuple(CommitSummary(id_, subject, author) for id_, author, subject in found)
+    def commits(self, since: Collection[str], commit: str, limit: int) -> CommitRange:
+        """Return the commits up to ``commit`` without those in ``since`` and before, at most ``limit`` of them."""
+        if not self._has_commit(commit):
+            return CommitRange(None)
+        bases = [base for base in since if self._has_commit(base)]
+        known = [f"^{base}" for base in bases]
+        listed = self._git("log", "-z", f"--max-count={limit}", "--format=%H%x1f%an%x1f%s", commit, *known, "--")
+        texts = listed.encode(errors="surrogateescape").decode(errors="replace")  # a message can have any bytes
+        fields = [text.split("\x1f", 2) for text in _split_names(texts)]
+        newest = tuple(Commit(id_, subject, author) for id_, author, subject in fields)
+        is_whole = len(bases) == len(since) and not self._history.is_shallow
+        count = int(self._git("rev-list", "--count", commit, *known, "--")) if is_whole else None
+        return CommitRange(count, newest)
 
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""
@@ -303,7 +309,7 @@ class GitRepository(Source):
 
     def _find_author(self) -> str:
         try:
-            return self._git("config", "user.name").strip()
+            return self._git_ahead("config", "user.name").strip()
         except GitError:
             return os.environ.get("USER", "")
 

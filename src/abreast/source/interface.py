@@ -4,16 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from abreast.core.frozen_dataclass import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class CommitSummary:
-    """A commit in one line."""
-
-    id: str
-    subject: str
-    author: str
+from abreast.core.commits import CommitRange
 
 
 class Source(ABC):
@@ -96,10 +87,11 @@ class Source(ABC):
         """Return the first line of a commit's message, "" if the commit is not here."""
 
     @abstractmethod
-    def commits(self, since: Collection[str], commit: str, limit: int) -> Sequence[CommitSummary]:
-        """Return the commits up to ``commit``, newest first, without those in ``since`` and before; at most ``limit``.
+    def commits(self, since: Collection[str], commit: str, limit: int) -> CommitRange:
+        """Return the commits up to ``commit`` without those in ``since`` and before, at most ``limit`` of them.
 
-        Only that one if none of ``since`` is in this clone; none if it is not here itself.
+        With nothing in ``since``, those of the whole history. If this clone lacks a commit, or the way from one to the
+        other, their number is unknown.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 from abreast.artifacts.folder import FolderArtifactStore
 from abreast.artifacts.interface import ArtifactStore
@@ -17,6 +18,7 @@ from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import PluginSettings, ProjectConfig, load_config
 from abreast.config.variables import interpolate, resolve_secrets, unset_references
+from abreast.core.approval import ApprovalRule
 from abreast.core.backups import BackupRetention
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
@@ -28,16 +30,19 @@ from abreast.core.secrets import Secret, secret_values
 from abreast.database.interface import BackupStore, Database
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.runtime.deploy_context import DeployContext
-from abreast.deploy.runtime.ports import ArtifactRetention, Folders, Ports
+from abreast.deploy.runtime.ports import FINGERPRINTS, ArtifactRetention, Folders, Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.automaton_folder import AutomatonFolder
+from abreast.machine.lazy_modules import lazy_module
 from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform, PlatformContext
 from abreast.runtimes.folder import FolderInstallStore
 from abreast.runtimes.uv import UvPythonProvider
 from abreast.wiring.attestor import create_attestor
+from abreast.wiring.audit_key import given_seed
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
+from abreast.wiring.machine_variables import MachineVariables
 from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.random_files import random_bytes
@@ -46,6 +51,11 @@ from abreast.wiring.repository import project_repository
 from abreast.wiring.run_reviewers import run_reviewers
 from abreast.wiring.state_location import is_elsewhere, state_location
 from abreast.wiring.workspace import Workspace, utc_now
+
+if TYPE_CHECKING:
+    from abreast.wiring import approval_links
+else:
+    approval_links = lazy_module("abreast.wiring.approval_links")
 
 PLUGIN_SETTINGS = PluginSettings(
     platforms=LazyMapping(PLATFORMS, lambda name: PLATFORMS[name].settings),
@@ -147,21 +157,34 @@ class Assembly:
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,
             operator=lambda: self.workspace.operator,
+            approver_notifiers=lambda plan: self._approver_notifiers(ledger, plan),
+            links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
             maintenance_page=lambda: self.maintenance_page(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:
-        """Return what has no store, though the record is kept for other machines."""
+        """Return what others cannot read, though the record is kept for other machines."""
         stores = {"artifacts": settings.artifacts.store, "backups": settings.backups.store}
         shared = is_elsewhere(state_location(self.workspace.variables))
-        return frozenset(name for name, store in stores.items() if shared and not store)
+        unshared = [name for name, store in {**stores, FINGERPRINTS: self._shared_key()}.items() if not store]
+        return frozenset(unshared if shared else [])
 
     def _notifiers(self) -> list[Notifier]:
         """Return who is told about deployments. Nobody if abreast.yml is broken: resuming must still work."""
         with suppress(ConfigError):
             return create_notifiers(self.project.name, self.project.notifiers, self.workspace.variables)
         return []
+
+    def _approver_notifiers(self, ledger: SqliteLedger, plan: Plan) -> list[Notifier]:
+        """Return who tells people that a deployment waits for them. Nobody if abreast.yml or the key is broken."""
+        with suppress(ConfigError, UsageError):
+            if plan.approval:
+                return approval_links.approver_notifiers(self.workspace, self.project, ledger, plan)
+        return []
+
+    def _links_refusal(self, environment: str, rule: ApprovalRule) -> str:
+        return approval_links.links_refusal(self.workspace, self.project, environment, rule)
 
     def open_database(self, environment: str, service: Service) -> Database:
         """Return a service's database. Raises UsageError if it has none or its URL is not set."""
@@ -238,9 +261,19 @@ class Assembly:
         )
 
     def _fingerprint_secret(self, secret: Secret) -> str:
-        """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it."""
-        key = random_bytes(self.workspace.state / "fingerprint.key")
+        """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it.
+
+        Where the record is kept for all machines, the key is one that they share, if they do.
+        """
+        key = self._shared_key() or random_bytes(self.workspace.state / "fingerprint.key")
         return hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+
+    def _shared_key(self) -> bytes:
+        """Return a key that all machines have which share the record, empty if there is none."""
+        with suppress(UsageError):  # said when the record is signed
+            if is_elsewhere(state_location(self.workspace.variables)):
+                return given_seed(self.workspace.variables)
+        return b""
 
     def _retention_settings(self) -> RetentionSettings:
         """Return the retention settings. Defaults if abreast.yml is broken: resuming must still work."""
@@ -265,7 +298,7 @@ class Assembly:
         variables = self.workspace.variables
         folder = self.workspace.state / "generated" / environment
         unset = [name for name in service.generated if name not in variables]
-        return {**variables, **{name: random_bytes(folder / name).hex() for name in unset}}
+        return MachineVariables({name: random_bytes(folder / name).hex() for name in unset}, hidden=variables)
 
 
 def new_id() -> str:

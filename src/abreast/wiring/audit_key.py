@@ -24,21 +24,28 @@ def checkpoint_signer(workspace: Workspace) -> CheckpointSigner | None:
     Returns None where the record is kept for other machines and the variable is not set: they would not know this one's
     key. Raises UsageError for a variable that is no key.
     """
-    if seed := _given_seed(workspace.variables):
-        return _signer(workspace, seed)
+    if given := given_signer(workspace):
+        return given
     if is_elsewhere(state_location(workspace.variables)):
         return None
     return _signer(workspace, random_bytes(workspace.state / KEY_FILE, SEED_SIZE))
 
 
+def given_signer(workspace: Workspace) -> CheckpointSigner | None:
+    """Return who signs with the key of the variable, None if it is not set. Raises UsageError if it is no key."""
+    seed = given_seed(workspace.variables)
+    return _signer(workspace, seed) if seed else None
+
+
 def known_signers(workspace: Workspace) -> list[CheckpointSigner]:
     """Return the keys that are here, of the variable and of this machine. Makes none."""
     file: Path = workspace.state / KEY_FILE
-    seeds = [_given_seed(workspace.variables), file.read_bytes() if file.exists() else b""]
+    seeds = [given_seed(workspace.variables), file.read_bytes() if file.exists() else b""]
     return [_signer(workspace, seed) for seed in seeds if seed]
 
 
-def _given_seed(variables: Mapping[str, str]) -> bytes:
+def given_seed(variables: Mapping[str, str]) -> bytes:
+    """Return the seed that the variable is, empty if it is not set. Raises UsageError if it is none."""
     text = variables.get(KEY_VARIABLE, "")
     try:
         seed = base64.b64decode(text, validate=True)

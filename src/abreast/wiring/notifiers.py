@@ -1,6 +1,6 @@
 """Who is told about deployments: the notifiers that abreast.yml names, and those that need no settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import BaseModel
@@ -9,6 +9,8 @@ from abreast.config.receivers import receiver_kind
 from abreast.config.variables import resolve_secrets
 from abreast.core.errors import UsageError
 from abreast.core.secrets import Secret
+from abreast.notify.email import plugin as email
+from abreast.notify.email.plugin import EmailSettings
 from abreast.notify.interface import (
     NotificationError,
     Notifier,
@@ -61,19 +63,44 @@ def create_notifiers(project: str, configured: Mapping[str, BaseModel], variable
     return [notifier for notifier in made if notifier]
 
 
+def approval_mail(configured: Mapping[str, BaseModel], environment: str) -> tuple[str, EmailSettings] | None:
+    """Return the receiver whose server and sender requests to people are sent by: the first of e-mail that is told."""
+    for name, settings in configured.items():
+        if isinstance(settings, EmailSettings) and settings.route().includes(environment):
+            return name, settings
+    return None
+
+
+def create_approver_notifier(
+    project: str, receiver: tuple[str, EmailSettings], variables: Mapping[str, str],
+    person: str, address: str, link: Callable[[], Secret],
+) -> Notifier:  # fmt: skip
+    """Return who tells one person, by the server of a receiver, that a deployment waits for an approval."""
+    name, settings = receiver
+    context = _context(project, f"{name} to {person}", variables)
+    try:
+        return email.create_approver_notifier(context, settings, address, link)
+    except UsageError as error:
+        return UnreachableNotifier(context.name, settings.route(), error)
+
+
 def _create(project: str, name: str, settings: BaseModel, variables: Mapping[str, str]) -> Notifier | None:
-    context = NotifierContext(
+    context = _context(project, name, variables)
+    try:
+        return NOTIFIERS[receiver_kind(name, NOTIFIERS) or name].create(context, settings)
+    except UsageError as error:
+        route = settings.route() if isinstance(settings, RouteSettings) else Route()
+        return UnreachableNotifier(name, route, error)
+
+
+def _context(project: str, name: str, variables: Mapping[str, str]) -> NotifierContext:
+    return NotifierContext(
         name,
         project,
         variables.get,
         partial(_secret, variables),
         lambda text: resolve_secrets({name: text}, variables)[name],
     )
-    try:
-        return NOTIFIERS[receiver_kind(name, NOTIFIERS) or name].create(context, settings)
-    except UsageError as error:
-        route = settings.route() if isinstance(settings, RouteSettings) else Route()
-        return UnreachableNotifier(name, route, error)
 
 
 def _secret(variables: Mapping[str, str], name: str) -> Secret | None:

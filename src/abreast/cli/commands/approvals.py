@@ -1,80 +1,101 @@
 """``abreast approve`` and ``abreast reject``: what a person says about a deployment that waits for an approval."""
 
 import json
+import sys
 
-from abreast.cli.confirmation import required_reason
+from abreast.cli.ballot import PATIENCE, Ballot, ballot_refusal, cast, open_ballot
+from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.lazy import load
 from abreast.cli.outcome import report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.redaction import redact
+from abreast.cli.selection import locate_workspace
+from abreast.cli.views.approval_request import request_lines
 from abreast.core.approval import ApprovalDecision, ApprovalState, vote_refusal
-from abreast.core.errors import RefusedError, UsageError
-from abreast.core.events import Event, EventKind
-from abreast.core.model import Chapter
+from abreast.core.errors import RefusedError
 from abreast.core.states import DeploymentState
-from abreast.deploy.chapters.approval import COUNTS, approval_decision
-from abreast.ledger.interface import Deployment
+from abreast.ledger.acts import DONE
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.wiring.workspace import utc_now
+from abreast.wiring.workspace import Workspace
 
-PATIENCE = 150.0
-"""Seconds to wait until others can read a vote."""
+MAKE_LINK = "approval-link"
+"""The act of making a link by hand."""
 
 
-def approve(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Record an approval. Returns 3 if this person's does not count, which is recorded, too."""
+def approve(deployment: str | None, reason: str, link_for: str | None, *, yes: bool, as_json: bool) -> int:
+    """Record an approval. Returns 3 if this person's does not count, which is recorded, too.
+
+    A terminal shows what is approved, and asks. With ``link_for``, nothing is approved: a link is made for somebody.
+    """
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
-        chosen, decision = _vote(ledger, deployment, workspace.operator, reason, approves=True)
+        ballot = open_ballot(workspace, ledger, deployment)
+        if link_for is not None:
+            return _print_link(workspace, ledger, ballot, link_for, as_json=as_json)
+        if sys.stdin.isatty() and not yes and not as_json and not ballot_refusal(workspace, ballot):
+            _ask(ballot)
+        decision = cast(workspace, ledger, ballot, reason, approves=True)
+    chosen = ballot.deployment
     if as_json:
-        print(json.dumps({"deployment": chosen.id, "state": decision.state, "missing": decision.missing}))
+        document = {"deployment": chosen.id, "by": ballot.person, "state": decision.state, "missing": decision.missing}
+        print(json.dumps(document))
         return 0
-    print(f"{workspace.operator} approved {chosen.release} for {chosen.environment}")
-    print(decision.text)
-    if decision.state is ApprovalState.GRANTED:
-        print(f"next: abreast resume {chosen.id}, where the variables of {chosen.environment} are set")
+    print(f"{ballot.person} approved {chosen.release} for {chosen.environment}")
+    for line in _outlook(ballot, decision):
+        print(line)
     return 0
+
+
+def _ask(ballot: Ballot) -> None:
+    """Show what is approved, and ask. A no ends the command, and nothing is recorded."""
+    chosen = ballot.deployment
+    for line in request_lines(ballot.request):
+        print(redact(line))
+    confirm(f"Approve {chosen.release} for {chosen.environment}, as {ballot.person}?", "it", yes=False)
+
+
+def _outlook(ballot: Ballot, decision: ApprovalDecision) -> list[str]:
+    """Return how far the approval is, and what comes next."""
+    chosen = ballot.deployment
+    if decision.state is ApprovalState.GRANTED:
+        return [decision.text, f"next: abreast resume {chosen.id}, where the variables of {chosen.environment} are set"]
+    return [decision.text, f"next: abreast approve {chosen.id}, by one of them, until {decision.expires}"]
 
 
 def reject(deployment: str | None, reason: str, *, as_json: bool) -> int:
     """Record a rejection, and end the deployment: nothing of it was staged."""
     workspace = locate_workspace()
-    reason = required_reason(reason, on_stderr=as_json)
     with workspace.open_ledger() as ledger:
-        chosen, _ = _vote(ledger, deployment, workspace.operator, reason, approves=False)
+        ballot = open_ballot(workspace, ledger, deployment)
+        reason = required_reason(reason, on_stderr=as_json)
+        cast(workspace, ledger, ballot, reason, approves=False)
         display = ProgressDisplay(ledger, output_stream(as_json=as_json), workspace.deployment_logs)
-        load("abreast.cli.commands.deployments:finish")(workspace, ledger, chosen, display)
-        ended = ledger.deployment(chosen.id)
+        load("abreast.cli.commands.deployments:finish")(workspace, ledger, ballot.deployment, display)
+        ended = ledger.deployment(ballot.deployment.id)
         return report_outcome(ended, {DeploymentState.TURNED_BACK}, display.print_line, live={}, as_json=as_json)
 
 
-def _vote(
-    ledger: SqliteLedger, requested: str | None, by: str, reason: str, *, approves: bool
-) -> tuple[Deployment, ApprovalDecision]:
-    """Record a vote, and return the deployment and how far its approval is now.
-
-    Raises UsageError if it does not wait for one, RefusedError if it is too late, this person's vote does not count, or
-    others cannot read it.
-    """
-    chosen = choose_deployment(ledger, requested, unfinished=requested is None)
-    plan, events = ledger.stored_plan(chosen.id), ledger.events(chosen.id)
-    if plan.approval is None or chosen.state is not DeploymentState.APPROVING:
-        what = f"deployment {chosen.id} does not wait for an approval: it is {chosen.state}"
-        raise UsageError(what, next="abreast history")
-    before = approval_decision(plan, events, utc_now())
-    if before.state is ApprovalState.EXPIRED:
-        what = f"deployment {chosen.id} cannot be approved any more: {before.text}"
-        raise RefusedError(what, next=f"abreast deploy --env {plan.environment}")
-    why_not = vote_refusal(plan.approval, by, plan.authors)
-    number = sum(event.kind is EventKind.VOTED and event.data["by"] == by for event in events) + 1
-    said = f"{by} {'approves' if approves else 'rejects'}{f': {reason}' if reason else ''}"
-    message = f"{said}; it does not count: {why_not}" if why_not else said
-    data = {"by": by, "approves": approves, "reason": reason, COUNTS: not why_not}
-    ledger.append_events(
-        Event(chosen.id, f"vote/{by}/{number}", EventKind.VOTED, message, chapter=Chapter.APPROVAL, data=data)
-    )
+def _print_link(workspace: Workspace, ledger: SqliteLedger, ballot: Ballot, person: str, *, as_json: bool) -> int:
+    """Print the link of a person, and record that it was made. Raises RefusedError for somebody who may not approve."""
+    chosen, plan = ballot.deployment, ballot.plan
+    signer = load("abreast.wiring.approval_links:link_signer")(workspace)
+    if workspace.ci_run:
+        what = "a link in the log of a run would be everybody's who reads that"
+        raise RefusedError(
+            what, need="a terminal, with ABREAST_AUDIT_KEY", next="`people: {NAME: {email: …}}` sends it"
+        )
+    if refusal := vote_refusal(ballot.rule, person, plan.authors):
+        raise RefusedError(refusal, next=f"abreast show {chosen.id}")
+    named = next(each for each in ballot.rule.people if each.casefold() == person.casefold())
+    expires = ballot.request.expires
+    link = load("abreast.wiring.approval_links:signed_link")(signer, ledger, chosen.id, named, expires)
+    ledger.record_act(chosen.environment, MAKE_LINK, DONE, detail=f"for {named}, to approve or reject {chosen.id}")
     if away := ledger.flush(PATIENCE):
         raise RefusedError(f"recorded on this machine only: {away}", next="abreast state show")
-    if why_not:
-        raise RefusedError(f"{why_not}; this is recorded", next=f"abreast show {chosen.id}")
-    return chosen, approval_decision(plan, ledger.events(chosen.id), utc_now())
+    if as_json:
+        document = {"deployment": chosen.id, "person": named, "expires": expires, "link": link.reveal()}
+        print(json.dumps(document))
+    else:
+        print(link.reveal())
+        print(f"whoever has it can approve or reject {chosen.release} as {named}, until {expires}", file=sys.stderr)
+    return 0

@@ -8,6 +8,7 @@ from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.change_record import change_json, change_markdown
 from abreast.core.codec import dump, load
+from abreast.core.commits import Commit
 from abreast.core.errors import UsageError
 from abreast.core.incidents.lifecycle import PRODUCTION
 from abreast.deploy.runtime.incidents import read_incident
@@ -16,7 +17,6 @@ from abreast.ledger.change_record import ChangeRecord, make_change_record
 from abreast.ledger.change_report import CHANGE_KINDS, make_report
 from abreast.ledger.interface import Deployment, ReleasePart
 from abreast.ledger.sqlite import SqliteLedger
-from abreast.source.interface import CommitSummary
 from abreast.wiring.repository import project_repository
 
 MAX_COMMITS = 200
@@ -32,9 +32,9 @@ def change(deployment: str | None, environment: str | None, *, as_json: bool) ->
         record = _read(ledger, chosen)
         incident = read_incident(ledger, chosen)
         before = {part.previous.commit for part in ledger.stored_plan(chosen.id).rollouts if part.previous}
-    commits = project_repository(workspace.root).commits(before, chosen.commit, MAX_COMMITS)
+    commits = project_repository(workspace.root).commits(before, chosen.commit, MAX_COMMITS).certain
     shown = load(ChangeRecord, redact_value(dump(record)))
-    said = load(tuple[CommitSummary, ...], redact_value(dump(commits, tuple[CommitSummary, ...])))
+    said = load(tuple[Commit, ...], redact_value(dump(commits, tuple[Commit, ...])))
     if as_json:
         print(json.dumps(change_json(shown, said, incident), indent=2))
     else:

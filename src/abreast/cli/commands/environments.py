@@ -16,9 +16,9 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
 from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
-from abreast.core.rollback import KeptOut
+from abreast.core.rollback import KeptOut, unlock_command
 from abreast.deploy.runtime.maintenance import forget_maintenance
-from abreast.deploy.runtime.release_history import kept_out_releases, unlock_command, unlocked_event
+from abreast.deploy.runtime.release_history import kept_out_releases, unlocked_event
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly

@@ -1,20 +1,29 @@
 """Commands that read the ledger: history, show."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from abreast.cli.selection import choose_deployment, locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
+from abreast.core.events import Event
+from abreast.core.states import DeploymentState
+from abreast.ledger.interface import Deployment
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.lazy_modules import lazy_module
 
-if TYPE_CHECKING:  # what only `show --watch` needs
+if TYPE_CHECKING:  # what only `show --watch` and a deployment that waits for an approval need
     import asyncio
 
     from abreast.cli import progress
+    from abreast.cli.views import approval_request as approval_view
+    from abreast.core import approval_request
+    from abreast.deploy.chapters import approval
 else:
     asyncio, progress = lazy_module("asyncio"), lazy_module("abreast.cli.progress")
+    approval_view = lazy_module("abreast.cli.views.approval_request")
+    approval = lazy_module("abreast.deploy.chapters.approval")
 
 
 def history(environment: str | None, limit: int, *, as_json: bool) -> int:
@@ -44,11 +53,23 @@ def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
             if not as_json:
                 return code
         events = ledger.events(chosen.id)
+        request = _approval_request(ledger, chosen, events)
     if as_json:
-        print(json.dumps(view.deployment_json(chosen, events), indent=2))
+        more = {"approval": approval_view.request_json(request)} if request else {}
+        print(json.dumps({**view.deployment_json(chosen, events), **more}, indent=2))
     else:
-        _print_lines(view.deployment_lines(chosen, events))
+        asked = approval_view.request_lines(request) if request else ()
+        _print_lines(view.deployment_lines(chosen, events, tuple(asked)))
     return code
+
+
+def _approval_request(
+    ledger: SqliteLedger, deployment: Deployment, events: Sequence[Event]
+) -> "approval_request.ApprovalRequest | None":
+    """Return the request that a deployment waits with, None if it does not wait for an approval."""
+    if deployment.state is not DeploymentState.APPROVING:
+        return None
+    return approval.approval_request(ledger.stored_plan(deployment.id), events)
 
 
 def _print_lines(lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from abreast.cli.commands.deployments import DeployCommand, plan_request
 from abreast.cli.target import load_target
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
-from abreast.core.promotion import PromotionRule, promotion_refusals
+from abreast.core.promotion import PromotionRule, promotion_refusals, soak_left
 from abreast.deploy.planning import DeployRequest
 from abreast.deploy.promotion import tried_release
 from abreast.wiring.workspace import utc_now
@@ -22,8 +22,11 @@ def promote(
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         tried = asyncio.run(tried_release(command.ports(), rule.source, release or "", deployment or ""))
-        if refusals := list(promotion_refusals(rule, tried, utc_now())):
-            raise RefusedError("\n".join(refusals), next=f"abreast status --env {rule.source}")
+        now = utc_now()
+        if refusals := list(promotion_refusals(rule, tried, now)):
+            wait = soak_left(rule, tried, now) if len(refusals) == 1 else ""
+            later = f"in {wait}: abreast promote --to {target.environment.name} --release {tried.version}"
+            raise RefusedError("\n".join(refusals), next=later if wait else f"abreast status --env {rule.source}")
         request = DeployRequest(release=tried.version, skip_gates=skip_gates, reason=reason)
         proposed = plan_request(target, command.ports(), request)
         command.confirm_plan(proposed, yes=yes)

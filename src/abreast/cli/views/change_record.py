@@ -7,16 +7,16 @@ from abreast.cli.views.audit_trail import act_json
 from abreast.cli.views.markdown import code, join_blocks, link, plain, table
 from abreast.cli.views.plan import risk_json, risk_text
 from abreast.core.codec import dump
+from abreast.core.commits import Commit
 from abreast.core.incidents.communication import moment_text
 from abreast.core.incidents.model import Incident
 from abreast.ledger.acts import DONE
 from abreast.ledger.change_record import ChangeRecord, Validation
-from abreast.source.interface import CommitSummary
 
 MAX_BYTES = 250_000
 
 
-def change_json(record: ChangeRecord, commits: Sequence[CommitSummary], incident: Incident | None) -> dict[str, Any]:
+def change_json(record: ChangeRecord, commits: Sequence[Commit], incident: Incident | None) -> dict[str, Any]:
     """Return the record as JSON values."""
     document: dict[str, Any] = dump(record)
     return {
@@ -30,12 +30,12 @@ def change_json(record: ChangeRecord, commits: Sequence[CommitSummary], incident
     }
 
 
-def change_markdown(record: ChangeRecord, commits: Sequence[CommitSummary], incident: Incident | None) -> str:
+def change_markdown(record: ChangeRecord, commits: Sequence[Commit], incident: Incident | None) -> str:
     """Return the record as a document."""
     return join_blocks(_blocks(record, commits, incident), MAX_BYTES)
 
 
-def _blocks(record: ChangeRecord, commits: Sequence[CommitSummary], incident: Incident | None) -> Iterator[str]:
+def _blocks(record: ChangeRecord, commits: Sequence[Commit], incident: Incident | None) -> Iterator[str]:
     yield f"# Change record: {plain(f'{record.kind} of {record.release} in {record.environment}')}"
     yield table(("", ""), _facts(record, incident))
     yield "## Risk"

@@ -32,8 +32,11 @@ def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
         )
 
 
-def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterator[str]:
-    """Yield a deployment in full: its summary, its events, the seconds of each chapter, the next command."""
+def deployment_lines(deployment: Deployment, events: Sequence[Event], asked: Sequence[str] = ()) -> Iterator[str]:
+    """Yield a deployment in full: its summary, its events, the seconds of each chapter, the next command.
+
+    ``asked`` are the lines of the request for an approval that it waits with.
+    """
     release = f"{deployment.release} ({deployment.commit[:7]})"
     yield f"{deployment.kind} {deployment.id}: {deployment.project} {release} → {deployment.environment}"
     started = f"started {_local_time(deployment.started)} by {deployment.author or '?'}"
@@ -50,6 +53,7 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event]) -> Iterato
     yield ""
     for (service, chapter), seconds in chapter_durations(events).items():
         yield f"  {service or 'all':<12} {chapter:<9} {seconds:7.2f} s"
+    yield from ("", *asked, "") if asked else ()
     yield from next_lines(deployment)
 
 

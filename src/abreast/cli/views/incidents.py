@@ -5,6 +5,7 @@ from typing import Any
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.core.codec import dump
+from abreast.core.commits import Commit
 from abreast.core.incidents.communication import (
     REQUESTS_FAILED,
     UNKNOWN,
@@ -15,7 +16,6 @@ from abreast.core.incidents.communication import (
 )
 from abreast.core.incidents.lifecycle import seconds_between
 from abreast.core.incidents.model import AffectedService, Incident, IncidentStatus
-from abreast.source.interface import CommitSummary
 
 MAX_BYTES = 250_000
 
@@ -37,9 +37,7 @@ def summary_json(incident: Incident) -> dict[str, Any]:
     return {name: getattr(incident, name) for name in names}
 
 
-def incident_json(
-    incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str
-) -> dict[str, Any]:
+def incident_json(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> dict[str, Any]:
     """Return an incident as JSON values."""
     document: dict[str, Any] = dump(incident)
     for shown, service in zip(document["services"], incident.services, strict=True):
@@ -60,14 +58,13 @@ def recovery_seconds(incident: Incident) -> float | None:
     return seconds_between(incident.detected, incident.recovered) if reached and incident.recovered else None
 
 
-def incident_markdown(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str) -> str:
+def incident_markdown(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> str:
     """Return the report of an incident."""
     return join_blocks(_blocks(incident, commits, live, now), MAX_BYTES) + "\n"
 
 
-def _blocks(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[str, str], now: str) -> Iterator[str]:
+def _blocks(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> Iterator[str]:
     yield f"# {incident.severity}: {plain(incident.title)}"
-    recovery = recovery_seconds(incident)
     facts = (
         ("incident", code(incident.id)),
         ("severity", f"{incident.severity}: {plain(incident.why)}"),
@@ -76,14 +73,7 @@ def _blocks(incident: Incident, commits: Sequence[CommitSummary], live: Mapping[
         ("detected", moment_text(incident.detected)),
         ("turn-back began", moment_text(incident.turn_back_began)),
         ("users on a good version", _recovered_text(incident)),
-        (
-            "recovery time",
-            duration_text(recovery)
-            if recovery is not None
-            else UNKNOWN
-            if incident.status is IncidentStatus.OPEN
-            else "none",
-        ),
+        ("recovery time", _recovery_text(incident)),
         ("made", moment_text(now)),
     )
     yield table(("", ""), facts)
@@ -114,6 +104,13 @@ def _recovered_text(incident: Incident) -> str:
     return moment_text(incident.recovered) if incident.recovered else "not yet"
 
 
+def _recovery_text(incident: Incident) -> str:
+    seconds = recovery_seconds(incident)
+    if seconds is None:
+        return UNKNOWN if incident.status is IncidentStatus.OPEN else "none"
+    return duration_text(seconds)
+
+
 def _service_row(service: AffectedService, live: Mapping[str, str], now: str) -> tuple[str, ...]:
     seconds = seconds_on_bad_version(service, now)
     users = "no" if seconds is None else f"{duration_text(seconds)} at most"
@@ -123,7 +120,7 @@ def _service_row(service: AffectedService, live: Mapping[str, str], now: str) ->
     return (*names, users + still, failed, plain(live.get(service.name, "nothing")))
 
 
-def _change(incident: Incident, commits: Sequence[CommitSummary]) -> Iterator[str]:
+def _change(incident: Incident, commits: Sequence[Commit]) -> Iterator[str]:
     yield f"- {plain(incident.release)}, commit {code(incident.commit[:12])}, by {code(incident.author or UNKNOWN)}"
     if incident.reason:
         yield f"- Reason: {code(incident.reason)}"

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.cli.views.plan import breaking_changes, database_steps, risk_text
+from abreast.cli.views.plan import breaking_changes, database_steps, flag_texts, risk_text
+from abreast.core.flags import flag_changes
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
+from abreast.core.rollback import release_number
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
@@ -36,6 +38,7 @@ def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
     rows = [(plain(part.name), part.action.value, plain(part.why)) for part in plan.services[:MAX_ROWS]]
     yield table(("service", "action", "why"), rows)
     yield _bullets("Databases", (text for part in plan.services for text in _database_texts(part)))
+    yield _bullets("Flags", map(code, flag_texts(plan, flag_changes(plan.services))))
     yield _bullets("Notes", [*_notes(plan), *map(code, readiness.warnings)])
     yield _bullets("Gates", (_gate_text(plan, number) for number in range(len(plan.gates))))
     waves = rollout_waves(plan.rollouts)
@@ -91,5 +94,5 @@ def _way_back(plan: Plan) -> str:
     live = {part.previous.release for part in plan.traffic_changes if part.previous}
     if not live:
         return "nothing is live yet. If a candidate is not healthy, nothing goes live."
-    newest = max(live, key=lambda release: int(release.removeprefix("v")))
+    newest = max(live, key=release_number)
     return code(f"abreast rollback --env {plan.environment} --to {newest} --reason …")

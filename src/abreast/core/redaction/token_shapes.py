@@ -106,6 +106,7 @@ TOKEN_SHAPES = (
     TokenShape("perplexity-key", "pplx-", r"[A-Za-z0-9]{40,}", "docs.perplexity.ai"),
     TokenShape("pinecone-key", "pcsk_", r"[A-Za-z0-9_]{40,}", "docs.pinecone.io/guides/projects/manage-api-keys"),
     TokenShape("plaid-token", "access-sandbox- access-development- access-production-", _UUID, "plaid.com/docs/api/tokens"),
+    TokenShape("paseto", "v1.public. v2.public. v3.public. v4.public. v1.local. v2.local. v3.local. v4.local.", r"[A-Za-z0-9_-]{64,}(?:\.[A-Za-z0-9_-]+)?", "github.com/paseto-standard/paseto-spec"),
     TokenShape("planetscale-token", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[A-Za-z0-9_.=-]{30,}", "planetscale.com/docs/concepts/service-tokens"),
     TokenShape("posthog-key", "phc_ phx_ phs_", r"[A-Za-z0-9_]{40,}", "posthog.com/docs/api"),
     TokenShape("postman-key", "PMAK-", r"[0-9a-f]{24}-[0-9a-f]{34}", "learning.postman.com/docs/developer/postman-api/authentication"),

@@ -27,7 +27,7 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     series = ProbeSeries(health.start, 0.0 if run.plan.emergency else health.hold)
     clock = asyncio.get_running_loop().time
     longest = probe_interval(run, part.service)
-    begin, pause = clock(), longest / 8
+    begin, pause = clock(), longest if health.interval else longest / 8
     while series.verdict is ProbeVerdict.OPEN:
         observation, result = await probe_version(run, part, version, Chapter.CHECK)
         series = series.with_result(replace(result, elapsed=clock() - begin))
@@ -98,5 +98,7 @@ async def _run_health_command(run: Run, service: Service, command: str, context:
 
 
 def probe_interval(run: Run, service: Service) -> float:
-    """Return the seconds between two probes: more if each starts a process."""
+    """Return the seconds between two probes: as abreast.yml says, by default more if each starts a process."""
+    if service.health.interval is not None:
+        return service.health.interval
     return max(run.probe_interval, COMMAND_INTERVAL) if service.health.command else run.probe_interval

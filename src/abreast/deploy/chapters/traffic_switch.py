@@ -10,7 +10,7 @@ from abreast.core.errors import AbreastError, PlatformError, StateError, Unknown
 from abreast.core.model import Chapter, Failure, LiveService, Service, Version
 from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
-from abreast.deploy.chapters.check import check_health, wait_until_healthy, with_live_probes
+from abreast.deploy.chapters.check import check_health, probe_interval, wait_until_healthy, with_live_probes
 from abreast.deploy.chapters.stage import request_for_live, supports_candidates
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run, only_failures
@@ -182,7 +182,7 @@ async def _await_answer(run: Run, live: LiveService) -> str:
         found = await check_health(run, live.definition, version, live.commit, observed)
         series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
         if series.verdict is ProbeVerdict.OPEN:
-            await asyncio.sleep(run.probe_interval)
+            await asyncio.sleep(probe_interval(run, live.definition))
     return "" if series.verdict is ProbeVerdict.PASSED else series.why
 
 

@@ -5,17 +5,14 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess
 from abreast.core.incidents.lifecycle import act_of
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
-from abreast.core.plan import DeploymentKind
 from abreast.ledger.interface import Deployment, Ledger
 
 MAX_INCIDENTS = 200
 """How many deployments with incidents are looked at."""
-
-_RELEASES = frozenset({DeploymentKind.DEPLOY, DeploymentKind.ROLLBACK})
 
 
 def read_incidents(ledger: Ledger, environment: str | None = None, limit: int = MAX_INCIDENTS) -> Iterator[Incident]:
@@ -33,7 +30,8 @@ def read_incident(ledger: Ledger, deployment: Deployment) -> Incident | None:
 
 def _read(ledger: Ledger, deployment: Deployment, successes: Sequence[LaterSuccess]) -> Incident | None:
     later = [success for success in successes if success.deployment != deployment.id]
-    return make_incident(ledger.stored_plan(deployment.id), ledger.events(deployment.id), later)
+    plan, events = ledger.stored_plan(deployment.id), ledger.events(deployment.id)
+    return make_incident(plan, events, later, ledger.requests(deployment.id))
 
 
 def record_incident_act(ledger: Ledger, deployment: str, act: IncidentAct, text: str, by: str) -> None:
@@ -69,4 +67,4 @@ def _watched_deployment(ledger: Ledger, environment: str) -> Deployment | None:
     if incident and incident.status is IncidentStatus.OPEN:
         return ledger.deployment(incident.id)
     latest = ledger.deployments(environment)
-    return next((deployment for deployment in latest if deployment.kind in _RELEASES), None)
+    return next((deployment for deployment in latest if deployment.kind.is_releasing), None)

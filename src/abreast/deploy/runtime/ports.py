@@ -9,9 +9,11 @@ from abreast.attestations.interface import Attestor
 from abreast.checks.interface import Check
 from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
+from abreast.core.approval import ApprovalRule
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service
+from abreast.core.plan import Plan
 from abreast.core.secrets import Secret
 from abreast.database.interface import BackupStore, Database
 from abreast.gates.interface import GateRunner
@@ -20,6 +22,9 @@ from abreast.notify.interface import Notifier
 from abreast.platforms.interface import Platform
 from abreast.runtimes.interface import InstallStore, PythonProvider
 from abreast.source.interface import Source
+
+FINGERPRINTS = "fingerprints"
+"""What of ``Ports.only_here`` stands for the key that fingerprints are made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,10 @@ class Ports:
     ``gates`` maps a gate's ``runner`` to what evaluates it. ``reveal_secrets`` returns the secrets of a service;
     ``known_secrets`` are the values of abreast's own. ``fingerprint`` returns a digest that tells two values apart.
     ``inherited_environment`` holds the variables that every child process inherits. ``now`` returns ISO 8601.
-    ``notifiers`` returns who is told about deployments. ``only_here`` names what others cannot read, though they read
-    the ledger: the keys of abreast.yml, ``artifacts`` and ``backups``, that have no store.
+    ``notifiers`` returns who is told about deployments. ``approver_notifiers`` returns those that tell one person each
+    that a deployment waits for them, with a link of their own, and ``links_refusal`` why nobody of a rule gets one who
+    has an address, "" if they do. ``only_here`` names what others cannot read, though they read the ledger: the keys
+    of abreast.yml, ``artifacts`` and ``backups``, that have no store, and ``FINGERPRINTS``.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     ``ci_run`` is the run of a CI system that this process belongs to. ``operator`` returns who started that, or this
     process, ``reviewers`` who let it begin, by environment. ``attestor`` signs what is built and verifies it.
@@ -80,4 +87,6 @@ class Ports:
     ci_run: CiRun | None = None
     operator: Callable[[], str] = str
     reviewers: Callable[[str], Awaitable[Sequence[str]]] | None = None
+    approver_notifiers: Callable[[Plan], Sequence[Notifier]] = lambda _: ()
+    links_refusal: Callable[[str, ApprovalRule], str] = lambda _, __: ""
     maintenance_page: Callable[[], MaintenancePage] = MaintenancePage

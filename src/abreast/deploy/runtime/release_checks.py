@@ -1,7 +1,7 @@
 """What has to be there before an earlier release is deployed: its variables, and its artifacts as they were built."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from abreast.core.errors import AbreastError, ArtifactError, UsageError
@@ -40,13 +40,13 @@ def with_secret_notes(ports: Ports, plan: Plan) -> Plan:
     Plain variables go back with a release. Secrets do not: the record has none, and an old one may not be valid.
     """
     decisions = release_decisions(ports.ledger, plan.environment, is_preview=bool(plan.base))
-    live_since = next((decision.at for decision in decisions if decision.release == plan.release), "")
-    ages = ports.ledger.secret_ages(plan.environment) if live_since else {}
-    parts = tuple(replace(part, notes=(*part.notes, *_secret_notes(part, ages, live_since))) for part in plan.services)
+    before = next((decision.deployment for decision in decisions if decision.release == plan.release), "")
+    changed = ports.ledger.changed_secrets(plan.environment, before) if before else frozenset()
+    parts = tuple(replace(part, notes=(*part.notes, *_secret_notes(part, changed))) for part in plan.services)
     return replace(plan, services=parts)
 
 
-def _secret_notes(part: ServicePlan, ages: Mapping[str, str], live_since: str) -> Iterator[str]:
-    newer = [name for name in part.service.secrets if ages.get(f"{part.name}/{name}", "") > live_since]
+def _secret_notes(part: ServicePlan, changed: Collection[str]) -> Iterator[str]:
+    newer = [name for name in part.service.secrets if f"{part.name}/{name}" in changed]
     if newer:
         yield f"secrets keep their present values, which are newer than the release: {', '.join(newer)}"

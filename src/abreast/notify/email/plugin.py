@@ -1,5 +1,6 @@
 """The settings of e-mail: who gets it, and by which server."""
 
+from collections.abc import Callable
 from email.utils import parseaddr
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +11,8 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.core.secrets import Secret
 from abreast.notify.interface import Notifier, NotifierContext, NotifierPlugin
 from abreast.notify.message_notifier import MessageNotifier
-from abreast.notify.routing import MessageSettings
+from abreast.notify.notification_events import NotificationEvent
+from abreast.notify.routing import MessageSettings, Route
 
 PORTS = {"smtp": 587, "smtps": 465}
 
@@ -55,15 +57,38 @@ class MailServer:
 def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier:
     """Return the notifier. Raises UsageError for a variable that is not set, or an address that is none."""
     assert isinstance(settings, EmailSettings)
-    server = MailServer.parse(context.interpolate(settings.server))
-    sender, *recipients = (context.interpolate(text).reveal() for text in (settings.sender, *settings.to))
-    for address in (sender, *recipients):
-        if "@" not in parseaddr(address)[1] or "\n" in address:
-            raise UsageError("an address of `notify: {email: …}` is none", need="such as deployments@example.com")
+    server, (sender, *recipients) = _server(context, settings), _addresses(context, settings.sender, *settings.to)
     from abreast.notify.email.smtp import MailReceiver  # noqa: PLC0415 (slow, and only deployments need it)
 
     receiver = MailReceiver(server, sender, tuple(recipients))
     return MessageNotifier(context.name, context.project, settings.route(), receiver)
+
+
+def create_approver_notifier(
+    context: NotifierContext, settings: EmailSettings, address: str, link: Callable[[], Secret]
+) -> Notifier:
+    """Return the notifier that tells one person that a deployment waits for an approval, with the link of that person.
+
+    ``link`` is called for each mail. Raises UsageError as ``create_notifier``.
+    """
+    server, (sender,) = _server(context, settings), _addresses(context, settings.sender)
+    from abreast.notify.email.smtp import ApproverMail  # noqa: PLC0415 (as above)
+
+    route = Route(events=frozenset({NotificationEvent.APPROVAL}))
+    return MessageNotifier(context.name, context.project, route, ApproverMail(server, sender, address, link))
+
+
+def _server(context: NotifierContext, settings: EmailSettings) -> MailServer:
+    return MailServer.parse(context.interpolate(settings.server))
+
+
+def _addresses(context: NotifierContext, *texts: str) -> list[str]:
+    """Return the addresses of abreast.yml. Raises UsageError for one that is none."""
+    addresses = [context.interpolate(text).reveal() for text in texts]
+    for address in addresses:
+        if "@" not in parseaddr(address)[1] or "\n" in address:
+            raise UsageError("an address of `notify: {email: …}` is none", need="such as deployments@example.com")
+    return addresses
 
 
 PLUGIN = NotifierPlugin(EmailSettings, create_notifier)

@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
+from abreast.core.secrets import Secret
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
 from abreast.notify.email.plugin import MailServer
@@ -42,7 +43,7 @@ class MailReceiver(Receiver):
     async def deliver(self, message: Message, id: str, sent: SentMessages) -> Receipt:
         """Send a message. A server accepts it; nobody says when somebody reads it."""
         del sent
-        mail = email_message(message, id, self._sender, self._recipients)
+        mail = await self._compose(message, id)
         delivery = _Delivery(self._server)
         where = f"the mail server {self._server.host}"
         try:
@@ -63,6 +64,21 @@ class MailReceiver(Receiver):
         if refused:
             raise PartlyDeliveredError(f"{where} refuses {refused}; the others get it", need="addresses that exist")
         return Receipt.ACCEPTED
+
+    async def _compose(self, message: Message, id: str) -> EmailMessage:
+        return email_message(message, id, self._sender, self._recipients)
+
+
+class ApproverMail(MailReceiver):
+    """Sends to one person, each mail with that person's own link."""
+
+    def __init__(self, server: MailServer, sender: str, address: str, link: Callable[[], Secret]) -> None:
+        super().__init__(server, sender, (address,))
+        self._link = link
+
+    async def _compose(self, message: Message, id: str) -> EmailMessage:
+        link = await asyncio.to_thread(self._link)
+        return email_message(message, id, self._sender, self._recipients, link)
 
 
 class _Delivery:

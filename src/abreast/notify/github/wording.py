@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from abreast.core.approval_request import request_sections
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, Severity
 from abreast.core.model import LiveService
@@ -16,6 +17,9 @@ from abreast.notify.interface import Snapshot
 
 MAX_OUTPUT_LINES, MAX_OUTPUT = 20, 3000
 """Lines and characters of a failed command's output."""
+
+MAX_SECTION_LINES, MAX_LINE = 20, 200
+"""Lines of each section of a request for an approval, and characters of each."""
 
 _ICONS = {
     State.QUEUED: "⏳", State.PENDING: "✋", State.IN_PROGRESS: "🔄", State.SUCCESS: "✅", State.FAILURE: "❌",
@@ -76,7 +80,7 @@ def _live_report(
 
 def check_report(snapshot: Snapshot) -> CheckReport:
     """Return what the check run says."""
-    summary = "\n".join([*_table(snapshot), *_failures(snapshot), *_next_command(snapshot)])
+    summary = "\n".join([*_table(snapshot), *_request(snapshot), *_failures(snapshot), *_next_command(snapshot)])
     conclusion = _conclusion(snapshot)
     notes = tuple(_annotations(snapshot.events)) if conclusion else ()
     return CheckReport(title(snapshot), summary, conclusion, snapshot.plan.run_url, notes)
@@ -129,7 +133,7 @@ def comment_body(snapshot: Snapshot) -> str:
     return "\n".join(
         [
             deploy_marker(snapshot.plan.environment), f"**{title(snapshot)}**", "", *_table(snapshot),
-            *_failures(snapshot), *_next_command(snapshot), "", f"{commit}{log}",
+            *_request(snapshot), *_failures(snapshot), *_next_command(snapshot), "", f"{commit}{log}",
         ]
     )  # fmt: skip
 
@@ -191,16 +195,30 @@ def _failures(snapshot: Snapshot) -> list[str]:
     return [line for event in snapshot.failures for line in _failure(event)]
 
 
+def _request(snapshot: Snapshot) -> list[str]:
+    """Return what people are asked to approve, each section in a block, as failures are."""
+    sections = request_sections(snapshot.request) if snapshot.request else ()
+    shown = (section.shortened(MAX_SECTION_LINES, MAX_LINE) for section in sections)
+    return [line for section in shown for line in ("", f"**{section.title}**", "", *_block("\n".join(section.lines)))]
+
+
 def _failure(event: Event) -> list[str]:
-    """Return a failure, with the end of its output in a block: nothing in it mentions anybody or makes a link."""
+    """Return a failure, with the end of its output."""
     where = " ".join(filter(None, [event.service, event.chapter]))
     lines = event.message.strip().splitlines()[-MAX_OUTPUT_LINES:]
     text = "\n".join(lines)[-MAX_OUTPUT:]
+    return ["", f"{where or 'The deployment'} failed:", "", *_block(text)]
+
+
+def _block(text: str) -> list[str]:
+    """Return a block of code: nothing in it mentions anybody or makes a link."""
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
-    return ["", f"{where or 'The deployment'} failed:", "", fence, text, fence]
+    return [fence, text, fence]
 
 
 def _next_command(snapshot: Snapshot) -> list[str]:
+    if snapshot.state is DeploymentState.APPROVING:
+        return ["", f"Next: `abreast approve {snapshot.plan.deployment}`"]
     if snapshot.state in {DeploymentState.TURNED_BACK, DeploymentState.STUCK}:
         return ["", f"Next: `abreast logs {snapshot.plan.deployment}`"]
     return []

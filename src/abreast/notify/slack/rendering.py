@@ -33,6 +33,7 @@ def _render(message: Message) -> dict[str, Any]:
 def _fields(message: Message) -> Iterator[dict[str, Any]]:
     yield from (_field(service.name.capitalize(), _service_text(service)) for service in message.services)
     yield from (_field("Failed", _failure_text(failure), short=False) for failure in message.failures)
+    yield from (_field(section.title, "\n".join(section.lines), short=False) for section in message.sections)
     if message.details:
         yield _field("Deployments", "\n".join(message.details), short=False)
     yield from (_field(name, value, short=name in {"By", "Reason"}) for name, value in message.facts)

@@ -100,6 +100,10 @@ class RenderClient:
         """Set the command that runs in each new build before it goes live."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
 
+    async def set_plan(self, id: str, plan: str) -> None:
+        """Set the plan of a service, which its next deploy runs on."""
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"plan": plan}}))
+
     async def set_schedule(self, id: str, schedule: str) -> None:
         """Set when a cron job runs, as a cron expression in UTC."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"schedule": schedule}}))

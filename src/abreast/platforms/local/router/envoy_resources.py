@@ -186,27 +186,26 @@ _OUTLIER_DETECTION: Json = {
 
 def _checks(upstream: Upstream) -> Json:
     """Return what tells Envoy which of several instances answer."""
-    check = _health_check(upstream.health_path, upstream.failing_status)
-    return {"health_checks": [check], "outlier_detection": _OUTLIER_DETECTION}
+    return {"health_checks": [_health_check(upstream)], "outlier_detection": _OUTLIER_DETECTION}
 
 
-def _health_check(path: str, failing_status: int) -> Json:
+def _health_check(upstream: Upstream) -> Json:
     return {
         "timeout": "5s",
-        "interval": "3s",
-        "no_traffic_interval": "3s",
+        "interval": upstream.interval,
+        "no_traffic_interval": upstream.interval,
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "reuse_connection": False,  # a server with one thread would be busy with it
         "http_health_check": {
-            "path": path,
+            "path": upstream.health_path,
             "host": "127.0.0.1",
             "request_headers_to_add": [
                 {"header": {"key": "user-agent", "value": USER_AGENT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             ],
-            "expected_statuses": [{"start": 200, "end": failing_status}],
+            "expected_statuses": [{"start": 200, "end": upstream.failing_status}],
             "retriable_statuses": [
-                {"start": failing_status, "end": 600}
+                {"start": upstream.failing_status, "end": 600}
             ],  # count towards the threshold, as no answer does
         },
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.maintenance import MaintenanceMode
 
-RESPONSE_TIMEOUT = "60s"
+RESPONSE_TIMEOUT, HEALTH_INTERVAL = "60s", "3s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Upstream:
 
     An instance that does not answer at ``health_path``, or with ``failing_status`` and more, gets no requests while
     another one does.
-    ``response_timeout``: the longest wait for the beginning of a response.
+    ``response_timeout``: the longest wait for the beginning of a response. ``interval``: from one request for
+    ``health_path`` to the next.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Upstream:
     health_path: str = "/"
     response_timeout: str = RESPONSE_TIMEOUT
     failing_status: int = 400
+    interval: str = HEALTH_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,12 @@ from abreast.testing.platforms.render.state import State, base_url
 
 CRON_FIELDS = 5
 _RUNNING = frozenset({ServiceKind.WEB, ServiceKind.PRIVATE, ServiceKind.WORKER})
+PAID_PLANS = frozenset({"starter", "standard", "pro", "pro_plus", "pro_max", "pro_ultra"})
+"""The plans of services that have no free one."""
+
+PLANS = PAID_PLANS | {"starter_plus", "standard_plus", "free"}
+"""The plans that a web service can have; a custom one is agreed with Render."""
+
 _DETAILS = {
     ServiceKind.WEB: {
         "health_check_path", "pre_deploy_command", "env_specific_details", "maintenance_mode", "plan", "runtime",
@@ -227,6 +233,7 @@ def _update_details(service: Service, details: ServiceDetails, address: str) -> 
         "schedule": lambda text: setattr(service, "schedule", cron_expression(text)),
         "build_command": lambda text: setattr(service, "command", text),
         "publish_path": lambda text: setattr(service, "publish_path", text),
+        "plan": lambda text: setattr(service, "plan", _plan(service, text)),
     }
     for name in sorted(details.model_fields_set):
         _require_emulated(None if name in changes else name, f"serviceDetails.{name}")
@@ -244,6 +251,15 @@ def _set_maintenance(service: Service, mode: MaintenanceMode, address: str) -> N
     if mode.uri != service.maintenance_uri:
         service.record("maintenance_mode_uri_updated", fromURI=service.maintenance_uri, toURI=mode.uri)
     service.in_maintenance, service.maintenance_uri = mode.enabled, mode.uri
+
+
+def _plan(service: Service, plan: str) -> str:
+    """Return a plan that a service may get. Raises ApiError(400) for one that its kind does not have."""
+    if plan not in (PLANS if service.kind is ServiceKind.WEB else PAID_PLANS):
+        raise ApiError(400, f"serviceDetails.plan: a {service.kind} has no plan {plan}")
+    if plan == "free" and (service.has_disk or service.instances > 1):
+        raise ApiError(400, "serviceDetails.plan: the free plan has one instance and no disk")
+    return plan
 
 
 def cron_expression(text: str) -> str:

@@ -1,0 +1,156 @@
+"""What a deployment changes, gathered for the people who have to agree to it: from its plan, the ledger and git."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from abreast.core.approval_request import (
+    GateOutcome,
+    MigrationChange,
+    ReleaseChanges,
+    ServiceChange,
+    VariableChange,
+)
+from abreast.core.events import Event, EventKind
+from abreast.core.flags import ALL_FLAGS, flag_variables
+from abreast.core.gates import GateVerdict
+from abreast.core.model import Chapter, LiveService, Service
+from abreast.core.plan import DatabasePlan, DeploymentKind, Plan, ServicePlan
+from abreast.core.rollback import release_number
+from abreast.core.way_back import way_back
+from abreast.deploy.runtime.platform_state import capabilities_of
+from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
+
+MAX_COMMITS, MAX_LINES = 20, 50
+"""Commits to name, and things of any other kind."""
+
+_EACH_SERVICE = (Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.RELEASE, Chapter.STAGE, Chapter.CHECK)
+_TOGETHER = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE)
+"""The chapters after the approval: of services beside each other, then of all of them."""
+
+
+def release_changes(ports: Ports, plan: Plan, events: Sequence[Event]) -> ReleaseChanges:
+    """Return what a deployment changes. ``events`` are its events up to now, with those of its gates."""
+    variables, unknown = _variables(ports, plan)
+    is_backward = plan.kind is DeploymentKind.ROLLBACK
+    live = _live(plan)
+    since, until = {part.commit for part in live}, plan.commit
+    if is_backward and live:
+        since, until = {plan.commit}, live[-1].commit
+    return ReleaseChanges(
+        ports.source.commits(since, until, MAX_COMMITS),
+        is_backward,
+        tuple(map(_service, plan.traffic_changes))[:MAX_LINES],
+        tuple(_migrations(plan)),
+        tuple(_gates(plan, events))[:MAX_LINES],
+        tuple(variables)[:MAX_LINES],
+        _duration(ports.ledger.expected_durations(plan.environment), [part.name for part in plan.rollouts]),
+        tuple(_way_back(ports, plan)),
+        tuple(unknown),
+    )
+
+
+def _live(plan: Plan) -> list[LiveService]:
+    """Return what is live of the services that change, the newest release last."""
+    live = [part.previous for part in plan.traffic_changes if part.previous]
+    return sorted(live, key=lambda part: release_number(part.release))
+
+
+def _service(part: ServicePlan) -> ServiceChange:
+    before = part.previous.release if part.previous else ""
+    return ServiceChange(part.name, part.service.platform, part.action, part.why, before)
+
+
+def _migrations(plan: Plan) -> Iterator[MigrationChange]:
+    for part in plan.database_changes:
+        data = part.database_plan
+        if data and (steps := tuple(_steps(part, data))):
+            yield MigrationChange(part.name, steps[:MAX_LINES], data.risks[:MAX_LINES])
+
+
+def _steps(part: ServicePlan, data: DatabasePlan) -> Iterator[str]:
+    used = part.service.database
+    if data.copy_of is not None:
+        yield "made anew"
+    if data.command and used:
+        yield f"run `{used.command if data.is_forward else used.down}`"
+    yield from (f"apply {file}" for file in data.up)
+    yield from (f"revert {file}" for file in data.down)
+    if data.restore:
+        yield f"restore {data.restore}"
+
+
+def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
+    """Yield what each gate said, and what was skipped, with who skipped it and why."""
+    for event in events:
+        if event.kind is EventKind.JUDGED:
+            found = event.data
+            yield GateOutcome(str(found["gate"]), event.service or "", str(found["verdict"]), str(found["why"]))
+    if plan.freeze_skipped is not None:
+        yield GateOutcome("freeze", "", GateVerdict.SKIPPED, plan.freeze_skipped)
+    for part in plan.database_changes:
+        if part.database_plan and part.database_plan.unverified:
+            yield GateOutcome("backup", part.name, GateVerdict.SKIPPED, part.database_plan.unverified)
+
+
+# ── variables ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _variables(ports: Ports, plan: Plan) -> tuple[list[VariableChange], list[str]]:
+    """Return the variables that differ from what is live, and what of that cannot be told."""
+    changes, unknown = list[VariableChange](), list[str]()
+    is_comparable = FINGERPRINTS not in ports.only_here
+    for part in plan.rollouts:
+        changes += _declared_changes(part)
+        named = {change.name for change in changes if change.service == part.name}
+        same = [name for name in part.service.secrets if name not in named] if part.previous else []
+        if same and not is_comparable:
+            why = "each machine has a key of its own to compare them; ABREAST_AUDIT_KEY is one for all"
+            unknown.append(f"{part.name}: whether {', '.join(sorted(same))} have other values than what is live: {why}")
+        elif part.previous and same:
+            changed = ports.ledger.changed_secrets(plan.environment, part.previous.deployment)
+            changes += (
+                VariableChange(part.name, name, "", "", is_secret=True)
+                for name in sorted(same)
+                if f"{part.name}/{name}" in changed
+            )
+    return changes, unknown
+
+
+def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
+    """Yield what the definition of a service sets in another way than that of what is live."""
+    before, after = _settings(part.previous.definition) if part.previous else {}, _settings(part.service)
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        is_secret = name in part.service.secrets or bool(part.previous and name in part.previous.definition.secrets)
+        shown = [None if value is None else "" if is_secret else value[1] for value in (old, new)]
+        yield VariableChange(part.name, name, shown[0], shown[1], is_secret)
+
+
+def _settings(service: Service) -> Mapping[str, tuple[str, str]]:
+    """Return each variable with its kind, and its value, or of a secret where that comes from."""
+    flags = {name: value for name, value in flag_variables(service.flags).items() if name != ALL_FLAGS}
+    plain = {name: ("plain", value) for name, value in {**flags, **service.env}.items()}
+    return plain | {name: ("secret", template) for name, template in service.secrets.items()}
+
+
+# ── duration and way back ──────────────────────────────────────────────────────────────────────
+
+
+def _duration(expected: Mapping[tuple[str | None, str], float], services: Sequence[str]) -> float | None:
+    """Return the seconds from the approval on. None if one of the services was never staged before."""
+    if not services or any((name, Chapter.STAGE) not in expected for name in services):
+        return None
+    longest = max(sum(expected.get((name, chapter), 0.0) for chapter in _EACH_SERVICE) for name in services)
+    return longest + sum(expected.get((None, chapter), 0.0) for chapter in _TOGETHER)
+
+
+def _way_back(ports: Ports, plan: Plan) -> Iterator[str]:
+    """Yield how the deployment is taken back once it is live, and what makes that slow or incomplete."""
+    yield from way_back(plan)
+    for part in plan.rollouts:
+        if part.previous and not ports.artifacts.has(part.previous.artifact):
+            yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
+        elif part.previous and not capabilities_of(ports, part.service).has_candidates:
+            platform = part.service.platform
+            yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"
