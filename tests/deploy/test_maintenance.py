@@ -93,6 +93,21 @@ def test_one_service_alone_and_off_again_and_again(deployed: SampleProject) -> N
     assert statuses(deployed) == REACHED
 
 
+def test_it_is_in_the_audit_trail_with_who_and_why(deployed: SampleProject) -> None:
+    deployed.run(*ON, "--service", "backend")
+    deployed.run(*OFF, "--reason", "it is in")
+    acts = [json.loads(line) for line in deployed.run("audit", "export").stdout.splitlines()]
+    switched = [act for act in acts if act["what"].startswith("maintenance ")]
+    assert [(act["what"], act["outcome"], act["why"], act["detail"]) for act in switched] == [
+        ("maintenance on", "begun", "a new disk", "in maintenance: backend"),
+        ("maintenance on", "done", "a new disk", "in maintenance: backend"),
+        ("maintenance off", "begun", "it is in", "in maintenance: backend"),
+        ("maintenance off", "done", "it is in", "in maintenance: none"),
+    ]
+    assert {act["environment"] for act in switched} == {"local"}
+    assert {act["who"] for act in switched} == {act["who"] for act in acts if act["what"] == "deploy"}
+
+
 def test_a_page_of_the_projects_own(deployed: SampleProject) -> None:
     environment = deployed.config["environments"]["local"]
     environment["maintenance"] = {"page": "away.html"}

@@ -14,7 +14,7 @@ import postgres_server
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from database_project import FIRST_MIGRATION, app_source
 from multi_cloud import MultiCloudProject, multi_cloud_project
-from sample_project import SampleProject
+from sample_project import SampleProject, eventually
 from state_worlds import git
 
 ON = ("maintenance", "on", "--reason", "a new disk", "--service", "frontend", "--service", "backend")
@@ -85,6 +85,35 @@ def test_if_one_cannot_be_put_back_the_record_keeps_it_and_off_leads_out(clouds:
     clouds.clear_faults()
     run(clouds, "maintenance", "off")
     assert (statuses(clouds), recorded(clouds)) == ([200, 200], set())
+
+
+@pytest.mark.parametrize(("again", "reached"), [(ON, [503, 503]), (("maintenance", "off"), [200, 200])])
+def test_killed_between_two_clouds_the_next_command_leads_out(
+    clouds: MultiCloudProject, again: tuple[str, ...], reached: list[int]
+) -> None:
+    slow = InjectedFault("PATCH", "/services/", FaultKind.SLOW, delay=30)
+    clouds.render.faults.planned.append(slow)
+    command = clouds.project.start(*ON, variables=clouds.variables)
+    eventually(lambda: statuses(clouds) == [503, 200])
+    command.kill()
+    assert recorded(clouds) == {"frontend", "backend"}
+    assert "interrupted while it was starting" in clouds.project.run("maintenance").stdout
+    clouds.clear_faults()
+    run(clouds, *again)
+    assert statuses(clouds) == reached
+    run(clouds, "maintenance", "off")
+    assert (statuses(clouds), recorded(clouds)) == ([200, 200], set())
+
+
+def test_a_failed_end_brings_the_projects_own_page_back(clouds: MultiCloudProject) -> None:
+    clouds.project.config["environments"]["local"]["maintenance"] = {"page": "away.html"}
+    (clouds.project.folder / "away.html").write_text("<h1>ours</h1>")
+    clouds.project.commit()
+    run(clouds, *ON)
+    clouds.render.faults.planned.append(InjectedFault("PATCH", "/services/", FaultKind.STATUS, status=400))
+    run(clouds, "maintenance", "off", code=1)
+    assert httpx2.get(f"{clouds.urls['netlify']}/s/shop/").text == "<h1>ours</h1>"
+    assert "ours" not in (clouds.project.folder / ".abreast" / "ledger.db").read_bytes().decode(errors="replace")
 
 
 def test_another_machine_without_a_record_leads_out(clouds: MultiCloudProject, tmp_path: Path) -> None:

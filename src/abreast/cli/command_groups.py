@@ -20,6 +20,13 @@ def maintenance_without_command(**options: object) -> int:
     return int(load("abreast.cli.commands.maintenance:show")(**options))
 
 
+MAINTENANCE_OPTIONS = (
+    click.Option(["--env", "environment"], metavar="E", help="Only this environment.",
+                 shell_complete=names("environments")),
+    JSON,
+)  # fmt: skip
+"""What shows which services are in maintenance takes these."""
+
 MAINTENANCE_COMMANDS = (
     LazyCommand(
         "on",
@@ -48,7 +55,7 @@ MAINTENANCE_COMMANDS = (
         "status",
         "abreast.cli.commands.maintenance:show",
         "Show which services are in maintenance: since when, by whom and why.",
-        [ENVIRONMENT, JSON],
+        MAINTENANCE_OPTIONS,
     ),
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from abreast.cli.command_groups import (
     CONFIGURATION_COMMANDS,
     DATABASE_COMMANDS,
     MAINTENANCE_COMMANDS,
+    MAINTENANCE_OPTIONS,
     configuration_without_command,
     maintenance_without_command,
 )
@@ -258,7 +259,7 @@ COMMANDS = (
         "maintenance",
         "Answer users with a maintenance page instead of services, and show where that is so.",
         MAINTENANCE_COMMANDS,
-        params=[ENVIRONMENT, JSON],
+        params=[*MAINTENANCE_OPTIONS],
         callback=maintenance_without_command,
         invoke_without_command=True,
     ),

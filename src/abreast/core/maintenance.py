@@ -1,7 +1,5 @@
 """Maintenance: users of a service get a page that says so, and the service itself only whom it lets through."""
 
-import html
-import ipaddress
 import json
 from enum import StrEnum
 
@@ -82,7 +80,9 @@ class MaintenanceMode:
     @property
     def html(self) -> str:
         """The page for browsers: the project's own, or a plain one with the message."""
-        return self.page.content or _PAGE.format(message=html.escape(self.message))
+        from html import escape  # noqa: PLC0415 (slow, and every command has this module)
+
+        return self.page.content or _PAGE.format(message=escape(self.message))
 
     @property
     def json(self) -> str:
@@ -93,6 +93,8 @@ class MaintenanceMode:
 
 def address_range(text: str) -> str:
     """Return the range of an address or a range, such as ``192.0.2.7/32``. Raises ValueError for other text."""
+    import ipaddress  # noqa: PLC0415 (slow, as above)
+
     try:
         return str(ipaddress.ip_network(text.strip(), strict=False))
     except ValueError:

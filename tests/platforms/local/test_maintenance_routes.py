@@ -19,7 +19,9 @@ from envoy_router import backend, drive, staged, started, turned, upstream
 from html_checks import faults_of_page
 from sample_project import free_ports
 
-MODE = MaintenanceMode("a new disk", "ada", "2026-11-27T00:00:00.000Z", message="Back at 5 & later", retry_after=120)
+MODE = MaintenanceMode(
+    "a new disk", "ada", "2026-11-27T00:00:00.000Z", message="Back at 5 & later: 100%", retry_after=120
+)
 
 
 @pytest.fixture
@@ -58,10 +60,10 @@ def test_browsers_get_a_page_and_programs_get_json(home: Path) -> None:
             assert answer.headers["retry-after"] == "120"
             assert answer.headers["cache-control"] == "no-store"
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert "Back at 5 &amp; later" in page.text
+        assert "Back at 5 &amp; later: 100%" in page.text
         assert faults_of_page(page.text) == []
         assert data.headers["content-type"] == problem.headers["content-type"] == "application/json"
-        assert data.json() == {"error": "maintenance", "message": "Back at 5 & later", "retry_after": 120}
+        assert data.json() == {"error": "maintenance", "message": "Back at 5 & later: 100%", "retry_after": 120}
         assert head.content == b""
 
     drive(home, story)

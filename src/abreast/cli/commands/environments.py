@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from abreast.cli.commands import previews
@@ -17,7 +17,7 @@ from abreast.core.model import DEFAULT_PLATFORM
 from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
 from abreast.core.rollback import KeptOut, unlock_command
-from abreast.deploy.runtime.maintenance import OFF
+from abreast.deploy.runtime.maintenance import forget_maintenance
 from abreast.deploy.runtime.release_history import kept_out_releases, unlocked_event
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
@@ -135,7 +135,7 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
             asyncio.run(stoppable.stop_all())
         if ledger:
             ledger.clear_live_services(name, here)
-            _end_maintenance(ledger, name, [part.service for part in live if part.platform in here])
+            forget_maintenance(ledger, name, [part.service for part in live if part.platform in here], "down")
     elsewhere = [part for part in live if part.platform not in here]
     stay = ", ".join(f"{part.service} on {part.platform} ({part.version.url or 'no address'})" for part in elsewhere)
     if elsewhere and len(elsewhere) == len(live):
@@ -148,14 +148,6 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
     if elsewhere:
         print(f"still live, since only its platform can stop it: {stay}")
     return 0
-
-
-def _end_maintenance(ledger: SqliteLedger, environment: str, stopped: Collection[str]) -> None:
-    """Record that stopped services are not in maintenance any more: the router that answered for them is gone."""
-    modes = ledger.maintenance(environment)
-    staying = {service: mode for service, mode in modes.items() if service not in stopped}
-    if staying != modes:
-        ledger.record_maintenance(environment, staying, OFF, "done", why="down")
 
 
 @contextmanager

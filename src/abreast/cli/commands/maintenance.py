@@ -21,7 +21,12 @@ from abreast.core.maintenance import (
     address_range,
 )
 from abreast.core.model import LiveService, Service
-from abreast.deploy.runtime.maintenance import MaintenanceSwitch, inspect_maintenance, switch_maintenance
+from abreast.deploy.runtime.maintenance import (
+    NOBODY_KNOWS,
+    MaintenanceSwitch,
+    inspect_maintenance,
+    switch_maintenance,
+)
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.assembly import Assembly
@@ -155,4 +160,4 @@ def _known_services(
         listed = ", ".join(known) or "none is known"
         raise UsageError(f"there is no service {missing[0]!r} in {environment}", need=f"one of: {listed}")
     names = requested or [*recorded] or [*known]
-    return tuple(known.get(name) or Service(name, "") for name in names)
+    return tuple(known.get(name) or Service(name, NOBODY_KNOWS) for name in names)

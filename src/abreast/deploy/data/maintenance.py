@@ -7,12 +7,13 @@ from dataclasses import replace
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, RefusedError, StateError
 from abreast.core.events import EventKind
-from abreast.core.maintenance import MaintenanceMode, MaintenancePage
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import BreakingChangePolicy, Chapter, Service
 from abreast.core.plan import DeploymentKind, Plan, ServicePlan
 from abreast.deploy.runtime.maintenance import (
     MaintenanceSwitch,
     inspect_maintenance,
+    own_page,
     settled_modes,
     switch_maintenance,
 )
@@ -119,22 +120,12 @@ async def begin_maintenance(run: Run, part: ServicePlan) -> None:
             return
         mode = MaintenanceMode(
             f"the migration of {part.name} breaks the running version", run.plan.author, run.ports.now(),
-            page=_own_page(run.ports), deployment=run.plan.deployment,
+            page=own_page(run.ports), deployment=run.plan.deployment,
         )  # fmt: skip
         switch = MaintenanceSwitch(run.plan.environment, services, mode, drain=run.plan.drain)
         await switch_maintenance(run.ports, switch, run.reporter(Chapter.MIGRATE))
     note = f"users of {', '.join(service.name for service in services)} get the maintenance page"
     await run.record(f"{part.name}/maintenance", EventKind.NOTE, note, service=part.name, chapter=Chapter.MIGRATE)
-
-
-def _own_page(ports: Ports) -> MaintenancePage:
-    """Return the project's own page; none if it cannot be read any more since the plan."""
-    try:
-        return ports.maintenance_page()
-    except StateError:
-        raise
-    except AbreastError:
-        return MaintenancePage()
 
 
 def _breaks_running_version(run: Run, part: ServicePlan) -> bool:

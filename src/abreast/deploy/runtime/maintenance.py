@@ -1,20 +1,24 @@
 """Maintenance of several services: all of them get it, or none. The ledger says before what is about to change."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.errors import AbreastError, PlatformError, StateError
+from abreast.core.errors import AbreastError, PlatformError, StateError, TransientError, UnavailableError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.maintenance import MaintenanceMode, MaintenancePhase
+from abreast.core.maintenance import MaintenanceMode, MaintenancePage, MaintenancePhase
 from abreast.core.model import Service
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import Ledger
+from abreast.machine.tasks import run_all
 from abreast.platforms.interface import InspectsMaintenance, MaintenanceMove, Reporter, SupportsMaintenance
 
 ON, OFF = "maintenance on", "maintenance off"
 """The acts of the audit trail."""
+
+NOBODY_KNOWS = ""
+"""The platform of a service of which there is no more than the record of its maintenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class MaintenanceSwitch:
 
 async def inspect_maintenance(ports: Ports, switch: MaintenanceSwitch) -> list[Diagnostic]:
     """Return a fault for each service that cannot have it, and what differs at its platform. Changes nothing."""
-    found = await asyncio.gather(*(_inspect_service(ports, service, switch.mode) for service in switch.services))
+    found = await run_all(*(_inspect_service(ports, service, switch.mode) for service in switch.services))
     return [
         replace(diagnostic, about=service.name)
         for service, diagnostics in zip(switch.services, found, strict=True)
@@ -72,13 +76,24 @@ async def switch_maintenance(ports: Ports, switch: MaintenanceSwitch, report: Re
     failures = await _apply(ports, switch, dict.fromkeys(names, switch.mode), report)
     if failures:
         await _put_back(ports, switch, before, on_their_way, report)
-        raise PlatformError(
-            f"{next(iter(failures.values())).what}; so all services are as they were",
-            next=f"abreast maintenance --env {switch.environment}",
-        )
+        first = next(iter(failures.values()))
+        # A provider that is away, or may answer a moment later, is waited for by whoever waits for it.
+        kind = next((kind for kind in (UnavailableError, TransientError) if isinstance(first, kind)), PlatformError)
+        command = f"abreast maintenance --env {switch.environment}"
+        raise kind(f"{first.what}; so all services are as they were", next=command)
     others = {name: mode for name, mode in recorded.items() if name not in names}
     reached = {name: _continued(switch.mode, before.get(name)) for name in names} if switch.mode else {}
     await _record(ledger, switch, {**others, **reached}, "done")
+
+
+def own_page(ports: Ports) -> MaintenancePage:
+    """Return the project's own page; none if it cannot be read, or not any more."""
+    try:
+        return ports.maintenance_page()
+    except StateError:
+        raise
+    except AbreastError:
+        return MaintenancePage()
 
 
 def settled_modes(recorded: Mapping[str, MaintenanceMode]) -> dict[str, MaintenanceMode]:
@@ -106,11 +121,9 @@ async def _apply(
     ports: Ports, switch: MaintenanceSwitch, modes: Mapping[str, MaintenanceMode | None], report: Reporter
 ) -> dict[str, AbreastError]:
     """Switch all services, each platform in one call. Returns what failed, by platform."""
-    platforms = sorted({service.platform for service in switch.services})
+    platforms = sorted({service.platform for service in switch.services} - {NOBODY_KNOWS})
 
-    async def apply_one(name: str) -> AbreastError | None:
-        if not name:
-            return None  # a service that nobody knows any more: there is only its record
+    async def apply_one(name: str) -> dict[str, AbreastError]:
         platform = ports.platforms[name]
         moves = [
             MaintenanceMove(service, modes.get(service.name), switch.drain)
@@ -118,17 +131,20 @@ async def _apply(
             if service.platform == name
         ]
         if not isinstance(platform, SupportsMaintenance):
-            return PlatformError(f"{name} has no maintenance mode") if any(move.mode for move in moves) else None
+            missing = PlatformError(f"{name} has no maintenance mode")
+            return {name: missing} if any(move.mode for move in moves) else {}
         try:
             await platform.switch_maintenance(moves, report)
         except StateError:
             raise
         except AbreastError as error:
-            return error
-        return None
+            return {name: error}
+        return {}
 
-    outcomes = await asyncio.gather(*map(apply_one, platforms))
-    return {name: error for name, error in zip(platforms, outcomes, strict=True) if error}
+    failed: dict[str, AbreastError] = {}
+    for failure in await run_all(*map(apply_one, platforms)):
+        failed |= failure
+    return failed
 
 
 async def _put_back(
@@ -136,7 +152,8 @@ async def _put_back(
     on_their_way: Mapping[str, MaintenanceMode], report: Reporter,
 ) -> None:  # fmt: skip
     """Switch all services back. Raises PlatformError if one cannot: the ledger keeps it, for the next command."""
-    failures = await _apply(ports, switch, before, report)
+    page = own_page(ports)
+    failures = await _apply(ports, switch, {name: replace(mode, page=page) for name, mode in before.items()}, report)
     left = {service.name for service in switch.services if service.platform in failures}
     stuck = {name: mode for name, mode in on_their_way.items() if name in left}
     await _record(ports.ledger, switch, {**before, **stuck}, "failed" if left else "turned back")
@@ -148,8 +165,18 @@ async def _put_back(
         )
 
 
+def forget_maintenance(ledger: Ledger, environment: str, services: Collection[str], why: str) -> None:
+    """Record that services are not in maintenance any more, since what answered for them is gone."""
+    recorded = ledger.maintenance(environment)
+    staying = {name: mode for name, mode in recorded.items() if name not in services}
+    if staying != recorded:
+        ledger.record_maintenance(environment, staying, OFF, "done", why=why)
+
+
 async def _record(
     ledger: Ledger, switch: MaintenanceSwitch, modes: Mapping[str, MaintenanceMode], outcome: str
 ) -> None:
+    """Record the modes, without the content of pages: the project has it."""
+    modes = {name: replace(mode, page=MaintenancePage(url=mode.page.url)) for name, mode in modes.items()}
     why = switch.mode.reason if switch.mode else switch.why
     await asyncio.to_thread(ledger.record_maintenance, switch.environment, modes, switch.act, outcome, why=why)
