@@ -129,8 +129,8 @@ COMMANDS = (
         "approve",
         "abreast.cli.commands.approvals:approve",
         "Approve a DEPLOYMENT that waits for it, or carry out a proposal by its hash.\n\n"
-        "`abreast resume` goes on with the deployment. A terminal shows what changes, and asks. A signed link in place "
-        "of DEPLOYMENT approves as its person. A proposal is deployed, as long as its plan is still the same.",
+        "`abreast resume` goes on with the deployment. A terminal shows what changes and asks. In place of DEPLOYMENT, "
+        "a signed link approves as its person. A proposal is deployed, as long as its plan is still the same.",
         [
             DEPLOYMENT,
             REASON,

@@ -31,6 +31,16 @@ class CommandOutput:
     errors: Sequence[str]
 
 
+class _Command(TetheredProgram):
+    """A command that is told once that the server has ended.
+
+    The kernel tells it once for each thread that is left when the thread that started it ends. The second time, a
+    command takes that for a person who will not wait, and leaves what it runs.
+    """
+
+    needs_guard = True
+
+
 async def run_command(
     arguments: Sequence[str], folder: Path, variables: Mapping[str, str], time_limit: float
 ) -> CommandOutput:
@@ -40,7 +50,7 @@ async def run_command(
     """
     with tempfile.TemporaryFile() as stdout:
         command = [sys.executable, "-P", "-m", "abreast", *arguments]
-        program = TetheredProgram(command, env=variables, cwd=folder, stdout=stdout, at_our_end=signal.SIGTERM)
+        program = _Command(command, env=variables, cwd=folder, stdout=stdout, at_our_end=signal.SIGTERM)
         code = None
         try:
             with anyio.move_on_after(time_limit):
