@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from answered_command import run_answering
-from approvers import as_person
+from approvers import KEY, as_person
 from database_project import DatabaseProject
 from sample_project import SampleProject, eventually
 from terminal import Terminal, print_screen_on_failure
@@ -144,3 +144,32 @@ def test_a_first_deployment_and_a_rollback(project: SampleProject) -> None:
     )
     told = json.loads(project.run("approve", "--yes", "--json").stdout)
     assert told["state"] == "granted"
+
+
+def test_values_of_secrets_are_compared_where_all_machines_have_the_key(project: SampleProject, tmp_path: Path) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    project.commit()
+    first, second = {"API_TOKEN": "first-token-of-mine"}, {"API_TOKEN": "second-token-of-mine"}
+    project.deploy(variables=first)
+    project.git("clone", "-q", "--bare", str(project.folder), str(tmp_path / "shop.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "shop.git"))
+    project.run("state", "move", "--to", "git", "--yes")
+    in_git = {"ABREAST_STATE": "git"}
+    project.run("unlock", variables=in_git)
+    ask(project)
+    for subject, variables in (("No key", {}), ("A key", KEY)):
+        project.commit(subject)
+        project.deploy(variables={**first, **in_git, **variables})
+        (line,) = shown_sections(project.run("show", variables=in_git).stdout)["Not known"]
+        assert line.startswith("backend: whether API_TOKEN differ from what is live cannot be told"), line
+    project.run("approve", "--yes", variables=in_git)
+    project.run("resume", variables={**first, **in_git, **KEY})
+    project.commit("The same")
+    project.deploy(variables={**first, **in_git, **KEY})
+    sections = shown_sections(project.run("show", variables=in_git).stdout)
+    assert not {"Not known", "Variables"} & sections.keys()
+    project.commit("Another")
+    project.deploy(variables={**second, **in_git, **KEY})
+    sections = shown_sections(project.run("show", variables=in_git).stdout)
+    assert sections["Variables"] == ["backend: API_TOKEN (a secret) has another value"]
+    project.run("down", "--yes", variables=in_git)

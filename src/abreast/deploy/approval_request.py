@@ -97,22 +97,34 @@ def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
 def _variables(ports: Ports, plan: Plan) -> tuple[list[VariableChange], list[str]]:
     """Return the variables that differ from what is live, and what of that cannot be told."""
     changes, unknown = list[VariableChange](), list[str]()
-    is_comparable = FINGERPRINTS not in ports.only_here
     for part in plan.rollouts:
-        changes += _declared_changes(part)
-        named = {change.name for change in changes if change.service == part.name}
-        same = [name for name in part.service.secrets if name not in named] if part.previous else []
-        if same and not is_comparable:
-            why = "each machine has a key of its own to compare them; ABREAST_AUDIT_KEY is one for all"
-            unknown.append(f"{part.name}: whether {', '.join(sorted(same))} have other values than what is live: {why}")
-        elif part.previous and same:
-            changed = ports.ledger.changed_secrets(plan.environment, part.previous.deployment)
-            changes += (
-                VariableChange(part.name, name, "", "", is_secret=True)
-                for name in sorted(same)
-                if f"{part.name}/{name}" in changed
+        declared = list(_declared_changes(part))
+        changes += declared
+        if part.previous is None:
+            continue
+        named = {change.name for change in declared}
+        others = {
+            name: same for name, same in _compare_secrets(ports, plan.environment, part).items() if name not in named
+        }
+        changed = (name for name, is_same in others.items() if is_same is False)
+        changes += (VariableChange(part.name, name, "", "", is_secret=True) for name in changed)
+        if names := [name for name, is_same in others.items() if is_same is None]:
+            unknown.append(
+                f"{part.name}: whether {', '.join(names)} differ from what is live cannot be told: {_NO_KEY}"
             )
     return changes, unknown
+
+
+_NO_KEY = "they were noted with another machine's key; ABREAST_AUDIT_KEY is one for all"
+
+
+def _compare_secrets(ports: Ports, environment: str, part: ServicePlan) -> Mapping[str, bool | None]:
+    """Return whether each secret of a service has the value that is live of it, None if that cannot be told."""
+    assert part.previous
+    compared: Mapping[str, bool | None] = {}
+    if FINGERPRINTS not in ports.only_here:
+        compared = ports.ledger.compare_secrets(environment, part.previous.deployment)
+    return {name: compared.get(f"{part.name}/{name}") for name in sorted(part.service.secrets)}
 
 
 def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
