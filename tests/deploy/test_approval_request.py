@@ -45,7 +45,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     project.commit()
     project.deploy(variables=live)
     project.config["services"]["backend"]["env"] = {
-        "REGION": "us-2", "NEW": "yes", "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}", "KEY_TOKEN": "${API_TOKEN}",
+        "REGION": "us-2", "NEW": "yes", "LONG": "x" * 5000, "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}", "KEY_TOKEN": "${API_TOKEN}",
     }  # fmt: skip
     project.config["gates"] = {"lint": "true"}
     project.commit("Move to the US")
@@ -69,7 +69,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     assert backend == "backend: deploy on local, v1 is live: its definition in abreast.yml changed: env, secrets"
     assert sections["Gates"] == ["lint passed"]
     assert sections["Variables"] == [
-        "backend: KEY_TOKEN (a secret) is new", "backend: NEW = yes (new)", "backend: OLD is removed",
+        "backend: KEY_TOKEN (a secret) is new", f"backend: LONG = {'x' * 183}…", "backend: NEW = yes (new)", "backend: OLD is removed",
         "backend: REGION = us-2 (was eu-1)", "backend: API_TOKEN (a secret) has another value",
     ]  # fmt: skip
     assert sections["Duration"][0].startswith("about ")
@@ -81,6 +81,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     assert sections["Risk"][0].endswith(" point)") or sections["Risk"][0].endswith(" points)")
     assert "token-of-mine" not in shown
     document = approval(project)
+    assert max(len(change["after"] or "") for change in document["changes"]["variables"]) == 300
     assert (document["missing"], document["changes"]["commits"]["count"]) == (1, 2)
     with_no = Terminal(project, "approve", id_, columns=160)
     try:

@@ -8,7 +8,9 @@ from abreast.core.approval_request import (
     ReleaseChanges,
     ServiceChange,
     VariableChange,
+    cut,
 )
+from abreast.core.commits import Commit, CommitRange
 from abreast.core.events import Event, EventKind
 from abreast.core.flags import ALL_FLAGS, flag_variables
 from abreast.core.gates import GateVerdict
@@ -19,8 +21,8 @@ from abreast.core.way_back import way_back
 from abreast.deploy.runtime.platform_state import capabilities_of
 from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
 
-MAX_COMMITS, MAX_LINES = 20, 50
-"""Commits to name, and things of any other kind."""
+MAX_COMMITS, MAX_LINES, MAX_TEXT = 20, 50, 300
+"""Commits to name, things of any other kind, and characters of each text, such as the value of a variable."""
 
 _EACH_SERVICE = (Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.RELEASE, Chapter.STAGE, Chapter.CHECK)
 _TOGETHER = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE)
@@ -36,7 +38,7 @@ def release_changes(ports: Ports, plan: Plan, events: Sequence[Event]) -> Releas
     if is_backward and live:
         since, until = {plan.commit}, live[-1].commit
     return ReleaseChanges(
-        ports.source.commits(since, until, MAX_COMMITS),
+        _shortened(ports.source.commits(since, until, MAX_COMMITS)),
         is_backward,
         tuple(map(_service, plan.traffic_changes))[:MAX_LINES],
         tuple(_migrations(plan)),
@@ -48,6 +50,13 @@ def release_changes(ports: Ports, plan: Plan, events: Sequence[Event]) -> Releas
     )
 
 
+def _shortened(commits: CommitRange) -> CommitRange:
+    newest = (
+        Commit(commit.id, cut(commit.subject, MAX_TEXT), cut(commit.author, MAX_TEXT)) for commit in commits.newest
+    )
+    return CommitRange(commits.count, tuple(newest))
+
+
 def _live(plan: Plan) -> list[LiveService]:
     """Return what is live of the services that change, the newest release last."""
     live = [part.previous for part in plan.traffic_changes if part.previous]
@@ -56,7 +65,7 @@ def _live(plan: Plan) -> list[LiveService]:
 
 def _service(part: ServicePlan) -> ServiceChange:
     before = part.previous.release if part.previous else ""
-    return ServiceChange(part.name, part.service.platform, part.action, part.why, before)
+    return ServiceChange(part.name, part.service.platform, part.action, cut(part.why, MAX_TEXT), before)
 
 
 def _migrations(plan: Plan) -> Iterator[MigrationChange]:
@@ -83,7 +92,9 @@ def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
     for event in events:
         if event.kind is EventKind.JUDGED:
             found = event.data
-            yield GateOutcome(str(found["gate"]), event.service or "", str(found["verdict"]), str(found["why"]))
+            yield GateOutcome(
+                str(found["gate"]), event.service or "", str(found["verdict"]), cut(str(found["why"]), MAX_TEXT)
+            )
     if plan.freeze_skipped is not None:
         yield GateOutcome("freeze", "", GateVerdict.SKIPPED, plan.freeze_skipped)
     for part in plan.database_changes:
@@ -135,7 +146,7 @@ def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
         if old == new:
             continue
         is_secret = name in part.service.secrets or bool(part.previous and name in part.previous.definition.secrets)
-        shown = [None if value is None else "" if is_secret else value[1] for value in (old, new)]
+        shown = [None if value is None else "" if is_secret else cut(value[1], MAX_TEXT) for value in (old, new)]
         yield VariableChange(part.name, name, shown[0], shown[1], is_secret)
 
 
