@@ -91,10 +91,8 @@ def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
     """Yield what each gate said, and what was skipped, with who skipped it and why."""
     for event in events:
         if event.kind is EventKind.JUDGED:
-            found = event.data
-            yield GateOutcome(
-                str(found["gate"]), event.service or "", str(found["verdict"]), cut(str(found["why"]), MAX_TEXT)
-            )
+            gate, verdict, why = (str(event.data[name]) for name in ("gate", "verdict", "why"))
+            yield GateOutcome(gate, event.service or "", verdict, cut(why, MAX_TEXT))
     if plan.freeze_skipped is not None:
         yield GateOutcome("freeze", "", GateVerdict.SKIPPED, plan.freeze_skipped)
     for part in plan.database_changes:
