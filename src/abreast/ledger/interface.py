@@ -13,6 +13,7 @@ from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd
+from abreast.core.secrets import same_value
 from abreast.core.states import DeploymentState
 
 Json = Any
@@ -222,15 +223,13 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
 
-    @abstractmethod
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
-
-        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
-        """
+    def compare_secrets(self, environment: str, known_to: str) -> Mapping[str, bool | None]:
+        """Return whether each secret, by ``service/NAME``, has the value that a deployment knew; see ``same_value``."""
+        before, now = self.secret_fingerprints(environment, known_to), self.secret_fingerprints(environment)
+        return {name: same_value(before.get(name, ""), fingerprint) for name, fingerprint in now.items()}
 
     @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:

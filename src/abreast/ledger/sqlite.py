@@ -319,19 +319,15 @@ class SqliteLedger(Ledger):
             if "until" not in lock or datetime.fromisoformat(lock["until"]) > now
         }
 
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's value, by ``service/NAME``."""
-        return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
-
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
-        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
-        then, now = dict[str, str](), dict[str, str]()
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
+        if not known_to:
+            return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+        ((last,),) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", known_to)
+        found: dict[str, str] = {}
         for number, entry in self.file.entries(EntryKind.SECRETS, environment):
-            now.update(entry.data)
-            if number <= (last or 0):
-                then.update(entry.data)
-        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
+            found.update(entry.data if last and number <= last else {})
+        return found
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""
