@@ -1,5 +1,6 @@
 """Hooks that keep a test session clean and quick, and the fixtures that all tests share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ __all__ = ["az", "file", "gs", "open_mirror", "s3", "state_world"]
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("GITHUB_ACTIONS", None)  # there, the record of each tested project would be expected in its remote
+gc.disable()  # until all is imported and collected, which stays: to look through it again and again takes half the time
 
 
 FOLDER = pytest.StashKey[Path]()
@@ -76,6 +78,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         count = (total - len(items)) // (workers - worker) - len(share)
         items += share + others[:count]
         del others[:count]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True, wrapper=True)
