@@ -172,6 +172,11 @@ def run_crash_relay(
     raise AssertionError(f"no end after {MOST_KILLS} kills: {file.read_text()}")
 
 
+def forget_relay(folder: Path) -> None:
+    """Let the next relay kill at the same writes again."""
+    _writes_file(folder).unlink()
+
+
 def relay_writes(folder: Path) -> list[str]:
     """Return the names of the writes that a relay made or was killed at."""
     return _writes_file(folder).read_text().splitlines()
