@@ -29,8 +29,8 @@ gc.disable()  # until all is imported and collected, which stays: to look throug
 
 
 FOLDER = pytest.StashKey[Path]()
-WORKERS_PER_PROCESSOR = 2
-"""Tests wait about half of their time. Each worker costs ten seconds of a processor: it collects all tests."""
+WORKERS_PER_PROCESSOR, MAX_WORKERS = 4, 20
+"""Tests wait about two thirds of their time. Each worker costs three seconds of a processor: it collects all tests."""
 
 QUICK_FILES = {"test_story", "test_run", "test_orphans", "test_one_space"}
 """Files of ``tests/deploy`` of which all tests are quick."""
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return WORKERS_PER_PROCESSOR * (os.cpu_count() or 1)
+    return min(WORKERS_PER_PROCESSOR * (os.cpu_count() or 1), MAX_WORKERS)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
