@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sample_project import SampleProject, require_programs
+from sample_project import SampleProject, eventually, require_programs
 
 
 def around_now() -> dict[str, str]:
@@ -52,6 +52,32 @@ def test_a_person_goes_on_with_a_reason_that_is_recorded(frozen: SampleProject) 
     assert skip["detail"] == "freeze"
     assert "the sale is broken" in skip["why"]
     assert "nothing to do" in frozen.deploy().stdout, "what changes nothing is not refused"
+
+
+@pytest.mark.parametrize("running", ["finish", "turn-back"])
+def test_a_deployment_that_began_before_is_finished_or_turned_back(project: SampleProject, running: str) -> None:
+    require_programs("faketime")
+    project.deploy()
+    before, go = project.served_commits(), project.folder.parent / "go"
+    starts = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    ends = starts + timedelta(hours=1)
+    window = {"starts": f"{starts:%Y-%m-%d %H:%M}", "ends": f"{ends:%Y-%m-%d %H:%M}", "running": running}
+    project.config["environments"]["local"]["freeze"] = [window]
+    project.config["services"]["backend"]["build"] = f"until [ -e {go} ]; do sleep 0.05; done"
+    commit = project.commit("Just before")
+    ahead = starts - timedelta(seconds=20) - datetime.now(UTC)
+    command = ["faketime", "-f", f"+{ahead.total_seconds():.0f}s", *project.command_line("deploy", "--yes")]
+    with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, text=True, env=os.environ) as deploying:
+        eventually(lambda: project.latest_deployment()["commit"] == commit, 20)
+        eventually(lambda: datetime.now(UTC) + ahead > starts + timedelta(seconds=1))
+        go.touch()
+        told = deploying.communicate()[0]
+    if running == "finish":
+        assert (deploying.returncode, project.served_commits()) == (0, dict.fromkeys(before, commit))
+    else:
+        assert (deploying.returncode, project.served_commits()) == (1, before)
+        assert project.latest_deployment()["state"] == "cancelled"
+        assert f"local is frozen until {ends:%a %Y-%m-%d %H:%M} UTC" in told
 
 
 def test_an_approval_in_a_freeze_waits_for_its_end(frozen: SampleProject) -> None:

@@ -77,7 +77,7 @@ class Person(StrictModel):
 
 
 class Freeze(StrictModel):
-    """A time at which no deployment begins: once, each week or each day. One that runs is finished.
+    """A time at which no deployment begins: once, each week or each day.
 
     A rollback is always possible. `--skip-gate freeze` deploys in spite of it, if `may_skip` has `freeze`.
     """
@@ -86,6 +86,11 @@ class Freeze(StrictModel):
     ends: Moment = Field(description="In the same form.")
     timezone: TimeZone = Field("UTC", description="Whose clocks, such as `Europe/Berlin`.")
     reason: Text = Field("", description="Why, for whoever wants to deploy.")
+    running: Literal["finish", "turn-back"] = Field(
+        "finish",
+        description="What happens to a deployment that began before: it is finished, or turned back if its traffic has "
+        "not switched yet.",
+    )
 
     @model_validator(mode="after")
     def _check_times(self) -> "Freeze":
@@ -94,7 +99,8 @@ class Freeze(StrictModel):
 
     def window(self) -> FreezeWindow:
         """Return the window. Raises ValueError for an end that is no end of it."""
-        return FreezeWindow(self.starts, self.ends, self.timezone, self.reason)
+        turns_back = self.running == "turn-back"
+        return FreezeWindow(self.starts, self.ends, self.timezone, self.reason, turns_back)
 
 
 class Promotion(StrictModel):

@@ -1,4 +1,4 @@
-"""Freezes: times at which no deployment may begin."""
+"""Freezes: times at which no deployment begins."""
 
 import re
 from datetime import datetime, timedelta
@@ -17,13 +17,15 @@ _DAY = timedelta(days=1)
 class FreezeWindow:
     """No deployment begins from ``starts`` until ``ends``, by the clocks of ``timezone``, an IANA name.
 
-    Both are of one form: ``2026-12-20 18:00`` is once, ``Fri 16:00`` each week, ``22:30`` each day.
+    Both are of one form: ``2026-12-20 18:00`` is once, ``Fri 16:00`` each week, ``22:30`` each day. A deployment that
+    began before is finished, or with ``turns_back`` turned back if its traffic has not switched by then.
     """
 
     starts: str
     ends: str
     timezone: str = "UTC"
     reason: str = ""
+    turns_back: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for times that no window is made of."""

@@ -37,6 +37,7 @@ from abreast.deploy.data.restore import restore_backup
 from abreast.deploy.data.undo import undo_failed_migration
 from abreast.deploy.rollout import roll_out
 from abreast.deploy.runtime.engine import WorkflowEngine
+from abreast.deploy.runtime.freezes import turned_back_by_freeze
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run, only_failures
 from abreast.ledger.interface import Json, Ledger, ReleasePart
@@ -310,6 +311,8 @@ async def _publish_and_switch(run: Run, versions: Mapping[str, Version]) -> Fail
     """Switch traffic, once others can read that it is about to happen: whoever takes over must know of it."""
     if away := await run.publish(PATIENCE_BEFORE_TURN):
         return Failure(Chapter.TURN, f"nothing was switched, since others cannot read the record: {away}")
+    if frozen := turned_back_by_freeze(run.plan, run.ports.now()):
+        return Failure(Chapter.TURN, frozen, cause=FailureCause.CANCELLED)
     return await switch_traffic(run, versions)
 
 
