@@ -257,6 +257,10 @@ def test_status_before_the_first_deployment(project: SampleProject) -> None:
     assert project.run("status").stdout == "nothing has been deployed yet. next: abreast deploy\n"
     told = project.run("status", "--env", "local").stdout
     assert told == "nothing has been deployed to local yet. next: abreast deploy --env local\n"
-    assert json.loads(project.run("status", "--json").stdout) == {"project": None, "environments": {}}
+    assert json.loads(project.run("status", "--json").stdout) == {
+        "project": None,
+        "environments": {},
+        "proposals": [],
+    }
     assert "one of: local" in project.run("status", "--env", "moon", code=2).stderr
     assert "nothing has been deployed yet. next: abreast deploy" in project.run("logs").stderr

@@ -1,12 +1,14 @@
 """`abreast gates`: the gates of what changed, without a deployment and without the services' variables."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sample_project import SampleProject
+from sample_project import SampleProject, eventually, wait_for_exit
 
 
 @pytest.fixture
@@ -54,3 +56,15 @@ def test_only_what_changed_since_the_live_release_is_tested(project: SampleProje
         assert results(project, "--since", first)["gates"] != []
     finally:
         project.down()
+
+
+def test_an_interrupt_ends_what_gates_run(project: SampleProject, tmp_path: Path) -> None:
+    marker = tmp_path / "hangs"
+    project.config["gates"] = {"lint": f"echo $$ > {marker}; sleep 600"}
+    project.commit()
+    begun = project.start("gates")
+    eventually(lambda: marker.read_text().strip())
+    begun.send_signal(signal.SIGTERM)
+    assert wait_for_exit(begun) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(marker.read_text()), 0)

@@ -41,11 +41,12 @@ def test_many_commands_have_it() -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ...], situation: str) -> None:
     options = {"rollback": ["--reason", "x", "--yes"], "deploy": ["--yes"], "restore": ["--yes"], "migrate": ["--yes"]}
+    given = ["--reason", "x"] if command[0] == "propose" else options.get(command[-1], [])
     wrong = ["--nope"] if situation == "wrong option" else []
     project = projects[situation]
     if situation == "new" and command == ("deploy",):
         project = projects["deployed"]  # or else it would be deployed
-    done = project.run(*command, *options.get(command[-1], []), "--json", *wrong, code=None)
+    done = project.run(*command, *given, "--json", *wrong, code=None)
     document = json.loads(done.stdout)
     if isinstance(document, dict) and "error" in document:
         assert set(document["error"]) == {"what", "need", "next", "exit_code"}
@@ -61,6 +62,7 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "locks",
         "maintenance",
         "maintenance status",
+        "proposals",
         "state show",
         "state verify",
         "audit verify",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from answered_command import run_answering
-from approvers import as_person
+from approvers import KEY, as_person
 from database_project import DatabaseProject
 from sample_project import SampleProject, eventually
 from terminal import Terminal, print_screen_on_failure
@@ -45,7 +45,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     project.commit()
     project.deploy(variables=live)
     project.config["services"]["backend"]["env"] = {
-        "REGION": "us-2", "NEW": "yes", "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}", "KEY_TOKEN": "${API_TOKEN}",
+        "REGION": "us-2", "NEW": "yes", "LONG": "x" * 5000, "API_TOKEN": "${API_TOKEN}", "MAIL_TOKEN": "${MAIL_TOKEN}", "KEY_TOKEN": "${API_TOKEN}",
     }  # fmt: skip
     project.config["gates"] = {"lint": "true"}
     project.commit("Move to the US")
@@ -69,7 +69,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     assert backend == "backend: deploy on local, v1 is live: its definition in abreast.yml changed: env, secrets"
     assert sections["Gates"] == ["lint passed"]
     assert sections["Variables"] == [
-        "backend: KEY_TOKEN (a secret) is new", "backend: NEW = yes (new)", "backend: OLD is removed",
+        "backend: KEY_TOKEN (a secret) is new", f"backend: LONG = {'x' * 183}…", "backend: NEW = yes (new)", "backend: OLD is removed",
         "backend: REGION = us-2 (was eu-1)", "backend: API_TOKEN (a secret) has another value",
     ]  # fmt: skip
     assert sections["Duration"][0].startswith("about ")
@@ -81,6 +81,7 @@ def test_what_is_shown_and_asked(project: SampleProject, tmp_path: Path) -> None
     assert sections["Risk"][0].endswith(" point)") or sections["Risk"][0].endswith(" points)")
     assert "token-of-mine" not in shown
     document = approval(project)
+    assert max(len(change["after"] or "") for change in document["changes"]["variables"]) == 300
     assert (document["missing"], document["changes"]["commits"]["count"]) == (1, 2)
     with_no = Terminal(project, "approve", id_, columns=160)
     try:
@@ -144,3 +145,32 @@ def test_a_first_deployment_and_a_rollback(project: SampleProject) -> None:
     )
     told = json.loads(project.run("approve", "--yes", "--json").stdout)
     assert told["state"] == "granted"
+
+
+def test_values_of_secrets_are_compared_where_all_machines_have_the_key(project: SampleProject, tmp_path: Path) -> None:
+    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${API_TOKEN}"}
+    project.commit()
+    first, second = {"API_TOKEN": "first-token-of-mine"}, {"API_TOKEN": "second-token-of-mine"}
+    project.deploy(variables=first)
+    project.git("clone", "-q", "--bare", str(project.folder), str(tmp_path / "shop.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "shop.git"))
+    project.run("state", "move", "--to", "git", "--yes")
+    in_git = {"ABREAST_STATE": "git"}
+    project.run("unlock", variables=in_git)
+    ask(project)
+    for subject, variables in (("No key", {}), ("A key", KEY)):
+        project.commit(subject)
+        project.deploy(variables={**first, **in_git, **variables})
+        (line,) = shown_sections(project.run("show", variables=in_git).stdout)["Not known"]
+        assert line.startswith("backend: whether API_TOKEN differ from what is live cannot be told"), line
+    project.run("approve", "--yes", variables=in_git)
+    project.run("resume", variables={**first, **in_git, **KEY})
+    project.commit("The same")
+    project.deploy(variables={**first, **in_git, **KEY})
+    sections = shown_sections(project.run("show", variables=in_git).stdout)
+    assert not {"Not known", "Variables"} & sections.keys()
+    project.commit("Another")
+    project.deploy(variables={**second, **in_git, **KEY})
+    sections = shown_sections(project.run("show", variables=in_git).stdout)
+    assert sections["Variables"] == ["backend: API_TOKEN (a secret) has another value"]
+    project.run("down", "--yes", variables=in_git)

@@ -67,8 +67,8 @@ class InterruptHandler:
 
     def _turn_back(self, plan: Plan) -> None:
         self.turned_back = True
+        self._ledger.request(plan.deployment, "cancel", "interrupted at the terminal")  # first: who reads may be gone
         self._display.print_line("turning back. Interrupt again to leave it unfinished")
-        self._ledger.request(plan.deployment, "cancel", "interrupted at the terminal")
 
     def _leave_unfinished(self, plan: Plan) -> None:
         self._display.print_line(f"left unfinished. next: abreast resume {plan.deployment}")

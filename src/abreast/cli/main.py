@@ -33,6 +33,7 @@ from abreast.cli.options import (
     group,
     names,
 )
+from abreast.cli.proposal_commands import PROPOSALS, PROPOSE_COMMANDS
 from abreast.cli.record_commands import AUDIT_COMMANDS, INCIDENT_COMMAND, STATE_COMMANDS
 
 
@@ -127,8 +128,9 @@ COMMANDS = (
     LazyCommand(
         "approve",
         "abreast.cli.commands.approvals:approve",
-        "Approve a DEPLOYMENT that waits for it. `abreast resume` goes on with it.\n\n"
-        "A terminal shows what changes, and asks. In place of DEPLOYMENT, a signed link approves as its person.",
+        "Approve a DEPLOYMENT that waits for it, or carry out a proposal by its hash.\n\n"
+        "`abreast resume` goes on with the deployment. A terminal shows what changes and asks. In place of DEPLOYMENT, "
+        "a signed link approves as its person. A proposal is deployed, as long as its plan is still the same.",
         [
             DEPLOYMENT,
             REASON,
@@ -141,10 +143,13 @@ COMMANDS = (
     LazyCommand(
         "reject",
         "abreast.cli.commands.approvals:reject",
-        "Reject a DEPLOYMENT that waits for an approval. It ends, and nothing has changed.\n\n"
+        "Reject a DEPLOYMENT that waits for an approval, or a proposal by its hash.\n\n"
+        "It ends, and nothing has changed. "
         "In place of DEPLOYMENT, a signed link rejects as its person.",
         [DEPLOYMENT, ASKED_REASON, JSON],
     ),
+    group("propose", "Propose what a person then approves. Changes nothing.", PROPOSE_COMMANDS),
+    PROPOSALS,
     LazyCommand(
         "rollback",
         "abreast.cli.commands.cancellation:rollback",
@@ -287,6 +292,18 @@ COMMANDS = (
     ),
     group("db", "Manage databases: backups, migrations and restores.", DATABASE_COMMANDS),
     group("notify", "Try who is told about deployments, and send what is due.", NOTIFY_COMMANDS),
+    LazyCommand(
+        "mcp",
+        "abreast.cli.commands.mcp:mcp",
+        "Serve the commands that an agent may give, by the Model Context Protocol on standard input and output.\n\n"
+        "An agent reads, plans and proposes; a person approves. Needs abreast[mcp].",
+        [
+            click.Option(["--folder"], type=click.Path(path_type=Path),
+                         help="The folder of the project. Default: the current one."),
+            click.Option(["--time-limit"], type=Duration(), metavar="TIME",
+                         help="How long a command may take. Default: 10m."),
+        ],
+    ),
     LazyCommand(
         "schema",
         "abreast.cli.commands.reference:schema",

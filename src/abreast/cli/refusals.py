@@ -19,20 +19,21 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
         "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
-        "locks", "maintenance", "maintenance status", "schema", "docs", "completion", "help",
+        "locks", "maintenance", "maintenance status", "schema", "docs", "completion", "help", "mcp", "proposals",
+        "propose deploy", "propose promote", "propose rollback",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""
 
 
-_CHANGING_OPTIONS = ("fix", "checkpoint", "note", "close", "reopen")
+CHANGING_OPTIONS = ("fix", "checkpoint", "note", "close", "reopen")
 """The options with which a command that reads changes something."""
 
 
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
     command = _command(context)
-    if command not in OPEN_TO_AGENTS or any(context.params.get(name) for name in _CHANGING_OPTIONS):
+    if command not in OPEN_TO_AGENTS or any(context.params.get(name) for name in CHANGING_OPTIONS):
         raise RefusedError(
             f"{agent} is an agent, and may not give the command {command}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",

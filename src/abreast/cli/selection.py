@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
 from abreast.core.plan import DeploymentKind
+from abreast.core.proposals import HASH_LENGTH, Proposal, ProposalState
+from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Deployment, Ledger
-from abreast.wiring.workspace import Workspace
+from abreast.wiring.workspace import Workspace, utc_now
 
 _RELEASE = re.compile(r"v\d{1,9}")
+_HASH = re.compile("[0-9a-f]{6,64}")
 _DATA_ONLY = frozenset({DeploymentKind.MIGRATE, DeploymentKind.REHEARSE, DeploymentKind.RESTORE, DeploymentKind.DRILL})
 """The kinds of deployments that put no release into an environment."""
 
@@ -49,6 +52,36 @@ def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool
         what = "no deployment is running or interrupted" if latest else "nothing has been deployed yet"
         raise UsageError(what, next="abreast history" if latest else "abreast deploy")
     return candidates[0]
+
+
+def choose_proposal(ledger: Ledger, requested: str | None) -> Proposal | None:
+    """Return the newest proposal whose hash begins so, None if the text is not one of a proposal.
+
+    Raises UsageError for a whole hash that no proposal has, where several begin so, and where none is requested and
+    nothing but proposals waits: a person names the hash.
+    """
+    if requested is None:
+        _refuse_without_hash(ledger)
+        return None
+    if not _HASH.fullmatch(requested):
+        return None
+    found = [proposal for proposal in ledger.proposals() if proposal.digest.startswith(requested)]
+    if len({(proposal.environment, proposal.digest) for proposal in found}) > 1:
+        listed = ", ".join(sorted({proposal.hash for proposal in found}))
+        raise UsageError(f"several proposals begin with {requested}", need=f"one of: {listed}")
+    if not found and len(requested) >= HASH_LENGTH:
+        raise UsageError(f"there is no proposal {requested}", next="abreast proposals --all")
+    return found[0] if found else None
+
+
+def _refuse_without_hash(ledger: Ledger) -> None:
+    """Raise UsageError if no deployment waits for an approval, and proposals do."""
+    if any(deployment.state is DeploymentState.APPROVING for deployment in ledger.deployments(limit=50)):
+        return
+    waiting = [proposal.hash for proposal in ledger.proposals() if proposal.state(utc_now()) is ProposalState.OPEN]
+    if waiting:
+        what = "no deployment waits for an approval, but a proposal does"
+        raise UsageError(what, need=f"its hash: {', '.join(waiting)}", next="abreast proposals")
 
 
 def _latest_of_release(ledger: Ledger, release: str) -> Deployment:

@@ -127,6 +127,7 @@ class Plan:
     any more. ``attested`` is as of an Environment. ``base``: the environment that this one is a preview of, "" if none.
     ``notes``: what a person should know before it. ``lock_after_failure`` is as of an Environment. ``risk`` is as it
     was known when this was planned.
+    ``proposed_by``: who proposed it, with the hash that a person approved, "" if nobody did.
     """
 
     deployment: str
@@ -156,6 +157,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     lock_after_failure: bool = False
     risk: Risk | None = None
+    proposed_by: str = ""
 
     @property
     def awaits_approval(self) -> bool:

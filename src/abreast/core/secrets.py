@@ -50,6 +50,15 @@ class Secret:
         raise TypeError(f"{self!r} cannot be serialized: pass its name and look up the value again")
 
 
+def same_value(one: str, other: str) -> bool | None:
+    """Return whether two fingerprints are of the same value, None if they were made with two keys.
+
+    One that is made with a key of all machines begins with the id of that key and a colon.
+    """
+    keys = [fingerprint.rpartition(":")[0] for fingerprint in (one, other)]
+    return one == other if keys[0] == keys[1] else None
+
+
 def looks_secret(name: str, value: str = "") -> bool:
     """Return whether a variable with this name or value is treated as a secret."""
     if name in _NOT_SECRET:

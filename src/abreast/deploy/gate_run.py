@@ -1,13 +1,13 @@
 """Evaluate the gates of a commit as a deployment would, and deploy nothing."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from abreast.core.environment import Environment
 from abreast.core.gates import Gate, ScanKind, select_gates
-from abreast.core.model import Chapter, LiveService
+from abreast.core.model import Chapter, Failure, FailureCause, LiveService
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.planner import ServiceFacts, plan_services
 from abreast.core.states import DeploymentState
@@ -20,6 +20,9 @@ from abreast.ledger.interface import Json
 from abreast.source.changed_files import changed_files_by_service
 
 GATES_WORKFLOW = "gates"
+
+REQUEST_POLL_INTERVAL = 0.05
+"""Seconds between two polls for a request to cancel."""
 
 
 def plan_gates(
@@ -54,7 +57,7 @@ def _scans_images(gate: Gate) -> bool:
 
 
 async def run_gates(context: DeployContext, plan: Plan) -> DeploymentState:
-    """Evaluate the gates of a plan. Returns SUCCEEDED, or TURNED_BACK if one refuses.
+    """Evaluate the gates of a plan. Returns SUCCEEDED, TURNED_BACK if one refuses, or CANCELLED if that was requested.
 
     Everything is recorded in the context's ledger, which should be of no other use.
     """
@@ -70,15 +73,28 @@ async def run_gates(context: DeployContext, plan: Plan) -> DeploymentState:
 
 async def _evaluate_all(plan: Plan, ports: Ports, engine: WorkflowEngine) -> Json:
     """Evaluate each gate in a run of its own: one that refuses stops no other, so that all are told at once."""
-    run = Run(plan, ports, engine)
+    run, runs = Run(plan, ports, engine), [Run(plan, ports, engine) for _ in plan.gates]
     await run.enter_state(DeploymentState.RUNNING)
-    outcomes = await asyncio.gather(*(_evaluate(Run(plan, ports, engine), gate) for gate in plan.gates))
+    polling = asyncio.ensure_future(_halt_on_cancel(runs))
+    outcomes = await asyncio.gather(*(_evaluate(each, gate) for each, gate in zip(runs, plan.gates, strict=True)))
+    polling.cancel()
     failures = only_failures(outcomes)
     if failures:
         await run.enter_state(DeploymentState.TURNING_BACK)
-    state = DeploymentState.TURNED_BACK if failures else DeploymentState.SUCCEEDED
+    is_cancelled = any(failure.cause is FailureCause.CANCELLED for failure in failures)
+    refused = DeploymentState.CANCELLED if is_cancelled else DeploymentState.TURNED_BACK
+    state = refused if failures else DeploymentState.SUCCEEDED
     await run.enter_state(state, failures[0].message.splitlines()[0] if failures else "", Chapter.GATES)
     return state.value
+
+
+async def _halt_on_cancel(runs: Sequence[Run]) -> None:
+    """Halt the runs, of one plan, when there is a request to cancel."""
+    ledger, plan = runs[0].ports.ledger, runs[0].plan
+    while not await asyncio.to_thread(ledger.pending_request, plan.deployment):  # noqa: ASYNC110 (by another thread)
+        await asyncio.sleep(REQUEST_POLL_INTERVAL)
+    for run in runs:
+        run.halt.set(Failure(Chapter.GATES, "cancelled", cause=FailureCause.CANCELLED))
 
 
 async def _evaluate(run: Run, gate: Gate) -> object:

@@ -11,6 +11,7 @@ from abreast.core.environment import Environment
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.proposals import Proposal, ProposalEnd, ProposalState, comparable
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import AwaitsApprovalError
 from abreast.deploy.data.maintenance import refuse_without_maintenance
@@ -18,6 +19,7 @@ from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import find_leftovers, has_copies, remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
 from abreast.deploy.planning import DeployRequest, plan_deployment
+from abreast.deploy.proposals import end_proposal, refuse_ended, refuse_other_plan
 from abreast.deploy.refusals import Readiness, is_settled, stuck_error
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.deploy_context import DeployContext
@@ -25,7 +27,7 @@ from abreast.deploy.runtime.engine import WorkflowEngine
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_history import refuse_kept_out
-from abreast.ledger.interface import Deployment, Ledger
+from abreast.ledger.interface import Deployment
 from abreast.ledger.lock import EnvironmentLock
 from abreast.machine.lazy_modules import lazy_module
 
@@ -57,6 +59,8 @@ async def deploy(
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
+        if request.proposal:
+            await asyncio.to_thread(_check_proposal, context, request.proposal, plan)
         if not plan.superseded:
             refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
             refusals = (
@@ -68,9 +72,7 @@ async def deploy(
             Readiness(refusals).check()
         if plan.is_empty:
             return None
-        if waiting := await asyncio.to_thread(_replace_waiting, context.ports.ledger, plan):
-            return await _execute(context, waiting)
-        recorded = await asyncio.to_thread(_record_plan, context, plan)
+        recorded = await asyncio.to_thread(_begin, context, request, plan)
         if plan.superseded:
             await asyncio.to_thread(_record_superseded, context, recorded)
         return await _execute(context, recorded)
@@ -167,31 +169,38 @@ async def _finish_interrupted(context: DeployContext, environment: str) -> None:
             await _execute_rest(context, deployment)
 
 
-def _replace_waiting(ledger: Ledger, plan: Plan) -> Plan | None:
-    """Return the recorded plan of a deployment that waits for approval and would do the same. End any other.
+def _check_proposal(context: DeployContext, proposal: Proposal, plan: Plan) -> None:
+    """Raise RefusedError unless the proposal, as it is now that nobody else deploys, is open and of this plan."""
+    known = context.ports.ledger.proposals(proposal.environment)
+    refuse_ended(next(each for each in known if each.key == proposal.key), context.ports.now())
+    refuse_other_plan(proposal, plan)
 
-    An approval holds for one plan: if anything in it changes, it has to be asked for again.
+
+def _begin(context: DeployContext, request: DeployRequest, plan: Plan) -> Plan:
+    """Record the plan, and return it with its id. What it was proposed by is carried out, and cannot be again.
+
+    If a deployment that waits for approval would do the same, return its plan. Any other that waits is ended: an
+    approval holds for one plan, and if anything in it changes, it has to be asked for again.
     """
-    same = None
-    for deployment in ledger.deployments(plan.environment):
-        if deployment.state is DeploymentState.APPROVING:
-            stored = ledger.stored_plan(deployment.id)
-            if same is None and _does_the_same(stored, plan):
-                same = stored
-                continue
+    ledger = context.ports.ledger
+    found = ledger.deployments(plan.environment)
+    waiting = [ledger.stored_plan(each.id) for each in found if each.state is DeploymentState.APPROVING]
+    same = next((stored for stored in waiting if _does_the_same(stored, plan)), None)
+    id_ = same.deployment if same else context.new_id()
+    if request.proposal:
+        end = ProposalEnd(ProposalState.APPROVED, context.ports.operator(), request.reason, id_)
+        end_proposal(ledger, request.proposal, end)
+    for other in waiting:
+        if other is not same:
             why = f"a deployment of {plan.commit[:7]} took its place before it was approved"
-            event = Event(deployment.id, "superseded", EventKind.STATE, why, state=DeploymentState.SUPERSEDED)
-            ledger.append_events(event)
-    return same
+            state = DeploymentState.SUPERSEDED
+            ledger.append_events(Event(other.deployment, "superseded", EventKind.STATE, why, state=state))
+    return same or _record_plan(context, plan, id_)
 
 
 def _does_the_same(stored: Plan, plan: Plan) -> bool:
-    """Whether a recorded plan and a new one would do the same to the same services.
-
-    Its risk may be another one by now: the clock and other deployments are part of it.
-    """
-    unnumbered = replace(stored, deployment="", release=plan.release, author=plan.author, run_url=plan.run_url)
-    return replace(unnumbered, authors=plan.authors, reason=plan.reason, risk=plan.risk) == plan
+    """Whether a recorded plan and a new one would do the same to the same services."""
+    return comparable(replace(stored, release=plan.release)) == comparable(plan)
 
 
 async def _remove_leftovers(context: DeployContext, environment: Environment) -> None:
@@ -225,10 +234,10 @@ def _next_version(context: DeployContext, project: str, request: DeployRequest) 
     return partial(context.ports.ledger.append_next_version, project, context.ports.source.resolve_commit())
 
 
-def _record_plan(context: DeployContext, plan: Plan) -> Plan:
-    """Record the plan, with an id and a release, and return it."""
+def _record_plan(context: DeployContext, plan: Plan, id_: str) -> Plan:
+    """Record the plan, with its id and a release, and return it."""
     release = plan.release or context.ports.ledger.reserve_version(plan.project, plan.commit)
-    numbered = replace(plan, deployment=context.new_id(), release=release)
+    numbered = replace(plan, deployment=id_, release=release)
     context.ports.ledger.record_plan(numbered)
     return numbered
 

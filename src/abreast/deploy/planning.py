@@ -21,6 +21,7 @@ from abreast.core.planner import (
     rollout_waves,
     with_takeovers,
 )
+from abreast.core.proposals import Proposal
 from abreast.core.rollback import release_number
 from abreast.deploy.data.maintenance import with_maintenance
 from abreast.deploy.data.plan import plan_database
@@ -63,7 +64,8 @@ class DeployRequest:
     ``release`` is an existing release to deploy. ``since`` is the commit to find changes from, instead of what
     is live. ``force`` includes unchanged services. ``backup`` is the backup to restore; "" is the newest
     verified one. ``allow_older`` deploys a commit although a newer one is live, or it was rolled back. ``emergency``
-    waits for no person, and checks only what users need.
+    waits for no person, and checks only what users need. ``proposal`` is what a person approved: nothing else may be
+    deployed.
     """
 
     kind: DeploymentKind = DeploymentKind.DEPLOY
@@ -76,6 +78,7 @@ class DeployRequest:
     backup: str = ""
     allow_older: bool = False
     emergency: bool = False
+    proposal: Proposal | None = None
 
 
 async def plan_deployment(ports: Ports, project: str, environment: Environment, request: DeployRequest) -> Plan:
@@ -114,7 +117,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
     if plan.awaits_approval and plan.traffic_changes:
-        plan = replace(plan, authors=await asyncio.to_thread(_authors, ports, plan))
+        plan = replace(plan, authors=await asyncio.to_thread(_authors, ports, plan, request.proposal))
     gates = _plan_gates(environment, request, plan)
     if BACKUP in request.skip_gates:
         accepted = f"{plan.author or '?'}: {request.reason}"
@@ -227,11 +230,12 @@ def _plan_gates(environment: Environment, request: DeployRequest, plan: Plan) ->
     return select_gates(environment.gates, built, request.skip_gates, reason) if plan.rollouts else ()
 
 
-def _authors(ports: Ports, plan: Plan) -> tuple[str, ...]:
-    """Return who starts the deployment, and who wrote what it brings to users."""
+def _authors(ports: Ports, plan: Plan, proposal: Proposal | None) -> tuple[str, ...]:
+    """Return who starts the deployment, whose agent proposed it, and who wrote what it brings to users."""
+    proposer = proposal.person if proposal else ""
     since = {part.previous.commit for part in plan.rollouts if part.previous}
     written = ports.source.commit_authors(since, plan.commit)
-    return tuple(dict.fromkeys(filter(None, (ports.operator(), plan.author, *sorted(written)))))
+    return tuple(dict.fromkeys(filter(None, (ports.operator(), plan.author, proposer, *sorted(written)))))
 
 
 def _check_rollout_order(plan: Plan) -> None:
@@ -313,6 +317,7 @@ def _build_plan(
         attested=environment.attested,
         lock_after_failure=environment.lock_after_failure and request.kind is DeploymentKind.DEPLOY,
         base=environment.base.name if environment.base else "",
+        proposed_by=str(request.proposal) if request.proposal else "",
     )
 
 

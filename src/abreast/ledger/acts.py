@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.identity import Evidence, Identity, holder, unknown
+from abreast.core.proposals import HASH_LENGTH, ProposalState
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link
+from abreast.ledger.proposals import PROPOSAL_END
 
 REFUSED, DONE = "refused", "done"
 SKIP_GATE = "skip-gate"
@@ -112,7 +114,10 @@ def read_identity(entry: Entry) -> Identity:
 def _read_plan(entry: Entry) -> Iterator[_Reading]:
     plan = entry.data
     outcome, detail = ("superseded", plan["superseded"]) if plan.get("superseded") else ("begun", "")
-    yield _Reading(plan["kind"], outcome, plan["reason"], detail or f"{plan['release']} of {plan['commit']}")
+    proposed = f", proposed by {plan['proposed_by']}" if plan.get("proposed_by") else ""
+    yield _Reading(
+        plan["kind"], outcome, plan["reason"], (detail or f"{plan['release']} of {plan['commit']}") + proposed
+    )
     for gate, why in _skips(plan):
         yield _Reading(SKIP_GATE, DONE, why, gate)
 
@@ -191,6 +196,16 @@ def _read_secrets(entry: Entry) -> Iterator[_Reading]:
     yield _Reading("new-secrets", "seen", detail=", ".join(sorted(entry.data)))
 
 
+def _read_proposal(entry: Entry) -> Iterator[_Reading]:
+    hash_, data = entry.key[:HASH_LENGTH], entry.data
+    if entry.key.endswith(PROPOSAL_END):
+        what = "approve-proposal" if data["state"] == ProposalState.APPROVED else "reject-proposal"
+        carried_out = f", deployment {data['deployment']}" if data["deployment"] else ""
+        yield _Reading(what, DONE, data["reason"], f"{hash_}{carried_out}")
+    else:
+        yield _Reading("propose", DONE, data["reason"], f"{hash_}: {data['summary']}")
+
+
 def _read_act(entry: Entry) -> Iterator[_Reading]:
     yield _Reading(entry.data["act"], entry.data["outcome"], entry.data["why"], entry.data["detail"])
 
@@ -201,6 +216,7 @@ READINGS: Mapping[EntryKind, Callable[[Entry], Iterable[_Reading]]] = {
     EntryKind.REQUEST: _read_request,
     EntryKind.LOCK: _read_lock,
     EntryKind.SECRETS: _read_secrets,
+    EntryKind.PROPOSAL: _read_proposal,
     EntryKind.ACT: _read_act,
     EntryKind.MAINTENANCE: _read_maintenance,
 }

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+from abreast.core.errors import UsageError
 from abreast.core.identity import Identity, unknown
 from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
+from abreast.core.wording import counted
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.interface import Deployment, PastRollout
@@ -27,6 +29,29 @@ def deployment_from_row(row: tuple[Any, ...]) -> Deployment:
         id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
         *when_and_who,
     )  # fmt: skip
+
+
+def find_deployment(file: EntryFile, id: str) -> Deployment:
+    """Return a deployment by its id, or a unique prefix or suffix; raises UsageError that lists the latest ids."""
+    text, size = id.upper(), len(id)
+    condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
+    query = f"SELECT {COLUMNS} FROM deployments WHERE {condition}"
+    rows = file.query(query, text, size, size) if text else []
+    if len(rows) == 1:
+        return deployment_from_row(rows[0])
+    latest = ", ".join(deployment.id for deployment in latest_deployments(file, None, 3)) or "none yet"
+    problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
+    raise UsageError(problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history")
+
+
+def latest_deployments(file: EntryFile, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+    """Return deployments, newest first."""
+    rows = file.query(
+        f"SELECT {COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+        " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
+        environment, limit,
+    )  # fmt: skip
+    return tuple(map(deployment_from_row, rows))
 
 
 def past_rollouts(file: EntryFile, environment: str, limit: int) -> tuple[PastRollout, ...]:

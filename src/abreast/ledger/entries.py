@@ -37,6 +37,8 @@ class EntryKind(StrEnum):
     """An operator locked or unlocked an environment. Subject: the environment; key: a number."""
     IDENTITY = "identity"
     """Who acts, once for each person or run. Subject: the kind of identity; key: a digest of the data."""
+    PROPOSAL = "proposal"
+    """A plan was proposed. Subject: the environment; key: the plan's digest and a number, with "/end" how it ended."""
     ACT = "act"
     """Somebody did what no other entry shows, or was refused. Subject: the environment, "" for none; key: an id."""
     MAINTENANCE = "maintenance"

@@ -41,7 +41,7 @@ state folder, and pass.
 _WITHOUT_LEASE = frozenset(
     {
         EntryKind.RELEASE, EntryKind.REQUEST, EntryKind.LEASE, EntryKind.LOCK, EntryKind.IDENTITY, EntryKind.ACT,
-        EntryKind.CHECKPOINT,
+        EntryKind.CHECKPOINT, EntryKind.PROPOSAL,
     }
 )  # fmt: skip
 """What anybody may record, whoever holds the environment."""
@@ -113,7 +113,7 @@ class EntryFile:
                 return
             by = self._name_identity() if kind is not EntryKind.IDENTITY else ""
             fence = self.fence if kind not in _WITHOUT_LEASE else ""
-            entry = Entry(kind, subject, key, data, self._now(), fence, by)
+            entry = Entry(kind, subject, key, data, self.now(), fence, by)
             self._insert(entry)
             project(self._db, entry)
             self.appended.append(entry)
@@ -250,7 +250,8 @@ class EntryFile:
             self._db.execute(f"PRAGMA application_id = {file_errors.APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version = {file_errors.SCHEMA_VERSION}")
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """Return the current time as ISO 8601 in UTC, to the millisecond."""
         return self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @contextmanager

@@ -12,6 +12,8 @@ from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.proposals import Proposal, ProposalEnd
+from abreast.core.secrets import same_value
 from abreast.core.states import DeploymentState
 
 Json = Any
@@ -178,6 +180,18 @@ class Ledger(ABC):
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
 
     @abstractmethod
+    def record_proposal(self, proposal: Proposal) -> Proposal:
+        """Record a proposal, unless the same plan is open already, and return the one that is open."""
+
+    @abstractmethod
+    def end_proposal(self, proposal: Proposal, end: ProposalEnd) -> bool:
+        """Record how a proposal ended, and return whether it ended by this: somebody else can have been faster."""
+
+    @abstractmethod
+    def proposals(self, environment: str | None = None) -> Sequence[Proposal]:
+        """Return proposals, newest first."""
+
+    @abstractmethod
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
 
@@ -209,15 +223,13 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
 
-    @abstractmethod
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
-
-        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
-        """
+    def compare_secrets(self, environment: str, known_to: str) -> Mapping[str, bool | None]:
+        """Return whether each secret, by ``service/NAME``, has the value that a deployment knew; see ``same_value``."""
+        before, now = self.secret_fingerprints(environment, known_to), self.secret_fingerprints(environment)
+        return {name: same_value(before.get(name, ""), fingerprint) for name, fingerprint in now.items()}
 
     @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:

@@ -17,9 +17,9 @@ from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import LiveService
 from abreast.core.plan import Plan
+from abreast.core.proposals import Proposal, ProposalEnd
 from abreast.core.states import DeploymentState
-from abreast.core.wording import counted
-from abreast.ledger import deployment_queries, kept_output
+from abreast.ledger import deployment_queries, kept_output, proposals
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
@@ -100,9 +100,10 @@ class SqliteLedger(Ledger):
                 "SELECT id FROM deployments WHERE environment = ? AND state = 'waiting' AND id <> ?",
                 plan.environment, plan.deployment,
             )  # fmt: skip
+            proposed = f", proposed by {plan.proposed_by}" if plan.proposed_by else ""
             self.file.append(EntryKind.PLAN, plan.deployment, "", dump(plan))
             self._append_event(
-                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}")
+                Event(plan.deployment, "planned", EventKind.PLANNED, f"{plan.release} to {plan.environment}{proposed}")
             )
             for (id_,) in older:
                 text = f"replaced by {plan.deployment} before it started"
@@ -217,6 +218,14 @@ class SqliteLedger(Ledger):
         query = "SELECT subject FROM entries WHERE kind = 'checkpoint' GROUP BY subject ORDER BY max(id) DESC"
         return [subject for (subject,) in self.file.query(query)]
 
+    def record_proposal(self, proposal: Proposal) -> Proposal:
+        """Record a proposal, unless the same plan is open already, and return the one that is open."""
+        return proposals.record_proposal(self.file, proposal, self.file.now())
+
+    def end_proposal(self, proposal: Proposal, end: ProposalEnd) -> bool:
+        """Record how a proposal ended, and return whether it ended by this: somebody else can have been faster."""
+        return proposals.end_proposal(self.file, proposal, end)
+
     def record_notification(self, deployment: str, key: str, value: str) -> None:
         """Record that somebody was told of a deployment; an existing key keeps its value."""
         with self.file.transaction():
@@ -245,6 +254,10 @@ class SqliteLedger(Ledger):
         )  # fmt: skip
         return {(subject, key): json.loads(data)["result"] for subject, key, data in rows}
 
+    def proposals(self, environment: str | None = None) -> Sequence[Proposal]:
+        """Return proposals, newest first."""
+        return proposals.read_proposals(self.file, environment)
+
     def pending_request(self, deployment: str) -> tuple[str, str] | None:
         """Return the pending request for a deployment and its reason, None if there is none."""
         for _, entry in self.file.entries(EntryKind.REQUEST, deployment):
@@ -262,17 +275,7 @@ class SqliteLedger(Ledger):
 
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id, or a unique prefix or suffix of it."""
-        text, size = id.upper(), len(id)
-        condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
-        query = f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE {condition}"
-        rows = self.file.query(query, text, size, size) if text else []
-        if len(rows) == 1:
-            return deployment_queries.deployment_from_row(rows[0])
-        latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
-        problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
-        raise UsageError(
-            problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history"
-        )
+        return deployment_queries.find_deployment(self.file, id)
 
     def stored_plan(self, id: str) -> Plan:
         """Return the plan of a deployment."""
@@ -287,12 +290,7 @@ class SqliteLedger(Ledger):
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
-        rows = self.file.query(
-            f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
-            " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
-            environment, limit,
-        )  # fmt: skip
-        return tuple(map(deployment_queries.deployment_from_row, rows))
+        return deployment_queries.latest_deployments(self.file, environment, limit)
 
     def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
         """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
@@ -321,19 +319,15 @@ class SqliteLedger(Ledger):
             if "until" not in lock or datetime.fromisoformat(lock["until"]) > now
         }
 
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's value, by ``service/NAME``."""
-        return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
-
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
-        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
-        then, now = dict[str, str](), dict[str, str]()
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
+        if not known_to:
+            return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+        ((last,),) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", known_to)
+        found: dict[str, str] = {}
         for number, entry in self.file.entries(EntryKind.SECRETS, environment):
-            now.update(entry.data)
-            if number <= (last or 0):
-                then.update(entry.data)
-        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
+            found.update(entry.data if last and number <= last else {})
+        return found
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""

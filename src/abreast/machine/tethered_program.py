@@ -45,6 +45,7 @@ class TetheredProgram:
         user: User | None = None,
         cwd: Path | None = None,
         stdin: IO[bytes] | int = subprocess.DEVNULL,
+        stdout: IO[bytes] | int = subprocess.DEVNULL,
         at_our_end: signal.Signals = signal.SIGKILL,
     ) -> None:
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -56,7 +57,7 @@ class TetheredProgram:
                     process = subprocess.Popen(
                         [sys.executable, "-IS", tether.__file__, str(os.getpid()), str(int(at_our_end)), str(lifeline),
                          *map(str, user or ()), "--", *command],
-                        env=env, cwd=cwd, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                        env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
                         process_group=0, pass_fds=(lifeline,) if self.needs_guard else (),
                     )  # fmt: skip
                 except BaseException as error:  # noqa: BLE001 (raised to the caller)

@@ -263,10 +263,12 @@ class Assembly:
     def _fingerprint_secret(self, secret: Secret) -> str:
         """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it.
 
-        Where the record is kept for all machines, the key is one that they share, if they do.
+        Where the record is kept for all machines, the key is one that they share, if they do, and the digest names it.
         """
-        key = self._shared_key() or random_bytes(self.workspace.state / "fingerprint.key")
-        return hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+        shared = self._shared_key()
+        key = shared or random_bytes(self.workspace.state / "fingerprint.key")
+        digest = hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+        return f"{hmac.digest(shared, b'id', 'sha256')[:2].hex()}:{digest}" if shared else digest
 
     def _shared_key(self) -> bytes:
         """Return a key that all machines have which share the record, empty if there is none."""

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from abreast.cli.ballot import PATIENCE, Ballot, ballot_refusal, cast, open_ballot
 from abreast.cli.confirmation import confirm, required_reason
@@ -9,26 +10,36 @@ from abreast.cli.lazy import load
 from abreast.cli.outcome import report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
 from abreast.cli.redaction import redact
-from abreast.cli.selection import locate_workspace
+from abreast.cli.selection import choose_proposal, locate_workspace
 from abreast.cli.views.approval_request import request_lines
 from abreast.core.approval import ApprovalDecision, ApprovalState, vote_refusal
-from abreast.core.errors import RefusedError
+from abreast.core.errors import RefusedError, UsageError
 from abreast.core.states import DeploymentState
 from abreast.ledger.acts import DONE
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.workspace import Workspace
+
+if TYPE_CHECKING:  # what only proposals need
+    from abreast.cli.commands import proposals
+else:
+    proposals = lazy_module("abreast.cli.commands.proposals")
 
 MAKE_LINK = "approval-link"
 """The act of making a link by hand."""
 
 
 def approve(deployment: str | None, reason: str, link_for: str | None, *, yes: bool, as_json: bool) -> int:
-    """Record an approval. Returns 3 if this person's does not count, which is recorded, too.
+    """Carry a proposal out, or record an approval. Returns 3 if this person's does not count, which is recorded, too.
 
     A terminal shows what is approved, and asks. With ``link_for``, nothing is approved: a link is made for somebody.
     """
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
+        if proposal := choose_proposal(ledger, deployment):
+            if link_for is not None:
+                raise UsageError(f"{proposal.hash} is a proposal, and links approve deployments", need="its hash alone")
+            return proposals.carry_out(ledger, proposal, reason, yes=yes, as_json=as_json)
         ballot = open_ballot(workspace, ledger, deployment)
         if link_for is not None:
             return _print_link(workspace, ledger, ballot, link_for, as_json=as_json)
@@ -63,9 +74,12 @@ def _outlook(ballot: Ballot, decision: ApprovalDecision) -> list[str]:
 
 
 def reject(deployment: str | None, reason: str, *, as_json: bool) -> int:
-    """Record a rejection, and end the deployment: nothing of it was staged."""
+    """Record a rejection, and end the deployment, of which nothing was staged, or the proposal."""
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
+        if proposal := choose_proposal(ledger, deployment):
+            reason = required_reason(reason, on_stderr=as_json)
+            return proposals.reject(ledger, proposal, workspace.operator, reason, as_json=as_json)
         ballot = open_ballot(workspace, ledger, deployment)
         reason = required_reason(reason, on_stderr=as_json)
         cast(workspace, ledger, ballot, reason, approves=False)

@@ -20,6 +20,7 @@ from abreast.cli.target import Target, load_target, set_apart
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
+from abreast.core.environment import Environment
 from abreast.core.errors import (
     AbreastError,
     DatabaseError,
@@ -101,11 +102,7 @@ def deploy(
         allow_older=allow_older,
     )  # fmt: skip
     target = load_target(environment)
-    if rule := target.environment.promotion:
-        raise RefusedError(
-            f"{target.environment.name} takes releases that {rule.source} has tried, not commits",
-            next=f"abreast promote --to {target.environment.name}",
-        )
+    refuse_commits(target.environment)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json, verbose=verbose)
         if not release:
@@ -181,6 +178,15 @@ def finish(workspace: Workspace, ledger: SqliteLedger, deployment: Deployment, d
     set_apart(assembly, deployment.environment)
     command = DeployCommand(assembly, deployment.environment, ledger, display)
     command.execute(lambda context: operations.resume(context, deployment))
+
+
+def refuse_commits(environment: Environment) -> None:
+    """Raise RefusedError if an environment takes only releases that another one has tried."""
+    if rule := environment.promotion:
+        raise RefusedError(
+            f"{environment.name} takes releases that {rule.source} has tried, not commits",
+            next=f"abreast promote --to {environment.name}",
+        )
 
 
 def plan_request(target: Target, ports: Ports, request: DeployRequest) -> Plan:

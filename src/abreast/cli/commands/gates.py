@@ -23,7 +23,7 @@ def gates(
 ) -> int:
     """Evaluate the gates of what changed. Records nothing, and needs no variable of the services.
 
-    Returns 3 if one refuses.
+    Returns 3 if one refuses, 1 if it was interrupted.
     """
     target = load_target(environment, needs_values=False)
     name, project = target.environment.name, target.project.name
@@ -40,6 +40,9 @@ def gates(
     passed = state is DeploymentState.SUCCEEDED
     if as_json:
         print(json.dumps({"commit": plan.commit, "passed": passed, "gates": results}))
+    if state is DeploymentState.CANCELLED:
+        command.report("stopped")
+        return state.exit_code
     if results or not passed:
         command.report(f"{plan.commit[:7]} {'passes its gates' if passed else 'is refused by a gate'}")
     else:

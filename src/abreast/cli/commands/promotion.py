@@ -3,12 +3,13 @@
 import asyncio
 
 from abreast.cli.commands.deployments import DeployCommand, plan_request
-from abreast.cli.target import load_target
+from abreast.cli.target import Target, load_target
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.promotion import PromotionRule, promotion_refusals, soak_left
 from abreast.deploy.planning import DeployRequest
 from abreast.deploy.promotion import tried_release
+from abreast.deploy.runtime.ports import Ports
 from abreast.wiring.workspace import utc_now
 
 
@@ -18,19 +19,27 @@ def promote(
 ) -> int:  # fmt: skip
     """Promote a release. Returns 3 if it may not be promoted yet."""
     target = load_target(to)
-    rule = _rule(target.environment, source)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
-        tried = asyncio.run(tried_release(command.ports(), rule.source, release or "", deployment or ""))
-        now = utc_now()
-        if refusals := list(promotion_refusals(rule, tried, now)):
-            wait = soak_left(rule, tried, now) if len(refusals) == 1 else ""
-            later = f"in {wait}: abreast promote --to {target.environment.name} --release {tried.version}"
-            raise RefusedError("\n".join(refusals), next=later if wait else f"abreast status --env {rule.source}")
-        request = DeployRequest(release=tried.version, skip_gates=skip_gates, reason=reason)
+        request = promotion_request(target, command.ports(), source, release, deployment, reason, skip_gates)
         proposed = plan_request(target, command.ports(), request)
         command.confirm_plan(proposed, yes=yes)
         return command.deploy(target, request)
+
+
+def promotion_request(
+    target: Target, ports: Ports, source: str | None, release: str | None, deployment: str | None, reason: str,
+    skip_gates: tuple[str, ...] = (),
+) -> DeployRequest:  # fmt: skip
+    """Return the request to deploy what was tried. Raises RefusedError if it may not be promoted yet."""
+    rule = _rule(target.environment, source)
+    tried = asyncio.run(tried_release(ports, rule.source, release or "", deployment or ""))
+    now = utc_now()
+    if refusals := list(promotion_refusals(rule, tried, now)):
+        wait = soak_left(rule, tried, now) if len(refusals) == 1 else ""
+        later = f"in {wait}: abreast promote --to {target.environment.name} --release {tried.version}"
+        raise RefusedError("\n".join(refusals), next=later if wait else f"abreast status --env {rule.source}")
+    return DeployRequest(release=tried.version, skip_gates=skip_gates, reason=reason)
 
 
 def _rule(environment: Environment, source: str | None) -> PromotionRule:

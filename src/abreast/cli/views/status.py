@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 
 def status_lines(document: dict[str, object]) -> Iterator[str]:
-    """Yield what is live in each environment, and the next command where something is wrong."""
+    """Yield what is live in each environment, the next command where something is wrong, and what was proposed."""
+    yield from _environment_lines(document)
+    proposals = document["proposals"]
+    assert isinstance(proposals, list)
+    for proposal in proposals:
+        yield f"proposal {proposal['hash']} to {proposal['environment']}: {_printable(proposal['summary'])}"
+        yield f"  by {_printable(proposal['by'])}: {_printable(proposal['reason'])}"
+        yield f"  a person decides: abreast approve {proposal['hash']}"
+
+
+def _environment_lines(document: dict[str, object]) -> Iterator[str]:
     environments = document["environments"]
     assert isinstance(environments, dict)
     for name, environment in environments.items():

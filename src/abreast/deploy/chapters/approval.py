@@ -10,6 +10,7 @@ from abreast.core.errors import AbreastError, StateError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause
 from abreast.core.plan import Plan
+from abreast.core.secrets import same_value
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import FINGERPRINTS
@@ -89,7 +90,7 @@ def _changed_secrets(run: Run, approved: str) -> list[str]:
         f"{name} of {service}"
         for service, secrets in revealed.items()
         for name, secret in secrets.items()
-        if known.get(f"{service}/{name}") != ports.fingerprint(secret)
+        if same_value(known.get(f"{service}/{name}", ""), ports.fingerprint(secret)) is False
     ]
 
 
