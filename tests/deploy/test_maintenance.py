@@ -187,6 +187,27 @@ def test_killed_before_it_is_recorded_as_done_off_leads_out(deployed: SampleProj
     assert shown(deployed) == {}
 
 
+def test_killed_between_envoy_and_the_table_off_leads_out(deployed: SampleProject) -> None:
+    home = deployed.folder / ".abreast" / "local" / "local" / "router"
+    tables = [home / "table.json", home / "table-copy.json"]
+    before = [table.read_text() for table in tables]
+    assert crash(deployed, 2, "before", *ON).returncode == -signal.SIGKILL
+    for table, text in zip(tables, before, strict=True):
+        table.write_text(text)
+    assert statuses(deployed) == PAGE
+    deployed.run(*OFF)
+    assert statuses(deployed) == REACHED
+
+
+def test_an_environment_that_is_locked_can_be_in_maintenance(deployed: SampleProject) -> None:
+    deployed.run("lock", "--reason", "nobody deploys")
+    deployed.run(*ON)
+    assert statuses(deployed) == PAGE
+    deployed.run(*OFF)
+    assert statuses(deployed) == REACHED
+    deployed.run("unlock")
+
+
 def crash(project: SampleProject, write: int, moment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command that is killed at one of its writes."""
     return fork_server.run_command(project.folder, *arguments, killed_at=(None, moment, write))

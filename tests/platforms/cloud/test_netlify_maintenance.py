@@ -106,6 +106,16 @@ def test_lost_answers_are_looked_up(stage: Stage, lost: str) -> None:
     assert page(stage).text == "v1"
 
 
+def test_a_page_that_a_killed_command_left_is_deleted_when_it_ends(stage: Stage) -> None:
+    before = deploy(stage, "v1")
+    stage.emulator.faults.planned.append(InjectedFault("POST", "/restore$", FaultKind.STATUS, status=400))
+    with pytest.raises(PlatformError):
+        switch(stage, MODE)
+    assert len(stage.emulator.deploys) == 2
+    switch(stage, None)
+    assert set(stage.emulator.deploys) == {before}
+
+
 def test_a_netlify_that_does_not_answer_with_503_is_left_as_it_was(stage: Stage) -> None:
     before = deploy(stage, "v1")
     stage.emulator.unsupported_statuses = {503}

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 from abreast.platforms.interface import MaintenanceMove
 from abreast.platforms.local.router.router import Router
+from abreast.platforms.local.router.routing_table import RoutingTable
 
 
-def changes_maintenance(router: Router, moves: Sequence[MaintenanceMove]) -> bool:
-    """Return whether the router has anything to change: ending what never began needs no router."""
-    return any(move.mode or move.service.name in router.table().maintenance for move in moves)
+def needs_router(router: Router, moves: Sequence[MaintenanceMove]) -> bool:
+    """Return whether the router has to be asked: ending maintenance where nothing was ever routed needs none.
+
+    The table alone does not tell: a command that is killed can have changed what Envoy answers before its table.
+    """
+    return any(move.mode for move in moves) or router.table() != RoutingTable()
 
 
 async def switch_maintenance(router: Router, moves: Sequence[MaintenanceMove]) -> None:

@@ -41,7 +41,7 @@ from abreast.platforms.local.instance_specs import (
 )
 from abreast.platforms.local.instance_texts import exit_reason, last_lines, waiting_reason
 from abreast.platforms.local.listeners import Listeners, listener_url
-from abreast.platforms.local.maintenance import changes_maintenance, switch_maintenance
+from abreast.platforms.local.maintenance import needs_router, switch_maintenance
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
     DRAIN,
@@ -188,7 +188,7 @@ class LocalPlatform(Platform):
 
     async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Change what the router answers, for all services at once, then wait for requests in flight."""
-        if changes_maintenance(self._router, moves):
+        if needs_router(self._router, moves):
             await self._ensure_started()
             await switch_maintenance(self._router, moves)
 

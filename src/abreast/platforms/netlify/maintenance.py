@@ -75,9 +75,8 @@ class MaintenanceDeploys:
             await report(service.name, f"netlify: users get {deploy} when maintenance ends")
 
     async def end(self, service: Service, site: Site, report: Reporter) -> None:
-        """Publish the deploy behind the page, and delete the page."""
+        """Publish the deploy behind the page, and delete pages, those of killed commands too."""
         if behind := deploy_behind(site.published_deploy):
-            assert site.published_deploy
             try:
                 await self._publisher.publish(service, site.id, behind, report)
             except NotFoundError as error:
@@ -86,7 +85,9 @@ class MaintenanceDeploys:
                     need="another one behind the page",
                     next=f"abreast deploy --service {service.name} --force, then: abreast maintenance off",
                 ) from error
-            await self._delete(site.published_deploy.id)
+        for deploy in await self._netlify.list_deploys(site.id):
+            if deploy_behind(deploy):
+                await self._delete(deploy.id)
 
     async def _publish(
         self, service: Service, site: Site, behind: str, digests: dict[str, str], report: Reporter,
