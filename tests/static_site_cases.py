@@ -70,6 +70,17 @@ PAGES = ("index.html", "file.html", "folder/index.html", "both.html", "both/inde
 
 CASES = (
     SiteCase(
+        "one page for everything, as in maintenance",
+        ("index.html", "maintenance.html"),
+        (
+            page("/", "maintenance.html", 503, headers={"retry-after": "600"}),
+            page("/index.html", "maintenance.html", 503),
+            page("/any/where?x=1", "maintenance.html", 503),
+        ),
+        redirects="/* /maintenance.html 503!",
+        headers="/*\n  Cache-Control: no-store\n  Retry-After: 600",
+    ),
+    SiteCase(
         "slashes and pretty URLs",
         PAGES,
         (

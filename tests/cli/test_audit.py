@@ -5,7 +5,8 @@ import io
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import postgres_server
 from abreast.cli.lazy import LazyCommand
 from abreast.cli.main import abreast as commands
 from abreast.cli.refusals import OPEN_TO_AGENTS
+from abreast.testing import gitlab as gitlab_api
 from abreast.testing.github import WorkflowRun
+from abreast.testing.gitlab import GitLabEmulator, GitLabJob
+from abreast.testing.platforms.threaded_server import ThreadedServer
 from github_stage import TOKEN, github_stage
 from sample_project import SampleProject
 from state_worlds import GitWorld, git
@@ -218,6 +222,62 @@ def test_github_is_asked_who_started_a_run(
         )
 
 
+JOB = {
+    "GITLAB_CI": "true", "CI_JOB_URL": "https://gitlab.example/acme/web/shop/-/jobs/77", "GITLAB_USER_LOGIN": "bob",
+    "GITLAB_USER_ID": "7", "CI_PROJECT_PATH": "acme/web/shop", "ABREAST_STATE": ".abreast",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("job", "told", "code"),
+    [
+        (GitLabJob(77, ("bob", 7), "c", STARTED), "GitLab confirms who started 1 job", 0),
+        (GitLabJob(77, ("bob", 7), "c", STARTED, ENDED), "GitLab confirms who started 1 job", 0),
+        (GitLabJob(77, ("bobby", 7), "c", STARTED), "GitLab confirms who started 1 job", 0),
+        (GitLabJob(77, None, "c", STARTED), "GitLab confirms who started 1 job", 0),
+        (GitLabJob(77, ("bob", 8), "c", STARTED), "was started by bob (8), not by bob (7)", 1),
+        (GitLabJob(77, ("bob", 7), "c", STARTED, STARTED), "ran from 2026-11-21T02:00:00+00:00 to ", 1),
+        (GitLabJob(77, ("bob", 7), "c", ENDED), "ran from 2999-01-01", 1),
+        (GitLabJob(76, ("bob", 7), "c", STARTED), "GitLab does not know this job", 0),
+    ],
+    ids=["confirmed", "ended", "renamed", "deleted account", "somebody else", "an old job", "a job to come", "gone"],
+)
+def test_gitlab_is_asked_who_started_a_job(project: SampleProject, job: GitLabJob, told: str, code: int) -> None:
+    project.run("lock", "--env", "local", "--reason", "a sale", variables=JOB)
+    with gitlab(job) as reader:
+        assert told in project.run("audit", "verify", "--gitlab", variables=reader, code=code).stdout
+
+
+def test_gitlab_is_asked_for_the_commit_and_the_project(project: SampleProject) -> None:
+    commit = project.commit()
+    project.deploy(variables=JOB)
+    with gitlab(GitLabJob(77, ("bob", 7), commit, STARTED)) as reader:
+        assert "confirms who started 1 job" in project.run("audit", "verify", "--gitlab", variables=reader).stdout
+        other = {**reader, "CI_PROJECT_PATH": "acme/web/other"}
+        assert (
+            "GitLab does not know acme/web/other"
+            in project.run("audit", "verify", "--gitlab", variables=other, code=1).stderr
+        )
+        wrong = {**reader, "GITLAB_TOKEN": gitlab_api.JOB_TOKEN}
+        assert "read_api" in project.run("audit", "verify", "--gitlab", variables=wrong, code=1).stderr
+    with gitlab(GitLabJob(77, ("bob", 7), "e" * 40, STARTED)) as reader:
+        told = project.run("audit", "verify", "--gitlab", variables=reader, code=1).stdout
+        assert f"was of the commit {'e' * 40}, and made a release of {commit}" in told
+    with gitlab(GitLabJob(77, ("bob", 7), commit, STARTED), project="acme/shop") as reader:
+        told = project.run("audit", "verify", "--gitlab", variables=reader, code=1).stdout
+        assert "https://gitlab.example/acme/web/shop/-/jobs/77 is no job of acme/shop" in told
+    project.run("down", "--env", "local", "--yes")
+
+
+@contextmanager
+def gitlab(*jobs: GitLabJob, project: str = "acme/web/shop") -> Iterator[dict[str, str]]:
+    """Serve GitLab with jobs, and give the variables by which it is asked."""
+    emulator = GitLabEmulator(project, jobs=list(jobs))
+    with ThreadedServer(emulator.app) as server:
+        api = {"CI_API_V4_URL": f"{server.url}/api/v4", "GITLAB_TOKEN": gitlab_api.TOKEN}
+        yield {**api, "CI_PROJECT_PATH": project}
+
+
 def test_the_report_says_what_it_does_not_prove(project: SampleProject) -> None:
     project.run("lock", "--env", "local", "--reason", "a | sale <b>")
     told = project.run("audit", "export", "--report").stdout
@@ -241,7 +301,7 @@ def _names(group: click.Group, path: str = "") -> set[str]:
 CHANGING = {
     "init", "deploy", "promote", "approve", "reject", "rollback", "confirm", "resume", "cancel", "lock", "unlock", "down", "demo", "state move", "db backup", "db drop",
     "db verify", "db baseline", "db restore", "db migrate", "db rehearse", "db drill", "notify test",
-    "notify send",
+    "notify send", "maintenance on", "maintenance off",
 }  # fmt: skip
 """What people alone may do."""
 

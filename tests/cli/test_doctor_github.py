@@ -1,5 +1,6 @@
 """``doctor --github`` finds what is missing at GitHub, and what it prints mends it: as commands of ``gh``, and by itself."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,12 @@ def doctor(stage: GitHubStage, *arguments: str, token: str = ADMIN, code: int) -
     done = fork_server.run_command(stage.folder / "work", "doctor", "--github", *arguments, variables=variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
+
+
+def acts(stage: GitHubStage) -> list[dict[str, str]]:
+    """Return the acts in the audit trail."""
+    done = fork_server.run_command(stage.folder / "work", "audit", "export")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def ran_checks(stage: GitHubStage) -> None:
@@ -117,6 +124,31 @@ def test_a_change_that_is_refused_is_said(stage: GitHubStage) -> None:
     said = doctor(stage, "--fix", code=1)
     assert "the token may not do this (status 403)" in said
     assert "production" in stage.repository.environments, "the other changes were made"
+    mended = "octo/shop, environment production: PUT /environments/production {}"
+    assert [(act["outcome"], act["detail"]) for act in acts(stage) if "environment production" in act["detail"]] == [
+        ("begun", mended), ("done", mended),
+    ]  # fmt: skip
+    begun, refused = (act for act in acts(stage) if "branch main" in act["detail"])
+    assert (begun["outcome"], refused["outcome"]) == ("begun", "refused")
+    assert '"required_status_checks": null' in begun["detail"]
+    assert "the token may not do this (status 403)" in refused["detail"]
+    assert {(act["what"], act["evidence"], bool(act["who"])) for act in acts(stage)} == {
+        ("doctor --github --fix", "kernel", True)
+    }
+
+
+def test_a_change_that_is_not_answered_may_have_been_made(stage: GitHubStage) -> None:
+    stage.emulator.faults.planned.append(
+        InjectedFault("PUT", "/environments/production$", FaultKind.STATUS, status=503, body="{}", times=100)
+    )
+    doctor(stage, "--fix", code=1)
+    begun, ended = (act for act in acts(stage) if "environment production" in act["detail"])
+    assert (begun["outcome"], ended["outcome"]) == ("begun", "unknown")
+
+
+def test_what_only_looks_is_no_act(stage: GitHubStage) -> None:
+    doctor(stage, code=1)
+    assert acts(stage) == []
 
 
 def test_what_it_may_not_look_at_is_unknown_with_the_permission(stage: GitHubStage) -> None:

@@ -60,6 +60,8 @@ def test_one_document(projects: dict[str, SampleProject], command: tuple[str, ..
         "history",
         "incident",
         "locks",
+        "maintenance",
+        "maintenance status",
         "proposals",
         "state show",
         "state verify",

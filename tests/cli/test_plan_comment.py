@@ -51,6 +51,8 @@ def test_one_comment_is_kept(stage: GitHubStage) -> None:
     (comment,) = stage.repository.comments
     assert comment.body.startswith("<!-- abreast:plan:local -->\n")
     assert "web" in comment.body
+    assert "**Risk: " in comment.body
+    assert "` web: first deployment here, nothing to go back to `" in comment.body
     assert [len(stage.requests(method, "/comments")) for method in ("POST", "PATCH")] == [1, 1]
 
 

@@ -79,7 +79,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, node, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, node, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database, resources",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
@@ -117,7 +117,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
         ("{output: public}", "{run: make}", ["3:3: services.web: expected `run` (backend) or `build.output` (frontend), found neither"]),
         ("local: {}", "local: {settle: -1}", ["6:19: environments.local.settle: expected a duration such as 500ms, 2s or 5m, found -1"]),
         ("local: {}", "local: {wbe: {}}", ["6:11: environments.local.wbe: neither a setting nor a service (did you mean 'web'?)"]),
-        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: environments.local.web.lokal: unknown key (did you mean 'local'?), expected one of: instances, env, database, local, huggingface, netlify, render, static-dir"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: environments.local.web.lokal: unknown key (did you mean 'local'?), expected one of: instances, env, database, health, resources, local, huggingface, netlify, render, static-dir"]),
         ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: environments.local.web.local.port: expected 1024 or more, found 80"]),
         ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
             "6:31: environments.local.web.local.port: port 9000 is also used by api; set another port, or a host for each",
@@ -150,7 +150,14 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:30: services.api.release.run: $API_TOKEN would be visible in the process list; read it from the environment instead"]),
         ("run: serve}\nenvironments:\n  local: {}", "run: serve, type: worker}\nenvironments:\n  local: {api: {local: {port: 9000}}}", ["6:25: environments.local.api.local.port: only a web service has a port"]),
         ("run: serve", "run: [serve]", ["4:14: services.api.run: expected a command (text), found a list"]),
-        ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, groups, people, notify, allow"]),
+        ("services:", "services: {}\nx:", ["2:11: services: expected at least one entry, found a mapping", "3:1: x: unknown key, expected one of: project, services, environments, on_failure, gates, artifacts, backups, groups, people, notify, allow, flags"]),
+        ("environments:\n  local: {}", "people: {ada: ada@example.com, linus: }\ngroups: {release: [Ada, grace]}\nenvironments:\n  local: {approval: {by: [releas, linus, mallory]}}", [
+            "6:25: groups.release[1]: nobody 'grace', expected one of: ada, linus",
+            "8:27: environments.local.approval.by[0]: nobody 'releas' (did you mean 'release'?), expected one of: release, ada, linus",
+            "8:42: environments.local.approval.by[2]: nobody 'mallory', expected one of: release, ada, linus"]),
+        ("environments:\n  local: {}", "people: {ada: {email: ada at example.com}}\nenvironments:\n  local: {approval: {by: [ada], url: 'https://x.example/?a=b'}}", [
+            '5:23: people.ada.email: expected an address such as ada@example.com, found "ada at example.com"',
+            "7:38: environments.local.approval.url: expected an address such as https://deploy.example.com, without ? and #, found a text"]),
         ("  local: {}", "\tlocal: {}", ["6:1: not valid YAML: found character '\\t' that cannot start any token"]),
         ("shop", "!!python/object/apply:os.system [ls]", ["1:10: project: expected a text, found a list"]),
         ("shop", "!!python/name:os.system x", ["1:10: project: unknown tag tag:yaml.org,2002:python/name:os.system"]),
@@ -291,8 +298,10 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         "artifacts",
         "backups",
         "groups",
+        "people",
         "notify",
         "allow",
+        "flags",
     }
 
 

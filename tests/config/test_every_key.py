@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import environment_schema, schema
 from abreast.config.fault_messages import _nested_models
 from abreast.config.load import load_config
 from abreast.core.errors import ConfigError
@@ -35,7 +35,7 @@ def key_paths(model: type[BaseModel], prefix: KeyPath) -> Iterator[KeyPath]:
         kind = str(field.annotation)
         inner: KeyPath = ("EXAMPLE",) if "dict[" in kind else (0,) if "list[" in kind else ()
         for nested in dict.fromkeys(_nested_models(field.annotation)):
-            if nested not in {schema.Service, schema.Environment}:
+            if nested not in {schema.Service, environment_schema.Environment}:
                 yield from key_paths(nested, (*prefix, name, *inner))
 
 
@@ -44,7 +44,7 @@ def all_key_paths() -> list[KeyPath]:
     paths = [
         *key_paths(schema.Project, ()),
         *key_paths(schema.Service, service),
-        *key_paths(schema.Environment, override[:-1]),
+        *key_paths(environment_schema.Environment, override[:-1]),
         *key_paths(schema.ServiceOverride, override),
     ]
     for platform, settings in PLUGIN_SETTINGS.platforms.items():

@@ -64,6 +64,11 @@ def test_too_few_people_are_left_if_the_others_are_authors() -> None:
     assert too_few_people(ApprovalRule(1, ("ada",), not_author=False), ("ada",)) == ""
 
 
+def test_a_request_may_wait_for_longer_than_there_are_dates() -> None:
+    decision = decide_approval(ApprovalRule(1, ("ada",), expires=1e15), [], (), ASKED, LATE)
+    assert (decision.state, decision.expires) == (ApprovalState.PENDING, "9999-12-31T23:59:59Z")
+
+
 def test_a_decision_says_who_agreed_and_until_when() -> None:
     decision = decide_approval(RULE, approves("grace", "mallory"), (), ASKED, SOON)
     assert (decision.approved, decision.missing, decision.expires) == (("grace",), 1, "2026-11-27T09:00:00Z")

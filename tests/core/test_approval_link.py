@@ -59,6 +59,8 @@ def test_a_link_is_small_and_tells_no_server_anything() -> None:
     assert set(LINK.partition("#")[2]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
     assert make_link(KEY, CLAIMS).reveal() == f"abreast:approve#{link_token(LINK)}"
     assert read_link(LINK, PUBLIC) == read_link(link_token(LINK), PUBLIC) == CLAIMS
+    named = LinkClaims("shop", 'Mária "M" 🚀', CLAIMS.deployment, CLAIMS.plan, CLAIMS.expires)
+    assert read_link(make_link(KEY, named).reveal(), PUBLIC) == named
     assert "v4.public" not in f"{make_link(KEY, CLAIMS)} {make_link(KEY, CLAIMS)!r}"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from abreast.core.events import Event, EventKind
 from abreast.core.incidents.communication import communication, duration_text
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess
 from abreast.core.incidents.model import Incident, IncidentKind, IncidentSeverity, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
 from abreast.core.model import (

@@ -11,10 +11,10 @@ from abreast.core.approval_request import (
     Section,
     ServiceChange,
     VariableChange,
-    WayBack,
     request_sections,
 )
 from abreast.core.commits import Commit, CommitRange
+from abreast.core.risk import Risk, RiskLevel, RiskReason
 from abreast.core.wording import rough_duration
 
 RULE = ApprovalRule(2, ("ada", "grace", "linus"))
@@ -29,18 +29,20 @@ CHANGES = ReleaseChanges(
         VariableChange("api", "KEY", None, "", is_secret=True),
     ),
     duration=200.0,
-    way_back=WayBack("abreast rollback --env production --to v6 --reason …", ("api: the schema stays",)),
+    way_back=("abreast rollback --env production --to v6 --reason …", "api: the schema stays"),
     unknown=("api: whether TOKEN has another value",),
 )  # fmt: skip
 REQUEST = ApprovalRequest(
-    "01M8", "production", "v7", RULE, "2026-11-28T04:12:07Z", CHANGES, barred=("linus",), approved=("ada",)
-)
+    "01M8", "production", "v7", RULE, "2026-11-28T04:12:07Z", CHANGES, barred=("linus",), approved=("ada",),
+    risk=Risk(RiskLevel.MEDIUM, (RiskReason(3, "api: a migration that breaks the running version"),)),
+)  # fmt: skip
 
 
 def test_everything_has_its_section() -> None:
     assert {section.title: section.lines for section in request_sections(REQUEST)} == {
         "Approval": ("2 of ada, grace, until 2026-11-28T04:12:07Z", "not linus: 1 author of it",
                      "approved by ada; 1 more needed"),
+        "Risk": ("medium (3 points)", "+3 api: a migration that breaks the running version"),
         "Commits": ("3 commits since what is live", "3f9c2ab Add a basket (Eve)", "1111111 Fix it (Linus)", "and 1 older"),
         "Services": ("api: deploy on render, v6 is live: app.py changed", "web: deploy on local, for the first time: new"),
         "Migrations": ("api: RISK: 002_drop.sql:1: drops a column", "api: apply 002_drop.sql"),
@@ -55,8 +57,7 @@ def test_everything_has_its_section() -> None:
 
 def test_what_there_is_nothing_of_is_left_out() -> None:
     bare = ApprovalRequest("01M8", "production", "v7", RULE, "2026-11-28T04:12:07Z")
-    assert [section.title for section in request_sections(bare)] == ["Approval", "Way back"]
-    assert request_sections(bare)[1].lines == ("none",)
+    assert [section.title for section in request_sections(bare)] == ["Approval"]
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_who_is_not_named_any_more_does_not_approve(guarded: SampleProject) -> N
     assert "ada may not approve any more" in guarded.run("approve", id_, variables=as_person("ada"), code=3).stderr
     mine.write_text("project: shop\nservices: 7")
     assert "approved by ada" in guarded.run("approve", ada).stdout, "what is recorded holds where nothing else is known"
+    mine.write_text(text)
 
 
 def test_a_newer_plan_needs_new_links(guarded: SampleProject) -> None:

@@ -37,19 +37,23 @@ def test_gates_pass_beside_the_build(project: SampleProject) -> None:
         f"{writes('junit.xml', '<testsuite><testcase/></testsuite>')}; {writes('lcov.info', lcov(700))}"
     )
     services["frontend"]["test"] = f"test -f app.py && test ! -e dist && {writes('lcov.info', lcov(1000))}"
-    project.config["gates"] = {"coverage": True, "lint": "test $CI = true"}
+    project.config["gates"] = {
+        "coverage": True, "lint": "test $CI = true",
+        "own": {"run": "test $CI = false", "env": {"CI": "false"}},
+    }  # fmt: skip
+    services["frontend"]["build"]["run"] = f'test -z "$CI" && {services["frontend"]["build"]["run"]}'
     commit = project.commit()
     plan = json.loads(project.run("plan", "--json").stdout)
     assert [(gate["name"], gate["service"]) for gate in plan["gates"]] == [
-        ("test", "frontend"), ("test", "backend"), ("lint", None),
+        ("test", "frontend"), ("test", "backend"), ("lint", None), ("own", None),
     ]  # fmt: skip
-    told = project.deploy().stdout
-    assert "gates: test/frontend ∥ test/backend ∥ lint" in told
+    told = project.deploy(variables={"CI": "1"}).stdout
+    assert "gates: test/frontend ∥ test/backend ∥ lint ∥ own" in told
     assert judged(project) == {
         ("test", "backend"): ("passed", "1 test, 0 failed"), ("test", "frontend"): ("passed", ""),
         ("coverage", "backend"): ("passed", "70.0 % of lines (700 of 1000; needed: 70 %)"),
         ("coverage", "frontend"): ("passed", "100.0 % of lines (1000 of 1000; needed: 70 %)"),
-        ("lint", None): ("passed", ""),
+        ("lint", None): ("passed", ""), ("own", None): ("passed", ""),
     }  # fmt: skip
     assert project.served_commits() == {"frontend": commit, "backend": commit}
     assert not list((project.folder / ".abreast" / "work").iterdir())
@@ -173,6 +177,7 @@ def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate
     project.deploy()
     project.run("rollback", "--yes", "--reason", "no")
     assert project.served_commits()["backend"] == first
+    project.run("unlock", "--env", "local", "--release", "v2")
     project.deploy("--release", "v2")
     assert count.read_text() == "x\nx\n"
 

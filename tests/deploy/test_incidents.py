@@ -16,7 +16,7 @@ from abreast.deploy.runtime.incidents import read_incidents, record_condition
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from abreast.testing.receivers import webhook
-from abreast.wiring.workspace import later
+from abreast.wiring.workspace import current_user, later
 from sample_project import UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, wait_for_exit
 from state_worlds import GitWorld, git
 
@@ -146,7 +146,7 @@ def test_what_watches_opens_it_again_and_says_that_it_is_over(project: SamplePro
         assert (found.status, found.severity, found.title) == (
             IncidentStatus.OPEN,
             "SEV1",
-            "local is degraded since v1",
+            "local is degraded on v1",
         )
         assert [entry.text for entry in found.timeline].count("degraded: the 95th percentile is 4 s") == 1
         record_condition(ledger, "local", "0.2 s", is_degraded=False)
@@ -268,6 +268,7 @@ def test_one_that_is_stuck_is_told_once_in_each_quarter_of_an_hour(
         "it is stuck: a person is needed",
     )
     assert written["recovery_seconds"] is None
+    assert [entry["text"] for entry in written["timeline"] if entry["by"] == current_user()] == ["cancel: no"]
     assert written["next_commands"][0] == f"abreast resume {id_}"
     project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
     project.commit("Tell")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from abreast.core.probes import FAILURE_THRESHOLD
+from abreast.deploy.close_watch import INTERVAL
 from all_receivers import Receivers, all_receivers
 from database_project import DatabaseProject
 from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json
@@ -310,11 +312,16 @@ def test_after_an_emergency_people_are_told_when_it_degrades_and_recovers(
     told = roll_back(project, "--emergency")
     assert "EMERGENCY: a candidate goes live with its first healthy answer" in told
     assert "watched closely until 20" in told
+    project.run("maintenance", "on", "--reason", "a new disk")
+    time.sleep((FAILURE_THRESHOLD + 2) * INTERVAL)
+    project.run("maintenance", "off")
     assert receivers.events[before:] == ["deployment.emergency", "deployment.succeeded"]
     sick.touch()
     eventually(lambda: receivers.events[-1] == "environment.degraded")
+    assert "SEV1      open" in project.run("incident").stdout
     sick.unlink()
     eventually(lambda: receivers.events[-1] == "environment.recovered")
+    assert "SEV3      resolved" in project.run("incident").stdout
     deployment = project.latest_deployment()
     assert watchers(deployment["id"])
     project.run("confirm", deployment["release"])

@@ -592,8 +592,15 @@ def test_a_library_that_wants_a_file_url_keeps_its_file(tmp_path: Path) -> None:
         ({"test": "npm run test-unit", "test-unit": "vitest run"}, (), "npx vitest run --reporter=default --reporter=junit --outputFile=junit.xml"),
         ({"test": "npm run test-api && npm run test-web", "test-api": "mocha", "test-web": "playwright test"}, (), None),
         ({"test": "ng test"}, ("karma",), None),
+        ({"test": "jest --watch"}, (), "npx jest --ci"),
+        ({"test": "npx vitest watch"}, (), "npx vitest run --reporter=default --reporter=junit --outputFile=junit.xml"),
+        ({"test": "NODE_ENV=test mocha --watch src"}, (), "NODE_ENV=test npx mocha src"),
+        ({"test": "jest --watchAll=false --silent"}, (), "npm run test"),
+        ({"test": "react-scripts test"}, (), "npm run test"),
+        ({"test": "tsc && jest --watchAll"}, (), None),
     ],
-    ids=["nothing", "another script", "a browser", "a browser of Angular"],
+    ids=["nothing", "another script", "a browser", "a browser of Angular", "jest watches", "vitest watches", "mocha watches",
+         "watches not", "watches outside of CI", "watches after another command"],
 )  # fmt: skip
 def test_tests_are_what_their_script_calls(
     scripts: dict[str, str], packages: tuple[str, ...], test: str | None, tmp_path: Path

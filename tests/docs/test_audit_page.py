@@ -1,4 +1,4 @@
-"""The commands of docs/audit.md are typed, with a key, a checkpoint that is kept elsewhere, and runs at GitHub."""
+"""The commands of docs/audit.md are typed, with a key, a checkpoint that is kept elsewhere, runs at GitHub and jobs at GitLab."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from abreast.testing.github import WorkflowRun
+from abreast.testing.gitlab import TOKEN as TOKEN_OF_GITLAB
+from abreast.testing.gitlab import GitLabEmulator, GitLabJob
+from abreast.testing.platforms.threaded_server import ThreadedServer
 from github_stage import TOKEN, github_stage
 from page_examples import Example
 from sample_project import SampleProject
@@ -59,3 +62,19 @@ def test_github_confirms_runs(project: SampleProject, examples: list[Example], t
         variables["GITHUB_TOKEN"] = TOKEN
         told = project.run(*arguments(verify), variables=variables).stdout
     assert masked(told.splitlines()[-1]).replace("N run", "N runs") == masked(examples[0].output[-1])
+
+
+@pytest.mark.executes("docs/audit.md", 5)
+def test_gitlab_confirms_jobs(project: SampleProject, examples: list[Example]) -> None:
+    export, verify = examples[0].commands
+    job = {
+        "GITLAB_CI": "true", "CI_JOB_URL": "https://gitlab.com/acme/web/shop/-/jobs/77", "GITLAB_USER_LOGIN": "ada",
+        "GITLAB_USER_ID": "7", "ABREAST_STATE": ".abreast",
+    }  # fmt: skip
+    project.run("lock", "--env", "local", "--reason", "a sale", variables=job)
+    emulator = GitLabEmulator(jobs=[GitLabJob(77, ("ada", 7), "c", "2026-11-21T02:00:00Z")])
+    with ThreadedServer(emulator.app) as server:
+        variables = dict(setting.split("=") for setting in export.partition("#")[0].split()[1:])
+        variables |= {"GITLAB_TOKEN": TOKEN_OF_GITLAB, "CI_API_V4_URL": f"{server.url}/api/v4"}
+        told = project.run(*arguments(verify), variables=variables).stdout
+    assert masked(told.splitlines()[-1]).replace("N job", "N jobs") == masked(examples[0].output[-1])

@@ -15,9 +15,9 @@ from abreast.core.approval_request import (
     ReleaseChanges,
     ServiceChange,
     VariableChange,
-    WayBack,
 )
 from abreast.core.commits import Commit, CommitRange
+from abreast.core.risk import Risk, RiskLevel, RiskReason
 from abreast.core.secrets import Secret
 from abreast.core.states import DeploymentState
 from abreast.notify.email.rendering import email_message
@@ -42,12 +42,13 @@ def request(text: str = "x", count: int = 1) -> ApprovalRequest:
         gates=(GateOutcome(text, text, "passed", text),) * count,
         variables=(VariableChange("api", "REGION", text, text),) * count,
         duration=200.0,
-        way_back=WayBack("abreast rollback --env production --to v6 --reason …", (text,) * count),
+        way_back=("abreast rollback --env production --to v6 --reason …", *((text,) * count)),
         unknown=(text,) * count,
     )
+    risk = Risk(RiskLevel.HIGH, tuple(RiskReason(2, text) for _ in range(count)))
     rule = ApprovalRule(2, tuple(f"{text}{number}" for number in range(count + 2)))
     return ApprovalRequest(
-        DEPLOYMENT, "production", "v7", rule, "2026-11-28T04:12:07Z", changes, approved=(f"{text}0",)
+        DEPLOYMENT, "production", "v7", rule, "2026-11-28T04:12:07Z", changes, approved=(f"{text}0",), risk=risk
     )
 
 
@@ -75,7 +76,7 @@ def test_everybody_is_shown_the_same(receiver: str) -> None:
     shown = RENDERINGS[receiver](message("basket"))
     for part in (
         "2 of basket0, basket1, basket2, until 2026-11-28T04:12:07Z", "approved by basket0; 1 more needed",
-        "3f9c2ab Add basket (basket)", "api: RISK: drops basket", "api: apply basket", "REGION = basket (was basket)",
+        "high (2 points)", "+2 basket", "3f9c2ab Add basket (basket)", "api: RISK: drops basket", "api: apply basket", "REGION = basket (was basket)",
         "basket of basket passed: basket", "about 3 min", "abreast rollback --env production --to v6", f"abreast approve {DEPLOYMENT}",
     ):  # fmt: skip
         assert part in shown, part
@@ -92,7 +93,7 @@ def test_github_shows_it_in_blocks() -> None:
 
 def test_a_program_gets_the_whole_value() -> None:
     data = webhook_event(message("basket"))["data"]
-    assert data["approval"]["changes"]["way_back"]["command"].startswith("abreast rollback")
+    assert data["approval"]["changes"]["way_back"][0].startswith("abreast rollback")
     assert (data["approval"]["missing"], data["approval"]["approved"]) == (1, ["basket0"])
     started = deployment_message(snapshot(DeploymentState.RUNNING), NotificationEvent.STARTED)
     assert webhook_event(started)["data"]["approval"] is None

@@ -17,6 +17,7 @@ from notify_receivers import create_notifier, fail, send_test, served, tell, tel
 from openapi_validator import validate_emulator
 
 KEY = "abreast/shop/production"
+FAILED_AT, RESUMED_AT = "2026-11-27T03:00:00.000Z", "2026-11-28T03:00:00.000Z"
 
 
 @pytest.fixture
@@ -121,6 +122,24 @@ def test_what_happens_between_deployments_has_an_alert_too(pagerduty: tuple[Page
     tell_occurrence(told, Occurrence(OccurrenceKind.RECOVERED, "shop", "production", "", "2026-11-27T04:00:00.000Z"))
     assert set(service.alerts) == {f"{KEY}/backup"}
     assert service.changes == []
+
+
+def test_what_works_again_resolves_its_own_alert_and_no_other(pagerduty: tuple[PagerDutyService, str]) -> None:
+    service, url = pagerduty
+    told = notifier(url)
+    assert isinstance(told, MessageNotifier)
+    continuous = ("continuous/backend", "continuous/worker")
+    for topic in ("", *continuous):
+        tell_occurrence(told, Occurrence(OccurrenceKind.BACKUP_FAILED, "shop", "production", "why", FAILED_AT, topic))
+    tell_occurrence(told, Occurrence(OccurrenceKind.DRILL_FAILED, "shop", "production", "no backup", FAILED_AT))
+    alerts = {f"{KEY}/{name}" for name in ("drill", "backup", *(f"backup/{topic}" for topic in continuous))}
+    assert set(service.alerts) == alerts
+    for topic in ("", *continuous):
+        tell_occurrence(told, Occurrence(OccurrenceKind.BACKUP_RESUMED, "shop", "production", "", RESUMED_AT, topic))
+        alerts.remove("/".join(filter(None, (KEY, "backup", topic))))
+        assert set(service.alerts) == alerts
+    tell(told, snapshot(kind=DeploymentKind.DRILL), Memory())
+    assert service.alerts == {}
 
 
 def test_an_incident_belongs_to_the_alert_of_its_environment(pagerduty: tuple[PagerDutyService, str]) -> None:

@@ -1,18 +1,23 @@
 """A project that tells several receivers: routes, digests, tests, and secrets that are nowhere."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fork_server
+from abreast.deploy.outbox import has_failed, tell_occurrence
+from abreast.notify.interface import Occurrence, OccurrenceKind
 from abreast.testing.receivers import slack_api
+from abreast.wiring.workspace import Workspace
 from all_receivers import SECRETS, Receivers, all_receivers
+from database_project import DatabaseProject
 from notify_receivers import fail
 from sample_project import NEVER_HEALTHY, SampleProject, eventually, wait_for_exit
 
@@ -177,6 +182,61 @@ def test_a_failed_backup_that_could_not_be_told_is_told_later_and_once(
     send_an_hour_later(project, receivers.variables)
     send_an_hour_later(project, receivers.variables)
     assert receivers.events == ["environment.backup-failed"]
+
+
+@pytest.mark.exhaustive
+def test_a_scheduled_backup_that_works_again_closes_the_alert_of_another_process(
+    project: SampleProject, receivers: Receivers, tmp_path: Path
+) -> None:
+    shop, store = DatabaseProject(project), tmp_path / "store"
+    project.config["backups"] = {"schedule": "* * * * * *", "store": f"file://{store}"}
+    project.config["notify"] = {
+        "pagerduty": {"routing_key": "${PD_KEY}", "environments": ["local"], "api": receivers.variables["PD_API"]},
+        "webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}", "events": ["backup-failed", "backup-resumed"]},
+    }
+    project.commit()
+    variables = {**shop.variables, **receivers.variables}
+    project.deploy(variables=variables)
+    shop.run("db", "backup")
+    store.rename(tmp_path / "away")
+    store.touch()
+    _run_schedule_until(project, variables, lambda: "environment.backup-failed" in receivers.events)
+    assert set(receivers.service.alerts) == {"abreast/shop/local/backup"}
+    store.unlink()
+    (tmp_path / "away").rename(store)
+    _run_schedule_until(project, variables, lambda: "environment.backup-resumed" in receivers.events)
+    assert receivers.service.alerts == {}
+    before = len(shop.backups())
+    _run_schedule_until(project, variables, lambda: len(shop.backups()) > before + 1)
+    assert receivers.events.count("environment.backup-resumed") == 1
+
+
+def _run_schedule_until(project: SampleProject, variables: dict[str, str], condition: Callable[[], object]) -> None:
+    running = project.start("db", "backup", "--scheduled", variables=variables)
+    eventually(condition, 60)
+    running.send_signal(15)
+    wait_for_exit(running)
+
+
+@pytest.mark.exhaustive
+def test_a_failure_that_is_over_opens_no_alert_later(project: SampleProject, receivers: Receivers) -> None:
+    project.config["notify"] = {
+        "pagerduty": {"routing_key": "${PD_KEY}", "environments": ["local"], "api": receivers.variables["PD_API"]}
+    }
+    project.commit()
+    project.deploy(variables=receivers.variables)
+    failed, resumed = (
+        Occurrence(kind, "shop", "local", "why", f"2026-01-0{day}T03:00:00.000Z")
+        for day, kind in ((6, OccurrenceKind.BACKUP_FAILED), (7, OccurrenceKind.BACKUP_RESUMED))
+    )
+    with Workspace.locate(project.folder, os.environ).open_ledger() as ledger:
+        asyncio.run(tell_occurrence(ledger, [], failed, print))
+        assert has_failed(ledger, "local", OccurrenceKind.BACKUP_RESUMED, "")
+        asyncio.run(tell_occurrence(ledger, [], resumed, print))
+        assert not has_failed(ledger, "local", OccurrenceKind.BACKUP_RESUMED, "")
+    project.run("notify", "send", variables=receivers.variables)
+    assert receivers.service.alerts == {}
+    assert receivers.service.events[-1]["event_action"] == "resolve"
 
 
 def test_people_are_told_that_a_deployment_waits_for_them(project: SampleProject, receivers: Receivers) -> None:

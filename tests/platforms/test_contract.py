@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
-from abreast.testing.platform_contract import LiveVersionContract, PlatformContract, WorkerContract
+from abreast.testing.platform_contract import (
+    LiveVersionContract,
+    MaintenanceContract,
+    PlatformContract,
+    WorkerContract,
+)
 from platform_harness import HARNESSES, WORKER_HARNESSES, EmulatedHarness, OwnHarness
 
 CLOUDS = [name for name, kind in HARNESSES.items() if issubclass(kind, EmulatedHarness) and kind.provider]
@@ -35,6 +40,11 @@ class TestEveryPlatform(PlatformContract):
 @pytest.mark.parametrize("harness", REPORTING, indirect=True)
 class TestWhereOthersCanPublish(LiveVersionContract):
     """A platform that reports the live version keeps its contract too."""
+
+
+@pytest.mark.parametrize("harness", ["local", "netlify", "render"], indirect=True)
+class TestWhereUsersCanGetAPage(MaintenanceContract):
+    """A platform with maintenance keeps its contract."""
 
 
 @pytest.mark.parametrize("worker_harness", WORKER_HARNESSES, indirect=True)

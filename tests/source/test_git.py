@@ -368,3 +368,37 @@ def test_an_error_of_what_is_asked_ahead_comes_where_the_answer_is_needed(tmp_pa
     source.ask_ahead(uncommitted=True)
     with pytest.raises(UsageError, match="not a git repository"):
         source.uncommitted_files()
+
+
+def test_the_commits_between_two(top: Path, tmp_path: Path) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    for subject in (b"one", b"two \x1f\xc3\xa4", b""):
+        done = [
+            "git",
+            "-c",
+            "user.name=A\u00e4",
+            "-c",
+            "user.email=a@x",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "--allow-empty-message",
+            "-F",
+            "-",
+        ]
+        subprocess.run(done, cwd=top, input=subject, check=True)
+    last, source = git(top, "rev-parse", "HEAD").strip(), GitRepository(top)
+    found = source.commits([first], last, 2)
+    assert (found.count, [commit.id for commit in found.newest]) == (3, [last, git(top, "rev-parse", "HEAD~1").strip()])
+    assert [(commit.subject, commit.author) for commit in found.newest] == [("", "Aä"), ("two \x1fä", "Aä")]
+    assert source.commits([], last, 1).count == 4
+    assert source.commits([last], first, 1) == source.commits([last], last, 1) == source.commits([first], first, 1)
+    assert source.commits(["0" * 40], last, 1).count is None
+    assert source.commits([first], "0" * 40, 1).newest == ()
+    assert clone(top, tmp_path / "shallow", "--depth=1").commits([first], last, 9).count is None
+    head = subprocess.run(["git", "cat-file", "commit", last], cwd=top, capture_output=True, check=True).stdout
+    broken = head.partition(b"\n\n")[0] + b"\n\nnot \xff UTF-8\n"
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--stdin"], cwd=top, input=broken, capture_output=True, check=True
+    )
+    assert source.commits([first], made.stdout.decode().strip(), 1).newest[0].subject == "not \ufffd UTF-8"

@@ -1,5 +1,6 @@
 """`abreast init --github`: workflows without a finding by linters and parsers that others made."""
 
+import copy
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 import npm
+from abreast.wiring.audit_key import KEY_VARIABLE
 from sample_project import SampleProject
 from workflow_projects import PROJECTS, SOURCE, init, program, run, write_project
 
@@ -65,11 +67,11 @@ def test_git_gets_the_token_of_the_run_for_its_own_server_only(host: str, answer
 
 
 def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> None:
-    folder = write_project(tmp_path / "shop", PROJECTS["clouds"])
+    folder = write_project(tmp_path / "shop", {**PROJECTS["clouds"], "people": {"ada": "ada@example.com"}})
     said = init(folder, "--github", "--action", SOURCE)
     jobs = workflows(folder)["deploy"]["jobs"]
     common = {"STRIPE_LIVE", "DATABASE_URL", "BACKUP_PASSPHRASE", "NETLIFY_AUTH_TOKEN", "RENDER_API_KEY"}
-    common |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    common |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", KEY_VARIABLE}
     for name, own in (("staging", set()), ("production", {"SENTRY_DSN"})):
         env = jobs[name]["steps"][-1]["env"]
         assert {key for key, value in env.items() if value == f"${{{{ secrets.{key} }}}}"} == common | own
@@ -79,6 +81,17 @@ def test_each_environment_gets_its_own_secrets_and_no_others(tmp_path: Path) -> 
     gates, plan = (workflows(folder)["ci"]["jobs"][name] for name in ("gates", "plan"))
     assert "secrets." not in str(gates)  # it runs the code of the pull request
     assert plan["environment"] == {"name": "pull-request", "deployment": "false"}
+
+
+def test_the_key_of_the_record_is_for_jobs_that_run_what_was_merged(project: Path) -> None:
+    found = workflows(project)
+    for name, workflow in found.items():
+        for job in workflow["jobs"].values():
+            has_key = f"secrets.{KEY_VARIABLE}" in str(job)
+            assert has_key is (name not in {"ci", "preview"}), name
+            assert str(job).count(KEY_VARIABLE) == 2 * has_key, "once, of the step that runs abreast"
+        assert KEY_VARIABLE not in str({key: value for key, value in workflow.items() if key != "jobs"})
+        assert "pull_request_target" not in workflow["on"]
 
 
 _DEPLOYING = {
@@ -123,6 +136,37 @@ def test_branches_that_environments_name_deploy_there(tmp_path: Path) -> None:
     deploy = workflows(folder)["deploy"]
     assert deploy["on"]["push"]["branches"] == ["main", "next"]
     assert "github.ref_name == 'next'" in deploy["jobs"]["preview"]["if"]
+
+
+def test_each_of_the_usual_environments_is_deployed_in_its_own_way(tmp_path: Path) -> None:
+    config = copy.deepcopy(PROJECTS["clouds"])
+    services = config["environments"]["staging"]
+    config["environments"] = {
+        "development": {},
+        "staging": {**services, "branch": "main"},
+        "production": {**services, "promotion": {"source": "staging"}},
+        "canary": {**services, "branch": "release"},
+    }
+    folder = write_project(tmp_path / "shop", config)
+    init(folder, "--github", "--action", SOURCE)
+    found = workflows(folder)
+    assert list(found["deploy"]["jobs"]) == ["staging", "canary"], "nothing of development, which is no runner"
+    assert found["deploy"]["on"]["push"]["branches"] == ["main", "release"]
+    assert list(found["promote"]["jobs"]) == ["production"]
+
+
+def test_the_first_environment_that_takes_commits_gets_the_default_branch(tmp_path: Path) -> None:
+    config = copy.deepcopy(PROJECTS["clouds"])
+    services = {key: value for key, value in config["environments"]["staging"].items() if key != "branch"}
+    config["environments"] = {
+        "development": {},
+        "production": {**services, "promotion": {"source": "staging"}},
+        "staging": services,
+    }
+    folder = write_project(tmp_path / "shop", config)
+    init(folder, "--github", "--action", SOURCE)
+    assert list(workflows(folder)["deploy"]["jobs"]) == ["staging"]
+    assert workflows(folder)["deploy"]["on"]["push"]["branches"] == ["main"]
 
 
 def test_a_backup_is_planned_only_where_it_outlives_the_runner(tmp_path: Path) -> None:

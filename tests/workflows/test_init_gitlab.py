@@ -6,11 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 import npm
+from abreast.wiring.audit_key import KEY_VARIABLE
 from act_runner import recording_program
 from workflow_projects import PROJECTS, SOURCE, init, program, run, write_project
 
+KEYED = ("staging", "production")
 HOSTILE = ('"; touch owned; #', "$(touch owned)`touch owned`", "a\nb --env=production", "'; touch owned; '")
 
 
@@ -21,6 +24,18 @@ def test_the_schema_of_gitlab_accepts_it(name: str, tmp_path: Path) -> None:
     assert "written: .gitlab-ci.yml" in init(folder, "--gitlab", "--action", SOURCE)
     run(program("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", str(folder / ".gitlab-ci.yml"))
     assert "nothing to do" in init(folder, "--gitlab")
+
+
+def test_the_key_of_the_record_is_a_variable_of_the_environments_that_deploy(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "shop", PROJECTS["clouds"])
+    said = init(folder, "--gitlab", "--action", SOURCE)
+    assert f"set the secret {KEY_VARIABLE} of staging, production" in said
+    text = (folder / ".gitlab-ci.yml").read_text()
+    assert f"# {KEY_VARIABLE} signs the record: make it a masked and protected variable of staging, production" in text
+    jobs = yaml.safe_load(text)
+    assert KEY_VARIABLE not in str(jobs), "what the file sets, a fork's pipeline has too"
+    with_it = {name for name, job in jobs.items() if isinstance(job, dict) and job.get("environment") in KEYED}
+    assert with_it == {f"{job}-{name}" for name in KEYED for job in ("deploy", "rollback", "backup")}
 
 
 @pytest.mark.exhaustive

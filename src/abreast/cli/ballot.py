@@ -97,22 +97,24 @@ def _check_claims(claims: LinkClaims, ledger: SqliteLedger, plan: Plan, events: 
 
 
 def ballot_refusal(workspace: Workspace, ballot: Ballot) -> str:
-    """Return why a vote would not count, "" if it would: by the recorded rule, and by that of abreast.yml as it is."""
+    """Return why a vote would not count, "" if it would: by the recorded rule, and by a newer one of abreast.yml."""
     plan = ballot.plan
     if refusal := vote_refusal(ballot.rule, ballot.person, plan.authors):
         return refusal
-    now = _current_rule(workspace, plan.environment)
+    now = _newer_rule(workspace, plan)
     if now and ballot.person.casefold() not in map(str.casefold, now.people):
         return f"{ballot.person} may not approve any more: abreast.yml names {', '.join(now.people)}"
     return ""
 
 
-def _current_rule(workspace: Workspace, environment: str) -> ApprovalRule | None:
-    """Return the rule of abreast.yml, None if it has none or cannot be read: what is recorded holds then."""
+def _newer_rule(workspace: Workspace, plan: Plan) -> ApprovalRule | None:
+    """Return the rule of abreast.yml here, None if the recorded one holds: it is newer, or the only one to be read."""
     with suppress(AbreastError):
-        project = load("abreast.wiring.assembly:Assembly")(workspace).project
-        rule: ApprovalRule | None = project.environment(environment, needs_values=False).approval
-        return rule
+        source = load("abreast.wiring.repository:project_repository")(workspace.root)
+        if source.has_ancestor(source.resolve_commit(), plan.commit):
+            project = load("abreast.wiring.assembly:Assembly")(workspace).project
+            rule: ApprovalRule | None = project.environment(plan.environment, needs_values=False).approval
+            return rule
     return None
 
 

@@ -1,9 +1,9 @@
-"""The commands of the groups `config` and `db`."""
+"""The commands of the groups `config`, `db` and `maintenance`."""
 
 import click
 
 from abreast.cli.lazy import LazyCommand, load
-from abreast.cli.options import ASK_WHO, ENVIRONMENT, JSON, REASON, SERVICES, YES, flag, names
+from abreast.cli.options import ASK_WHO, ASKED_REASON, ENVIRONMENT, JSON, REASON, SERVICES, YES, Duration, flag, names
 
 
 def configuration_without_command(**options: object) -> int:
@@ -12,6 +12,52 @@ def configuration_without_command(**options: object) -> int:
         return 0
     return int(load("abreast.cli.commands.configuration:show")(**options))
 
+
+def maintenance_without_command(**options: object) -> int:
+    """Show which services are in maintenance, if no command is given."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    return int(load("abreast.cli.commands.maintenance:show")(**options))
+
+
+MAINTENANCE_OPTIONS = (
+    click.Option(["--env", "environment"], metavar="E", help="Only this environment.",
+                 shell_complete=names("environments")),
+    JSON,
+)  # fmt: skip
+"""What shows which services are in maintenance takes these."""
+
+MAINTENANCE_COMMANDS = (
+    LazyCommand(
+        "on",
+        "abreast.cli.commands.maintenance:on",
+        "Answer users with a maintenance page, status 503, instead of live services.\n\n"
+        "Default: all services that users reach. Either all named ones are in maintenance then, or none.",
+        [
+            ENVIRONMENT,
+            SERVICES,
+            click.Option(["--allow"], multiple=True, metavar="ADDRESS",
+                         help="Let this address through, or a range such as 203.0.113.0/24. May be repeated."),
+            click.Option(["--retry-after"], type=Duration(), metavar="TIME",
+                         help="When clients may ask again, such as 10m. Default: 5m."),
+            click.Option(["--message"], default="", metavar="TEXT", help="What the page says."),
+            ASKED_REASON,
+            JSON,
+        ],
+    ),
+    LazyCommand(
+        "off",
+        "abreast.cli.commands.maintenance:off",
+        "End maintenance: users reach what is live. Default: of all services.",
+        [ENVIRONMENT, SERVICES, REASON, JSON],
+    ),
+    LazyCommand(
+        "status",
+        "abreast.cli.commands.maintenance:show",
+        "Show which services are in maintenance: since when, by whom and why.",
+        MAINTENANCE_OPTIONS,
+    ),
+)  # fmt: skip
 
 CONFIGURATION_COMMANDS = (
     LazyCommand(

@@ -8,7 +8,10 @@ from abreast import __version__
 from abreast.cli.command_groups import (
     CONFIGURATION_COMMANDS,
     DATABASE_COMMANDS,
+    MAINTENANCE_COMMANDS,
+    MAINTENANCE_OPTIONS,
     configuration_without_command,
+    maintenance_without_command,
 )
 from abreast.cli.lazy import LazyCommand, load
 from abreast.cli.notify_commands import NOTIFY_COMMANDS
@@ -251,6 +254,14 @@ COMMANDS = (
         [ENVIRONMENT,
          click.Option(["--release"], metavar="V", help="Let in this release, which a rollback keeps out.",
                       shell_complete=names("releases"))],
+    ),
+    group(
+        "maintenance",
+        "Answer users with a maintenance page instead of services, and show where that is so.",
+        MAINTENANCE_COMMANDS,
+        params=[*MAINTENANCE_OPTIONS],
+        callback=maintenance_without_command,
+        invoke_without_command=True,
     ),
     LazyCommand(
         "down",

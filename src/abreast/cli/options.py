@@ -31,7 +31,7 @@ def names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str
 
 
 ENVIRONMENT = click.Option(
-    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, or local.",
+    ["--env", "environment"], metavar="E", help="The environment. Default: the only one, local, or development.",
     shell_complete=names("environments"),
 )  # fmt: skip
 SERVICES = click.Option(

@@ -1,6 +1,7 @@
 """Whether the record is intact: where it is kept, here, and by what was signed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from abreast.config.names import project_name
@@ -30,6 +31,19 @@ class RecordCheck:
     coverage: Coverage = Coverage()
 
 
+class ChainEnd:
+    """Where a chain that was read ends: the number of its last entry, 0 for none, and the hash."""
+
+    def __init__(self) -> None:
+        self.seq, self.hash = 0, ""
+
+    def followed(self, links: Iterable[Link]) -> Iterator[Link]:
+        """Yield the links, and know the last one."""
+        for link in links:
+            self.seq, self.hash = link.seq, link.hash
+            yield link
+
+
 @dataclass(frozen=True, slots=True)
 class TrustAnchors:
     """What a reader brings to check a record with: exported checkpoints by the file's name, and public keys."""
@@ -57,17 +71,16 @@ def read_trust_anchors(files: Sequence[Path]) -> TrustAnchors:
 def check_record(workspace: Workspace, anchors: TrustAnchors = TrustAnchors()) -> RecordCheck:  # noqa: B008 (frozen)
     """Check every entry where the record is kept and here, the tables that follow, and what was signed."""
     location, lines = state_location(workspace.variables), list[str]()
-    there: list[Link] = []
+    end = ChainEnd()
     home = create_home(location, workspace.config_file) if is_elsewhere(location) else None
     try:
         if home:
-            there = list(home.read(0))
-            if broken := find_break(there):
+            if broken := find_break(end.followed(home.stream(0))):
                 return RecordCheck(f"{home.title}: {describe_break(broken)}")
-            lines.append(f"{home.title}: {_count(len(there))}, each follows from the one before")
+            lines.append(f"{home.title}: {_count(end.seq)}, each follows from the one before")
         with workspace.open_ledger() as ledger:
             file = ledger.file
-            if damage := file.find_damage() or (home and _difference(home, there, file)):
+            if damage := file.find_damage() or (home and _difference(home, end, file)):
                 return RecordCheck(f"{file.folder}: {damage}")
             last = file.last_link()
             entries = last.seq if last else 0
@@ -80,16 +93,26 @@ def check_record(workspace: Workspace, anchors: TrustAnchors = TrustAnchors()) -
     return RecordCheck(fault, entries, tuple(lines), coverage)
 
 
-def _difference(home: Home, there: list[Link], file: EntryFile) -> str:
-    """Return where a home is not what was recorded before, by the copy of this machine. Others may append meanwhile."""
+def _difference(home: Home, end: ChainEnd, file: EntryFile) -> str:
+    """Return where a home, whose chain to its ``end`` is intact, is not what was recorded before.
+
+    That is what the copy of this machine has, which is intact too. Others may append meanwhile.
+    """
     assert isinstance(file, Mirror)
     if file.trouble:
         return ""
-    here, there = file.links(), [*there, *home.read(len(there))]
-    for link, other in zip(here, there, strict=False):
-        if link != other:
+    is_same = file.hash_at(end.seq) == end.hash if end.seq else True  # then all before are, by the chain
+    after = end.seq if is_same else 0
+    last = after
+    for link, other in zip_longest(file.links(after), home.stream(after)):
+        if link and other and link != other:
             return f"entry {link.seq} ({describe(link.entry)}) is another one in {home.title}"
-    return f"{len(here)} entries were recorded, and {len(there)} are left in {home.title}" * (len(here) > len(there))
+        if link and not other:
+            recorded = file.last_link()
+            assert recorded
+            return f"{recorded.seq} entries were recorded, and {last} are left in {home.title}"
+        last += 1
+    return ""
 
 
 def _check_signatures(

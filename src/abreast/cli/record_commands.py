@@ -15,6 +15,8 @@ CHECKS = (
     CHECKPOINTS,
     click.Option(["--github"], is_flag=True,
                  help="Also ask GitHub who started the runs of workflows. Needs a token, and GITHUB_REPOSITORY."),
+    click.Option(["--gitlab"], is_flag=True,
+                 help="Also ask GitLab who started jobs, and of which commit. Needs GITLAB_TOKEN and CI_PROJECT_PATH."),
     JSON,
 )  # fmt: skip
 

@@ -19,8 +19,8 @@ OPEN_TO_AGENTS = frozenset(
     {
         "abreast", "plan", "gates", "status", "history", "show", "logs", "incident", "doctor", "state show",
         "state verify", "audit verify", "audit export", "audit change", "config", "config diff", "db list", "db status",
-        "locks", "schema", "docs", "completion", "help", "mcp", "proposals", "propose deploy", "propose promote",
-        "propose rollback",
+        "locks", "maintenance", "maintenance status", "schema", "docs", "completion", "help", "mcp", "proposals",
+        "propose deploy", "propose promote", "propose rollback",
     }
 )  # fmt: skip
 """What an agent may run for a person: what reads, plans and proposes. Everything else needs the person."""

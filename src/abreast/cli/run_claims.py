@@ -1,16 +1,13 @@
-"""Compares who started runs of GitHub Actions, as the record has it, with what GitHub says of these runs."""
+"""Compares who started runs of a CI system, as the record has it, with what the CI system says of these runs."""
 
 import asyncio
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.identity import Identity
 from abreast.core.wording import counted
-from abreast.github.api import VariableSettings, connect_github, repository_name
-from abreast.github.client import GitHubClient
-from abreast.github.resources import WorkflowRun
 from abreast.ledger.acts import read_identity
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link
@@ -19,92 +16,125 @@ SLACK = timedelta(minutes=5)
 """How much the clocks of two machines may differ."""
 
 AT_ONCE = 8
-"""Requests to GitHub at the same time."""
-
-_RUN = re.compile(r"https?://[^/]+/(?P<repository>[^/]+/[^/]+)/actions/runs/(?P<id>\d+)/attempts/(?P<attempt>\d+)")
+"""Requests at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that recorded entries: who started it as it claimed, and when its first and last entry were recorded."""
+    """A run that recorded entries: who started it as it claimed, and when its first and last entry were recorded.
+
+    ``commits`` are those that it gave the number of a release.
+    """
 
     who: Identity
     seq: int
     first: str
     last: str
+    commits: frozenset[str] = frozenset()
 
 
-def read_claims(links: Iterable[Link]) -> list[Claim]:
-    """Return the claims of runs of GitHub Actions in a chain."""
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """What a CI system says of a run. ``name`` and ``id`` are of the account that started it, "" if it is gone.
+
+    ``ended`` is None while it runs. ``commit`` is "" where the run may have checked out another one.
+    """
+
+    name: str
+    id: str
+    began: datetime
+    ended: datetime | None
+    commit: str = ""
+
+
+class KnowsRuns(Protocol):
+    """A CI system that answers for who started its runs, of one repository."""
+
+    name: str
+    """What people call it."""
+    kind: str
+    """The kind of the identities of its runs."""
+    repository: str
+    one_run: str
+    """What it calls one of its runs."""
+
+    def is_own(self, url: str) -> bool:
+        """Whether a URL is that of a run of the repository."""
+
+    async def find_run(self, url: str) -> StartedRun | None:
+        """Return a run, None if it is not known, or not any more. Raises PlatformError."""
+
+    async def require_access(self) -> None:
+        """Raise PlatformError if no run would be known for want of a right."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+def read_claims(links: Iterable[Link], kind: str) -> list[Claim]:
+    """Return the claims of runs of a CI system in a chain."""
     identities: dict[str, tuple[int, Identity]] = {}
-    times: dict[str, list[str]] = {}
+    times: dict[str, tuple[str, str]] = {}
+    commits: dict[str, frozenset[str]] = {}
     for link in links:
         entry = Entry.parse(link.entry)
         if entry.kind is EntryKind.IDENTITY:
             identities[entry.key] = (link.seq, read_identity(entry))
-        times.setdefault(entry.by, []).append(entry.at)
+        if entry.kind is EntryKind.RELEASE:
+            commits[entry.by] = commits.get(entry.by, frozenset()) | {entry.data["commit"]}
+        first, last = times.get(entry.by, (entry.at, entry.at))
+        times[entry.by] = (min(first, entry.at), max(last, entry.at))
     return [
-        Claim(who, seq, min(times[key]), max(times[key]))
+        Claim(who, seq, *times[key], commits.get(key, frozenset()))
         for key, (seq, who) in identities.items()
-        if who.kind == "github-actions" and key in times
+        if who.kind == kind and key in times
     ]
 
 
-def check_claims(variables: Mapping[str, str], links: Iterable[Link]) -> tuple[list[str], list[str]]:
-    """Return what GitHub contradicts of the claims in a chain, and in words what it confirms and does not know."""
-    settings = VariableSettings(variables)
-    github, claims = GitHubClient(connect_github(settings), repository_name(settings.variable)), read_claims(links)
-    runs = asyncio.run(_ask(github, claims))
+def check_claims(ci: KnowsRuns, links: Iterable[Link]) -> tuple[list[str], list[str]]:
+    """Return what a CI system contradicts of the claims in a chain, and in words what it confirms and does not know."""
+    claims = read_claims(links, ci.kind)
+    runs = asyncio.run(_find_runs(ci, claims))
     faults, confirmed, lines = list[str](), 0, list[str]()
     for claim, run in zip(claims, runs, strict=True):
-        if fault := find_contradiction(github.repository, claim, run):
+        if fault := find_contradiction(ci, claim, run):
             faults.append(f"entry {claim.seq}: {fault}")
         elif run is None:
-            lines.append(f"GitHub does not know this run, or not any more: {claim.who.url}")
+            lines.append(f"{ci.name} does not know this {ci.one_run}, or not any more: {claim.who.url}")
         else:
             confirmed += 1
-    return faults, [f"GitHub confirms who started {counted(confirmed, 'run')}", *lines]
+    return faults, [f"{ci.name} confirms who started {counted(confirmed, ci.one_run)}", *lines]
 
 
-async def _ask(github: GitHubClient, claims: Sequence[Claim]) -> list[WorkflowRun | None]:
-    """Return the run of each claim, None if GitHub does not know it. Closes the client."""
+async def _find_runs(ci: KnowsRuns, claims: Sequence[Claim]) -> list[StartedRun | None]:
+    """Return the run of each claim, None if it is not known. Closes the connection."""
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(claim: Claim) -> WorkflowRun | None:
+    async def find(claim: Claim) -> StartedRun | None:
         async with limit:
-            named = _parse_url(claim.who.url, github.repository)
-            return await github.get_workflow_run(*named) if named else None
+            return await ci.find_run(claim.who.url) if ci.is_own(claim.who.url) else None
 
     try:
-        return await asyncio.gather(*map(ask, claims))
+        await ci.require_access()
+        return await asyncio.gather(*map(find, claims))
     finally:
-        await github.close()
+        await ci.close()
 
 
-def _parse_url(url: str, repository: str) -> tuple[int, int] | None:
-    """Return the number of a run and the attempt at it, None for a run elsewhere."""
-    named = _RUN.fullmatch(url)
-    if not named or named["repository"].casefold() != repository.casefold():
-        return None
-    return int(named["id"]), int(named["attempt"])
-
-
-def find_contradiction(repository: str, claim: Claim, run: WorkflowRun | None) -> str:
-    """Return what is not as a run claimed, "" if all of it is, or if GitHub does not know the run."""
+def find_contradiction(ci: KnowsRuns, claim: Claim, run: StartedRun | None) -> str:
+    """Return what is not as a run claimed, "" if all of it is, or if the CI system does not know the run."""
     who = claim.who
-    if not _parse_url(who.url, repository):
-        return f"{who.url} is no run of {repository}"
+    if not ci.is_own(who.url):
+        return f"{who.url} is no {ci.one_run} of {ci.repository}"
     if run is None:
         return ""
-    actor = run.triggering_actor
-    if actor and not (who.id == str(actor.id) if who.id else who.name.casefold() == actor.login.casefold()):
-        return f"{who.url} was started by {actor.login} ({actor.id}), not by {who.name} ({who.id or 'no id'})"
+    if run.name and not (who.id == run.id if who.id else who.name.casefold() == run.name.casefold()):
+        return f"{who.url} was started by {run.name} ({run.id}), not by {who.name} ({who.id or 'no id'})"
     first, last = datetime.fromisoformat(claim.first), datetime.fromisoformat(claim.last)
-    has_ended = run.status == "completed"
-    if first < run.run_started_at - SLACK or (has_ended and last > run.updated_at + SLACK):
-        ended = f" to {run.updated_at.isoformat()}" if has_ended else ""
-        return (
-            f"{who.url} ran from {run.run_started_at.isoformat()}{ended},"
-            f" and recorded entries from {claim.first} to {claim.last}"
-        )
+    if first < run.began - SLACK or (run.ended and last > run.ended + SLACK):
+        ended = f" to {run.ended.isoformat()}" if run.ended else ""
+        recorded = f"recorded entries from {claim.first} to {claim.last}"
+        return f"{who.url} ran from {run.began.isoformat()}{ended}, and {recorded}"
+    if run.commit and (others := sorted(claim.commits - {run.commit})):
+        return f"{who.url} was of the commit {run.commit}, and made a release of {others[0]}"
     return ""

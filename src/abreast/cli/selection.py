@@ -24,13 +24,16 @@ def locate_workspace() -> Workspace:
 
 
 def choose_environment(environments: Sequence[str], requested: str | None) -> str:
-    """Return the requested environment, else the only one, else ``local``. Raises UsageError if that is ambiguous."""
+    """Return the requested environment, else the only one, else ``local`` or ``development``.
+
+    Raises UsageError if there is none of these.
+    """
     if requested is not None:
         return requested
     if len(environments) == 1:
         return environments[0]
-    if "local" in environments:
-        return "local"
+    if here := next((name for name in ("local", "development") if name in environments), None):
+        return here
     raise UsageError("no environment given", need=f"--env with one of: {', '.join(environments)}")
 
 

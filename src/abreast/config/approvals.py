@@ -54,6 +54,9 @@ def promotion_faults(document: Document, project: schema.Project) -> Iterator[Fa
             others = ", ".join(other for other in project.environments if other != name) or "there is none"
             text = f"expected another environment ({others}), found {rule.source!r}"
             yield document.fault(("environments", name, "promotion", "source"), text)
+        if rule and environment.branch:
+            text = f"releases come from {rule.source} by promotion, so no push deploys here; remove one of both"
+            yield document.fault(("environments", name, "branch"), text, at_key=True)
 
 
 def _people(project: schema.Project, config: Approval) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import environment_schema, schema
+from abreast.config.flags import flag_faults
 from abreast.config.gates import build_gates
 from abreast.config.variables import references
 from abreast.config.yaml_document import Document
@@ -22,11 +23,12 @@ def consistency_faults(
         *_service_faults(document, project),
         *_dependency_faults(document, project),
         *_gate_faults(document, project, gate_plugins),
+        *flag_faults(document, project),
     ]
 
 
 def _service_faults(document: Document, project: schema.Project) -> Iterator[Fault]:
-    reserved = set(schema.Environment.model_fields)
+    reserved = set(environment_schema.Environment.model_fields)
     for name, service in project.services.items():
         path = ("services", name)
         if name in reserved:
@@ -38,6 +40,8 @@ def _service_faults(document: Document, project: schema.Project) -> Iterator[Fau
             )
         if service.run is None and "instances" in service.model_fields_set:
             yield document.fault((*path, "instances"), "only a backend (with `run`) has instances", at_key=True)
+        if service.run is None and "resources" in service.model_fields_set:
+            yield document.fault((*path, "resources"), "only a backend (with `run`) has resources", at_key=True)
         if service.run is not None and service.routes:
             yield document.fault((*path, "routes"), "only a frontend (without `run`) routes to services", at_key=True)
 

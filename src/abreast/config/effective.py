@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import environment_schema, schema
 from abreast.config.environment_resolver import LOCAL, EnvironmentResolver
+from abreast.config.flags import resolve_flags
 from abreast.config.yaml_document import KeyPath, YamlValue, with_key_path
 from abreast.core.frozen_dataclass import dataclass
 
@@ -55,6 +56,7 @@ class _Effective:
     def settings(self) -> Iterator[Setting]:
         place = ("environments", self._environment)
         yield from self._of_model(self._resolver.project.environments[self._environment], place, ())
+        yield from self._of_flags()
         for name in self._resolver.project.services:
             yield from self._of_service(name)
         for section in ("on_failure", "gates", "artifacts", "backups", "notify", "allow"):
@@ -66,8 +68,9 @@ class _Effective:
         service, override = resolver.project.services[name], resolver.overrides.get((self._environment, name))
         platform, settings = resolver.platform_settings.get((self._environment, name), (LOCAL, None))
         yield replace(self._setting(platform, (*place, platform), (*shown, "platform")), value=platform)
-        if settings:
-            yield from self._of_model(settings, (*place, platform), (*shown, platform))
+        for setting in self._of_model(settings, (*place, platform), (*shown, platform)) if settings else ():
+            if not (setting.source == DEFAULT and setting.key.endswith(".instances")):  # it is that of the service
+                yield setting
         for field in schema.Service.model_fields:
             if field == "env":
                 for declared in resolver.declared_variables(self._environment, name):
@@ -75,17 +78,39 @@ class _Effective:
             elif field == "database":
                 path, database = resolver.declared_database(self._environment, name)
                 yield from self._of_value(database, path, (*shown, field))
+            elif field in {"health", "resources"}:
+                yield from self._of_merged(getattr(service, field), override, place, (*shown, field))
             elif override and getattr(override, field, None) is not None:
                 yield from self._of_value(getattr(override, field), (*place, field), (*shown, field))
             else:
                 source = (*shown, field) if field in service.model_fields_set else ()
                 yield from self._of_value(getattr(service, field), source, (*shown, field))
 
+    def _of_merged(
+        self, common: BaseModel, override: schema.ServiceOverride | None, place: KeyPath, shown: KeyPath
+    ) -> Iterator[Setting]:
+        """Yield settings that the environment replaces key by key. ``shown`` is where the common ones are."""
+        own = getattr(override, str(shown[-1]), None)
+        for field in type(common).model_fields:
+            here = own is not None and field in own.model_fields_set
+            source = (*(place if here else shown[:-1]), shown[-1], field)
+            model = own if own is not None and here else common
+            is_set = field in model.model_fields_set
+            yield from self._of_value(getattr(model, field), source if is_set else (), (*shown, field))
+
+    def _of_flags(self) -> Iterator[Setting]:
+        own = self._resolver.project.environments[self._environment].flags
+        for name, value in resolve_flags(self._resolver.project, self._environment).items():
+            path = ("environments", self._environment, "flags", name) if name in own else ("flags", name)
+            yield self._setting(value, path, ("flags", name))
+
     def _of_model(self, model: BaseModel, path: KeyPath, shown: KeyPath) -> Iterator[Setting]:
         for field in type(model).model_fields:
+            if field == "flags":
+                continue  # they are shown with those of the project
             source = (*path, field) if field in model.model_fields_set else ()
             yield from self._of_value(getattr(model, field), source, (*shown, field))
-        if not isinstance(model, schema.Environment):  # whose further keys are services
+        if not isinstance(model, environment_schema.Environment):  # whose further keys are services
             yield from self._of_value(model.model_extra, path, shown)
 
     def _of_value(self, value: object, path: KeyPath, shown: KeyPath) -> Iterator[Setting]:

@@ -8,14 +8,17 @@ from pydantic import BaseModel
 from abreast.config import schema
 from abreast.config.approvals import resolve_approval
 from abreast.config.consistency import shell_variables
+from abreast.config.flags import resolve_flags
 from abreast.config.gates import build_gates
 from abreast.config.previews import derive_preview
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
+from abreast.config.service_overrides import merged, override_faults, resolve_resources
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.environment import Environment
 from abreast.core.errors import ConfigError, Fault
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.maintenance import MaintenanceSettings
 from abreast.core.model import (
     BreakingChangePolicy,
     Build,
@@ -82,7 +85,13 @@ class EnvironmentResolver:
         return derive_preview(self.environment(preview.base, needs_values=needs_values), preview, settings)
 
     def environment(self, name: str, *, needs_values: bool = True) -> Environment:
-        """Return an environment. Raises ConfigError for variables that are not set or not valid, if they are needed."""
+        """Return an environment. No value that only others refer to is read.
+
+        Raises ConfigError for variables that are not set or not valid, if they are needed, and for what only the values
+        show, such as a secret in a command.
+        """
+        if known := [fault for service in self.project.services for fault in self._faults_of(name, service)]:
+            raise ConfigError(sorted(set(known)))
         faults = [fault for service in self.project.services for fault in self._value_faults(name, service)]
         if faults and needs_values:
             raise ConfigError(sorted(set(faults)), next="export NAME=…, or write a default: ${NAME:-value}")
@@ -105,6 +114,7 @@ class EnvironmentResolver:
             attested=config.attested,
             approval=resolve_approval(self.project, config.approval),
             freeze=tuple(freeze.window() for freeze in config.freeze),
+            maintenance=MaintenanceSettings(config.maintenance.page or "", config.maintenance.url or ""),
             lock_after_failure=name == "production" if config.lock_after_failure is None else config.lock_after_failure,
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
         )
@@ -130,17 +140,18 @@ class EnvironmentResolver:
                     yield f"{service} has {name} in {here}, but not in {there}"
 
     def faults(self) -> list[Fault]:
-        """Return the faults of variables, ports and databases in all environments."""
+        """Return the faults of all environments that show without a value of a variable."""
+        without_values = replace(self, variables={})
+        places = [(name, service) for name in self.project.environments for service in self.project.services]
         return [
-            fault
-            for name in self.project.environments
-            for service in self.project.services
-            for fault in (
-                *self._variable_faults(name, service),
-                *self._port_faults(name, service),
-                *self._database_faults(name, service),
-            )
+            *override_faults(self.document, self.project, self.overrides, self.platform_settings),
+            *(fault for name, service in places for fault in without_values._faults_of(name, service)),
+            *(fault for name, service in places for fault in self._port_faults(name, service)),
         ]
+
+    def _faults_of(self, environment: str, service: str) -> Iterator[Fault]:
+        yield from self._variable_faults(environment, service)
+        yield from self._database_faults(environment, service)
 
     def _resolve_service(self, environment: str, name: str, settings: dict[str, str | int]) -> Service:
         config = self.project.services[name]
@@ -164,7 +175,7 @@ class EnvironmentResolver:
             build=_resolve_build(config),
             run=config.run,
             instances=1 if config.schedule or "app_port" in settings else override.instances or config.instances,
-            health=_resolve_health(config, platform),
+            health=_resolve_health(config, self.declared_health(environment, name), platform),
             env={key: interpolate(text, self.variables) for key, text in variables.items() if key not in secret_names},
             secrets={key: text for key, text in variables.items() if key in secret_names},
             generated=tuple(variable.name for variable in declared if variable.variable.generate),
@@ -173,7 +184,19 @@ class EnvironmentResolver:
             schedule=str(CronSchedule(config.schedule, config.timezone)) if config.schedule else None,
             release=ReleaseCommand(**config.release.model_dump()) if config.release else None,
             routes=dict(config.routes),
+            flags=resolve_flags(self.project, environment),
+            resources=resolve_resources(self.declared_resources(environment, name)),
         )
+
+    def declared_health(self, environment: str, service: str) -> schema.Health:
+        """Return a service's health check, with the keys that the environment sets."""
+        override = self.overrides.get((environment, service))
+        return merged(self.project.services[service].health, override.health if override else None)
+
+    def declared_resources(self, environment: str, service: str) -> schema.Resources:
+        """Return a service's resources, with the keys that the environment sets."""
+        override = self.overrides.get((environment, service))
+        return merged(self.project.services[service].resources, override.resources if override else None)
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
         _, config = self.declared_database(environment, service)
@@ -330,12 +353,12 @@ def _resolve_build(config: schema.Service) -> Build:
     )
 
 
-def _resolve_health(config: schema.Service, platform: str) -> HealthSettings:
+def _resolve_health(config: schema.Service, health: schema.Health, platform: str) -> HealthSettings:
     """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
-    failing_status = CLIENT_ERROR if config.health.path or not config.run else SERVER_ERROR
-    found = HealthSettings(**config.health.model_dump(exclude_none=True), failing_status=failing_status)
+    failing_status = CLIENT_ERROR if health.path or not config.run else SERVER_ERROR
+    found = HealthSettings(**health.model_dump(exclude_none=True), failing_status=failing_status)
     is_local_folder = platform == LOCAL and not config.run
-    return replace(found, hold=0.0) if is_local_folder and config.health.hold is None else found
+    return replace(found, hold=0.0) if is_local_folder and health.hold is None else found
 
 
 def _commands(config: schema.Service) -> dict[tuple[str, ...], str | None]:

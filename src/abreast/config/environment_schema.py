@@ -1,11 +1,25 @@
-"""The structure of what only an environment has: previews, approvals, recovery objectives."""
+"""The structure of an environment, and of what only one has: previews, approvals, recovery objectives."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from abreast.config.field_types import Duration, EmailAddress, Moment, Name, StrictModel, Text, TimeZone, WebAddress
+from abreast.config.field_types import (
+    Branch,
+    Duration,
+    EmailAddress,
+    FlagName,
+    FlagValue,
+    Moment,
+    Name,
+    StrictModel,
+    Text,
+    TimeZone,
+    WebAddress,
+)
 from abreast.core.freeze import FreezeWindow
+
+OnFailure = Literal["together", "alone"]
 
 
 class Objectives(StrictModel):
@@ -92,3 +106,73 @@ class Promotion(StrictModel):
     source: Name = Field(description="The environment that tries them, such as `staging`.")
     soak: Duration = Field(0.0, description="How long a release has to be live there. Later releases change nothing.")
     max_age: Duration | None = Field(None, description="Refuse artifacts that are older.")
+
+
+class Maintenance(StrictModel):
+    """What users get while `abreast maintenance` is on, or a migration that `breaking: maintenance` allows."""
+
+    page: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A page of your own, in HTML, 64 KiB at most: a path in the project, such as `maintenance.html`. "
+        "It has to stand alone, since the service does not answer for its images. Default: a plain one.",
+    )
+    url: Annotated[str, Field(pattern=r"^https://")] | None = Field(
+        None, description="Where a platform gets it that takes an address instead: Render."
+    )
+
+
+class Environment(BaseModel):
+    """Where releases are deployed. Besides these keys, each service that differs here has a key."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    extends: Name | None = Field(
+        None,
+        description="Another environment that this one begins as. What is set here is merged on top: mappings key by "
+        "key, everything else in place of it, also a service's platform and its `database`. `branch` and `preview` are "
+        "not taken over.",
+    )
+    branch: Branch | None = Field(
+        None,
+        description="The branch whose pushes deploy here, in the workflows that `abreast init --github` and `--gitlab` "
+        "write. Default: if no environment names one, the first one that is not this machine (`local`, `development`) "
+        "gets the default branch.",
+    )
+    settle: Duration = Field(10.0, description="How long to watch the new version before the previous one is retired.")
+    drain: Duration = Field(30.0, description="How long in-flight requests may take on the previous version.")
+    on_failure: OnFailure | None = Field(
+        None, description="What turns back if a service fails after traffic switched: all services, or it `alone`."
+    )
+    gates: Literal["quick", "full"] | None = Field(
+        None,
+        description="Which scans run: `quick` runs `secrets` (in commits) and `dependencies`, `full` runs all. "
+        "Default: `full` for an environment named production, `quick` for others.",
+    )
+    breaking: Literal["block", "warn", "allow", "maintenance"] | None = Field(
+        None,
+        description="What happens to a migration that would break the running version. `block` also requires a down "
+        "step of each migration. `maintenance` gives users a page meanwhile. "
+        "Default: `block` for an environment named production, `warn` for others.",
+    )
+    objectives: Objectives = Field(Objectives(), description="The objectives that `abreast db drill` measures against.")
+    tag: bool = Field(False, description="Whether to tag each release deployed here in git, such as `v7`.")
+    attested: bool = Field(
+        False,
+        description="Whether only what a workflow of this repository at GitHub built and signed is deployed.",
+    )
+    lock_after_failure: bool | None = Field(
+        None,
+        description="Whether a release that fails under users and is turned back locks the environment, until somebody "
+        "runs `abreast unlock`. Rollbacks go on. Default: only in an environment named production.",
+    )
+    may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
+    approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
+    freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")
+    promotion: Promotion | None = Field(None, description="Where releases come from, if not from commits.")
+    maintenance: Maintenance = Field(Maintenance(), description="What users get during maintenance.")
+    preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
+        None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
+    )
+    flags: dict[FlagName, FlagValue] = Field(
+        default_factory=dict, description="Values of flags here, in place of those of the project."
+    )

@@ -1,6 +1,7 @@
 """The variables that an environment of abreast.yml refers to, which have to be set wherever it is deployed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol, runtime_checkable
 
 from abreast.config import schema
 from abreast.config.environment_resolver import EnvironmentResolver
@@ -26,8 +27,17 @@ class _Template:
     is_required: bool = True
 
 
+@runtime_checkable
+class NamesVariables(Protocol):
+    """The settings of a platform that name variables, rather than refer to them by ``${…}``."""
+
+    def variable_names(self) -> Collection[str]:
+        """Return the names of variables that hold credentials or secret files."""
+        ...
+
+
 def referenced_variables(resolver: EnvironmentResolver, environment: str) -> dict[str, ReferencedVariable]:
-    """Return the variables in ``${…}`` by name. Needs no values."""
+    """Return the variables in ``${…}``, and those that settings of platforms name. Needs no values."""
     found: dict[str, ReferencedVariable] = {}
     for template in _templates(resolver, environment):
         without_default = unset_references(template.text, {})
@@ -47,6 +57,8 @@ def _templates(resolver: EnvironmentResolver, environment: str) -> Iterator[_Tem
             yield _Template(declared.template, is_secret, declared.variable.required)
         if configured := resolver.platform_settings.get((environment, service)):
             yield from (_Template(text, is_secret=True) for text in _texts(configured[1].model_dump()))
+            if isinstance(configured[1], NamesVariables):
+                yield from (_Template(f"${{{name}}}", is_secret=True) for name in configured[1].variable_names())
         if database := resolver.declared_database(environment, service)[1]:
             yield from _database_templates(database)
     if passphrase := resolver.project.backups.passphrase:

@@ -24,6 +24,7 @@ STORE_PATTERN = r"^(s3|gs|az|file)://.+"
 ROUTE_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
+FLAG_PATTERN = r"^[a-z][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
 NODE_PATTERN = r"^[1-9]\d*(\.\d+){0,2}$"
@@ -39,12 +40,16 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     EMAIL_PATTERN: "an address such as ada@example.com",
     WEB_PATTERN: "an address such as https://deploy.example.com, without ? and #",
+    FLAG_PATTERN: "the name of a flag such as new_checkout: lower-case letters, digits and underscores",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
 """What each pattern asks for, in words."""
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _BYTES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+MIN_CPU, MAX_CPU, MIN_MEMORY = 0.01, 256.0, 16e6
+"""What an instance can be limited to: CPUs, and bytes of memory."""
 
 
 class StrictModel(BaseModel):
@@ -93,6 +98,25 @@ def _parse_size(value: Any) -> float:  # noqa: ANN401 (any YAML value)
     if not match:
         raise ValueError("expected a size such as 500MB or 2GB")
     return float(match[1]) * _BYTES[match[2]]
+
+
+def _check_flag(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("expected true, false, a number or a text")  # noqa: TRY004 (pydantic collects ValueErrors)
+    return value
+
+
+def _check_cpu(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not MIN_CPU <= value <= MAX_CPU:
+        raise ValueError(f"expected a number of CPUs such as 0.5, from {MIN_CPU:g} to {MAX_CPU:g}")
+    return float(value)
+
+
+def _parse_memory(value: Any) -> float:  # noqa: ANN401 (any YAML value)
+    size = _parse_size(value)
+    if size < MIN_MEMORY:
+        raise ValueError("expected 16MB or more")
+    return size
 
 
 def _scalar_to_text(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
@@ -168,6 +192,10 @@ Moment = Annotated[str, AfterValidator(check_moment), _text_for('a time in quote
 TimeZone = Annotated[str, AfterValidator(_check_timezone), _text_for("a time zone")]
 Duration = Annotated[float, BeforeValidator(parse_duration), _json_type("500ms", "2s", "5m", "1h30m")]
 Size = Annotated[float, BeforeValidator(_parse_size), _json_type("500MB", "2GB")]
+Memory = Annotated[float, BeforeValidator(_parse_memory), _json_type("512MB", "2GB")]
+Cpu = Annotated[float, BeforeValidator(_check_cpu), WithJsonSchema({"type": "number", "examples": [0.5, 2]})]
+FlagName = Annotated[str, Field(pattern=FLAG_PATTERN)]
+FlagValue = Annotated[Any, BeforeValidator(_check_flag), WithJsonSchema({"type": ["boolean", "number", "string"]})]
 Percent = Annotated[float, BeforeValidator(_parse_percent), _json_type("70%", 70)]
 Severity = Literal["low", "medium", "high", "critical"]
 Format = Literal["url", "email", "integer", "number", "boolean", "port", "json", "base64", "uuid", "host"]

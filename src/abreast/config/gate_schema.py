@@ -23,8 +23,8 @@ from abreast.config.field_types import (
 class Test(StrictModel):
     """A service's tests: a command that runs in a clean checkout, in parallel with the build.
 
-    It gets `PATH` and similar variables of the machine, `CI=true`, and what `env` lists. It gets none of the service's
-    variables, so tests never reach production data.
+    It gets `PATH` and similar variables of the machine, `CI=true` unless `env` sets it, and what `env` lists. It gets
+    none of the service's variables, so tests never reach production data.
     """
 
     run: Command = Field(description="The command. Any exit code but 0 fails the gate.")

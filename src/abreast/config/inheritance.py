@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from abreast.config import schema
+from abreast.config import environment_schema, schema
 from abreast.config.fault_messages import found_text, suggestion
 from abreast.config.yaml_document import Document, KeyPath, YamlValue
 from abreast.core.errors import Fault
@@ -82,7 +82,7 @@ class _Expansion:
         for key, value in base.items():
             mine = own.get(key)
             if key in own and isinstance(value, dict) and isinstance(mine, dict) and key != "database":
-                is_service = len(here) == ENVIRONMENT_DEPTH and key not in schema.Environment.model_fields
+                is_service = len(here) == ENVIRONMENT_DEPTH and key not in environment_schema.Environment.model_fields
                 wanted = _without_other_platform(value, mine) if is_service else value
                 merged[key] = self._merge(wanted, mine, (*there, key), (*here, key))
             elif key in own:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from abreast.config import gate_schema, schema
+from abreast.config import environment_schema, gate_schema, schema
 from abreast.config.approvals import approval_faults, promotion_faults
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
@@ -110,7 +110,7 @@ def load_config(file: Path, variables: Mapping[str, str], plugins: PluginSetting
         for service, override in (described.model_extra or {}).items():
             path = ("environments", environment, service)
             if service not in model.services:
-                hint = suggestion(service, (*model.services, *schema.Environment.model_fields))
+                hint = suggestion(service, (*model.services, *environment_schema.Environment.model_fields))
                 faults.append(document.fault(path, f"neither a setting nor a service{hint}", at_key=True))
                 continue
             validated, new_faults = _validate_override(document, path, override, plugins.platforms)
@@ -213,12 +213,19 @@ def _validate_override(
     rest = {key: value for key, value in override.items() if key not in platform_names}
     common, faults = _validate(document, schema.ServiceOverride, rest, path, extra_keys=platforms)
     platform = platform_names[0] if platform_names else next(iter(platforms))
-    settings, settings_faults = _validate(
-        document, platforms[platform], override.get(platform) or {}, (*path, platform)
-    )
+    described = _with_instances(override.get(platform) or {}, platforms[platform], common)
+    settings, settings_faults = _validate(document, platforms[platform], described, (*path, platform))
     if isinstance(common, schema.ServiceOverride) and settings is not None:
         return (common, (platform, settings)), faults + settings_faults
     return None, faults + settings_faults
+
+
+def _with_instances(described: object, settings: type[BaseModel], common: BaseModel | None) -> object:
+    """Return a platform's settings with the ``instances`` beside them, for a provider that takes them."""
+    instances = getattr(common, "instances", None)
+    if instances is None or not isinstance(described, dict) or "instances" not in settings.model_fields:
+        return described
+    return {"instances": instances, **described}
 
 
 def _validate(

@@ -132,6 +132,14 @@ environments:
   staging: {branch: main}
   production: {promotion: {source: staging, soak: 30m, max_age: 14d}}
 """,
+    "Maintenance": """project: storefront
+services:
+  backend: {run: python -m app, database: {url: "${DATABASE_URL}", migrations: backend/migrations}}
+environments:
+  production:
+    breaking: maintenance
+    maintenance: {page: maintenance.html}
+""",
     "Preview": """project: storefront
 services:
   frontend: {build: {output: public}, routes: {/api: backend}}
@@ -195,6 +203,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "build": schema.Build,
     "test": gate_schema.Test,
     "health": schema.Health,
+    "resources": schema.Resources,
     "release": schema.ReleaseCommand,
     "database": schema.Database,
     "variable": schema.Variable,
@@ -206,12 +215,13 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,
     "objectives": environment_schema.Objectives,
-    "environment": schema.Environment,
+    "environment": environment_schema.Environment,
     "preview": environment_schema.Preview,
     "approval": environment_schema.Approval,
     "person": environment_schema.Person,
     "freeze": environment_schema.Freeze,
     "promotion": environment_schema.Promotion,
+    "maintenance": environment_schema.Maintenance,
     "service in an environment": schema.ServiceOverride,
 }
 

@@ -2,20 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from abreast.config.environment_schema import Approval, Freeze, Objectives, Person, Preview, Promotion, preview_switch
+from abreast.config.environment_schema import Environment, OnFailure, Person
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
     TABLE_PATTERN,
-    Branch,
     Command,
+    Cpu,
     CronExpression,
     Duration,
+    FlagName,
+    FlagValue,
     Folder,
     Format,
     Glob,
+    Memory,
     Name,
     NodeVersion,
     Pattern,
@@ -82,11 +85,30 @@ class Health(StrictModel):
         description="How long it must stay healthy before it gets traffic. Default: 1s. A folder on `local` needs to "
         "answer once only.",
     )
+    interval: Duration | None = Field(
+        None,
+        ge=0.1,
+        le=3600,
+        description="How often it is asked: as a candidate, while it is watched, and on `local` as long as it is live. "
+        "Default: 4 times a second, a worker's `command` each second; every 3s by the router of `local`.",
+    )
     command: Command | None = Field(
         None,
         description="For a worker, instead of `path`: a command that succeeds while it is healthy. It runs with the "
         "worker's variables, in its folder, for `within` at most. Default: a worker is healthy while it runs.",
     )
+
+
+class Resources(StrictModel):
+    """What each instance of a service may use.
+
+    On `local`, the kernel keeps an instance to it, where the machine lets abreast make control groups; the plan says
+    so where it does not. An instance that needs more memory is killed, and starts again. On Render they are those of a
+    plan, at Hugging Face those of the hardware; another size is refused, with the nearest one there is.
+    """
+
+    cpu: Cpu | None = Field(None, description="CPUs, such as `0.5` for half of one. Default: no limit.")
+    memory: Memory | None = Field(None, description="Memory, such as `512MB`. Default: no limit.")
 
 
 class ReleaseCommand(StrictModel):
@@ -282,6 +304,9 @@ class Service(StrictModel):
     database: Annotated[Database, shorthand("url")] | None = Field(
         None, description="Its database. A text is its `url`."
     )
+    resources: Resources = Field(
+        Resources(), description="What each of its `instances` may use. Default: no limit, or what its platform has."
+    )
 
 
 class ServiceOverride(StrictModel):
@@ -291,6 +316,12 @@ class ServiceOverride(StrictModel):
     env: Variables = Field(description="Variables to add or replace.")
     database: Annotated[Database, shorthand("url")] | None = Field(
         None, description="Another database. It replaces all keys of the common one."
+    )
+    health: Annotated[Health, shorthand("path")] | None = Field(
+        None, description="Settings of its health check to add or replace."
+    )
+    resources: Resources | None = Field(
+        None, description="What each instance may use here, key by key in place of the common values."
     )
 
 
@@ -304,60 +335,6 @@ class Artifacts(StrictModel):
     )
     keep: int = Field(20, ge=1, description="How many releases to keep artifacts of.")
     within: Duration = Field(30 * 86400.0, description="Artifacts of younger releases are kept too.")
-
-
-OnFailure = Literal["together", "alone"]
-
-
-class Environment(BaseModel):
-    """Where releases are deployed. Besides these keys, each service that differs here has a key."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    extends: Name | None = Field(
-        None,
-        description="Another environment that this one begins as. What is set here is merged on top: mappings key by "
-        "key, everything else in place of it, also a service's platform and its `database`. `branch` and `preview` are "
-        "not taken over.",
-    )
-    branch: Branch | None = Field(
-        None,
-        description="The branch whose pushes deploy here, in the workflows that `abreast init --github` and `--gitlab` "
-        "write. Default: if no environment names one, the first one there that is not `local` gets the default branch.",
-    )
-    settle: Duration = Field(10.0, description="How long to watch the new version before the previous one is retired.")
-    drain: Duration = Field(30.0, description="How long in-flight requests may take on the previous version.")
-    on_failure: OnFailure | None = Field(
-        None, description="What turns back if a service fails after traffic switched: all services, or it `alone`."
-    )
-    gates: Literal["quick", "full"] | None = Field(
-        None,
-        description="Which scans run: `quick` runs `secrets` (in commits) and `dependencies`, `full` runs all. "
-        "Default: `full` for an environment named production, `quick` for others.",
-    )
-    breaking: Literal["block", "warn", "allow"] | None = Field(
-        None,
-        description="What happens to a migration that would break the running version. `block` also requires a down "
-        "step of each migration. Default: `block` for an environment named production, `warn` for others.",
-    )
-    objectives: Objectives = Field(Objectives(), description="The objectives that `abreast db drill` measures against.")
-    tag: bool = Field(False, description="Whether to tag each release deployed here in git, such as `v7`.")
-    attested: bool = Field(
-        False,
-        description="Whether only what a workflow of this repository at GitHub built and signed is deployed.",
-    )
-    lock_after_failure: bool | None = Field(
-        None,
-        description="Whether a release that fails under users and is turned back locks the environment, until somebody "
-        "runs `abreast unlock`. Rollbacks go on. Default: only in an environment named production.",
-    )
-    may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
-    approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
-    freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")
-    promotion: Promotion | None = Field(None, description="Where releases come from, if not from commits.")
-    preview: Annotated[Preview | None, BeforeValidator(preview_switch)] = Field(
-        None, description="Whether pull requests get previews of this environment. `true` is short for the defaults."
-    )
 
 
 class Project(StrictModel):
@@ -392,3 +369,9 @@ class Project(StrictModel):
         description="Who is told about deployments: a notifier, such as `slack`, and its settings.",
     )
     allow: list[AllowedFinding] = Field(default_factory=list, description="Findings that do not block for a while.")
+    flags: dict[FlagName, FlagValue] = Field(
+        default_factory=dict,
+        description="Feature flags with their defaults: `true` or `false`, numbers or texts. Code gets `new_checkout` "
+        "as `FLAG_NEW_CHECKOUT`, and all of them in `ABREAST_FLAGS` as JSON: a service with `run` when it runs, "
+        "another one when it is built.",
+    )

@@ -81,7 +81,7 @@ def decide_approval(
     latest = {vote.by.casefold(): vote for vote in votes if not vote_refusal(rule, vote.by, authors)}
     approved = tuple(sorted(vote.by for vote in latest.values() if vote.approves))
     missing = max(0, rule.required - len(approved))
-    ends = datetime.fromisoformat(requested_at) + timedelta(seconds=rule.expires)
+    ends = _later(datetime.fromisoformat(requested_at), rule.expires)
 
     def decision(state: ApprovalState, text: str, missing: int = 0) -> ApprovalDecision:
         return ApprovalDecision(
@@ -100,3 +100,11 @@ def decide_approval(
     able = [person for person in rule.people if not vote_refusal(rule, person, authors)]
     text = f"waits for an approval by {who} of {', '.join(able) or 'nobody'}{given}"
     return decision(ApprovalState.PENDING, text, missing)
+
+
+def _later(moment: datetime, seconds: float) -> datetime:
+    """Return the time so many seconds after a moment, or the last one that there is."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=moment.tzinfo)

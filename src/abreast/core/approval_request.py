@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from abreast.core.approval import ApprovalRule
 from abreast.core.commits import CommitRange
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.risk import Risk
 from abreast.core.wording import counted, rough_duration
 
 SHORT_ID = 7
@@ -55,20 +56,12 @@ class VariableChange:
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack:
-    """The command that takes the deployment back, "" if there is none; ``limits`` say what it does not take back."""
-
-    command: str = ""
-    limits: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ReleaseChanges:
     """What a deployment changes, as it was when people were asked. Texts are redacted.
 
     ``commits`` are those since what is live, or with ``is_backward`` those that are taken back. ``duration`` is how
-    many seconds it takes from the approval on, as deployments before did, None if none did. ``unknown`` names what
-    could not be found out.
+    many seconds it takes from the approval on, as deployments before did, None if none did. ``way_back`` is the
+    command that takes it back, and what that does, or why there is none. ``unknown`` names what could not be found out.
     """
 
     commits: CommitRange = CommitRange()
@@ -78,7 +71,7 @@ class ReleaseChanges:
     gates: tuple[GateOutcome, ...] = ()
     variables: tuple[VariableChange, ...] = ()
     duration: float | None = None
-    way_back: WayBack = WayBack()
+    way_back: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
@@ -87,6 +80,7 @@ class ApprovalRequest:
     """The request for an approval of a deployment. It holds for its recorded plan, and until ``expires`` (ISO 8601).
 
     ``barred`` are those of the rule's people who may not approve, since they are authors. ``approved`` have.
+    ``risk`` is as it was known when the deployment was planned.
     """
 
     deployment: str
@@ -97,6 +91,7 @@ class ApprovalRequest:
     changes: ReleaseChanges = ReleaseChanges()
     barred: tuple[str, ...] = ()
     approved: tuple[str, ...] = ()
+    risk: Risk | None = None
 
     @property
     def missing(self) -> int:
@@ -129,6 +124,7 @@ def request_sections(request: ApprovalRequest) -> tuple[Section, ...]:
     changes = request.changes
     sections = (
         ("Approval", _who(request)),
+        ("Risk", _risk(request.risk)),
         ("Commits", _commits(changes)),
         ("Services", map(_service, changes.services)),
         ("Migrations", _migrations(changes.migrations)),
@@ -136,7 +132,7 @@ def request_sections(request: ApprovalRequest) -> tuple[Section, ...]:
         ("Variables", map(_variable, changes.variables)),
         ("Not known", changes.unknown),
         ("Duration", [f"about {rough_duration(changes.duration)}"] if changes.duration else []),
-        ("Way back", _way_back(changes.way_back)),
+        ("Way back", changes.way_back),
     )
     listed = [(title, tuple(lines)) for title, lines in sections]
     return tuple(Section(title, lines) for title, lines in listed if lines)
@@ -150,6 +146,12 @@ def _who(request: ApprovalRequest) -> Iterator[str]:
         yield f"not {', '.join(request.barred)}: {counted(len(request.barred), 'author')} of it"
     if request.approved:
         yield f"approved by {', '.join(request.approved)}; {request.missing} more needed"
+
+
+def _risk(risk: Risk | None) -> Iterator[str]:
+    if risk:
+        yield f"{risk.level} ({counted(risk.points, 'point')})"
+        yield from (f"+{reason.points} {reason.text}" for reason in risk.reasons)
 
 
 def _commits(changes: ReleaseChanges) -> Iterator[str]:
@@ -188,8 +190,3 @@ def _variable(change: VariableChange) -> str:
     if change.is_secret:
         return f"{name} (a secret) {'is new' if change.before is None else 'has another value'}"
     return f"{name} = {change.after}{' (new)' if change.before is None else f' (was {change.before})'}"
-
-
-def _way_back(way: WayBack) -> Iterator[str]:
-    yield way.command or "none"
-    yield from way.limits

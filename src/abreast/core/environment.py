@@ -7,6 +7,7 @@ from abreast.core.approval import ApprovalRule
 from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
+from abreast.core.maintenance import MaintenanceSettings
 from abreast.core.model import BreakingChangePolicy, Service
 from abreast.core.plan import OnFailure
 from abreast.core.previews import PreviewSettings
@@ -23,7 +24,8 @@ class Environment:
     ``preview`` says how its previews are made, None if it has none. ``base`` is what this one is a preview of. With
     ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
     who has to agree to a deployment, ``freeze`` when none begins, ``promotion`` where releases come from, if not from
-    commits. ``lock_after_failure``: a release that failed under users and was turned back locks it.
+    commits. ``lock_after_failure``: a release that failed under users and was turned back locks it. ``maintenance``
+    says which page users get during maintenance.
     """
 
     name: str
@@ -45,3 +47,4 @@ class Environment:
     freeze: tuple[FreezeWindow, ...] = ()
     promotion: PromotionRule | None = None
     lock_after_failure: bool = False
+    maintenance: MaintenanceSettings = MaintenanceSettings()

@@ -37,7 +37,8 @@ class HealthSettings:
     """The health check of a version: ``path`` answers within ``within`` seconds, with less than ``failing_status``.
 
     A worker runs, and its ``command``, if it has one, succeeds within that time. The first success must come within
-    ``start`` seconds. The version is healthy after ``hold`` seconds of successes.
+    ``start`` seconds. The version is healthy after ``hold`` seconds of successes. It is asked every ``interval``
+    seconds, None for as often as whoever asks does by default.
     """
 
     path: str = "/"
@@ -46,6 +47,30 @@ class HealthSettings:
     start: float = 60.0
     hold: float = 1.0
     command: str | None = None
+    interval: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What each instance of a service may use: ``cpu`` in CPUs, ``memory`` in bytes; None is without a limit."""
+
+    cpu: float | None = None
+    memory: int | None = None
+
+    def __bool__(self) -> bool:
+        return self != Resources()
+
+    def __str__(self) -> str:
+        texts = [f"{self.cpu:g} CPU"] if self.cpu else []
+        return " and ".join([*texts, *([size_text(self.memory)] if self.memory else [])])
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes as abreast.yml has it, such as ``512MB``."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:g}{name}"
+    return f"{size}B"
 
 
 class ServiceType(StrEnum):
@@ -75,6 +100,7 @@ class BreakingChangePolicy(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     ALLOW = "allow"
+    MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +144,8 @@ class Service:
     version that the commit asks for). ``node`` is the oldest version of Node that will do. ``secrets`` maps each
     variable's name to a template such as ``${DATABASE_URL}``, never to a value. Those in
     ``generated`` are made up where they are not set: once for the environment.
-    ``routes`` maps paths of a frontend to the services that answer them and all paths below.
+    ``routes`` maps paths of a frontend to the services that answer them and all paths below. ``flags`` are feature
+    flags, which its code gets as variables: with ``run`` when it runs, without it when it is built.
     """
 
     name: str
@@ -142,6 +169,8 @@ class Service:
     schedule: str | None = None
     release: ReleaseCommand | None = None
     routes: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    resources: Resources = Resources()
 
     @property
     def has_address(self) -> bool:

@@ -36,7 +36,8 @@ class DatabasePlan:
     would break the running version. ``rto`` and ``rpo``: the objectives of a drill, in seconds. ``unverified``: who
     accepts a backup that cannot be verified, and why; without one, nothing is rehearsed. ``copy_of``: the database of a
     preview is made anew from this backup; "" from nothing, None if it stays as it is. ``irreversible``: those of ``up``
-    that nothing reverses.
+    that a rollback does not reverse, all or none: one without a safe down step keeps the others. ``maintenance``: the
+    services whose users get a page while a migration runs that breaks the running version.
     """
 
     breaking: BreakingChangePolicy
@@ -53,6 +54,7 @@ class DatabasePlan:
     unverified: str = ""
     copy_of: str | None = None
     irreversible: tuple[str, ...] = ()
+    maintenance: tuple[str, ...] = ()
 
     @property
     def is_forward(self) -> bool:

@@ -107,3 +107,8 @@ def _last_good(
 def release_number(version: str) -> int:
     """Return the number of a release, such as 7 of ``v7``."""
     return int(version.removeprefix("v"))
+
+
+def unlock_command(environment: str, release: str) -> str:
+    """Return the command that lets a release in again that a rollback keeps out."""
+    return f"abreast unlock --env {environment} --release {release}"

@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(
     r"|^DATABASE_URL$|_DATABASE_URL$|WEBHOOK_URL$",
     re.IGNORECASE,
 )
-_NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
+_NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "ABREAST_AUDIT_PUBLIC_KEY"})
 _CREDENTIALS_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -48,6 +48,15 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError(f"{self!r} cannot be serialized: pass its name and look up the value again")
+
+
+def same_value(one: str, other: str) -> bool | None:
+    """Return whether two fingerprints are of the same value, None if they were made with two keys.
+
+    One that is made with a key of all machines begins with the id of that key and a colon.
+    """
+    keys = [fingerprint.rpartition(":")[0] for fingerprint in (one, other)]
+    return one == other if keys[0] == keys[1] else None
 
 
 def looks_secret(name: str, value: str = "") -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
-from abreast.core.rollback import release_number
+from abreast.core.rollback import release_number, unlock_command
 
 
 def way_back(plan: Plan) -> Iterator[str]:
@@ -13,7 +13,9 @@ def way_back(plan: Plan) -> Iterator[str]:
         return
     if releases := [part.previous.release for part in plan.traffic_changes if part.previous]:
         newest = max(releases, key=release_number)
-        yield f"abreast rollback --env {plan.environment} --to {newest} --reason …"
+        command = f"abreast rollback --env {plan.environment} --to {newest} --reason …"
+        is_kept_out = plan.kind is DeploymentKind.ROLLBACK
+        yield f"{unlock_command(plan.environment, newest)}, then: {command}" if is_kept_out else command
     for part in plan.traffic_changes:
         yield f"{part.name}: {_service_way_back(part)}"
     for part in plan.database_changes:
@@ -33,7 +35,7 @@ def _database_way_back(part: ServicePlan, data: DatabasePlan) -> Iterator[str]:
     used = part.service.database
     for name in data.up:
         if name in data.irreversible:
-            yield f"{name} stays, since nothing reverses it; abreast rollback --restore-data restores the backup"
+            yield f"{name} stays: no safe down step reverses it; abreast rollback --restore-data restores the backup"
         else:
             yield f"{name} is reversed, after a backup"
     if data.command and used:

@@ -51,7 +51,12 @@ VERSION_COMMITS = {
     2: VersionCommit(
         "Take a note with each order",
         (
-            Edit(SECOND_MIGRATION, "", "ALTER TABLE orders ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"),
+            Edit(
+                SECOND_MIGRATION,
+                "",
+                "-- irreversible: what customers wrote would be lost\n"
+                "ALTER TABLE orders ADD COLUMN note TEXT NOT NULL DEFAULT '';\n",
+            ),
             Edit(APP, INSERT_ORDER, INSERT_ORDER_WITH_NOTE),
             Edit(PAGE, "<h1>Storefront</h1>", "<h1>Storefront</h1><em>now with notes</em>"),
         ),

@@ -8,22 +8,21 @@ from abreast.core.approval_request import (
     ReleaseChanges,
     ServiceChange,
     VariableChange,
-    WayBack,
+    cut,
 )
-from abreast.core.errors import AbreastError
+from abreast.core.commits import Commit, CommitRange
 from abreast.core.events import Event, EventKind
+from abreast.core.flags import ALL_FLAGS, flag_variables
 from abreast.core.gates import GateVerdict
 from abreast.core.model import Chapter, LiveService, Service
-from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
+from abreast.core.plan import DatabasePlan, DeploymentKind, Plan, ServicePlan
 from abreast.core.rollback import release_number
-from abreast.core.schema.migration_files import plan_down
-from abreast.deploy.data.plan import migrations_at_commit
+from abreast.core.way_back import way_back
 from abreast.deploy.runtime.platform_state import capabilities_of
 from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
-from abreast.deploy.runtime.release_history import unlock_command
 
-MAX_COMMITS, MAX_LINES = 20, 50
-"""Commits to name, and things of any other kind."""
+MAX_COMMITS, MAX_LINES, MAX_TEXT = 20, 50, 300
+"""Commits to name, things of any other kind, and characters of each text, such as the value of a variable."""
 
 _EACH_SERVICE = (Chapter.BACKUP, Chapter.REHEARSE, Chapter.MIGRATE, Chapter.RELEASE, Chapter.STAGE, Chapter.CHECK)
 _TOGETHER = (Chapter.TURN, Chapter.WATCH, Chapter.SETTLE)
@@ -39,16 +38,23 @@ def release_changes(ports: Ports, plan: Plan, events: Sequence[Event]) -> Releas
     if is_backward and live:
         since, until = {plan.commit}, live[-1].commit
     return ReleaseChanges(
-        ports.source.commits(since, until, MAX_COMMITS),
+        _shortened(ports.source.commits(since, until, MAX_COMMITS)),
         is_backward,
         tuple(map(_service, plan.traffic_changes))[:MAX_LINES],
         tuple(_migrations(plan)),
         tuple(_gates(plan, events))[:MAX_LINES],
         tuple(variables)[:MAX_LINES],
         _duration(ports.ledger.expected_durations(plan.environment), [part.name for part in plan.rollouts]),
-        _way_back(ports, plan),
+        tuple(_way_back(ports, plan)),
         tuple(unknown),
     )
+
+
+def _shortened(commits: CommitRange) -> CommitRange:
+    newest = (
+        Commit(commit.id, cut(commit.subject, MAX_TEXT), cut(commit.author, MAX_TEXT)) for commit in commits.newest
+    )
+    return CommitRange(commits.count, tuple(newest))
 
 
 def _live(plan: Plan) -> list[LiveService]:
@@ -59,7 +65,7 @@ def _live(plan: Plan) -> list[LiveService]:
 
 def _service(part: ServicePlan) -> ServiceChange:
     before = part.previous.release if part.previous else ""
-    return ServiceChange(part.name, part.service.platform, part.action, part.why, before)
+    return ServiceChange(part.name, part.service.platform, part.action, cut(part.why, MAX_TEXT), before)
 
 
 def _migrations(plan: Plan) -> Iterator[MigrationChange]:
@@ -85,8 +91,8 @@ def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
     """Yield what each gate said, and what was skipped, with who skipped it and why."""
     for event in events:
         if event.kind is EventKind.JUDGED:
-            found = event.data
-            yield GateOutcome(str(found["gate"]), event.service or "", str(found["verdict"]), str(found["why"]))
+            gate, verdict, why = (str(event.data[name]) for name in ("gate", "verdict", "why"))
+            yield GateOutcome(gate, event.service or "", verdict, cut(why, MAX_TEXT))
     if plan.freeze_skipped is not None:
         yield GateOutcome("freeze", "", GateVerdict.SKIPPED, plan.freeze_skipped)
     for part in plan.database_changes:
@@ -100,22 +106,34 @@ def _gates(plan: Plan, events: Sequence[Event]) -> Iterator[GateOutcome]:
 def _variables(ports: Ports, plan: Plan) -> tuple[list[VariableChange], list[str]]:
     """Return the variables that differ from what is live, and what of that cannot be told."""
     changes, unknown = list[VariableChange](), list[str]()
-    is_comparable = FINGERPRINTS not in ports.only_here
     for part in plan.rollouts:
-        changes += _declared_changes(part)
-        named = {change.name for change in changes if change.service == part.name}
-        same = [name for name in part.service.secrets if name not in named] if part.previous else []
-        if same and not is_comparable:
-            why = "each machine has a key of its own to compare them; ABREAST_AUDIT_KEY is one for all"
-            unknown.append(f"{part.name}: whether {', '.join(sorted(same))} have other values than what is live: {why}")
-        elif part.previous and same:
-            changed = ports.ledger.changed_secrets(plan.environment, part.previous.deployment)
-            changes += (
-                VariableChange(part.name, name, "", "", is_secret=True)
-                for name in sorted(same)
-                if f"{part.name}/{name}" in changed
+        declared = list(_declared_changes(part))
+        changes += declared
+        if part.previous is None:
+            continue
+        named = {change.name for change in declared}
+        others = {
+            name: same for name, same in _compare_secrets(ports, plan.environment, part).items() if name not in named
+        }
+        changed = (name for name, is_same in others.items() if is_same is False)
+        changes += (VariableChange(part.name, name, "", "", is_secret=True) for name in changed)
+        if names := [name for name, is_same in others.items() if is_same is None]:
+            unknown.append(
+                f"{part.name}: whether {', '.join(names)} differ from what is live cannot be told: {_NO_KEY}"
             )
     return changes, unknown
+
+
+_NO_KEY = "they were noted with another machine's key; ABREAST_AUDIT_KEY is one for all"
+
+
+def _compare_secrets(ports: Ports, environment: str, part: ServicePlan) -> Mapping[str, bool | None]:
+    """Return whether each secret of a service has the value that is live of it, None if that cannot be told."""
+    assert part.previous
+    compared: Mapping[str, bool | None] = {}
+    if FINGERPRINTS not in ports.only_here:
+        compared = ports.ledger.compare_secrets(environment, part.previous.deployment)
+    return {name: compared.get(f"{part.name}/{name}") for name in sorted(part.service.secrets)}
 
 
 def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
@@ -126,13 +144,14 @@ def _declared_changes(part: ServicePlan) -> Iterator[VariableChange]:
         if old == new:
             continue
         is_secret = name in part.service.secrets or bool(part.previous and name in part.previous.definition.secrets)
-        shown = [None if value is None else "" if is_secret else value[1] for value in (old, new)]
+        shown = [None if value is None else "" if is_secret else cut(value[1], MAX_TEXT) for value in (old, new)]
         yield VariableChange(part.name, name, shown[0], shown[1], is_secret)
 
 
 def _settings(service: Service) -> Mapping[str, tuple[str, str]]:
     """Return each variable with its kind, and its value, or of a secret where that comes from."""
-    plain = {name: ("plain", value) for name, value in service.env.items()}
+    flags = {name: value for name, value in flag_variables(service.flags).items() if name != ALL_FLAGS}
+    plain = {name: ("plain", value) for name, value in {**flags, **service.env}.items()}
     return plain | {name: ("secret", template) for name, template in service.secrets.items()}
 
 
@@ -147,40 +166,12 @@ def _duration(expected: Mapping[tuple[str | None, str], float], services: Sequen
     return longest + sum(expected.get((None, chapter), 0.0) for chapter in _TOGETHER)
 
 
-def _way_back(ports: Ports, plan: Plan) -> WayBack:
-    """Return what takes the deployment back once it is live, and what that does not take back."""
-    if not (live := _live(plan)):
-        return WayBack("", ("nothing is live that it could go back to",))
-    limits = [limit for part in plan.traffic_changes for limit in _limits(ports, part)]
-    release = live[-1].release
-    command = f"abreast rollback --env {plan.environment} --to {release} --reason …"
-    if plan.kind is DeploymentKind.ROLLBACK:  # which keeps out what it takes back
-        command = f"{unlock_command(plan.environment, release)}, then: {command}"
-    return WayBack(command, tuple(limits))
-
-
-def _limits(ports: Ports, part: ServicePlan) -> Iterator[str]:
-    if part.previous is None:
-        yield f"{part.name} has no version before this one"
-    elif not ports.artifacts.has(part.previous.artifact):
-        yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
-    elif part.action is Action.DEPLOY and not capabilities_of(ports, part.service).has_candidates:
-        platform = part.service.platform
-        yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"
-    data = part.database_plan
-    if data and data.is_backward:
-        yield f"{part.name}: what only the newer schema holds is in the backup alone"
-    if data and data.is_forward and (why := _irreversible(ports, part, data)):
-        yield f"{part.name}: the schema stays as it will be: {why}; the data before it is in the backup"
-
-
-def _irreversible(ports: Ports, part: ServicePlan, data: DatabasePlan) -> str:
-    """Return why the migrations of a service cannot be reversed, "" if they can be."""
-    used = part.service.database
-    assert used
-    if data.command:
-        return "" if used.down else f"`{used.command}` has no `down`"
-    try:
-        return plan_down(data.up, migrations_at_commit(ports, part.commit, used.migrations or ""))[1]
-    except AbreastError as error:
-        return error.what
+def _way_back(ports: Ports, plan: Plan) -> Iterator[str]:
+    """Yield how the deployment is taken back once it is live, and what makes that slow or incomplete."""
+    yield from way_back(plan)
+    for part in plan.rollouts:
+        if part.previous and not ports.artifacts.has(part.previous.artifact):
+            yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
+        elif part.previous and not capabilities_of(ports, part.service).has_candidates:
+            platform = part.service.platform
+            yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"

@@ -20,7 +20,7 @@ DURATION = 3600.0
 """Seconds that it lasts."""
 
 INTERVAL = 2.0
-"""Seconds between two looks."""
+"""Seconds between two looks, unless a service is to be asked less often."""
 
 
 async def watch_closely(
@@ -29,13 +29,16 @@ async def watch_closely(
     """Watch what a deployment put live until a moment (ISO 8601), and tell when it degrades and when it recovers.
 
     Ends before, once another release is deployed there, nothing is live, or a person confirms the release. Looks away
-    while somebody works on the environment, and while the home of the record does not answer.
+    while somebody works on the environment, while users get a maintenance page, and while the home of the record does
+    not answer.
     """
-    watch = LiveWatch()
+    watch, pause = LiveWatch(), INTERVAL
     while datetime.fromisoformat(ports.now()) < datetime.fromisoformat(until):
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(pause)
         try:
             if not await asyncio.to_thread(lock.is_free, INTERVAL):
+                continue
+            if await asyncio.to_thread(ports.ledger.maintenance, deployment.environment):
                 continue
             live = await asyncio.to_thread(_watched, ports, deployment)
         except StateError as error:
@@ -45,6 +48,7 @@ async def watch_closely(
             return
         if not live:
             return
+        pause = max([INTERVAL, *(service.definition.health.interval or 0.0 for service in live)])
         faults = await live_faults(ports, live)
         before, watch = watch, watch.with_look(faults, frozenset(service.service for service in live))
         if change := describe_change(before, watch):

@@ -14,6 +14,7 @@ from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd, ProposalState, comparable
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import AwaitsApprovalError
+from abreast.deploy.data.maintenance import refuse_without_maintenance
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.leftovers import find_leftovers, has_copies, remove_copies, remove_leftovers
 from abreast.deploy.notifications import keep_informed
@@ -66,6 +67,7 @@ async def deploy(
                 *refuse_unattested(context.ports, plan, is_deploying=True),
                 *refuse_frozen(plan, context.ports.now()),
                 *await asyncio.to_thread(refuse_kept_out, context.ports.ledger, plan),
+                *await refuse_without_maintenance(context.ports, plan),
             )
             Readiness(refusals).check()
         if plan.is_empty:

@@ -6,7 +6,7 @@ deployed, and digests.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,10 +24,12 @@ from abreast.ledger.interface import Ledger
 from abreast.notify.interface import (
     DIGEST,
     HELD,
+    RECOVERIES,
     NotificationDelayedError,
     NotificationError,
     Notifier,
     Occurrence,
+    OccurrenceKind,
     SendsDigests,
     SentMessages,
     Snapshot,
@@ -123,12 +125,30 @@ async def tell_occurrence(
 
 
 async def tell_overdue_occurrences(ports: Ports, notifier: Notifier, environment: str) -> None:
-    """Tell a notifier what happened and it was not told. Raises NotificationError."""
+    """Tell a notifier what happened, still holds and it was not told. Raises NotificationError.
+
+    A failure that is over is left out: an alert that opens after the recovery would stay open.
+    """
     found = await asyncio.to_thread(ports.ledger.notifications, _occurrences(environment))
-    recorded = [load(Occurrence, json.loads(value)) for value in found.values() if value.startswith("{")]
-    for occurrence in recorded[-MAX_OVERDUE:]:
-        if f"{notifier.name}/{occurrence.id}/{ENDED}" not in found and _age(occurrence.at, ports.now()) >= MIN_AGE:
+    recorded = _recorded(found)[-MAX_OVERDUE:]
+    for occurrence in recorded:
+        is_told = f"{notifier.name}/{occurrence.id}/{ENDED}" in found
+        is_over = any(other.settles(occurrence) for other in recorded)
+        if not is_told and not is_over and _age(occurrence.at, ports.now()) >= MIN_AGE:
             await _tell_one(ports.ledger, notifier, occurrence)
+
+
+def has_failed(ledger: Ledger, environment: str, recovery: OccurrenceKind, topic: str) -> bool:
+    """Whether the last word of the record on a topic is a failure that such a recovery ends."""
+    for occurrence in reversed(_recorded(ledger.notifications(_occurrences(environment)))):
+        if occurrence.topic == topic and recovery in {occurrence.kind, RECOVERIES.get(occurrence.kind)}:
+            return occurrence.kind is not recovery
+    return False
+
+
+def _recorded(notifications: Mapping[str, str]) -> list[Occurrence]:
+    """Return what happened, oldest first."""
+    return [load(Occurrence, json.loads(value)) for value in notifications.values() if value.startswith("{")]
 
 
 async def tell_incidents(ports: Ports, notifier: Notifier, environment: str) -> None:

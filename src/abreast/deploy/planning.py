@@ -23,10 +23,12 @@ from abreast.core.planner import (
 )
 from abreast.core.proposals import Proposal
 from abreast.core.rollback import release_number
+from abreast.deploy.data.maintenance import with_maintenance
 from abreast.deploy.data.plan import plan_database
 from abreast.deploy.data.plan_notes import database_notes
 from abreast.deploy.live_state import reached_services
 from abreast.deploy.runtime.attestations import with_attestations
+from abreast.deploy.runtime.built_in_flags import with_built_in_flag_notes
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_state import (
     capabilities_of,
@@ -88,7 +90,7 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     live = await asyncio.to_thread(ports.ledger.live_services, environment.name)
     if not request.kind.is_releasing:
         data_only = await asyncio.to_thread(_plan_data_only, ports, project, environment, request, live)
-        return await asyncio.to_thread(with_risk, ports, environment, data_only)
+        return await asyncio.to_thread(with_risk, ports, environment, with_maintenance(data_only))
     reached = await reached_services(ports.platforms, live.values())
     if request.kind is DeploymentKind.ROLLBACK or request.release:
         release, notes = await asyncio.to_thread(requested_release, ports, environment, request.release or "")
@@ -108,9 +110,10 @@ async def plan_deployment(ports: Ports, project: str, environment: Environment, 
     plan = await asyncio.to_thread(with_release_command_notes, ports, plan)
     if plan.release:
         plan = await asyncio.to_thread(with_secret_notes, ports, plan)
+    plan = await asyncio.to_thread(with_built_in_flag_notes, ports, plan)
     _check_rollout_order(plan)
     if not request.backup:
-        plan = await asyncio.to_thread(_plan_databases, ports, environment, plan)
+        plan = with_maintenance(await asyncio.to_thread(_plan_databases, ports, environment, plan))
     if plan.traffic_changes and not request.allow_older:
         plan = replace(plan, superseded=await asyncio.to_thread(superseded_reason, ports, plan))
     if plan.awaits_approval and plan.traffic_changes:

@@ -13,6 +13,7 @@ from abreast.core.plan import Plan, ServicePlan
 from abreast.core.previews import PreviewName
 from abreast.core.states import DeploymentState
 from abreast.deploy.data.preview_database import drop_preview_database
+from abreast.deploy.runtime.maintenance import forget_maintenance
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.preview_history import latest_life, was_removed
 from abreast.ledger.interface import Deployment, Ledger
@@ -115,6 +116,7 @@ def _record_removal(
 ) -> None:
     """Record that nothing is live there any more. Deployments that no process runs any more end with it."""
     ledger.clear_live_services(environment, platforms)
+    forget_maintenance(ledger, environment, ledger.maintenance(environment), why)
     for deployment in deployments:
         for state in _states_to_the_end(deployment.state):
             ledger.append_events(Event(deployment.id, f"removed/{state}", EventKind.STATE, why, state=state))

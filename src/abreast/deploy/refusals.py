@@ -11,6 +11,7 @@ from abreast.core.model import DEFAULT_PLATFORM, Service
 from abreast.core.next_commands import next_commands
 from abreast.core.plan import DeploymentKind, Plan, ServicePlan
 from abreast.core.states import DeploymentState
+from abreast.deploy.data.maintenance import refuse_without_maintenance
 from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.freezes import refuse_frozen
@@ -57,6 +58,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *_breaking_changes(plan),
         *refuse_unattested(ports, plan, is_deploying=False),
         *refuse_frozen(plan, ports.now()),
+        *await refuse_without_maintenance(ports, plan),
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
         *await refuse_incomplete(ports, plan),
     ]

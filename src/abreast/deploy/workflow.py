@@ -30,6 +30,7 @@ from abreast.deploy.chapters.traffic_switch import (
 from abreast.deploy.chapters.watch import watch_services
 from abreast.deploy.data.backup import clean_up_databases
 from abreast.deploy.data.drill import run_drill
+from abreast.deploy.data.maintenance import end_maintenance, keep_maintenance, return_to_maintenance
 from abreast.deploy.data.migrate import back_up_and_migrate, reverse_migration
 from abreast.deploy.data.rehearse import back_up_and_rehearse
 from abreast.deploy.data.restore import restore_backup
@@ -106,6 +107,7 @@ class DeploymentWorkflow:
         turned = await run.run_chapter(Chapter.TURN, lambda: _publish_and_switch(run, versions))
         if isinstance(turned, Failure):
             return await self._abort(run, [turned], turned=True)
+        await end_maintenance(run, Chapter.TURN)
         return await self._watch_and_settle(run, versions)
 
     async def _run_data_only(self, run: Run) -> str:
@@ -232,6 +234,7 @@ class DeploymentWorkflow:
         await run.enter_state(DeploymentState.TURNING_BACK, _failure_summary(failures), back=list(names))
         again = "+".join(names)
         if turned:
+            await return_to_maintenance(run)
             failure = await run.run_chapter(Chapter.TURN_BACK, lambda: switch_traffic_back(run, names), variant=again)
             if isinstance(failure, Failure):
                 return failure
@@ -274,8 +277,7 @@ class DeploymentWorkflow:
         cancelled = any(failure.cause is FailureCause.CANCELLED for failure in failures)
         back = DeploymentState.CANCELLED if cancelled else DeploymentState.TURNED_BACK
         state = back if failures else DeploymentState.SUCCEEDED
-        for part in run.plan.database_changes if failures else ():
-            await undo_failed_migration(run, part)
+        await _undo_migrations(run, failed=bool(failures))
         work = self.ports.folders.work / run.plan.deployment
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         await clean_up_databases(run)
@@ -293,6 +295,15 @@ _DATA_ONLY_OPERATIONS: Mapping[DeploymentKind, Callable[[Run, ServicePlan], Awai
     DeploymentKind.DRILL: run_drill,
 }
 """What deployments that change no service do with each database."""
+
+
+async def _undo_migrations(run: Run, *, failed: bool) -> None:
+    """Revert what a failed deployment migrated, and end its maintenance, unless a schema stays that breaks services."""
+    kept = [await undo_failed_migration(run, part) for part in run.plan.database_changes if failed]
+    if why := next(filter(None, kept), ""):
+        await keep_maintenance(run, why)
+    else:
+        await end_maintenance(run, Chapter.SETTLE)
 
 
 async def _publish_and_switch(run: Run, versions: Mapping[str, Version]) -> Failure | None:

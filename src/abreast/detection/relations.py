@@ -9,7 +9,9 @@ from abreast.detection.repository import Repository, path_in
 _PROXY_FILE = re.compile(r"(vite|vue|webpack)\.config\.|proxy\.conf|nginx|setupProxy")
 _PROXY = re.compile(r"['\"`]\^?(/[\w/-]+)['\"`]\s*:\s*(?:\{[^{}]*?target\s*:\s*|['\"`]https?://)")
 _NGINX_PROXY = re.compile(r"location\s+(/[\w/-]+?)/?\s*\{[^}]*proxy_pass")
-_RESERVED = frozenset({"settle", "drain", "on_failure", "gates", "breaking", "objectives", "tag", "may_skip"})
+_RESERVED = frozenset(
+    {"settle", "drain", "on_failure", "gates", "breaking", "objectives", "tag", "may_skip", "maintenance"}
+)
 _DEFAULT_NAMES = {Kind.SITE: "frontend", Kind.WEB: "backend", Kind.WORKER: "worker", Kind.CRON: "job"}
 
 

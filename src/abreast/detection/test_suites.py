@@ -15,6 +15,10 @@ _REPORTERS = {
     "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
     "jest": "jest --ci",
 }
+_WATCHING = re.compile(r"(?<=\bvitest) (watch|dev)\b| --(watch|watchAll|ui)(=true)?(?!\S)")
+"""What makes a runner wait for changes even though ``CI`` is set."""
+_PARTS = re.compile(r"((?:\w+=\S* )*)(?:npx )?(.*)", re.DOTALL)
+"""The assignments in front of a program, and the program with its arguments."""
 _IN_MEMORY = frozenset({"mongodb-memory-server", "sqlite3", "pg-mem", "mongomock"})
 """Packages by which tests do without a server."""
 
@@ -33,7 +37,7 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
         return
     reason = _reason_against(repository, draft, command)
     if reason:
-        notes.append(Note(f"{source}: tests, but they seem to need {reason}", f"{draft.name}: {{test: {command}}}"))
+        notes.append(Note(f"{source}: tests, but they {reason}", f"{draft.name}: {{test: {command}}}"))
     else:
         draft.propose("test", command, source, Authority.PROJECT)
 
@@ -43,12 +47,14 @@ def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -
     if draft.ecosystem == "node":
         script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
     if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
-        return "a browser"
+        return "seem to need a browser"
+    if _WATCHING.search(script):
+        return "watch for changes, so they never end"
     if draft.kind is Kind.SITE:
         return ""
     if draft.engine in {"", "sqlite", "either"} or _IN_MEMORY & draft.packages:
         return ""
-    return "a database" if draft.engine == "postgresql" else f"a database ({draft.engine})"
+    return "seem to need a database" + (f" ({draft.engine})" if draft.engine != "postgresql" else "")
 
 
 def _find_tests(repository: Repository, draft: ServiceDraft) -> tuple[str, str]:
@@ -94,9 +100,13 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
         if not script or _NO_TESTS.search(script):
             continue
         source = f"{package.file}: scripts.{name}"
-        runner = script.replace("npx ", "").split()[0]
-        if runner in _REPORTERS and script.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
+        once = _WATCHING.sub("", script).strip()
+        runner = once.replace("npx ", "").split()[0]
+        if runner in _REPORTERS and once.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
             return package.execute(_REPORTERS[runner]), source
+        parts = _PARTS.fullmatch(once)
+        if once != script.strip() and parts and not re.search("[;&|]", once):
+            return f"{parts[1]}{package.execute(parts[2])}", source
         return package.run_script(name), source
     if re.search(r"prettier", package.scripts.get("test", "")):
         return package.run_script("test"), f"{package.file}: scripts.test"

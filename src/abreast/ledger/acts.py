@@ -63,27 +63,46 @@ class _Reading(NamedTuple):
     by_link: bool = False
 
 
+class _Plan(NamedTuple):
+    """What acts of a deployment take from its plan: no more of each is kept."""
+
+    environment: str
+    author: str
+    release: str
+    commit: str
+    authors: tuple[str, ...]
+    risk: str
+
+    @classmethod
+    def read(cls, plan: Mapping[str, Any]) -> "_Plan":
+        author, release, commit = (plan.get(name, "") for name in ("author", "release", "commit"))
+        return cls(plan["environment"], author, release, commit, tuple(plan.get("authors", ())), _risk(plan))
+
+
+def _risk(plan: Mapping[str, Any]) -> str:
+    return str((plan.get("risk") or {}).get("level", ""))
+
+
 def read_acts(links: Iterable[Link]) -> Iterator[Act]:
     """Yield the acts of a chain, in its order."""
     identities: dict[str, Identity] = {}
-    plans: dict[str, Mapping[str, Any]] = {}
+    plans: dict[str, _Plan] = {}
     for link in links:
         entry = Entry.parse(link.entry)
         if entry.kind is EntryKind.IDENTITY:
             identities[entry.key] = read_identity(entry)
         if entry.kind is EntryKind.PLAN:
-            plans[entry.subject] = entry.data
-        plan = plans.get(entry.subject, {})
+            plans[entry.subject] = _Plan.read(entry.data)
+        plan = plans.get(entry.subject)
         for reading in READINGS[entry.kind](entry) if entry.kind in READINGS else ():
             recorded_by = identities.get(entry.by)
-            claimed = holder(reading.who) if reading.by_link else unknown(reading.who or plan.get("author", ""))
+            claimed = holder(reading.who) if reading.by_link else unknown(reading.who or (plan.author if plan else ""))
             who = claimed if reading.by_link or reading.on_behalf else recorded_by or claimed
             yield Act(
                 link.seq, link.hash, entry.at, who,
-                reading.what, plan["environment"] if plan else entry.subject, entry.subject if plan else "",
-                reading.why, reading.outcome, reading.detail, plan.get("release", ""), plan.get("commit", ""),
-                tuple(plan.get("authors", ())), (plan.get("risk") or {}).get("level", ""),
-                recorded_by if reading.by_link else None,
+                reading.what, plan.environment if plan else entry.subject, entry.subject if plan else "",
+                reading.why, reading.outcome, reading.detail, plan.release if plan else "", plan.commit if plan else "",
+                plan.authors if plan else (), plan.risk if plan else "", recorded_by if reading.by_link else None,
             )  # fmt: skip
 
 
@@ -168,6 +187,11 @@ def _read_lock(entry: Entry) -> Iterator[_Reading]:
     yield _Reading("lock", DONE, lock["reason"], who=lock["by"]) if lock else _Reading("unlock", DONE)
 
 
+def _read_maintenance(entry: Entry) -> Iterator[_Reading]:
+    act, services = entry.data, ", ".join(sorted(entry.data["services"])) or "none"
+    yield _Reading(act["act"], act["outcome"], act["why"], f"in maintenance: {services}")
+
+
 def _read_secrets(entry: Entry) -> Iterator[_Reading]:
     yield _Reading("new-secrets", "seen", detail=", ".join(sorted(entry.data)))
 
@@ -194,6 +218,7 @@ READINGS: Mapping[EntryKind, Callable[[Entry], Iterable[_Reading]]] = {
     EntryKind.SECRETS: _read_secrets,
     EntryKind.PROPOSAL: _read_proposal,
     EntryKind.ACT: _read_act,
+    EntryKind.MAINTENANCE: _read_maintenance,
 }
 """How each kind of entry is read."""
 

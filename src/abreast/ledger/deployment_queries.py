@@ -3,10 +3,14 @@
 import json
 from typing import Any
 
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.errors import UsageError
+from abreast.core.identity import Identity, unknown
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
+from abreast.core.wording import counted
+from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.interface import Deployment, PastRollout
 
@@ -25,6 +29,29 @@ def deployment_from_row(row: tuple[Any, ...]) -> Deployment:
         id_, project, environment, DeploymentKind(kind), release, commit, DeploymentState(state), Chapter(chapter),
         *when_and_who,
     )  # fmt: skip
+
+
+def find_deployment(file: EntryFile, id: str) -> Deployment:
+    """Return a deployment by its id, or a unique prefix or suffix; raises UsageError that lists the latest ids."""
+    text, size = id.upper(), len(id)
+    condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
+    query = f"SELECT {COLUMNS} FROM deployments WHERE {condition}"
+    rows = file.query(query, text, size, size) if text else []
+    if len(rows) == 1:
+        return deployment_from_row(rows[0])
+    latest = ", ".join(deployment.id for deployment in latest_deployments(file, None, 3)) or "none yet"
+    problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
+    raise UsageError(problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history")
+
+
+def latest_deployments(file: EntryFile, environment: str | None, limit: int) -> tuple[Deployment, ...]:
+    """Return deployments, newest first."""
+    rows = file.query(
+        f"SELECT {COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
+        " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
+        environment, limit,
+    )  # fmt: skip
+    return tuple(map(deployment_from_row, rows))
 
 
 def past_rollouts(file: EntryFile, environment: str, limit: int) -> tuple[PastRollout, ...]:
@@ -68,3 +95,17 @@ def successes(file: EntryFile, environment: str) -> tuple[LaterSuccess, ...]:
         environment,
     )
     return tuple(LaterSuccess(*row) for row in rows)
+
+
+def requests(file: EntryFile, deployment: str) -> tuple[PersonRequest, ...]:
+    """Return what people asked the process of a deployment for, oldest first."""
+    found = file.entries(EntryKind.REQUEST, deployment)
+    return tuple(
+        PersonRequest(seq, entry.at, entry.key, entry.data["reason"], _name(file, entry.by)) for seq, entry in found
+    )
+
+
+def _name(file: EntryFile, key: str) -> str:
+    """Return the name of who recorded an entry."""
+    rows = file.query("SELECT entry FROM entries WHERE kind = 'identity' AND key = ?", key)
+    return str(Identity(**Entry.parse(rows[0][0]).data) if rows else unknown())

@@ -41,6 +41,8 @@ class EntryKind(StrEnum):
     """A plan was proposed. Subject: the environment; key: the plan's digest and a number, with "/end" how it ended."""
     ACT = "act"
     """Somebody did what no other entry shows, or was refused. Subject: the environment, "" for none; key: an id."""
+    MAINTENANCE = "maintenance"
+    """Which services are in maintenance from now on. Subject: the environment; key: the act and a number."""
     CHECKPOINT = "checkpoint"
     """The chain was signed as it was. Subject: the key; key: the number of the last entry that is signed."""
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 LEDGER_FILE = "ledger.db"
 ANCHOR_FILE = "ledger.anchor"
+LAST = 2**63 - 1
+"""The number after all numbers of entries."""
+
+PAGE = 500
+"""How many entries are read at once."""
+
 GIT_IGNORE = "/*\n"
 """Ignores what is in the state folder, and says nothing of the files below.
 
@@ -133,22 +139,27 @@ class EntryFile:
         query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1"
         return next((Link(*row) for row in self.query(query)), None)
 
-    def links(self) -> list[Link]:
-        """Return the whole chain."""
-        query = "SELECT seq, entry, hash FROM entries WHERE seq IS NOT NULL ORDER BY seq"
-        return [Link(*row) for row in self.query(query)]
+    def links(self, after: int = 0, until: int = LAST) -> Iterator[Link]:
+        """Yield the links with a number above ``after`` and up to ``until``, in order, a page in memory at a time."""
+        query = "SELECT seq, entry, hash FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        while page := self.query(query, after, until, PAGE):
+            yield from (Link(*row) for row in page)
+            after = page[-1][0]
 
     def hash_at(self, seq: int) -> str:
         """Return the hash of an entry of the chain, "" if there is none with this number."""
         return next((str(hash_) for (hash_,) in self.query("SELECT hash FROM entries WHERE seq = ?", seq)), "")
 
-    def checkpoints(self) -> list[tuple[int, str, str]]:
-        """Return the number of each checkpoint, the key that signed it and the signed note, newest first."""
+    def checkpoints(self) -> Iterator[tuple[int, str, str]]:
+        """Yield the number of each checkpoint, the key that signed it and the signed note, newest first."""
         query = (
             "SELECT seq, subject, json_extract(entry, '$.data.note') FROM entries"
-            " WHERE kind = 'checkpoint' AND seq IS NOT NULL ORDER BY seq DESC"
+            " WHERE kind = 'checkpoint' AND seq < ? ORDER BY seq DESC LIMIT ?"
         )
-        return self.query(query)
+        before = LAST
+        while page := self.query(query, before, PAGE):
+            yield from ((seq, key, note) for seq, key, note in page)
+            before = page[-1][0]
 
     def adopt(self, links: Sequence[Link]) -> None:
         """Add links that follow the chain, as they are, and what follows from them."""

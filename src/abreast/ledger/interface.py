@@ -8,10 +8,12 @@ from typing import Any
 from abreast.core.errors import RefusedError
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd
+from abreast.core.secrets import same_value
 from abreast.core.states import DeploymentState
 
 Json = Any
@@ -160,6 +162,20 @@ class Ledger(ABC):
             )
 
     @abstractmethod
+    def record_maintenance(
+        self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
+    ) -> None:
+        """Record which services of an environment are in maintenance now, by service, and by which act."""
+
+    @abstractmethod
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+
+    def maintenance(self, environment: str) -> Mapping[str, MaintenanceMode]:
+        """Return the services of an environment that are in maintenance, or on their way there or back."""
+        return self.all_maintenance().get(environment, {})
+
+    @abstractmethod
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
 
@@ -207,15 +223,13 @@ class Ledger(ABC):
         """Record fingerprints of secret values, by ``service/NAME``; a changed fingerprint resets the secret's age."""
 
     @abstractmethod
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's newest value, by ``service/NAME``."""
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
 
-    @abstractmethod
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``.
-
-        Their fingerprints must be of one key; see ``record_secret_fingerprints``.
-        """
+    def compare_secrets(self, environment: str, known_to: str) -> Mapping[str, bool | None]:
+        """Return whether each secret, by ``service/NAME``, has the value that a deployment knew; see ``same_value``."""
+        before, now = self.secret_fingerprints(environment, known_to), self.secret_fingerprints(environment)
+        return {name: same_value(before.get(name, ""), fingerprint) for name, fingerprint in now.items()}
 
     @abstractmethod
     def secret_ages(self, environment: str) -> Mapping[str, str]:
@@ -251,6 +265,10 @@ class Ledger(ABC):
     @abstractmethod
     def successes(self, environment: str) -> tuple[LaterSuccess, ...]:
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
+
+    @abstractmethod
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
 
     @abstractmethod
     def events(self, deployment: str, after: int = 0) -> tuple[Event, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from abreast.core.errors import LeaseLostError, StateError
 from abreast.ledger.audit import Anchor
 from abreast.ledger.entries import Entry
-from abreast.ledger.entry_file import EntryFile
+from abreast.ledger.entry_file import LAST, EntryFile
 from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.homes.interface import Home, HomeAwayError
 from abreast.ledger.projection import rebuild
@@ -29,10 +29,6 @@ GATHER_INTERVAL = 0.05
 
 PULL_INTERVAL = 5.0
 """Seconds between two looks for entries of others."""
-
-
-_LAST = 2**63 - 1
-"""The id after all ids."""
 
 
 class Mirror(EntryFile):
@@ -54,7 +50,7 @@ class Mirror(EntryFile):
 
     def _insert(self, entry: Entry) -> None:
         """Add an entry that the home does not have yet. Raises StateError if its lease has gone to somebody else."""
-        if self._is_stale(entry, _LAST):
+        if self._is_stale(entry, LAST):
             raise LeaseLostError(entry.fence)
         self._db.execute("INSERT INTO entries (entry) VALUES (?)", (entry.text,))
         self._news.set()

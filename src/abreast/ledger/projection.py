@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from itertools import zip_longest
 
 from abreast.core.errors import StateError
 from abreast.core.model import Chapter
@@ -86,13 +87,13 @@ _CHANGES: Mapping[EntryKind, Callable[[sqlite3.Connection, Entry], None]] = {
 
 
 _ROWS = {
-    "deployments": ("SELECT id, * FROM deployments ORDER BY id", "deployment {}"),
-    "live": ("SELECT environment || '/' || service, * FROM live ORDER BY 1", "what is live of {}"),
-    "secrets": ("SELECT environment || '/' || name, * FROM secrets ORDER BY 1", "the age of the secret {}"),
-    "leases": ("SELECT environment, * FROM leases ORDER BY 1", "the lease of {}"),
-    "operator_locks": ("SELECT environment, * FROM operator_locks ORDER BY 1", "the operator's lock of {}"),
+    "deployments": ("SELECT id, * FROM deployments ORDER BY 1, 2, 3", "deployment {}"),
+    "live": ("SELECT environment || '/' || service, * FROM live ORDER BY 1, 2, 3", "what is live of {}"),
+    "secrets": ("SELECT environment || '/' || name, * FROM secrets ORDER BY 1, 2, 3", "the age of the secret {}"),
+    "leases": ("SELECT environment, * FROM leases ORDER BY 1, 2, 3", "the lease of {}"),
+    "operator_locks": ("SELECT environment, * FROM operator_locks ORDER BY 1, 2, 3", "the operator's lock of {}"),
 }
-"""For each table: its rows, the name of each first; and what to call a row."""
+"""For each table: its rows, the name of each first and in the order of names; and what to call a row."""
 
 
 _WHAT_COUNTS = """
@@ -116,7 +117,7 @@ def rebuild(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
 
 def find_changed_row(db: sqlite3.Connection) -> str:
     """Return the first row that is not what the entries come to, "" if there is none."""
-    with closing(sqlite3.connect(":memory:")) as expected:
+    with closing(sqlite3.connect("")) as expected:  # a file that SQLite makes where there is too much for its cache
         for statement in PROJECTION:
             expected.execute(statement)
         for (text,) in db.execute(_WHAT_COUNTS, (json.dumps(list(_CHANGES)),)):
@@ -125,8 +126,7 @@ def find_changed_row(db: sqlite3.Connection) -> str:
             except (StateError, ValueError, KeyError, TypeError, sqlite3.Error):
                 return f"what follows from an entry cannot be ({describe(text)})"
         for rows, title in _ROWS.values():
-            seen, known = ({row[0]: row[1:] for row in found.execute(rows)} for found in (db, expected))
-            for name in sorted(seen.keys() | known.keys()):
-                if seen.get(name) != known.get(name):
-                    return f"{title.format(name)} was changed in the ledger"
+            for pair in zip_longest(db.execute(rows), expected.execute(rows)):
+                if pair[0] != pair[1]:
+                    return f"{title.format(min(str(row[0]) for row in pair if row))} was changed in the ledger"
     return ""

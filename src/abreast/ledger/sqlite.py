@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from abreast.core.codec import dump, load
 from abreast.core.errors import UsageError
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import LiveService
 from abreast.core.plan import Plan
 from abreast.core.proposals import Proposal, ProposalEnd
 from abreast.core.states import DeploymentState
-from abreast.core.wording import counted
 from abreast.ledger import deployment_queries, kept_output, proposals
 from abreast.ledger.durations import median_durations
 from abreast.ledger.entries import Entry, EntryKind
@@ -179,6 +179,22 @@ class SqliteLedger(Ledger):
                 self.file.append(EntryKind.LOCK, environment, str(number), {"lock": lock})
         self.file.settle(appended)
 
+    def record_maintenance(
+        self, environment: str, modes: Mapping[str, MaintenanceMode], act: str, outcome: str, *, why: str = ""
+    ) -> None:
+        """Record which services of an environment are in maintenance now, by service, and by which act."""
+        data = {"services": dump(dict(modes), dict[str, MaintenanceMode]), "act": act, "outcome": outcome, "why": why}
+        with self.file.transaction():
+            number = self.file.next_number(EntryKind.MAINTENANCE, environment)
+            self.file.append(EntryKind.MAINTENANCE, environment, f"{act}/{outcome}/{number}", data)
+
+    def all_maintenance(self) -> Mapping[str, Mapping[str, MaintenanceMode]]:
+        """Return the services in maintenance, or on their way there or back, by environment."""
+        latest = "SELECT max(id) FROM entries WHERE kind = 'maintenance' GROUP BY subject"
+        rows = self.file.query(f"SELECT entry FROM entries WHERE id IN ({latest}) ORDER BY subject")
+        entries = [Entry.parse(text) for (text,) in rows]
+        return {entry.subject: load(dict[str, MaintenanceMode], entry.data["services"]) for entry in entries}
+
     def record_act(self, environment: str, act: str, outcome: str, *, why: str = "", detail: str = "") -> None:
         """Record that somebody did, or was refused, what no deployment shows. ``environment`` is "" for none."""
         data = {"act": act, "outcome": outcome, "why": why, "detail": detail}
@@ -259,17 +275,7 @@ class SqliteLedger(Ledger):
 
     def deployment(self, id: str) -> Deployment:
         """Return a deployment by its id, or a unique prefix or suffix of it."""
-        text, size = id.upper(), len(id)
-        condition = "? IN (id, substr(id, 1, ?), substr(id, -?))"
-        query = f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE {condition}"
-        rows = self.file.query(query, text, size, size) if text else []
-        if len(rows) == 1:
-            return deployment_queries.deployment_from_row(rows[0])
-        latest = ", ".join(deployment.id for deployment in self.deployments(limit=3)) or "none yet"
-        problem = f"{id!r} matches {counted(len(rows), 'deployment')}" if rows else f"there is no deployment {id!r}"
-        raise UsageError(
-            problem, need=f"an id, or a unique prefix or suffix; the latest: {latest}", next="abreast history"
-        )
+        return deployment_queries.find_deployment(self.file, id)
 
     def stored_plan(self, id: str) -> Plan:
         """Return the plan of a deployment."""
@@ -284,12 +290,7 @@ class SqliteLedger(Ledger):
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
         """Return deployments, newest first."""
-        rows = self.file.query(
-            f"SELECT {deployment_queries.COLUMNS} FROM deployments WHERE environment = coalesce(?, environment)"
-            " ORDER BY rowid DESC LIMIT ?",  # the order of recording, whatever the clock said
-            environment, limit,
-        )  # fmt: skip
-        return tuple(map(deployment_queries.deployment_from_row, rows))
+        return deployment_queries.latest_deployments(self.file, environment, limit)
 
     def past_rollouts(self, environment: str, limit: int) -> tuple[PastRollout, ...]:
         """Return what the latest ``limit`` deployments and rollbacks did to each service, newest first."""
@@ -303,6 +304,10 @@ class SqliteLedger(Ledger):
         """Return the deployments and rollbacks to an environment that succeeded, oldest first."""
         return deployment_queries.successes(self.file, environment)
 
+    def requests(self, deployment: str) -> tuple[PersonRequest, ...]:
+        """Return what people asked the process of a deployment for, oldest first."""
+        return deployment_queries.requests(self.file, deployment)
+
     def operator_locks(self) -> Mapping[str, Mapping[str, str]]:
         """Return the operators' locks that have not expired, by environment."""
         rows = self.file.query("SELECT environment, lock FROM operator_locks ORDER BY environment")
@@ -314,19 +319,15 @@ class SqliteLedger(Ledger):
             if "until" not in lock or datetime.fromisoformat(lock["until"]) > now
         }
 
-    def secret_fingerprints(self, environment: str) -> Mapping[str, str]:
-        """Return the fingerprint of each secret's value, by ``service/NAME``."""
-        return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
-
-    def changed_secrets(self, environment: str, since: str) -> frozenset[str]:
-        """Return the secrets whose newest value is not what the deployment ``since`` had, by ``service/NAME``."""
-        (last,) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", since)[0]
-        then, now = dict[str, str](), dict[str, str]()
+    def secret_fingerprints(self, environment: str, known_to: str = "") -> Mapping[str, str]:
+        """Return the fingerprint of each secret's value, by ``service/NAME``: the newest, or what a deployment knew."""
+        if not known_to:
+            return dict(self.file.query("SELECT name, fingerprint FROM secrets WHERE environment = ?", environment))
+        ((last,),) = self.file.query("SELECT max(id) FROM entries WHERE kind = 'event' AND subject = ?", known_to)
+        found: dict[str, str] = {}
         for number, entry in self.file.entries(EntryKind.SECRETS, environment):
-            now.update(entry.data)
-            if number <= (last or 0):
-                then.update(entry.data)
-        return frozenset(name for name, fingerprint in now.items() if then.get(name) != fingerprint)
+            found.update(entry.data if last and number <= last else {})
+        return found
 
     def secret_ages(self, environment: str) -> Mapping[str, str]:
         """Return when each secret got its current value, by ``service/NAME``."""

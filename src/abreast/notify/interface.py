@@ -91,20 +91,36 @@ class OccurrenceKind(StrEnum):
     INCIDENT_CLOSED = "incident-closed"
 
 
+RECOVERIES = {
+    OccurrenceKind.DEGRADED: OccurrenceKind.RECOVERED,
+    OccurrenceKind.BACKUP_FAILED: OccurrenceKind.BACKUP_RESUMED,
+}
+"""What ends a failure. A drill that passes again is a deployment, and needs none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Something that happened to an environment. ``text`` is redacted, ``at`` ISO 8601 in UTC."""
+    """Something that happened to an environment. ``text`` is redacted, ``at`` ISO 8601 in UTC.
+
+    ``topic`` names what goes on being well or failing by itself, such as the continuous backup of one service; "" is
+    what the environment has one of.
+    """
 
     kind: OccurrenceKind
     project: str
     environment: str
     text: str
     at: str
+    topic: str = ""
 
     @property
     def id(self) -> str:
         """Its name, unique in its environment."""
-        return f"{self.kind}/{self.at}"
+        return "/".join(filter(None, (self.kind, self.at, self.topic)))
+
+    def settles(self, earlier: "Occurrence") -> bool:
+        """Whether what failed earlier works again by this one."""
+        return RECOVERIES.get(earlier.kind) is self.kind and earlier.topic == self.topic and earlier.at <= self.at
 
 
 class Receipt(StrEnum):

@@ -49,6 +49,7 @@ class Message:
     in seconds, None before the end. ``next_commands`` lead on from here, the usual one first. ``details`` has a line
     for each thing that is told together. ``is_repeat``: it may have arrived before, since abreast was killed or the
     answer was lost. ``request`` is the request for an approval that it tells of, and ``sections`` are its texts.
+    ``topic`` is that of an occurrence.
     """
 
     event: NotificationEvent
@@ -72,6 +73,7 @@ class Message:
     is_repeat: bool = False
     sections: tuple[Section, ...] = ()
     request: ApprovalRequest | None = None
+    topic: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -126,7 +128,15 @@ def occurrence_message(occurrence: Occurrence) -> Message:
     title = EVENT_TRAITS[event].title.format(what="", environment=occurrence.environment)
     text, _, rest = occurrence.text.partition("\n")
     failures = (FailureReport(cut(text, MAX_TEXT), rest[-MAX_LOG_CHARACTERS:]),) if text else ()
-    return Message(event, occurrence.project, occurrence.environment, title, occurrence.at, failures=failures)
+    return Message(
+        event,
+        occurrence.project,
+        occurrence.environment,
+        title,
+        occurrence.at,
+        failures=failures,
+        topic=occurrence.topic,
+    )
 
 
 def digest_message(held: Sequence[Snapshot]) -> Message:

@@ -95,7 +95,9 @@ EVENT_TRAITS = {
     NotificationEvent.DEGRADED: EventTraits(Severity.ERROR, "{environment} is degraded"),
     NotificationEvent.RECOVERED: EventTraits(Severity.INFO, "{environment} has recovered", is_good=True),
     NotificationEvent.BACKUP_FAILED: EventTraits(Severity.ERROR, "A backup failed in {environment}"),
-    NotificationEvent.BACKUP_RESUMED: EventTraits(Severity.INFO, "The backup goes on in {environment}", is_good=True),
+    NotificationEvent.BACKUP_RESUMED: EventTraits(
+        Severity.INFO, "The backup works again in {environment}", is_good=True
+    ),
     NotificationEvent.DRILL_FAILED: EventTraits(Severity.ERROR, "The drill failed in {environment}"),
     # The deployment itself says that it failed, and that it was turned back: these two would say it again.
     NotificationEvent.INCIDENT_OPENED: EventTraits(

@@ -142,11 +142,12 @@ def resolves(message: Message) -> bool:
 
 
 def dedup_key(message: Message) -> str:
-    """Return the key of an alert: one for an environment, and one each for its backups and its drills."""
+    """Return the key of an alert: one for an environment, and one each for its drills and for each of its backups."""
     is_drill = message.kind is DeploymentKind.DRILL or message.event is NotificationEvent.DRILL_FAILED
     is_backup = message.event in {NotificationEvent.BACKUP_FAILED, NotificationEvent.BACKUP_RESUMED}
-    topic = "/drill" if is_drill else "/backup" if is_backup else ""
-    return f"abreast/{message.project}/{message.environment}{topic}"[:MAX_DEDUP_KEY]
+    kind = "drill" if is_drill else "backup" if is_backup else ""
+    parts = ("abreast", message.project, message.environment, kind, message.topic)
+    return "/".join(filter(None, parts))[:MAX_DEDUP_KEY]
 
 
 def _is_change(message: Message) -> bool:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Address, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
 
@@ -218,6 +219,42 @@ class ReportsLogs(Protocol):
         """Return the last ``limit`` lines of the live version, oldest first, each with its ISO 8601 time in UTC.
 
         Raises PlatformError if they cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceMove:
+    """Put ``service`` into maintenance, or with None end it. ``drain``: seconds that requests in flight may take."""
+
+    service: Service
+    mode: MaintenanceMode | None
+    drain: float = 0.0
+
+
+@runtime_checkable
+class SupportsMaintenance(Protocol):
+    """A platform that can answer users with a maintenance page, while the service itself runs on.
+
+    A traffic switch meanwhile changes what users get when it ends.
+    """
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:
+        """Begin or end maintenance of the services; a second call changes nothing. Returns when users get the outcome.
+
+        What the mode asks for and the platform does not have is left out. Raises PlatformError.
+        """
+        ...
+
+
+@runtime_checkable
+class InspectsMaintenance(Protocol):
+    """A platform that cannot do all of it with every service."""
+
+    async def inspect_maintenance(self, move: MaintenanceMove) -> Sequence[Diagnostic]:
+        """Return a fault for what makes it impossible, and a warning for what differs. Changes nothing.
+
+        The caller fills in ``about``.
         """
         ...
 

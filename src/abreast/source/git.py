@@ -10,6 +10,7 @@ from pathlib import Path
 from abreast.core.commits import Commit, CommitRange
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
+from abreast.machine.variables import local_git_variables
 from abreast.source.git_command import GitCommand, GitError
 from abreast.source.interface import Source
 from abreast.source.outgoing_files import OutgoingFile, added_versions, read_versions, write_in_portions
@@ -29,6 +30,7 @@ class GitRepository(Source):
         self._folder = folder
         command = GitCommand(folder)
         self._git, self._git_bytes = command.text, command.output
+        self._git_ahead = GitCommand(folder, local_git_variables).text
         self._history = ShallowClone(command)
         self._content_ids: dict[str, Mapping[str, str]] = {}
         self._author: Background[str] | None = None
@@ -66,7 +68,7 @@ class GitRepository(Source):
         return begun.result() if begun else self._find_uncommitted()
 
     def _find_uncommitted(self) -> tuple[str, ...]:
-        entries = self._git("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
+        entries = self._git_ahead("status", "--porcelain", "-z", "--untracked-files=normal", "--", ".").split("\0")
         files, moved = [], False
         for entry in entries:
             if entry and not moved:
@@ -307,7 +309,7 @@ class GitRepository(Source):
 
     def _find_author(self) -> str:
         try:
-            return self._git("config", "user.name").strip()
+            return self._git_ahead("config", "user.name").strip()
         except GitError:
             return os.environ.get("USER", "")
 

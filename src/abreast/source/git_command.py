@@ -1,10 +1,11 @@
 """Runs git, and says what is wrong where a person can mend it."""
 
-import os
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from abreast.core.errors import UsageError
+from abreast.machine.variables import process_variables
 
 _WORK_ANYWHERE = frozenset({"config", "-C"})
 """First arguments of git commands that work outside of a repository, and of the one that asks for it."""
@@ -15,10 +16,14 @@ class GitError(Exception):
 
 
 class GitCommand:
-    """The git command in a folder. Raises GitError if it fails, UsageError without a repository that it may use."""
+    """The git command in a folder, with the ``variables`` of this process.
 
-    def __init__(self, folder: Path) -> None:
+    Raises GitError if it fails, UsageError without a repository that it may use.
+    """
+
+    def __init__(self, folder: Path, variables: Callable[[], Mapping[str, str]] = process_variables) -> None:
         self.folder = folder
+        self._variables = variables
 
     def text(self, *arguments: str, index: Path | None = None, timeout: float | None = None) -> str:
         """Return the output of a git command as text. Bytes that are not UTF-8 become surrogates."""
@@ -29,7 +34,7 @@ class GitCommand:
     ) -> bytes:
         """Return the output of a git command, which gets ``stdin`` and may use an ``index`` of its own."""
         own = {"GIT_INDEX_FILE": str(index)} if index else {}
-        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **own}
+        env = {**self._variables(), "GIT_TERMINAL_PROMPT": "0", **own}
         try:
             done = subprocess.run(
                 ["git", *arguments],

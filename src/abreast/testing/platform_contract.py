@@ -17,19 +17,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError
+from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Service, Version
 from abreast.platforms.interface import (
     Diagnoses,
+    MaintenanceMove,
     Platform,
     ReportsLiveVersion,
     RunsHere,
     StageRequest,
+    SupportsMaintenance,
     TrafficMove,
     VersionRef,
 )
@@ -38,6 +42,10 @@ T = TypeVar("T")
 
 COMMITS: Mapping[str, str] = {"one": "1" * 40, "two": "2" * 40}
 """The versions that the tests stage, and the commits that they must answer with."""
+
+
+MAINTENANCE = MaintenanceMode("a test", "the contract", "2026-11-21T01:02:03.456Z")
+"""What users get in the tests of maintenance."""
 
 
 class PlatformHarness(ABC):
@@ -143,6 +151,23 @@ class PlatformHarness(ABC):
         """Return whether the platform runs versions on this machine."""
         return isinstance(self.create_platform(), RunsHere)
 
+    def switch_maintenance(self, mode: MaintenanceMode | None) -> None:
+        """Begin or end maintenance of the service."""
+
+        async def switch(platform: Platform) -> None:
+            assert isinstance(platform, SupportsMaintenance)
+            await platform.switch_maintenance([MaintenanceMove(self.service, mode)], self.report)
+
+        self.run(switch)
+
+    def served_status(self) -> int:
+        """Return the status with which users are answered."""
+        try:
+            with urlopen(self.public_url, timeout=10) as answer:  # noqa: S310 (the platform's own address)
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
     def traffic_move(self, version: Version) -> TrafficMove:
         """Return the move of users to a version."""
         return TrafficMove(self.service, version, {**self.env, "ABREAST_COMMIT": self.commit(version.id)})
@@ -247,6 +272,31 @@ class LiveVersionContract:
         assert live
         harness.deploy("two")
         harness.switch_traffic(live)
+        assert harness.served_commit() == harness.commit("one")
+
+
+class MaintenanceContract:
+    """What a platform keeps that has maintenance (``SupportsMaintenance``)."""
+
+    def test_users_get_a_page_and_then_what_was_live(self, harness: PlatformHarness) -> None:
+        """A second call changes nothing, and ending what never began is fine."""
+        harness.deploy("one")
+        for mode in (None, MAINTENANCE, MAINTENANCE):
+            harness.switch_maintenance(mode)
+            assert harness.served_status() == (503 if mode else 200)
+        for _ in range(2):
+            harness.switch_maintenance(None)
+            assert harness.served_commit() == harness.commit("one")
+
+    def test_traffic_switches_behind_the_page(self, harness: PlatformHarness) -> None:
+        """Users get what is live when it ends, in both directions."""
+        first = harness.deploy("one")
+        harness.switch_maintenance(MAINTENANCE)
+        harness.deploy("two")
+        assert harness.served_status() == 503
+        harness.switch_traffic(first)
+        assert harness.served_status() == 503
+        harness.switch_maintenance(None)
         assert harness.served_commit() == harness.commit("one")
 
 

@@ -22,6 +22,7 @@ from abreast.core.approval import ApprovalRule
 from abreast.core.backups import BackupRetention
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
+from abreast.core.maintenance import MAX_PAGE_SIZE, MaintenancePage
 from abreast.core.model import Service
 from abreast.core.plan import Plan
 from abreast.core.redaction.automaton import keep_automata
@@ -41,6 +42,7 @@ from abreast.wiring.attestor import create_attestor
 from abreast.wiring.audit_key import given_seed
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
+from abreast.wiring.machine_variables import MachineVariables
 from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.random_files import random_bytes
@@ -91,6 +93,20 @@ class Assembly:
             for reference in service.secrets.values()
             if not unset_references(reference, variables)
         )
+
+    def maintenance_page(self, environment: str) -> MaintenancePage:
+        """Return an environment's own page. Raises UsageError if it cannot be read, or is too large."""
+        settings = self.project.environment(environment, needs_values=False).maintenance
+        if not settings.page:
+            return MaintenancePage(url=settings.url)
+        file, need = self.workspace.root / settings.page, f"an HTML page of at most {MAX_PAGE_SIZE // 1024} KiB"
+        try:
+            content = file.read_text()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the maintenance page {settings.page} cannot be read: {error}", need=need) from error
+        if not content.strip() or len(content.encode()) > MAX_PAGE_SIZE:
+            raise UsageError(f"the maintenance page {settings.page} is {len(content.encode())} bytes long", need=need)
+        return MaintenancePage(content, settings.url)
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
         """Return the platforms of one environment by name. Each is created when it is first used."""
@@ -144,6 +160,7 @@ class Assembly:
             approver_notifiers=lambda plan: self._approver_notifiers(ledger, plan),
             links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
+            maintenance_page=lambda: self.maintenance_page(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:
@@ -246,10 +263,12 @@ class Assembly:
     def _fingerprint_secret(self, secret: Secret) -> str:
         """Return a short keyed digest: it tells a new value from the old, and the value cannot be guessed from it.
 
-        Where the record is kept for all machines, the key is one that they share, if they do.
+        Where the record is kept for all machines, the key is one that they share, if they do, and the digest names it.
         """
-        key = self._shared_key() or random_bytes(self.workspace.state / "fingerprint.key")
-        return hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+        shared = self._shared_key()
+        key = shared or random_bytes(self.workspace.state / "fingerprint.key")
+        digest = hmac.digest(key, secret.reveal().encode(errors="surrogateescape"), "sha256")[:4].hex()
+        return f"{hmac.digest(shared, b'id', 'sha256')[:2].hex()}:{digest}" if shared else digest
 
     def _shared_key(self) -> bytes:
         """Return a key that all machines have which share the record, empty if there is none."""
@@ -281,7 +300,7 @@ class Assembly:
         variables = self.workspace.variables
         folder = self.workspace.state / "generated" / environment
         unset = [name for name in service.generated if name not in variables]
-        return {**variables, **{name: random_bytes(folder / name).hex() for name in unset}}
+        return MachineVariables({name: random_bytes(folder / name).hex() for name in unset}, hidden=variables)
 
 
 def new_id() -> str:

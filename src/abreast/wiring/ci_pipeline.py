@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from importlib.metadata import distribution
 
 from abreast.config.environment_resolver import LOCAL
-from abreast.config.environment_variables import ReferencedVariable, referenced_variables
 from abreast.config.load import ProjectConfig
 from abreast.core.errors import UsageError
 from abreast.core.gates import ScanKind
-from abreast.wiring.plugins import PLATFORMS
+from abreast.wiring.audit_key import KEY_VARIABLE
+from abreast.wiring.environment_credentials import needed_variables, platforms_of
 from abreast.workflows.interface import AbreastSource, BackupSchedule, DeployTarget, Pipeline
 
 _PACKAGE_CACHES = {
@@ -22,20 +22,8 @@ _PACKAGE_CACHES = {
 }
 """The folder that a package manager downloads to, by the name of its lock file."""
 
-SECRET = ReferencedVariable(is_secret=True, is_required=True)
-SETTING = ReferencedVariable(is_secret=False, is_required=False)
-
-_STORE_VARIABLES = {
-    "s3": {
-        "AWS_ACCESS_KEY_ID": SECRET,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": SETTING,
-        "AWS_ENDPOINT": SETTING,
-    },
-    "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": SECRET},
-    "az": {"AZURE_STORAGE_ACCOUNT_NAME": SETTING, "AZURE_STORAGE_ACCOUNT_KEY": SECRET},
-}
-"""The variables by which a store is reached."""
+OWN_MACHINE = ("local", "development")
+"""The names of environments that, on the platform `local`, are the machine of whoever types the command."""
 
 _GITHUB_URL = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
@@ -50,7 +38,7 @@ def describe_pipeline(
     """
     config, names = (
         project.resolver.project,
-        [name for name in project.environments if not _is_this_machine(project, name)],
+        [name for name in project.environments if not is_this_machine(project, name)],
     )
     if not names:
         raise UsageError(
@@ -60,7 +48,8 @@ def describe_pipeline(
             next="abreast docs environment",
         )
     declared = {name: branch for name in names if (branch := config.environments[name].branch)}
-    branches = declared or {names[0]: default_branch}
+    first = next((name for name in names if not config.environments[name].promotion), None)
+    branches = declared or ({first: default_branch} if first else {})
     lock_files = {file.rpartition("/")[2] for file in files}
     return Pipeline(
         services=tuple(config.services),
@@ -70,6 +59,7 @@ def describe_pipeline(
         caches={folder: f"**/{name}" for name, folder in _PACKAGE_CACHES.items() if name in lock_files},
         node_version_file=next((name for name in (".nvmrc", ".node-version") if name in files), ""),
         schedule=_schedule(project),
+        signing_secrets=(KEY_VARIABLE,),
     )
 
 
@@ -113,30 +103,18 @@ def written_source(workflow: str) -> AbreastSource | None:
     return next((source for source in found if not source.repository.startswith("actions/")), None)
 
 
-def _is_this_machine(project: ProjectConfig, environment: str) -> bool:
-    """Whether an environment is the machine of whoever types the command, which a runner is not."""
-    return environment == LOCAL and _platforms(project, environment) == {LOCAL}
+def is_this_machine(project: ProjectConfig, environment: str) -> bool:
+    """Whether an environment is the machine of whoever types the command, which a runner is not.
 
-
-def _platforms(project: ProjectConfig, environment: str) -> set[str]:
-    settings = project.resolver.platform_settings
-    return {settings.get((environment, name), (LOCAL, None))[0] for name in project.resolver.project.services}
-
-
-def needed_variables(project: ProjectConfig, environment: str) -> dict[str, ReferencedVariable]:
-    """Return the variables that a deployment to an environment is given, by name."""
-    variables = referenced_variables(project.resolver, environment)
-    for platform in sorted(_platforms(project, environment)):
-        if token := PLATFORMS[platform].token_variable:
-            variables[token] = SECRET
-    for store in (project.artifacts.store, project.backups.store):
-        variables |= _STORE_VARIABLES.get((store or "").partition("://")[0], {})
-    return variables
+    One that names a branch is a machine with a runner, whatever its name.
+    """
+    is_here = environment in OWN_MACHINE and platforms_of(project, environment) == {LOCAL}
+    return is_here and not project.resolver.project.environments[environment].branch
 
 
 def _describe_target(project: ProjectConfig, name: str, branch: str | None) -> DeployTarget:
     variables = needed_variables(project, name)
-    is_own_machine = LOCAL in _platforms(project, name)
+    is_own_machine = LOCAL in platforms_of(project, name)
     services = project.resolver.project.services
     has_database = any(project.resolver.declared_database(name, service)[1] for service in services)
     return DeployTarget(

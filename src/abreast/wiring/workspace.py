@@ -1,7 +1,7 @@
 """A project on this machine: where it is and what it has recorded. Imports little, so that commands start fast."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.entry_file import EntryFile
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.wiring.machine_variables import MachineVariables
 from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
 
@@ -40,7 +41,12 @@ class Workspace:
         file = find_config_file(start)
         if variables.get("GITHUB_ACTIONS") == "true":  # where a secret that nobody set is an empty text
             variables = {name: value for name, value in variables.items() if value}
-        return cls(file, state_folder(file.parent, variables), variables)
+        return cls(file, state_folder(file.parent, variables), MachineVariables(variables))
+
+    def hide_variables(self, names: Collection[str]) -> None:
+        """Let nothing have variables that does not ask for them by name, also no process that this one starts."""
+        if isinstance(self.variables, MachineVariables):
+            self.variables.hide(names)
 
     @property
     def root(self) -> Path:

@@ -131,6 +131,7 @@ def _jobs(template: str, pipeline: Pipeline, targets: Iterable[DeployTarget]) ->
             skip_gate="skip-gate: ${{ inputs.skip-gate }}" if target.skippable_gates else "",
             reviews="actions: read # who approved this run" if target.needs_approval else "",
             env=_variables(target),
+            signing_env=_variables(target, pipeline.signing_secrets),
             **_common(pipeline),
         )
         for target in targets
@@ -169,9 +170,9 @@ def _condition(pipeline: Pipeline, target: DeployTarget) -> str:
     return f"{pushed} || {chosen}"
 
 
-def _variables(target: DeployTarget) -> str:
+def _variables(target: DeployTarget, further_secrets: tuple[str, ...] = ()) -> str:
     """Return the variables of an environment, each by its name: never all that GitHub has."""
-    lines = [f"  {name}: ${{{{ secrets.{name} }}}}" for name in target.secrets]
+    lines = [f"  {name}: ${{{{ secrets.{name} }}}}" for name in (*target.secrets, *further_secrets)]
     lines += [f"  {name}: ${{{{ vars.{name} }}}}" for name in target.settings]
     return "\n".join(["env:", *lines]) if lines else ""
 

@@ -136,7 +136,7 @@ DEPLOY_JOB = """@name@:
         @skip_gate@
         reason: ${{ inputs.reason }}
         @signing_extras@
-      @env@
+      @signing_env@
 """
 
 ROLLBACK = """@header@
@@ -201,7 +201,7 @@ ROLLBACK_JOB = """@name@:
         reason: "${{ inputs.reason }}${{ inputs.details && ': ' }}${{ inputs.details }}"
         emergency: ${{ inputs.emergency }}
         @signing_extras@
-      @env@
+      @signing_env@
 """
 
 PROMOTE = """@header@
@@ -257,7 +257,7 @@ PROMOTE_JOB = """@name@:
         deployment: ${{ inputs.deployment }}
         reason: ${{ inputs.reason }}
         @signing_extras@
-      @env@
+      @signing_env@
 """
 
 BACKUP = """@header@
@@ -298,7 +298,7 @@ BACKUP_JOB = """@name@:
         command: ${{ (github.event.schedule == '@drill@' || inputs.command == 'drill') && 'db drill' || 'db backup' }}
         environment: @name@
         @extras@
-      @env@
+      @signing_env@
 """
 
 PREVIEW = """@header@

@@ -23,6 +23,9 @@ variables:
   UV_CACHE_DIR: .cache/uv
   @clean_flags@
 
+# GitLab gives a job all variables of its environment, and those of all environments (*) to each job.
+# @signing_secrets@ signs the record: make it a masked and protected variable of @environments@, never of (*).
+
 .abreast:
   image: python:3.13 # or another one with git, Python 3.11 or newer, and what your builds need, such as Node
   before_script:
@@ -148,6 +151,8 @@ def write_workflows(pipeline: Pipeline) -> Mapping[str, str]:
             _PIPELINE,
             branch_rules="\n".join(f'- if: $CI_COMMIT_BRANCH == "{branch}"' for branch in pipeline.branches),
             clean_flags="GIT_CLEAN_FLAGS: none # .abreast is what runs on a machine of your own" if own_machine else "",
+            signing_secrets=", ".join(pipeline.signing_secrets),
+            environments=", ".join(target.name for target in pipeline.targets),
             requirement=f"abreast{extras} @ {source}",
             short_commit=pipeline.source.commit[:12],
             checked=pipeline.pushed_targets[0].name,

@@ -58,6 +58,7 @@ class Pipeline:
 
     ``extras`` are those of abreast's package that the project needs. ``caches`` maps a folder that a package manager
     downloads to onto a glob of its lock files. ``node_version_file`` says which Node the project needs, if one does.
+    ``signing_secrets`` sign the record: for jobs that run only what was merged.
     """
 
     services: tuple[str, ...]
@@ -67,6 +68,7 @@ class Pipeline:
     caches: Mapping[str, str] = field(default_factory=dict)
     node_version_file: str = ""
     schedule: BackupSchedule = BackupSchedule()
+    signing_secrets: tuple[str, ...] = ()
 
     @property
     def pushed_targets(self) -> tuple[DeployTarget, ...]:

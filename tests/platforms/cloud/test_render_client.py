@@ -138,6 +138,11 @@ def _a_service_is_changed(shop: Shop) -> None:
     assert changed.service_details.env_specific_details.pre_deploy_command == "true"
     cron = models.ServicePATCH(service_details=models.WebServiceDetailsPATCH(pre_deploy_command="true"))
     assert shop.status("services.update_service", "crn-report", body=cron) == 400
+    mode = models.MaintenanceMode(enabled=True, uri="")
+    body = models.ServicePATCH(service_details=models.WebServiceDetailsPATCH(maintenance_mode=mode))
+    assert shop.ask("services.update_service", "srv-api", body=body).service_details.maintenance_mode.enabled
+    assert "Down for maintenance" in get_text(f"{shop.url}/r/api/")
+    assert shop.status("services.update_service", "srv-mailer", body=body) == 400, "a worker has no maintenance mode"
     plan = models.ServicePATCH(service_details=models.WebServiceDetailsPATCH(plan=models.Plan.PRO))
     assert shop.status("services.update_service", "srv-api", body=plan) == 501
 

@@ -1,14 +1,16 @@
 """Render: settings, variables, environment groups, secret files and logs of a service."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from abreast.core.errors import PlatformError
-from abreast.core.model import Service
+from abreast.core.model import Resources, Service
 from abreast.platforms.render.settings import RenderSettings
+from abreast.testing.platforms.render.service import ServiceKind
 from render_stage import Stage, render_stage
 from sample_project import SampleProject
 
@@ -56,6 +58,33 @@ def test_instances_have_no_effect_while_autoscaling_is_on_and_the_plan_says_so(s
     assert stage.notes()[-1] == "`instances: 4` has no effect: autoscaling is on (2 to 5 instances)"
     stage.deploy(stage.project.commit())
     assert (stage.service.instances, stage.requests("/scale")) == (1, 0)
+
+
+def test_resources_are_a_plan_that_the_turn_sets_and_the_way_back_restores(stage: Stage) -> None:
+    stage.deploy(stage.project.commit())
+    plain = stage.on_render
+    stage.on_render = replace(plain, resources=Resources(1, 2_000_000_000))
+    before = stage.present()
+    assert "its plan at Render is starter; the turn sets standard, which has 1 CPU and 2GB" in stage.notes()
+    for _ in range(2):
+        stage.deploy(stage.project.commit())
+    assert (stage.service.plan, changes(stage)) == ("standard", 1)
+    assert not [note for note in stage.notes() if "plan at Render" in note]
+    stage.on_render = plain  # the definition of the version that comes back
+    stage.turn(before)
+    assert (stage.service.plan, changes(stage)) == ("starter", 2)
+
+
+def changes(stage: Stage) -> int:
+    """Return how often the plan was changed."""
+    return sum("gets the plan" in text for text in stage.told)
+
+
+def test_a_plan_that_its_type_does_not_have_is_refused(stage: Stage) -> None:
+    stage.service.kind = ServiceKind.STATIC
+    stage.on_render = replace(stage.on_render, resources=Resources(1, 2_000_000_000))
+    with pytest.raises(PlatformError, match=r"has `resources`, and the Render service .* is a static site"):
+        stage.live()
 
 
 def test_instances_that_a_person_set_come_back(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from abreast.core.model import Version
+from abreast.core.model import Resources, Version
 from abreast.platforms.interface import Platform, ReportsLiveVersion, TrafficMove
 from abreast.testing.platforms.huggingface.space_runtime import Space, Variable
 from platform_harness import SpaceHarness
@@ -142,6 +142,12 @@ def test_the_plan_says_what_restarts(space: SpaceHarness) -> None:
     told = space.run(notes)
     assert "the turn sets COLOUR, ABREAST_ENVIRONMENT, NEW_KEY; each write restarts the Space that users are on" in told
     assert "the turn sets KEY where the value has changed" in told
+
+
+def test_resources_are_the_hardware_that_has_them(space: SpaceHarness) -> None:
+    space.service = replace(space.service, resources=Resources(8, 32_000_000_000))
+    move(space, space.stage("one"), {})
+    assert emulated(space).hardware == "cpu-upgrade"
 
 
 def test_hardware_is_requested_where_it_differs(space: SpaceHarness) -> None:

@@ -9,8 +9,10 @@ from abreast.cli.redaction import redact_only
 from abreast.cli.views.deployment_markdown import deployment_markdown
 from abreast.cli.views.plan_markdown import plan_markdown
 from abreast.cli.views.service_outcomes import output_values, service_outcomes
+from abreast.core.approval_request import request_sections
 from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
+from abreast.deploy.chapters.approval import approval_request
 from abreast.deploy.refusals import Readiness
 from abreast.ledger.interface import Deployment, Ledger
 from abreast.wiring.workspace import Workspace
@@ -23,7 +25,9 @@ def report_deployment(workspace: Workspace, ledger: Ledger, deployment: Deployme
     outcomes = service_outcomes(plan, events, ledger.live_services(deployment.environment))
     repository = f"{run.server_url}/{run.repository}" if run and run.server_url else ""
     back = _release_before(ledger, deployment)
-    summary = deployment_markdown(deployment, events, outcomes, repository=repository, back=back)
+    is_waiting = deployment.state is DeploymentState.APPROVING
+    asked = request_sections(approval_request(plan, events)) if is_waiting else ()
+    summary = deployment_markdown(deployment, events, outcomes, repository=repository, back=back, asked=asked)
     values = output_values(plan, deployment.state.value, outcomes)
     ci.publish({name: redact_only(value) for name, value in values}, redact_only(summary))
     yield from ci.annotations(list(deployment_problems(plan, events, project_folder(workspace.root))))

@@ -48,7 +48,8 @@ def approve(deployment: str | None, reason: str, link_for: str | None, *, yes: b
         decision = cast(workspace, ledger, ballot, reason, approves=True)
     chosen = ballot.deployment
     if as_json:
-        print(json.dumps({"deployment": chosen.id, "state": decision.state, "missing": decision.missing}))
+        document = {"deployment": chosen.id, "by": ballot.person, "state": decision.state, "missing": decision.missing}
+        print(json.dumps(document))
         return 0
     print(f"{ballot.person} approved {chosen.release} for {chosen.environment}")
     for line in _outlook(ballot, decision):

@@ -11,30 +11,33 @@ from typing import TYPE_CHECKING
 from abreast.cli.record_check import RecordCheck, check_record, read_trust_anchors
 from abreast.cli.selection import locate_workspace
 from abreast.cli.terminal_text import visible
-from abreast.cli.views.audit_trail import act_json, csv_lines, jsonl_lines, report_json, report_lines
+from abreast.cli.views.audit_trail import csv_lines, json_lines, jsonl_lines, report_json, report_lines
 from abreast.core.errors import StateError, UsageError
 from abreast.core.frozen_dataclass import dataclass
 from abreast.ledger.acts import Act, read_acts
-from abreast.ledger.change_report import make_report
+from abreast.ledger.change_report import ChangeReport, make_report
 from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.audit_key import checkpoint_signer
 from abreast.wiring.workspace import Workspace
 
 if TYPE_CHECKING:
-    from abreast.cli import run_claims
+    from abreast.cli import known_runs, run_claims
+    from abreast.cli.run_claims import KnowsRuns
 else:
+    known_runs = lazy_module("abreast.cli.known_runs")
     run_claims = lazy_module("abreast.cli.run_claims")
 
 
-def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int:
+def verify(checkpoints: tuple[Path, ...], *, github: bool, gitlab: bool, as_json: bool) -> int:
     """Check every entry, every table that follows, and what was signed. Exit 1 if one is wrong.
 
-    With ``github``, also whether the runs of workflows were started by whom they claimed.
+    With ``github`` and ``gitlab``, also whether runs there were started by whom they claimed.
     """
     workspace = locate_workspace()
     check = check_record(workspace, read_trust_anchors(checkpoints))
-    if github and not check.damage:
-        check = _with_claims(workspace, check)
+    for name, is_asked in (("github", github), ("gitlab", gitlab)):
+        if is_asked and not check.damage:
+            check = _with_claims(workspace, check, known_runs.CI_SYSTEMS[name](workspace.variables))
     if as_json:
         document = {
             "intact": not check.damage, "damage": check.damage, "entries": check.entries,
@@ -46,10 +49,10 @@ def verify(checkpoints: tuple[Path, ...], *, github: bool, as_json: bool) -> int
     return 1 if check.damage else 0
 
 
-def _with_claims(workspace: Workspace, check: RecordCheck) -> RecordCheck:
-    """Return the check with what GitHub says of runs."""
+def _with_claims(workspace: Workspace, check: RecordCheck, ci: "KnowsRuns") -> RecordCheck:
+    """Return the check with what a CI system says of its runs."""
     with workspace.open_ledger() as ledger:
-        faults, lines = run_claims.check_claims(workspace.variables, ledger.file.links())
+        faults, lines = run_claims.check_claims(ci, ledger.file.links())
     return replace(check, damage="\n".join(faults), lines=(*check.lines, *lines))
 
 
@@ -91,26 +94,26 @@ def export(
         raise UsageError("--csv is of the acts alone", need="--csv, or --json, or --report")
     wanted = ActFilter(_moment(since, timedelta(0)), _moment(until, timedelta(days=1)), environment, by)
     workspace = locate_workspace()
+    code, made = 0, None
     with workspace.open_ledger() as ledger:
-        links = ledger.file.links()
-        note = _sign(workspace, links[-1].seq, links[-1].hash) if checkpoint and links else ""
-    code, acts = 0, read_acts(links)
-    if report:
-        code = _print_report(workspace, acts, wanted, as_json=as_json)
-    elif as_json:
-        print(json.dumps({"acts": [act_json(act) for act in filter(wanted, acts)]}, indent=2))
-    else:
-        _print((csv_lines if as_csv else jsonl_lines)(filter(wanted, acts)))
+        end = ledger.file.last_link()
+        note = _sign(workspace, end.seq, end.hash) if checkpoint and end else ""
+        acts = read_acts(ledger.file.links(until=end.seq if end else 0))
+        if report:
+            made = make_report(acts, wanted)
+        else:
+            _print((csv_lines if as_csv else json_lines if as_json else jsonl_lines)(filter(wanted, acts)))
+    if made:
+        code = _print_report(workspace, made, wanted, as_json=as_json)
     if checkpoint:
         _write_checkpoint(workspace, checkpoint, note)
     return code
 
 
-def _print_report(workspace: Workspace, acts: Iterable[Act], wanted: ActFilter, *, as_json: bool) -> int:
+def _print_report(workspace: Workspace, report: ChangeReport, wanted: ActFilter, *, as_json: bool) -> int:
     """Print the report on the acts that are wanted. Returns 1 if the record is not intact, which the report says."""
     check = check_record(workspace)
     integrity = [f"DAMAGED: {check.damage}"] if check.damage else check.lines
-    report = make_report(acts, wanted)
     if as_json:
         print(json.dumps({"period": str(wanted), **report_json(report, integrity)}, indent=2))
     else:

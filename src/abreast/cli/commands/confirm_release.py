@@ -4,7 +4,8 @@ import json
 
 from abreast.cli.selection import choose_environment, locate_workspace
 from abreast.core.errors import RefusedError
-from abreast.deploy.runtime.release_history import confirmed_event, kept_out_releases, live_deployment, unlock_command
+from abreast.core.rollback import unlock_command
+from abreast.deploy.runtime.release_history import confirmed_event, kept_out_releases, live_deployment
 
 
 def confirm_release(release: str, environment: str | None, reason: str, *, as_json: bool) -> int:

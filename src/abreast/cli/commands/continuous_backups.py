@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from abreast.cli.commands.schedules import report_occurrence, stop_at_sigterm
+from abreast.cli.commands.schedules import report_occurrence, report_recovery, stop_at_sigterm
 from abreast.cli.target import Target
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Service
@@ -50,7 +50,7 @@ def wait_until_stopped() -> int:
 
 
 def _backup(target: Target, service: Service, keep: float) -> ContinuousBackup:
-    environment = target.environment.name
+    environment, topic = target.environment.name, f"continuous/{service.name}"
     return ContinuousBackup(
         service,
         owner_name(target.project.name, environment, service.name),
@@ -59,8 +59,8 @@ def _backup(target: Target, service: Service, keep: float) -> ContinuousBackup:
         target.workspace.state / CHANGES_FOLDER / environment / service.name,
         keep,
         utc_now,
-        partial(report_occurrence, target, OccurrenceKind.BACKUP_FAILED),
-        partial(report_occurrence, target, OccurrenceKind.BACKUP_RESUMED),
+        partial(report_occurrence, target, OccurrenceKind.BACKUP_FAILED, topic),
+        partial(report_recovery, target, OccurrenceKind.BACKUP_RESUMED, topic),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from abreast.cli.commands.continuous_backups import continuous_backups, wait_until_stopped
 from abreast.cli.commands.database_copies import list_copies
 from abreast.cli.commands.deployments import DeployCommand, plan_request
-from abreast.cli.commands.schedules import RecordedFailureError, report_failure, run_on_schedule
+from abreast.cli.commands.schedules import RecordedFailureError, report_failure, report_recovery, run_on_schedule
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target, load_target
 from abreast.cli.views import databases as view
@@ -55,16 +55,15 @@ def backup(environment: str | None, services: tuple[str, ...], *, scheduled: boo
 
 
 def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
-    settings = target.project.backups
+    settings, topic = target.project.backups, ",".join(sorted(services))
+
+    def back_up_once() -> None:
+        _create_backups(target, services)
+        report_recovery(target, OccurrenceKind.BACKUP_RESUMED, topic, "the scheduled backup works again")
 
     def back_up() -> int:
-        return run_on_schedule(
-            settings.schedule,
-            settings.timezone,
-            "schedule",
-            partial(report_failure, target, OccurrenceKind.BACKUP_FAILED),
-            lambda: _create_backups(target, services),
-        )
+        report = partial(report_failure, target, OccurrenceKind.BACKUP_FAILED, topic=topic)
+        return run_on_schedule(settings.schedule, settings.timezone, "schedule", report, back_up_once)
 
     if settings.continuous is None:
         return back_up()

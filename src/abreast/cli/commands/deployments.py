@@ -16,7 +16,7 @@ from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
 from abreast.cli.redaction import register_secrets
 from abreast.cli.selection import choose_deployment, locate_workspace
-from abreast.cli.target import Target, load_target
+from abreast.cli.target import Target, load_target, set_apart
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
@@ -163,7 +163,9 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbos
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
         chosen = choose_deployment(ledger, deployment, unfinished=True)
-        command = DeployCommand(Assembly(workspace), chosen.environment, ledger, as_json=as_json, verbose=verbose)
+        assembly = Assembly(workspace)
+        set_apart(assembly, chosen.environment)
+        command = DeployCommand(assembly, chosen.environment, ledger, as_json=as_json, verbose=verbose)
         if not accept_as_it_is:
             return command.run(lambda context: operations.resume(context, chosen), _DONE)
         accepted = f"{workspace.operator} accepted it as it is: {reason}"
@@ -172,7 +174,9 @@ def resume(deployment: str | None, reason: str, *, accept_as_it_is: bool, verbos
 
 def finish(workspace: Workspace, ledger: SqliteLedger, deployment: Deployment, display: ProgressDisplay) -> None:
     """Execute the rest of a deployment that no process runs."""
-    command = DeployCommand(Assembly(workspace), deployment.environment, ledger, display)
+    assembly = Assembly(workspace)
+    set_apart(assembly, deployment.environment)
+    command = DeployCommand(assembly, deployment.environment, ledger, display)
     command.execute(lambda context: operations.resume(context, deployment))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from abreast.cli.redaction import redact
 from abreast.cli.selection import locate_workspace
 from abreast.cli.views.diagnostics import diagnostic_lines
+from abreast.config.flags import built_in_flag_notes
 from abreast.config.render_blueprint import diagnose_blueprint, read_blueprint
 from abreast.core.codec import dump
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
@@ -57,6 +58,13 @@ def _collect_findings(assembly: Assembly, requested: str | None) -> Findings:
     drift = [
         Diagnostic(DiagnosticSeverity.WARNING, "abreast.yml", missing, "the same variables in both")
         for missing in project.resolver.variable_drift()
+    ]
+    drift += [
+        Diagnostic(
+            DiagnosticSeverity.WARNING, "abreast.yml", note, "the same value in both, or code that asks a backend"
+        )
+        for name in project.environments
+        for note in built_in_flag_notes(project.resolver.project, name)
     ]
     findings: Findings = {PROJECT: [Diagnostic(DiagnosticSeverity.OK, "abreast.yml", summary), *drift]}
     try:

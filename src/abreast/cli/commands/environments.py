@@ -16,8 +16,9 @@ from abreast.core.errors import StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
 from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
-from abreast.core.rollback import KeptOut
-from abreast.deploy.runtime.release_history import kept_out_releases, unlock_command, unlocked_event
+from abreast.core.rollback import KeptOut, unlock_command
+from abreast.deploy.runtime.maintenance import forget_maintenance
+from abreast.deploy.runtime.release_history import kept_out_releases, unlocked_event
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.platforms.interface import RunsHere
 from abreast.wiring.assembly import Assembly
@@ -134,6 +135,7 @@ def down(environment: str | None, *, expired: bool, yes: bool) -> int:
             asyncio.run(stoppable.stop_all())
         if ledger:
             ledger.clear_live_services(name, here)
+            forget_maintenance(ledger, name, [part.service for part in live if part.platform in here], "down")
     elsewhere = [part for part in live if part.platform not in here]
     stay = ", ".join(f"{part.service} on {part.platform} ({part.version.url or 'no address'})" for part in elsewhere)
     if elsewhere and len(elsewhere) == len(live):

@@ -63,6 +63,9 @@ def _variables_to_set(pipeline: Pipeline) -> Iterator[str]:
         for kind, names in (("secrets", target.secrets), ("variables", target.settings)):
             if names:
                 yield f"set the {kind} of the environment {target.name}: {', '.join(names)}"
+    environments = ", ".join(target.name for target in pipeline.targets)
+    for secret in pipeline.signing_secrets:
+        yield f"set the secret {secret} of {environments}, so that the record is signed: openssl rand -base64 32"
 
 
 def _default_branch(root: Path) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target
 from abreast.core.errors import AbreastError, DatabaseError, UsageError
-from abreast.deploy.outbox import tell_occurrence
+from abreast.deploy.outbox import has_failed, tell_occurrence
 from abreast.machine.cron_schedule import CronSchedule
 from abreast.notify.interface import Occurrence, OccurrenceKind
 from abreast.wiring.notifiers import create_notifiers
@@ -53,20 +53,32 @@ def stop_at_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def report_failure(target: Target, kind: OccurrenceKind, error: Exception) -> None:
+def report_failure(target: Target, kind: OccurrenceKind, error: Exception, topic: str = "") -> None:
     """Report a failure of what runs on a schedule. Notifiers are not told again of what a deployment has told them."""
     message = str(error) if isinstance(error, AbreastError) else f"{type(error).__name__}: {error}"
     if isinstance(error, RecordedFailureError):
         _alert(target, redact(message))
     else:
-        report_occurrence(target, kind, message)
+        report_occurrence(target, kind, topic, message)
 
 
-def report_occurrence(target: Target, kind: OccurrenceKind, text: str) -> None:
+def report_occurrence(target: Target, kind: OccurrenceKind, topic: str, text: str) -> None:
     """Print what happened, run the command `backups: alert` with it, and tell the notifiers."""
     message = redact(text)
     _alert(target, message)
-    _tell_notifiers(target, kind, message)
+    _tell_notifiers(target, Occurrence(kind, target.project.name, target.environment.name, message, utc_now(), topic))
+
+
+def report_recovery(target: Target, kind: OccurrenceKind, topic: str, text: str) -> None:
+    """Report that something works again, if the record says that it failed, whichever command met that."""
+    try:
+        with target.workspace.open_ledger() as ledger:
+            is_news = has_failed(ledger, target.environment.name, kind, topic)
+    except AbreastError as error:
+        _print(f"nobody was told that {text}: {error}")
+    else:
+        if is_news:
+            report_occurrence(target, kind, topic, text)
 
 
 def _alert(target: Target, message: str) -> None:
@@ -75,10 +87,8 @@ def _alert(target: Target, message: str) -> None:
         _run_alert(command, message)
 
 
-def _tell_notifiers(target: Target, kind: OccurrenceKind, text: str) -> None:
-    project, variables = target.project, target.workspace.variables
-    occurrence = Occurrence(kind, project.name, target.environment.name, text, utc_now())
-    notifiers = create_notifiers(project.name, project.notifiers, variables)
+def _tell_notifiers(target: Target, occurrence: Occurrence) -> None:
+    notifiers = create_notifiers(target.project.name, target.project.notifiers, target.workspace.variables)
     try:
         with target.workspace.open_ledger() as ledger:
             asyncio.run(tell_occurrence(ledger, notifiers, occurrence, _print))

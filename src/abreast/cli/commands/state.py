@@ -69,7 +69,7 @@ def move(to: str, *, yes: bool) -> int:
         ledger.record_act("", "state move", "begun", detail=f"to {home_title(to)}")
         if why := ledger.flush(0):
             raise StateError(f"what is recorded here is not yet in its home: {why}", next="abreast state show")
-        count = _copy(_with_leases_given_back(ledger.file.links()), to, workspace)
+        count = _copy(_with_leases_given_back(list(ledger.file.links())), to, workspace)
         if not _is_copy_of(to, ledger.file, workspace):
             moved = f"the record moved to {home_title(to)}"
             for name in environments:
@@ -113,8 +113,7 @@ def _copy(links: Sequence[Link], to: str, workspace: Workspace) -> int:
     """Copy links to an empty home, or go on where an earlier copy was cut off. Returns how many there are now."""
     if not is_elsewhere(to):
         with EntryFile.open(_folder(to), lambda: datetime.now(UTC)) as file:
-            _continue(links, file.links())
-            file.adopt(links[len(file.links()) :])
+            file.adopt(links[_continue(links, list(file.links())) :])
         return len(links)
     home = create_home(to, workspace.config_file)
     try:

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import time
 
+from abreast.cli import status_holders
 from abreast.cli.error_document import error_document
 from abreast.cli.live_health import STOPPED, LiveRow, probe_health
 from abreast.cli.views.status import status_lines
@@ -235,7 +236,7 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: "list[st
         "SELECT release FROM deployments WHERE environment = ? AND state = 'succeeded' ORDER BY rowid DESC LIMIT 1",
         (name,),
     ).fetchone()
-    holder = _read_holder(folder, name) or _read_lease(database, name)
+    holder = status_holders.read_holder(folder, name) or status_holders.read_lease(database, name)
     deployment: dict[str, object] = {
         "id": id_,
         "state": state,
@@ -256,10 +257,15 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: "list[st
             health[live.service] = _processes_health(home, live)
     stopped = [live.service for live in live_services if health[live.service] == STOPPED]
     services = {live.service: _service_status(home, live, health[live.service]) for live in live_services}
+    for service, mode in status_holders.read_maintenance(database, name).items():
+        if service in services:
+            services[service] |= {"maintenance": mode}
+            if service not in stopped:  # its address answers for the page
+                services[service]["health"] = "unknown"
     return {
         "release": last_success[0] if last_success and live_services else None,
         "deployment": deployment,
-        "lock": _read_operator_lock(database, name) or holder,
+        "lock": status_holders.read_operator_lock(database, name) or holder,
         "stopped": stopped,
         "services": services,
     }
@@ -333,65 +339,3 @@ def _add_published(document: dict[str, object]) -> None:
             from abreast.cli.published_state import PUBLISHED  # noqa: PLC0415 (slow, and local services do not need it)
 
             PUBLISHED.add_to(name, environment["services"])
-
-
-def _read_operator_lock(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
-    row = database.execute(
-        "SELECT json_extract(lock, '$.by'), json_extract(lock, '$.reason'), json_extract(lock, '$.since')"
-        " FROM operator_locks WHERE environment = ?"
-        " AND coalesce(julianday(json_extract(lock, '$.until')) > julianday('now'), 1)",
-        (environment,),
-    ).fetchone()
-    return dict(zip(("holder", "reason", "since"), row, strict=True)) if row else None
-
-
-def _read_holder(folder: str, environment: str) -> dict[str, object] | None:
-    """Return the command that holds the environment's lock, None if none does."""
-    holder = _read_json(f"{folder}/locks/{environment}.json")
-    if not holder or not _is_process_alive(holder):
-        return None
-    return {
-        "holder": holder.get("run_url") or "a running command",
-        "reason": "",
-        "since": holder.get("since"),
-        "pid": holder["pid"],
-    }
-
-
-def _read_lease(database: sqlite3.Connection, environment: str) -> dict[str, object] | None:
-    """Return the command that holds the environment's lease, None if none does or it is known to be dead."""
-    query = "SELECT holder FROM leases WHERE environment = ? AND holder IS NOT NULL"
-    row = database.execute(query, (environment,)).fetchone()
-    if row is None:
-        return None
-    import json  # noqa: PLC0415 (slow to import, and seldom needed)
-
-    from abreast.ledger.lease import may_be_alive  # noqa: PLC0415 (as above)
-
-    holder = json.loads(row[0])
-    where = holder.get("run_url") or f"a command on {holder['host']}"
-    who = {"holder": where, "reason": "", "since": holder["since"], "pid": holder["pid"]}
-    return who if may_be_alive(holder) else None
-
-
-def _is_process_alive(holder: "dict[str, object]") -> bool:
-    from abreast.machine.kernel import PROCESSES  # noqa: PLC0415 (slow, and most often nobody holds the lock)
-
-    try:
-        started = PROCESSES.state(int(str(holder.get("pid")))).start_ticks
-    except (ProcessLookupError, ValueError):
-        return False
-    return (started, PROCESSES.boot_id()) == (holder.get("start_ticks"), holder.get("boot"))
-
-
-def _read_json(file: str) -> dict[str, object] | None:
-    if not os.path.exists(file):  # noqa: PTH110
-        return None
-    import json  # noqa: PLC0415 (slow to import, and most often there is no file)
-
-    try:
-        with open(file) as opened:  # noqa: PTH123
-            value = json.load(opened)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

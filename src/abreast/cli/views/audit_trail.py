@@ -4,6 +4,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from textwrap import indent
 from typing import Any
 
 from abreast.core.wording import counted
@@ -35,8 +37,8 @@ It shows changes that were made with abreast. What was changed at a platform's o
 with other tools is not in it, so it is no complete population of changes by itself.
 
 An identity with the evidence *environment* is what the variables of the process claimed. Compare the run at its URL:
-the CI system answers for who started it; `abreast audit verify --github` asks GitHub. *Kernel* is a user of the
-machine; its administrator can become any of them.
+the CI system answers for who started it; `abreast audit verify` asks with `--github` or `--gitlab`. *Kernel* is a user
+of the machine; its administrator can become any of them.
 
 Who wrote the code is what its commits claim, as far as that is recorded. Who reviewed it is not in it. Take both from
 the pull request of the commit.
@@ -74,9 +76,20 @@ def jsonl_lines(acts: Iterable[Act]) -> Iterator[str]:
         yield json.dumps(act_json(act))
 
 
+def json_lines(acts: Iterable[Act]) -> Iterator[str]:
+    """Yield the lines of one JSON document with all acts."""
+    yield from ("{", '  "acts": [')
+    texts = (indent(json.dumps(act_json(act), indent=2), "    ") for act in acts)
+    before = next(texts, None)
+    for text in texts:
+        yield f"{before},"
+        before = text
+    yield from (*filter(None, [before]), "  ]", "}")
+
+
 def csv_lines(acts: Iterable[Act]) -> Iterator[str]:
     """Yield a header and each act as a row (RFC 4180). A text that looks like a formula begins with an apostrophe."""
-    for row in (COLUMNS, *(act_json(act).values() for act in acts)):
+    for row in chain([COLUMNS], (act_json(act).values() for act in acts)):
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(map(_harmless, row))
         yield text.getvalue()

@@ -7,6 +7,7 @@ from abreast.cli.views.event_lines import log_lines
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.cli.views.service_outcomes import ServiceOutcome
 from abreast.cli.views.timeline import timeline
+from abreast.core.approval_request import Section
 from abreast.core.events import Event, EventKind
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState
@@ -20,13 +21,22 @@ MAX_ROWS = 200
 
 
 def deployment_markdown(
-    deployment: Deployment, events: Sequence[Event], outcomes: Sequence[ServiceOutcome], *, repository: str, back: str
-) -> str:
+    deployment: Deployment, events: Sequence[Event], outcomes: Sequence[ServiceOutcome], *, repository: str, back: str,
+    asked: Sequence[Section] = (),
+) -> str:  # fmt: skip
     """Return how a deployment ended: what failed first, then its services, its timeline, and the way back.
 
     ``repository`` is the repository's URL, "" if unknown; ``back`` is the release to roll back to, "" if there is none.
+    ``asked`` is what people are asked to approve, if it waits for that.
     """
-    return join_blocks(_blocks(deployment, events, outcomes, repository, back), MAX_BYTES)
+    heading, *blocks = _blocks(deployment, events, outcomes, repository, back)
+    return join_blocks((heading, *_asked(asked), *blocks), MAX_BYTES)
+
+
+def _asked(sections: Sequence[Section]) -> Iterator[str]:
+    for section in sections:
+        yield f"**{section.title}**"
+        yield code_block(section.lines)
 
 
 def _blocks(

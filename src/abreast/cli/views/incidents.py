@@ -65,7 +65,6 @@ def incident_markdown(incident: Incident, commits: Sequence[Commit], live: Mappi
 
 def _blocks(incident: Incident, commits: Sequence[Commit], live: Mapping[str, str], now: str) -> Iterator[str]:
     yield f"# {incident.severity}: {plain(incident.title)}"
-    recovery = recovery_seconds(incident)
     facts = (
         ("incident", code(incident.id)),
         ("severity", f"{incident.severity}: {plain(incident.why)}"),
@@ -74,14 +73,7 @@ def _blocks(incident: Incident, commits: Sequence[Commit], live: Mapping[str, st
         ("detected", moment_text(incident.detected)),
         ("turn-back began", moment_text(incident.turn_back_began)),
         ("users on a good version", _recovered_text(incident)),
-        (
-            "recovery time",
-            duration_text(recovery)
-            if recovery is not None
-            else UNKNOWN
-            if incident.status is IncidentStatus.OPEN
-            else "none",
-        ),
+        ("recovery time", _recovery_text(incident)),
         ("made", moment_text(now)),
     )
     yield table(("", ""), facts)
@@ -110,6 +102,13 @@ def _recovered_text(incident: Incident) -> str:
     if not any(service.users_from for service in incident.services):
         return "they never left it"
     return moment_text(incident.recovered) if incident.recovered else "not yet"
+
+
+def _recovery_text(incident: Incident) -> str:
+    seconds = recovery_seconds(incident)
+    if seconds is None:
+        return UNKNOWN if incident.status is IncidentStatus.OPEN else "none"
+    return duration_text(seconds)
 
 
 def _service_row(service: AffectedService, live: Mapping[str, str], now: str) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """A plan, as text and as JSON."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from abreast.core.codec import dump
+from abreast.core.flags import FlagChange, flag_changes
 from abreast.core.model import BreakingChangePolicy
 from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.core.planner import rollout_waves
@@ -28,6 +29,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         if part.attestation:
             yield f"      {part.attestation}"
         yield from _database_lines(part)
+    if changes := flag_changes(plan.services):
+        yield f"  flags: {', '.join(flag_texts(plan, changes))}"
     yield from _gate_lines(plan)
     if plan.approval and plan.traffic_changes:
         asked = f"{plan.approval.required} of {', '.join(plan.approval.people)}, after the gates and builds"
@@ -51,6 +54,13 @@ def _whole_plan_lines(plan: Plan) -> Iterator[str]:
         yield "  EMERGENCY: a candidate goes live with its first healthy answer, and everybody is told at once"
     for note in plan.notes:
         yield f"  note: {note}"
+
+
+def flag_texts(plan: Plan, changes: Sequence[FlagChange]) -> Iterator[str]:
+    """Yield each change of a flag, with its services if others that are deployed keep the value that they have."""
+    for change in changes:
+        live = [part.name for part in plan.rollouts if part.previous]
+        yield str(change) if list(change.services) == live else f"{change} ({', '.join(change.services)})"
 
 
 def readiness_lines(readiness: Readiness) -> Iterator[str]:
@@ -141,6 +151,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
             }
             for part in plan.services
         },
+        "flags": [dump(change) for change in flag_changes(plan.services)],
         "gates": [
             {
                 "name": gate.name,

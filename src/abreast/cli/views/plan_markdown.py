@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.cli.views.plan import breaking_changes, database_steps, risk_text
+from abreast.cli.views.plan import breaking_changes, database_steps, flag_texts, risk_text
+from abreast.core.flags import flag_changes
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.core.rollback import release_number
@@ -37,6 +38,7 @@ def _blocks(plan: Plan, readiness: Readiness) -> Iterator[str]:
     rows = [(plain(part.name), part.action.value, plain(part.why)) for part in plan.services[:MAX_ROWS]]
     yield table(("service", "action", "why"), rows)
     yield _bullets("Databases", (text for part in plan.services for text in _database_texts(part)))
+    yield _bullets("Flags", map(code, flag_texts(plan, flag_changes(plan.services))))
     yield _bullets("Notes", [*_notes(plan), *map(code, readiness.warnings)])
     yield _bullets("Gates", (_gate_text(plan, number) for number in range(len(plan.gates))))
     waves = rollout_waves(plan.rollouts)

@@ -40,9 +40,11 @@ def _environment_lines(document: dict[str, object]) -> Iterator[str]:
             yield f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}"
         for service, live in environment["services"].items():
             yield (
-                f"  {service:<14} {live['health']:<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
+                f"  {service:<14} {_health(live):<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
                 f"{live['platform']:<8} {live['url']:<28} {_format_age(live['since'])}"
             )
+            if "maintenance" in live:
+                yield f"    {_maintenance_line(live['maintenance'])}"
             yield from map(_restarted_line, live.get("restarted", ()))
             if "schedule" in live:
                 yield f"    {_schedule_line(live['schedule'])}"
@@ -51,6 +53,15 @@ def _environment_lines(document: dict[str, object]) -> Iterator[str]:
                 if not live["release"]:
                     release = f" --release {environment['release']}" if environment["release"] else " --force"
                     yield f"    next: abreast deploy --env {name} --service {service}{release}"
+
+
+def _health(live: dict[str, object]) -> object:
+    return "maintenance" if "maintenance" in live and live["health"] == "unknown" else live["health"]
+
+
+def _maintenance_line(mode: dict[str, str]) -> str:
+    switched = "in maintenance" if mode["state"] == "on" else f"maintenance was interrupted while {mode['state']}"
+    return f"{switched}, begun {_format_age(mode['since'])} by {_printable(mode['by'])}: {_printable(mode['reason'])}"
 
 
 def _restarted_line(restarted: dict[str, object]) -> str:

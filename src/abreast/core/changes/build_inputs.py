@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from abreast.core.codec import dump
+from abreast.core.flags import built_in_flags, flag_variables
 from abreast.core.model import Service
 
 
@@ -29,7 +30,7 @@ def digest_build_inputs(
         "folder": service.folder,
         "environment": environment,
         "files": sorted(files.items()),
-        "env": sorted(service.env.items()),
+        "env": sorted({**flag_variables(built_in_flags(service)), **service.env}.items()),
         "secrets": sorted(secrets.items()),
         "along": list(extra_files),
         "machine": machine,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess
 from abreast.core.incidents.model import IncidentAct, IncidentKind, IncidentSeverity, IncidentStatus
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind, Plan

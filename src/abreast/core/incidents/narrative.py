@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from abreast.core.events import Event, EventKind
+from abreast.core.incidents.context import LaterSuccess, PersonRequest
 from abreast.core.incidents.impact import affected_services, changed_migrations, user_impact
-from abreast.core.incidents.later_success import LaterSuccess
 from abreast.core.incidents.lifecycle import (
     Opening,
     Phase,
@@ -54,8 +54,13 @@ _TOLD_ACTS = {
 }
 
 
-def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSuccess]) -> Incident | None:
-    """Return the incident of a deployment, None if it has none. ``later`` is what succeeded there, oldest first."""
+def make_incident(
+    plan: Plan, events: Sequence[Event], later: Sequence[LaterSuccess] = (), requests: Sequence[PersonRequest] = ()
+) -> Incident | None:
+    """Return the incident of a deployment, None if it has none.
+
+    ``later`` is what succeeded there after it, ``requests`` what people asked for meanwhile, oldest first.
+    """
     opening = find_opening(plan, events)
     if opening is None:
         return None
@@ -70,11 +75,11 @@ def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSucc
     return Incident(
         id=plan.deployment, kind=opening.kind, project=plan.project, environment=plan.environment,
         release=plan.release, commit=plan.commit, author=plan.author, reason=plan.reason, run_url=plan.run_url,
-        title=_title(plan, opening, events, services), status=phase.status, severity=severity, why=why,
+        title=_title(plan, opening, phase, events, services), status=phase.status, severity=severity, why=why,
         detected=opening.detected, turn_back_began=opening.event.at,
         recovered=max(untils) if has_all else "",
         open_since=phase.open_since, resolved=phase.resolved, closed=phase.closed, cause=cause,
-        services=services, timeline=tuple(_timeline(plan, events, opening, resolving)),
+        services=services, timeline=tuple(_timeline(plan, events, opening, requests, resolving)),
         failures=tuple(_failures(events)), migrations=migrations,
         questions=tuple(_questions(opening, cause, services, migrations)),
         next_commands=_next_commands(plan, events, phase),
@@ -82,10 +87,12 @@ def make_incident(plan: Plan, events: Sequence[Event], later: Sequence[LaterSucc
     )  # fmt: skip
 
 
-def _title(plan: Plan, opening: Opening, events: Sequence[Event], services: Sequence[AffectedService]) -> str:
+def _title(
+    plan: Plan, opening: Opening, phase: Phase, events: Sequence[Event], services: Sequence[AffectedService]
+) -> str:
     state = next(event.state for event in reversed(events) if event.state)
     if opening.kind is IncidentKind.DEGRADED:
-        return f"{plan.environment} is degraded since {plan.release}"
+        return f"{plan.environment} {'is' if phase.status is IncidentStatus.OPEN else 'was'} degraded on {plan.release}"
     if opening.kind is IncidentKind.TURN_BACK:
         return f"{plan.release} {_TURN_BACK_TITLES[state]} in {plan.environment}"
     bad = dict.fromkeys(service.bad_release for service in services if service.bad_release)
@@ -105,12 +112,18 @@ def _cause(plan: Plan, events: Sequence[Event]) -> str:
 
 
 def _timeline(
-    plan: Plan, events: Sequence[Event], opening: Opening, resolving: LaterSuccess | None
+    plan: Plan,
+    events: Sequence[Event],
+    opening: Opening,
+    requests: Sequence[PersonRequest],
+    resolving: LaterSuccess | None,
 ) -> Iterator[TimelineEntry]:
     began = f"{plan.kind} {'to' if plan.kind is DeploymentKind.ROLLBACK else 'of'} {plan.release} began"
     entries = [(events[0].seq, TimelineEntry(events[0].at, began, plan.author))]
     for event in events:
         entries += [(event.seq, entry) for entry in _told(event, plan, opening)]
+    for request in requests:
+        entries.append((request.seq, TimelineEntry(request.at, f"{request.what}: {request.reason}", request.by)))
     if opening.kind is IncidentKind.ROLLBACK:
         live = {(part.previous.since, part.previous.release) for part in plan.rollouts if part.previous}
         entries += [(0, TimelineEntry(since, f"{release} went live")) for since, release in sorted(live)]

@@ -10,6 +10,7 @@ from abreast.core.errors import AbreastError, StateError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.model import Chapter, Failure, FailureCause
 from abreast.core.plan import Plan
+from abreast.core.secrets import same_value
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import FINGERPRINTS
@@ -28,6 +29,8 @@ LINK = "link"
 class AwaitsApprovalError(StateError):
     """The deployment waits for people. It goes on when it is resumed after they have agreed."""
 
+
+_UNRECORDED = ReleaseChanges(unknown=("what it changes: the abreast that asked for the approval did not record it",))
 
 Gather = Callable[[Sequence[Event]], ReleaseChanges]
 """Returns what a deployment changes, by its events."""
@@ -87,7 +90,7 @@ def _changed_secrets(run: Run, approved: str) -> list[str]:
         f"{name} of {service}"
         for service, secrets in revealed.items()
         for name, secret in secrets.items()
-        if known.get(f"{service}/{name}") != ports.fingerprint(secret)
+        if same_value(known.get(f"{service}/{name}", ""), ports.fingerprint(secret)) is False
     ]
 
 
@@ -120,11 +123,12 @@ def approval_request(plan: Plan, events: Sequence[Event]) -> ApprovalRequest:
     asked = next(event for event in events if event.state is DeploymentState.APPROVING)
     decision = decide_approval(rule, votes(events), plan.authors, asked.at, asked.at)
     recorded = asked.data.get(CHANGES)
-    changes = load(ReleaseChanges, recorded) if recorded else ReleaseChanges()
+    changes = load(ReleaseChanges, recorded) if recorded else _UNRECORDED
     barred = tuple(person for person in rule.people if vote_refusal(rule, person, plan.authors))
     return ApprovalRequest(
-        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved
-    )
+        plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved,
+        plan.risk,
+    )  # fmt: skip
 
 
 def votes(events: Sequence[Event]) -> list[Vote]:

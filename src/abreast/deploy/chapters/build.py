@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from abreast.core.changes import build_inputs
 from abreast.core.codec import dump
 from abreast.core.errors import ArtifactError
 from abreast.core.events import EventKind
+from abreast.core.flags import built_in_flags
 from abreast.core.model import Chapter, Failure
 from abreast.core.plan import ServicePlan
 from abreast.core.reports import sbom
@@ -177,6 +179,7 @@ def _artifact_metadata(run: Run, part: ServicePlan, files: Mapping[str, str], in
         "build": part.service.build.run,
         "inputs": inputs_digest,
         "files": len(files),
+        "flags": dict(built_in_flags(part.service)),
         "sbom": sbom.document(part.name, run.plan.release, now, locks),
     }
 
@@ -240,7 +243,8 @@ async def _image_commands(run: Run, part: ServicePlan, name: str, workdir: Path,
 async def _run_build_command(
     run: Run, part: ServicePlan, folder: Path, text: str, variables: Mapping[str, str]
 ) -> Failure | None:
-    env, secrets = child_environment(run.ports, part.service, run.plan.environment, run.plan.release, part.commit)
+    service = replace(part.service, flags=built_in_flags(part.service))
+    env, secrets = child_environment(run.ports, service, run.plan.environment, run.plan.release, part.commit)
     command = Command(
         text=text,
         cwd=folder,

@@ -27,7 +27,7 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     series = ProbeSeries(health.start, 0.0 if run.plan.emergency else health.hold)
     clock = asyncio.get_running_loop().time
     longest = probe_interval(run, part.service)
-    begin, pause = clock(), longest / 8
+    begin, pause = clock(), longest if health.interval else longest / 8
     while series.verdict is ProbeVerdict.OPEN:
         observation, result = await probe_version(run, part, version, Chapter.CHECK)
         series = series.with_result(replace(result, elapsed=clock() - begin))
@@ -42,8 +42,13 @@ async def wait_until_healthy(run: Run, part: ServicePlan, version: Version) -> F
     return None
 
 
-def with_live_probes(version: Version) -> Version:
-    """Return the version with the probes to use once it is live."""
+def with_live_probes(run: Run, version: Version) -> Version:
+    """Return the version with the probes to use once it is live.
+
+    In maintenance its address answers with a page: then with those of the version itself, if it has any.
+    """
+    if version.service in run.ports.ledger.maintenance(run.plan.environment):
+        return version
     return replace(version, probes=version.live_probes or version.probes)
 
 
@@ -93,5 +98,7 @@ async def _run_health_command(run: Run, service: Service, command: str, context:
 
 
 def probe_interval(run: Run, service: Service) -> float:
-    """Return the seconds between two probes: more if each starts a process."""
+    """Return the seconds between two probes: as abreast.yml says, by default more if each starts a process."""
+    if service.health.interval is not None:
+        return service.health.interval
     return max(run.probe_interval, COMMAND_INTERVAL) if service.health.command else run.probe_interval

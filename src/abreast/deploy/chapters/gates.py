@@ -112,7 +112,6 @@ async def _run_gate_command(
     name: str, text: str, env: Mapping[str, str], timeout: float,
 ) -> CommandOutcome:  # fmt: skip
     metadata = {
-        "CI": "true",
         "ABREAST_ENVIRONMENT": run.plan.environment,
         "ABREAST_RELEASE": run.plan.release,
         "ABREAST_COMMIT": run.plan.commit,
@@ -124,7 +123,7 @@ async def _run_gate_command(
         cwd=workdir / gate.folder,
         log=run.ports.folders.logs / run.plan.deployment / log,
         timeout=timeout,
-        env={**run.ports.inherited_environment, **variables, **env, **metadata},
+        env={**run.ports.inherited_environment, "CI": "true", **variables, **env, **metadata},
     )
     ended = await run.ports.run_command(command, run.halt.wait())
     return CommandOutcome(ended.why, ended.tail, ended.exit_code)

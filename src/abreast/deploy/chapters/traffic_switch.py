@@ -10,7 +10,7 @@ from abreast.core.errors import AbreastError, PlatformError, StateError, Unknown
 from abreast.core.model import Chapter, Failure, LiveService, Service, Version
 from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
-from abreast.deploy.chapters.check import check_health, wait_until_healthy, with_live_probes
+from abreast.deploy.chapters.check import check_health, probe_interval, wait_until_healthy, with_live_probes
 from abreast.deploy.chapters.stage import request_for_live, supports_candidates
 from abreast.deploy.runtime.child_environment import child_environment
 from abreast.deploy.runtime.run import Run, only_failures
@@ -28,7 +28,7 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
     unstaged = [part for part in run.plan.rollouts if part not in ready]
     await _apply_moves(run, [_forward_move(run, part, versions[part.name]) for part in unstaged])
     checked = await asyncio.gather(
-        *(wait_until_healthy(run, part, with_live_probes(versions[part.name])) for part in unstaged)
+        *(wait_until_healthy(run, part, with_live_probes(run, versions[part.name])) for part in unstaged)
     )
     if failures := only_failures(checked):
         return replace(failures[0], chapter=Chapter.TURN)
@@ -169,7 +169,7 @@ async def _ensure_present(run: Run, live: LiveService) -> LiveService:
 
 async def _await_answer(run: Run, live: LiveService) -> str:
     """Wait until a previous version answers; return why it does not, "" if it does."""
-    version, health = with_live_probes(live.version), replace(live.definition.health, hold=0.0)
+    version, health = with_live_probes(run, live.version), replace(live.definition.health, hold=0.0)
     platform, series = run.ports.platforms[live.platform], ProbeSeries(health.start, health.hold)
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -182,7 +182,7 @@ async def _await_answer(run: Run, live: LiveService) -> str:
         found = await check_health(run, live.definition, version, live.commit, observed)
         series = series.with_result(ProbeResult(clock() - began, found.success, found.why, found.final))
         if series.verdict is ProbeVerdict.OPEN:
-            await asyncio.sleep(run.probe_interval)
+            await asyncio.sleep(probe_interval(run, live.definition))
     return "" if series.verdict is ProbeVerdict.PASSED else series.why
 
 

@@ -16,7 +16,7 @@ async def watch_services(run: Run, names: Collection[str], versions: Mapping[str
     parts = [part for part in run.plan.rollouts if part.name in names]
     watch_ended = asyncio.Event()
     watching = [
-        asyncio.ensure_future(_watch_service(run, part, with_live_probes(versions[part.name]), watch_ended))
+        asyncio.ensure_future(_watch_service(run, part, with_live_probes(run, versions[part.name]), watch_ended))
         for part in parts
     ]
     cancelled = asyncio.ensure_future(run.halt.wait())

@@ -24,8 +24,8 @@ RETRY_INTERVAL = 15.0
 class ContinuousBackup:
     """The continuous backup of one service's database. ``keep``: how many seconds back can be recovered.
 
-    ``report_failure`` receives failures, each once; ``report_recovery`` that the backup goes on. ``now`` returns the
-    time.
+    ``report_failure`` receives failures, each once; ``report_recovery`` that the backup goes on, after a failure or at
+    the beginning: an earlier command may have failed. ``now`` returns the time.
     """
 
     service: Service
@@ -74,7 +74,8 @@ class _Failures:
     def __init__(
         self, what: str, report_failure: Callable[[str], None], report_recovery: Callable[[str], None]
     ) -> None:
-        self._what, self._last = what, ""
+        self._what = what
+        self._last: str | None = None
         self._report_failure = report_failure
         self._report_recovery = report_recovery
 
@@ -88,6 +89,6 @@ class _Failures:
                 self._last = message
                 self._report_failure(f"{self._what} has stopped: {message}")
         else:
-            if self._last:
+            if self._last != "":
                 self._report_recovery(f"{self._what} goes on")
             self._last = ""

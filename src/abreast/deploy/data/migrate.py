@@ -9,6 +9,7 @@ from abreast.core.model import Chapter, Failure
 from abreast.core.plan import ServicePlan
 from abreast.database.interface import Database
 from abreast.deploy.data.backup import REHEARSAL_COPY, VERIFIED_COPY, back_up_and_verify, database_copy, record_note
+from abreast.deploy.data.maintenance import begin_maintenance
 from abreast.deploy.data.migration_runner import run_migrations
 from abreast.deploy.data.plan import check_owner, owner_name
 from abreast.deploy.data.rehearse import CandidateCheck, rehearse
@@ -30,7 +31,13 @@ async def back_up_and_migrate(
         Chapter.REHEARSE, lambda: rehearse(run, part, built, check_candidate), None, part.name
     ):
         return failure
-    return await run.run_chapter(Chapter.MIGRATE, lambda: migrate(run, part, built, saved), None, part.name)
+    return await run.run_chapter(Chapter.MIGRATE, lambda: _migrate_for_good(run, part, built, saved), None, part.name)
+
+
+async def _migrate_for_good(run: Run, part: ServicePlan, built: ReleasePart | None, saved: Backup) -> None:
+    """Migrate the real database, in maintenance if the running version cannot live with it."""
+    await begin_maintenance(run, part)
+    await migrate(run, part, built, saved)
 
 
 async def reverse_migration(run: Run, part: ServicePlan, built: ReleasePart | None) -> Failure | None:

@@ -163,9 +163,9 @@ def has_changed_schema(ports: Ports, deployment: str, service: str) -> bool:
 def _plan_forward(plan: DatabasePlan, database: Database, pending: tuple[Migration, ...]) -> DatabasePlan:
     found = find_risks(pending, database.engine, database.tables(), database.estimate_row_counts())
     risks = () if plan.breaking is BreakingChangePolicy.ALLOW else tuple(map(str, found))
-    irreversible = tuple(migration.name for migration in pending if migration.down is None)
     up = tuple(migration.name for migration in pending)
-    return DatabasePlan(plan.breaking, up=up, risks=risks, irreversible=irreversible)
+    _, stays = migration_files.plan_down(up, pending)
+    return DatabasePlan(plan.breaking, up=up, risks=risks, irreversible=up if stays else ())
 
 
 def _plan_backward(

@@ -44,7 +44,7 @@ async def rehearse(
     for line in changes:
         await record_note(run, part, Chapter.REHEARSE, line)
     if part.database_plan and part.database_plan.is_forward:
-        data = {"schema": changes}
+        data = {"schema": changes, "breaking": observer.breaking}
         await run.record(
             f"{part.name}/schema", EventKind.MEASURED, service=part.name, chapter=Chapter.REHEARSE, data=data
         )

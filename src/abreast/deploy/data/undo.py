@@ -24,19 +24,21 @@ class SchemaLeftover:
     kept_reason: str = ""
 
 
-async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
-    """Revert the migrations of a failed deployment, or record why they stay."""
+async def undo_failed_migration(run: Run, part: ServicePlan) -> str:
+    """Revert the migrations of a failed deployment, or record and return why they stay; "" if none do."""
     events = await asyncio.to_thread(run.ports.ledger.events, run.plan.deployment)
     started = any(event.chapter is Chapter.MIGRATE and event.service == part.name for event in events)
     data = part.database_plan
     if not started or data is None or not data.is_forward:
-        return
+        return ""
     if part.service.database and part.service.database.copy:
-        return  # the next deployment of the preview migrates its database on, or makes it anew
+        return ""  # the next deployment of the preview migrates its database on, or makes it anew
     inspect = partial(asyncio.to_thread, _schema_leftover, run, part, data)
     leftover = await run.run_chapter(Chapter.SETTLE, inspect, SchemaLeftover, part.name, variant="left")
-    if isinstance(leftover, Failure) or not leftover.applied:
-        return
+    if isinstance(leftover, Failure):
+        return leftover.message
+    if not leftover.applied:
+        return ""
     kept_reason = leftover.kept_reason
     if not kept_reason:
         back = replace(data, up=(), down=leftover.down, since=part.commit)
@@ -45,6 +47,7 @@ async def undo_failed_migration(run: Run, part: ServicePlan) -> None:
     if kept_reason:
         text = f"the schema keeps {', '.join(leftover.applied)}: {kept_reason}"
         await run.record(f"{part.name}/stays", EventKind.NOTE, text, service=part.name, chapter=Chapter.SETTLE)
+    return kept_reason
 
 
 def _schema_leftover(run: Run, part: ServicePlan, data: DatabasePlan) -> SchemaLeftover:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from abreast.core.flags import flag_variables
 from abreast.core.model import Service
 from abreast.core.secrets import Secret, looks_secret
 from abreast.deploy.runtime.ports import Ports
@@ -15,7 +16,7 @@ def child_environment(
 ) -> tuple[Mapping[str, str], frozenset[str]]:
     """Return the variables of a service's version, and the names of the secret ones.
 
-    Raises UsageError that names every secret without a value.
+    Flags are among them. Raises UsageError that names every secret without a value.
     """
     revealed = {name: secret.reveal() for name, secret in ports.reveal_secrets(service).items()}
     database = service.database
@@ -27,7 +28,7 @@ def child_environment(
         RELEASE_VARIABLE: release,
         "ABREAST_COMMIT": commit,
     }
-    variables = {**urls, **service.env, **revealed}
+    variables = {**urls, **flag_variables(service.flags), **service.env, **revealed}
     if database and database.copy:
         base = ports.open_database(replace(service, database=replace(database, copy="")))
         variables |= base.redirected_variables(variables, ports.open_database(service))

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from abreast.core.commit_order import CommitOrder, Decision, find_overtaking
 from abreast.core.errors import RefusedError
 from abreast.core.plan import DeploymentKind, Plan
+from abreast.core.rollback import unlock_command
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.release_history import release_decisions, unlock_command
+from abreast.deploy.runtime.release_history import release_decisions
 from abreast.ledger.interface import Ledger
 from abreast.source.interface import Source
 

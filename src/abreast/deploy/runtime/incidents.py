@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from abreast.core.events import Event, EventKind
-from abreast.core.incidents.later_success import LaterSuccess
+from abreast.core.incidents.context import LaterSuccess
 from abreast.core.incidents.lifecycle import act_of
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.core.incidents.narrative import make_incident
@@ -30,7 +30,8 @@ def read_incident(ledger: Ledger, deployment: Deployment) -> Incident | None:
 
 def _read(ledger: Ledger, deployment: Deployment, successes: Sequence[LaterSuccess]) -> Incident | None:
     later = [success for success in successes if success.deployment != deployment.id]
-    return make_incident(ledger.stored_plan(deployment.id), ledger.events(deployment.id), later)
+    plan, events = ledger.stored_plan(deployment.id), ledger.events(deployment.id)
+    return make_incident(plan, events, later, ledger.requests(deployment.id))
 
 
 def record_incident_act(ledger: Ledger, deployment: str, act: IncidentAct, text: str, by: str) -> None:

@@ -41,7 +41,8 @@ def with_secret_notes(ports: Ports, plan: Plan) -> Plan:
     """
     decisions = release_decisions(ports.ledger, plan.environment, is_preview=bool(plan.base))
     before = next((decision.deployment for decision in decisions if decision.release == plan.release), "")
-    changed = ports.ledger.changed_secrets(plan.environment, before) if before else frozenset()
+    compared = ports.ledger.compare_secrets(plan.environment, before) if before else {}
+    changed = [name for name, is_same in compared.items() if is_same is False]
     parts = tuple(replace(part, notes=(*part.notes, *_secret_notes(part, changed))) for part in plan.services)
     return replace(plan, services=parts)
 

@@ -6,7 +6,7 @@ from abreast.core.commit_order import Decision
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.plan import DeploymentKind, Plan
-from abreast.core.rollback import KeptOut, kept_out
+from abreast.core.rollback import KeptOut, kept_out, unlock_command
 from abreast.core.states import DeploymentState
 from abreast.deploy.runtime.preview_history import latest_life
 from abreast.ledger.interface import Deployment, Ledger
@@ -34,11 +34,6 @@ def refuse_kept_out(ledger: Ledger, plan: Plan) -> tuple[RefusedError, ...]:
     found = out.get(plan.release)
     next_command = unlock_command(plan.environment, plan.release)
     return (RefusedError(f"{found}, and is kept out", next=next_command),) if found else ()
-
-
-def unlock_command(environment: str, release: str) -> str:
-    """Return the command that lets a release in again."""
-    return f"abreast unlock --env {environment} --release {release}"
 
 
 def unlocked_event(out: KeptOut, by: str) -> Event:

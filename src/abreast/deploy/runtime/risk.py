@@ -103,7 +103,7 @@ def _no_way_back(ports: Ports, part: ServicePlan) -> str:
     """Return why the version that users reach now may not come back as it was, "" if it does."""
     if not capabilities_of(ports, part.service).has_candidates:
         return f"{part.service.platform} has no candidate without users: it is checked once they are on it"
-    if part.previous is None or part.version_before:  # its platform has the version itself
+    if part.previous is None or not part.previous.artifact or part.version_before:  # its platform has it
         return ""
     with suppress(AbreastError):
         if not ports.artifacts.has(part.previous.artifact):

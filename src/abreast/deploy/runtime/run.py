@@ -92,6 +92,8 @@ class Run:
         """Why this process did not sign what it built, by service."""
         self._passed_gates = set[str]()
         self.mark_gates_passed()
+        self.maintenance = asyncio.Lock()
+        """Held by whoever changes which services are in maintenance."""
         self.restoring: asyncio.Future[None] | None = None
         self.redactor = Redactor(deployment_secrets(plan, ports))
         self._engine = engine

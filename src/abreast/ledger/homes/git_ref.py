@@ -16,6 +16,7 @@ from pathlib import Path
 from abreast.core.errors import StateError
 from abreast.ledger.hash_chain import Link
 from abreast.ledger.homes.interface import Home, HomeAwayError
+from abreast.machine.variables import process_variables
 
 FILE = "entries.jsonl"
 TIMEOUT = 60.0
@@ -50,13 +51,13 @@ class GitHome(Home):
         """The ref and the remote."""
         return f"{self._ref} of {self._remote}"
 
-    def read(self, after: int) -> Sequence[Link]:
-        """Return the links with a number above ``after``."""
+    def stream(self, after: int) -> Iterator[Link]:
+        """Yield the links with a number above ``after``, a commit at a time."""
         if not self._fetch():
-            return []
+            return
         commits = [commit for commit, _, last in self._commits() if last > after]
-        links = [link for commit in reversed(commits) for link in self._links(commit)]
-        return [link for link in links if link.seq > after]
+        for commit in reversed(commits):
+            yield from (link for link in self._links(commit) if link.seq > after)
 
     def append(self, last: Link | None, links: Sequence[Link]) -> bool:
         """Append links in one commit, if the ref is where this clone saw it."""
@@ -148,7 +149,7 @@ class GitHome(Home):
         try:
             done = subprocess.run(
                 ["git", *_OPTIONS, *arguments], cwd=self._folder, input=stdin.encode(), capture_output=True,
-                check=False, env={**os.environ, **_ENVIRONMENT}, timeout=TIMEOUT,
+                check=False, env={**process_variables(), **_ENVIRONMENT}, timeout=TIMEOUT,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise HomeAwayError(f"{self.title}: git {arguments[0]} took more than {TIMEOUT:.0f} s") from error

@@ -1,7 +1,7 @@
 """The port of a ledger's home: where entries are kept for everybody who may deploy the project."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from abreast.core.errors import StateError
 from abreast.ledger.hash_chain import Link
@@ -23,8 +23,12 @@ class Home(ABC):
         """Where it is, in words, without a password."""
 
     @abstractmethod
+    def stream(self, after: int) -> Iterator[Link]:
+        """Yield the links with a number above ``after``, in order, few in memory at a time. They are not checked."""
+
     def read(self, after: int) -> Sequence[Link]:
         """Return the links with a number above ``after``, in order. They are not checked."""
+        return list(self.stream(after))
 
     @abstractmethod
     def append(self, last: Link | None, links: Sequence[Link]) -> bool:

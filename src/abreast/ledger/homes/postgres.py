@@ -27,6 +27,9 @@ _TABLES = """
         project text NOT NULL, environment text NOT NULL, beat bigint NOT NULL, PRIMARY KEY (project, environment)
     );
 """
+PAGE = 500
+"""How many entries are read at once."""
+
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('abreast'), hashtext(%s))"
 """One writer of a project at a time: a chain has no gaps."""
 
@@ -46,11 +49,16 @@ class PostgresHome(Home):
         """The database, without its password."""
         return re.sub(r"//[^/]*@", "//", self._url).partition("?")[0]
 
-    def read(self, after: int) -> Sequence[Link]:
-        """Return the links with a number above ``after``."""
-        query = "SELECT seq, entry, hash FROM abreast.entries WHERE project = %s AND seq > %s ORDER BY seq"
+    def stream(self, after: int) -> Iterator[Link]:
+        """Yield the links with a number above ``after``, a page at a time."""
+        while page := self._page(after):
+            yield from page
+            after = page[-1].seq
+
+    def _page(self, after: int) -> list[Link]:
+        query = "SELECT seq, entry, hash FROM abreast.entries WHERE project = %s AND seq > %s ORDER BY seq LIMIT %s"
         with self._connection() as db:
-            return [Link(*row) for row in db.execute(query, (self._project, after))]
+            return [Link(*row) for row in db.execute(query, (self._project, after, PAGE))]
 
     def append(self, last: Link | None, links: Sequence[Link]) -> bool:
         """Append links in one transaction, if the chain ends with ``last``."""

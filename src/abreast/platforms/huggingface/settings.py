@@ -4,6 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from abreast.core.model import Resources
+from abreast.platforms.huggingface.hardware import HARDWARE
+from abreast.platforms.instance_sizes import require_size
 from abreast.platforms.preview_names import preview_label
 
 MAX_HOST_LABEL, MIN_NAME_LENGTH = 63, 30
@@ -30,6 +33,12 @@ class HuggingFaceSettings(BaseModel):
         if standby is not None and standby == rest.data.get("space"):
             raise ValueError("needed: another Space than `space`")
         return standby
+
+    def check_resources(self, resources: Resources) -> None:
+        """Raise ValueError for resources that no hardware without a GPU has, or beside ``hardware``."""
+        if self.hardware:
+            raise ValueError(f"`hardware: {self.hardware}` says the same another way; needed: one of both")
+        require_size("Hugging Face", HARDWARE, resources)
 
     def for_preview(self, preview: str) -> "HuggingFacePreviewSettings":
         """Return the settings of a preview: one Space beside ``space``, on free hardware."""

@@ -24,6 +24,7 @@ from abreast.platforms.huggingface.client import (
     Space,
     Token,
 )
+from abreast.platforms.huggingface.hardware import wanted_hardware
 from abreast.platforms.huggingface.space_variables import SpaceVariables, restored_variables
 from abreast.platforms.interface import Observation, Reporter
 from abreast.provider_api.api_client import NotFoundError
@@ -92,10 +93,10 @@ class SpaceController:
 
         An empty ``env`` is unknown: then only ``recorded`` variables are set, those of the version to go back to.
         """
-        wanted = service.settings.get("hardware")
+        wanted = wanted_hardware(service)
         if wanted and wanted != ((await self._hub.get_runtime(id)).hardware or Hardware()).requested:
             await report(service.name, f"huggingface: requesting the hardware {wanted}")
-            await self._hub.request_hardware(id, str(wanted))
+            await self._hub.request_hardware(id, wanted)
         if not env and recorded is None:
             return
         have = await self._variables.read(id)

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.model import Service, ServiceType
-from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
+from abreast.core.model import Resources, Service, ServiceType
+from abreast.machine import control_groups
+from abreast.machine.control_groups import IS_LINUX
+from abreast.platforms.local.router.routing_table import HEALTH_INTERVAL, RESPONSE_TIMEOUT
 from abreast.platforms.local.supervisor.client import InstanceSpec, Liveness
 
 
@@ -49,7 +51,24 @@ def instance_specs(version: VersionSpec, place: VersionPlace) -> Iterator[Instan
             wants_port=service.has_address,
             liveness=_liveness(service) if service.has_address else None,
             app_port=app_port(service),
+            resources=enforced_resources(service),
         )
+
+
+def enforced_resources(service: Service) -> Resources:
+    """Return the resources of a service to which the kernel keeps its processes here."""
+    missing = control_groups.unenforced(control_groups.find_places(), service.resources) if service.resources else []
+    return replace(service.resources, **dict.fromkeys(missing)) if missing else service.resources
+
+
+def unenforced_note(service: Service) -> str:
+    """Return which resources of a service are no limits here, "" if all of them are."""
+    wanted, enforced = service.resources, enforced_resources(service)
+    if wanted == enforced:
+        return ""
+    missing = Resources(None if enforced.cpu else wanted.cpu, None if enforced.memory else wanted.memory)
+    why = "abreast may make no control groups on this machine" if IS_LINUX else "only Linux has control groups"
+    return f"its limit of {missing} is NOT enforced here: {why}"
 
 
 def instance_ids(version: str, service: Service) -> tuple[str, ...]:
@@ -71,6 +90,11 @@ def _liveness(service: Service) -> Liveness:
 def response_timeout(service: Service) -> str:
     """Return how long a response may take to begin, such as ``60s``."""
     return str(service.settings.get("response_timeout") or RESPONSE_TIMEOUT)
+
+
+def health_interval(service: Service) -> str:
+    """Return how often the router asks an instance for its health, such as ``3s``."""
+    return f"{service.health.interval:g}s" if service.health.interval else HEALTH_INTERVAL
 
 
 def _command(service: Service, version: str, home: Path) -> str | tuple[str, ...]:

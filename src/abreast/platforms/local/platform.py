@@ -19,6 +19,7 @@ from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.interface import (
     Capabilities,
+    MaintenanceMove,
     Observation,
     Platform,
     PlatformContext,
@@ -30,26 +31,27 @@ from abreast.platforms.interface import (
     TrafficMove,
     VersionRef,
 )
-from abreast.platforms.local.instance_specs import VersionSpec, app_port, instance_ids, response_timeout
+from abreast.platforms.local.instance_specs import (
+    VersionSpec,
+    app_port,
+    health_interval,
+    instance_ids,
+    response_timeout,
+    unenforced_note,
+)
+from abreast.platforms.local.instance_texts import exit_reason, last_lines, waiting_reason
 from abreast.platforms.local.listeners import Listeners, listener_url
+from abreast.platforms.local.maintenance import changes_maintenance, switch_maintenance
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
 from abreast.platforms.local.replacement import (
     DRAIN,
-    other_port,
     previous_versions,
     replace_versions,
     replacement_note,
     start_settings,
 )
 from abreast.platforms.local.router.router import Router, envoy_path
-from abreast.platforms.local.router.routing_table import (
-    Background,
-    Listener,
-    RoutingTable,
-    Site,
-    Target,
-    Upstream,
-)
+from abreast.platforms.local.router.routing_table import Background, Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.settings import LocalSettings
 from abreast.platforms.local.supervisor.client import (
     HOME_MARK,
@@ -76,12 +78,6 @@ else:
 OBSERVATION_TTL = 0.1
 """Seconds for which a snapshot of all processes is reused."""
 
-LOG_TAIL_LINES = 20
-
-_NOT_LISTENING = "it does not listen on 127.0.0.1:$PORT"
-_OTHER_PORT = (
-    "port {port}, not on $PORT; read PORT in its code, or say so in abreast.yml: `local: {{app_port: {port}}}`"
-)
 _WORKER_NOTE = "starts before traffic switches, and runs beside the previous version until the watch has passed"
 
 
@@ -122,7 +118,7 @@ class LocalPlatform(Platform):
             has_candidates=own_port is None,
             service_types=frozenset(ServiceType),
             data=self._home / "data" / service.name,
-            notes=notes[service.type],
+            notes=(*notes[service.type], *filter(None, [unenforced_note(service)])),
             routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=() if service.run else (site_rules.CONFIG_FILE,),
         )
@@ -137,6 +133,12 @@ class LocalPlatform(Platform):
         if fault := self._router.table_fault():
             need = "nothing: the next release writes it anew, from its copy"
             return [Diagnostic(DiagnosticSeverity.WARNING, "", fault, need)]
+        if note := unenforced_note(service):
+            need = "a user who may make control groups: root, or one to whom systemd delegates them"
+            return [Diagnostic(DiagnosticSeverity.WARNING, "", note, need), *await self._diagnose_port(service)]
+        return await self._diagnose_port(service)
+
+    async def _diagnose_port(self, service: Service) -> list[Diagnostic]:
         if not service.has_address:
             return [Diagnostic(DiagnosticSeverity.OK, "", f"a {service.type.label} needs no port")]
         if "port" not in service.settings:
@@ -183,6 +185,12 @@ class LocalPlatform(Platform):
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
         await self._router.drain(replaced, DRAIN)
         await replace_versions(replacements, replaced, self._processes)
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
+        """Change what the router answers, for all services at once, then wait for requests in flight."""
+        if changes_maintenance(self._router, moves):
+            await self._ensure_started()
+            await switch_maintenance(self._router, moves)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Drain requests in flight, remove the versions from the router, stop their processes.
@@ -268,7 +276,9 @@ class LocalPlatform(Platform):
         await self._processes.install(version, request.artifact_path)
         ids = instance_ids(version, service)
         health = service.health
-        upstream = Upstream(version, ids, health.path, response_timeout(service), health.failing_status)
+        upstream = Upstream(
+            version, ids, health.path, response_timeout(service), health.failing_status, health_interval(service)
+        )
         if port := app_port(service):
             return upstream, (Address(f"http://127.0.0.1:{port}"),)
         instances = await self._processes.start(VersionSpec(version, service, request.env, request.secrets))
@@ -320,9 +330,9 @@ class LocalPlatform(Platform):
         return Observation(
             present=all(instance.state is InstanceState.RUNNING for instance in own_instances),
             restarts=sum(instance.restarts for instance in own_instances),
-            waiting=_waiting_reason(own_instances),
-            exit_reason=_exit_reason(crashed, own_instances) if crashed else "",
-            log_tail=_last_lines(self._processes.log_file(version)),
+            waiting=waiting_reason(own_instances),
+            exit_reason=exit_reason(crashed, own_instances) if crashed else "",
+            log_tail=last_lines(self._processes.log_file(version)),
             probes=_probes(own_instances),
             context=self._context(reference, own_instances[0]) if reference.service.health.command else None,
         )
@@ -362,29 +372,6 @@ def _routes_here(request: StageRequest, table: RoutingTable) -> dict[str, str]:
         if service in table.prepared or request.addresses.get(service) in {None, listener_url(listener)}
     }
     return {path: service for path, service in request.service.routes.items() if service in here}
-
-
-def _waiting_reason(instances: Sequence[Instance]) -> str:
-    if all(instance.listening or not instance.port for instance in instances):
-        return ""
-    port = other_port(instances)
-    return f"it listens on {_OTHER_PORT.format(port=port)}" if port else _NOT_LISTENING
-
-
-def _exit_reason(ended: Instance, instances: Sequence[Instance]) -> str:
-    """Return how an instance ended, and the port of another one if that may be why."""
-    others = [instance for instance in instances if instance is not ended and instance.port and not instance.listening]
-    port = other_port(others) if others else None
-    return f"{ended.last_exit}; another one listens on {_OTHER_PORT.format(port=port)}" if port else ended.last_exit
-
-
-def _last_lines(log: Path) -> tuple[str, ...]:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16384))
-            return tuple(file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-    except OSError:
-        return ()
 
 
 def _create(context: PlatformContext) -> LocalPlatform:

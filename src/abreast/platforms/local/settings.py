@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from abreast.core.model import Resources
 from abreast.platforms.local.router.routing_table import RESPONSE_TIMEOUT
 from abreast.platforms.local.supervisor.port_allocator import INSTANCE_PORTS
 
@@ -41,6 +42,9 @@ class LocalSettings(BaseModel):
         "not answer its health path for that long, not even with an error, is started again. "
         f"Default: `{RESPONSE_TIMEOUT}`.",
     )
+
+    def check_resources(self, resources: Resources) -> None:
+        """Take any resources: the kernel limits processes to them, or the plan says that it does not."""
 
     def for_preview(self, preview: str) -> "LocalSettings":  # noqa: ARG002 (an environment has ports of its own)
         """Return the settings of a preview: it gets a port that is free. Raises ValueError with an ``app_port``."""

@@ -119,6 +119,11 @@ class Variable(BaseModel):
         return next((value.value for value in self.values if value.is_in(context)), None)
 
 
+class _File(BaseModel):
+    path: str
+    sha: str
+
+
 class _Member(BaseModel):
     id: str = ""
     email: str = ""
@@ -170,6 +175,11 @@ class NetlifyClient:
     async def provision_certificate(self, site: str) -> Certificate:
         """Request a Let's Encrypt certificate. An existing one stays."""
         return await self._api.fetch(Certificate, Request("POST", f"/sites/{site}/ssl"))
+
+    async def list_files(self, site: str) -> dict[str, str]:
+        """Return the SHA-1s of what a site serves, by path."""
+        listed = await self._api.fetch(list[_File], Request("GET", f"/sites/{site}/files"))
+        return {file.path.lstrip("/"): file.sha for file in listed}
 
     async def list_branches(self, site: str) -> list[Branch]:
         """Return a site's deployed branches."""

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
-from abreast.core.errors import PlatformError
 from abreast.core.model import Address, Service, Version
 from abreast.machine.tasks import run_all
 from abreast.platforms.interface import (
     Capabilities,
+    MaintenanceMove,
     Observation,
     Platform,
     PlatformContext,
@@ -32,6 +32,7 @@ from abreast.platforms.netlify.bundled_functions import BUILD_FILES
 from abreast.platforms.netlify.client import NETLIFY, Deploy, NetlifyClient, Site
 from abreast.platforms.netlify.draft_deploys import DraftDeploys
 from abreast.platforms.netlify.https_diagnostics import diagnose_certificate, diagnose_redirect
+from abreast.platforms.netlify.maintenance import MaintenanceDeploys, deploy_behind, diagnose_maintenance
 from abreast.platforms.netlify.plan_notes import (
     deploy_limit_diagnostics,
     lost_function_diagnostics,
@@ -39,9 +40,10 @@ from abreast.platforms.netlify.plan_notes import (
     rewrite_notes,
     unknown_content_diagnostics,
 )
+from abreast.platforms.netlify.publishing import Publisher, require_unlocked
 from abreast.platforms.netlify.settings import NetlifySettings
 from abreast.platforms.netlify.source_check import require_deployable_source
-from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError, connect
+from abreast.provider_api.api_client import NotFoundError, connect
 from abreast.provider_api.polling import PollBudget
 
 EXTRA_FILES = ("netlify.toml", *BUILD_FILES)
@@ -64,6 +66,8 @@ class NetlifyPlatform(Platform):
         self._netlify = netlify
         self._poll_budget = PollBudget(poll_interval, MAX_POLLERS)
         self._draft_deploys = DraftDeploys(netlify, self._poll_budget)
+        self._publisher = Publisher(netlify, self._poll_budget)
+        self._maintenance = MaintenanceDeploys(netlify, self._draft_deploys, self._publisher)
         self._branch_contents = BranchContents(netlify, home)
         self._branch_deploys = BranchDeploys(netlify, self._draft_deploys, self._branch_contents, self._poll_budget)
         self._accounts = Accounts(netlify)
@@ -85,7 +89,7 @@ class NetlifyPlatform(Platform):
         site = await self._netlify.get_site(_site_name(service))
         await self._accounts.require_deploy_access(site)
         branch = _branch_name(service)
-        live = await self._branch_deploys.live_deploy(site, branch) if branch else site.published_deploy
+        live = await self._live_deploy(site, branch)
         if live is None:
             return None
         return _version(
@@ -97,7 +101,7 @@ class NetlifyPlatform(Platform):
         await self.live_version(service)
         site = await self._netlify.get_site(_site_name(service))
         if not _branch_name(service):
-            _require_unlocked(site)
+            require_unlocked(site)
         certificate = await self._netlify.get_certificate(site.id)
         return [
             Diagnostic(DiagnosticSeverity.OK, "", f"{site.name} is at {site.address}"),
@@ -114,8 +118,8 @@ class NetlifyPlatform(Platform):
             require_deployable_source(service, files)
         site, branch = await self._netlify.get_site(_site_name(service)), _branch_name(service)
         if not branch:
-            _require_unlocked(site)
-        live = await self._branch_deploys.live_deploy(site, branch) if branch else site.published_deploy
+            require_unlocked(site)
+        live = await self._live_deploy(site, branch)
         limits = deploy_limit_diagnostics(site, await self._netlify.list_deploys(site.id), datetime.now(UTC))
         served = await self._branch_deploys.served_deploy(site, branch) if branch and live is None else None
         return [
@@ -128,7 +132,7 @@ class NetlifyPlatform(Platform):
         """Create the draft or find it, upload missing files, wait until it is ready."""
         site, branch = await self._netlify.get_site(_site_name(request.service)), _branch_name(request.service)
         if not branch:
-            _require_unlocked(site)
+            require_unlocked(site)
         await self._accounts.request_certificate(site, request, report)
         await self._accounts.set_variables(site, request, _variable_context(branch))
         deploy, content = await self._draft_deploys.ensure_draft(request, site, report)
@@ -139,6 +143,24 @@ class NetlifyPlatform(Platform):
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Publish each deploy, or deploy it to its branch, and wait until it is live."""
         await run_all(*(self._switch_service(move.service, move.target, report) for move in moves))
+
+    async def inspect_maintenance(self, move: MaintenanceMove) -> list[Diagnostic]:
+        """Return a fault for a branch and for addresses to let through. Raises PlatformError for a locked site."""
+        found = [*diagnose_maintenance(move)]
+        if not _branch_name(move.service):
+            require_unlocked(await self._netlify.get_site(_site_name(move.service)))
+        return found
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:
+        """Publish a page in front of what each site serves, or that again. A branch has none to end."""
+        await run_all(*(self._switch_maintenance(move, report) for move in moves if not _branch_name(move.service)))
+
+    async def _switch_maintenance(self, move: MaintenanceMove, report: Reporter) -> None:
+        site = await self._netlify.get_site(_site_name(move.service))
+        if move.mode:
+            await self._maintenance.begin(move.service, site, move.mode, report)
+        else:
+            await self._maintenance.end(move.service, site, report)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:  # noqa: ARG002 (Netlify keeps deploys)
         """Delete drafts that were never published. Published deploys stay, for rollbacks."""
@@ -175,30 +197,22 @@ class NetlifyPlatform(Platform):
             await self._publish(service, version, report)
 
     async def _publish(self, service: Service, version: Version, report: Reporter) -> None:
-        site, deploy = version.handle["site"], version.handle["deploy"]
-        if await self._is_published(service, deploy):
-            return
-        lost = None
-        try:
-            await self._netlify.publish_deploy(site, deploy)
-        except UnknownOutcomeError as error:
-            lost = error
-        with self._poll_budget.schedule(self._poll_budget.max_interval * (3 if lost else 30)) as pauses:
-            for pause in pauses:
-                if await self._is_published(service, deploy):
-                    await report(service.name, f"netlify: {deploy} is published")
-                    return
-                await asyncio.sleep(pause)
-        raise lost or PlatformError(
-            f"Netlify did not publish deploy {deploy} of {_site_name(service)}",
-            need="a site that is not locked to another deploy",
-            next="unlock it in Netlify, then: abreast deploy",
-        )
+        """Publish the version, or put it behind the maintenance page that users get."""
+        site, deploy = await self._netlify.get_site(_site_name(service)), version.handle["deploy"]
+        if deploy_behind(site.published_deploy):
+            await self._maintenance.put_behind(service, site, deploy, report)
+        else:
+            await self._publisher.publish(service, site.id, deploy, report)
 
-    async def _is_published(self, service: Service, deploy: str) -> bool:
-        site = await self._netlify.get_site(_site_name(service))
-        _require_unlocked(site, allowed_deploy=deploy)
-        return site.published_deploy is not None and site.published_deploy.id == deploy
+    async def _live_deploy(self, site: Site, branch: str) -> Deploy | None:
+        """Return the deploy that users get, in maintenance the one that they get when it ends."""
+        if branch:
+            return await self._branch_deploys.live_deploy(site, branch)
+        if not (behind := deploy_behind(site.published_deploy)):
+            return site.published_deploy
+        with suppress(NotFoundError):
+            return await self._netlify.get_deploy(behind)
+        return None
 
     async def _observe(self, deploy: str) -> Observation:
         """Observe a deploy, or return the cached observation."""
@@ -252,17 +266,6 @@ def _version(id: str, service: Service, site: Site, deploy: Deploy) -> Version:
         live_probes=(Address(url),),
         handle={"site": site.id, "deploy": deploy.id},
     )
-
-
-def _require_unlocked(site: Site, allowed_deploy: str = "") -> None:
-    live = site.published_deploy
-    if live and live.locked and live.id != allowed_deploy:
-        raise PlatformError(
-            f"the Netlify site {site.name} is locked to deploy {live.id}, so no other can be published",
-            need="an unlocked site",
-            next=f"unlock it at {site.admin_url or 'Netlify'}, or: "
-            f'netlify api unlockDeploy --data \'{{"deploy_id": "{live.id}"}}\'',
-        )
 
 
 def _create(context: PlatformContext) -> NetlifyPlatform:

@@ -16,6 +16,7 @@ from abreast.platforms.render.resources import (
     LogLine,
     LogPage,
     M,
+    MaintenanceMode,
     RenderService,
     SecretFile,
     Variable,
@@ -70,6 +71,11 @@ class RenderClient:
         """Turn off auto-deploy of a service."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"autoDeploy": "no"}))
 
+    async def set_maintenance(self, id: str, mode: MaintenanceMode) -> None:
+        """Turn maintenance mode of a web service on or off."""
+        details = {"maintenanceMode": mode.model_dump()}
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": details}))
+
     async def suspend(self, id: str) -> None:
         """Suspend a service."""
         await self._api.send(Request("POST", f"/services/{id}/suspend"))
@@ -93,6 +99,10 @@ class RenderClient:
     async def set_pre_deploy_command(self, id: str, command: str) -> None:
         """Set the command that runs in each new build before it goes live."""
         await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"preDeployCommand": command}}))
+
+    async def set_plan(self, id: str, plan: str) -> None:
+        """Set the plan of a service, which its next deploy runs on."""
+        await self._api.send(Request("PATCH", f"/services/{id}", {"serviceDetails": {"plan": plan}}))
 
     async def set_schedule(self, id: str, schedule: str) -> None:
         """Set when a cron job runs, as a cron expression in UTC."""

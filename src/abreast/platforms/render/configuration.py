@@ -9,6 +9,7 @@ from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
 from abreast.platforms.interface import Reporter, TrafficMove
 from abreast.platforms.render.client import RenderClient
+from abreast.platforms.render.plans import plan_for
 from abreast.platforms.render.resources import Autoscaling, Criteria, Criterion, EnvGroup, RenderService
 
 SETTINGS_KEY = "settings"
@@ -28,14 +29,22 @@ class LiveSettings(BaseModel):
     autoscaling: Autoscaling | None
     pre_deploy: str | None
     schedule: str | None = None
+    plan: str | None = None
 
     @classmethod
     def of(cls, found: RenderService, service: Service) -> "LiveSettings":
-        """Return what the service is set to; a command and a schedule only where abreast.yml sets others."""
+        """Return what the service is set to; a command, a schedule and a plan only where abreast.yml sets others."""
         details = found.details
         command = (details.env_specific.pre_deploy or "") if _pre_deploy_command(service) else None
         schedule = details.schedule if service.schedule else None
-        return cls(instances=details.instances, autoscaling=details.autoscaling, pre_deploy=command, schedule=schedule)
+        plan = details.plan if service.resources else None
+        return cls(
+            instances=details.instances,
+            autoscaling=details.autoscaling,
+            pre_deploy=command,
+            schedule=schedule,
+            plan=plan,
+        )
 
     def declared_by(self, service: Service) -> "LiveSettings":
         """Return these settings with those that abreast.yml sets; all others stay."""
@@ -45,6 +54,8 @@ class LiveSettings(BaseModel):
             changes["pre_deploy"] = command
         if service.schedule:
             changes["schedule"] = service.schedule
+        if plan := plan_for(service.resources):
+            changes["plan"] = plan
         if isinstance(autoscaling := declared.get("autoscaling"), Mapping):
             changes["autoscaling"] = _autoscaling(autoscaling)
         return self.model_copy(update=changes)
@@ -69,6 +80,9 @@ class Configuration:
     async def _apply_settings(
         self, name: str, found: RenderService, now: LiveSettings, wanted: LiveSettings, report: Reporter
     ) -> None:
+        if wanted.plan and wanted.plan != found.details.plan:
+            await self._render.set_plan(found.id, wanted.plan)
+            await report(name, f"render: {found.name} gets the plan {wanted.plan}; it had {found.details.plan}")
         if wanted.autoscaling != now.autoscaling:
             await self._render.set_autoscaling(found.id, wanted.autoscaling)
             await report(name, f"render: autoscaling of {found.name}: {wanted.autoscaling or 'removed'}")

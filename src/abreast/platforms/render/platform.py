@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from abreast.core.diagnostics import Diagnostic
+from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.model import Service, Version
 from abreast.machine.tasks import run_all
 from abreast.platforms.interface import (
     Capabilities,
+    MaintenanceMove,
     Observation,
     Platform,
     PlatformContext,
@@ -20,6 +21,7 @@ from abreast.platforms.render.api_deployer import ApiDeployer
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.configuration import SecretLookup
 from abreast.platforms.render.hook_deployer import HookDeployer
+from abreast.platforms.render.maintenance import diagnose_maintenance, set_maintenance
 from abreast.platforms.render.preview_deployer import PreviewDeployer
 from abreast.platforms.render.settings import RenderSettings
 from abreast.provider_api.api_client import connect
@@ -36,6 +38,7 @@ class RenderPlatform(Platform):
 
     def __init__(self, render: RenderClient, secrets: SecretLookup, poll_interval: float = POLL_INTERVAL) -> None:
         poll_budget = PollBudget(poll_interval, MAX_POLLERS)
+        self._render = render
         self._api_deployer = ApiDeployer(render, secrets, poll_budget)
         self._hook_deployer = HookDeployer(secrets, poll_budget)
         self._preview_deployer = PreviewDeployer(render, self._api_deployer)
@@ -59,6 +62,22 @@ class RenderPlatform(Platform):
     async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
         """Deploy each version and wait until it is live."""
         await run_all(*(self._deployer_for(move.service).switch_traffic(move, move.target, report) for move in moves))
+
+    async def inspect_maintenance(self, move: MaintenanceMove) -> Sequence[Diagnostic]:
+        """Return a fault for a service without an API key, and for what is no paid web service."""
+        if self._deployer_for(move.service) is not self._api_deployer:
+            what = "a preview" if "preview" in move.service.settings else "a deploy hook"
+            need = f"`render: {{service: srv-…}}` of {move.service.name}, and {RENDER.token_variable}"
+            return [Diagnostic(DiagnosticSeverity.FAULT, "", f"{what} at Render has no maintenance mode", need)]
+        return [*diagnose_maintenance(move, await self._api_deployer.find_service(move.service))]
+
+    async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:
+        """Turn Render's maintenance mode of each service on or off. What has none is left as it is when it ends."""
+        await run_all(*(self._switch_maintenance(move, report) for move in moves))
+
+    async def _switch_maintenance(self, move: MaintenanceMove, report: Reporter) -> None:
+        if self._deployer_for(move.service) is self._api_deployer:
+            await set_maintenance(self._render, move, await self._api_deployer.find_service(move.service), report)
 
     async def retire(self, versions: Sequence[VersionRef], drain: float) -> None:
         """Do nothing: Render stops the old version itself and keeps its build for rollbacks."""

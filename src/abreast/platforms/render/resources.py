@@ -105,6 +105,13 @@ class EnvSpecificDetails(BaseModel):
     registry_credential: RegistryCredential | None = Field(None, alias="registryCredential")
 
 
+class MaintenanceMode(BaseModel):
+    """Whether users get a page instead of a web service: that of ``uri``, or Render's if it is ""."""
+
+    enabled: bool = False
+    uri: str = ""
+
+
 class ServiceDetails(BaseModel):
     """The details that depend on a service's type."""
 
@@ -122,6 +129,7 @@ class ServiceDetails(BaseModel):
     schedule: str | None = None
     env_specific: EnvSpecificDetails = Field(default_factory=EnvSpecificDetails, alias="envSpecificDetails")
     health_check_path: str | None = Field(None, alias="healthCheckPath")
+    maintenance: MaintenanceMode | None = Field(None, alias="maintenanceMode")
 
 
 class RenderService(BaseModel):
@@ -152,6 +160,11 @@ class RenderService(BaseModel):
         """Where users reach it, "" if nobody outside of Render can."""
         public = self.type in {ServiceType.WEB, ServiceType.STATIC}
         return (self.details.url or "").rstrip("/") if public else ""
+
+    def is_in(self, mode: MaintenanceMode) -> bool:
+        """Return whether its maintenance mode is this one. The page does not matter where it is off."""
+        current = self.details.maintenance or MaintenanceMode()
+        return current == mode if mode.enabled else not current.enabled
 
     @property
     def autoscales(self) -> bool:

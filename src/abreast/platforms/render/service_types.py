@@ -6,6 +6,7 @@ from abreast.core.errors import PlatformError
 from abreast.core.model import HealthSettings, Service
 from abreast.core.model import ServiceType as DeclaredType
 from abreast.machine.cron_schedule import UTC_NAME, CronSchedule
+from abreast.platforms.render.plans import plan_for
 from abreast.platforms.render.resources import RenderService, ServiceType
 
 CRON_FIELDS = 5
@@ -43,6 +44,9 @@ def _notes(service: Service, found: RenderService | None) -> Iterator[str]:
     if service.release:
         yield f"`{service.release.run}` runs at Render before each new build goes live, as its pre-deploy command"
     yield AUTO_DEPLOY_NOTE
+    plan = plan_for(service.resources)
+    if plan and found and found.details.plan != plan:
+        yield f"its plan at Render is {found.details.plan}; the turn sets {plan}, which has {service.resources}"
     if (found and found.details.disk) or service.settings.get("disk"):
         yield DISK_NOTE
     if found and not found.address:
@@ -61,6 +65,12 @@ def _unused_path(service: Service) -> str:
 def require_fitting_settings(service: Service, found: RenderService) -> None:
     """Raise PlatformError for settings that a service of this type does not take."""
     declared = service.settings.keys() - {"service", "url", "port"}
+    if service.resources and found.type is ServiceType.STATIC:
+        raise PlatformError(
+            f"{service.name} has `resources`, and the Render service {found.name} is a {found.type.label}",
+            need=f"{service.name} without them",
+            next="abreast docs resources",
+        )
     if unfit := sorted(declared - _SETTINGS[found.type]):
         raise PlatformError(
             f"the Render service {found.name} is a {found.type.label}, which takes no {', '.join(unfit)}",

@@ -4,6 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from abreast.core.model import Resources
+from abreast.platforms.instance_sizes import require_size
+from abreast.platforms.render.plans import PLANS
+
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Percentage = Annotated[int, Field(ge=1, le=100)]
 
@@ -78,6 +82,16 @@ class RenderSettings(BaseModel):
         if self.disk and (self.instances or 1) > 1:
             raise ValueError("a service with a disk has one instance")
         return self
+
+    def variable_names(self) -> tuple[str, ...]:
+        """Return the names of the variables that hold the deploy hook and the secret files."""
+        return (*([self.hook] if self.hook else []), *(self.secret_files or {}).values())
+
+    def check_resources(self, resources: Resources) -> None:
+        """Raise ValueError for resources that no plan has, or where a deploy hook cannot set one."""
+        if self.hook:
+            raise ValueError("a deploy hook cannot choose a plan; needed: `service`, and an API key")
+        require_size("Render", PLANS, resources)
 
     def for_preview(self, preview: str) -> "RenderPreviewSettings":
         """Return the settings of a preview: a service of its own, made like this one, with one instance and no disk."""

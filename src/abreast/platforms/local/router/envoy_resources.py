@@ -12,6 +12,7 @@ from abreast.core.probes import USER_AGENT
 from abreast.machine.tls import trusted_certificates
 from abreast.platforms.local.router.envoy_admin import ADMIN_SOCKET
 from abreast.platforms.local.router.envoy_routes import TYPE_URL, VHOST_HEADER, discovery_response
+from abreast.platforms.local.router.maintenance_routes import TRUSTED_PROXIES, client_filter
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Upstream
 from abreast.platforms.local.router.site_tables import PROXY_HEADER, proxy_cluster
 from abreast.platforms.local.router.static_routes import site_filters
@@ -124,6 +125,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
             }
         ],
         "http_filters": [
+            client_filter(),
             *site_filters(),
             {
                 "name": "router",
@@ -138,6 +140,7 @@ def _connection_manager(name: str, route: str, vhost_value: str) -> Json:
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "generate_request_id": False,  # one of the client's is passed on; nothing here would read another
         "use_remote_address": True,
+        "xff_num_trusted_hops": TRUSTED_PROXIES,
         "normalize_path": True,
         "stream_idle_timeout": _NO_TIMEOUT,
         "request_timeout": _NO_TIMEOUT,
@@ -183,27 +186,26 @@ _OUTLIER_DETECTION: Json = {
 
 def _checks(upstream: Upstream) -> Json:
     """Return what tells Envoy which of several instances answer."""
-    check = _health_check(upstream.health_path, upstream.failing_status)
-    return {"health_checks": [check], "outlier_detection": _OUTLIER_DETECTION}
+    return {"health_checks": [_health_check(upstream)], "outlier_detection": _OUTLIER_DETECTION}
 
 
-def _health_check(path: str, failing_status: int) -> Json:
+def _health_check(upstream: Upstream) -> Json:
     return {
         "timeout": "5s",
-        "interval": "3s",
-        "no_traffic_interval": "3s",
+        "interval": upstream.interval,
+        "no_traffic_interval": upstream.interval,
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "reuse_connection": False,  # a server with one thread would be busy with it
         "http_health_check": {
-            "path": path,
+            "path": upstream.health_path,
             "host": "127.0.0.1",
             "request_headers_to_add": [
                 {"header": {"key": "user-agent", "value": USER_AGENT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             ],
-            "expected_statuses": [{"start": 200, "end": failing_status}],
+            "expected_statuses": [{"start": 200, "end": upstream.failing_status}],
             "retriable_statuses": [
-                {"start": failing_status, "end": 600}
+                {"start": upstream.failing_status, "end": 600}
             ],  # count towards the threshold, as no answer does
         },
     }

@@ -5,18 +5,25 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from typing import Any
 
+from abreast.core.maintenance import MAX_PAGE_SIZE
+from abreast.platforms.local.router.maintenance_routes import CLIENT_FILTER, ENABLED, guarded
 from abreast.platforms.local.router.routing_table import Listener, RoutingTable, Site, Target, Upstream
 from abreast.platforms.local.router.site_tables import PROXY_HEADER
-from abreast.platforms.local.router.static_routes import site_routes
+from abreast.platforms.local.router.static_routes import SITE_FILTERS, site_routes
 
 Json = dict[str, Any]
 TYPE_URL = "type.googleapis.com/envoy"
 VHOST_HEADER = "x-abreast-place"
 """The header with the port and host of a request, ``8080/example.org``. The listener overwrites it."""
 
+_CLIENT_HEADER = "x-envoy-external-address"
+"""The header in which Envoy tells applications of a client that a proxy named. They have X-Forwarded-For."""
+
 _NO_TIMEOUT = "0s"
+MAX_BODY_SIZE = 4 * MAX_PAGE_SIZE
 
 
 def runtime_overrides(before: RoutingTable, after: RoutingTable) -> dict[str, str]:
@@ -51,17 +58,40 @@ def _runtime_key(ids: Sequence[str]) -> str:
 def live_routes(table: RoutingTable) -> Json:
     """Return the routes for users, before and after traffic switches. A service without a live version answers 503."""
     hosts = [
-        _virtual_host(service, _vhost_domains(listener), [*_user_routes(table, service)])
+        {
+            **_virtual_host(service, _vhost_domains(listener), [*_user_routes(table, service)]),
+            **_admission(table, service),
+        }
         for service, listener in table.listeners.items()
     ]
-    return _route_configuration("live", hosts, vhost_header=VHOST_HEADER)
+    return _route_configuration(
+        "live", hosts, vhost_header=VHOST_HEADER, max_direct_response_body_size_bytes=MAX_BODY_SIZE
+    )
+
+
+def _admission(table: RoutingTable, service: str) -> Json:
+    """Return what a host needs that lets some addresses through its maintenance, or that of a service behind it.
+
+    Which filters a request passes follows from its first route, before the client's address is known.
+    """
+    behind = (target.routes.values() for target in _targets(table, service) if isinstance(target, Site))
+    modes = (table.maintenance.get(name) for name in (service, *chain.from_iterable(behind)))
+    if not any(mode and mode.allow for mode in modes):
+        return {}
+    return {"typed_per_filter_config": dict.fromkeys((CLIENT_FILTER, *SITE_FILTERS), ENABLED)}
+
+
+def _targets(table: RoutingTable, service: str) -> list[Target]:
+    ids = (table.live.get(service, ""), table.prepared.get(service, ""))
+    return [table.targets[id_] for id_ in ids if id_ in table.targets]
 
 
 def candidate_routes(table: RoutingTable) -> Json:
     """Return the routes for checks of versions, with or without users. The host is the version's id.
 
-    A candidate routes to the candidates that traffic switches to together with it.
+    A candidate routes to the candidates that traffic switches to together with it. Checks go on in maintenance.
     """
+    table = replace(table, maintenance={})
     after = replace(table, live={**table.live, **table.prepared})
     tables = {id_: after if id_ in after.live.values() else table for id_ in table.targets}
     hosts = [
@@ -79,11 +109,11 @@ def _vhost_domains(listener: Listener) -> list[str]:
     )
 
 
-def _route_configuration(name: str, hosts: list[Json], **more: str) -> Json:
+def _route_configuration(name: str, hosts: list[Json], **more: object) -> Json:
     route = {
         "name": name,
         "virtual_hosts": hosts,
-        "request_headers_to_remove": [VHOST_HEADER, PROXY_HEADER],
+        "request_headers_to_remove": [VHOST_HEADER, PROXY_HEADER, _CLIENT_HEADER],
         **more,
     }
     return discovery_response("config.route.v3.RouteConfiguration", [route])
@@ -94,7 +124,12 @@ def _virtual_host(service: str, domains: list[str], routes: list[Json]) -> Json:
 
 
 def _user_routes(table: RoutingTable, service: str) -> Iterator[Json]:
-    """Yield the routes of a service's users: those of its candidate, which are off, then those of its live version."""
+    """Yield the routes of a service's users, behind its maintenance if it is in any."""
+    yield from guarded([*_version_routes(table, service)], table.maintenance.get(service), {"prefix": "/"})
+
+
+def _version_routes(table: RoutingTable, service: str) -> Iterator[Json]:
+    """Yield the routes to a service: those of its candidate, which are off, then those of its live version."""
     if candidate := table.prepared.get(service):
         routes = [*_target_routes(table, candidate), (_direct_response(404, "Not Found"), ())]
         yield from (_with_switch(route, (candidate, *ids)) for route, ids in routes)
@@ -121,11 +156,12 @@ def _routed_services(table: RoutingTable, site: Site) -> Iterator[tuple[Json, tu
     """Yield the routes from a site to other services, which lead to whatever version of them is live."""
     prepared = table.prepared
     for path, service in sorted(site.routes.items(), key=lambda item: len(item[0]), reverse=True):
-        match = {"path_separated_prefix": path}
+        match, mode = {"path_separated_prefix": path}, table.maintenance.get(service)
         if candidate := prepared.get(service):
-            yield from ((route, (candidate,)) for route in _service_routes(table.targets[candidate], match))
+            ahead = _service_routes(table.targets[candidate], match)
+            yield from ((route, (candidate,)) for route in guarded(ahead, mode, match))
         live = table.targets.get(table.live.get(service, ""))
-        yield from ((route, ()) for route in _service_routes(live, match))
+        yield from ((route, ()) for route in guarded(_service_routes(live, match), mode, match))
 
 
 def _service_routes(target: Target | None, match: Json) -> list[Json]:

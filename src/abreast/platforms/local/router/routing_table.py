@@ -5,8 +5,9 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.maintenance import MaintenanceMode
 
-RESPONSE_TIMEOUT = "60s"
+RESPONSE_TIMEOUT, HEALTH_INTERVAL = "60s", "3s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Upstream:
 
     An instance that does not answer at ``health_path``, or with ``failing_status`` and more, gets no requests while
     another one does.
-    ``response_timeout``: the longest wait for the beginning of a response.
+    ``response_timeout``: the longest wait for the beginning of a response. ``interval``: from one request for
+    ``health_path`` to the next.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Upstream:
     health_path: str = "/"
     response_timeout: str = RESPONSE_TIMEOUT
     failing_status: int = 400
+    interval: str = HEALTH_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,16 @@ Target = Upstream | Site | Background
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """Listeners by service, targets by id, and the live and candidate target id of each service."""
+    """Listeners by service, targets by id, and the live and candidate target id of each service.
+
+    Users of the services in ``maintenance`` get a page, whatever is live.
+    """
 
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     live: Mapping[str, str] = field(default_factory=dict)
     candidates: Mapping[str, str] = field(default_factory=dict)
+    maintenance: Mapping[str, MaintenanceMode] = field(default_factory=dict)
 
     @property
     def prepared(self) -> Mapping[str, str]:
@@ -102,9 +109,15 @@ class RoutingTable:
         """Remove targets. A service keeps its listener while it has a live version or a candidate."""
         live = {service: id_ for service, id_ in self.live.items() if id_ not in ids}
         candidates = {service: id_ for service, id_ in self.candidates.items() if id_ not in ids}
-        return RoutingTable(
+        return replace(
+            self,
             listeners={name: at for name, at in self.listeners.items() if name in live or name in candidates},
             targets={name: target for name, target in self.targets.items() if name not in ids},
             live=live,
             candidates=candidates,
         )
+
+    def with_maintenance(self, modes: Mapping[str, MaintenanceMode | None]) -> "RoutingTable":
+        """Put services into maintenance; None ends it."""
+        after = {**self.maintenance, **modes}
+        return replace(self, maintenance={service: mode for service, mode in after.items() if mode is not None})

@@ -32,6 +32,10 @@ CONTENT_TYPES = {
 }  # fmt: skip
 
 
+SITE_FILTERS = ("lua", _FILE_SERVER_FILTER)
+"""The names of the filters of sites."""
+
+
 def site_filters() -> list[Json]:
     """Return the filters of sites: the script, then the file server. A route that needs them turns them on."""
     script = {"@type": _LUA_FILTER, "source_codes": {_SITE_SCRIPT: {"inline_string": _script()}}}

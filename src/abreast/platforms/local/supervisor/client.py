@@ -13,10 +13,11 @@ from typing import Any
 
 from abreast.core.errors import PlatformError
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.model import Resources
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
@@ -57,7 +58,7 @@ class InstanceSpec:
 
     ``secrets`` names variables whose values are never written to disk. Output is appended to ``log``, redacted.
     With ``wants_port`` a port is reserved and passed as ``$PORT``: ``app_port`` if its code listens there whatever
-    ``$PORT`` says. Without ``liveness`` it never hangs.
+    ``$PORT`` says. Without ``liveness`` it never hangs. The kernel keeps it to ``resources``.
     """
 
     id: str
@@ -69,6 +70,7 @@ class InstanceSpec:
     secrets: frozenset[str] = frozenset()
     liveness: Liveness | None = None
     app_port: int | None = None
+    resources: Resources = Resources()
 
 
 class InstanceState(StrEnum):

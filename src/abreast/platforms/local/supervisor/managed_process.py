@@ -27,6 +27,7 @@ from abreast.platforms.local.supervisor.liveness import LivenessWatch
 from abreast.platforms.local.supervisor.output_pipe import OutputPipe
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 from abreast.platforms.local.supervisor.process_record import ProcessRecord, home_mark
+from abreast.platforms.local.supervisor.resource_limits import ResourceLimits
 
 INITIAL_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 """Seconds before a crashed instance restarts: doubled with each crash, up to the maximum."""
@@ -78,7 +79,8 @@ class ManagedProcess:
         self._restart_timer: asyncio.TimerHandle | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._hung_task: asyncio.Task[None] | None = None
-        self._hung_why = ""
+        self._ended_why = ""
+        self._limits = ResourceLimits(record)
         self._liveness: LivenessWatch | None = None
 
     @classmethod
@@ -100,7 +102,7 @@ class ManagedProcess:
             process._open_output()
             process._watch()
         elif env is not None and not record.stopping:
-            process._schedule_restart("exited while no supervisor ran")
+            process._schedule_restart(process._limits.exceeded() or "exited while no supervisor ran")
         if record.stopping:
             process.stop(0.0)
         return process
@@ -167,13 +169,13 @@ class ManagedProcess:
     def end_hung(self) -> None:
         """Begin to end its process group because it hangs. It starts again when it has ended."""
         identity, liveness = self._record.identity, self._record.liveness
-        if self._hung_why or self._stop_task or identity is None or liveness is None:
+        if self._ended_why or self._stop_task or identity is None or liveness is None:
             return
         assert self._liveness
         self._liveness.on_ended()
-        self._hung_why = f"answered nothing for {liveness.patience:g} s"
+        self._ended_why = f"answered nothing for {liveness.patience:g} s"
         if self._output:
-            self._output.note(f"{self._record.id} {self._hung_why}; it is started again")
+            self._output.note(f"{self._record.id} {self._ended_why}; it is started again")
         self._hung_task = asyncio.ensure_future(_terminate_group(identity, self._record.mark, HUNG_GRACE))
 
     def detach(self) -> None:
@@ -181,7 +183,17 @@ class ManagedProcess:
         if self._output:
             self._output.detach()
 
+    def check_memory(self) -> None:
+        """End it, so that it starts again, if the kernel killed one of its processes, and not all, for its memory."""
+        identity = self._record.identity
+        if self._exit_watch is None or identity is None or self._stop_task or self._ended_why:
+            return
+        if why := self._limits.exceeded():
+            self._ended_why = why
+            signal_group(identity, self._record.mark, SIGKILL)
+
     def _start(self) -> None:
+        kills = self._limits.prepare()
         if self._record.identity and self._record.port and not self._record.keeps_port:
             self._move_to_new_port(self._record.port)
         self._open_output()
@@ -193,7 +205,7 @@ class ManagedProcess:
         port = {"PORT": str(self._record.port)} if self._record.port else {}
         try:
             self._child = subprocess.Popen(
-                argv, cwd=self._record.cwd,
+                self._limits.joined_by(argv), cwd=self._record.cwd,
                 env={**self._env, **port, **self._record.mark, **home_mark(self._owner.records_folder)},
                 stdin=endless, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
@@ -207,7 +219,7 @@ class ManagedProcess:
             os.close(out)
             os.close(endless)
         self._started_at = time.monotonic()
-        self._update_record(identity=ProcessIdentity.from_pid(self._child.pid))
+        self._update_record(identity=ProcessIdentity.from_pid(self._child.pid), memory_kills=kills)
         self._watch()
 
     def _move_to_new_port(self, old: int) -> None:
@@ -248,9 +260,9 @@ class ManagedProcess:
         self._proof.drop()
         code = self._child.wait() if self._child else None
         self._child = None
-        hung_why, self._hung_why = self._hung_why, ""
+        why, self._ended_why = self._ended_why, ""
         if self._stop_task is None:
-            self._schedule_restart(hung_why or _exit_text(code))
+            self._schedule_restart(why or self._limits.exceeded() or _exit_text(code))
 
     def _schedule_restart(self, last_exit: str) -> None:
         """Restart: immediately after a stable run, otherwise with back-off."""
@@ -275,6 +287,7 @@ class ManagedProcess:
         self._update_record(stopping=True)
         if self._record.identity:
             await _terminate_group(self._record.identity, self._record.mark, grace)
+            await self._limits.remove(self._record.mark | home_mark(self._owner.records_folder))
         self._clean_up()
 
     def _clean_up(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from abreast.core.errors import AbreastError
+from abreast.core.model import Resources
 from abreast.core.redaction.automaton import keep_automata
 from abreast.machine.automaton_folder import AutomatonFolder
 from abreast.machine.exit_watch import watch_exit
@@ -22,6 +23,7 @@ from abreast.platforms.local.supervisor.listening_proof import SocketScan
 from abreast.platforms.local.supervisor.managed_process import ManagedProcess
 from abreast.platforms.local.supervisor.port_allocator import PortAllocator
 from abreast.platforms.local.supervisor.process_record import ProcessRecord, end_unrecorded
+from abreast.platforms.local.supervisor.resource_limits import InstanceGroups
 
 PUBLISH_RETRY, STARTING_CHECK, ENDPOINT_CHECK = 0.01, 0.1, 1.0
 """Seconds until the next attempt to reach the router, look for instances that start, look whether all still listen."""
@@ -37,6 +39,7 @@ class ProcessManager:
         self.records_folder = home / RECORDS_FOLDER
         self.records_folder.mkdir(mode=0o700, exist_ok=True)
         self.ports = PortAllocator()
+        self._groups = InstanceGroups(home)
         self._publisher = publisher
         self._processes: dict[str, ManagedProcess] = {}
         self._stop_event = asyncio.Event()
@@ -54,8 +57,10 @@ class ProcessManager:
         Path(SOCKET_FILE).chmod(0o600)
         watch_exit(ProcessIdentity.from_pid(watchdog_pid), self._stop_event.set)
         watching = asyncio.ensure_future(self._watch_endpoints())
+        sweeping = asyncio.ensure_future(self._groups.sweep(lambda: self._processes))
         await self._stop_event.wait()
         watching.cancel()
+        sweeping.cancel()
         server.close()
         Path(SOCKET_FILE).unlink(missing_ok=True)
         for process in self._processes.values():
@@ -118,6 +123,7 @@ class ProcessManager:
         scan = SocketScan({process.group for process in self._processes.values()})
         for process in list(self._processes.values()):
             process.check_endpoint(scan)
+            process.check_memory()
         if self._unrecorded:
             endpoints = {name: process.endpoint for name, process in self._processes.items()}
             with suppress(OSError):  # on a full disk the router keeps the endpoints that it has
@@ -166,7 +172,8 @@ class ProcessManager:
     def _ensure(self, spec: dict[str, Any]) -> dict[str, Any]:
         process = self._processes.get(spec["id"])
         if process is None:
-            record = ProcessRecord.from_spec(spec, self._reserve_port(spec))
+            group = self._groups.group_for(spec["id"], Resources(**spec["resources"]))
+            record = ProcessRecord.from_spec(spec, self._reserve_port(spec), group)
             process = ManagedProcess(record, spec["env"], self)
             self._processes[record.id] = process
         process.ensure(spec["env"])

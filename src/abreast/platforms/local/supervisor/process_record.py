@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.model import Resources
+from abreast.machine.control_groups import ControlGroup
 from abreast.machine.process import ProcessIdentity, group_members, process_environment, started_with
 from abreast.platforms.local.supervisor.client import HOME_MARK, INSTANCE_MARK, Liveness
 
@@ -32,15 +34,20 @@ class ProcessRecord:
     stopping: bool = False
     keeps_port: bool = False
     """Whether it listens on this port after each start, whatever ``$PORT`` says."""
+    resources: Resources = Resources()
+    group: Mapping[str, str] = field(default_factory=dict)
+    """The folders of its control group, by controller."""
+    memory_kills: int = 0
+    """How many processes of the group had been killed for their memory when it last started."""
 
     @classmethod
-    def from_spec(cls, spec: Mapping[str, Any], port: int | None) -> "ProcessRecord":
-        """Return the record of a new instance."""
+    def from_spec(cls, spec: Mapping[str, Any], port: int | None, group: ControlGroup) -> "ProcessRecord":
+        """Return the record of a new instance, whose processes are to be in a control group."""
         env = {name: value for name, value in spec["env"].items() if name not in spec["secrets"]}
         liveness = Liveness(**spec["liveness"]) if spec["liveness"] else None
         return cls(
             spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness,
-            keeps_port=bool(spec["app_port"]),
+            keeps_port=bool(spec["app_port"]), resources=Resources(**spec["resources"]), group=group.folders,
         )  # fmt: skip
 
     @classmethod
@@ -49,7 +56,8 @@ class ProcessRecord:
         wire = json.loads(file.read_text())
         identity = ProcessIdentity(**wire["identity"]) if wire["identity"] else None
         liveness = Liveness(**wire["liveness"]) if wire.get("liveness") else None
-        return cls(**{**wire, "identity": identity, "liveness": liveness})
+        resources = Resources(**wire.get("resources", {}))
+        return cls(**{**wire, "identity": identity, "liveness": liveness, "resources": resources})
 
     @property
     def is_alive(self) -> bool:

@@ -90,8 +90,8 @@ class NetlifyState:
     """All that the emulator holds; tests read and change it.
 
     ``stuck_state``: deploys never leave this state. ``build_error``: deploys end as ``error`` with this message.
-    ``role``: the token owner's role in the team. ``work_seconds`` returns the processing time of a deploy whose
-    files are all uploaded.
+    ``unsupported_statuses``: rules with them answer with 404, as at Netlify those with 307. ``role``: the token
+    owner's role in the team. ``work_seconds`` returns the processing time of a deploy whose files are all uploaded.
     """
 
     def __init__(self) -> None:
@@ -101,6 +101,7 @@ class NetlifyState:
         self.stuck_state: str | None = None
         self.build_error: str | None = None
         self.role = "Developer"
+        self.unsupported_statuses: set[int] = set()
         self.work_seconds: Callable[[], float] = float
 
     def authorized_site(self, request: Request) -> Site:

@@ -70,6 +70,8 @@ class SiteServer:
                 return function
             case _ if request.method not in READING:
                 return Response(status_code=405, headers={"allow": "GET, HEAD"})
+            case FileAnswer(_, status, _) if status in self._state.unsupported_statuses:
+                return Response("Not Found", 404)
             case FileAnswer(file, status, headers):
                 return self._file_response(deploy, file, status, headers)
             case MissingAnswer(_, "", headers):

@@ -58,6 +58,7 @@ def _details(base: str, service: Service) -> dict[str, Any]:
         details |= {"url": f"http://{service.name}:10000", "openPorts": [{"port": 10000, "protocol": "TCP"}]}
     if service.kind is ServiceKind.WEB:
         details |= {"url": f"{base}/r/{service.name}", "openPorts": [], "healthCheckPath": service.health_path}
+        details |= {"maintenanceMode": {"enabled": service.in_maintenance, "uri": service.maintenance_uri}}
         details |= {} if service.ip_allow_list is None else {"ipAllowList": service.ip_allow_list}
     return details
 

@@ -117,6 +117,13 @@ class EnvGroupName(Body):
     name: str
 
 
+class MaintenanceMode(Body):
+    """``maintenanceMode`` of a web service."""
+
+    enabled: bool
+    uri: str
+
+
 class ServiceDetails(Body):
     """``serviceDetails`` of PATCH /services/{id}; what a kind of service does not have is refused by its kind."""
 
@@ -126,7 +133,7 @@ class ServiceDetails(Body):
     build_command: str | None = None
     publish_path: str | None = None
     env_specific_details: dict[str, str] | None = None
-    maintenance_mode: dict[str, str | bool] | None = None
+    maintenance_mode: MaintenanceMode | None = None
     plan: str | None = None
     runtime: str | None = None
     pull_request_previews_enabled: Literal["yes", "no"] | None = None
@@ -189,7 +196,7 @@ class NewServiceDetails(Body):
     ip_allow_list: list[AllowedBlock] | None = None
     autoscaling: Autoscaling | None = None
     disk: dict[str, str | int] | None = None
-    maintenance_mode: dict[str, str | bool] | None = None
+    maintenance_mode: MaintenanceMode | None = None
     pull_request_previews_enabled: Literal["yes", "no"] | None = None
     previews: dict[str, str] | None = None
     render_subdomain_policy: Literal["enabled", "disabled"] | None = None

@@ -12,14 +12,8 @@ from abreast.testing.platforms.render.configuration_api import variable_value
 from abreast.testing.platforms.render.deploy_engine import DeployEngine
 from abreast.testing.platforms.render.requests import ApiError, not_emulated, read_body
 from abreast.testing.platforms.render.service import OWNER_ID, Service, ServiceKind, image_name, new_id
-from abreast.testing.platforms.render.service_api import cron_expression
+from abreast.testing.platforms.render.service_api import PAID_PLANS, PLANS, cron_expression
 from abreast.testing.platforms.render.state import State, base_url
-
-PAID_PLANS = frozenset({"starter", "standard", "pro", "pro_plus", "pro_max", "pro_ultra"})
-"""The plans of services that have no free one."""
-
-PLANS = PAID_PLANS | {"starter_plus", "standard_plus", "free"}
-"""The plans that a web service can be created with; a custom one is agreed with Render."""
 
 _COMMON = {"runtime", "env", "env_specific_details", "plan", "region"}
 _RUNNING = _COMMON | {

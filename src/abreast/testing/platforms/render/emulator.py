@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from abreast.machine.tls import ssl_context
 from abreast.testing.platforms.common import require_token
 from abreast.testing.platforms.fault_injection import FaultInjector
 from abreast.testing.platforms.render.configuration_api import ConfigurationApi
@@ -88,10 +90,21 @@ class RenderEmulator(DeploySettings):
         service = found[0]
         for deploy in [deploy for deploy in service.deploys if deploy.trigger == "deploy_hook"]:
             await self._engine.advance(service, deploy)
+        if service.in_maintenance:
+            return await _serve_maintenance(service.maintenance_uri)
         if service.kind is ServiceKind.STATIC:
             return await _serve_file(request, service)
         process = service.live_process
         return await proxy_to_process(request, process if isinstance(process, ServiceProcess) else None)
+
+
+async def _serve_maintenance(uri: str) -> Response:
+    """Answer with the maintenance page of a URL, with its status if that is an error, or with Render's own."""
+    if not uri:
+        return Response("<h1>Down for maintenance</h1>", 503, media_type="text/html")
+    async with httpx2.AsyncClient(timeout=5, verify=ssl_context()) as client:
+        page = await client.get(uri)
+    return Response(page.content, page.status_code if page.is_error else 503, media_type=page.headers["content-type"])
 
 
 async def _serve_file(request: Request, service: Service) -> Response:

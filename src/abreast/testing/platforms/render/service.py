@@ -121,6 +121,8 @@ class Service:
     ip_allow_list: list[dict[str, str]] | None = None
     live_process: ServiceProcess | BackgroundProcess | None = None
     live_folder: Path | None = None
+    in_maintenance: bool = False
+    maintenance_uri: str = ""
     log: list[LogLine] = field(default_factory=list)
     lines_read: dict[Path, int] = field(default_factory=dict)
     created_at: str = field(default_factory=utc_timestamp)

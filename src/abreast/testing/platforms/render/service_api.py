@@ -10,7 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from abreast.testing.platforms.render.answers import event_json, owner_json, service_json
-from abreast.testing.platforms.render.bodies import Autoscaling, Scale, ServiceDetails, UpdateService
+from abreast.testing.platforms.render.bodies import (
+    Autoscaling,
+    MaintenanceMode,
+    Scale,
+    ServiceDetails,
+    UpdateService,
+)
 from abreast.testing.platforms.render.deploy_engine import DeployEngine
 from abreast.testing.platforms.render.requests import (
     ApiError,
@@ -27,6 +33,12 @@ from abreast.testing.platforms.render.state import State, base_url
 
 CRON_FIELDS = 5
 _RUNNING = frozenset({ServiceKind.WEB, ServiceKind.PRIVATE, ServiceKind.WORKER})
+PAID_PLANS = frozenset({"starter", "standard", "pro", "pro_plus", "pro_max", "pro_ultra"})
+"""The plans of services that have no free one."""
+
+PLANS = PAID_PLANS | {"starter_plus", "standard_plus", "free"}
+"""The plans that a web service can have; a custom one is agreed with Render."""
+
 _DETAILS = {
     ServiceKind.WEB: {
         "health_check_path", "pre_deploy_command", "env_specific_details", "maintenance_mode", "plan", "runtime",
@@ -107,7 +119,7 @@ class ServiceApi:
         for name in ("auto_deploy_trigger", "build_source_id", "repo", "build_filter", "root_dir", "image"):
             _require_emulated(getattr(body, name), name)
         if body.service_details:
-            _update_details(service, body.service_details)
+            _update_details(service, body.service_details, f"{base_url(request)}/r/{service.name}")
         service.auto_deploy = body.auto_deploy or service.auto_deploy
         service.name = body.name or service.name
         service.branch = body.branch or service.branch
@@ -210,20 +222,44 @@ class ServiceApi:
         return service
 
 
-def _update_details(service: Service, details: ServiceDetails) -> None:
-    """Change a service's details. Raises ApiError(400) for what its kind does not have."""
+def _update_details(service: Service, details: ServiceDetails, address: str) -> None:
+    """Change the details of a service at an address. Raises ApiError(400) for what its kind does not have."""
     if unknown := details.model_fields_set - _DETAILS[service.kind]:
         raise ApiError(400, f"serviceDetails: a {service.kind} has no {', '.join(sorted(unknown))}")
-    changes: dict[str, Callable[[str], Any]] = {
+    changes: dict[str, Callable[[Any], Any]] = {
+        "maintenance_mode": lambda mode: _set_maintenance(service, mode, address),
         "pre_deploy_command": lambda text: setattr(service, "pre_deploy", text),
         "health_check_path": lambda text: setattr(service, "health_path", text),
         "schedule": lambda text: setattr(service, "schedule", cron_expression(text)),
         "build_command": lambda text: setattr(service, "command", text),
         "publish_path": lambda text: setattr(service, "publish_path", text),
+        "plan": lambda text: setattr(service, "plan", _plan(service, text)),
     }
     for name in sorted(details.model_fields_set):
         _require_emulated(None if name in changes else name, f"serviceDetails.{name}")
         changes[name](getattr(details, name))
+
+
+def _set_maintenance(service: Service, mode: MaintenanceMode, address: str) -> None:
+    """Turn maintenance mode on or off. Raises ApiError(400) for a free service, and for a page of its own."""
+    if service.plan == "free":
+        raise ApiError(400, "maintenance mode is available only for paid web services")
+    if mode.uri.startswith(address):
+        raise ApiError(400, "the maintenance page must not be a URL of the service in maintenance mode")
+    if mode.enabled != service.in_maintenance:
+        service.record("maintenance_mode_enabled", enabled=mode.enabled)
+    if mode.uri != service.maintenance_uri:
+        service.record("maintenance_mode_uri_updated", fromURI=service.maintenance_uri, toURI=mode.uri)
+    service.in_maintenance, service.maintenance_uri = mode.enabled, mode.uri
+
+
+def _plan(service: Service, plan: str) -> str:
+    """Return a plan that a service may get. Raises ApiError(400) for one that its kind does not have."""
+    if plan not in (PLANS if service.kind is ServiceKind.WEB else PAID_PLANS):
+        raise ApiError(400, f"serviceDetails.plan: a {service.kind} has no plan {plan}")
+    if plan == "free" and (service.has_disk or service.instances > 1):
+        raise ApiError(400, "serviceDetails.plan: the free plan has one instance and no disk")
+    return plan
 
 
 def cron_expression(text: str) -> str:
