@@ -7,7 +7,9 @@ SOURCES := src tests benchmarks examples/plugin
 
 PREFIX ?= $(HOME)/.local
 
-.PHONY: demo test test-exhaustive test-all check lint bench docs screenshot install clean
+MAKEFLAGS += --jobs=2  # the parts of check run side by side
+
+.PHONY: demo test test-exhaustive test-all check format lint types types-macos layers bench docs screenshot install clean
 
 demo: $(READY)
 	$(BIN)/abreast demo
@@ -21,12 +23,14 @@ test-exhaustive: $(READY)
 test-all: $(READY) check
 	$(PYTEST)
 
-check: $(READY)
-	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/mypy
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
-	$(BIN)/lint-imports
+check: format lint types types-macos layers
+
+format lint types types-macos layers: $(READY)
+format: ; $(BIN)/ruff format --check $(SOURCES)
+lint: ; $(BIN)/ruff check $(SOURCES)
+types: ; $(BIN)/mypy
+types-macos: ; $(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
+layers: ; $(BIN)/lint-imports
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -1,5 +1,6 @@
 """Hooks that keep a test session clean and quick, and the fixtures that all tests share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -24,11 +25,12 @@ __all__ = ["az", "file", "gs", "open_mirror", "s3", "state_world"]
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("GITHUB_ACTIONS", None)  # there, the record of each tested project would be expected in its remote
+gc.disable()  # until all is imported and collected, which stays: to look through it again and again takes half the time
 
 
 FOLDER = pytest.StashKey[Path]()
-WORKERS_PER_PROCESSOR = 2
-"""Tests wait about half of their time. Each worker costs ten seconds of a processor: it collects all tests."""
+WORKERS_PER_PROCESSOR, MAX_WORKERS = 4, 20
+"""Tests wait about two thirds of their time. Each worker costs three seconds of a processor: it collects all tests."""
 
 QUICK_FILES = {"test_story", "test_run", "test_orphans", "test_one_space"}
 """Files of ``tests/deploy`` of which all tests are quick."""
@@ -46,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return WORKERS_PER_PROCESSOR * (os.cpu_count() or 1)
+    return min(WORKERS_PER_PROCESSOR * (os.cpu_count() or 1), MAX_WORKERS)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
@@ -76,6 +78,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         count = (total - len(items)) // (workers - worker) - len(share)
         items += share + others[:count]
         del others[:count]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True, wrapper=True)

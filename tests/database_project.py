@@ -110,10 +110,11 @@ def _libpq() -> str:
 class DatabaseProject:
     """The project with a database and one migration, not yet deployed."""
 
-    def __init__(self, project: SampleProject, engine: str = "sqlite") -> None:
+    def __init__(self, project: SampleProject, engine: str = "sqlite", url: str = "") -> None:
+        """``url``: an empty database of PostgreSQL, in place of one of the server that most tests share."""
         self.project = project
         self.engine = engine
-        self.url = postgres_server.create_database() if engine == "postgresql" else "sqlite:///shop.db"
+        self.url = url or (postgres_server.create_database() if engine == "postgresql" else "sqlite:///shop.db")
         backend = project.config["services"]["backend"]
         backend["database"] = {"url": "${SHOP_DATABASE_URL}", "migrations": "migrations"}
         backend["run"] = f"exec {sys.executable} app.py"

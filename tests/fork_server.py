@@ -37,9 +37,9 @@ from abreast.machine import tls
 from abreast.platforms.local.router.routing_table import RoutingTable
 
 LATE_IMPORTS = (
-    "anyio._backends._asyncio", "encodings.idna", "encodings.utf_16_be", "encodings.utf_16_le",
-    "encodings.utf_8_sig", "envoy", "httpcore2", "obstore.store", "psycopg", "pydantic.dataclasses",
-    "pydantic.type_adapter", "sqlglot.dialects.postgres", "sqlglot.dialects.sqlite",
+    "anyio._backends._asyncio", "cryptography.hazmat.primitives.asymmetric.ed25519", "encodings.idna",
+    "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_8_sig", "envoy", "httpcore2", "obstore.store",
+    "psycopg", "pydantic.dataclasses", "pydantic.type_adapter", "sqlglot.dialects.postgres", "sqlglot.dialects.sqlite",
     "sqlglot.optimizer.scope", "stamina.instrumentation", "tenacity.asyncio",
 )  # fmt: skip
 """Modules that abreast's libraries import on first use."""
@@ -172,6 +172,11 @@ def run_crash_relay(
     raise AssertionError(f"no end after {MOST_KILLS} kills: {file.read_text()}")
 
 
+def forget_relay(folder: Path) -> None:
+    """Let the next relay kill at the same writes again."""
+    _writes_file(folder).unlink()
+
+
 def relay_writes(folder: Path) -> list[str]:
     """Return the names of the writes that a relay made or was killed at."""
     return _writes_file(folder).read_text().splitlines()
@@ -201,6 +206,7 @@ def _stop_server() -> None:
 
 def _prepare() -> None:
     """Import the modules, and build what commands build at first use; share all of it with them."""
+    gc.disable()
     abreast_modules = (module.name for module in pkgutil.walk_packages(abreast.__path__, "abreast."))
     for name in (*abreast_modules, *LATE_IMPORTS, "crash_relay"):
         importlib.import_module(name)
@@ -209,6 +215,7 @@ def _prepare() -> None:
     Redactor().redact_text("x")
     tls.ssl_context()
     gc.freeze()
+    gc.enable()
 
 
 def _ask_server(order: Mapping[str, Any]) -> int:

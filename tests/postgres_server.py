@@ -40,6 +40,12 @@ def server_url() -> str:
 
 
 @cache
+def small_server_url() -> str:
+    """Return the URL of a server with few databases, for tests that copy all that a server has."""
+    return shared_server("postgres-small", lambda folder: _start_server(program_folder(), folder))
+
+
+@cache
 def newer_server_url() -> str:
     """Return the URL of a server that is newer than the programs of this machine, from a wheel."""
     return shared_server("postgres-newer", _start_newer_server)

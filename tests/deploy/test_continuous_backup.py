@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from abreast.core.errors import DatabaseError
 from abreast.core.model import Service
 from abreast.database.backup_encryption import BackupKeys
@@ -49,7 +50,8 @@ def wait_until_recorded(shop: DatabaseProject) -> None:
 
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
 def test_after_the_machine_has_died_the_last_seconds_are_lost_at_most(project: SampleProject, engine: str) -> None:
-    shop = DatabaseProject(project, engine)
+    url = postgres_server.create_database(server=postgres_server.small_server_url()) if engine == "postgresql" else ""
+    shop = DatabaseProject(project, engine, url)
     command = recording(shop)
     shop.insert_orders(5)
     wait_until_recorded(shop)

@@ -11,9 +11,8 @@ import fork_server
 from database_project import DatabaseProject, app_source, migrator_source
 from sample_project import SampleProject
 
-IN_TURN = (1, 1)
-SPREAD = [pytest.param(first, 4, marks=pytest.mark.exhaustive) for first in range(1, 5)]
-"""Four deployments that together are killed at every write, each process having gone on for four."""
+EVERY = [1, pytest.param(4, marks=pytest.mark.exhaustive)]
+"""Killed at every write in turn; or every fourth, and so four times, which together are killed at every write too."""
 
 FIRST_MIGRATED = 16
 """About where the migration begins; what comes before is the same as where nothing fails."""
@@ -21,21 +20,25 @@ FIRST_MIGRATED = 16
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"])
-@pytest.mark.parametrize(("first", "every"), [IN_TURN, *SPREAD])
-def test_one_migration_killed_at_every_write_in_turn_runs_once(
-    project: SampleProject, first: int, every: int, engine: str
-) -> None:
+@pytest.mark.parametrize("every", EVERY)
+def test_one_migration_killed_at_every_write_in_turn_runs_once(project: SampleProject, every: int, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     shop.deploy()
     shop.insert_orders(20)
     shop.query("CREATE TABLE ran (number integer)")
-    shop.write_migration("002_more.sql", "INSERT INTO ran VALUES (2);\nCREATE TABLE more (id integer);\n")
-    commit = project.commit()
+    for first in range(1, every + 1):
+        _kill_in_turn_while_it_migrates(shop, f"{first + 1:03}", first, every)
+
+
+def _kill_in_turn_while_it_migrates(shop: DatabaseProject, number: str, first: int, every: int) -> None:
+    name = f"{number}_more.sql"
+    shop.write_migration(name, f"INSERT INTO ran VALUES ({number});\nCREATE TABLE more_{number} (id integer);\n")
+    commit = shop.project.commit()
     known = len([backup for backup in shop.backups() if backup["verified"]])
     has_run = False
     for code in relay(shop, "deploy", "--yes", first=first, every=every):
-        ran = shop.query("SELECT number FROM ran")
-        noted = shop.query("SELECT filename FROM migrations WHERE filename = '002_more.sql'")
+        ran = shop.query(f"SELECT number FROM ran WHERE number = {number}")
+        noted = shop.query(f"SELECT filename FROM migrations WHERE filename = '{name}'")
         assert len(ran) == len(noted) <= 1, "both or neither, and once"
         assert not has_run or ran
         if ran and not has_run:
@@ -44,55 +47,71 @@ def test_one_migration_killed_at_every_write_in_turn_runs_once(
         if code == 0:
             break
     assert has_run
-    assert project.served_commits()["backend"] == commit
+    assert shop.project.served_commits()["backend"] == commit
     assert shop.leftover_copies() == []
-    assert len(fork_server.relay_writes(project.folder)) > 30
+    assert len(fork_server.relay_writes(shop.project.folder)) > 30
+    fork_server.forget_relay(shop.project.folder)
 
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
-@pytest.mark.parametrize(("first", "every"), [IN_TURN, *SPREAD])
-def test_one_restore_killed_at_every_write_in_turn_is_whole(
-    project: SampleProject, first: int, every: int, engine: str
-) -> None:
+@pytest.mark.parametrize("every", EVERY)
+def test_one_restore_killed_at_every_write_in_turn_is_whole(project: SampleProject, every: int, engine: str) -> None:
     shop = DatabaseProject(project, engine)
     shop.deploy()
     shop.insert_orders(20)
+    for first in range(1, every + 1):
+        _kill_in_turn_while_it_restores(shop, first, every)
+
+
+def _kill_in_turn_while_it_restores(shop: DatabaseProject, first: int, every: int) -> None:
     shop.run("db", "backup")
     good = shop.backups()[0]["name"].rpartition("/")[2]
     before = shop.orders_digest()
     shop.insert_orders(5)
     expected = {before, shop.orders_digest()}
+    known = shop.project.latest_deployment()["id"]
     for _ in relay(shop, "db", "restore", good, "--yes", first=first, every=every):
         assert shop.orders_digest() in expected, "what was, or what is restored: nothing between"
         if len(expected) > 1 and shop.orders_digest() == before:
             shop.insert_orders(1)  # users go on, on what is restored
             expected = {shop.orders_digest()}
-        if project.latest_deployment()["kind"] == "restore" and project.latest_deployment()["finished"] is not None:
+        latest = shop.project.latest_deployment()
+        if (latest["kind"], latest["id"] != known) == ("restore", True) and latest["finished"] is not None:
             break
     assert len(expected) == 1
     assert shop.leftover_copies() == []
-    assert len(fork_server.relay_writes(project.folder)) > 5
+    assert len(fork_server.relay_writes(shop.project.folder)) > 5
+    fork_server.forget_relay(shop.project.folder)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize(("first", "every"), [IN_TURN, *((FIRST_MIGRATED + late, 4) for late in range(4))])
+@pytest.mark.parametrize("every", EVERY)
 def test_one_failure_after_the_migration_killed_at_every_write_in_turn_is_taken_back(
-    project: SampleProject, first: int, every: int
+    project: SampleProject, every: int
 ) -> None:
     shop, before, commit = _failing_after_its_migration(project)
+    for late in range(every):
+        _kill_in_turn_while_it_is_taken_back(shop, before, 1 if every == 1 else FIRST_MIGRATED + late, every)
+        assert project.served_commits()["backend"] == commit
+        project.commit()
+
+
+def _kill_in_turn_while_it_is_taken_back(shop: DatabaseProject, before: list[Any], first: int, every: int) -> None:
     schemas = [before]
+    known = shop.project.latest_deployment()["id"]
     for _ in relay(shop, "deploy", "--yes", first=first, every=every):
         schemas.append(shop.schema())
-        if project.latest_deployment()["state"] == "turned-back":
+        latest = shop.project.latest_deployment()
+        if latest["id"] != known and latest["state"] == "turned-back":
             break
     assert schemas[-1] == before
     changes = sum(one != other for one, other in itertools.pairwise(schemas))
     assert changes == 2 or (changes < 2 and every > 1), "there and back, once"
     assert shop.query("SELECT filename FROM migrations") == [("001_orders.sql",)]
-    assert project.served_commits()["backend"] == commit
     assert shop.leftover_copies() == []
+    fork_server.forget_relay(shop.project.folder)
 
 
 def _failing_after_its_migration(project: SampleProject) -> tuple[DatabaseProject, list[Any], str]:
@@ -111,27 +130,32 @@ def _failing_after_its_migration(project: SampleProject) -> tuple[DatabaseProjec
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize(("first", "every"), [IN_TURN, *SPREAD])
+@pytest.mark.parametrize("every", EVERY)
 def test_one_rollback_killed_at_every_write_in_turn_takes_the_schema_back_once(
-    project: SampleProject, first: int, every: int
+    project: SampleProject, every: int
 ) -> None:
     shop = _migrated_by_a_command(project)
     shop.deploy()
-    project.commit(step_py=migrator_source(price=True))
-    shop.deploy()
+    for first in range(1, every + 1):
+        project.commit(step_py=migrator_source(price=True))
+        shop.deploy()
+        _kill_in_turn_while_it_rolls_back(shop, first, every)
+
+
+def _kill_in_turn_while_it_rolls_back(shop: DatabaseProject, first: int, every: int) -> None:
     schemas = [shop.schema()]
+    known = shop.project.latest_deployment()["id"]
     for _ in relay(shop, "rollback", "--reason", "no", "--yes", first=first, every=every):
         schemas.append(shop.schema())
-        if project.latest_deployment()["kind"] == "rollback" and project.latest_deployment()["finished"]:
+        latest = shop.project.latest_deployment()
+        if (latest["kind"], latest["id"] != known) == ("rollback", True) and latest["finished"]:
             break
-    assert not [
-        event["message"]
-        for event in project.latest_deployment()["events"]
-        if "the schema was not reverted" in event["message"]
-    ]
+    events = [event["message"] for event in shop.project.latest_deployment()["events"]]
+    assert not [message for message in events if "the schema was not reverted" in message]
     assert "price" in str(schemas[0])
     assert "price" not in str(schemas[-1])
     assert sum(one != other for one, other in itertools.pairwise(schemas)) == 1
+    fork_server.forget_relay(shop.project.folder)
 
 
 def _migrated_by_a_command(project: SampleProject) -> DatabaseProject:

@@ -327,7 +327,7 @@ def test_a_migration_stays_where_its_service_stays_and_another_fails_alone(
     project, sick = shop.project, tmp_path / "sick"
     mail = APP_SOURCE.replace(HEALTHY, f'    return (503, {{}}) if os.path.exists("{sick}") else (200, {{}})\n')
     project.config["services"]["mail"] = {
-        "run": f"exec {sys.executable} -S mail.py", "health": {"path": "/health", "hold": "0s"},
+        "run": f"exec {sys.executable} -S mail.py", "health": {"path": "/health", "hold": "0s", "start": "5s"},
     }  # fmt: skip
     project.config["environments"]["local"] |= {"mail": {"local": {"port": free_ports(1)[0]}}}
     project.config["on_failure"] = "alone"

@@ -135,7 +135,7 @@ def test_an_environment_is_told_also_while_a_program_is_loaded(processes: Proces
         seen = list[str | None]()
         eventually(lambda: not processes.told_environment(program.pid))
         for _ in range(1000):
-            seen.append(processes.environment(program.pid).get("MARK"))
+            seen.append(processes.variables(program.pid, ["MARK"]).get("MARK"))
     assert seen == ["x"] * 1000
 
 
@@ -144,19 +144,22 @@ def test_a_program_without_an_environment_is_not_waited_for(processes: ProcessTa
         eventually(lambda: not processes.is_loading(program.pid))
         assert processes.environment(program.pid) == {}
         assert not any(processes.is_loading(pid) for pid in (2, os.getpid(), os.getppid()))  # 2 is the kernel's own
+        assert [processes.has_memory(pid) for pid in (2, os.getpid(), program.pid)] == [False, True, True]
+        program.kill()
+        eventually(lambda: not processes.has_memory(program.pid))  # a zombie
 
 
 def test_a_process_whose_environment_may_not_be_read_is_not_waited_for(processes: ProcessTable) -> None:
     """The kernel hides from another user whether a program is being loaded, too. Here: root's, or the first process."""
     with running("/bin/sleep", "1000", env={"MARK": "x"}) as program:
-        eventually(lambda: processes.told_environment(program.pid) == {"MARK": "x"})
+        eventually(lambda: processes.told_environment(program.pid) == b"MARK=x\0")
         is_root = os.geteuid() == 0
         hidden = program.pid if is_root else 1
         child = os.fork()
         if child == 0:
             if is_root:
                 os.setuid(65534)
-            is_hidden = processes.told_environment(hidden) == {} and not processes.is_loading(hidden)
+            is_hidden = processes.told_environment(hidden) == b"" and not processes.is_loading(hidden)
             os._exit(0 if is_hidden else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -167,7 +170,9 @@ def test_both_tables_tell_the_same() -> None:
         for pid in (program.pid, os.getpid(), os.getppid()):
             assert linux.state(pid)[1:] == portable.state(pid)[1:]
             assert linux.name(pid) == portable.name(pid)
-        assert linux.environment(program.pid) == portable.environment(program.pid) == {"A": "1", "B": "x=y\nz"}
+        for table in (linux, portable):
+            assert table.environment(program.pid) == {"A": "1", "B": "x=y\nz"}
+            assert table.variables(program.pid, ["B", "A", "x", ""]) == {"B": "x=y\nz", "A": "1"}
         assert program.pid in linux.pids()
         assert program.pid in portable.pids()
         tick = 1e6 / os.sysconf("SC_CLK_TCK")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import instance_schema, schema
 from abreast.config.approvals import resolve_approval
 from abreast.config.consistency import shell_variables
 from abreast.config.flags import resolve_flags
@@ -188,12 +188,12 @@ class EnvironmentResolver:
             resources=resolve_resources(self.declared_resources(environment, name)),
         )
 
-    def declared_health(self, environment: str, service: str) -> schema.Health:
+    def declared_health(self, environment: str, service: str) -> instance_schema.Health:
         """Return a service's health check, with the keys that the environment sets."""
         override = self.overrides.get((environment, service))
         return merged(self.project.services[service].health, override.health if override else None)
 
-    def declared_resources(self, environment: str, service: str) -> schema.Resources:
+    def declared_resources(self, environment: str, service: str) -> instance_schema.Resources:
         """Return a service's resources, with the keys that the environment sets."""
         override = self.overrides.get((environment, service))
         return merged(self.project.services[service].resources, override.resources if override else None)
@@ -353,7 +353,7 @@ def _resolve_build(config: schema.Service) -> Build:
     )
 
 
-def _resolve_health(config: schema.Service, health: schema.Health, platform: str) -> HealthSettings:
+def _resolve_health(config: schema.Service, health: instance_schema.Health, platform: str) -> HealthSettings:
     """Return a service's health check. A folder on ``local`` need not hold: what serves it serves users already."""
     failing_status = CLIENT_ERROR if health.path or not config.run else SERVER_ERROR
     found = HealthSettings(**health.model_dump(exclude_none=True), failing_status=failing_status)

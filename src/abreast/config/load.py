@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from abreast.config import environment_schema, gate_schema, schema
+from abreast.config import environment_schema, gate_schema, instance_schema, schema
 from abreast.config.approvals import approval_faults, promotion_faults
 from abreast.config.consistency import consistency_faults
 from abreast.config.environment_resolver import EnvironmentResolver
@@ -189,7 +189,7 @@ def _apply_blueprint(
         service, blueprint = model.services[name], blueprint_services[name]
         service.run = service.run or blueprint.start_command
         if blueprint.health_path and "health" not in service.model_fields_set:
-            service.health = schema.Health(path=blueprint.health_path)
+            service.health = instance_schema.Health(path=blueprint.health_path)
 
 
 def _validate_override(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abreast.config import environment_schema, gate_schema, schema
+from abreast.config import environment_schema, gate_schema, instance_schema, schema
 from abreast.core.errors import UsageError
 
 SettingsModels = Mapping[str, type[BaseModel]]
@@ -202,8 +202,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "service": schema.Service,
     "build": schema.Build,
     "test": gate_schema.Test,
-    "health": schema.Health,
-    "resources": schema.Resources,
+    "health": instance_schema.Health,
+    "resources": instance_schema.Resources,
     "release": schema.ReleaseCommand,
     "database": schema.Database,
     "variable": schema.Variable,

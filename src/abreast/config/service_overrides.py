@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
-from abreast.config import schema
+from abreast.config import instance_schema, schema
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.errors import Fault
 from abreast.core.model import DEFAULT_PLATFORM, Resources
@@ -35,7 +35,7 @@ def merged(common: M, override: M | None) -> M:
     )
 
 
-def resolve_resources(declared: schema.Resources) -> Resources:
+def resolve_resources(declared: instance_schema.Resources) -> Resources:
     """Return resources as values of the core."""
     return Resources(declared.cpu, None if declared.memory is None else round(declared.memory))
 

@@ -102,7 +102,7 @@ def process_groups(groups: Collection[int]) -> dict[int, list[int]]:
 
 def marked_processes(name: str, prefix: str) -> list[int]:
     """Return the running processes that were started with a variable whose value begins with ``prefix``."""
-    marked = [pid for pid in PROCESSES.pids() if process_environment(pid).get(name, "").startswith(prefix)]
+    marked = [pid for pid in PROCESSES.pids() if PROCESSES.variables(pid, [name]).get(name, "").startswith(prefix)]
     return [pid for pid in marked if _is_running(pid)]
 
 
@@ -110,9 +110,9 @@ def started_with(variables: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...
     """Yield the running processes that were started with all of the variables, each with their values."""
     names = tuple(variables)
     for pid in PROCESSES.pids():
-        env = process_environment(pid)
-        if all(name in env for name in names) and _is_running(pid):
-            yield pid, tuple(env[name] for name in names)
+        found = PROCESSES.variables(pid, names)
+        if len(found) == len(names) and _is_running(pid):
+            yield pid, tuple(found[name] for name in names)
 
 
 def end_marked_processes(name: str, prefix: str) -> None:

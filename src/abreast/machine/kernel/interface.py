@@ -1,5 +1,6 @@
 """The ports to the kernel's tables of processes and of listening sockets."""
 
+import os
 import socket
 import time
 from abc import ABC, abstractmethod
@@ -50,8 +51,21 @@ class ProcessTable(ABC):
 
         The kernel tells none while it loads a program, so this waits until that is done, LOADING_TIMEOUT at most.
         """
+        pairs = (pair.partition(b"=") for pair in self._loaded_environment(pid).split(b"\0"))
+        return {os.fsdecode(name): os.fsdecode(value) for name, is_set, value in pairs if is_set}
+
+    def variables(self, pid: int, names: Iterable[str]) -> dict[str, str]:
+        """Return those of these variables that are in a process's ``environment``: there are many processes."""
+        environment, found = b"\0" + self._loaded_environment(pid), {}
+        for name in names:
+            _, is_set, rest = environment.partition(f"\0{name}=".encode())
+            if is_set:
+                found[name] = os.fsdecode(rest.partition(b"\0")[0])
+        return found
+
+    def _loaded_environment(self, pid: int) -> bytes:
         deadline, loaded_looks = time.monotonic() + LOADING_TIMEOUT, 0
-        while not (found := self.told_environment(pid)):
+        while not (found := self.told_environment(pid)) and self.has_memory(pid):
             if self.is_loading(pid):
                 time.sleep(LOADING_INTERVAL)
             else:
@@ -61,8 +75,12 @@ class ProcessTable(ABC):
         return found
 
     @abstractmethod
-    def told_environment(self, pid: int) -> dict[str, str]:
-        """Return the environment that the kernel tells at this moment, {} if none."""
+    def told_environment(self, pid: int) -> bytes:
+        """Return the environment that the kernel tells at this moment: each NAME=value ends with a zero byte."""
+
+    @abstractmethod
+    def has_memory(self, pid: int) -> bool:
+        """Whether a process has memory, where an environment could be. Zombies and the kernel's own have none."""
 
     @abstractmethod
     def is_loading(self, pid: int) -> bool:

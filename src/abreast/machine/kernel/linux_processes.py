@@ -43,12 +43,18 @@ class LinuxProcessTable(ProcessTable):
         except OSError:
             return "?"
 
-    def told_environment(self, pid: int) -> dict[str, str]:
+    def told_environment(self, pid: int) -> bytes:
         """Read /proc/PID/environ."""
+        try:
+            return Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return b""
+
+    def has_memory(self, pid: int) -> bool:
+        """Read /proc/PID/stat."""
         with suppress(OSError):
-            pairs = (pair.partition(b"=") for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-            return {os.fsdecode(name): os.fsdecode(value) for name, is_set, value in pairs if is_set}
-        return {}
+            return _stat_fields(pid)[_VSIZE] != "0"
+        return False
 
     def is_loading(self, pid: int) -> bool:
         """Read /proc/PID/stat: there is memory, unlike in a zombie, and no place of the environment in it yet.

@@ -40,12 +40,22 @@ class PsutilProcessTable(ProcessTable):
         except (psutil.Error, OSError):
             return "?"
 
-    def told_environment(self, pid: int) -> dict[str, str]:
+    def told_environment(self, pid: int) -> bytes:
         """Ask psutil. macOS hides the environment of its own programs, such as /bin/sh."""
         try:
-            return psutil.Process(pid).environ()
+            told = psutil.Process(pid).environ()
         except (psutil.Error, OSError):
-            return {}
+            return b""
+        return b"".join(os.fsencode(f"{name}={value}\0") for name, value in told.items())
+
+    def has_memory(self, pid: int) -> bool:
+        """Ask psutil. It may not be told of a process of another user: then there may be memory."""
+        try:
+            return bool(psutil.Process(pid).memory_info().vms > 0)
+        except psutil.AccessDenied:
+            return True
+        except (psutil.Error, OSError):
+            return False
 
     def is_loading(self, pid: int) -> bool:
         """Ask psutil: there is memory, unlike in a zombie, and no command line yet."""

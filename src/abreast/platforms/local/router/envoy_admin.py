@@ -2,22 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.machine.lazy_modules import lazy_module
-from abreast.machine.tls import ssl_context
 from abreast.machine.unix_sockets import short_socket_path
-
-if TYPE_CHECKING:
-    import httpx2
-else:
-    httpx2 = lazy_module("httpx2")
 
 ADMIN_SOCKET = "admin.sock"
 """The socket of the interface, in the folder of the router."""
@@ -43,12 +37,11 @@ class ResourceStatus:
 class EnvoyAdmin:
     """The admin interface of the Envoy that runs in ``home``.
 
-    Methods raise httpx2.TransportError or OSError if Envoy does not answer.
+    Methods raise OSError if Envoy does not answer, or does not say 200.
     """
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._client: httpx2.AsyncClient | None = None
 
     def was_started(self) -> bool:
         """Return whether an Envoy has run here: its socket is left."""
@@ -57,17 +50,18 @@ class EnvoyAdmin:
     async def is_ready(self) -> bool:
         """Return whether Envoy serves."""
         try:
-            answer = await self._get("/ready")
-        except httpx2.TransportError:
+            await self._request("GET /ready")
+        except OSError:
             return False
-        return answer.status_code == 200
+        return True
 
     async def resource_status(self) -> ResourceStatus:
         """Return what Envoy has made of ``clusters``, ``listeners``, ``live`` and ``candidates``."""
         versions: dict[str, str] = {}
         rejections: Counter[str] = Counter()
         is_warming = True
-        for line in (await self._get(f"/stats?filter={RESOURCE_STATISTICS}")).text.splitlines():
+        query = urlencode({"filter": RESOURCE_STATISTICS})
+        for line in (await self._request(f"GET /stats?{query}")).splitlines():
             name, _, value = line.partition(": ")
             if name == WARMING:
                 is_warming = value != "0"
@@ -80,38 +74,42 @@ class EnvoyAdmin:
     async def active_requests(self, clusters: Iterable[str]) -> Mapping[str, int]:
         """Return the number of requests in flight by cluster, including streams and websockets."""
         names = "|".join(map(re.escape, clusters))
-        answer = await self._get(f"/stats?type=Gauges&filter=^cluster\\.({names})\\.upstream_rq_active$")
-        return {line.split(".")[1]: int(line.partition(": ")[2]) for line in answer.text.splitlines()}
+        query = urlencode({"type": "Gauges", "filter": rf"^cluster\.({names})\.upstream_rq_active$"})
+        answer = await self._request(f"GET /stats?{query}")
+        return {line.split(".")[1]: int(line.partition(": ")[2]) for line in answer.splitlines()}
 
     async def modify_runtime(self, values: Mapping[str, str]) -> None:
-        """Set runtime values, all at once. An empty value removes the key.
-
-        Bypasses the HTTP client, which takes longer than Envoy itself: the traffic switch waits for this call.
-        """
-        if not values:
-            return
-        request = f"POST /runtime_modify?{urlencode(values)} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"
-        async with asyncio.timeout(TIMEOUT):
-            reader, writer = await asyncio.open_unix_connection(short_socket_path(self._home / ADMIN_SOCKET))
-            with contextlib.closing(writer):
-                writer.write(request.encode())
-                status_line = await reader.readline()
-        if b" 200 " not in status_line:
-            raise ConnectionError(f"Envoy's admin interface answered {status_line.decode(errors='replace').strip()!r}")
+        """Set runtime values, all at once. An empty value removes the key."""
+        if values:
+            await self._request(f"POST /runtime_modify?{urlencode(values)}")
 
     async def listening_ports(self) -> frozenset[int]:
         """Return the TCP ports that Envoy listens on."""
-        answer = await self._get("/listeners?format=json")
-        statuses: list[dict[str, Any]] = answer.json().get("listener_statuses", [])
+        answer = json.loads(await self._request("GET /listeners?format=json"))
+        statuses: list[dict[str, Any]] = answer.get("listener_statuses", [])
         sockets = (status["local_address"].get("socket_address") for status in statuses)
         return frozenset(socket["port_value"] for socket in sockets if socket)
 
-    async def _get(self, path: str) -> "httpx2.Response":
-        if self._client is None:
-            uds, limits = short_socket_path(self._home / ADMIN_SOCKET), httpx2.Limits(max_keepalive_connections=0)
-            transport = httpx2.AsyncHTTPTransport(verify=ssl_context(), uds=uds, limits=limits)
-            self._client = httpx2.AsyncClient(transport=transport, base_url="http://admin", timeout=TIMEOUT)
-        return await self._client.get(path)
+    async def _request(self, line: str) -> str:
+        """Return the answer, which Envoy always sends in chunks.
+
+        Uses no HTTP client, which takes longer than Envoy itself: the traffic switch waits for this, ten times.
+        """
+        async with asyncio.timeout(TIMEOUT):
+            reader, writer = await asyncio.open_unix_connection(short_socket_path(self._home / ADMIN_SOCKET))
+            with contextlib.closing(writer):
+                writer.write(f"{line} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n".encode())
+                try:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    body = bytearray()
+                    while size := int(await reader.readline(), 16):
+                        body += (await reader.readexactly(size + 2))[:size]
+                except (EOFError, ValueError) as error:
+                    raise ConnectionError("Envoy's admin interface did not answer to the end") from error
+        status = head.partition(b"\r\n")[0]
+        if b" 200 " not in status:
+            raise ConnectionError(f"Envoy's admin interface answered {status.decode(errors='replace')!r}")
+        return body.decode()
 
 
 def _resource_name(stat: str) -> str:

@@ -16,11 +16,8 @@ from abreast.platforms.local.router.files import RouterFiles
 from abreast.platforms.local.router.routing_table import RoutingTable, Upstream
 
 if TYPE_CHECKING:
-    import httpx2
-
     from abreast.platforms.local.router import envoy_resources, envoy_routes
 else:
-    httpx2 = lazy_module("httpx2")
     envoy_resources = lazy_module("abreast.platforms.local.router.envoy_resources")
     envoy_routes = lazy_module("abreast.platforms.local.router.envoy_routes")
 
@@ -113,7 +110,7 @@ class Router:
         while idle_polls < 3 and asyncio.get_running_loop().time() < deadline:
             try:
                 active = await self._admin.active_requests(upstreams)
-            except (httpx2.HTTPError, OSError):
+            except OSError:
                 return {}  # an Envoy that is gone has no request in flight
             idle_polls = 0 if any(active.values()) else idle_polls + 1
             await asyncio.sleep(0.02)
@@ -150,7 +147,7 @@ class Router:
         except PlatformError as error:
             await self._revert(before)
             return error
-        except (httpx2.HTTPError, OSError) as error:
+        except OSError as error:
             self._rejections = None
             with suppress(PlatformError):  # the supervisor starts it again, and the next attempt finds it
                 await self.wait_until_ready()
@@ -220,7 +217,7 @@ class Router:
             return frozenset()
         try:
             return await self._admin.listening_ports()
-        except (httpx2.HTTPError, OSError):
+        except OSError:
             return frozenset()
 
     async def _require_free_ports(self, before: RoutingTable, after: RoutingTable) -> None:
