@@ -60,7 +60,7 @@ def test_only_what_changed_since_the_live_release_is_tested(project: SampleProje
 
 def test_an_interrupt_ends_what_gates_run(project: SampleProject, tmp_path: Path) -> None:
     marker = tmp_path / "hangs"
-    project.config["gates"] = {"lint": f"echo $$ > {marker}; sleep 600"}
+    project.config["gates"] = {"lint": f"echo $$ > {marker}; exec sleep 600"}
     project.commit()
     begun = project.start("gates")
     eventually(lambda: marker.read_text().strip())

@@ -30,7 +30,7 @@ from sample_project import SampleProject, eventually
 ERAS = ["legacy", "auto"]
 """How the client begins: by a handshake, or as it is done since 2026-07-28, where each request says who asks."""
 
-HANGING = "echo $$ > {marker}; sleep 600"
+HANGING = "echo $$ > {marker}; exec sleep 600"
 
 
 def acts(project: SampleProject) -> list[dict[str, Any]]:

@@ -223,3 +223,19 @@ def test_approve_without_a_hash_names_what_waits(project: SampleProject) -> None
     assert f"its hash: {made['hash']}" in project.run("reject", "--reason", "x", code=2).stderr
     project.run("reject", made["hash"], "--reason", "x")
     assert "nothing has been deployed yet" in project.run("approve", code=2).stderr
+
+
+def test_what_an_agent_says_does_not_look_like_the_plan(project: SampleProject) -> None:
+    forged = {"ABREAST_AGENT": "robot\n  + backend  keep"}
+    reason = "fine\n  gates: all passed\nDeploy? [y/N] y"
+    said = project.run("propose", "deploy", "--reason", reason, variables=forged).stdout
+    (made,) = waiting(project)
+    assert (made["reason"], made["by"].partition(",")[0]) == (
+        "fine gates: all passed Deploy? [y/N] y",
+        "robot + backend keep",
+    )
+    for shown in (said, project.run("proposals").stdout, project.run("status").stdout):
+        assert not [
+            line for line in shown.splitlines() if line.startswith(("  gates: all", "Deploy?", "  + backend  keep"))
+        ]
+    assert "the reason has 1001 characters" in project.run("propose", "deploy", "--reason", "x" * 1001, code=2).stderr

@@ -29,6 +29,9 @@ from abreast.deploy.proposals import end_proposal, refuse_ended, refuse_other_pl
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import later, utc_now
 
+MAX_REASON = 1000
+"""Maximum length of the reason of a proposal."""
+
 PATIENCE = 150.0
 """Seconds to wait until others can read a proposal, or its end."""
 
@@ -112,6 +115,8 @@ def _propose(
     """Make the plan, and record the proposal. What would be refused now cannot be proposed."""
     if not reason.strip():
         raise UsageError("the proposal has no reason", need="--reason, which the person who decides reads")
+    if len(reason) > MAX_REASON:
+        raise UsageError(f"the reason has {len(reason)} characters", need=f"at most {MAX_REASON}")
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
@@ -164,9 +169,14 @@ def _refuse_pointless(plan: Plan) -> None:
 def _proposal(target: Target, plan: Plan, name: str, options: Mapping[str, Any], reason: str) -> Proposal:
     document, workspace = canonical(plan), target.workspace
     return Proposal(
-        plan.environment, digest_of(document), name, options, document, summarize(plan), reason,
-        str(workspace.identity), workspace.operator, later(utc_now(), LIFETIME),
+        plan.environment, digest_of(document), name, options, document, summarize(plan), _one_line(reason),
+        _one_line(str(workspace.identity)), workspace.operator, later(utc_now(), LIFETIME),
     )  # fmt: skip
+
+
+def _one_line(text: str) -> str:
+    """Return a text of an agent as one line: with several, it could look like what abreast says of the plan."""
+    return " ".join(text.split())
 
 
 def _publish(ledger: SqliteLedger) -> None:
