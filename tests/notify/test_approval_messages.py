@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from abreast.core.approval import ApprovalRule
+from abreast.core.approval import ApprovalRule, ApprovalState
 from abreast.core.approval_request import (
     ApprovalRequest,
     GateOutcome,
@@ -23,7 +23,7 @@ from abreast.core.states import DeploymentState
 from abreast.notify.email.rendering import email_message
 from abreast.notify.github.wording import check_report, comment_body
 from abreast.notify.message import Message, deployment_message
-from abreast.notify.notification_events import NotificationEvent
+from abreast.notify.notification_events import NotificationEvent, reached_events
 from abreast.notify.plain_text import plain_text
 from abreast.notify.slack.rendering import MAX_CHARACTERS, slack_message
 from abreast.notify.teams import MAX_BYTES, teams_message
@@ -122,3 +122,10 @@ def test_only_the_mail_of_one_person_has_a_link() -> None:
         assert "abreast reject 'abreast:approve#v4.public.eyJ-_x' --reason" in shown
     assert "<a href" not in page.partition("To approve it")[2], "only a page can be opened"
     assert "v4.public" not in body(email_message(message(), "1", "a@example.com", ["b@example.com"]), "plain")
+
+
+@pytest.mark.parametrize("state", ApprovalState)
+def test_nobody_is_asked_for_what_is_decided(state: ApprovalState) -> None:
+    waiting = replace(snapshot(DeploymentState.APPROVING), request=replace(request(), state=state))
+    is_asked = NotificationEvent.APPROVAL in reached_events(waiting)
+    assert is_asked is (state is ApprovalState.PENDING)

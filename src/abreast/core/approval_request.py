@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from abreast.core.approval import ApprovalRule
+from abreast.core.approval import ApprovalRule, ApprovalState
 from abreast.core.commits import CommitRange
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.risk import Risk
@@ -80,7 +80,7 @@ class ApprovalRequest:
     """The request for an approval of a deployment. It holds for its recorded plan, and until ``expires`` (ISO 8601).
 
     ``barred`` are those of the rule's people who may not approve, since they are authors. ``approved`` have.
-    ``risk`` is as it was known when the deployment was planned.
+    ``risk`` is as it was known when the deployment was planned. ``state`` is what the votes have made of it.
     """
 
     deployment: str
@@ -92,6 +92,7 @@ class ApprovalRequest:
     barred: tuple[str, ...] = ()
     approved: tuple[str, ...] = ()
     risk: Risk | None = None
+    state: ApprovalState = ApprovalState.PENDING
 
     @property
     def missing(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
+from abreast.core.approval import ApprovalState
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState
@@ -133,7 +134,8 @@ def reached_events(snapshot: Snapshot) -> Sequence[NotificationEvent]:
             begun = NotificationEvent.EMERGENCY if snapshot.plan.emergency else NotificationEvent.STARTED
             return begun, *failed
         case DeploymentState.APPROVING:
-            return NotificationEvent.STARTED, NotificationEvent.APPROVAL
+            is_decided = snapshot.request is not None and snapshot.request.state is not ApprovalState.PENDING
+            return NotificationEvent.STARTED, *(() if is_decided else (NotificationEvent.APPROVAL,))
         case DeploymentState.TURNING_BACK:
             return NotificationEvent.TURNING_BACK, *failed
         case DeploymentState.TURNED_BACK if snapshot.plan.kind is DeploymentKind.DRILL:

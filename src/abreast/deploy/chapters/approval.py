@@ -127,7 +127,7 @@ def approval_request(plan: Plan, events: Sequence[Event]) -> ApprovalRequest:
     barred = tuple(person for person in rule.people if vote_refusal(rule, person, plan.authors))
     return ApprovalRequest(
         plan.deployment, plan.environment, plan.release, rule, decision.expires, changes, barred, decision.approved,
-        plan.risk,
+        plan.risk, decision.state,
     )  # fmt: skip
 
 
