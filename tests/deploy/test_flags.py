@@ -59,6 +59,15 @@ def test_a_flag_reaches_code_and_goes_back_with_its_release(flagged: SampleProje
     assert told["flags"] == [
         {"name": "new_checkout", "before": False, "after": True, "services": ["frontend", "backend"]}
     ]
+    summary = project.folder.parent / "summary.md"
+    in_ci = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_RUN_ID": "1",
+        "GITHUB_REPOSITORY": "octo/shop",
+        "ABREAST_STATE": ".abreast",
+    }
+    project.run("plan", "--env", "local", variables={**in_ci, "GITHUB_TOKEN": "", "GITHUB_STEP_SUMMARY": str(summary)})
+    assert "**Flags**\n\n- ` new_checkout off → on `" in summary.read_text()
     project.deploy("--env", "local")
     assert seen(project) == ("true", "true", ON)
 

@@ -3,6 +3,9 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 
+_TAKEN: dict[str, str] = {}
+"""What was hidden in this process. A command that loads its target again still finds it by name."""
+
 
 class MachineVariables(Mapping[str, str]):
     """``visible`` variables, and ``hidden`` ones that are found by their name only.
@@ -12,11 +15,11 @@ class MachineVariables(Mapping[str, str]):
 
     def __init__(self, visible: Mapping[str, str], hidden: Mapping[str, str] | None = None) -> None:
         self._visible = visible
-        self._hidden: Mapping[str, str] = hidden or {}
+        self._hidden = _TAKEN if hidden is None else hidden
 
     def hide(self, names: Collection[str]) -> None:
         """Hide variables, also from all processes that this one starts from now on."""
-        self._hidden = {**self._hidden, **{name: self._visible[name] for name in names if name in self._visible}}
+        _TAKEN.update({name: self._visible[name] for name in names if name in self._visible})
         for variables in (self._visible, os.environ):
             if isinstance(variables, MutableMapping):
                 for name in names:

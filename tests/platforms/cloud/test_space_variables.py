@@ -1,6 +1,6 @@
 """Variables and secrets of a Space: only what differs is written, since each write restarts what users are on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -146,8 +146,16 @@ def test_the_plan_says_what_restarts(space: SpaceHarness) -> None:
 
 def test_resources_are_the_hardware_that_has_them(space: SpaceHarness) -> None:
     space.service = replace(space.service, resources=Resources(8, 32_000_000_000))
+    assert "asks for the hardware cpu-upgrade" in space.run(_notes_of(space))
     move(space, space.stage("one"), {})
     assert emulated(space).hardware == "cpu-upgrade"
+
+
+def _notes_of(space: SpaceHarness) -> Callable[[Platform], Awaitable[str]]:
+    async def notes(platform: Platform) -> str:
+        return "\n".join(platform.capabilities(space.service).notes)
+
+    return notes
 
 
 def test_hardware_is_requested_where_it_differs(space: SpaceHarness) -> None:

@@ -21,3 +21,9 @@ def wanted_hardware(service: Service) -> str | None:
         return str(named)
     found = size_of(HARDWARE, service.resources) if service.resources else None
     return found.name if found else None
+
+
+def hardware_notes(service: Service) -> tuple[str, ...]:
+    """Return what a plan says of the hardware that abreast.yml asks for."""
+    wanted = wanted_hardware(service)
+    return (f"asks for the hardware {wanted}; where the Space has another, that restarts it",) if wanted else ()

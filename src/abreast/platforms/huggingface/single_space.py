@@ -8,6 +8,7 @@ from pathlib import Path
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient, Space
+from abreast.platforms.huggingface.hardware import hardware_notes
 from abreast.platforms.huggingface.repository import publish, restore
 from abreast.platforms.huggingface.space_controller import SpaceController
 from abreast.platforms.huggingface.space_variables import SpaceVariables, names_to_write, restorable
@@ -31,7 +32,7 @@ class SingleSpace:
 
     def capabilities(self, service: Service) -> Capabilities:
         """Return what one Space can do; after ``live_version``, with what the turn restarts."""
-        notes = (_NO_CANDIDATES, *self._notes.get(service.name, ()))
+        notes = (_NO_CANDIDATES, *hardware_notes(service), *self._notes.get(service.name, ()))
         return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
 
     def known_space(self, service: Service) -> Space | None:

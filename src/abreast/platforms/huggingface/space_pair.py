@@ -7,6 +7,7 @@ from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError, UnknownVersionError
 from abreast.core.model import LiveService, Service, Version
 from abreast.platforms.huggingface.client import ASLEEP, MAIN_BRANCH, STATIC, HubClient, Space
+from abreast.platforms.huggingface.hardware import hardware_notes
 from abreast.platforms.huggingface.repository import publish
 from abreast.platforms.huggingface.space_controller import SpaceController
 from abreast.platforms.interface import Capabilities, Observation, Reporter, StageRequest, TrafficMove, VersionRef
@@ -20,10 +21,10 @@ class SpacePair:
         self._controller = controller
         self._known: dict[str, Space] = {}
 
-    def capabilities(self, service: Service) -> Capabilities:  # noqa: ARG002 (same signature as SingleSpace)
+    def capabilities(self, service: Service) -> Capabilities:
         """Return what two Spaces can do."""
         note = "is staged in the idle one of its two Spaces"
-        return Capabilities(has_candidates=True, address_per_version=True, notes=(note,))
+        return Capabilities(has_candidates=True, address_per_version=True, notes=(note, *hardware_notes(service)))
 
     def known_space(self, service: Service) -> Space | None:
         """Return the first of the Spaces as ``live_version`` found it."""
