@@ -1,5 +1,6 @@
 """What `init` writes for small repositories: every framework, layout and declaration that it knows."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -608,6 +609,26 @@ def test_tests_are_what_their_script_calls(
     manifest = package({**scripts, "start": "node server.js"}, "express", *packages)
     files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
     assert services(tmp_path, files)["backend"].get("test") == test
+
+
+@pytest.mark.parametrize(
+    ("needing", "others", "install"),
+    [
+        ({"peerDependencies": {"typescript": "*"}}, (), "npm ci --legacy-peer-deps"),
+        ({"peerDependencies": {"typescript": "*"}}, ("node_modules/typescript",), "npm ci"),
+        ({"peerDependencies": {"typescript": "*"}}, ("node_modules/a/node_modules/typescript",), "npm ci"),
+        ({"peerDependencies": {"typescript": "*"}, "peerDependenciesMeta": {"typescript": {"optional": True}}}, (), "npm ci"),
+    ],
+    ids=["missing", "there", "there, deeper", "optional"],
+)  # fmt: skip
+def test_a_lock_file_without_its_peers_is_installed_without_them(
+    needing: dict[str, Any], others: tuple[str, ...], install: str, tmp_path: Path
+) -> None:
+    many = {f"node_modules/package-{number}": {"integrity": "x" * 90} for number in range(5000)}
+    packages = {"": {}, **many, "node_modules/tsutils": needing, **{name: {} for name in others}}
+    files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
+             "package-lock.json": json.dumps({"lockfileVersion": 2, "packages": packages})}  # fmt: skip
+    assert services(tmp_path, files)["backend"]["build"]["install"] == install
 
 
 # ── variables of this machine ───────────────────────────────────────────────────────────────────
