@@ -190,7 +190,7 @@ def test_migrations_leave_the_start_command(tmp_path: Path) -> None:
     ids=["vitest", "jest", "mocha", "none"],
 )  # fmt: skip
 def test_tests_of_node_end_and_report(manifest: str, test: str | None, tmp_path: Path) -> None:
-    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, "src/App.test.js": ""}
     assert services(tmp_path, files)["backend"].get("test") == test
 
 
@@ -607,7 +607,24 @@ def test_tests_are_what_their_script_calls(
     scripts: dict[str, str], packages: tuple[str, ...], test: str | None, tmp_path: Path
 ) -> None:
     manifest = package({**scripts, "start": "node server.js"}, "express", *packages)
-    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, "src/App.test.js": ""}
+    assert services(tmp_path, files)["backend"].get("test") == test
+
+
+@pytest.mark.parametrize(
+    ("file", "test"),
+    [
+        ("src/setupTests.js", None),
+        ("src/latest.js", None),
+        ("jest.config.ts", None),
+        ("src/App.spec.tsx", "npm run test"),
+        ("src/__tests__/app.js", "npm run test"),
+        ("test/app.mjs", "npm run test"),
+    ],
+)
+def test_a_runner_of_tests_without_a_test_is_none(file: str, test: str | None, tmp_path: Path) -> None:
+    manifest = package({"test": "react-scripts test", "start": "node server.js"}, "express")
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, file: ""}
     assert services(tmp_path, files)["backend"].get("test") == test
 
 
