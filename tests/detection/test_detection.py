@@ -1,5 +1,6 @@
 """What `init` writes for small repositories: every framework, layout and declaration that it knows."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_migrations_leave_the_start_command(tmp_path: Path) -> None:
     ids=["vitest", "jest", "mocha", "none"],
 )  # fmt: skip
 def test_tests_of_node_end_and_report(manifest: str, test: str | None, tmp_path: Path) -> None:
-    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, "src/App.test.js": ""}
     assert services(tmp_path, files)["backend"].get("test") == test
 
 
@@ -606,8 +607,45 @@ def test_tests_are_what_their_script_calls(
     scripts: dict[str, str], packages: tuple[str, ...], test: str | None, tmp_path: Path
 ) -> None:
     manifest = package({**scripts, "start": "node server.js"}, "express", *packages)
-    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER}
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, "src/App.test.js": ""}
     assert services(tmp_path, files)["backend"].get("test") == test
+
+
+@pytest.mark.parametrize(
+    ("file", "test"),
+    [
+        ("src/setupTests.js", None),
+        ("src/latest.js", None),
+        ("jest.config.ts", None),
+        ("src/App.spec.tsx", "npm run test"),
+        ("src/__tests__/app.js", "npm run test"),
+        ("test/app.mjs", "npm run test"),
+    ],
+)
+def test_a_runner_of_tests_without_a_test_is_none(file: str, test: str | None, tmp_path: Path) -> None:
+    manifest = package({"test": "react-scripts test", "start": "node server.js"}, "express")
+    files = {"package.json": manifest, "package-lock.json": "{}", "server.js": SERVER, file: ""}
+    assert services(tmp_path, files)["backend"].get("test") == test
+
+
+@pytest.mark.parametrize(
+    ("needing", "others", "install"),
+    [
+        ({"peerDependencies": {"typescript": "*"}}, (), "npm ci --legacy-peer-deps"),
+        ({"peerDependencies": {"typescript": "*"}}, ("node_modules/typescript",), "npm ci"),
+        ({"peerDependencies": {"typescript": "*"}}, ("node_modules/a/node_modules/typescript",), "npm ci"),
+        ({"peerDependencies": {"typescript": "*"}, "peerDependenciesMeta": {"typescript": {"optional": True}}}, (), "npm ci"),
+    ],
+    ids=["missing", "there", "there, deeper", "optional"],
+)  # fmt: skip
+def test_a_lock_file_without_its_peers_is_installed_without_them(
+    needing: dict[str, Any], others: tuple[str, ...], install: str, tmp_path: Path
+) -> None:
+    many = {f"node_modules/package-{number}": {"integrity": "x" * 90} for number in range(5000)}
+    packages = {"": {}, **many, "node_modules/tsutils": needing, **{name: {} for name in others}}
+    files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
+             "package-lock.json": json.dumps({"lockfileVersion": 2, "packages": packages})}  # fmt: skip
+    assert services(tmp_path, files)["backend"]["build"]["install"] == install
 
 
 # ── variables of this machine ───────────────────────────────────────────────────────────────────

@@ -116,6 +116,14 @@ class Repository:
         """Return a JSON file, which may have comments. {} if it is not a valid mapping."""
         return self._parse(path, _parse_json)
 
+    def generated_json(self, path: str) -> dict[str, Any]:
+        """Return a JSON file of any size that a program wrote, such as a lock file. {} if it is not a valid mapping."""
+        try:
+            found = json.loads((self.root / path).read_bytes()) if path in self._known else {}
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def toml(self, path: str) -> dict[str, Any]:
         """Return a TOML file, {} if it is not valid."""
         return self._parse(path, _parse_toml)

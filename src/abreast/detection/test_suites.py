@@ -7,7 +7,7 @@ from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.python import settings_files
 from abreast.detection.ecosystems.python_project import PythonProject
-from abreast.detection.repository import Repository, path_in
+from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
 _BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
@@ -19,6 +19,10 @@ _WATCHING = re.compile(r"(?<=\bvitest) (watch|dev)\b| --(watch|watchAll|ui)(=tru
 """What makes a runner wait for changes even though ``CI`` is set."""
 _PARTS = re.compile(r"((?:\w+=\S* )*)(?:npx )?(.*)", re.DOTALL)
 """The assignments in front of a program, and the program with its arguments."""
+_FAIL_WITHOUT_TESTS = frozenset({"jest", "vitest", "react-scripts"})
+"""Runners that fail if there is nothing to run. A new React app names its runner, also if its only test was deleted."""
+_TEST_FILE = re.compile(r"(?<![a-z])(test|spec)s?(?![a-z]).*\.[cm]?[jt]sx?$", re.IGNORECASE)
+_TEST_SETUP = re.compile(r"setup|\.config\.", re.IGNORECASE)
 _IN_MEMORY = frozenset({"mongodb-memory-server", "sqlite3", "pg-mem", "mongomock"})
 """Packages by which tests do without a server."""
 
@@ -102,6 +106,8 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
         source = f"{package.file}: scripts.{name}"
         once = _WATCHING.sub("", script).strip()
         runner = once.replace("npx ", "").split()[0]
+        if runner in _FAIL_WITHOUT_TESTS and not _has_tests(package):
+            continue
         if runner in _REPORTERS and once.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
             return package.execute(_REPORTERS[runner]), source
         parts = _PARTS.fullmatch(once)
@@ -111,6 +117,11 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
     if re.search(r"prettier", package.scripts.get("test", "")):
         return package.run_script("test"), f"{package.file}: scripts.test"
     return "", ""
+
+
+def _has_tests(package: NodePackage) -> bool:
+    files = (relative_to(file, package.folder) for file in package.repository.below(package.folder))
+    return any(_TEST_FILE.search(file) and not _TEST_SETUP.search(file) for file in files)
 
 
 def _python_tests(project: PythonProject) -> tuple[str, str]:

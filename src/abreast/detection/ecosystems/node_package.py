@@ -1,6 +1,7 @@
 """A package.json with the package manager, the workspace and the versions that belong to it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,21 @@ class Installation:
 
     command: str
     source: str
+
+
+def missing_peer(lock: Mapping[str, Any]) -> str:
+    """Return a peer dependency that a package-lock.json lacks, "" if it has all: `npm ci` takes no such file by itself.
+
+    npm writes one with ``legacy-peer-deps`` only. https://docs.npmjs.com/cli/configuring-npm/package-lock-json
+    """
+    packages = {path: entry for path, entry in (lock.get("packages") or {}).items() if isinstance(entry, dict)}
+    names = {path.rpartition("node_modules/")[2] for path in packages}
+    for path, entry in packages.items():
+        optional = {name for name, meta in entry.get("peerDependenciesMeta", {}).items() if meta.get("optional")}
+        missing = entry.get("peerDependencies", {}).keys() - names - optional
+        if path and missing:
+            return str(min(missing))
+    return ""
 
 
 class NodePackage:
@@ -112,7 +128,12 @@ class NodePackage:
         if not locks:
             source = f"{self.file}: there is no lock file"
             return [Installation(f"{self.manager} install", source)]
-        return [Installation(self._frozen(manager), lock) for manager, lock in locks.items()]
+        return [self._frozen_installation(manager, lock) for manager, lock in locks.items()]
+
+    def _frozen_installation(self, manager: str, lock: str) -> Installation:
+        if manager == "npm" and (peer := missing_peer(self.repository.generated_json(lock))):
+            return Installation("npm ci --legacy-peer-deps", f"{lock}: has no {peer}, a peer dependency")
+        return Installation(self._frozen(manager), lock)
 
     def _frozen(self, manager: str) -> str:
         named = str(self.repository.json(path_in(self.workspace, "package.json")).get("packageManager", ""))
