@@ -226,6 +226,7 @@ def test_rollback_brings_the_release_before_back(project: SampleProject) -> None
     project.run("rollback", "--yes", "--reason", "test")
     assert project.served_commits() == {"frontend": first, "backend": first}
     assert sorted(project.built_services(first)) == ["backend", "frontend"]  # not built again
+    project.run("unlock", "--release", "v2")
     project.run("rollback", "--yes", "--reason", "test", "--to", "v2", "--service", "backend")
     assert project.served_commits() == {"frontend": first, "backend": second}
 

@@ -136,6 +136,7 @@ def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Sho
     assert shop.served == (first, first)
     shop.deploy("--service", "frontend")
     assert shop.served == (second, first)
+    shop.run("unlock", "--release", "v2")
     shop.run("rollback", "--yes", "--service", "backend", "--to", "v2", "--reason", "no")
     assert shop.served == (second, second)
     live = shop.project.status(shop.variables)["services"]

@@ -50,6 +50,7 @@ def test_it_does_not_run_again_for_a_release_that_it_ran_for(project: SampleProj
     project.deploy()
     told = project.run("rollback", "--yes", "--reason", "test").stdout
     assert "does not run again: it succeeded for v1 in" in told
+    project.run("unlock", "--release", "v2")
     project.deploy("--release", "v2")
     project.run("down", "--yes")
     project.deploy("--release", "v2")
