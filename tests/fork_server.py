@@ -106,7 +106,9 @@ class StartedCommand:
         if self.returncode is None:
             pidfd = os.pidfd_open(self.pid)
             try:
-                if not select.select([pidfd], [], [], timeout)[0]:
+                end = select.poll()  # select() takes no descriptor beyond 1,023
+                end.register(pidfd, select.POLLIN)
+                if not end.poll(None if timeout is None else timeout * 1000):
                     raise subprocess.TimeoutExpired(self.args, timeout or 0)
             finally:
                 os.close(pidfd)

@@ -37,7 +37,7 @@ def _advance_deployment(db: sqlite3.Connection, entry: Entry) -> None:
         reached = transition(DeploymentState(current), DeploymentState(state))
         finished = entry.at if reached.is_final or reached is DeploymentState.STUCK else None
         db.execute("UPDATE deployments SET state = ?, finished = ? WHERE id = ?", (reached, finished, entry.subject))
-    if lock := entry.data["data"].get("lock"):
+    if lock := entry.data.get("data", {}).get("lock"):
         query = "SELECT environment FROM deployments WHERE id = ?"
         ((environment,),) = db.execute(query, (entry.subject,)).fetchall()
         _set_lock(db, environment, lock)
