@@ -165,13 +165,13 @@ WHO_HOLDS = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from abreast.cli.commands.status import _read_holder
+from abreast.cli.status_holders import read_holder
 from abreast.machine.process import ProcessIdentity
 holder = asdict(ProcessIdentity.from_pid(int(sys.argv[1])))
 told = [holder["start_ticks"]]
 for change in json.loads(sys.argv[2]):
     Path("locks/local.json").write_text(json.dumps({**holder, **change}))
-    told.append((_read_holder(".", "local") or {}).get("pid"))
+    told.append((read_holder(".", "local") or {}).get("pid"))
 print(json.dumps(told))
 """
 

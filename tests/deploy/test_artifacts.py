@@ -36,8 +36,9 @@ def test_an_artifact_with_one_byte_changed_is_refused(project: SampleProject) ->
         if known["service"] == "backend" and known["release"] == first:
             page = folder(project, known["digest"]) / "app.py"
             page.write_bytes(page.read_bytes()[:-1] + b" ")
-    done = project.run("rollback", "--yes", "--reason", "x", "--to", first, code=1)
-    assert "is not what was built" in done.stdout
+    rollback = ("rollback", "--yes", "--reason", "x", "--to", first)
+    assert "is not what was built" in project.run(*rollback, code=1).stderr, "before anything is begun"
+    assert "is not what was built" in project.run(*rollback, "--emergency", code=1).stdout, "by what takes it"
     assert project.served_commits() == before
 
 

@@ -144,7 +144,9 @@ def _a_service_is_changed(shop: Shop) -> None:
     assert "Down for maintenance" in get_text(f"{shop.url}/r/api/")
     assert shop.status("services.update_service", "srv-mailer", body=body) == 400, "a worker has no maintenance mode"
     plan = models.ServicePATCH(service_details=models.WebServiceDetailsPATCH(plan=models.Plan.PRO))
-    assert shop.status("services.update_service", "srv-api", body=plan) == 501
+    assert shop.ask("services.update_service", "srv-api", body=plan).service_details.plan == "pro"
+    root = models.ServicePATCH(root_dir="elsewhere")
+    assert shop.status("services.update_service", "srv-api", body=root) == 501
 
 
 @works("services.suspend_service", "services.resume_service", "services.restart_service", "services.delete_service")
