@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,16 @@ def test_only_what_changed_since_the_live_release_is_tested(project: SampleProje
         project.down()
 
 
-def test_an_interrupt_ends_what_gates_run(project: SampleProject, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interrupt_ends_what_gates_run(project: SampleProject, tmp_path: Path, times: int) -> None:
     marker = tmp_path / "hangs"
     project.config["gates"] = {"lint": f"echo $$ > {marker}; exec sleep 600"}
     project.commit()
     begun = project.start("gates")
     eventually(lambda: marker.read_text().strip())
-    begun.send_signal(signal.SIGTERM)
+    for _ in range(times):
+        begun.send_signal(signal.SIGTERM)
+        time.sleep(0.02)  # signals of one number that are pending at once are one
     assert wait_for_exit(begun) == 1
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)

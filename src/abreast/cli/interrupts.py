@@ -19,7 +19,8 @@ EXIT_UNFINISHED = 4
 class InterruptHandler:
     """Handles SIGINT and SIGTERM within its block.
 
-    In a terminal, an interrupt asks what to do. Elsewhere it turns back. A second one leaves the deployment unfinished.
+    In a terminal, an interrupt asks what to do. Elsewhere it turns back. A second one leaves the deployment unfinished;
+    but SIGTERM again is the same request: programs send it more than once, and have SIGKILL if they cannot wait.
     """
 
     def __init__(self, display: ProgressDisplay, ledger: Ledger, active_plan: Callable[[], Plan | None]) -> None:
@@ -27,12 +28,13 @@ class InterruptHandler:
         self._ledger = ledger
         self._active_plan = active_plan
         self._interrupt_count = 0
+        self._is_terminated = False
         self.turned_back = False
         """Whether an interrupt turned the deployment back."""
 
     def __enter__(self) -> Self:
         for sign in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(sign, self._on_interrupt)
+            asyncio.get_running_loop().add_signal_handler(sign, self._on_interrupt, sign)
         return self
 
     def __exit__(
@@ -41,7 +43,10 @@ class InterruptHandler:
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(sign)
 
-    def _on_interrupt(self) -> None:
+    def _on_interrupt(self, sign: signal.Signals) -> None:
+        if sign is signal.SIGTERM and self._is_terminated:
+            return
+        self._is_terminated |= sign is signal.SIGTERM
         self._interrupt_count += 1
         plan = self._active_plan()
         if plan is None:
