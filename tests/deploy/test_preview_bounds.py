@@ -95,7 +95,7 @@ def test_a_preview_of_a_project_with_a_new_name_is_deployed_and_removed(project:
     assert not shop.exists()
     assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
     gone = shop.base.run("rollback", *AS_PREVIEW, "--reason", "x", "--yes", code=2).stderr
-    assert "has no release before the first" in gone
+    assert "cannot be rolled back: nothing was deployed there" in gone
 
 
 def test_each_database_that_a_preview_had_is_dropped(project: SampleProject) -> None:

@@ -58,7 +58,7 @@ def test_all_get_there_and_back(world: MultiCloudProject, good: str) -> None:
     assert "cannot be read" not in logs.stdout
     world.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=world.variables)
     assert world.served_commits == {**world.all_at_commit(new), "backend": good}
-    assert "which was rolled back to v1" in world.deploy("--service", "backend")[1]
+    assert "which was rolled back to " in world.deploy("--service", "backend")[1]
     world.deploy("--service", "backend", "--allow-older", "--reason", "it was not the cause")
     assert world.served_commits == world.all_at_commit(new)
     world.project.run("rollback", "--yes", "--to", "v1", "--reason", "no", variables=world.variables)

@@ -59,6 +59,7 @@ def test_the_folder_changes_as_the_page_says(
         assert (shop / "current").resolve() == before
         assert first in get_text(web_server)
 
+        project.run("unlock")
         project.config["services"]["frontend"]["health"] = {"hold": "0s"}
         second = project.commit()
         project.deploy()
