@@ -15,7 +15,7 @@ from benchmarks.bench_project import BenchProject
 
 RUNS = 25
 GIT_SCRIPT = """#!/bin/sh
-test -e "$FIRST_GIT" || date +%s%N > "$FIRST_GIT"
+test -e {note} || date +%s%N > {note}
 exec {git} "$@"
 """
 
@@ -64,10 +64,11 @@ def _noting_environment(folder: Path) -> dict[str, str]:
     """Return an environment with a git that notes when it was first started."""
     programs = folder / "bin"
     programs.mkdir()
-    (programs / "git").write_text(GIT_SCRIPT.format(git=shutil.which("git")))
+    note = folder / "first-git"  # in the script: git gets few variables
+    (programs / "git").write_text(GIT_SCRIPT.format(git=shutil.which("git"), note=note))
     (programs / "git").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "FIRST_GIT": str(folder / "first-git")}
+    return {**os.environ, "PATH": path, "FIRST_GIT": str(note)}
 
 
 def _run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> Run:
