@@ -13,7 +13,7 @@ from abreast.core.probes import FAILURE_THRESHOLD
 from abreast.deploy.close_watch import INTERVAL
 from all_receivers import Receivers, all_receivers
 from database_project import DatabaseProject
-from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json
+from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, wait_for_exit
 
 
 @pytest.fixture
@@ -339,6 +339,25 @@ def test_the_close_watch_ends_with_the_environment_and_is_not_begun_on_a_runner(
     run = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "ABREAST_STATE": ".abreast", "GITHUB_TOKEN": ""}
     emergency = ("rollback", "--yes", "--emergency", "--to", "v1", "--reason", "x")
     assert "nobody watches it after this run" in project.run(*emergency, variables=run).stdout
+
+
+def test_an_emergency_that_turns_back_a_running_deployment_is_watched_too(
+    project: SampleProject, releases: list[str]
+) -> None:
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit("Slow")
+    deploying = project.start("deploy", "--yes")
+    eventually(lambda: project.latest_deployment()["chapter"] == "watch", 90)
+    project.run("confirm", "v3")
+    assert "watched closely until 20" in roll_back(project, "--emergency")
+    assert wait_for_exit(deploying) == 1
+    assert served(project) == releases[2]
+    turned_back = project.latest_deployment()["id"]
+    eventually(lambda: watchers(turned_back))
+    time.sleep(3)  # it looks once, and the confirmation of before does not end it
+    assert watchers(turned_back)
+    project.run("confirm", "v3", "--reason", "it answers")
+    eventually(lambda: not watchers(turned_back))
 
 
 def watchers(deployment: str) -> list[str]:

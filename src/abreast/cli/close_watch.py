@@ -7,23 +7,21 @@ from pathlib import Path
 
 from abreast.cli.redaction import redact
 from abreast.deploy.close_watch import DURATION, watch_closely
-from abreast.ledger.interface import Deployment
+from abreast.ledger.interface import Ledger
 from abreast.machine.process import start_detached
 from abreast.wiring.assembly import Assembly
 from abreast.wiring.workspace import Workspace, later, utc_now
 
-SECONDS_VARIABLE = "ABREAST_CLOSE_WATCH"
-"""How long a close watch lasts, in seconds, instead of an hour."""
 
-
-def begin_close_watch(workspace: Workspace, deployment: Deployment) -> str:
-    """Begin to watch what a deployment put live, in a process of its own. Returns a line that says so.
+def begin_close_watch(workspace: Workspace, ledger: Ledger, environment: str) -> str:
+    """Begin to watch what is live in an environment, in a process of its own. Returns a line that says so.
 
     A run of a CI system ends with its machine: nothing would be left of such a process.
     """
     if workspace.ci_run:
-        return f"nobody watches it after this run: abreast status --env {deployment.environment} --watch"
-    until = later(utc_now(), float(os.environ.get(SECONDS_VARIABLE) or DURATION))
+        return f"nobody watches it after this run: abreast status --env {environment} --watch"
+    deployment = next(found for found in ledger.deployments(environment) if found.kind.is_releasing)
+    until = later(utc_now(), DURATION)
     log = workspace.deployment_logs / deployment.id / "close-watch.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("ab") as out:

@@ -11,16 +11,24 @@ def way_back(plan: Plan) -> Iterator[str]:
     if plan.kind in {DeploymentKind.MIGRATE, DeploymentKind.RESTORE}:
         yield f"the backup that was made first: abreast db restore --env {plan.environment}"
         return
-    if releases := [part.previous.release for part in plan.traffic_changes if part.previous]:
-        newest = max(releases, key=release_number)
-        command = f"abreast rollback --env {plan.environment} --to {newest} --reason …"
-        is_kept_out = plan.kind is DeploymentKind.ROLLBACK
-        yield f"{unlock_command(plan.environment, newest)}, then: {command}" if is_kept_out else command
+    if command := way_back_command(plan):
+        yield command
     for part in plan.traffic_changes:
         yield f"{part.name}: {_service_way_back(part)}"
     for part in plan.database_changes:
         assert part.database_plan
         yield from (f"database of {part.name}: {text}" for text in _database_way_back(part, part.database_plan))
+
+
+def way_back_command(plan: Plan) -> str:
+    """Return the command that leads back to what is live now, "" if nothing is."""
+    releases = [part.previous.release for part in plan.traffic_changes if part.previous]
+    if not releases:
+        return ""
+    newest = max(releases, key=release_number)
+    command = f"abreast rollback --env {plan.environment} --to {newest} --reason …"
+    is_kept_out = plan.kind is DeploymentKind.ROLLBACK
+    return f"{unlock_command(plan.environment, newest)}, then: {command}" if is_kept_out else command
 
 
 def _service_way_back(part: ServicePlan) -> str:

@@ -26,13 +26,14 @@ INTERVAL = 2.0
 async def watch_closely(
     ports: Ports, lock: EnvironmentLock, deployment: Deployment, until: str, report: Callable[[str], None]
 ) -> None:
-    """Watch what a deployment put live until a moment (ISO 8601), and tell when it degrades and when it recovers.
+    """Watch what is live since a deployment until a moment (ISO 8601), and tell when it degrades and when it recovers.
 
     Ends before, once another release is deployed there, nothing is live, or a person confirms the release. Looks away
     while somebody works on the environment, while users get a maintenance page, and while the home of the record does
     not answer.
     """
     watch, pause = LiveWatch(), INTERVAL
+    confirmed = await asyncio.to_thread(_confirmed, ports, deployment.environment)
     while datetime.fromisoformat(ports.now()) < datetime.fromisoformat(until):
         await asyncio.sleep(pause)
         try:
@@ -40,7 +41,7 @@ async def watch_closely(
                 continue
             if await asyncio.to_thread(ports.ledger.maintenance, deployment.environment):
                 continue
-            live = await asyncio.to_thread(_watched, ports, deployment)
+            live = await asyncio.to_thread(_watched, ports, deployment, confirmed)
         except StateError as error:
             report(f"not looked at: {error.what}")
             continue
@@ -55,12 +56,21 @@ async def watch_closely(
             await _tell(ports, deployment, watch, change, report)
 
 
-def _watched(ports: Ports, deployment: Deployment) -> list[LiveService]:
-    """Return what is live in the environment of a deployment, nothing once that is not its matter any more."""
+def _watched(ports: Ports, deployment: Deployment, confirmed: int) -> list[LiveService]:
+    """Return what is live in the environment of a deployment, nothing once that is not its matter any more.
+
+    ``confirmed`` is how often people had confirmed it when the watch began.
+    """
     latest = (found for found in ports.ledger.deployments(deployment.environment) if found.kind.is_releasing)
-    if next(latest).id != deployment.id or confirmations(ports.ledger, deployment.id):
+    if next(latest).id != deployment.id or _confirmed(ports, deployment.environment) > confirmed:
         return []
     return list(ports.ledger.live_services(deployment.environment).values())
+
+
+def _confirmed(ports: Ports, environment: str) -> int:
+    """Return how often people confirmed what is live in an environment."""
+    deployments = {service.deployment for service in ports.ledger.live_services(environment).values()}
+    return sum(len(confirmations(ports.ledger, id_)) for id_ in deployments)
 
 
 async def _tell(

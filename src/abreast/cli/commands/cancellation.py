@@ -46,6 +46,9 @@ def rollback(
             ended = _turn_back(workspace, ledger, running, reason, display)
             if ended.state is not DeploymentState.SUCCEEDED:
                 display.report_to_ci(workspace, ended)
+                if emergency and ended.state in AS_IT_WAS:
+                    begin_close_watch = load("abreast.cli.close_watch:begin_close_watch")
+                    display.print_line(begin_close_watch(workspace, ledger, name))
                 return report_outcome(ended, AS_IT_WAS, display.print_line, live={}, as_json=as_json)
             display.print_line(f"deployment {ended.id} had succeeded already: rolling it back")
     roll_back = load("abreast.cli.commands.deployments:roll_back")

@@ -16,7 +16,7 @@ def confirm_release(release: str, environment: str | None, reason: str, *, as_js
         deployment = live_deployment(ledger, name, release)
         if out := kept_out_releases(ledger, name).get(deployment.release):
             raise RefusedError(f"{out}", need="a release that is good", next=unlock_command(name, deployment.release))
-        ledger.append_events(confirmed_event(deployment, workspace.operator, reason))
+        ledger.append_events(confirmed_event(ledger, deployment, workspace.operator, reason))
     if as_json:
         print(json.dumps({"release": deployment.release, "environment": name, "deployment": deployment.id}))
     else:

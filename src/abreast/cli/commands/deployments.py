@@ -125,14 +125,14 @@ def roll_back(
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         proposed = plan_request(target, command.ports(), request)
         if restore_data:
-            of_release = replace(request, release=proposed.release, backup=proposed.release)
-            return _roll_back_with_data(
-                command, target, of_release, plan_request(target, command.ports(), of_release), yes=yes
-            )
-        command.confirm_plan(proposed, yes=yes)
-        code = command.deploy(target, request)
+            request = replace(request, release=proposed.release, backup=proposed.release)
+            proposed = plan_request(target, command.ports(), request)
+            code = _roll_back_with_data(command, target, request, proposed, yes=yes)
+        else:
+            command.confirm_plan(proposed, yes=yes)
+            code = command.deploy(target, request)
         if emergency and code == 0:
-            command.watch_closely()
+            command.report(close_watch.begin_close_watch(target.workspace, ledger, target.environment.name))
         return code
 
 
@@ -320,12 +320,6 @@ class DeployCommand:
         if self.as_json:
             print(json.dumps({"state": None, "deployment": None}))
         return 0
-
-    def watch_closely(self) -> None:
-        """Have what is live now watched for an hour, if it was deployed by this command."""
-        if self._active_plan:
-            deployment = self._ledger.deployment(self._active_plan.deployment)
-            self.report(close_watch.begin_close_watch(self._assembly.workspace, deployment))
 
     def _report_lock(self, deployment: Deployment) -> None:
         """Say that the deployment locked its environment, if it did."""

@@ -7,7 +7,7 @@ from abreast.cli.views.plan import breaking_changes, database_steps, flag_texts,
 from abreast.core.flags import flag_changes
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
-from abreast.core.rollback import release_number
+from abreast.core.way_back import way_back_command
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
@@ -91,8 +91,5 @@ def _database_texts(part: ServicePlan) -> Iterator[str]:
 
 def _way_back(plan: Plan) -> str:
     """Return how to get back to what is live now."""
-    live = {part.previous.release for part in plan.traffic_changes if part.previous}
-    if not live:
-        return "nothing is live yet. If a candidate is not healthy, nothing goes live."
-    newest = max(live, key=release_number)
-    return code(f"abreast rollback --env {plan.environment} --to {newest} --reason …")
+    command = way_back_command(plan)
+    return code(command) if command else "nothing is live yet. If a candidate is not healthy, nothing goes live."

@@ -57,15 +57,16 @@ def live_deployment(ledger: Ledger, environment: str, version: str) -> Deploymen
     )
 
 
-def confirmed_event(deployment: Deployment, by: str, reason: str) -> Event:
-    """Return the event that says that a person confirmed the release of a deployment."""
+def confirmed_event(ledger: Ledger, deployment: Deployment, by: str, reason: str) -> Event:
+    """Return the event that says that a person confirmed the release of a deployment, perhaps once more."""
+    number = len(confirmations(ledger, deployment.id)) + 1
     text = f"{by} confirmed {deployment.release}{f': {reason}' if reason else ''}"
     data = {"by": by, "reason": reason}
-    return Event(deployment.id, f"confirmed/{by}", EventKind.CONFIRMED, text, data=data)
+    return Event(deployment.id, f"confirmed/{by}/{number}", EventKind.CONFIRMED, text, data=data)
 
 
 def confirmations(ledger: Ledger, deployment: str) -> tuple[str, ...]:
-    """Return who confirmed the release of a deployment, in order."""
+    """Return who confirmed the release of a deployment, in order, each time."""
     events = ledger.events(deployment)
     return tuple(str(event.data["by"]) for event in events if event.kind is EventKind.CONFIRMED)
 

@@ -46,7 +46,7 @@ def requested_release(ports: Ports, environment: Environment, version: str) -> t
 
 def _confirmation_notes(ledger: Ledger, environment: Environment, version: str) -> Iterator[str]:
     """Yield who confirmed the release that a rollback chose, if somebody did."""
-    people = confirmations(ledger, live_deployment(ledger, environment.name, version).id)
+    people = dict.fromkeys(confirmations(ledger, live_deployment(ledger, environment.name, version).id))
     if people:
         yield f"{version} was confirmed by {', '.join(people)}"
 
