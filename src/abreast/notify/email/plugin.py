@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from email.utils import parseaddr
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field
 
 from abreast.core.errors import UsageError
-from abreast.core.frozen_dataclass import dataclass
 from abreast.core.secrets import Secret
+from abreast.notify.email.mail_server import MailServer
 from abreast.notify.interface import Notifier, NotifierContext, NotifierPlugin
 from abreast.notify.message_notifier import MessageNotifier
 from abreast.notify.notification_events import NotificationEvent
 from abreast.notify.routing import MessageSettings, Route
-
-PORTS = {"smtp": 587, "smtps": 465}
 
 
 class EmailSettings(MessageSettings):
@@ -27,31 +24,6 @@ class EmailSettings(MessageSettings):
     )
     sender: str = Field(description="Who it is from, such as `abreast <deployments@example.com>`.")
     to: list[str] = Field(min_length=1, description="Who gets it.")
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """A server. ``is_implicit``: TLS from the beginning, not by STARTTLS. ``user`` is "" if it asks for none."""
-
-    host: str
-    port: int
-    is_implicit: bool
-    user: str
-    password: Secret
-
-    @classmethod
-    def parse(cls, url: Secret) -> "MailServer":
-        """Return the server of a URL. Raises UsageError, without quoting it."""
-        parts = urlsplit(url.reveal())
-        try:
-            port = parts.port or PORTS[parts.scheme]
-        except (KeyError, ValueError):
-            port = 0
-        if not port or not parts.hostname:
-            need = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
-            raise UsageError("the address of the mail server is not a URL", need=need)
-        password = Secret(url.name, unquote(parts.password or ""))
-        return cls(parts.hostname, port, parts.scheme == "smtps", unquote(parts.username or ""), password)
 
 
 def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from abreast.core.secrets import Secret
 from abreast.machine.lazy_modules import lazy_module
 from abreast.machine.tls import ssl_context
-from abreast.notify.email.plugin import MailServer
+from abreast.notify.email.mail_server import MailServer
 from abreast.notify.email.rendering import email_message
 from abreast.notify.interface import (
     NotificationDelayedError,

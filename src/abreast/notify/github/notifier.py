@@ -12,8 +12,8 @@ from abreast.notify.github.check_run import CheckRunPart
 from abreast.notify.github.comment import CommentPart
 from abreast.notify.github.deployments import Deployments
 from abreast.notify.github.part import Part
-from abreast.notify.github.plugin import GitHubSettings
 from abreast.notify.github.records import RecordsPart
+from abreast.notify.github.settings import GitHubSettings
 from abreast.notify.interface import (
     NotificationDelayedError,
     NotificationError,

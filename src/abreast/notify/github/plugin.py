@@ -1,21 +1,11 @@
-"""The settings of GitHub's notifier, and how it is made from what a workflow's environment says."""
+"""How GitHub's notifier is made from what a workflow's environment says."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from abreast.core.errors import UsageError
 from abreast.github.api import repository_name
+from abreast.notify.github.settings import GitHubSettings
 from abreast.notify.interface import Notifier, NotifierContext, NotifierPlugin
-
-
-class GitHubSettings(BaseModel):
-    """What GitHub is told. In a workflow of GitHub Actions that happens without this key."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    deployments: bool = Field(True, description="Whether each service has a deployment at GitHub, with its address.")
-    check: bool = Field(True, description="Whether the commit has a check run for the environment.")
-    records: bool = Field(True, description="Whether an organization has a record of where each artifact runs.")
-    comment: bool = Field(True, description="Whether the commit's pull request has a comment for the environment.")
 
 
 def create_notifier(context: NotifierContext, settings: BaseModel) -> Notifier | None:
