@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -352,15 +353,46 @@ def test_a_tag_is_made_once_and_never_moved(top: Path) -> None:
         source.tag("v1", commit(top), "shop v1")
 
 
-def test_what_is_asked_ahead_is_answered_once_and_then_anew(top: Path) -> None:
+def test_files_that_are_asked_for_ahead_are_looked_for_anew_the_next_time(top: Path) -> None:
     git(top, "config", "user.name", "Ada")
     (top / "README").write_text("changed")
     source = GitRepository(top)
     source.ask_ahead(uncommitted=True)
     assert (source.author(), source.uncommitted_files()) == ("Ada", ("README",))
-    git(top, "config", "user.name", "Grace")
     (top / "new").write_text("")
-    assert (source.author(), source.uncommitted_files()) == ("Grace", ("README", "new"))
+    assert (source.author(), source.uncommitted_files()) == ("Ada", ("README", "new"))
+
+
+def test_git_is_asked_once_for_what_never_changes(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = git(top, "rev-parse", "HEAD").strip()
+    (top / "README").write_text("changed")
+    second, source, trace = commit(top), GitRepository(top), tmp_path / "trace"
+    monkeypatch.setenv("GIT_TRACE2", str(trace))
+
+    def ask() -> object:
+        assert source.resolve_commit(second) == second
+        return (
+            source.changed_files(first, second), source.has_ancestor(second, first), len(source.list_files(second)),
+            source.find_mentions(second, ["changed"]), source.read_files(second, []),
+        )  # fmt: skip
+
+    assert source.resolve_commit() == second
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: ask(), range(8)))
+    assert answers == [(("README",), True, 5, {"changed": {"README"}}, {})] * 8
+    asked = [line.partition(" git ")[2].split(" ")[0] for line in trace.read_text().splitlines() if " start " in line]
+    assert sorted(asked) == ["-C", "diff", "grep", "merge-base", "rev-parse", "rev-parse"]
+
+
+def test_head_and_a_commit_that_was_missing_are_looked_for_again(top: Path) -> None:
+    source, first = GitRepository(top), git(top, "rev-parse", "HEAD").strip()
+    assert source.resolve_commit() == first
+    (top / "README").write_text("changed")
+    with pytest.raises(UsageError, match="there is no commit later"):
+        source.resolve_commit("later")
+    second = commit(top)
+    git(top, "tag", "later")
+    assert source.resolve_commit() == source.resolve_commit("later") == second
 
 
 def test_an_error_of_what_is_asked_ahead_comes_where_the_answer_is_needed(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from abreast.core.commits import Commit, CommitRange
 from abreast.core.errors import UsageError
 from abreast.machine.background import Background
+from abreast.machine.remembered import Remembered
 from abreast.machine.variables import local_git_variables
 from abreast.source.git_command import GitCommand, GitError
 from abreast.source.interface import Source
@@ -19,6 +20,7 @@ from abreast.source.shallow_clone import ShallowClone
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The empty tree, which every git repository has."""
 
+_FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SUBMODULE = "160000"
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
@@ -31,8 +33,11 @@ class GitRepository(Source):
         command = GitCommand(folder)
         self._git, self._git_bytes = command.text, command.output
         self._git_ahead = GitCommand(folder, local_git_variables).text
+        self._git_of_ids = Remembered(command.text)
         self._history = ShallowClone(command)
-        self._content_ids: dict[str, Mapping[str, str]] = {}
+        self._commits: set[str] = set()
+        self._content_ids = Remembered(self._find_content_ids)
+        self._mentions = Remembered(self._find_mentions)
         self._author: Background[str] | None = None
         self._uncommitted: Background[tuple[str, ...]] | None = None
 
@@ -57,10 +62,18 @@ class GitRepository(Source):
 
     def _find_commit(self, ref: str) -> str:
         """Return the full id of a commit that is here, "" if it is not."""
+        if ref in self._commits:
+            return ref
         try:
-            return self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
+            found = self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
         except GitError:
             return ""
+        self._commits.add(found)
+        return found
+
+    def _git_about(self, *commits: str) -> Callable[..., str]:
+        """Return what runs git; what it answers about commits that are named by their ids never changes."""
+        return self._git_of_ids if all(map(_FULL_ID.fullmatch, commits)) else self._git
 
     def uncommitted_files(self) -> tuple[str, ...]:
         """Return the files that differ from HEAD or are untracked and not ignored."""
@@ -169,7 +182,7 @@ class GitRepository(Source):
 
     def _is_known_ancestor(self, commit: str, ancestor: str) -> bool:
         try:
-            self._git("merge-base", "--is-ancestor", ancestor, commit)
+            self._git_about(ancestor, commit)("merge-base", "--is-ancestor", ancestor, commit)
         except GitError:
             return False
         return True
@@ -190,16 +203,17 @@ class GitRepository(Source):
 
     def content_ids(self, commit: str) -> Mapping[str, str]:
         """Return an id of the content of each of the project's files at a commit."""
-        if commit not in self._content_ids:
-            top, prefix = self._location
-            listed = _split_names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
-            self._content_ids[commit] = {
-                name: metadata for metadata, _, name in (entry.partition("\t") for entry in listed)
-            }
-        return self._content_ids[commit]
+        return self._content_ids(commit)
+
+    def _find_content_ids(self, commit: str) -> Mapping[str, str]:
+        top, prefix = self._location
+        listed = _split_names(self._git("-C", top, "ls-tree", "-r", "-z", f"{commit}:{prefix}"))
+        return {name: metadata for metadata, _, name in (entry.partition("\t") for entry in listed)}
 
     def read_files(self, commit: str, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the content of the named files, without those that the commit does not have."""
+        if not names:
+            return {}
         _, prefix = self._location
         requested = "".join(f"{commit}:{prefix and prefix + '/'}{name}\n" for name in names if "\n" not in name)
         answer = self._git_bytes("cat-file", "--batch", stdin=requested.encode(errors="surrogateescape"))
@@ -207,6 +221,9 @@ class GitRepository(Source):
 
     def find_mentions(self, commit: str, names: Collection[str]) -> Mapping[str, frozenset[str]]:
         """Return the commit's text files in which each of ``names`` occurs as a whole word."""
+        return self._mentions(commit, frozenset(names))
+
+    def _find_mentions(self, commit: str, names: frozenset[str]) -> Mapping[str, frozenset[str]]:
         patterns = [part for name in names for part in ("-e", name)]
         files: dict[str, set[str]] = {name: set() for name in names}
         try:
@@ -230,8 +247,7 @@ class GitRepository(Source):
             top, prefix = self._location
             self._git("-C", top, "read-tree", f"{commit}:{prefix}", index=index)
             self._git("-C", top, "checkout-index", "--all", f"--prefix={into}/", index=index)
-            staged = self._git("-C", top, "ls-files", "--stage", "-z", index=index)
-            for name, module in _submodules(staged):
+            for name, module in self._submodules_at(commit).items():
                 self._checkout_submodule(name, module, into)
         except GitError as error:
             raise UsageError(f"git could not check out {commit[:7]}: {error}", next="git fsck") from error
@@ -290,8 +306,8 @@ class GitRepository(Source):
 
     def author(self) -> str:
         """Return the current user's name, "" if unknown."""
-        begun, self._author = self._author, None
-        return begun.result() if begun else self._find_author()
+        self._author = self._author or Background(self._find_author)
+        return self._author.result()
 
     def commit_authors(self, since: Collection[str], commit: str) -> frozenset[str]:
         """Return who wrote the commits up to ``commit`` that are not in ``since``, by all names that they may have."""
@@ -326,7 +342,7 @@ class GitRepository(Source):
         """
         options = ("--raw", "--no-renames", "--no-abbrev", "-z", "--relative")
         try:
-            diff = self._git("diff", *options, since, commit, "--", ".")
+            diff = self._git_about(since, commit)("diff", *options, since, commit, "--", ".")
         except GitError:
             if self._has_commit(since):
                 raise
@@ -339,10 +355,7 @@ class GitRepository(Source):
         ]
 
     def _has_commit(self, commit: str) -> bool:
-        try:
-            return bool(self._git("cat-file", "-e", f"{commit}^{{commit}}") or True)
-        except GitError:
-            return False
+        return bool(self._find_commit(commit))
 
 
 def _split_names(output: str) -> Sequence[str]:
@@ -360,15 +373,6 @@ def _added_lines(diff: Iterable[str]) -> dict[str, set[int]]:
             first, count = int(hunk[1]), int(hunk[2] or 1)
             found.setdefault(file, set()).update(range(first, first + count))
     return found
-
-
-def _submodules(staged: str) -> Iterator[tuple[str, str]]:
-    """Yield the name and commit of each submodule in the output of ``ls-files --stage``."""
-    for entry in _split_names(staged):
-        metadata, name = entry.split("\t", 1)
-        mode, commit, _ = metadata.split(" ")
-        if mode == _SUBMODULE:
-            yield name, commit
 
 
 def _batch_contents(answer: bytes, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
