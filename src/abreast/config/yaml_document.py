@@ -7,6 +7,7 @@ true, so it is not used.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import yaml
 
@@ -63,8 +64,12 @@ def with_key_path(path: KeyPath, message: str) -> str:
     return f"{text.removeprefix('.')}: {message}" if text else message
 
 
+@lru_cache(maxsize=8)
 def parse_document(file: str, content: bytes) -> Document:
-    """Return the document in ``content``. Raises ConfigError with the position of each syntax error."""
+    """Return the document in ``content``, the same object each time.
+
+    Raises ConfigError with the position of each syntax error.
+    """
     if len(content) > MAX_FILE_SIZE:
         raise ConfigError([Fault(file, 1, 1, f"expected at most {MAX_FILE_SIZE} bytes, found {len(content)}")])
     text = _decode(file, content)

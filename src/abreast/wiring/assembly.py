@@ -116,7 +116,7 @@ class Assembly:
         return PlatformContext(
             state=self.workspace.state / platform / environment,
             logs=self.workspace.state / "logs" / environment,
-            inherited=self._inherited_environment(),
+            inherited=self._inherited_environment,
             variable=self.workspace.variables.get,
             secret=self._secret,
         )
@@ -129,7 +129,7 @@ class Assembly:
         """Return the ports that a deployment to ``environment`` uses."""
         keep_automata(AutomatonFolder())
         settings = self._retention_settings()
-        artifacts, inherited = settings.artifacts, self._inherited_environment()
+        artifacts, inherited = settings.artifacts, self._inherited_environment
         repository = project_repository(self.workspace.root)
         return Ports(
             ledger=ledger,
@@ -289,6 +289,7 @@ class Assembly:
         local = FolderArtifactStore(self.workspace.state / "artifacts")
         return RemoteArtifactStore(local, store) if store else local
 
+    @cached_property
     def _inherited_environment(self) -> Mapping[str, str]:
         return with_brought_programs(inherited_environment(self.workspace.variables), self.workspace.state / "programs")
 

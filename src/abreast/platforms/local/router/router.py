@@ -4,6 +4,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ TableChange = Callable[[RoutingTable], RoutingTable]
 Resources = Mapping[str, dict[str, Any]]
 
 
+@cache
 def envoy_path() -> str:
     """Return the path of Envoy's program. Raises PlatformError if its package is not installed."""
     try:
