@@ -5,6 +5,7 @@ python tests/live_view.py docs/live-view.svg
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,10 @@ COMMAND = "abreast deploy --env local"
 
 
 def deploy_two_versions(folder: Path) -> None:
-    """Deploy two versions of the example: the second migrates the database."""
+    """Deploy two versions of the example, at any ports: the second migrates the database."""
     shutil.copytree(EXAMPLE_FOLDER, folder, dirs_exist_ok=True)
+    config = folder / "abreast.yml"
+    config.write_text(re.sub(r"port: \d+", "", config.read_text()))
     identity = ("-c", "user.name=demo", "-c", "user.email=demo@localhost")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     for version in (1, 2):

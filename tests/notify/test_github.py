@@ -285,7 +285,7 @@ def test_nothing_is_there_twice_however_often_it_is_killed(told: Told) -> None:
         if code >= 0:
             break
         kills += 1
-    assert kills >= 8, killer.seen
+    assert kills == len(killer.seen) > 2, "how many writes there are depends on how many changes each tells"
     killer.victim = None
     told.project.commit("Next")
     told.deploy()
