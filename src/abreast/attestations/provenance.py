@@ -4,9 +4,9 @@ The build type is GitHub's own: https://actions.github.io/buildtypes/workflow/v1
 """
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
+from abreast import __version__
 from abreast.attestations.interface import BuiltArtifact
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -49,7 +49,7 @@ def provenance(built: BuiltArtifact, claims: Mapping[str, Any], server_url: str)
             "runDetails": {
                 "builder": {
                     "id": f"{server_url}/{claims['job_workflow_ref']}",
-                    "version": {"abreast": version("abreast")},
+                    "version": {"abreast": __version__},
                 },
                 "metadata": {
                     "invocationId": f"{repository}/actions/runs/{claims['run_id']}/attempts/{claims['run_attempt']}",

@@ -6,10 +6,10 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from abreast import __version__
 from abreast.commands.interface import Command
 from abreast.core import container_image
 from abreast.core.changes import build_inputs
@@ -172,7 +172,7 @@ def _artifact_metadata(run: Run, part: ServicePlan, files: Mapping[str, str], in
         "environment": run.plan.environment,
         "built": now,
         "builder": {
-            "abreast": version("abreast"),
+            "abreast": __version__,
             "machine": f"{platform.system()} {platform.machine()}",
             "by": run.plan.author or "?",
         },
