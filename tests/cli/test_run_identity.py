@@ -1,5 +1,7 @@
 """Who acts in a run of a CI system: what it signed is recorded, what contradicts it is refused, what is unknown is said."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +11,11 @@ from typing import Any
 import jwt
 import pytest
 
-from abreast.testing.github import WorkflowJob
+from abreast.testing.github import WorkflowJob, WorkflowRun
 from abreast.testing.gitlab import GitLabEmulator, GitLabJob
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.threaded_server import ThreadedServer
-from github_stage import GitHubStage, github_stage
+from github_stage import TOKEN, GitHubStage, github_stage
 from sample_project import SampleProject
 
 REQUEST, KEYS = "/idtoken", "/.well-known/"
@@ -80,6 +82,9 @@ def test_a_deployment_is_recorded_with_what_github_signed(run: Run) -> None:
     assert {name: found[0][name] for name in expected} == expected
     assert found[0]["token_id"]
     assert "id token" in run.project.run("audit", "change", "--env", "local").stdout
+    assert f"identity: octocat, by id token: {expected['token_subject']}" in run.project.run("show").stdout
+    shown = run.project.latest_deployment()["identity"]
+    assert (shown["evidence"], shown["token"]["subject"]) == ("id token", expected["token_subject"])
     assert len(run.tokens("abreast")) == 1, "one question for each process"
     asked = len(run.requests())
     for command in (["status"], ["plan"], ["history"], ["show"], ["audit", "verify"], ["audit", "export"]):
@@ -198,6 +203,30 @@ def test_an_agent_that_is_refused_is_named_with_the_verified_account(run: Run) -
     assert "robot is an agent" in run.lock(code=3, ABREAST_AGENT="robot")
     (act,) = run.acts()
     assert (act["agent"], act["outcome"], act["evidence"]) == ("robot", "refused", "id token")
+
+
+def test_github_confirms_the_run_and_the_issuer_and_the_report_counts_evidence(run: Run) -> None:
+    run.lock()
+    run.lock(ACTIONS_ID_TOKEN_REQUEST_TOKEN="")
+    run.stage.repository.runs.append(WorkflowRun(42, 1, ("octocat", 1), run.stage.commit, "2026-11-21T02:00:00Z"))
+    reader = {"GITHUB_API_URL": run.stage.url, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/shop"}
+    verified = run.project.run("audit", "verify", "--github", variables=reader).stdout
+    assert "GitHub confirms who started 1 run\n" in verified, "two commands of one run"
+    report = json.loads(run.project.run("audit", "export", "--report", "--json").stdout)
+    assert (report["evidence"]["id token"], report["evidence"]["environment"]) == (1, 1)
+    told = run.project.run("audit", "export", "--report").stdout
+    assert "| id token | 1 | the CI system, which signed who started the run |" in told
+    rows = list(csv.DictReader(io.StringIO(run.project.run("audit", "export", "--csv").stdout)))
+    assert [row["token_run_id"] for row in rows] == ["42", ""]
+
+
+def test_a_token_of_an_issuer_that_the_reader_does_not_know_is_found(run: Run, tmp_path: Path) -> None:
+    run.lock()
+    with github_stage(tmp_path / "real") as real:
+        real.repository.runs.append(WorkflowRun(42, 1, ("octocat", 1), real.commit, "2026-11-21T02:00:00Z"))
+        reader = {"GITHUB_API_URL": real.url, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/shop"}
+        told = run.project.run("audit", "verify", "--github", code=1, variables=reader).stdout
+    assert f"is by {run.stage.url}/_services/token, not by {real.url}/_services/token" in told
 
 
 @pytest.fixture
