@@ -205,6 +205,19 @@ def test_an_agent_that_is_refused_is_named_with_the_verified_account(run: Run) -
     assert (act["agent"], act["outcome"], act["evidence"]) == ("robot", "refused", "id token")
 
 
+def test_the_refusal_of_a_command_that_reads_is_recorded_with_the_verified_account(run: Run) -> None:
+    project, who = run.project, ("-c", "user.name=t", "-c", "user.email=t@localhost")
+    project.deploy()
+    project.git("checkout", "-q", "--orphan", "other")
+    project.git(*who, "commit", "-qm", "Another history")
+    project.git("branch", "-qD", "main")
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "-q", "--prune=now")
+    assert "it is unknown whether" in project.run("plan", "--force", code=3, variables=run.variables).stderr
+    act = run.acts()[-1]
+    assert (act["what"], act["outcome"], act["evidence"]) == ("plan", "refused", "id token")
+
+
 def test_github_confirms_the_run_and_the_issuer_and_the_report_counts_evidence(run: Run) -> None:
     run.lock()
     run.lock(ACTIONS_ID_TOKEN_REQUEST_TOKEN="")

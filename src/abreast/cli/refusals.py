@@ -3,17 +3,23 @@
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
-from abreast.cli.redaction import redact_only
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
 from abreast.core.approval_link import is_link, unverified_deployment
 from abreast.core.errors import AbreastError, RefusedError
 from abreast.ledger.acts import REFUSED
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.identity import AGENT_VARIABLE
 from abreast.wiring.workspace import Workspace
+
+if TYPE_CHECKING:
+    from abreast.cli import redaction
+else:
+    redaction = lazy_module("abreast.cli.redaction")  # slow, and few commands are refused
 
 OPEN_TO_AGENTS = frozenset(
     {
@@ -57,7 +63,8 @@ def record(context: click.Context, error: RefusedError) -> None:
         with workspace.open_ledger() as ledger:
             ledger.record_act(
                 _environment(workspace, ledger, context.params), _command(context), REFUSED,
-                why=redact_only(str(context.params.get("reason") or "")), detail=redact_only(error.what),
+                why=redaction.redact_only(str(context.params.get("reason") or "")),
+                detail=redaction.redact_only(error.what),
             )  # fmt: skip
     except AbreastError as failed:
         print(f"this refusal is not recorded: {failed.what}", file=sys.stderr)

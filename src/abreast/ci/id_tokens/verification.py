@@ -40,7 +40,7 @@ def rejected(reason: str) -> RejectedTokenError:
     return RejectedTokenError(
         f"the ID token of this run is not accepted: {reason}",
         need=f"a token that the CI system signed for this run, with the audience {AUDIENCE}",
-        next="start the job again; if it is refused again, see docs/audit.md#who",
+        next="start the job again; if it is refused again, see docs/audit.md#id-tokens",
     )
 
 
