@@ -25,15 +25,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from jwt.algorithms import ECAlgorithm
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from abreast.github.token_issuer import token_issuer
 from abreast.testing.platforms.fault_injection import FaultInjector
 from abreast.testing.platforms.threaded_server import ThreadedServer
 
-ISSUER = "https://token.actions.githubusercontent.com"
 REQUEST_TOKEN = "actions-runtime-token"
 SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 FULCIO_OIDS = "1.3.6.1.4.1.57264.1"
@@ -52,18 +53,29 @@ class WorkflowRun:
     visibility: str = "public"
     run_id: int = 42
     server: str = "https://github.com"
+    issuer: str = token_issuer("https://github.com")
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a runner says of the run; an Enterprise server is what else can be on loopback."""
+        return {
+            "GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": self.server, "GITHUB_REPOSITORY": self.repository,
+            "GITHUB_REPOSITORY_ID": "1296269", "GITHUB_REPOSITORY_OWNER_ID": "1", "GITHUB_RUN_ID": str(self.run_id),
+            "GITHUB_RUN_ATTEMPT": "1", "GITHUB_ACTOR": "octocat", "GITHUB_ACTOR_ID": "1",
+            "GITHUB_EVENT_NAME": self.event,
+        }  # fmt: skip
 
     def claims(self, audience: str) -> dict[str, Any]:
         now, path = int(time.time()), f"{self.repository}/{self.workflow}@{self.ref}"
         return {
-            "iss": ISSUER, "aud": audience, "sub": f"repo:{self.repository}:ref:{self.ref}", "iat": now, "nbf": now - 5,
+            "iss": self.issuer, "aud": audience, "sub": f"repo:{self.repository}:ref:{self.ref}", "iat": now, "nbf": now - 5,
             "exp": now + 300, "jti": f"{now}", "repository": self.repository, "repository_id": "1296269",
             "repository_owner": self.repository.partition("/")[0], "repository_owner_id": "1",
             "repository_visibility": self.visibility, "ref": self.ref, "sha": self.commit, "event_name": self.event,
             "workflow": "Deploy", "workflow_ref": path, "workflow_sha": self.commit, "job_workflow_ref": path,
             "job_workflow_sha": self.commit, "runner_environment": "github-hosted", "run_id": str(self.run_id),
-            "run_attempt": "1", **self.overrides,
+            "run_attempt": "1", "actor": "octocat", "actor_id": "1", **self.overrides,
         }  # fmt: skip
 
 
@@ -82,6 +94,8 @@ class SigstoreInstance:
             Starlette(
                 routes=[
                     Route("/token", self._issue_token),
+                    Route("/_services/token/.well-known/openid-configuration", self._discover),
+                    Route("/_services/token/keys", self._list_keys),
                     Route("/api/v2/signingCert", self._issue_certificate, methods=["POST"]),
                     Route("/api/v1/log/entries", self._add_entry, methods=["POST"]),
                 ]
@@ -103,14 +117,23 @@ class SigstoreInstance:
         if request.headers.get("authorization", "").lower() != f"bearer {REQUEST_TOKEN}":
             return JSONResponse({"message": "unauthorized"}, 401)
         claims = self.run.claims(request.query_params.get("audience", self.run.server))
-        return JSONResponse({"value": jwt.encode(claims, self._issuer, "ES256"), "count": 1})
+        return JSONResponse({"value": jwt.encode(claims, self._issuer, "ES256", {"kid": "1"}), "count": 1})
+
+    async def _discover(self, _: Request) -> Response:
+        return JSONResponse({"issuer": self.run.issuer, "jwks_uri": f"{self.run.issuer}/keys"})
+
+    async def _list_keys(self, _: Request) -> Response:
+        public = ECAlgorithm.to_jwk(self._issuer.public_key(), as_dict=True)
+        return JSONResponse({"keys": [{**public, "kid": "1", "use": "sig", "alg": "ES256"}]})
 
     # ── the certificate authority, and its log ─────────────────────────────────────────────────
 
     async def _issue_certificate(self, request: Request) -> Response:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         try:
-            claims = jwt.decode(token, self._issuer.public_key(), ["ES256"], audience="sigstore", issuer=ISSUER)
+            claims = jwt.decode(
+                token, self._issuer.public_key(), ["ES256"], audience="sigstore", issuer=self.run.issuer
+            )
         except jwt.InvalidTokenError as error:
             return JSONResponse(
                 {"code": 16, "message": f"There was an error processing the identity token: {error}"}, 401
@@ -254,7 +277,7 @@ class SigstoreInstance:
         service = {"majorApiVersion": 1, "validFor": {"start": "2024-01-01T00:00:00Z"}, "operator": "localhost"}
         signing = {
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-            "caUrls": [{**service, "url": self.url}], "oidcUrls": [{**service, "url": ISSUER}],
+            "caUrls": [{**service, "url": self.url}], "oidcUrls": [{**service, "url": self.run.issuer}],
             "rekorTlogUrls": [{**service, "url": self.url}], "rekorTlogConfig": {"selector": "ANY"},
             "tsaUrls": [], "tsaConfig": {"selector": "ANY"},
         }  # fmt: skip

@@ -17,7 +17,10 @@ from abreast.artifacts.folder import tree_digest, tree_manifest
 from abreast.attestations.github_identity import GitHubRepository, parse_remote
 from abreast.attestations.interface import AttestationError, BuiltArtifact
 from abreast.attestations.sigstore import SigstoreAttestor
+from abreast.ci.id_tokens import github_actions
+from abreast.ci.id_tokens.requests import request_token
 from abreast.core.attestations import Attestation, AttestationVerdict
+from abreast.core.secrets import Secret
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from sigstore_instance import SigstoreInstance, gh_verify, sigstore_instance
 
@@ -43,7 +46,13 @@ class Signing:
         async def upload(bundle: dict[str, object]) -> None:
             self.uploaded.append(bundle)
 
-        return SigstoreAttestor({**self.variables, **variables}, True, lambda: REPOSITORY, upload)
+        return SigstoreAttestor({**self.variables, **variables}, True, lambda: REPOSITORY, upload, self.request_token)
+
+    async def request_token(self, audience: str) -> Secret:
+        source = github_actions.find(self.variables, audience)
+        assert source
+        assert source.bearer
+        return await request_token(source.system, source.url, source.bearer)
 
     def sign(self) -> str:
         built = BuiltArtifact(
@@ -63,14 +72,11 @@ class Signing:
 
 
 @pytest.fixture
-def signing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Signing]:
+def signing(tmp_path: Path) -> Iterator[Signing]:
     (tmp_path / "artifact").mkdir()
     (tmp_path / "artifact" / "app.py").write_text("print('hello')\n")
     with sigstore_instance(tmp_path) as (instance, file):
         instance.run.commit = COMMIT
-        monkeypatch.setenv("GITHUB_ACTIONS", "true")
-        for name, value in instance.runner_variables.items():
-            monkeypatch.setenv(name, value)
         yield Signing(instance, tmp_path, {**instance.runner_variables, "ABREAST_SIGSTORE": str(file)})
 
 
@@ -179,6 +185,7 @@ def test_an_identity_of_another_issuer_does_not_count(signing: Signing) -> None:
         False,
         lambda: GitHubRepository("https://git.example", "octo/shop"),
         signing.attestor().upload,
+        signing.request_token,
     )
     found = asyncio.run(elsewhere.verify(signing.digest, bundle))
     assert found.verdict is AttestationVerdict.INVALID
@@ -197,7 +204,7 @@ def test_what_cannot_be_looked_at_is_unknown(signing: Signing, monkeypatch: pyte
     assert signing.verify(None) == Attestation(AttestationVerdict.MISSING)
     found = signing.verify(bundle, ABREAST_SIGSTORE=str(signing.folder / "gone.json"))
     assert found.verdict is AttestationVerdict.UNKNOWN
-    nobody = SigstoreAttestor(signing.variables, False, lambda: None, signing.attestor().upload)
+    nobody = SigstoreAttestor(signing.variables, False, lambda: None, signing.attestor().upload, signing.request_token)
     assert asyncio.run(nobody.verify(signing.digest, bundle)).verdict is AttestationVerdict.UNKNOWN
     monkeypatch.setattr("abreast.attestations.sigstore.find_spec", lambda _: None)
     assert signing.verify(bundle).verdict is AttestationVerdict.UNKNOWN
@@ -219,7 +226,7 @@ def test_the_public_instance_that_cannot_be_reached_is_unknown(
 def test_who_cannot_sign_says_why(signing: Signing) -> None:
     assert "id-token: write" in signing.attestor(ACTIONS_ID_TOKEN_REQUEST_TOKEN="").obstacle()
     assert "pull request" in signing.attestor(GITHUB_EVENT_NAME="pull_request").obstacle()
-    laptop = SigstoreAttestor({}, False, lambda: REPOSITORY, signing.attestor().upload)
+    laptop = SigstoreAttestor({}, False, lambda: REPOSITORY, signing.attestor().upload, signing.request_token)
     assert laptop.obstacle() == "it is not built by GitHub Actions"
 
 
@@ -233,7 +240,7 @@ def test_a_private_repository_is_not_named_in_the_public_log(signing: Signing, m
 
 @pytest.mark.parametrize("path", ["/token", "/api/v2/signingCert", "/api/v1/log/entries"])
 def test_a_service_that_is_away_is_an_error_of_signing(signing: Signing, path: str) -> None:
-    signing.instance.faults.planned.append(InjectedFault(".*", path, FaultKind.STATUS, status=503))
+    signing.instance.faults.planned.append(InjectedFault(".*", path, FaultKind.STATUS, times=9, status=503))
     with pytest.raises(AttestationError, match="Sigstore did not sign it"):
         signing.sign()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from abreast.github.token_issuer import token_issuer
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from github_stage import TOKEN, GitHubStage, github_stage
 from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, eventually
@@ -30,9 +31,8 @@ class Attested:
     def workflow(self) -> dict[str, str]:
         """The variables of a job of the workflow."""
         return {
-            **self.laptop, **self.instance.runner_variables, "GITHUB_ACTIONS": "true", "GITHUB_API_URL": self.stage.url,
-            "GITHUB_TOKEN": TOKEN, "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": "42",
-            "GITHUB_EVENT_NAME": "push", "ABREAST_STATE": ".abreast",
+            **self.laptop, **self.instance.runner_variables, **self.instance.run.variables,
+            "GITHUB_API_URL": self.stage.url, "GITHUB_TOKEN": TOKEN, "ABREAST_STATE": ".abreast",
             "GITHUB_STEP_SUMMARY": str(self.project.folder.parent / "summary.md"),
         }  # fmt: skip
 
@@ -54,7 +54,9 @@ class Attested:
 def attested(project: SampleProject, tmp_path: Path) -> Iterator[Attested]:
     with github_stage(tmp_path / "github") as stage, sigstore_instance(tmp_path) as (instance, file):
         stage.repository.path = project.folder
-        yield Attested(project, stage, instance, {"ABREAST_SIGSTORE": str(file), "GITHUB_REPOSITORY": "octo/shop"})
+        instance.run.server, instance.run.issuer = instance.url, token_issuer(instance.url)
+        here = {"GITHUB_REPOSITORY": "octo/shop", "GITHUB_SERVER_URL": instance.url}
+        yield Attested(project, stage, instance, {"ABREAST_SIGSTORE": str(file), **here})
 
 
 def test_what_a_workflow_builds_is_signed_and_told(attested: Attested) -> None:

@@ -101,7 +101,7 @@ ALLOWED = {
     "ci": {"pull-requests"},
     "deploy": _DEPLOYING,
     "rollback": _DEPLOYING,
-    "backup": {"contents"},
+    "backup": {"contents", "id-token"},
     "promote": {
         "contents",
         "deployments",
@@ -111,7 +111,7 @@ ALLOWED = {
         "attestations",
         "artifact-metadata",
     },
-    "preview": {"contents", "deployments", "checks", "pull-requests"},
+    "preview": {"contents", "deployments", "checks", "pull-requests", "id-token"},
 }
 """What the jobs of each workflow may write."""
 
@@ -122,6 +122,7 @@ def test_least_permissions_and_pinned_actions(project: Path) -> None:
         for job in workflow["jobs"].values():
             granted = {scope for scope, level in job["permissions"].items() if level == "write"}
             assert granted <= ALLOWED[name], name
+            assert ("id-token" in granted) is (name != "ci"), "who acts is vouched for"
             assert int(job["timeout-minutes"]) <= 60
             for step in job["steps"]:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])

@@ -38,6 +38,16 @@ def test_the_key_of_the_record_is_a_variable_of_the_environments_that_deploy(tmp
     assert with_it == {f"{job}-{name}" for name in KEYED for job in ("deploy", "rollback", "backup")}
 
 
+def test_gitlab_vouches_for_each_job_that_acts(tmp_path: Path) -> None:
+    for name, files in PROJECTS.items():
+        folder = write_project(tmp_path / name, files)
+        init(folder, "--gitlab", "--action", SOURCE)
+        jobs = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
+        assert jobs[".acting"]["id_tokens"] == {"ABREAST_ID_TOKEN": {"aud": "abreast"}}
+        acting = {name for name, job in jobs.items() if isinstance(job, dict) and job.get("extends") == ".acting"}
+        assert acting == {name for name, job in jobs.items() if isinstance(job, dict) and "script" in job} - {"gates"}
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_jobs_run_abreast_and_no_variable_is_read_by_a_shell(tmp_path: Path) -> None:

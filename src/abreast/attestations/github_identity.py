@@ -1,14 +1,13 @@
 """Which certificates are those of a repository's own workflows.
 
-Extensions: https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md. Issuers:
-https://docs.github.com/actions/reference/security/oidc.
+Extensions: https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md.
 """
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.github.token_issuer import token_issuer
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -36,10 +35,7 @@ class GitHubRepository:
     @property
     def issuer(self) -> str:
         """Who issues the identity tokens of its workflows."""
-        host = urlsplit(self.server_url).netloc
-        if host == "github.com":
-            return "https://token.actions.githubusercontent.com"
-        return f"https://token.actions.{host}" if host.endswith(".ghe.com") else f"{self.server_url}/_services/token"
+        return token_issuer(self.server_url)
 
 
 def parse_remote(url: str) -> GitHubRepository | None:

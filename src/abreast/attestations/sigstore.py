@@ -17,6 +17,7 @@ from abreast.attestations.interface import AttestationError, Attestor, BuiltArti
 from abreast.attestations.provenance import PAYLOAD_TYPE, built_commit, provenance, statement_fault
 from abreast.core.attestations import Attestation, AttestationVerdict
 from abreast.core.errors import AbreastError
+from abreast.core.secrets import Secret
 from abreast.machine.background import Background
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ TRUST_VARIABLE = "ABREAST_SIGSTORE"
 TIMEOUT = 60.0
 """Seconds until a service that does not answer counts as away: the library's own requests have no limit."""
 
+AUDIENCE = "sigstore"
+"""Whom the ID token is for that the certificate is issued by."""
+
 INSTALL = "pip install 'abreast[attest]'"
 
 
@@ -38,13 +42,15 @@ class SigstoreAttestor(Attestor):
     """Signs in a job of GitHub Actions, and verifies anywhere.
 
     ``repository`` returns the repository whose workflows count, None if it is unknown; ``upload`` stores a bundle at
-    GitHub. ``in_workflow``: whether this is a run of GitHub Actions.
+    GitHub; ``request_token`` returns the run's ID token for an audience. ``in_workflow``: whether this is a run of
+    GitHub Actions.
     """
 
     variables: Mapping[str, str]
     in_workflow: bool
     repository: Callable[[], GitHubRepository | None]
     upload: Callable[[dict[str, object]], Awaitable[None]]
+    request_token: Callable[[str], Awaitable[Secret]]
 
     def obstacle(self) -> str:
         """Return why nothing can be signed here, "" if it can be tried. Asks nobody."""
@@ -61,8 +67,9 @@ class SigstoreAttestor(Attestor):
         if obstacle := self.obstacle():
             raise AttestationError(obstacle)
         try:
-            return await _in_time(lambda: self._sign(built))
-        except AbreastError:
+            token = await self.request_token(AUDIENCE)
+            return await _in_time(lambda: self._sign(built, token.reveal()))
+        except AttestationError:
             raise
         except Exception as error:  # the library raises what its parts raise
             raise AttestationError(f"Sigstore did not sign it: {_reason(error)}") from error
@@ -103,12 +110,11 @@ class SigstoreAttestor(Attestor):
             return ClientTrustConfig.from_json(Path(file).read_text())
         return ClientTrustConfig.production()
 
-    def _sign(self, built: BuiltArtifact) -> str:
+    def _sign(self, built: BuiltArtifact, token: str) -> str:
         from sigstore.dsse import Statement  # noqa: PLC0415 (slow, as all of these)
-        from sigstore.oidc import IdentityToken, detect_credential  # noqa: PLC0415
+        from sigstore.oidc import IdentityToken  # noqa: PLC0415
         from sigstore.sign import SigningContext  # noqa: PLC0415
 
-        token = detect_credential() or ""
         claims = _claims(token)
         if claims.get("repository_visibility") != "public" and not self.variables.get(TRUST_VARIABLE):
             raise AttestationError("the repository is private, and Sigstore's log is public")

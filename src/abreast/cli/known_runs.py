@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from abreast.cli.run_claims import KnowsRuns, StartedRun
 from abreast.github.api import VariableSettings, connect_github, repository_name
 from abreast.github.client import GitHubClient
-from abreast.gitlab.client import GitLabClient, connect_gitlab
+from abreast.github.token_issuer import server_of_api, token_issuer
+from abreast.gitlab.client import GitLabClient, connect_gitlab, server_url
 
 _GITHUB_RUN = re.compile(
     r"https?://[^/]+/(?P<repository>[^/]+/[^/]+)/actions/runs/(?P<id>\d+)/attempts/(?P<attempt>\d+)"
@@ -22,6 +23,7 @@ class GitHubRuns:
     def __init__(self, variables: Mapping[str, str]) -> None:
         settings = VariableSettings(variables)
         self.repository = repository_name(settings.variable)
+        self.issuer = token_issuer(server_of_api(settings.variable))
         self._github = GitHubClient(connect_github(settings), self.repository)
 
     def is_own(self, url: str) -> bool:
@@ -54,7 +56,7 @@ class GitLabJobs:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._gitlab: GitLabClient = connect_gitlab(VariableSettings(variables))
-        self.repository = self._gitlab.project
+        self.repository, self.issuer = self._gitlab.project, server_url(VariableSettings(variables).variable)
 
     def is_own(self, url: str) -> bool:
         """Whether a URL is that of a job of the project, on a server that may be at a path of its host."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from abreast.ci.id_tokens import ID_TOKEN_VARIABLES
 from abreast.core.errors import RefusedError
 
 
@@ -34,6 +35,8 @@ class LazyCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
         """Import the function and call it. That it was refused is recorded."""
         try:
+            if any(name in os.environ for name in ID_TOKEN_VARIABLES):
+                load("abreast.cli.run_identity:verify_run")(ctx)
             if agent := os.environ.get("ABREAST_AGENT"):
                 load("abreast.cli.refusals:refuse_agent")(ctx, agent)
             if self.ahead:

@@ -3,17 +3,23 @@
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
-from abreast.cli.redaction import redact_only
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
 from abreast.core.approval_link import is_link, unverified_deployment
 from abreast.core.errors import AbreastError, RefusedError
 from abreast.ledger.acts import REFUSED
 from abreast.ledger.sqlite import SqliteLedger
+from abreast.machine.lazy_modules import lazy_module
 from abreast.wiring.identity import AGENT_VARIABLE
 from abreast.wiring.workspace import Workspace
+
+if TYPE_CHECKING:
+    from abreast.cli import redaction
+else:
+    redaction = lazy_module("abreast.cli.redaction")  # slow, and few commands are refused
 
 OPEN_TO_AGENTS = frozenset(
     {
@@ -29,13 +35,21 @@ OPEN_TO_AGENTS = frozenset(
 CHANGING_OPTIONS = ("fix", "checkpoint", "note", "close", "reopen")
 """The options with which a command that reads changes something."""
 
+_RECORD_NOTHING = frozenset({"init", "demo"})
+"""What only a person may run, and what the audit trail does not show."""
+
+
+def records_acts(context: click.Context) -> bool:
+    """Return whether a command records what it does. One that reads records only that it was refused."""
+    command = _command(context)
+    return command.startswith("propose ") or not (_is_open_to_agents(context) or command in _RECORD_NOTHING)
+
 
 def refuse_agent(context: click.Context, agent: str) -> None:
     """Raise RefusedError for a command that an agent may not give."""
-    command = _command(context)
-    if command not in OPEN_TO_AGENTS or any(context.params.get(name) for name in CHANGING_OPTIONS):
+    if not _is_open_to_agents(context):
         raise RefusedError(
-            f"{agent} is an agent, and may not give the command {command}",
+            f"{agent} is an agent, and may not give the command {_command(context)}",
             need=f"a person, without {AGENT_VARIABLE}; an agent may read, plan and propose",
             next="abreast plan",
         )
@@ -45,13 +59,19 @@ def record(context: click.Context, error: RefusedError) -> None:
     """Record the refusal of a command. That it cannot be recorded is said, and changes nothing."""
     try:
         workspace = locate_workspace()
+        workspace.verify_run()  # of a command that reads, nobody has asked yet
         with workspace.open_ledger() as ledger:
             ledger.record_act(
                 _environment(workspace, ledger, context.params), _command(context), REFUSED,
-                why=redact_only(str(context.params.get("reason") or "")), detail=redact_only(error.what),
+                why=redaction.redact_only(str(context.params.get("reason") or "")),
+                detail=redaction.redact_only(error.what),
             )  # fmt: skip
     except AbreastError as failed:
         print(f"this refusal is not recorded: {failed.what}", file=sys.stderr)
+
+
+def _is_open_to_agents(context: click.Context) -> bool:
+    return _command(context) in OPEN_TO_AGENTS and not any(context.params.get(name) for name in CHANGING_OPTIONS)
 
 
 def _command(context: click.Context) -> str:

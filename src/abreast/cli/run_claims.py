@@ -57,6 +57,8 @@ class KnowsRuns(Protocol):
     repository: str
     one_run: str
     """What it calls one of its runs."""
+    issuer: str
+    """Who signs the ID tokens of its runs."""
 
     def is_own(self, url: str) -> bool:
         """Whether a URL is that of a run of the repository."""
@@ -94,29 +96,31 @@ def read_claims(links: Iterable[Link], kind: str) -> list[Claim]:
 def check_claims(ci: KnowsRuns, links: Iterable[Link]) -> tuple[list[str], list[str]]:
     """Return what a CI system contradicts of the claims in a chain, and in words what it confirms and does not know."""
     claims = read_claims(links, ci.kind)
-    runs = asyncio.run(_find_runs(ci, claims))
-    faults, confirmed, lines = list[str](), 0, list[str]()
-    for claim, run in zip(claims, runs, strict=True):
-        if fault := find_contradiction(ci, claim, run):
+    runs = asyncio.run(_find_runs(ci, list(dict.fromkeys(claim.who.url for claim in claims))))
+    faults, confirmed, unknown = list[str](), set[str](), dict[str, None]()
+    for claim in claims:
+        url = claim.who.url
+        if fault := find_contradiction(ci, claim, runs[url]):
             faults.append(f"entry {claim.seq}: {fault}")
-        elif run is None:
-            lines.append(f"{ci.name} does not know this {ci.one_run}, or not any more: {claim.who.url}")
+        elif runs[url] is None:
+            unknown[url] = None
         else:
-            confirmed += 1
-    return faults, [f"{ci.name} confirms who started {counted(confirmed, ci.one_run)}", *lines]
+            confirmed.add(url)
+    lines = [f"{ci.name} does not know this {ci.one_run}, or not any more: {url}" for url in unknown]
+    return faults, [f"{ci.name} confirms who started {counted(len(confirmed), ci.one_run)}", *lines]
 
 
-async def _find_runs(ci: KnowsRuns, claims: Sequence[Claim]) -> list[StartedRun | None]:
-    """Return the run of each claim, None if it is not known. Closes the connection."""
+async def _find_runs(ci: KnowsRuns, urls: Sequence[str]) -> dict[str, StartedRun | None]:
+    """Return the run at each URL, None if it is not known. Closes the connection."""
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def find(claim: Claim) -> StartedRun | None:
+    async def find(url: str) -> StartedRun | None:
         async with limit:
-            return await ci.find_run(claim.who.url) if ci.is_own(claim.who.url) else None
+            return await ci.find_run(url) if ci.is_own(url) else None
 
     try:
         await ci.require_access()
-        return await asyncio.gather(*map(find, claims))
+        return dict(zip(urls, await asyncio.gather(*map(find, urls)), strict=True))
     finally:
         await ci.close()
 
@@ -126,6 +130,8 @@ def find_contradiction(ci: KnowsRuns, claim: Claim, run: StartedRun | None) -> s
     who = claim.who
     if not ci.is_own(who.url):
         return f"{who.url} is no {ci.one_run} of {ci.repository}"
+    if who.token and who.token.issuer != ci.issuer:
+        return f"the ID token of {who.url} is by {who.token.issuer}, not by {ci.issuer}"
     if run is None:
         return ""
     if run.name and not (who.id == run.id if who.id else who.name.casefold() == run.name.casefold()):

@@ -1,6 +1,8 @@
 """Who acts: a person, a run of a CI system that a person started, or an agent that acts for one."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from abreast.core.frozen_dataclass import dataclass
 
@@ -12,10 +14,36 @@ class Evidence(StrEnum):
     """The kernel: the process has this user id."""
     ENVIRONMENT = "environment"
     """Nobody: the variables of the process claim it. ``url`` shows what its CI system says."""
+    ID_TOKEN = "id token"  # noqa: S105 (how it is recorded)
+    """The CI system: it signed that this account started this run."""
     LINK = "signed link"
     """A link that the project's key signed for this person. Whoever had it could use it."""
     NOBODY = "nobody"
     """Nobody: only a name is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """What the ID token of a run says, whose signature by ``issuer`` was verified. "" is what it does not say.
+
+    Ids stay when names change. ``id`` is the token's own. ``actor`` is the account that started the run: of GitHub, its
+    first attempt. ``workflow`` is the file that says what the job does, with its ref.
+    """
+
+    issuer: str
+    subject: str
+    id: str = ""
+    repository_id: str = ""
+    owner_id: str = ""
+    actor: str = ""
+    actor_id: str = ""
+    run_id: str = ""
+    run_attempt: str = ""
+    job_id: str = ""
+    workflow: str = ""
+    environment: str = ""
+    ref: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +53,8 @@ class Identity:
     ``id`` stays when a ``name`` changes: the user id of this machine, or the account's at the CI system, "" if that
     does not tell it. ``host`` is the machine, of a local user. ``url`` is the run of a CI system. ``login`` is who
     logged in, if a local user became another one since. ``agent`` names the agent that acts for this person, "" if
-    the person does.
+    the person does. ``token`` is the ID token of the run, None without one. It vouches for the person only if that is
+    the ``evidence``: another person may have started this attempt.
     """
 
     kind: str
@@ -36,6 +65,13 @@ class Identity:
     login: str = ""
     agent: str = ""
     evidence: Evidence = Evidence.NOBODY
+    token: IdToken | None = None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "Identity":
+        """Return the identity of ``dataclasses.asdict``, also one of an earlier version."""
+        token = IdToken(**data["token"]) if data.get("token") else None
+        return cls(**{**data, "evidence": Evidence(data["evidence"]), "token": token})
 
     @property
     def person(self) -> str:

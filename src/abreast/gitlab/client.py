@@ -75,6 +75,11 @@ def connect_gitlab(settings: Settings) -> GitLabClient:
     return GitLabClient(connect(GITLAB, settings), _project_path(settings.variable))
 
 
+def server_url(variable: Callable[[str], str | None]) -> str:
+    """Return the address of the server whose API ``CI_API_V4_URL`` names. It is also the issuer of ID tokens."""
+    return (variable(GITLAB.base_variable) or GITLAB.base_url).rstrip("/").removesuffix("/api/v4")
+
+
 def _project_path(variable: Callable[[str], str | None]) -> str:
     if found := variable("CI_PROJECT_PATH"):
         return found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from abreast.core.frozen_dataclass import dataclass
-from abreast.core.identity import Evidence, Identity, holder, unknown
+from abreast.core.identity import Identity, holder, unknown
 from abreast.core.proposals import HASH_LENGTH, ProposalState
 from abreast.core.states import DeploymentState
 from abreast.ledger.entries import Entry, EntryKind
@@ -108,7 +108,7 @@ def read_acts(links: Iterable[Link]) -> Iterator[Act]:
 
 def read_identity(entry: Entry) -> Identity:
     """Return the identity that an entry of that kind is."""
-    return Identity(**{**entry.data, "evidence": Evidence(entry.data["evidence"])})
+    return Identity.parse(entry.data)
 
 
 def _read_plan(entry: Entry) -> Iterator[_Reading]:

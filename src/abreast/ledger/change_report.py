@@ -1,8 +1,10 @@
 """The report for auditors: changes with their tests, approvals and outcome, made of the acts of the audit trail."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.identity import Evidence
 from abreast.ledger.acts import APPROVE, DONE, END, REFUSED, SKIP_GATE, Act
 
 CHANGE_KINDS = frozenset({"deploy", "rollback", "migrate", "restore"})
@@ -60,11 +62,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangeReport:
-    """The changes of a period, and the acts of it that belong to none of them."""
+    """The changes of a period, and the acts of it that belong to none of them.
+
+    ``evidence`` counts the acts of the period by who vouches for the identity.
+    """
 
     changes: tuple[Change, ...]
     refusals: tuple[Act, ...]
     others: tuple[Act, ...]
+    evidence: Counter[Evidence]
 
     @property
     def live(self) -> tuple[Change, ...]:
@@ -88,6 +94,7 @@ def make_report(acts: Iterable[Act], wanted: Callable[[Act], bool]) -> ChangeRep
         tuple(change for change in changes if wanted(change.begun)),
         tuple(act for act in rest if wanted(act) and act.outcome == REFUSED),
         tuple(act for act in rest if wanted(act) and act.outcome != REFUSED),
+        Counter(act.who.evidence for act in known if wanted(act)),
     )
 
 

@@ -101,11 +101,18 @@ def requests(file: EntryFile, deployment: str) -> tuple[PersonRequest, ...]:
     """Return what people asked the process of a deployment for, oldest first."""
     found = file.entries(EntryKind.REQUEST, deployment)
     return tuple(
-        PersonRequest(seq, entry.at, entry.key, entry.data["reason"], _name(file, entry.by)) for seq, entry in found
+        PersonRequest(seq, entry.at, entry.key, entry.data["reason"], str(_identity(file, entry.by)))
+        for seq, entry in found
     )
 
 
-def _name(file: EntryFile, key: str) -> str:
-    """Return the name of who recorded an entry."""
+def initiator(file: EntryFile, deployment: str) -> Identity:
+    """Return who began a deployment, as it was recorded."""
+    ((_, entry),) = file.entries(EntryKind.PLAN, deployment)
+    return _identity(file, entry.by)
+
+
+def _identity(file: EntryFile, key: str) -> Identity:
+    """Return who recorded an entry."""
     rows = file.query("SELECT entry FROM entries WHERE kind = 'identity' AND key = ?", key)
-    return str(Identity(**Entry.parse(rows[0][0]).data) if rows else unknown())
+    return Identity.parse(Entry.parse(rows[0][0]).data) if rows else unknown()

@@ -1,9 +1,10 @@
-"""The jobs of one project at GitLab: https://docs.gitlab.com/api/jobs, and /api/projects.
+"""The jobs of one project at GitLab: https://docs.gitlab.com/api/jobs, and /api/projects; and their ID tokens.
 
 Stricter: a project is found by its id or its exact path only, and a token that lacks ``read_api`` sees nothing at all.
 """
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -13,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from abreast.testing.id_tokens import TokenIssuer
 from abreast.testing.platforms.fault_injection import FaultInjector
 
 TOKEN, JOB_TOKEN = "glpat-reader", "glcbt-job"
-PROJECT_ID = 4711
+PROJECT_ID, NAMESPACE_ID, PIPELINE_ID = 4711, 72, 6
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,65 @@ class GitLabJob:
 
 @dataclass
 class GitLabEmulator:
-    """Serve ``app`` with ``ThreadedServer``; the API is at ``/api/v4``."""
+    """Serve ``app`` with ``ThreadedServer``; the API is at ``/api/v4``. ``issuer`` signs the ID tokens of jobs."""
 
     project: str = "acme/web/shop"
     server: str = "https://gitlab.example"
     jobs: list[GitLabJob] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        routes = [Route("/{path:path}", self._answer, methods=["GET"])]
+        self.issuer = TokenIssuer("", "/oauth/discovery/keys")
+        routes = [*self.issuer.routes(), Route("/{path:path}", self._answer, methods=["GET"])]
         self.faults = FaultInjector(Starlette(routes=routes))
         self.app = self.faults
+
+    def variables(self, server_url: str, job: GitLabJob, audience: str = "abreast", **claims: object) -> dict[str, str]:
+        """Return the variables of a job with ``id_tokens: {ABREAST_ID_TOKEN: {aud: …}}``; claims replace."""
+        assert job.user, "an account that was deleted starts nothing"
+        login, user_id = job.user
+        return {
+            "GITLAB_CI": "true",
+            "CI_SERVER_URL": server_url,
+            "CI_API_V4_URL": f"{server_url}/api/v4",
+            "CI_PROJECT_ID": str(PROJECT_ID),
+            "CI_PROJECT_PATH": self.project,
+            "CI_PIPELINE_ID": str(PIPELINE_ID),
+            "CI_JOB_ID": str(job.id),
+            "CI_JOB_URL": f"{server_url}/{self.project}/-/jobs/{job.id}",
+            "CI_COMMIT_SHA": job.commit,
+            "GITLAB_USER_LOGIN": login,
+            "GITLAB_USER_ID": str(user_id),
+            "ABREAST_ID_TOKEN": self.issuer.sign(server_url, audience, {**self._claims(job, login, user_id), **claims}),
+        }
+
+    def _claims(self, job: GitLabJob, login: str, user_id: int) -> Mapping[str, object]:
+        namespace = self.project.rpartition("/")[0]
+        return {
+            "sub": f"project_path:{self.project}:ref_type:branch:ref:main",
+            "namespace_id": str(NAMESPACE_ID),
+            "namespace_path": namespace,
+            "project_id": str(PROJECT_ID),
+            "project_path": self.project,
+            "job_namespace_id": str(NAMESPACE_ID),
+            "job_namespace_path": namespace,
+            "job_project_id": str(PROJECT_ID),
+            "job_project_path": self.project,
+            "user_id": str(user_id),
+            "user_login": login,
+            "user_email": f"{login}@gitlab.example",
+            "pipeline_id": str(PIPELINE_ID),
+            "pipeline_source": "push",
+            "job_id": str(job.id),
+            "ref": "main",
+            "ref_type": "branch",
+            "ref_path": "refs/heads/main",
+            "ref_protected": "true",
+            "runner_id": 1,
+            "runner_environment": "gitlab-hosted",
+            "ci_config_ref_uri": f"gitlab.example/{self.project}//.gitlab-ci.yml@refs/heads/main",
+            "sha": job.commit,
+            "project_visibility": "private",
+        }
 
     async def _answer(self, request: Request) -> Response:
         token = request.headers.get("private-token") or request.headers.get("authorization", "").partition("Bearer ")[2]
@@ -89,7 +140,7 @@ class GitLabEmulator:
             "user": user,
             "commit": {"id": job.commit, "short_id": job.commit[:8], "title": "Add a basket"},
             "pipeline": {
-                "id": 6,
+                "id": PIPELINE_ID,
                 "iid": 2,
                 "project_id": PROJECT_ID,
                 "sha": job.commit,

@@ -6,6 +6,7 @@ from abreast.attestations.github_identity import GitHubRepository, parse_remote
 from abreast.attestations.interface import Attestor
 from abreast.attestations.sigstore import SigstoreAttestor
 from abreast.ci.interface import CiRun
+from abreast.core.secrets import Secret
 
 GITHUB_SERVER = "https://github.com"
 
@@ -29,4 +30,12 @@ def create_attestor(variables: Mapping[str, str], run: CiRun | None, remote_url:
         finally:
             await client.close()
 
-    return SigstoreAttestor(variables, in_workflow, repository, upload)
+    async def request_token(audience: str) -> Secret:
+        from abreast.ci.id_tokens import github_actions, requests  # noqa: PLC0415 (as above)
+
+        source = github_actions.find(variables, audience)
+        assert source, "what signs is a job that may ask"
+        assert source.bearer, "GitHub answers with the token"
+        return await requests.request_token(source.system, source.url, source.bearer)
+
+    return SigstoreAttestor(variables, in_workflow, repository, upload, request_token)

@@ -1,7 +1,6 @@
 """Who runs this process. What a CI system's variables say is a claim: whoever sets them can say anything.
 
-No identity token is asked for: the process that would check it is the one that could lie, so a token proves no more to
-a reader of the record than the run's URL, which the CI system itself answers for.
+What the system signed is more: it vouches for the run, and at times for who started it (``run_identity.py``).
 """
 
 import os
@@ -13,17 +12,24 @@ from abreast.core.identity import Evidence, Identity
 from abreast.machine.kernel import PROCESSES
 
 if TYPE_CHECKING:
+    from abreast.ci.id_tokens.run_verification import RunVerification
     from abreast.ci.interface import CiRun
 
 AGENT_VARIABLE = "ABREAST_AGENT"
 """The name of the agent that runs commands for a person."""
 
 
-def current_identity(variables: Mapping[str, str], run: "CiRun | None") -> Identity:
+def current_identity(
+    variables: Mapping[str, str], run: "CiRun | None", verification: "RunVerification | None" = None
+) -> Identity:
     """Return who started the run of a CI system, or else who this process belongs to. Asks nobody."""
     agent = variables.get(AGENT_VARIABLE, "")
     if run:
-        return Identity(run.provider, run.actor, run.actor_id, url=run.url, agent=agent, evidence=Evidence.ENVIRONMENT)
+        token = verification.token if verification else None
+        actor_id, evidence = run.actor_id, Evidence.ENVIRONMENT
+        if token and verification and verification.names_person:
+            actor_id, evidence = token.actor_id, Evidence.ID_TOKEN
+        return Identity(run.provider, run.actor, actor_id, url=run.url, agent=agent, evidence=evidence, token=token)
     uid = os.getuid()
     return Identity(
         "local", _user_name(uid), str(uid), os.uname().nodename, login=_other_login(uid), agent=agent,

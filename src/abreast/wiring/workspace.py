@@ -17,6 +17,7 @@ from abreast.wiring.state_folder import state_folder
 from abreast.wiring.state_location import is_elsewhere, state_location
 
 if TYPE_CHECKING:
+    from abreast.ci.id_tokens.run_verification import RunVerification
     from abreast.ci.interface import CiRun
     from abreast.core.identity import Identity
 
@@ -71,12 +72,26 @@ class Workspace:
         run = self.ci_run
         return (run.actor if run else "") or current_user()
 
+    def verify_run(self) -> "RunVerification | None":
+        """Return whether the CI system vouches for the run, None where it cannot. Asks once in each process."""
+        run = self.ci_run
+        if run is None:
+            return None
+        from abreast.wiring.run_identity import verified_run  # noqa: PLC0415 (most commands are given by people)
+
+        return verified_run(self.variables, run)
+
     @property
     def identity(self) -> "Identity":
-        """Who runs this command, as it is recorded."""
+        """Who runs this command, as it is recorded. Asks nobody: ``verify_run`` does, for commands that act."""
         from abreast.wiring.identity import current_identity  # noqa: PLC0415 (commands that record nothing do not ask)
 
-        return current_identity(self.variables, self.ci_run)
+        run = self.ci_run
+        if run is None:
+            return current_identity(self.variables, None)
+        from abreast.wiring.run_identity import known_verification  # noqa: PLC0415 (as above)
+
+        return current_identity(self.variables, run, known_verification(self.variables, run))
 
     def environment_names(self) -> tuple[str, ...]:
         """Return the names of the environments; nothing else in abreast.yml needs to be valid."""

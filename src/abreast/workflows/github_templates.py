@@ -117,7 +117,7 @@ DEPLOY_JOB = """@name@:
     deployments: write # what is live, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment on the commit's pull request
-    id-token: write # who signs what is built: this workflow
+    id-token: write # who acts, in the record, and who signs what is built: GitHub vouches for this run
     attestations: write # the signatures, kept by GitHub
     artifact-metadata: write # what runs where, in an organization
     @reviews@
@@ -183,7 +183,7 @@ ROLLBACK_JOB = """@name@:
     deployments: write # what is live, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment on the commit's pull request
-    id-token: write # who signs what is built: this workflow
+    id-token: write # who acts, in the record, and who signs what is built: GitHub vouches for this run
     attestations: write # the signatures, kept by GitHub
     artifact-metadata: write # what runs where, in an organization
     @reviews@
@@ -241,7 +241,7 @@ PROMOTE_JOB = """@name@:
     deployments: write # what is live, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment on the commit's pull request
-    id-token: write # who signs what is built: this workflow
+    id-token: write # who acts, in the record, and who signs what is built: GitHub vouches for this run
     attestations: write # the signatures, kept by GitHub
     artifact-metadata: write # what runs where, in an organization
     @reviews@
@@ -289,6 +289,7 @@ BACKUP_JOB = """@name@:
   timeout-minutes: 60
   permissions:
     contents: write # the record of backups is a ref of this repository
+    id-token: write # who acts, in the record: GitHub vouches for this run
   environment: {name: @name@, deployment: false}
   concurrency: {group: abreast-@name@-backup, queue: max, cancel-in-progress: false}
   steps:
@@ -328,6 +329,7 @@ PREVIEW_JOBS = """@name@:
     deployments: write # where the preview is, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment
+    id-token: write # who acts, in the record: GitHub vouches for this run
   environment: {name: @name@-preview, deployment: false} # its secrets are read by what pull requests build
   concurrency: {group: "abreast-@name@-pr-${{ github.event.number }}", queue: max, cancel-in-progress: false}
   steps:
@@ -352,6 +354,7 @@ PREVIEW_JOBS = """@name@:
     deployments: write # the preview is gone
     checks: write # the same, as a check
     pull-requests: write # which are open, and the comment
+    id-token: write # who acts, in the record: GitHub vouches for this run
   environment: {name: @name@-preview, deployment: false}
   concurrency: {group: "abreast-@name@-pr-${{ github.event.number }}", queue: max, cancel-in-progress: false}
   steps:

@@ -39,6 +39,11 @@ variables:
     paths: [.abreast/logs/deployments]
     expire_in: 2 weeks
 
+.acting:
+  extends: .abreast
+  id_tokens:
+    ABREAST_ID_TOKEN: {aud: abreast} # who acts, in the record: GitLab vouches for this job
+
 gates:
   extends: .abreast
   stage: check
@@ -52,7 +57,7 @@ gates:
 """
 
 _JOBS = """deploy-@name@:
-  extends: .abreast
+  extends: .acting
   stage: deploy
   interruptible: false
   resource_group: @name@
@@ -64,7 +69,7 @@ _JOBS = """deploy-@name@:
     - abreast deploy --env @name@ --yes
 
 rollback-@name@: # by hand, with these variables
-  extends: .abreast
+  extends: .acting
   stage: rollback
   interruptible: false
   resource_group: @name@-rollback # it turns back the deployment that is running, and does not wait for it
@@ -86,7 +91,7 @@ rollback-@name@: # by hand, with these variables
 
 _BACKUP_JOB = """
 backup-@name@: # a schedule of pipelines with the variable ABREAST_RUN: `db backup` nightly, `db drill` weekly
-  extends: .abreast
+  extends: .acting
   stage: backup
   interruptible: false
   resource_group: @name@-backup
@@ -101,7 +106,7 @@ backup-@name@: # a schedule of pipelines with the variable ABREAST_RUN: `db back
 
 _PREVIEW_JOBS = """
 preview-@name@: # not of a fork, which gets no variables
-  extends: .abreast
+  extends: .acting
   stage: deploy
   interruptible: false
   resource_group: @name@-pr-$CI_MERGE_REQUEST_IID
@@ -113,7 +118,7 @@ preview-@name@: # not of a fork, which gets no variables
     - abreast deploy --env "@name@-pr-$CI_MERGE_REQUEST_IID" --yes
 
 remove-preview-@name@: # also by itself, when the merge request is merged or closed
-  extends: .abreast
+  extends: .acting
   stage: deploy
   interruptible: false
   resource_group: @name@-pr-$CI_MERGE_REQUEST_IID
@@ -127,7 +132,7 @@ remove-preview-@name@: # also by itself, when the merge request is merged or clo
     - abreast down --env "@name@-pr-$CI_MERGE_REQUEST_IID" --yes
 
 expired-previews-@name@: # a schedule of pipelines with the variable ABREAST_RUN: `down --expired` daily
-  extends: .abreast
+  extends: .acting
   stage: deploy
   interruptible: false
   environment: {name: @name@-pr-0, action: prepare} # for its variables; 0 is no merge request

@@ -9,6 +9,7 @@ from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
 from abreast.core.events import Event
 from abreast.core.states import DeploymentState
+from abreast.ledger.deployment_queries import initiator
 from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.machine.lazy_modules import lazy_module
@@ -54,12 +55,14 @@ def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
                 return code
         events = ledger.events(chosen.id)
         request = _approval_request(ledger, chosen, events)
+        who = initiator(ledger.file, chosen.id)
     if as_json:
         more = {"approval": approval_view.request_json(request)} if request else {}
-        print(json.dumps({**view.deployment_json(chosen, events), **more}, indent=2))
+        document = {**view.deployment_json(chosen, events), "identity": view.identity_json(who), **more}
+        print(json.dumps(document, indent=2))
     else:
         asked = approval_view.request_lines(request) if request else ()
-        _print_lines(view.deployment_lines(chosen, events, tuple(asked)))
+        _print_lines(view.deployment_lines(chosen, events, who, tuple(asked)))
     return code
 
 

@@ -4,10 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from itertools import chain
 from textwrap import indent
 from typing import Any
 
+from abreast.core.identity import Evidence, IdToken
 from abreast.core.wording import counted
 from abreast.ledger.acts import Act
 from abreast.ledger.change_report import Change, ChangeReport
@@ -18,6 +20,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     "seq", "at", "what", "outcome", "environment", "deployment", "release", "commit", "authors", "risk", "why",
     "detail", "who", "who_kind", "who_id", "who_host", "who_url", "who_login", "agent", "evidence", "used_by", "hash",
+    "token_issuer", "token_subject", "token_id", "token_repository_id", "token_owner_id", "token_actor",
+    "token_actor_id", "token_run_id", "token_run_attempt", "token_job_id", "token_workflow", "token_environment",
+    "token_ref", "token_commit",
 )  # fmt: skip
 
 MAPPING = (
@@ -30,6 +35,15 @@ MAPPING = (
 )
 """What in the report is evidence of which control."""
 
+VOUCHERS = {
+    Evidence.ID_TOKEN: "the CI system, which signed who started the run",
+    Evidence.KERNEL: "the kernel of the machine",
+    Evidence.LINK: "a link that the project's key signed for a person",
+    Evidence.ENVIRONMENT: "nobody: variables of a run of a CI system",
+    Evidence.NOBODY: "nobody: a name",
+}
+"""Who vouches for an identity, by its evidence."""
+
 LIMITATIONS = tuple(
     " ".join(text.split())
     for text in """
@@ -39,6 +53,12 @@ with other tools is not in it, so it is no complete population of changes by its
 An identity with the evidence *environment* is what the variables of the process claimed. Compare the run at its URL:
 the CI system answers for who started it; `abreast audit verify` asks with `--github` or `--gitlab`. *Kernel* is a user
 of the machine; its administrator can become any of them.
+
+An identity with the evidence *id token* is what the CI system signed: this account started this run of this repository.
+It does not prove that the account's owner wanted the act, nor that the workflow or the machine did only what its file
+says. The token was verified by the process that wrote the entry and is not kept, so whoever can write the record can
+write this, too; `audit verify` asks the CI system again. Which issuers count is for a reader to say: see the column
+*token_issuer*.
 
 Who wrote the code is what its commits claim, as far as that is recorded. Who reviewed it is not in it. Take both from
 the pull request of the commit.
@@ -60,8 +80,9 @@ Times are those of the machine that recorded the entry.
 
 def act_json(act: Act) -> dict[str, Any]:
     """Return an act as one flat JSON object."""
-    who = act.who
+    who, token = act.who, act.who.token
     values = {
+        **{f"token_{field.name}": getattr(token, field.name, "") for field in fields(IdToken)},
         **{name: getattr(act, name) for name in COLUMNS if hasattr(act, name) and name not in {"who", "used_by"}},
         "who": who.name, "who_kind": who.kind, "who_id": who.id, "who_host": who.host, "who_url": who.url,
         "who_login": who.login, "agent": who.agent, "authors": ", ".join(act.authors), "evidence": str(who.evidence),
@@ -104,6 +125,7 @@ def report_json(report: ChangeReport, integrity: Sequence[str]) -> dict[str, Any
     return {
         "integrity": list(integrity),
         "changes": [_change_json(change) for change in report.changes],
+        "evidence": {str(evidence): report.evidence[evidence] for evidence in Evidence},
         "refusals": [act_json(act) for act in report.refusals],
         "other_acts": [act_json(act) for act in report.others],
         "mapping": [dict(zip(("soc2", "sox", "evidence"), row, strict=True)) for row in MAPPING],
@@ -128,6 +150,10 @@ def report_lines(report: ChangeReport, integrity: Sequence[str], period: str) ->
     """Yield the lines of the report in Markdown."""
     yield from ("# Change report", "", f"{period}. Numbers in the column *entry* are those of the ledger.", "")
     yield from ("## Integrity", "", *(f"- {_cell(line)}" for line in integrity), "")
+    yield from _section(
+        "Who vouches for identities", ("evidence", "acts", "by"),
+        ((evidence, report.evidence[evidence], text) for evidence, text in VOUCHERS.items()),
+    )  # fmt: skip
     yield from _section("Changes", _CHANGE_COLUMNS, map(_change_row, report.changes))
     yield from _separation(report)
     skipped = [(change, act) for change in report.changes for act in change.skipped]

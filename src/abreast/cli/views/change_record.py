@@ -63,16 +63,17 @@ def _blocks(record: ChangeRecord, commits: Sequence[Commit], incident: Incident 
 
 
 def _facts(record: ChangeRecord, incident: Incident | None) -> Iterator[tuple[str, str]]:
-    evidence = (
-        link(record.begun.who.evidence, record.begun.who.url) if record.begun.who.url else record.begun.who.evidence
-    )
+    who = record.begun.who
+    evidence = link(who.evidence, who.url) if who.url else who.evidence
     yield "change", code(record.id)
     yield "project", plain(record.project)
     yield "environment", plain(record.environment)
     yield "release", f"{plain(record.release)}, commit {code(record.commit[:12])}"
     yield "risk, as known before", risk_text(record.risk) if record.risk else "not assessed"
     yield "approval", _approval(record)
-    yield "deployed by", f"{code(str(record.begun.who))} ({evidence})"
+    yield "deployed by", f"{code(str(who))} ({evidence})"
+    if who.token:
+        yield "signed by the CI system", f"{code(who.token.subject)}, by {code(who.token.issuer)}"
     yield "reason", code(record.reason) or "none given"
     yield "outcome", f"**{record.outcome}** {code(record.outcome_detail)}".rstrip()
     yield "began", moment_text(record.started)

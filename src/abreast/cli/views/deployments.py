@@ -8,6 +8,7 @@ from abreast.cli.views.attestations import attestations
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.codec import dump
 from abreast.core.events import Event
+from abreast.core.identity import Identity
 from abreast.core.next_commands import next_commands
 from abreast.ledger.durations import chapter_durations
 from abreast.ledger.interface import Deployment
@@ -32,10 +33,12 @@ def history_lines(deployments: Sequence[Deployment]) -> Iterator[str]:
         )
 
 
-def deployment_lines(deployment: Deployment, events: Sequence[Event], asked: Sequence[str] = ()) -> Iterator[str]:
+def deployment_lines(
+    deployment: Deployment, events: Sequence[Event], who: Identity, asked: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield a deployment in full: its summary, its events, the seconds of each chapter, the next command.
 
-    ``asked`` are the lines of the request for an approval that it waits with.
+    ``who`` began it. ``asked`` are the lines of the request for an approval that it waits with.
     """
     release = f"{deployment.release} ({deployment.commit[:7]})"
     yield f"{deployment.kind} {deployment.id}: {deployment.project} {release} → {deployment.environment}"
@@ -43,6 +46,8 @@ def deployment_lines(deployment: Deployment, events: Sequence[Event], asked: Seq
     yield f"{deployment.state} in chapter {deployment.chapter}, {started}, took {_duration(deployment)}"
     if deployment.run_url:
         yield f"run: {deployment.run_url}"
+        signed = f": {who.token.subject}" if who.token else ""
+        yield f"identity: {who}, by {who.evidence}{signed}"
     if deployment.reason:
         yield f"reason: {deployment.reason}"
     for name, attestation in attestations(events).items():
@@ -74,6 +79,12 @@ def deployment_json(deployment: Deployment, events: Sequence[Event] = ()) -> dic
             {"service": service, "chapter": chapter, "seconds": seconds}
             for (service, chapter), seconds in chapter_durations(events).items()
         ]
+    return document
+
+
+def identity_json(who: Identity) -> dict[str, Any]:
+    """Return who began a deployment as JSON values."""
+    document: dict[str, Any] = dump(who)
     return document
 
 

@@ -20,6 +20,7 @@ from abreast.testing.github.comments_api import CommentsApi
 from abreast.testing.github.deployments_api import DeploymentsApi
 from abreast.testing.github.environments_api import EnvironmentsApi
 from abreast.testing.github.git_http import GitHttp
+from abreast.testing.github.id_tokens import IdTokens, WorkflowJob
 from abreast.testing.github.model import GitHubState, PullRequest, Repository, Token
 from abreast.testing.github.rate_limits import RateLimits
 from abreast.testing.github.repository_api import RepositoryApi
@@ -35,13 +36,14 @@ class GitHubEmulator(GitHubState):
     """Serve ``app`` with ``ThreadedServer``. Its API is at ``/``, and at ``/api/v3`` as an Enterprise server's is.
 
     ``operations`` lists what is emulated. Tests read and
-    change ``faults.planned``, ``rate_limits``, ``git.is_away`` and the inherited state.
+    change ``faults.planned``, ``rate_limits``, ``git.is_away``, ``id_tokens`` and the inherited state.
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:
         super().__init__()
         self.rate_limits = limits or RateLimits()
         self.git = GitHttp(self)
+        self.id_tokens = IdTokens()
         self._gate = OperationGate(self)
         webhooks = Webhooks()
         self.operations = [
@@ -57,7 +59,7 @@ class GitHubEmulator(GitHubState):
         ]
         app = Starlette(routes=routes, exception_handlers={404: _not_emulated, 405: _not_emulated})
         self.faults = FaultInjector(_Limits(app, self.rate_limits))
-        self.app = _ApiAddress(self.faults)
+        self.app = _Addresses(self.faults, self.id_tokens.faults)
 
     def add_token(self, value: str, **permissions: str) -> Token:
         """Add a token of a workflow, with permissions such as ``deployments="write"``; without any, all it can have."""
@@ -77,6 +79,11 @@ class GitHubEmulator(GitHubState):
         made = PullRequest(number, list(commits))
         repository.pull_requests.append(made)
         return made
+
+    def add_job(self, job: WorkflowJob) -> WorkflowJob:
+        """Add a job that may ask for ID tokens."""
+        self.id_tokens.jobs.append(job)
+        return job
 
     def _route(self, operation: Operation) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -102,13 +109,20 @@ class GitHubEmulator(GitHubState):
         return answer(documents.public_user(call, login, self.users[login]))
 
 
-class _ApiAddress:
-    """Middleware: the API's address of an Enterprise server, and names in paths that have a slash in them."""
+class _Addresses:
+    """Middleware: the API's address of an Enterprise server, names in paths that have a slash in them, other services.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``services`` answers what is no part of the API, as on an Enterprise server.
+    """
+
+    def __init__(self, app: ASGIApp, services: ASGIApp) -> None:
         self._app = app
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/_services/"):
+            await self._services(scope, receive, send)
+            return
         if scope["type"] == "http":
             raw = scope["raw_path"].decode()
             prefix = ENTERPRISE_PREFIX if raw.startswith(f"{ENTERPRISE_PREFIX}/") else ""
