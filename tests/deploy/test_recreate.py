@@ -18,7 +18,16 @@ from pathlib import Path
 import pytest
 
 import fork_server
-from sample_project import APP_SOURCE, HEALTHY, NEVER_HEALTHY, SampleProject, eventually, get_json
+from abreast.testing.process_tree import kill_at_once, processes_of
+from sample_project import (
+    APP_SOURCE,
+    HEALTHY,
+    NEVER_HEALTHY,
+    SampleProject,
+    eventually,
+    get_json,
+    wait_for_exit,
+)
 
 ALONE = """
 import fcntl, os, pathlib, signal, sys, time
@@ -284,6 +293,17 @@ def test_killed_while_the_previous_version_stops_it_is_taken_back(alone: Alone) 
     begun.kill()
     alone.project.run("cancel")
     assert alone.one_runs("v1")
+
+
+def test_the_supervisor_and_its_watchdog_die_while_the_previous_version_stops(alone: Alone) -> None:
+    alone.commit(SLOW_TO_STOP + FOREVER)
+    alone.project.deploy()
+    alone.commit()
+    begun = alone.project.start("deploy", "--yes")
+    eventually(lambda: "v1 stopping" in alone.log("jobs"))
+    supervisors = [pid for pid, command in processes_of(alone.project.folder) if "supervisor." in command]
+    kill_at_once(supervisors)
+    assert alone.one_runs("v1" if wait_for_exit(begun) else "v2")
 
 
 def test_it_is_refused_where_the_platform_does_not_have_it(project: SampleProject) -> None:
