@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from abreast.core.model import Service, Version
 from abreast.core.secrets import Secret
-from abreast.platforms.interface import Observation, StageRequest, TrafficMove, VersionRef
+from abreast.platforms.interface import Capabilities, Observation, StageRequest, TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
 from abreast.provider_api.api_client import ApiClient
@@ -77,10 +77,14 @@ class Stage:
 
     def notes(self) -> tuple[str, ...]:
         """Return what a plan says of the service, after Render was asked."""
+        return self.capabilities().notes
 
-        async def known(render: RenderPlatform) -> tuple[str, ...]:
+    def capabilities(self) -> Capabilities:
+        """Return what Render can do with the service, after it was asked."""
+
+        async def known(render: RenderPlatform) -> Capabilities:
             await render.live_version(self.on_render)
-            return render.capabilities(self.on_render).notes
+            return render.capabilities(self.on_render)
 
         return self.run(known)
 

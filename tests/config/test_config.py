@@ -79,7 +79,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("run: serve", "rnu: serve", [
-            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, node, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database, resources",
+            "4:9: services.api.rnu: unknown key (did you mean 'run'?), expected one of: type, folder, python, node, watch, uses, needs, routes, build, run, schedule, timezone, release, instances, test, health, env, database, resources, strategy",
         ]),
         ("project: shop", "project: Shop", [
             '1:10: project: expected a name such as api or web-2: lower-case letters, digits and hyphens, at most 40, found "Shop"']),
@@ -117,7 +117,7 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
         ("{output: public}", "{run: make}", ["3:3: services.web: expected `run` (backend) or `build.output` (frontend), found neither"]),
         ("local: {}", "local: {settle: -1}", ["6:19: environments.local.settle: expected a duration such as 500ms, 2s or 5m, found -1"]),
         ("local: {}", "local: {wbe: {}}", ["6:11: environments.local.wbe: neither a setting nor a service (did you mean 'web'?)"]),
-        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: environments.local.web.lokal: unknown key (did you mean 'local'?), expected one of: instances, env, database, health, resources, local, huggingface, netlify, render, static-dir"]),
+        ("local: {}", "local: {web: {lokal: {}}}", ["6:17: environments.local.web.lokal: unknown key (did you mean 'local'?), expected one of: instances, env, database, health, resources, strategy, local, huggingface, netlify, render, static-dir"]),
         ("local: {}", "local: {web: {local: {port: 80}}}", ["6:31: environments.local.web.local.port: expected 1024 or more, found 80"]),
         ("local: {}", "local: {web: {local: {port: 9000}}, api: {local: {port: 9000}}}", [
             "6:31: environments.local.web.local.port: port 9000 is also used by api; set another port, or a host for each",

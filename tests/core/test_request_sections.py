@@ -20,7 +20,7 @@ from abreast.core.wording import rough_duration
 RULE = ApprovalRule(2, ("ada", "grace", "linus"))
 CHANGES = ReleaseChanges(
     CommitRange(3, (Commit("3f9c2ab" + "0" * 33, "Add a basket", "Eve"), Commit("1" * 40, "Fix it", "Linus"))),
-    services=(ServiceChange("api", "render", "deploy", "app.py changed", "v6"), ServiceChange("web", "local", "deploy", "new")),
+    services=(ServiceChange("api", "render", "deploy", "app.py changed", "v6"), ServiceChange("web", "local", "deploy", "new", strategy="recreate")),
     migrations=(MigrationChange("api", ("apply 002_drop.sql",), ("002_drop.sql:1: drops a column",)),),
     gates=(GateOutcome("tests", "api", "passed", "12 tests"), GateOutcome("lint", "", "skipped", "eve: no time")),
     variables=(
@@ -44,7 +44,7 @@ def test_everything_has_its_section() -> None:
                      "approved by ada; 1 more needed"),
         "Risk": ("medium (3 points)", "+3 api: a migration that breaks the running version"),
         "Commits": ("3 commits since what is live", "3f9c2ab Add a basket (Eve)", "1111111 Fix it (Linus)", "and 1 older"),
-        "Services": ("api: deploy on render, v6 is live: app.py changed", "web: deploy on local, for the first time: new"),
+        "Services": ("api: deploy on render, v6 is live: app.py changed", "web: deploy on local, for the first time: new; strategy: recreate"),
         "Migrations": ("api: RISK: 002_drop.sql:1: drops a column", "api: apply 002_drop.sql"),
         "Gates": ("tests of api passed: 12 tests", "lint skipped: eve: no time"),
         "Variables": ("api: REGION = us (was eu)", "api: MODE = fast (new)", "api: OLD is removed",

@@ -201,7 +201,7 @@ def test_only_what_changed_is_deployed_and_the_plan_says_why(project: SampleProj
     plan = json.loads(project.run("plan", "--json").stdout)
     assert plan["services"]["frontend"]["action"] == "keep"
     assert plan["services"]["backend"] == {
-        "action": "deploy", "why": "app.py changed (app.py)", "commit": second, "notes": [], "database": None, "attestation": None,
+        "action": "deploy", "why": "app.py changed (app.py)", "commit": second, "notes": [], "database": None, "attestation": None, "strategy": "blue-green",
         "changed": [{"file": "app.py", "pattern": "app.py"}],
     }  # fmt: skip
     project.deploy()

@@ -95,6 +95,27 @@ def test_three_environments(project: SampleProject, examples: list[Example], tmp
     project.run("down", "--env", "development", "--yes")
 
 
+@pytest.mark.executes("docs/environments.md", 6, 7)
+@pytest.mark.exhaustive
+def test_a_bot_that_cannot_run_twice(project: SampleProject, examples: list[Example]) -> None:
+    shown, planned = examples
+    project.config = yaml.safe_load(shown.text)
+    for name, service in project.config["services"].items():
+        service["run"] = f"exec {sys.executable} -S {name}.py"
+    project.config["environments"]["local"]["web"] = {"local": {"port": project.backend_port}}
+    bot = "import time\ntime.sleep(1000)\n"
+    project.commit("Begin", web_py=project.app_source(SHOWS), bot_py=bot)
+    printed = squeezed(project.run("plan").stdout)
+    assert [line for line in squeezed("\n".join(planned.output)) if line not in printed] == []
+    project.deploy()
+    project.commit("Bot", bot_py=f"{bot}# new\n")
+    told = project.deploy().stdout
+    assert re.search(r"local: bot-\w+ has stopped", told)
+    settings = squeezed(project.run("config", "--env", "staging").stdout)
+    assert "services.web.strategy blue-green abreast.yml:" in "\n".join(settings)
+    assert "services.bot.strategy recreate abreast.yml:" in "\n".join(settings)
+
+
 @pytest.mark.executes("docs/environments.md", 3, 4)
 @pytest.mark.exhaustive
 def test_vite_passes_flags_to_the_page(project: SampleProject, examples: list[Example]) -> None:

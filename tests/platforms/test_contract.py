@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from abreast.core.errors import PlatformError
+from abreast.core.strategy import Strategy
 from abreast.testing.platform_contract import (
     LiveVersionContract,
     MaintenanceContract,
@@ -35,6 +36,22 @@ def worker_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[O
 @pytest.mark.parametrize("harness", HARNESSES, indirect=True)
 class TestEveryPlatform(PlatformContract):
     """Every platform keeps the contract."""
+
+
+@pytest.mark.parametrize(
+    ("harness", "strategies"),
+    [
+        ("local", ["blue-green"]),  # a folder
+        ("netlify", ["blue-green"]),
+        ("render", []),
+        ("render, by a hook", []),
+        ("huggingface", ["recreate"]),
+        ("huggingface, two Spaces", ["blue-green"]),
+    ],
+    indirect=["harness"],
+)
+def test_a_platform_says_which_strategies_it_has(harness: OwnHarness, strategies: list[str]) -> None:
+    assert harness.create_platform().capabilities(harness.service).strategies == tuple(map(Strategy, strategies))
 
 
 @pytest.mark.parametrize("harness", REPORTING, indirect=True)

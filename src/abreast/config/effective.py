@@ -78,6 +78,9 @@ class _Effective:
             elif field == "database":
                 path, database = resolver.declared_database(self._environment, name)
                 yield from self._of_value(database, path, (*shown, field))
+            elif field == "strategy":
+                path, strategy = resolver.declared_strategy(self._environment, name) or ((), None)
+                yield from self._of_value(strategy, path, (*shown, field))
             elif field in {"health", "resources"}:
                 yield from self._of_merged(getattr(service, field), override, place, (*shown, field))
             elif override and getattr(override, field, None) is not None:

@@ -13,6 +13,7 @@ from abreast.config.gates import build_gates
 from abreast.config.previews import derive_preview
 from abreast.config.service_folder import in_folder, service_folder, watched_globs
 from abreast.config.service_overrides import merged, override_faults, resolve_resources
+from abreast.config.strategies import declared_strategy, strategy_faults
 from abreast.config.variables import interpolate, is_secret, references, unset_references
 from abreast.config.yaml_document import Document, KeyPath
 from abreast.core.environment import Environment
@@ -31,6 +32,7 @@ from abreast.core.model import (
 from abreast.core.plan import OnFailure
 from abreast.core.previews import PreviewData, PreviewName, PreviewSettings
 from abreast.core.promotion import PromotionRule
+from abreast.core.strategy import Strategy
 from abreast.core.variable_formats import expected_format
 from abreast.machine.cron_schedule import CronSchedule
 
@@ -145,6 +147,7 @@ class EnvironmentResolver:
         places = [(name, service) for name in self.project.environments for service in self.project.services]
         return [
             *override_faults(self.document, self.project, self.overrides, self.platform_settings),
+            *strategy_faults(self.document, self.project, self.overrides, self.platform_settings),
             *(fault for name, service in places for fault in without_values._faults_of(name, service)),
             *(fault for name, service in places for fault in self._port_faults(name, service)),
         ]
@@ -186,6 +189,7 @@ class EnvironmentResolver:
             routes=dict(config.routes),
             flags=resolve_flags(self.project, environment),
             resources=resolve_resources(self.declared_resources(environment, name)),
+            strategy=(self.declared_strategy(environment, name) or ((), Strategy.BLUE_GREEN))[1],
         )
 
     def declared_health(self, environment: str, service: str) -> instance_schema.Health:
@@ -197,6 +201,10 @@ class EnvironmentResolver:
         """Return a service's resources, with the keys that the environment sets."""
         override = self.overrides.get((environment, service))
         return merged(self.project.services[service].resources, override.resources if override else None)
+
+    def declared_strategy(self, environment: str, service: str) -> tuple[KeyPath, Strategy] | None:
+        """Return a service's strategy with its key path, None if nothing says one."""
+        return declared_strategy(self.project, self.overrides, environment, service)
 
     def _resolve_database(self, environment: str, service: str) -> DatabaseSettings | None:
         _, config = self.declared_database(environment, service)

@@ -20,6 +20,7 @@ from abreast.config.field_types import (
 from abreast.core.freeze import FreezeWindow
 
 OnFailure = Literal["together", "alone"]
+StrategyName = Literal["blue-green", "recreate"]
 
 
 class Objectives(StrictModel):
@@ -148,6 +149,9 @@ class Environment(BaseModel):
     drain: Duration = Field(30.0, description="How long in-flight requests may take on the previous version.")
     on_failure: OnFailure | None = Field(
         None, description="What turns back if a service fails after traffic switched: all services, or it `alone`."
+    )
+    strategy: StrategyName | None = Field(
+        None, description="The `strategy` of services with `run`, where neither it nor the service here says another."
     )
     gates: Literal["quick", "full"] | None = Field(
         None,

@@ -12,6 +12,7 @@ from abreast.core.environment import Environment
 from abreast.core.errors import Fault
 from abreast.core.model import DEFAULT_PLATFORM, BreakingChangePolicy, Service
 from abreast.core.previews import PreviewName
+from abreast.core.strategy import Strategy
 
 
 @runtime_checkable
@@ -47,7 +48,8 @@ def _preview_service(service: Service, name: PreviewName, settings: BaseModel) -
     assert isinstance(settings, HasPreviews)  # `preview_faults` has looked
     database = service.database and replace(service.database, copy=name.database_copy)
     own_settings = settings.for_preview(str(name)).model_dump(exclude_none=True)
-    return replace(service, settings=own_settings, instances=1, database=database)
+    strategy = service.strategy if service.platform == DEFAULT_PLATFORM else Strategy.BLUE_GREEN  # what it is made like
+    return replace(service, settings=own_settings, instances=1, database=database, strategy=strategy)
 
 
 def preview_faults(

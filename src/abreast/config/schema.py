@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from abreast.config.environment_schema import Environment, OnFailure, Person
+from abreast.config.environment_schema import Environment, OnFailure, Person, StrategyName
 from abreast.config.field_types import (
     IMAGE_PATTERN,
     STORE_PATTERN,
@@ -255,6 +255,12 @@ class Service(StrictModel):
     resources: Resources = Field(
         Resources(), description="What each of its `instances` may use. Default: no limit, or what its platform has."
     )
+    strategy: StrategyName | None = Field(
+        None,
+        description="How users get to its next version. `blue-green` checks it beside the previous one, then traffic "
+        "switches. `recreate` stops the previous one first: for what cannot run twice. Default: that of the "
+        "environment, or else `blue-green` where its platform has that.",
+    )
 
 
 class ServiceOverride(StrictModel):
@@ -271,6 +277,7 @@ class ServiceOverride(StrictModel):
     resources: Resources | None = Field(
         None, description="What each instance may use here, key by key in place of the common values."
     )
+    strategy: StrategyName | None = Field(None, description="How users get to its next version here.")
 
 
 class Artifacts(StrictModel):

@@ -13,13 +13,17 @@ SHORT_ID = 7
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """What happens to one service, and why. ``before`` is the release that is live of it, "" if none is."""
+    """What happens to one service, and why. ``before`` is the release that is live of it, "" if none is.
+
+    ``strategy`` is how users get to its new version, "" for the usual way.
+    """
 
     name: str
     platform: str
     action: str
     why: str
     before: str = ""
+    strategy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,8 @@ def _commits(changes: ReleaseChanges) -> Iterator[str]:
 
 def _service(change: ServiceChange) -> str:
     before = f", {change.before} is live" if change.before else ", for the first time"
-    return f"{change.name}: {change.action} on {change.platform}{before}: {change.why}"
+    strategy = f"; strategy: {change.strategy}" if change.strategy else ""
+    return f"{change.name}: {change.action} on {change.platform}{before}: {change.why}{strategy}"
 
 
 def _migrations(migrations: Iterable[MigrationChange]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import field
 from enum import StrEnum
 
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.strategy import Strategy
 
 DEFAULT_PLATFORM = "local"
 """The platform of a service that names none."""
@@ -145,7 +146,8 @@ class Service:
     variable's name to a template such as ``${DATABASE_URL}``, never to a value. Those in
     ``generated`` are made up where they are not set: once for the environment.
     ``routes`` maps paths of a frontend to the services that answer them and all paths below. ``flags`` are feature
-    flags, which its code gets as variables: with ``run`` when it runs, without it when it is built.
+    flags, which its code gets as variables: with ``run`` when it runs, without it when it is built. ``strategy``: how
+    users get to its next version, where its platform has that.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Service:
     routes: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     resources: Resources = Resources()
+    strategy: Strategy = Strategy.BLUE_GREEN
 
     @property
     def has_address(self) -> bool:

@@ -1,5 +1,6 @@
 """What a deployment is to do: with each service, with its database, and all of it together."""
 
+from dataclasses import replace
 from enum import StrEnum
 
 from abreast.core.approval import ApprovalRule
@@ -9,6 +10,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate
 from abreast.core.model import BreakingChangePolicy, LiveService, Service, Version
 from abreast.core.risk import Risk
+from abreast.core.strategy import Strategy
 
 
 class OnFailure(StrEnum):
@@ -76,6 +78,7 @@ class ServicePlan:
     the new version, if the plan settles it. ``changed_files`` pairs each changed file with the pattern it matched.
     ``shared`` is the service of the base environment that a preview uses, since it has none of its own.
     ``taken_over_by`` names the service that gets the place of a removed one, such as the same one under a new name.
+    ``strategy`` is how it is deployed this time, None in a way of its platform's own.
     """
 
     service: Service
@@ -93,11 +96,17 @@ class ServicePlan:
     shared: LiveService | None = None
     attestation: Attestation | None = None
     taken_over_by: str = ""
+    strategy: Strategy | None = None
 
     @property
     def name(self) -> str:
         """The service's name."""
         return self.service.name
+
+    @property
+    def rollout_service(self) -> Service:
+        """The service with the strategy by which it is deployed this time."""
+        return replace(self.service, strategy=self.strategy) if self.strategy else self.service
 
 
 class DeploymentKind(StrEnum):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, ServicePlan
 from abreast.core.rollback import release_number, unlock_command
+from abreast.core.strategy import Strategy
 
 
 def way_back(plan: Plan) -> Iterator[str]:
@@ -36,7 +37,8 @@ def _service_way_back(part: ServicePlan) -> str:
     if before is None:
         return "none: nothing of it was live before"
     verb = "comes back as" if part.action is Action.REMOVE else "back to"
-    return f"{verb} {before.release}, artifact {before.artifact or 'of its platform'}"
+    longer = ", which starts when this one has stopped" if part.strategy is Strategy.RECREATE else ""
+    return f"{verb} {before.release}, artifact {before.artifact or 'of its platform'}{longer}"
 
 
 def _database_way_back(part: ServicePlan, data: DatabasePlan) -> Iterator[str]:

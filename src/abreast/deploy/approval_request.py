@@ -17,8 +17,9 @@ from abreast.core.gates import GateVerdict
 from abreast.core.model import Chapter, LiveService, Service
 from abreast.core.plan import DatabasePlan, DeploymentKind, Plan, ServicePlan
 from abreast.core.rollback import release_number
+from abreast.core.strategy import Strategy
 from abreast.core.way_back import way_back
-from abreast.deploy.runtime.platform_state import capabilities_of
+from abreast.deploy.runtime.platform_state import rollout_capabilities
 from abreast.deploy.runtime.ports import FINGERPRINTS, Ports
 
 MAX_COMMITS, MAX_LINES, MAX_TEXT = 20, 50, 300
@@ -65,7 +66,8 @@ def _live(plan: Plan) -> list[LiveService]:
 
 def _service(part: ServicePlan) -> ServiceChange:
     before = part.previous.release if part.previous else ""
-    return ServiceChange(part.name, part.service.platform, part.action, cut(part.why, MAX_TEXT), before)
+    strategy = "" if part.strategy in {None, Strategy.BLUE_GREEN} else str(part.strategy)
+    return ServiceChange(part.name, part.service.platform, part.action, cut(part.why, MAX_TEXT), before, strategy)
 
 
 def _migrations(plan: Plan) -> Iterator[MigrationChange]:
@@ -172,6 +174,6 @@ def _way_back(ports: Ports, plan: Plan) -> Iterator[str]:
     for part in plan.rollouts:
         if part.previous and not ports.artifacts.has(part.previous.artifact):
             yield f"{part.name}: the artifact of {part.previous.release} is gone, so it is built anew"
-        elif part.previous and not capabilities_of(ports, part.service).has_candidates:
+        elif part.previous and part.strategy is None and not rollout_capabilities(ports, part).has_candidates:
             platform = part.service.platform
             yield f"{part.name}: {platform} keeps no version ready, so {part.previous.release} is deployed there again"

@@ -17,7 +17,7 @@ from abreast.core.wording import counted
 from abreast.deploy.data.backup import unneeded_copies
 from abreast.deploy.leftovers import find_leftovers
 from abreast.deploy.runtime.child_environment import rehearsal_secrets
-from abreast.deploy.runtime.platform_support import require_support
+from abreast.deploy.runtime.platform_support import require_strategy, require_support
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.programs import missing_program, old_node
 from abreast.deploy.runtime.release_commands import runs_release_command_here
@@ -189,6 +189,9 @@ async def _diagnose_service(ports: Ports, service: Service) -> list[Diagnostic]:
         platform = ports.platforms[service.platform]
         observed = list(await platform.diagnose(service)) if isinstance(platform, Diagnoses) else []
         observed += await inspect_release(ports, service, "HEAD")
+        require_strategy(ports.platforms, service)
+    except UsageError as error:
+        return [*diagnostics, Diagnostic.from_error(subject, error)]
     except TransientError as error:
         return [*diagnostics, Diagnostic.from_error(subject, UnavailableError(error.what, need=error.need))]
     except PlatformError as error:

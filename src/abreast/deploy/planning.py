@@ -31,7 +31,7 @@ from abreast.deploy.runtime.attestations import with_attestations
 from abreast.deploy.runtime.built_in_flags import with_built_in_flag_notes
 from abreast.deploy.runtime.commit_history import superseded_reason
 from abreast.deploy.runtime.platform_state import (
-    capabilities_of,
+    rollout_capabilities,
     routes_between_services,
     with_platform_state,
 )
@@ -159,7 +159,7 @@ def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
 def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | None) -> ServicePlan:
     if data is None:
         return part
-    has_candidates = capabilities_of(ports, part.service).has_candidates
+    has_candidates = rollout_capabilities(ports, part).has_candidates
     return replace(part, database_plan=data, notes=(*part.notes, *database_notes(ports, part, data, has_candidates)))
 
 

@@ -17,6 +17,7 @@ from abreast.core.frozen_dataclass import dataclass
 from abreast.core.maintenance import MaintenanceMode
 from abreast.core.model import Address, LiveService, Service, ServiceType, Version
 from abreast.core.secrets import Secret
+from abreast.core.strategy import Strategy
 
 Reporter = Callable[[str, str], Awaitable[None]]
 """Records a line of progress about a service: ``await report(service.name, "queued")``."""
@@ -31,7 +32,8 @@ class Capabilities:
     ``routes_to``: the services to which this one routes users. ``config_files``:
     files and folders beside a build's output that the platform reads, such as ``netlify.toml``.
     ``service_types``: the types of services that it runs. ``runs_release_command``: it runs the command itself; abreast
-    runs it otherwise. ``data``: the folder on this machine that the service gets as ``$ABREAST_DATA``.
+    runs it otherwise. ``data``: the folder on this machine that the service gets as ``$ABREAST_DATA``. ``strategies``:
+    what it has for the service, its default first; none if it deploys in a way of its own.
     """
 
     has_candidates: bool
@@ -43,6 +45,7 @@ class Capabilities:
     runs_release_command: bool = False
     data: Path | None = None
     notes: tuple[str, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class TrafficMove:
     """Switch traffic of ``service`` to ``target``. None unpublishes the service, which had no version before.
 
     ``env`` and ``secrets`` are as in a StageRequest, for a platform that starts the version in the switch.
-    ``before``: the live version when the deployment was planned; set when ``target`` is new.
+    ``before``: the live version when the deployment was planned; set when ``target`` is new. ``drain``: seconds that a
+    version without users may take to end, where it stops before the target starts.
     """
 
     service: Service
@@ -78,6 +82,7 @@ class TrafficMove:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     before: Version | None = None
+    drain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from abreast.core.errors import PlatformError
 from abreast.core.model import Build, HealthSettings, Service, Version
 from abreast.core.secrets import Secret
+from abreast.core.strategy import Strategy
 from abreast.platforms.interface import TrafficMove, VersionRef
 from abreast.platforms.render.client import RENDER, RenderClient
 from abreast.platforms.render.platform import RenderPlatform
@@ -189,6 +190,7 @@ def test_another_version_than_ours_is_seen(stage: Stage) -> None:
 def test_a_disk_is_told(stage: Stage) -> None:
     stage.service.has_disk = True
     assert "with a disk: one instance" in stage.notes()[-1]
+    assert stage.capabilities().strategies == (Strategy.RECREATE,)
 
 
 IMAGE = "ghcr.io/acme/api:$ABREAST_COMMIT-$ABREAST_RELEASE"

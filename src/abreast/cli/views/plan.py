@@ -9,6 +9,7 @@ from abreast.core.model import BreakingChangePolicy
 from abreast.core.plan import Action, Plan, ServicePlan
 from abreast.core.planner import rollout_waves
 from abreast.core.risk import Risk
+from abreast.core.strategy import Strategy
 from abreast.core.wording import counted
 from abreast.deploy.refusals import Readiness
 
@@ -24,6 +25,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     for part in plan.services:
         symbol = _SYMBOLS[part.action]
         yield f"  {symbol} {part.name:<{width}}  {part.action:<6}  {part.why}"
+        if text := strategy_text(part):
+            yield f"      {text}"
         for note in part.notes:
             yield f"      note: {note}"
         if part.attestation:
@@ -43,6 +46,11 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     waves = rollout_waves(plan.rollouts)
     if len(waves) > 1:
         yield "  order: " + " → ".join(" ∥ ".join(wave) for wave in waves) + ", then traffic of all switches together"
+
+
+def strategy_text(part: ServicePlan) -> str:
+    """Return how users get to a service's new version, "" if by the usual way."""
+    return "" if part.strategy in {None, Strategy.BLUE_GREEN} else f"strategy: {part.strategy}"
 
 
 def _whole_plan_lines(plan: Plan) -> Iterator[str]:
@@ -145,6 +153,7 @@ def plan_json(plan: Plan, readiness: Readiness) -> dict[str, Any]:
                 "why": part.why,
                 "commit": part.commit,
                 "changed": [{"file": file, "pattern": pattern} for file, pattern in part.changed_files],
+                "strategy": part.strategy.value if part.strategy else None,
                 "notes": list(part.notes),
                 "attestation": dump(part.attestation) if part.attestation else None,
                 "database": dump(part.database_plan) if part.database_plan else None,

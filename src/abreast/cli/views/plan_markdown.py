@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from abreast.cli.views.markdown import code, code_block, join_blocks, plain, table
-from abreast.cli.views.plan import breaking_changes, database_steps, flag_texts, risk_text
+from abreast.cli.views.plan import breaking_changes, database_steps, flag_texts, risk_text, strategy_text
 from abreast.core.flags import flag_changes
 from abreast.core.plan import Plan, ServicePlan
 from abreast.core.planner import rollout_waves
@@ -68,7 +68,7 @@ def _notes(plan: Plan) -> list[str]:
     return [
         f"{plain(part.name)}: {code(note)}"
         for part in plan.services
-        for note in (*part.notes, *([str(part.attestation)] if part.attestation else []))
+        for note in filter(None, (strategy_text(part), *part.notes, str(part.attestation or "")))
     ]
 
 

@@ -69,7 +69,8 @@ async def probe_version(
         )
     if observation.waiting:
         return observation, ProbeResult(0, success=False, why=observation.waiting)
-    found = await check_health(run, part.service, version, run.candidate_commit(part), observation)
+    at = replace(version, probes=version.probes or observation.probes)  # of one that has no address before it starts
+    found = await check_health(run, part.service, at, run.candidate_commit(part), observation)
     return observation, ProbeResult(0, found.success, found.why, found.final, found.status)
 
 

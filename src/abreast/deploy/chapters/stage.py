@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from abreast.core.model import Chapter, LiveService, Version
 from abreast.core.plan import ServicePlan
+from abreast.core.strategy import Strategy
 from abreast.deploy.chapters.gates import annotate_gate_results
 from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.runtime.child_environment import child_environment
+from abreast.deploy.runtime.platform_state import rollout_capabilities
 from abreast.deploy.runtime.run import Run
 from abreast.ledger.interface import ReleasePart
 from abreast.platforms.interface import StageRequest
@@ -20,7 +23,7 @@ def version_id(part: ServicePlan, deployment: str) -> str:
 
 def supports_candidates(run: Run, part: ServicePlan) -> bool:
     """Whether the candidate can run without users. If not, it is started and checked in the traffic switch."""
-    return run.ports.platforms[part.service.platform].capabilities(part.service).has_candidates
+    return rollout_capabilities(run.ports, part).has_candidates
 
 
 async def stage(run: Run, part: ServicePlan, built: ReleasePart) -> Version:
@@ -39,7 +42,7 @@ async def build_stage_request(
     python = await artifact_variables(run, part.service, built.commit, artifact)
     return StageRequest(
         version,
-        part.service,
+        part.rollout_service,
         built.commit,
         artifact,
         built.artifact,
@@ -51,16 +54,19 @@ async def build_stage_request(
     )
 
 
-async def request_for_live(run: Run, live: LiveService) -> StageRequest:
+async def request_for_live(run: Run, live: LiveService, strategy: Strategy | None) -> StageRequest:
     """Return what a platform needs to start a live version again, with the values that its variables have now.
+
+    ``strategy``: by which the version that it takes the place of was deployed.
 
     Raises UsageError that names the secrets without a value, ArtifactError if the artifact is gone or was altered.
     """
     env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
     artifact = await asyncio.to_thread(run.ports.artifacts.fetch, live.artifact)
     env = {**env, **await artifact_variables(run, live.definition, live.commit, artifact)}
+    definition = replace(live.definition, strategy=strategy or live.definition.strategy)
     return StageRequest(
-        live.version.id, live.definition, live.commit, artifact, live.artifact, None, env, secrets,
+        live.version.id, definition, live.commit, artifact, live.artifact, None, env, secrets,
         _live_addresses(run), live.version.url,
     )  # fmt: skip
 

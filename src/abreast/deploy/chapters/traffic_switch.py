@@ -10,6 +10,7 @@ from abreast.core.errors import AbreastError, PlatformError, StateError, Unknown
 from abreast.core.model import Chapter, Failure, LiveService, Service, Version
 from abreast.core.plan import ServicePlan
 from abreast.core.probes import ProbeResult, ProbeSeries, ProbeVerdict
+from abreast.core.strategy import Strategy
 from abreast.deploy.chapters.check import check_health, probe_interval, wait_until_healthy, with_live_probes
 from abreast.deploy.chapters.stage import request_for_live, supports_candidates
 from abreast.deploy.runtime.child_environment import child_environment
@@ -24,8 +25,9 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
 
     Services without candidates switch first, since their new versions can still fail their checks.
     """
-    ready = [part for part in run.plan.rollouts if supports_candidates(run, part)]
-    unstaged = [part for part in run.plan.rollouts if part not in ready]
+    ready, unstaged = [], []
+    for part in run.plan.rollouts:
+        (ready if supports_candidates(run, part) else unstaged).append(part)
     await _apply_moves(run, [_forward_move(run, part, versions[part.name]) for part in unstaged])
     checked = await asyncio.gather(
         *(wait_until_healthy(run, part, with_live_probes(run, versions[part.name])) for part in unstaged)
@@ -81,9 +83,14 @@ async def switch_traffic_back(run: Run, names: Collection[str]) -> Failure | Non
     restored = await _switch_to_previous(run, others)
     # Where the platform told what was live before, it has also told that this is live again.
     unknown = [part for part in others if part.previous and not part.version_before]
-    answers = await asyncio.gather(*(_await_answer(run, restored[part.name]) for part in unknown))
+    started_again = {
+        part.name: part.strategy is Strategy.RECREATE or part.previous != restored[part.name] for part in unknown
+    }
+    answers = await asyncio.gather(
+        *(_await_answer(run, restored[part.name], is_new=started_again[part.name]) for part in unknown)
+    )
     for part, why in zip(unknown, answers, strict=True):
-        if why and part.previous != restored[part.name]:
+        if why and started_again[part.name]:
             return Failure(Chapter.TURN_BACK, f"the previous version was started again, but {why}", part.name)
         if why:
             await run.reporter(Chapter.TURN_BACK)(part.name, f"the previous version does not answer: {why}")
@@ -142,7 +149,7 @@ async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> dict[st
     Raises PlatformError, or UsageError that names the secrets that have no value any more.
     """
     restored = {
-        part.name: part.previous if part.version_before else await _ensure_present(run, part.previous)
+        part.name: part.previous if part.version_before else await _ensure_present(run, part.previous, part.strategy)
         for part in parts
         if part.previous
     }
@@ -154,8 +161,11 @@ async def _switch_to_previous(run: Run, parts: Sequence[ServicePlan]) -> dict[st
     return restored
 
 
-async def _ensure_present(run: Run, live: LiveService) -> LiveService:
-    """Start a previous version again if it is gone, such as after a power failure. Return it as it runs now."""
+async def _ensure_present(run: Run, live: LiveService, strategy: Strategy | None) -> LiveService:
+    """Start a previous version again if it is gone, such as after a power failure. Return it as it runs now.
+
+    If the new version has to stop first, the traffic switch starts it.
+    """
     platform, version = run.ports.platforms[live.platform], live.version
     if not platform.capabilities(live.definition).has_candidates:
         return live  # the traffic switch starts it
@@ -164,13 +174,17 @@ async def _ensure_present(run: Run, live: LiveService) -> LiveService:
         return live
     report = run.reporter(Chapter.TURN_BACK)
     await report(live.service, "the previous version is gone: starting it again")
-    return replace(live, version=await platform.stage(await request_for_live(run, live), report))
+    return replace(live, version=await platform.stage(await request_for_live(run, live, strategy), report))
 
 
-async def _await_answer(run: Run, live: LiveService) -> str:
-    """Wait until a previous version answers; return why it does not, "" if it does."""
-    version, health = with_live_probes(run, live.version), replace(live.definition.health, hold=0.0)
-    platform, series = run.ports.platforms[live.platform], ProbeSeries(health.start, health.hold)
+async def _await_answer(run: Run, live: LiveService, *, is_new: bool) -> str:
+    """Wait until a previous version answers; return why it does not, "" if it does.
+
+    One whose processes are new has to stay healthy, as when it was a candidate.
+    """
+    version, health = with_live_probes(run, live.version), live.definition.health
+    platform = run.ports.platforms[live.platform]
+    series = ProbeSeries(health.start, health.hold if is_new else 0.0)
     clock = asyncio.get_running_loop().time
     began = clock()
     while series.verdict is ProbeVerdict.OPEN:
@@ -195,14 +209,14 @@ def _forward_move(run: Run, part: ServicePlan, version: Version) -> TrafficMove:
     env, secrets = child_environment(
         run.ports, part.service, run.plan.environment, run.plan.release, run.candidate_commit(part)
     )
-    return TrafficMove(part.service, version, env, secrets, part.version_before)
+    return TrafficMove(part.rollout_service, version, env, secrets, part.version_before, run.plan.drain)
 
 
 def _backward_move(run: Run, part: ServicePlan, live: LiveService | None) -> TrafficMove:
     """Return the move to the previous version, with its variables if all their values are still available."""
     if live is None:
         return TrafficMove(part.service, part.version_before)
-    move = TrafficMove(live.definition, part.version_before or live.version)
+    move = TrafficMove(live.definition, part.version_before or live.version, drain=run.plan.drain)
     with contextlib.suppress(UsageError):
         env, secrets = child_environment(run.ports, live.definition, run.plan.environment, live.release, live.commit)
         move = replace(move, env=env, secrets=secrets)

@@ -18,7 +18,8 @@ def database_notes(ports: Ports, part: ServicePlan, data: DatabasePlan, has_cand
             yield "what is in the preview's database now is lost: it cannot be migrated to this commit"
         return
     if data.is_forward and not has_candidates:
-        yield f"the rehearsal cannot start it on the migrated copy: {part.service.platform} has no candidates"
+        what = part.strategy or part.service.platform
+        yield f"the rehearsal cannot start it on the migrated copy: {what} has no candidates"
     if "backups" in ports.only_here:
         yield "its backup stays on this machine: `backups: {store: …}` keeps it where every machine reads it"
     if data.is_forward and _is_first_rehearsal(part):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from abreast.core.errors import UnknownVersionError, UsageError
 from abreast.core.model import Service
 from abreast.core.plan import Action, ServicePlan
+from abreast.core.strategy import Strategy, decide_strategy
+from abreast.deploy.runtime.platform_support import require_strategy
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.release_inspection import release_notes
 from abreast.platforms.interface import Capabilities, Platform, ReportsLiveVersion, ReservesUrl
@@ -55,8 +57,16 @@ def capabilities_of(ports: Ports, service: Service) -> Capabilities:
     return ports.platforms[service.platform].capabilities(service)
 
 
+def rollout_capabilities(ports: Ports, part: ServicePlan) -> Capabilities:
+    """Return what the platform can do with a service by the strategy of its plan."""
+    return capabilities_of(ports, part.rollout_service)
+
+
 async def with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
-    """Return the part with what its platform serves now, which a turn-back restores, and with its notes."""
+    """Return the part with what its platform serves now, which a turn-back restores, its strategy and its notes.
+
+    Raises UsageError for a strategy that the platform does not have.
+    """
     if part.action is Action.KEEP:
         return part
     platform = ports.platforms[part.service.platform]
@@ -64,9 +74,15 @@ async def with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     if isinstance(platform, ReportsLiveVersion):
         with suppress(UnknownVersionError):
             version_before = await platform.live_version(part.service)
-    notes = _deploy_notes(platform, part.service) if part.action is Action.DEPLOY else part.notes
+    notes = part.notes
     if part.action is Action.DEPLOY:
-        notes += await release_notes(ports, part)
+        require_strategy(ports.platforms, part.service)
+        part = replace(part, strategy=_strategy(platform, part))
+        notes = (
+            *_strategy_notes(part),
+            *_deploy_notes(platform, part.rollout_service),
+            *await release_notes(ports, part),
+        )
     reserved_url = ""
     if part.action is Action.DEPLOY and isinstance(platform, ReservesUrl):
         reserved_url = await platform.reserve_url(part.service, part.previous)
@@ -77,6 +93,20 @@ async def with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
     elif part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
         notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
+
+
+def _strategy(platform: Platform, part: ServicePlan) -> Strategy | None:
+    before = part.previous if part.previous and part.previous.platform == platform.name else None
+    live = before.definition.strategy if before else None
+    return decide_strategy(part.service.strategy, platform.capabilities(part.service).strategies, live)
+
+
+def _strategy_notes(part: ServicePlan) -> tuple[str, ...]:
+    """Return why the strategy is another one than abreast.yml says, if what is live is the reason."""
+    before = part.previous
+    if before is None or part.strategy is not before.definition.strategy or part.strategy is part.service.strategy:
+        return ()
+    return (f"{before.release}, which is live, is deployed by {part.strategy}: it runs beside no other version",)
 
 
 def _deploy_notes(platform: Platform, service: Service) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Service, ServiceType
+from abreast.core.strategy import is_missing
 from abreast.platforms.interface import Platform
 
 _ALTERNATIVES = {
@@ -27,4 +28,16 @@ def require_support(platforms: Mapping[str, Platform], service: Service) -> None
             f"{service.name} has a health command, and {service.platform} runs none",
             need=f"{service.name} on local, or its health without `command`",
             next="abreast docs health",
+        )
+
+
+def require_strategy(platforms: Mapping[str, Platform], service: Service) -> None:
+    """Raise UsageError if the platform does not have the strategy. It may know that only after ``live_version``."""
+    offered = platforms[service.platform].capabilities(service).strategies
+    if is_missing(service.strategy, offered):
+        has = f"has {offered[0]} only" if offered else "replaces versions in a way of its own"
+        raise UsageError(
+            f"{service.name} has `strategy: {service.strategy}`, and {service.platform} {has} for it",
+            need=f"{service.name} without it in this environment (`strategy: blue-green`), or on local",
+            next="abreast docs environment",
         )

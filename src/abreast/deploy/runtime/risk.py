@@ -13,7 +13,7 @@ from abreast.core.plan import Action, DatabasePlan, DeploymentKind, Plan, Servic
 from abreast.core.risk import MigrationClass, RiskFacts, ServiceRiskFacts, assess_risk
 from abreast.core.rollback import release_number
 from abreast.core.states import DeploymentState
-from abreast.deploy.runtime.platform_state import capabilities_of
+from abreast.deploy.runtime.platform_state import rollout_capabilities
 from abreast.deploy.runtime.ports import Ports
 from abreast.ledger.interface import PastRollout
 from abreast.machine.cron_schedule import read_timezone
@@ -101,8 +101,9 @@ def _migration_class(data: DatabasePlan | None, kind: DeploymentKind) -> Migrati
 
 def _no_way_back(ports: Ports, part: ServicePlan) -> str:
     """Return why the version that users reach now may not come back as it was, "" if it does."""
-    if not capabilities_of(ports, part.service).has_candidates:
-        return f"{part.service.platform} has no candidate without users: it is checked once they are on it"
+    if not rollout_capabilities(ports, part).has_candidates:
+        what = part.strategy or part.service.platform
+        return f"{what} has no candidate without users: it is checked once they are on it"
     if part.previous is None or not part.previous.artifact or part.version_before:  # its platform has it
         return ""
     with suppress(AbreastError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.model import LiveService, Service, Version
+from abreast.core.strategy import Strategy
 from abreast.platforms.huggingface.client import HUGGING_FACE, HubClient, Space
 from abreast.platforms.huggingface.hardware import hardware_notes
 from abreast.platforms.huggingface.repository import publish, restore
@@ -33,7 +34,7 @@ class SingleSpace:
     def capabilities(self, service: Service) -> Capabilities:
         """Return what one Space can do; after ``live_version``, with what the turn restarts."""
         notes = (_NO_CANDIDATES, *hardware_notes(service), *self._notes.get(service.name, ()))
-        return Capabilities(has_candidates=False, can_unpublish=False, notes=notes)
+        return Capabilities(has_candidates=False, can_unpublish=False, notes=notes, strategies=(Strategy.RECREATE,))
 
     def known_space(self, service: Service) -> Space | None:
         """Return the Space as ``live_version`` found it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from abreast.core.diagnostics import Diagnostic
 from abreast.core.errors import PlatformError, UnknownVersionError
 from abreast.core.model import LiveService, Service, Version
+from abreast.core.strategy import Strategy
 from abreast.platforms.huggingface.client import ASLEEP, MAIN_BRANCH, STATIC, HubClient, Space
 from abreast.platforms.huggingface.hardware import hardware_notes
 from abreast.platforms.huggingface.repository import publish
@@ -23,8 +24,12 @@ class SpacePair:
 
     def capabilities(self, service: Service) -> Capabilities:
         """Return what two Spaces can do."""
-        note = "is staged in the idle one of its two Spaces"
-        return Capabilities(has_candidates=True, address_per_version=True, notes=(note, *hardware_notes(service)))
+        return Capabilities(
+            has_candidates=True,
+            address_per_version=True,
+            notes=("is staged in the idle one of its two Spaces", *hardware_notes(service)),
+            strategies=(Strategy.BLUE_GREEN,),
+        )
 
     def known_space(self, service: Service) -> Space | None:
         """Return the first of the Spaces as ``live_version`` found it."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from abreast.platforms.local.replacement import other_port
+from abreast.platforms.local.recreation import other_port
 from abreast.platforms.local.supervisor.client import Instance
 
 LOG_TAIL_LINES = 20

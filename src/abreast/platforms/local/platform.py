@@ -33,7 +33,6 @@ from abreast.platforms.interface import (
 )
 from abreast.platforms.local.instance_specs import (
     VersionSpec,
-    app_port,
     health_interval,
     instance_ids,
     response_timeout,
@@ -43,12 +42,13 @@ from abreast.platforms.local.instance_texts import exit_reason, last_lines, wait
 from abreast.platforms.local.listeners import Listeners, listener_url
 from abreast.platforms.local.maintenance import needs_router, switch_maintenance
 from abreast.platforms.local.processes import TERMINATION_GRACE, VersionProcesses
-from abreast.platforms.local.replacement import (
-    DRAIN,
-    previous_versions,
-    replace_versions,
-    replacement_note,
+from abreast.platforms.local.recreation import (
+    is_recreated,
+    recreate_version,
+    recreation_note,
     start_settings,
+    strategies,
+    versions_to_start,
 )
 from abreast.platforms.local.router.router import Router, envoy_path
 from abreast.platforms.local.router.routing_table import Background, Listener, RoutingTable, Site, Target, Upstream
@@ -76,7 +76,7 @@ else:
     static_site = lazy_module("abreast.platforms.local.router.static_site")
 
 OBSERVATION_TTL = 0.1
-"""Seconds for which a snapshot of all processes is reused."""
+"""Seconds for which a snapshot of all processes is reused, unless one is started."""
 
 _WORKER_NOTE = "starts before traffic switches, and runs beside the previous version until the watch has passed"
 
@@ -102,25 +102,25 @@ class LocalPlatform(Platform):
         self._snapshot: asyncio.Future[dict[str, Instance]] | None = None
 
     def capabilities(self, service: Service) -> Capabilities:
-        """Has candidates, and switches traffic of all services in one step, but for those with an ``app_port``.
+        """Has candidates, and switches traffic of all services in one step, but for those that are recreated.
 
         Raises PlatformError without Envoy.
         """
         envoy_path()
-        own_port = app_port(service)
-        schedule = CronSchedule.parse(service.schedule or "")
-        notes = {
-            ServiceType.WEB: (replacement_note(own_port),) if own_port else (),
-            ServiceType.WORKER: (_WORKER_NOTE,),
-            ServiceType.SCHEDULED: (f"runs at {schedule.label} while its release is live",),
-        }
+        recreated = is_recreated(service)
+        notes = [recreation_note(service)] if recreated else []
+        if service.type is ServiceType.WORKER and not recreated:
+            notes.append(_WORKER_NOTE)
+        if service.schedule:
+            notes.append(f"runs at {CronSchedule.parse(service.schedule).label} while its release is live")
         return Capabilities(
-            has_candidates=own_port is None,
+            has_candidates=not recreated,
             service_types=frozenset(ServiceType),
             data=self._home / "data" / service.name,
-            notes=(*notes[service.type], *filter(None, [unenforced_note(service)])),
+            notes=(*notes, *filter(None, [unenforced_note(service)])),
             routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=() if service.run else (site_rules.CONFIG_FILE,),
+            strategies=strategies(service),
         )
 
     async def diagnose(self, service: Service) -> list[Diagnostic]:
@@ -158,23 +158,23 @@ class LocalPlatform(Platform):
     async def stage(self, request: StageRequest, report: Reporter) -> Version:
         """Start the processes or install the site, and add it to the routing table as a candidate.
 
-        Processes with an ``app_port`` start in the traffic switch.
+        Processes of a service that is recreated start in the traffic switch.
         """
         await self._ensure_started()
         service = request.service
         listener = self._listeners.listener(service) if service.has_address else None
         start = self._stage_processes(request) if service.run else self._install_site(request, report)
         target, probes = await start
+        self._snapshot = None
         await self._router.change(lambda table: _table_with_candidate(table, service.name, listener, target))
-        handle = start_settings(request) if app_port(service) else {}
+        handle = start_settings(request) if is_recreated(service) else {}
         url = listener_url(listener) if listener else ""
         return Version(request.version_id, service.name, probes, url, handle=handle)
 
-    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
-        """Switch traffic of all services at once. Then those with an ``app_port`` start."""
+    async def switch_traffic(self, moves: Sequence[TrafficMove], report: Reporter) -> None:
+        """Switch traffic of all services at once. Then those that are recreated start, when others have stopped."""
         await self._ensure_started()
-        replacements = [move for move in moves if app_port(move.service)]
-        replaced = previous_versions(replacements, self._router)
+        starts = versions_to_start(moves)
         target_ids = {move.service.name: move.target.id if move.target else None for move in moves}
         listeners = {
             move.service.name: self._listeners.listener(move.service)
@@ -183,8 +183,14 @@ class LocalPlatform(Platform):
         }
         await run_in_thread(self._supervisor.instances)  # users are sent to the instances that listen at this moment
         await self._router.change(lambda table: _table_after_turn(table, target_ids, listeners))
-        await self._router.drain(replaced, DRAIN)
-        await replace_versions(replacements, replaced, self._processes)
+        await run_all(
+            *(
+                recreate_version(starts[move.service.name], move.drain, self._router, self._processes, report)
+                for move in moves
+                if move.service.name in starts
+            )
+        )
+        self._snapshot = None
 
     async def switch_maintenance(self, moves: Sequence[MaintenanceMove], report: Reporter) -> None:  # noqa: ARG002 (takes milliseconds)
         """Change what the router answers, for all services at once, then wait for requests in flight."""
@@ -229,9 +235,10 @@ class LocalPlatform(Platform):
         installed = (
             {folder.name for folder in folders.iterdir() if folder.name[0] != "."} if folders.is_dir() else set()
         )
-        running = {name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name != ROUTER}
         table = self._router.table()
-        return frozenset(installed | running | table.targets.keys()) - frozenset(table.live.values())
+        return frozenset(installed | self._processes.recorded_versions() | table.targets.keys()) - frozenset(
+            table.live.values()
+        )
 
     async def stop_all(self) -> None:
         """Stop all services, the router and the supervisor. Data and logs stay."""
@@ -279,10 +286,11 @@ class LocalPlatform(Platform):
         upstream = Upstream(
             version, ids, health.path, response_timeout(service), health.failing_status, health_interval(service)
         )
-        if port := app_port(service):
-            return upstream, (Address(f"http://127.0.0.1:{port}"),)
+        target = upstream if service.has_address else Background(version, ids)
+        if is_recreated(service):
+            return target, ()
         instances = await self._processes.start(VersionSpec(version, service, request.env, request.secrets))
-        return (upstream, _probes(instances)) if service.has_address else (Background(version, ids), ())
+        return target, _probes(instances)
 
     async def _install_site(self, request: StageRequest, report: Reporter) -> tuple[Target, tuple[Address, ...]]:
         """Install a frontend. Returns its target, and where it is checked."""
@@ -324,7 +332,8 @@ class LocalPlatform(Platform):
         version = reference.id
         own_instances = [instance for name, instance in instances.items() if name.startswith(f"{version}-")]
         if not own_instances:
-            served = self._processes.version_folder(version).is_dir() and ROUTER in instances
+            is_site = reference.service.run is None
+            served = is_site and self._processes.version_folder(version).is_dir() and ROUTER in instances
             return Observation(present=served, exit_reason="" if served else "it does not run here")
         crashed = next((i for i in own_instances if i.restarts or i.state is not InstanceState.RUNNING), None)
         return Observation(

@@ -9,7 +9,14 @@ from pathlib import Path
 from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.local.instance_specs import VersionPlace, VersionSpec, instance_specs
-from abreast.platforms.local.supervisor.client import Instance, SupervisorClient, SupervisorGoneError
+from abreast.platforms.local.supervisor.client import (
+    ROUTER,
+    Instance,
+    InstanceSpec,
+    InstanceState,
+    SupervisorClient,
+    SupervisorGoneError,
+)
 
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
@@ -32,6 +39,10 @@ class VersionProcesses:
         """Return the log of a version's output."""
         return self._logs / f"{version}.log"
 
+    def recorded_versions(self) -> frozenset[str]:
+        """Return the ids of the versions that have processes, or will have them again. Needs no supervisor."""
+        return frozenset(name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name != ROUTER)
+
     async def install(self, version: str, artifact: Path) -> None:
         """Copy an artifact to where the version runs, unless it is there."""
         folder = self.version_folder(version)
@@ -39,7 +50,7 @@ class VersionProcesses:
             await run_in_thread(_copy_artifact, artifact, folder)
 
     async def start(self, version: VersionSpec) -> Sequence[Instance]:
-        """Start what an installed version runs, unless it runs."""
+        """Start what an installed version runs, unless it runs. What is being stopped starts when it has ended."""
         place = VersionPlace(
             self._home,
             self.version_folder(version.id),
@@ -49,7 +60,14 @@ class VersionProcesses:
         )
         place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         specs = instance_specs(version, place)
-        return await run_all(*(run_in_thread(self._supervisor.ensure, spec) for spec in specs))
+        return await run_all(*map(self._ensure, specs))
+
+    async def _ensure(self, spec: InstanceSpec) -> Instance:
+        while True:
+            found = await run_in_thread(self._supervisor.ensure, spec)
+            if found.state is not InstanceState.STOPPING:
+                return found
+            await asyncio.sleep(0.05)
 
     async def stop(self, versions: Sequence[str] | None, grace: float = TERMINATION_GRACE) -> None:
         """Stop the processes of the versions (None: all) and wait until they are gone."""

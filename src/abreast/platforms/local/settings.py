@@ -29,8 +29,8 @@ class LocalSettings(BaseModel):
     app_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None,
         description="The port that the service's code listens on, if it does not read `$PORT`. Then it has one "
-        "process and no candidate: in the turn the previous version stops, and the new one starts. Until it answers, "
-        "users get an error.",
+        "process and `strategy: recreate`: in the turn the previous version stops, and the new one starts. Until it "
+        "answers, users get an error.",
     )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = Field(
         None, description="The host name for users. Services with different host names can share a port."

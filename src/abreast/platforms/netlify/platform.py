@@ -11,6 +11,7 @@ from pathlib import Path
 
 from abreast.core.diagnostics import Diagnostic, DiagnosticSeverity
 from abreast.core.model import Address, Service, Version
+from abreast.core.strategy import Strategy
 from abreast.machine.tasks import run_all
 from abreast.platforms.interface import (
     Capabilities,
@@ -82,6 +83,7 @@ class NetlifyPlatform(Platform):
             routes_to=tuple(dict.fromkeys(service.routes.values())),
             config_files=EXTRA_FILES,
             notes=(*preview_notes(service), *rewrite_notes(service.routes)),
+            strategies=(Strategy.BLUE_GREEN,),
         )
 
     async def live_version(self, service: Service) -> Version | None:

@@ -21,6 +21,7 @@ from abreast.platforms.render.service_types import (
     require_declared_type,
     require_fitting_settings,
     require_resumable,
+    strategies,
 )
 from abreast.provider_api.api_client import NotFoundError, UnknownOutcomeError
 from abreast.provider_api.polling import PollBudget
@@ -42,11 +43,13 @@ class ApiDeployer:
 
     def capabilities(self, service: Service) -> Capabilities:
         """No candidates. Notes what the service's type and disk mean once they are known."""
+        found = self._found.get(render_service_id(service))
         return Capabilities(
             has_candidates=False,
             service_types=frozenset(ServiceType),
             runs_release_command=True,
-            notes=plan_notes(service, self._found.get(render_service_id(service))),
+            notes=plan_notes(service, found),
+            strategies=strategies(service, found),
         )
 
     async def live_version(self, service: Service) -> Version | None:

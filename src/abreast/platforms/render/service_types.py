@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from abreast.core.errors import PlatformError
 from abreast.core.model import HealthSettings, Service
 from abreast.core.model import ServiceType as DeclaredType
+from abreast.core.strategy import Strategy
 from abreast.machine.cron_schedule import UTC_NAME, CronSchedule
 from abreast.platforms.render.plans import plan_for
 from abreast.platforms.render.resources import RenderService, ServiceType
@@ -47,13 +48,22 @@ def _notes(service: Service, found: RenderService | None) -> Iterator[str]:
     plan = plan_for(service.resources)
     if plan and found and found.details.plan != plan:
         yield f"its plan at Render is {found.details.plan}; the turn sets {plan}, which has {service.resources}"
-    if (found and found.details.disk) or service.settings.get("disk"):
+    if _has_disk(service, found):
         yield DISK_NOTE
     if found and not found.address:
         yield f"is judged by Render's status alone{_unused_path(service)}: a {found.type.label} has no public address"
     if found and found.autoscales and "instances" in service.settings:
         what = f"`instances: {service.settings['instances']}` has no effect"
         yield f"{what}: autoscaling is on ({found.details.autoscaling})"
+
+
+def strategies(service: Service, found: RenderService | None) -> tuple[Strategy, ...]:
+    """Return how users get to the next version: Render starts it before the previous one stops, but with a disk."""
+    return (Strategy.RECREATE,) if _has_disk(service, found) else ()
+
+
+def _has_disk(service: Service, found: RenderService | None) -> bool:
+    return bool((found and found.details.disk) or service.settings.get("disk"))
 
 
 def _unused_path(service: Service) -> str:
