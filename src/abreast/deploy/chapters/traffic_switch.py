@@ -25,9 +25,9 @@ async def switch_traffic(run: Run, versions: Mapping[str, Version]) -> Failure |
 
     Services without candidates switch first, since their new versions can still fail their checks.
     """
-    ready, unstaged = [], []
-    for part in run.plan.rollouts:
-        (ready if supports_candidates(run, part) else unstaged).append(part)
+    has_candidate = {part.name: supports_candidates(run, part) for part in run.plan.rollouts}
+    ready = [part for part in run.plan.rollouts if has_candidate[part.name]]
+    unstaged = [part for part in run.plan.rollouts if not has_candidate[part.name]]
     await _apply_moves(run, [_forward_move(run, part, versions[part.name]) for part in unstaged])
     checked = await asyncio.gather(
         *(wait_until_healthy(run, part, with_live_probes(run, versions[part.name])) for part in unstaged)
@@ -79,7 +79,8 @@ async def switch_traffic_back(run: Run, names: Collection[str]) -> Failure | Non
     """
     parts = [part for part in run.plan.traffic_changes if part.name in names]
     unremovable = [part for part in parts if await _is_unremovable(run, part)]
-    others = [part for part in parts if part not in unremovable]
+    staying = {part.name for part in unremovable}
+    others = [part for part in parts if part.name not in staying]
     restored = await _switch_to_previous(run, others)
     # Where the platform told what was live before, it has also told that this is live again.
     unknown = [part for part in others if part.previous and not part.version_before]
