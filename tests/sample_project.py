@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 import fork_server
+import leftovers
 from fork_server import StartedCommand
 from limits import scaled
 
@@ -90,12 +91,11 @@ def _claim_port_range() -> Iterator[int]:
     """
     for first in (*range(10_000, 20_000, 500), *range(30_000, 32_000, 500)):  # neither the kernel's nor instances'
         with suppress(OSError):
-            _PORT_LOCKS.append(socket.create_server(("127.0.0.1", first), backlog=0))
+            leftovers.AT_END.enter_context(socket.create_server(("127.0.0.1", first), backlog=0))
             return itertools.cycle(range(first + 1, first + 500))
     raise AssertionError("tests run in too many processes at once")
 
 
-_PORT_LOCKS: list[socket.socket] = []
 _PORTS = _claim_port_range()
 
 
