@@ -55,7 +55,7 @@ FOREVER = "while True:\n    time.sleep(0.02)\n"
 SLOW_TO_STOP = "signal.signal(signal.SIGTERM, lambda *_: (note('stopping'), time.sleep(2), sys.exit(0)))\n"
 CRASHES = "sys.exit('no broker')\n"
 SERVICES = ("backend", "jobs", "report")
-FIRST_BEFORE_THE_TURN = 21
+FIRST_BEFORE_THE_TURN = 19
 """A write of a deployment of two of them and the frontend: before it, nothing of the previous version has stopped."""
 
 
@@ -293,6 +293,16 @@ def test_killed_while_the_previous_version_stops_it_is_taken_back(alone: Alone) 
     begun.kill()
     alone.project.run("cancel")
     assert alone.one_runs("v1")
+
+
+def test_a_worker_finishes_its_job_before_the_new_one_starts(alone: Alone) -> None:
+    alone.project.config["environments"]["local"]["drain"] = "20s"
+    alone.commit(SLOW_TO_STOP.replace("time.sleep(2)", "time.sleep(12), note('done')") + FOREVER)  # beyond any grace
+    alone.project.deploy()
+    alone.commit()
+    alone.project.deploy()
+    assert [line.strip() for line in alone.log("jobs")] == ["v1 start", "v1 stopping", "v1 done", "v2 start"]
+    assert alone.one_runs("v2")
 
 
 def test_the_supervisor_and_its_watchdog_die_while_the_previous_version_stops(alone: Alone) -> None:

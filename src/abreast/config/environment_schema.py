@@ -151,7 +151,7 @@ class Environment(BaseModel):
         None, description="What turns back if a service fails after traffic switched: all services, or it `alone`."
     )
     strategy: StrategyName | None = Field(
-        None, description="The `strategy` of services with `run`, where neither it nor the service here says another."
+        None, description="The `strategy` of services with `run` that say none of their own."
     )
     gates: Literal["quick", "full"] | None = Field(
         None,

@@ -48,7 +48,8 @@ def _preview_service(service: Service, name: PreviewName, settings: BaseModel) -
     assert isinstance(settings, HasPreviews)  # `preview_faults` has looked
     database = service.database and replace(service.database, copy=name.database_copy)
     own_settings = settings.for_preview(str(name)).model_dump(exclude_none=True)
-    strategy = service.strategy if service.platform == DEFAULT_PLATFORM else Strategy.BLUE_GREEN  # what it is made like
+    # Elsewhere than here, a preview is another kind of place than its base, and each has strategies of its own.
+    strategy = service.strategy if service.platform == DEFAULT_PLATFORM else Strategy.BLUE_GREEN
     return replace(service, settings=own_settings, instances=1, database=database, strategy=strategy)
 
 
