@@ -32,6 +32,7 @@ from abreast.cli.options import (
     flag,
     group,
     names,
+    reason,
 )
 from abreast.cli.proposal_commands import PROPOSALS, PROPOSE_COMMANDS
 from abreast.cli.record_commands import AUDIT_COMMANDS, INCIDENT_COMMAND, STATE_COMMANDS
@@ -238,8 +239,7 @@ COMMANDS = (
         [ENVIRONMENT,
          click.Option(["--for", "duration"], type=Duration(), metavar="TIME",
                       help="How long, such as 2h. Default: until it is unlocked."),
-         click.Option(["--reason"], default="", metavar="R",
-                      help="Why. Shown to anyone who tries to deploy. A terminal asks for it.")],
+         reason("Why. Shown to anyone who tries to deploy. A terminal asks for it.")],
     ),
     LazyCommand(
         "locks",

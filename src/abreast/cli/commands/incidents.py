@@ -20,12 +20,16 @@ PATIENCE = 150.0
 
 
 def incident(
-    deployment: str | None, environment: str | None, note: str, reason: str,
+    deployment: str | None, environment: str | None, note: str | None, reason: str,
     *, close: bool, reopen: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """List incidents, print the report of one, or add to it."""
+    if note is not None and not note.strip():
+        raise UsageError("the note is empty, so nothing was added", need="--note TEXT, with what happened")
+    if reason and not (close or reopen):
+        raise UsageError("a reason alone adds nothing", need="--close or --reopen with it, or --note TEXT")
     acts = [
-        *([(IncidentAct.NOTE, note)] if note.strip() else []),
+        *([(IncidentAct.NOTE, note)] if note else []),
         *([(IncidentAct.CLOSE, reason)] if close else []),
         *([(IncidentAct.REOPEN, reason)] if reopen else []),
     ]
