@@ -65,6 +65,8 @@ def reason(help: str, **options: Any) -> click.Option:  # noqa: ANN401 (those of
 REASON = reason("Why. Recorded in the ledger.")
 ASKED_REASON = reason("Why. Recorded in the ledger. A terminal asks for it.")
 VERBOSE = flag("--verbose", "Show the output of builds and tests while they run.")
+COUNT = click.IntRange(1, 1_000_000)
+"""How many lines of something there are at most."""
 ASK_WHO = "abreast.cli.ahead:ask_who"
 ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))
@@ -78,6 +80,9 @@ class Duration(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds, or fail with what was expected."""
         try:
-            return float(load("abreast.config.field_types:parse_duration")(value))
+            seconds = float(load("abreast.config.field_types:parse_duration")(value))
         except ValueError as error:
             self.fail(f"{error}, found {value!r}", param, ctx)
+        if not seconds:
+            self.fail(f"expected a duration above 0, found {value!r}", param, ctx)
+        return seconds

@@ -6,7 +6,7 @@ import sys
 from abreast.cli.confirmation import required_reason
 from abreast.cli.incident_files import IncidentReports
 from abreast.cli.redaction import redact_only
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.incidents import incident_lines, summary_json
 from abreast.core.errors import RefusedError, UsageError
@@ -37,6 +37,7 @@ def incident(
         raise UsageError("only one thing is added at a time", need="--note, --close or --reopen")
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         reports = IncidentReports(workspace, ledger)
         if deployment is None and not acts:
             return _list(reports, list(read_incidents(ledger, environment)), environment, as_json=as_json)
