@@ -15,6 +15,7 @@ from fork_server import StartedCommand
 from sample_project import SampleProject
 
 CTRL_C = "\x03"
+CTRL_D = "\x04"
 
 
 class Terminal:

@@ -1,11 +1,13 @@
 """At a terminal: the live board, and the question that Ctrl-C asks."""
 
+import json
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from sample_project import SampleProject, eventually
-from terminal import CTRL_C, Terminal, print_screen_on_failure
+from terminal import CTRL_C, CTRL_D, Terminal, print_screen_on_failure
 
 
 @pytest.fixture
@@ -135,3 +137,25 @@ def test_ctrl_c_asks(
         project.run("resume", latest["id"])
     assert project.status()["release"] == release
     assert (project.served_commits()["backend"] == new) is (release == "v2")
+
+
+def test_ctrl_d_is_no_answer_and_sigterm_asks_nobody(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
+    first = project.commit()
+    project.deploy()
+    project.config["environments"]["local"]["settle"] = "60s"
+    project.commit()
+    at = terminal("deploy", "--yes")
+    with print_screen_on_failure(at):
+        eventually(lambda: project.latest_deployment()["chapter"] == "watch")
+        for _ in range(2):
+            at.type(CTRL_C)
+            eventually(lambda: at.lines[-1].endswith("[g]o on?"))
+            at.type(CTRL_D)
+            eventually(lambda: not at.lines[-1].endswith("[g]o on?"))
+            assert at.process.poll() is None
+        at.process.send_signal(signal.SIGTERM)
+        eventually(lambda: at.process.poll() is not None)
+    latest = project.latest_deployment()
+    assert latest["state"] == "cancelled"
+    assert "stopped by SIGTERM" in json.dumps(latest["events"])
+    assert project.served_commits()["backend"] == first

@@ -43,6 +43,10 @@ def whole(version: str) -> str:
     return ""
 
 
+def another(version: str) -> bool:
+    return False
+
+
 @pytest.mark.parametrize(
     ("newest_first", "target"),
     [
@@ -58,22 +62,29 @@ def whole(version: str) -> str:
     ],
 )
 def test_where_a_rollback_leads(newest_first: list[Decision], target: RollbackTarget) -> None:
-    assert choose_target(newest_first, whole) == target
+    assert choose_target(newest_first, whole, another) == target
 
 
 def test_what_was_rolled_back_is_passed_over() -> None:
-    target = choose_target([FOUR, THREE, back_to(1), TWO, ONE], whole)
+    target = choose_target([FOUR, THREE, back_to(1), TWO, ONE], whole, another)
     assert target == RollbackTarget("v3")
-    target = choose_target([THREE, back_to(1), TWO, ONE], whole)
+    target = choose_target([THREE, back_to(1), TWO, ONE], whole, another)
     assert target == RollbackTarget("v1")
 
 
 def test_a_release_that_is_whole_is_preferred_to_a_newer_one() -> None:
     gone = {"v3": "v3 is gone", "v2": ""}
-    target = choose_target([FOUR, THREE, TWO, ONE], lambda version: gone[version])
+    target = choose_target([FOUR, THREE, TWO, ONE], lambda version: gone[version], another)
     assert target == RollbackTarget("v2", ("v3 is gone",))
-    target = choose_target([FOUR, THREE, TWO], lambda version: f"{version} is gone")
+    target = choose_target([FOUR, THREE, TWO], lambda version: f"{version} is gone", another)
     assert target == RollbackTarget("v3", ("v3 is gone", "v2 is gone"))
+
+
+def test_what_is_live_by_another_number_is_passed_over() -> None:
+    target = choose_target([FOUR, THREE, TWO, ONE], whole, lambda version: version != "v1")
+    assert target == RollbackTarget("v1", ("v3 is the same as v4", "v2 is the same as v4"))
+    target = choose_target([FOUR, THREE], whole, lambda _: True)
+    assert target == RollbackTarget("", ("v3 is the same as v4",), "v3 is the same as v4")
 
 
 @pytest.mark.parametrize(

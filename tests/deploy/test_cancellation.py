@@ -57,7 +57,7 @@ def test_rollback_that_comes_too_late_deploys_the_release_before(project: Sample
     first, deploying = settling(project)
     rolling_back = project.start("rollback", "--yes", "--reason", "no")
     assert end_of_both(project, deploying, rolling_back) == (0, 0)
-    assert "had succeeded already: rolling it back" in rolling_back.output
+    assert "had succeeded already; rolling back what is live" in rolling_back.output
     assert project.served_commits() == {"frontend": first, "backend": first}
     assert project.latest_deployment()["kind"] == "rollback"
 
@@ -106,6 +106,56 @@ def test_who_stops_following_learns_that_the_deployment_goes_on(project: SampleP
     deploying.send_signal(signal.SIGCONT)
     assert wait_for_exit(deploying) == 1
     assert project.latest_deployment()["state"] == "cancelled"
+
+
+@pytest.fixture
+def rolling_back(project: SampleProject) -> tuple[list[str], StartedCommand]:
+    """Three releases, the third one bad, and a rollback from it that has switched traffic. The commits."""
+    commits = []
+    for number in (1, 2):
+        commits.append(project.commit(f"Release {number}"))
+        project.deploy()
+    project.config["environments"]["local"] |= {"settle": "8s"}
+    commits.append(project.commit("Release 3"))
+    project.deploy()
+    before = project.latest_deployment()["id"]
+    command = project.start("rollback", "--yes", "--reason", "critical bug: the first one")
+    eventually(lambda: (latest := project.latest_deployment())["id"] != before and latest["chapter"] == "watch", 90)
+    return commits, command
+
+
+def test_a_rollback_beside_a_rollback_goes_back_once(
+    project: SampleProject, rolling_back: tuple[list[str], StartedCommand]
+) -> None:
+    commits, first = rolling_back
+    second = project.run("rollback", "--yes", "--reason", "critical bug: the second one")
+    assert wait_for_exit(first) == 0
+    assert f"runs in process {first.pid}, which is rolling back now" in second.stdout
+    assert "v2 is live in local" in second.stdout
+    assert project.served_commits() == {"frontend": commits[1], "backend": commits[1]}
+    assert project.latest_deployment()["state"] == "succeeded"
+
+
+def test_a_rollback_that_was_killed_is_finished_by_the_next_one(
+    project: SampleProject, rolling_back: tuple[list[str], StartedCommand]
+) -> None:
+    commits, first = rolling_back
+    first.kill()
+    second = json.loads(project.run("rollback", "--yes", "--reason", "again", "--emergency", "--json").stdout)
+    assert (second["state"], second["release"]) == ("succeeded", "v2")
+    assert project.served_commits() == {"frontend": commits[1], "backend": commits[1]}
+
+
+def test_a_rollback_that_somebody_cancels_is_made_again_by_who_asked_meanwhile(
+    project: SampleProject, rolling_back: tuple[list[str], StartedCommand]
+) -> None:
+    commits, first = rolling_back
+    second = project.start("rollback", "--yes", "--reason", "critical bug: orders fail")
+    eventually(lambda: "runs in process" in second.output)
+    project.run("cancel", "--reason", "a mistake")
+    assert (wait_for_exit(first), wait_for_exit(second)) == (1, 0)
+    assert "is cancelled; rolling back what is live" in second.output
+    assert project.served_commits() == {"frontend": commits[1], "backend": commits[1]}
 
 
 def test_rollback_beside_a_deployment_needs_no_valid_configuration(project: SampleProject) -> None:

@@ -204,6 +204,8 @@ def test_an_agent_reads_and_adds_nothing(project: SampleProject) -> None:
     for options in (["--note", "x"], ["--close", "--reason", "x"], ["--reopen", "--reason", "x"]):
         assert "robot is an agent" in project.run("incident", *options, code=3, variables=agent).stderr
     assert "only one thing" in project.run("incident", "--note", "x", "--close", code=2).stderr
+    assert "nothing was added" in project.run("incident", "--note", " ", code=2).stderr
+    assert "--close or --reopen" in project.run("incident", "--reason", "fixed", code=2).stderr
 
 
 @pytest.fixture

@@ -48,6 +48,12 @@ def test_it_goes_back_one_release_however_often_it_is_asked_for(project: SampleP
     assert served(project) == releases[0]
 
 
+def test_it_goes_to_something_else_than_what_is_live(project: SampleProject, releases: list[str]) -> None:
+    project.run("deploy", "--yes", "--force")
+    assert "note: v3 is the same as v4" in roll_back(project)
+    assert served(project) == releases[1]
+
+
 def test_a_release_that_was_rolled_back_stays_out_until_it_is_unlocked(
     project: SampleProject, releases: list[str]
 ) -> None:

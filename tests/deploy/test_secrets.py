@@ -3,10 +3,14 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from abreast.cli.main import abreast
+from abreast.cli.options import RecordedText
 from abreast.platforms.local.supervisor.client import SupervisorClient
 from sample_project import SampleProject, eventually, get_json
 
@@ -112,3 +116,44 @@ def test_what_a_platform_says_before_anything_begins_is_told_without_secrets(pro
 
 def _files_with(folder: Path, text: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_a_secret_that_a_person_types_is_not_recorded(project: SampleProject) -> None:
+    typed = f"{SENTINEL} ghp_{'a1B2' * 9}"
+    for number in (1, 2):
+        project.commit(f"Release {number}")
+        project.deploy()
+    commands: list[tuple[str, ...]] = [
+        ("lock", "--reason", typed),
+        ("unlock",),
+        ("confirm", "v2", "--reason", typed),
+        ("maintenance", "on", "--reason", typed, "--message", typed),
+        ("maintenance", "off", "--reason", typed),
+        ("propose", "rollback", "--reason", typed),
+        ("rollback", "--yes", "--reason", f"critical bug: {typed}"),
+        ("incident", "--note", typed),
+        ("incident", "--close", "--reason", typed),
+        ("deploy", "--yes", "--force", "--allow-older", "--reason", typed),
+    ]
+    for command in commands:
+        done = project.run(*command, variables={"API_TOKEN": SENTINEL})
+        assert SENTINEL not in done.stdout + done.stderr
+    for secret in typed.split():
+        assert _files_with(project.folder / ".abreast", secret) == []
+    assert "critical bug: •••• ••••" in project.run("history").stdout
+
+
+def test_every_option_for_the_words_of_a_person_keeps_secrets_out() -> None:
+    words = [
+        (command.name, option.name)
+        for command in _commands(abreast)
+        for option in command.params
+        if option.name in {"reason", "note", "message"} and not isinstance(option.type, RecordedText)
+    ]
+    assert words == []
+
+
+def _commands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _commands(each)

@@ -3,7 +3,19 @@
 import click
 
 from abreast.cli.lazy import LazyCommand, load
-from abreast.cli.options import ASK_WHO, ASKED_REASON, ENVIRONMENT, JSON, REASON, SERVICES, YES, Duration, flag, names
+from abreast.cli.options import (
+    ASK_WHO,
+    ASKED_REASON,
+    ENVIRONMENT,
+    JSON,
+    REASON,
+    SERVICES,
+    YES,
+    Duration,
+    RecordedText,
+    flag,
+    names,
+)
 
 
 def configuration_without_command(**options: object) -> int:
@@ -40,7 +52,7 @@ MAINTENANCE_COMMANDS = (
                          help="Let this address through, or a range such as 203.0.113.0/24. May be repeated."),
             click.Option(["--retry-after"], type=Duration(), metavar="TIME",
                          help="When clients may ask again, such as 10m. Default: 5m."),
-            click.Option(["--message"], default="", metavar="TEXT", help="What the page says."),
+            click.Option(["--message"], default="", metavar="TEXT", type=RecordedText(), help="What the page says."),
             ASKED_REASON,
             JSON,
         ],

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from abreast.cli.options import RecordedText
 from abreast.core.errors import UsageError
 from abreast.core.rollback import RollbackCause, read_cause
 
@@ -27,7 +28,7 @@ def required_reason(given: str, *, on_stderr: bool = False) -> str:
         return given
     if not sys.stdin.isatty():
         raise UsageError("no reason given", need="--reason, which the ledger records")
-    return str(click.prompt("Reason (recorded in the ledger)", err=on_stderr))
+    return _ask_for_reason(on_stderr=on_stderr)
 
 
 def rollback_reason(given: str, *, yes: bool, on_stderr: bool = False) -> str:
@@ -44,5 +45,9 @@ def rollback_reason(given: str, *, yes: bool, on_stderr: bool = False) -> str:
     for number, cause in enumerate(RollbackCause, 1):
         click.echo(f"  {number}  {cause}", err=on_stderr)
     number = click.prompt("Which of these", type=click.IntRange(1, len(RollbackCause)), err=on_stderr)
-    text = given or click.prompt("Reason (recorded in the ledger)", err=on_stderr)
+    text = given or _ask_for_reason(on_stderr=on_stderr)
     return f"{list(RollbackCause)[number - 1]}: {text}"
+
+
+def _ask_for_reason(*, on_stderr: bool) -> str:
+    return str(click.prompt("Reason (recorded in the ledger)", type=RecordedText(), err=on_stderr))

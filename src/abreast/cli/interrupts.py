@@ -19,8 +19,9 @@ EXIT_UNFINISHED = 4
 class InterruptHandler:
     """Handles SIGINT and SIGTERM within its block.
 
-    In a terminal, an interrupt asks what to do. Elsewhere it turns back. A second one leaves the deployment unfinished;
-    but SIGTERM again is the same request: programs send it more than once, and have SIGKILL if they cannot wait.
+    In a terminal, Ctrl-C asks what to do. Elsewhere it turns back, and so does SIGTERM, typed by nobody. A second one
+    leaves the deployment unfinished; but SIGTERM again is the same request: programs send it more than once, and have
+    SIGKILL if they cannot wait.
     """
 
     def __init__(self, display: ProgressDisplay, ledger: Ledger, active_plan: Callable[[], Plan | None]) -> None:
@@ -54,25 +55,28 @@ class InterruptHandler:
             _exit_now(1)
         elif self._interrupt_count > 1:
             self._leave_unfinished(plan)
-        elif sys.stdin.isatty():
+        elif sign is signal.SIGINT and sys.stdin.isatty():
             self._display.pause()
             self._question = asyncio.ensure_future(self._prompt(plan))
         else:
-            self._turn_back(plan)
+            self._turn_back(plan, f"stopped by {sign.name}")
 
     async def _prompt(self, plan: Plan) -> None:
         question = "\n[t]urn back, [l]eave it to be resumed, or [g]o on? "
-        answer = (await asyncio.to_thread(input, question)).strip().lower()[:1]
+        try:
+            answer = (await asyncio.to_thread(input, question)).strip().lower()[:1]
+        except EOFError:  # Ctrl-D, or the terminal is gone
+            answer = ""
         self._interrupt_count = 0
         if answer == "t":
-            self._turn_back(plan)
+            self._turn_back(plan, "interrupted at the terminal")
         elif answer == "l":
             self._leave_unfinished(plan)
         self._display.resume()
 
-    def _turn_back(self, plan: Plan) -> None:
+    def _turn_back(self, plan: Plan, why: str) -> None:
         self.turned_back = True
-        self._ledger.request(plan.deployment, "cancel", "interrupted at the terminal")  # first: who reads may be gone
+        self._ledger.request(plan.deployment, "cancel", why)  # first: who reads may be gone
         self._display.print_line("turning back. Interrupt again to leave it unfinished")
 
     def _leave_unfinished(self, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from abreast.cli.options import (
     ASK_WHO,
     ASK_WHO_AND_WHAT,
     ASKED_REASON,
+    COUNT,
     DEPLOYMENT,
     ENVIRONMENT,
     FORCE,
@@ -32,6 +33,7 @@ from abreast.cli.options import (
     flag,
     group,
     names,
+    reason,
 )
 from abreast.cli.proposal_commands import PROPOSALS, PROPOSE_COMMANDS
 from abreast.cli.record_commands import AUDIT_COMMANDS, INCIDENT_COMMAND, STATE_COMMANDS
@@ -207,7 +209,8 @@ COMMANDS = (
         "abreast.cli.commands.history:history",
         "List deployments, newest first.",
         [ENVIRONMENT,
-         click.Option(["--limit"], default=20, show_default=True, metavar="N", help="List at most this many."), JSON],
+         click.Option(["--limit"], type=COUNT, default=20, show_default=True, metavar="N",
+                      help="List at most this many."), JSON],
     ),
     LazyCommand(
         "show",
@@ -226,7 +229,7 @@ COMMANDS = (
             ENVIRONMENT,
             SERVICES,
             flag("--follow", "Keep printing new lines, until Ctrl-C."),
-            click.Option(["--lines", "line_count"], type=click.IntRange(min=1), metavar="N",
+            click.Option(["--lines", "line_count"], type=COUNT, metavar="N",
                          help="Start with this many lines of each log. Default: 50, or all of a DEPLOYMENT."),
         ],
     ),
@@ -238,8 +241,7 @@ COMMANDS = (
         [ENVIRONMENT,
          click.Option(["--for", "duration"], type=Duration(), metavar="TIME",
                       help="How long, such as 2h. Default: until it is unlocked."),
-         click.Option(["--reason"], default="", metavar="R",
-                      help="Why. Shown to anyone who tries to deploy. A terminal asks for it.")],
+         reason("Why. Shown to anyone who tries to deploy. A terminal asks for it.")],
     ),
     LazyCommand(
         "locks",

@@ -1,6 +1,7 @@
 """Options and arguments that commands have in common, and how groups are made."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -42,11 +43,30 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON do
 YES = flag("--yes", "Do not ask for confirmation.")
 FORCE = flag("--force", "Include services that did not change.")
 SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this commit, not since what is live.")
-REASON = click.Option(["--reason"], default="", metavar="R", help="Why. Recorded in the ledger.")
-ASKED_REASON = click.Option(
-    ["--reason"], default="", metavar="R", help="Why. Recorded in the ledger. A terminal asks for it."
-)
+
+
+class RecordedText(click.ParamType[str]):
+    """What a person writes for the record, such as a reason. What is recorded stays, so no secret enters it."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 (click's signature)
+        """Return the text without known secrets, and what looks like one."""
+        return str(load("abreast.cli.redaction:redact_only")(str(value))) if value else ""
+
+
+def reason(help: str, **options: Any) -> click.Option:  # noqa: ANN401 (those of click)
+    """Return an option that takes a reason."""
+    return click.Option(
+        ["--reason"], **{"default": "", "metavar": "R", "type": RecordedText(), "help": help, **options}
+    )
+
+
+REASON = reason("Why. Recorded in the ledger.")
+ASKED_REASON = reason("Why. Recorded in the ledger. A terminal asks for it.")
 VERBOSE = flag("--verbose", "Show the output of builds and tests while they run.")
+COUNT = click.IntRange(1, 1_000_000)
+"""How many lines of something there are at most."""
 ASK_WHO = "abreast.cli.ahead:ask_who"
 ASK_WHO_AND_WHAT = "abreast.cli.ahead:ask_who_and_what"
 DEPLOYMENT = click.Argument(["deployment"], required=False, shell_complete=names("deployments"))
@@ -60,6 +80,9 @@ class Duration(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds, or fail with what was expected."""
         try:
-            return float(load("abreast.config.field_types:parse_duration")(value))
+            seconds = float(load("abreast.config.field_types:parse_duration")(value))
         except ValueError as error:
             self.fail(f"{error}, found {value!r}", param, ctx)
+        if not seconds:
+            self.fail(f"expected a duration above 0, found {value!r}", param, ctx)
+        return seconds

@@ -17,9 +17,10 @@ from abreast.cli.options import (
     SINCE,
     flag,
     names,
+    reason,
 )
 
-_REASON = click.Option(["--reason"], required=True, metavar="R", help="Why. Shown to the person who decides.")
+_REASON = reason("Why. Shown to the person who decides.", required=True, default=None)
 _RELEASE = click.Option(
     ["--release"], metavar="V", help="This release, which was built before.", shell_complete=names("releases")
 )

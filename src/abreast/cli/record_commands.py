@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from abreast.cli.lazy import LazyCommand
-from abreast.cli.options import ASKED_REASON, DEPLOYMENT, JSON, YES, flag, names
+from abreast.cli.options import ASKED_REASON, DEPLOYMENT, JSON, YES, RecordedText, flag, names
 
 CHECKPOINTS = click.Option(
     ["--checkpoint", "checkpoints"], type=click.Path(path_type=Path), multiple=True, metavar="FILE",
@@ -90,7 +90,7 @@ INCIDENT_COMMAND = LazyCommand(
         DEPLOYMENT,
         click.Option(["--env", "environment"], metavar="E", help="Of this environment.",
                      shell_complete=names("environments")),
-        click.Option(["--note"], default="", metavar="TEXT", help="Add to its timeline."),
+        click.Option(["--note"], metavar="TEXT", type=RecordedText(), help="Add to its timeline."),
         flag("--close", "Close it. Needs --reason."),
         flag("--reopen", "Open it again. Needs --reason."),
         ASKED_REASON,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
 from abreast.core.plan import DeploymentKind
+from abreast.core.previews import PreviewName
 from abreast.core.proposals import HASH_LENGTH, Proposal, ProposalState
 from abreast.core.states import DeploymentState
 from abreast.ledger.interface import Deployment, Ledger
@@ -35,6 +36,32 @@ def choose_environment(environments: Sequence[str], requested: str | None) -> st
     if here := next((name for name in ("local", "development") if name in environments), None):
         return here
     raise UsageError("no environment given", need=f"--env with one of: {', '.join(environments)}")
+
+
+def known_environment(workspace: Workspace, ledger: Ledger, requested: str | None) -> str:
+    """Return an environment as ``choose_environment`` does.
+
+    Raises UsageError for one that abreast.yml does not have, unless the record knows it: what was done to an
+    environment that is gone from abreast.yml can still be read and ended.
+    """
+    if requested is not None:
+        require_known_environment(workspace, ledger, requested)
+        return requested
+    return choose_environment(workspace.environment_names(), None)
+
+
+def require_known_environment(workspace: Workspace, ledger: Ledger, name: str | None) -> None:
+    """Raise UsageError for an environment that neither the record nor abreast.yml knows; None stands for all."""
+    if name is None or ledger.deployments(name, 1) or name in ledger.operator_locks() or ledger.maintenance(name):
+        return
+    configured = workspace.environment_names()
+    preview = PreviewName.parse(name)
+    if name in configured or (preview and preview.base in configured):
+        return
+    from abreast.config.fault_messages import suggestion  # noqa: PLC0415 (slow, and only this fault needs it)
+
+    what = f"there is no environment {name!r}{suggestion(name, configured)}"
+    raise UsageError(what, need=f"one of: {', '.join(configured)}", next="abreast status")
 
 
 def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool = False) -> Deployment:

@@ -46,6 +46,8 @@ PATTERN_MEANINGS: Mapping[str, str] = {
 """What each pattern asks for, in words."""
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+MAX_SECONDS = 1e9
+"""How long a duration can be: a day so far from now has a date."""
 _BYTES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 MIN_CPU, MAX_CPU, MIN_MEMORY = 0.01, 256.0, 16e6
@@ -76,13 +78,16 @@ def _text_for(meaning: str) -> BeforeValidator:
 
 def parse_duration(value: Any) -> float:  # noqa: ANN401 (any YAML value)
     """Return the seconds of a duration: ``500ms``, ``2s``, ``5m``, ``1h30m``, ``90d``, or a number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_SECONDS:
         return float(value)
     match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if not match or len(str(value)) > 20:
         raise ValueError("expected a duration such as 500ms, 2s or 5m")
     days, hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    total = days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    if total >= MAX_SECONDS:
+        raise ValueError("expected a duration of less than 30 years")
+    return total
 
 
 def _parse_percent(value: Any) -> float:  # noqa: ANN401 (any YAML value)

@@ -71,17 +71,20 @@ class RollbackTarget:
     further: str = ""
 
 
-def choose_target(decisions: Sequence[Decision], fault: Callable[[str], str]) -> RollbackTarget:
+def choose_target(
+    decisions: Sequence[Decision], fault: Callable[[str], str], is_live: Callable[[str], bool]
+) -> RollbackTarget:
     """Return the last release that was good for all services before the live one. ``decisions`` are newest first.
 
     ``fault`` says what is missing of a release, "" if nothing is: one that is whole is preferred to a newer one that
-    has to be built anew. What was rolled back already is not rolled back further by accident: two people who give the
-    same command go back one release, not two.
+    has to be built anew. ``is_live`` says whether a release is what is live, by another number: nobody gets off a bad
+    release by going back to the same thing. What was rolled back already is not rolled back further by accident: two
+    people who give the same command go back one release, not two.
     """
     if not decisions:
         return RollbackTarget("", why_not="nothing was deployed there")
     current, out = decisions[0], kept_out(decisions)
-    target = _last_good(current.release, decisions, out, fault)
+    target = _last_good(current.release, decisions, out, fault, is_live)
     if current.kind is not DeploymentKind.ROLLBACK:
         return target
     by = f" by {current.author}" if current.author else ""
@@ -90,11 +93,15 @@ def choose_target(decisions: Sequence[Decision], fault: Callable[[str], str]) ->
 
 
 def _last_good(
-    live: str, decisions: Iterable[Decision], out: Mapping[str, KeptOut], fault: Callable[[str], str]
-) -> RollbackTarget:
+    live: str, decisions: Iterable[Decision], out: Mapping[str, KeptOut], fault: Callable[[str], str],
+    is_live: Callable[[str], bool],
+) -> RollbackTarget:  # fmt: skip
     passed_over, incomplete = list[str](), ""
     older = (decision.release for decision in decisions if release_number(decision.release) < release_number(live))
     for release in dict.fromkeys(older):
+        if release not in out and is_live(release):
+            passed_over.append(f"{release} is the same as {live}")
+            continue
         why = str(out[release]) if release in out else fault(release)
         if not why:
             return RollbackTarget(release, tuple(passed_over))

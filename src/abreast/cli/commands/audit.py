@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abreast.cli.record_check import RecordCheck, check_record, read_trust_anchors
-from abreast.cli.selection import locate_workspace
+from abreast.cli.selection import locate_workspace, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.audit_trail import csv_lines, json_lines, jsonl_lines, report_json, report_lines
 from abreast.core.errors import StateError, UsageError
@@ -96,6 +97,7 @@ def export(
     workspace = locate_workspace()
     code, made = 0, None
     with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         end = ledger.file.last_link()
         note = _sign(workspace, end.seq, end.hash) if checkpoint and end else ""
         acts = read_acts(ledger.file.links(until=end.seq if end else 0))
@@ -132,11 +134,17 @@ def _moment(text: str | None, day: timedelta) -> str:
         return ""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment += day if _is_day(text) else timedelta(0)
+    except (ValueError, OverflowError) as error:  # the second is of a day beyond the year 9999
         raise UsageError(f"{text!r} is not a time", need="2026-11-21, or 2026-11-21T02:14:00Z") from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    later = day if len(text) == len("2026-11-21") else timedelta(0)
-    return (moment.astimezone(UTC) + later).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_day(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(date.fromisoformat(text))
+    return False
 
 
 def _sign(workspace: Workspace, seq: int, hash: str) -> str:

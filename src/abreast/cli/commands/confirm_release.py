@@ -2,7 +2,7 @@
 
 import json
 
-from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.cli.selection import known_environment, locate_workspace
 from abreast.core.errors import RefusedError
 from abreast.core.rollback import unlock_command
 from abreast.deploy.runtime.release_history import confirmed_event, kept_out_releases, live_deployment
@@ -11,8 +11,8 @@ from abreast.deploy.runtime.release_history import confirmed_event, kept_out_rel
 def confirm_release(release: str, environment: str | None, reason: str, *, as_json: bool) -> int:
     """Record that a person found a release good. Raises RefusedError for one that was rolled back."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.environment_names(), environment)
     with workspace.open_ledger() as ledger:
+        name = known_environment(workspace, ledger, environment)
         deployment = live_deployment(ledger, name, release)
         if out := kept_out_releases(ledger, name).get(deployment.release):
             raise RefusedError(f"{out}", need="a release that is good", next=unlock_command(name, deployment.release))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from abreast.cli.commands import previews
 from abreast.cli.confirmation import confirm, required_reason
-from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.cli.selection import choose_environment, known_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.cli.terminal_text import visible
 from abreast.commands.shell import end_orphans
@@ -28,11 +28,11 @@ from abreast.wiring.workspace import Workspace, later, utc_now
 def lock(environment: str | None, reason: str, duration: float | None) -> int:
     """Block deployments to an environment, for ``duration`` seconds or until it is unlocked."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.environment_names(), environment)
-    reason = required_reason(reason)
-    now = utc_now()
-    ends = {} if duration is None else {"until": later(now, duration)}
     with workspace.open_ledger() as ledger:
+        name = known_environment(workspace, ledger, environment)
+        reason = required_reason(reason)
+        now = utc_now()
+        ends = {} if duration is None else {"until": later(now, duration)}
         ledger.lock_environment(name, {"reason": reason, "by": workspace.operator, "since": now, **ends})
     until = f" until {ends['until']}" if ends else ""
     print(f"{name} is locked{until}. next: abreast unlock --env {name}")
@@ -82,8 +82,8 @@ def _locks_json(
 def unlock(environment: str | None, release: str | None) -> int:
     """Allow deployments again; with ``release``, that of a release which a rollback keeps out."""
     workspace = locate_workspace()
-    name = choose_environment(workspace.environment_names(), environment)
     with workspace.open_ledger() as ledger:
+        name = known_environment(workspace, ledger, environment)
         out = kept_out_releases(ledger, name)
         if release is not None:
             found = _kept_out(out, name, release)

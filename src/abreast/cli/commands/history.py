@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
 from abreast.core.events import Event
@@ -29,7 +29,9 @@ else:
 
 def history(environment: str | None, limit: int, *, as_json: bool) -> int:
     """List deployments, newest first."""
-    with locate_workspace().open_ledger() as ledger:
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         deployments = ledger.deployments(environment, limit)
     if as_json:
         print(json.dumps([view.deployment_json(deployment) for deployment in deployments], indent=2))

@@ -6,7 +6,7 @@ import sys
 from abreast.cli.confirmation import required_reason
 from abreast.cli.incident_files import IncidentReports
 from abreast.cli.redaction import redact_only
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.incidents import incident_lines, summary_json
 from abreast.core.errors import RefusedError, UsageError
@@ -20,12 +20,16 @@ PATIENCE = 150.0
 
 
 def incident(
-    deployment: str | None, environment: str | None, note: str, reason: str,
+    deployment: str | None, environment: str | None, note: str | None, reason: str,
     *, close: bool, reopen: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """List incidents, print the report of one, or add to it."""
+    if note is not None and not note.strip():
+        raise UsageError("the note is empty, so nothing was added", need="--note TEXT, with what happened")
+    if reason and not (close or reopen):
+        raise UsageError("a reason alone adds nothing", need="--close or --reopen with it, or --note TEXT")
     acts = [
-        *([(IncidentAct.NOTE, note)] if note.strip() else []),
+        *([(IncidentAct.NOTE, note)] if note else []),
         *([(IncidentAct.CLOSE, reason)] if close else []),
         *([(IncidentAct.REOPEN, reason)] if reopen else []),
     ]
@@ -33,6 +37,7 @@ def incident(
         raise UsageError("only one thing is added at a time", need="--note, --close or --reopen")
     workspace = locate_workspace()
     with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         reports = IncidentReports(workspace, ledger)
         if deployment is None and not acts:
             return _list(reports, list(read_incidents(ledger, environment)), environment, as_json=as_json)

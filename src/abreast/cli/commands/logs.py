@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abreast.cli.log_tail import KeptLog, Log, LogFile, LogTail
-from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
+from abreast.cli.selection import choose_deployment, known_environment, locate_workspace
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.errors import UsageError
@@ -71,7 +71,7 @@ def _live_output(
     workspace: Workspace, ledger: Ledger, environment: str | None, services: Sequence[str], line_count: int,
     runner: asyncio.Runner,
 ) -> _Output:  # fmt: skip
-    name = choose_environment(workspace.environment_names(), environment)
+    name = known_environment(workspace, ledger, environment)
     return _Output(
         _service_logs(workspace, ledger, name, line_count, runner),
         tuple(_failure_lines(ledger, name, services)),

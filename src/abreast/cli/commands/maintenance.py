@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from abreast.cli.confirmation import required_reason
 from abreast.cli.progress import print_progress
-from abreast.cli.selection import choose_environment, locate_workspace
+from abreast.cli.selection import known_environment, locate_workspace, require_known_environment
 from abreast.cli.target import hold_environment, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.maintenance import maintenance_document, maintenance_lines
@@ -38,7 +38,9 @@ PATIENCE = 30.0
 
 def show(environment: str | None, *, as_json: bool) -> int:
     """Print which services are in maintenance: since when, by whom and why."""
-    with locate_workspace().open_ledger() as ledger:
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         found = {name: modes for name, modes in ledger.all_maintenance().items() if name == (environment or name)}
     if as_json:
         print(json.dumps({"environments": maintenance_document(found)}, indent=2))
@@ -73,10 +75,11 @@ def off(environment: str | None, services: tuple[str, ...], reason: str, *, as_j
     """End maintenance: of the named services, or of all. Works without a record too, since platforms are asked."""
     workspace = locate_workspace()
     assembly = Assembly(workspace)
-    name = choose_environment(workspace.environment_names(), environment)
-    with workspace.open_ledger() as ledger, hold_environment(workspace, name, ledger, may_be_locked=True):
-        chosen = _known_services(assembly, ledger, name, services)
-        return _switch(assembly, ledger, MaintenanceSwitch(name, chosen, None, reason), as_json=as_json)
+    with workspace.open_ledger() as ledger:
+        name = known_environment(workspace, ledger, environment)
+        with hold_environment(workspace, name, ledger, may_be_locked=True):
+            chosen = _known_services(assembly, ledger, name, services)
+            return _switch(assembly, ledger, MaintenanceSwitch(name, chosen, None, reason), as_json=as_json)
 
 
 def _switch(assembly: Assembly, ledger: SqliteLedger, switch: MaintenanceSwitch, *, as_json: bool) -> int:
@@ -151,7 +154,7 @@ def _known_services(
 ) -> tuple[Service, ...]:
     """Return the requested services, else those in maintenance, else all: of the ledger, or of abreast.yml."""
     known: dict[str, Service] = {}
-    with suppress(ConfigError):
+    with suppress(ConfigError, UsageError):  # what is gone from abreast.yml can be in maintenance, too
         services = assembly.project.environment(environment, needs_values=False).services
         known = {service.name: service for service in services if service.has_address}
     known |= {name: part.definition for name, part in ledger.live_services(environment).items()}

@@ -32,6 +32,8 @@ def promotion_request(
     skip_gates: tuple[str, ...] = (),
 ) -> DeployRequest:  # fmt: skip
     """Return the request to deploy what was tried. Raises RefusedError if it may not be promoted yet."""
+    if source is not None:
+        target.project.require_environment(source)
     rule = _rule(target.environment, source)
     tried = asyncio.run(tried_release(ports, rule.source, release or "", deployment or ""))
     now = utc_now()
@@ -50,4 +52,6 @@ def _rule(environment: Environment, source: str | None) -> PromotionRule:
         raise UsageError(what, need="--from, or `promotion: {source: …}` of the environment")
     if rule and source not in {None, rule.source}:
         raise UsageError(f"releases of {environment.name} come from {rule.source}, not from {source}")
+    if source == environment.name:
+        raise UsageError(f"{source} cannot be promoted to itself", need="--from with another environment")
     return rule or PromotionRule(str(source))

@@ -8,7 +8,7 @@ from typing import Any
 from abreast.cli.commands.deployments import DeployCommand, plan_request, refuse_commits
 from abreast.cli.commands.promotion import promotion_request
 from abreast.cli.redaction import redact_only
-from abreast.cli.selection import locate_workspace
+from abreast.cli.selection import locate_workspace, require_known_environment
 from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
@@ -63,7 +63,9 @@ def propose_rollback(
 def list_proposals(environment: str | None, *, all: bool, as_json: bool) -> int:
     """List proposals, newest first."""
     now = utc_now()
-    with locate_workspace().open_ledger() as ledger:
+    workspace = locate_workspace()
+    with workspace.open_ledger() as ledger:
+        require_known_environment(workspace, ledger, environment)
         found = [each for each in ledger.proposals(environment) if all or each.state(now) is ProposalState.OPEN]
     if as_json:
         print(json.dumps([proposal_json(proposal, now) for proposal in found], indent=2))

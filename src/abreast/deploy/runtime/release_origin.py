@@ -27,7 +27,7 @@ def requested_release(ports: Ports, environment: Environment, version: str) -> t
         fault = _artifact_fault(ports, version)
         return _release_for(ports.ledger, ports.ledger.release(version), environment), (fault,) if fault else ()
     decisions = list(release_decisions(ports.ledger, environment.name, is_preview=environment.base is not None))
-    target = choose_target(decisions, partial(_artifact_fault, ports))
+    target = choose_target(decisions, partial(_artifact_fault, ports), partial(_is_live, ports.ledger, environment))
     if target.release and not target.why_not:
         notes = (*target.passed_over, *_confirmation_notes(ports.ledger, environment, target.release))
         return _release_for(ports.ledger, ports.ledger.release(target.release), environment), notes
@@ -49,6 +49,15 @@ def _confirmation_notes(ledger: Ledger, environment: Environment, version: str) 
     people = dict.fromkeys(confirmations(ledger, live_deployment(ledger, environment.name, version).id))
     if people:
         yield f"{version} was confirmed by {', '.join(people)}"
+
+
+def _is_live(ledger: Ledger, environment: Environment, version: str) -> bool:
+    """Whether the services of a release are what is live, with the same artifacts and definitions."""
+    parts = _release_for(ledger, ledger.release(version), environment).parts
+    live = ledger.live_services(environment.name)
+    return parts.keys() == live.keys() and all(
+        (now.artifact, now.definition) == (parts[name].artifact, parts[name].definition) for name, now in live.items()
+    )
 
 
 def _artifact_fault(ports: Ports, version: str) -> str:
