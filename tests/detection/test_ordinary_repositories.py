@@ -59,6 +59,24 @@ def test_what_an_import_does_not_do_without(code: str, needed: list[str]) -> Non
     assert needed_at_import(code) == needed
 
 
+@pytest.mark.parametrize(
+    ("code", "env"),
+    [
+        ("if 'TOKEN' in os.environ:\n    C = {'zone': os.environ['ZONE']}\n", None),
+        ("if os.getenv('TOKEN'):\n    C = os.environ['ZONE']\n", None),
+        ("if os.getenv('TOKEN'):\n    pass\nelse:\n    C = os.environ['ZONE']\n", {"ZONE": "${ZONE}"}),
+        ("if os.getenv('STAGE') == 'production':\n    C = os.environ['ZONE']\n", {"ZONE": "${ZONE}"}),
+        ("if os.getenv('TOKEN'):\n    C = os.environ['ZONE']\nD = os.environ['ZONE']\n", {"ZONE": "${ZONE}"}),
+        ("if DEBUG:\n    pass\nelse:\n    C = os.environ['ZONE']\n", {"ZONE": "${ZONE}"}),
+    ],
+    ids=["another is there", "another is set", "another is not", "another says so", "also without", "a setting"],
+)
+def test_what_is_read_with_another_variable_only_is_not_needed(
+    code: str, env: dict[str, str] | None, tmp_path: Path
+) -> None:
+    assert backend(tmp_path, {"requirements.txt": "fastapi\nuvicorn\n", "main.py": HELLO + code}).get("env") == env
+
+
 def test_a_switch_of_debugging_that_is_needed_is_off(tmp_path: Path) -> None:
     code = HELLO + "from decouple import config\nDEBUG = config('DEBUG', cast=bool)\n"
     files = {"requirements.txt": "fastapi\nuvicorn\npython-decouple\n", "main.py": code}
@@ -232,21 +250,22 @@ SENDS = "app.use(express.static('client/dist'))\napp.listen(process.env.PORT)"
 
 
 @pytest.mark.parametrize(
-    ("scripts", "code", "build"),
+    ("scripts", "code", "more", "build"),
     [
-        ({"build": "cd client && npm install && npm run build"}, SENDS, "npm run build"),
-        ({"heroku-postbuild": "npm install --prefix client && npm run build --prefix client", "build": "tsc"}, SENDS, "npm run heroku-postbuild"),
-        ({"build": "npm run web", "web": "npm --prefix ./client run build"}, SENDS, "npm run build"),
-        ({"build": "cd client-old && npm run build"}, SENDS, None),
-        ({"build": "cd client && npm run build"}, SERVER, None),
+        ({"build": "cd client && npm install && npm run build"}, SENDS, {}, "npm run build"),
+        ({"build": "npm run web", "web": "npm --prefix ./client run build"}, SENDS, {}, "npm run build"),
+        ({"build": "cd client-old && npm run build"}, SENDS, {}, None),
+        ({"build": "cd client && npm run build"}, SERVER, {}, None),
+        ({"heroku-postbuild": "npm run build --prefix client"}, SENDS, {"Procfile": "web: npm start"}, "npm run heroku-postbuild"),
+        ({"heroku-postbuild": "npm run build --prefix client"}, SENDS, {}, None),
     ],
-    ids=["cd", "Heroku", "prefix", "another folder", "a server that sends no files"],
+    ids=["cd", "prefix", "another folder", "a server that sends no files", "Heroku", "not for Heroku"],
 )  # fmt: skip
 def test_a_site_that_a_server_builds_and_sends_is_part_of_it(
-    scripts: dict[str, str], code: str, build: str | None, tmp_path: Path
+    scripts: dict[str, str], code: str, more: Files, build: str | None, tmp_path: Path
 ) -> None:
     manifest = package({**scripts, "start": "node server.js"}, "express")
-    services = written(tmp_path, {"package.json": manifest, "server.js": code, **CLIENT})["services"]
+    services = written(tmp_path, {"package.json": manifest, "server.js": code, **CLIENT, **more})["services"]
     assert set(services) == ({"backend"} if build else {"backend", "client"})
     assert not build or services["backend"]["build"]["run"] == build
 

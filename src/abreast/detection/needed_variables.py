@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from abreast.detection.draft import ServiceDraft
-from abreast.detection.ecosystems.python_settings import needed_at_import
+from abreast.detection.ecosystems.python_settings import asked_only_with_another, needed_at_import
 from abreast.detection.repository import Repository
 
 IS_NEEDED = "cannot do without it"
@@ -40,8 +40,9 @@ def needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tupl
 
 def _python_needs(text: str) -> Iterator[str]:
     """Yield what an import reads and fails without, and the fields of pydantic's settings that have no default."""
-    if "environ" in text:
-        yield from _ENVIRON.findall(text)
+    if found := _ENVIRON.findall(text) if "environ" in text else []:
+        left_out = asked_only_with_another(text)
+        yield from (name for name in found if name not in left_out)
     yield from needed_at_import(text)
     for body in _SETTINGS.findall(text) if "BaseSettings" in text else ():
         prefix = re.search(r"env_prefix\s*=\s*['\"](\w*)", body)

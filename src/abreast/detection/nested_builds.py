@@ -3,7 +3,7 @@
 import re
 
 from abreast.detection.draft import Kind, ServiceDraft
-from abreast.detection.ecosystems.node import HEROKU_BUILD
+from abreast.detection.ecosystems.node import build_script
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.old_hashes import allow_old_hashes
 from abreast.detection.repository import Repository, is_inside, relative_to
@@ -18,7 +18,7 @@ def merge_nested_builds(repository: Repository, services: list[ServiceDraft]) ->
     """Take sites out of the services that the build of a server enters, if the server sends files."""
     for server in [each for each in services if each.kind is Kind.WEB and each.ecosystem == "node"]:
         package = NodePackage(repository, server.folder)
-        script = package.expanded_script(HEROKU_BUILD) or package.expanded_script("build")
+        script = package.expanded_script(build_script(package))
         for site in [each for each in services if each.kind is Kind.SITE and is_inside(each.folder, server.folder)]:
             place = relative_to(site.folder, server.folder)
             code = _code(repository, server, site)

@@ -30,7 +30,7 @@ _ENTRY_FILES = (
     "server.js", "src/server.js", "index.js", "src/index.js", "app.js", "src/app.js", "main.js", "server.mjs",
     "index.mjs", "src/index.mjs",
 )  # fmt: skip
-HEROKU_BUILD = "heroku-postbuild"
+_HEROKU_BUILD = "heroku-postbuild"
 """The script that Heroku runs in place of ``build``: https://devcenter.heroku.com/articles/nodejs-support#build-behavior"""
 
 _NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
@@ -114,9 +114,9 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
 
 def _propose_build(package: NodePackage, framework: Framework | None, draft: ServiceDraft) -> None:
     repository = package.repository
-    if HEROKU_BUILD in package.scripts and draft.kind is Kind.WEB:
-        source = f"{package.file}: Heroku runs scripts.{HEROKU_BUILD}"
-        draft.propose("build.run", package.run_script(HEROKU_BUILD), source, Authority.PLATFORM)
+    if draft.kind is Kind.WEB and build_script(package) == _HEROKU_BUILD:
+        source = f"{package.file}: Heroku runs scripts.{_HEROKU_BUILD}"
+        draft.propose("build.run", package.run_script(_HEROKU_BUILD), source, Authority.PLATFORM)
     elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
         command = package.execute(f"turbo run build --filter={package.name}")
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
@@ -131,6 +131,12 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
         draft.propose(
             "build.run", package.execute(framework.build.removeprefix("npx ")), f"{package.file}: {framework.package}"
         )
+
+
+def build_script(package: NodePackage) -> str:
+    """Return the name of the script that builds a server: that of Heroku, if the repository is declared for it."""
+    is_for_heroku = package.repository.has("Procfile", "app.json") and _HEROKU_BUILD in package.scripts
+    return _HEROKU_BUILD if is_for_heroku else "build"
 
 
 def _workspace_build(package: NodePackage) -> str:

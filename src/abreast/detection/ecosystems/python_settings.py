@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _TRACES = re.compile(r"\b(environ|getenv|decouple|environs)\b")
 _READERS = frozenset({"os.getenv", "os.environ.get", "environ.get", "getenv"})
@@ -23,6 +23,31 @@ def needed_at_import(text: str) -> list[str]:
     except (SyntaxError, ValueError):
         return []
     return list(dict.fromkeys(_Reader(text).read(module)))
+
+
+def asked_only_with_another(text: str) -> set[str]:
+    """Return the variables that a module reads only where another variable is set."""
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return set()
+    branches = (part for part in ast.walk(module) if isinstance(part, ast.If) and _asks_whether_set(part.test))
+    inside = {part for branch in branches for statement in branch.body for part in ast.walk(statement)}
+    return set(_subscripts(inside)) - set(_subscripts(part for part in ast.walk(module) if part not in inside))
+
+
+def _asks_whether_set(test: ast.expr) -> bool:
+    """Whether a condition holds where variables are set, such as ``"TOKEN" in os.environ``."""
+    parts = list(ast.walk(test))
+    is_negated = any(isinstance(part, ast.Not | ast.NotIn | ast.Is | ast.Eq | ast.NotEq) for part in parts)
+    return not is_negated and bool(re.search(r"\b(environ|getenv)\b", ast.unparse(test)))
+
+
+def _subscripts(parts: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the variables of ``os.environ["NAME"]``."""
+    for part in parts:
+        if isinstance(part, ast.Subscript) and ast.unparse(part.value) == "os.environ":
+            yield str(getattr(part.slice, "value", ""))
 
 
 class _Reader:
