@@ -7,9 +7,6 @@ from abreast.detection.draft import ServiceDraft
 from abreast.detection.ecosystems.python_settings import asked_only_with_another, needed_at_import
 from abreast.detection.repository import Repository
 
-IS_NEEDED = "cannot do without it"
-"""How the source of such a variable ends."""
-
 _ENVIRON = re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")
 _FETCH = re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")
 _ENV_MACRO = re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")
@@ -35,7 +32,7 @@ def needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tupl
         for name in read(text):
             if name not in seen and not _is_guarded(name, text):
                 seen.add(name)
-                yield name, f"{file} {IS_NEEDED}"
+                yield name, f"{file} cannot do without it"
 
 
 def _python_needs(text: str) -> Iterator[str]:

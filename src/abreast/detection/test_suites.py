@@ -7,7 +7,6 @@ from abreast.detection.draft import LOCAL, Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.python import settings_files
 from abreast.detection.ecosystems.python_project import PythonProject
-from abreast.detection.needed_variables import IS_NEEDED
 from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
@@ -62,7 +61,7 @@ def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[di
     missing = []
     for key in sorted(key for key in draft.proposals if key.startswith("env.")):
         chosen, name = draft.chosen(key), key.removeprefix("env.")
-        if chosen is None or not chosen.source.endswith(IS_NEEDED):
+        if chosen is None or not chosen.is_needed:
             continue
         given = f"{draft.text(LOCAL + key)} {chosen.value}"
         value = "only-for-tests" if chosen.value == {"generate": True} else _default(given)

@@ -44,7 +44,7 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
     examples = {name: (value, source) for name, value, source in example_variables(repository, draft)}
     for name in dict.fromkeys((*needed, *examples)):
         if name in needed and _IS_DEBUG.match(name):
-            draft.propose(f"env.{name}", f"${{{name}:-0}}", needed[name], Authority.CONTAINER)
+            draft.propose(f"env.{name}", f"${{{name}:-0}}", needed[name], Authority.CONTAINER, is_needed=True)
             continue
         if name in taken or _SET_BY_PLATFORMS.match(name) or (name == "LOG_LEVEL" and name not in needed):
             continue
@@ -53,7 +53,8 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
         if name in needed:
             has_value = isinstance(written, str)
             source = f"{file}; {needed[name]}" if has_value else needed[name]
-            draft.propose(f"env.{name}", written if has_value else f"${{{name}}}", source, Authority.CONTAINER)
+            template = written if has_value else f"${{{name}}}"
+            draft.propose(f"env.{name}", template, source, Authority.CONTAINER, is_needed=True)
             _propose_local_value(draft, name, value, file)
         else:
             draft.propose(f"env.{name}", written, file, Authority.PROJECT)
