@@ -203,6 +203,25 @@ def test_tests_that_need_what_nobody_can_make_up_are_told(tmp_path: Path) -> Non
     assert "they need HOSTS" in (tmp_path / "abreast.yml").read_text()
 
 
+UNITTEST = "import unittest\nclass Test(unittest.TestCase): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "command"),
+    [
+        (UNITTEST, "python -m unittest discover"),
+        (UNITTEST + "from faker import Faker\n", "pip install -r requirements-dev.txt && python -m unittest discover"),
+        (UNITTEST + "from selenium import webdriver\n", None),
+    ],
+    ids=["none", "a package for development", "a browser"],
+)
+def test_what_tests_of_python_import(tests: str, command: str | None, tmp_path: Path) -> None:
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "requirements-dev.txt": "faker\nselenium\n", "main.py": HELLO,
+             "test_main.py": tests}  # fmt: skip
+    assert backend(tmp_path, files).get("test") == command
+    assert command or "they seem to need a browser" in (tmp_path / "abreast.yml").read_text()
+
+
 def test_pages_in_a_folder_that_begins_with_an_underscore_are_no_site(tmp_path: Path) -> None:
     site = {path.removeprefix("web/"): text for path, text in VITE_WEB.items()}
     assert set(written(tmp_path, {**site, "_theme/index.html": "<html>"})["services"]) == {"frontend"}

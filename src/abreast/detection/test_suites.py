@@ -1,7 +1,7 @@
 """The tests of a service, as a command that writes a JUnit report."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
@@ -11,6 +11,8 @@ from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
 _BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
+_IMPORTS_BROWSER = re.compile(r"^\s*(?:from|import) (?:selenium|playwright|splinter|pyppeteer)\b", re.MULTILINE)
+_PYTHON_TEST = re.compile(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$")
 _REPORTERS = {
     "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
     "jest": "jest --ci",
@@ -93,6 +95,8 @@ def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -
         script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
     if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
         return "seem to need a browser"
+    if draft.ecosystem == "python" and any(map(_IMPORTS_BROWSER.search, _texts_of_tests(repository, draft.folder))):
+        return "seem to need a browser"
     if _WATCHING.search(script):
         return "watch for changes, so they never end"
     if draft.kind is Kind.SITE:
@@ -171,15 +175,11 @@ def _python_tests(project: PythonProject) -> tuple[str, str]:
     installed = project.packages | project.development
     listed = project.development_packages()
     first = next(
-        (
-            file
-            for file in repository.below(folder, ".py")
-            if re.search(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$", file)
-        ),
+        (file for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file)),
         "",
     )
+    install = f"pip install -r {project.development_file()} && " if _needs_more(project, listed - installed) else ""
     if "pytest" in installed | listed and first:
-        install = f"pip install -r {project.development_file()} && " if "pytest" not in installed else ""
         options = " --cov --cov-report=xml" if "pytest-cov" in installed | listed else ""
         return f"{install}python -m pytest --junitxml=junit.xml{options}", first
     if "django" in project.packages | frozenset({"django"} if "manage.py" in repository.names(folder) else ()):
@@ -191,7 +191,19 @@ def _python_tests(project: PythonProject) -> tuple[str, str]:
             ),
             "",
         )
-        return ("python manage.py test", tests) if tests else ("", "")
+        return (f"{install}python manage.py test", tests) if tests else ("", "")
     if first and "import unittest" in repository.text(first):
-        return "python -m unittest discover", first
+        return f"{install}python -m unittest discover", first
     return "", ""
+
+
+def _needs_more(project: PythonProject, names: frozenset[str]) -> bool:
+    """Whether tests need some of the packages for development: pytest, or one that they import."""
+    modules = "|".join(re.escape(name.replace("-", "_")) for name in names)
+    imported = re.compile(rf"^\s*(?:from|import) (?:{modules})\b", re.MULTILINE)
+    texts = _texts_of_tests(project.repository, project.folder)
+    return "pytest" in names or bool(modules and any(map(imported.search, texts)))
+
+
+def _texts_of_tests(repository: Repository, folder: str) -> Iterator[str]:
+    return (repository.text(file) for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file))
