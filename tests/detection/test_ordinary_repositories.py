@@ -158,6 +158,12 @@ def test_a_service_knows_its_own_address_on_this_machine(tmp_path: Path) -> None
     assert own_address.FIRST_PORT == FIRST_PORT
 
 
+def test_a_container_chooses_the_configuration_of_flask(tmp_path: Path) -> None:
+    dockerfile = "FROM python:3.12\nENV FLASK_APP shop.py\nENV FLASK_CONFIG=production\nENV PATH=/venv/bin:$PATH\n"
+    files = {"requirements.txt": "flask\ngunicorn\n", "shop.py": "app = Flask(__name__)", "Dockerfile": dockerfile}
+    assert backend(tmp_path, files)["env"] == {"FLASK_APP": "shop.py", "FLASK_CONFIG": "production"}
+
+
 @pytest.mark.parametrize(
     ("start", "run"),
     [
@@ -250,7 +256,7 @@ INITDB = "@app.cli.command()\n@click.option('--drop', is_flag=True)\ndef init_ta
 def test_a_build_makes_the_tables_of_a_file_in_the_checkout(files: Files, command: str, tmp_path: Path) -> None:
     found = backend(tmp_path, {"requirements.txt": "flask\ngunicorn\n", "shop.py": APP, **files})
     assert found["build"].get("run", "") == command
-    assert found.get("env", {}) == ({"FLASK_APP": "shop"} if command.startswith("flask") else {})
+    assert found.get("env", {}) == ({"FLASK_APP": "shop.py"} if command.startswith("flask") else {})
 
 
 def test_tables_of_a_database_by_url_are_made_there(tmp_path: Path) -> None:

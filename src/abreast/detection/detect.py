@@ -165,4 +165,6 @@ def _name_flask_app(repository: Repository, service: ServiceDraft) -> None:
         return
     apps = find_applications(repository, service.folder)
     if apps and apps[0].module not in {"app", "wsgi"}:
-        service.propose("env.FLASK_APP", apps[0].module, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)
+        file = f"{apps[0].module}.py"  # a module of that name is not found before Flask 1.0
+        name = file if repository.has(path_in(service.folder, file)) else apps[0].module
+        service.propose("env.FLASK_APP", name, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)
