@@ -33,6 +33,23 @@ def committed(folder: Path, files: Files, day: str) -> dict[str, Any]:
     return backend(folder, {})
 
 
+# ── Python ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("requirements", "added"),
+    [
+        ("gunicorn==20.1.0\n", " 'setuptools<81'"),
+        ("gunicorn==21.2.0\n", ""),
+        ("gunicorn>=20\n", ""),
+        ("gunicorn==20.1.0\nsetuptools==70.0\n", ""),
+    ],
+)
+def test_an_old_gunicorn_gets_the_pkg_resources_that_it_imports(tmp_path: Path, requirements: str, added: str) -> None:
+    files = {"requirements.txt": f"flask==3.0\nwerkzeug==3.0\n{requirements}", "app.py": "app = Flask(__name__)"}
+    assert backend(tmp_path, files)["build"]["install"] == f"pip install -r requirements.txt{added}"
+
+
 # ── Node ────────────────────────────────────────────────────────────────────────────────────────
 
 

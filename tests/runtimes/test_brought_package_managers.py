@@ -50,6 +50,29 @@ def test_npx_runs_them_if_corepack_cannot(tmp_path: Path, command: str, pinned: 
     assert brought(tmp_path, command, manifest) == f"--yes --package {package} -- {command}"
 
 
+@pytest.mark.parametrize(
+    ("lock", "pinned", "package"),
+    [
+        ("lockfileVersion: '9.0'", "", "corepack"),
+        ("lockfileVersion: '6.0'", "", "pnpm@8"),
+        ("lockfileVersion: 5.4", "", "pnpm@7"),
+        ("lockfileVersion: '6.0'", "pnpm@8.6.0", "corepack"),
+    ],
+)
+@pytest.mark.parametrize("folder", [".", "apps/web"])
+def test_an_old_lock_file_of_pnpm_is_read_by_the_pnpm_of_its_time(
+    tmp_path: Path, lock: str, pinned: str, package: str, folder: str
+) -> None:
+    fake(tmp_path / "bin", "corepack", 'echo "corepack $*"')
+    fake(tmp_path / "bin", "npx", 'echo "$*"')
+    (tmp_path / "pnpm-lock.yaml").write_text(f"{lock}\n\nsettings:\n")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    manifest = f'{{"packageManager": "{pinned}"}}' if pinned else "{}"
+    (tmp_path / folder / "package.json").write_text("{}")
+    expected = "corepack pnpm install" if package == "corepack" else f"--yes --package {package} -- pnpm install"
+    assert brought(tmp_path, f"cd {folder} && pnpm install", manifest) == expected
+
+
 @pytest.mark.exhaustive
 def test_npx_brings_a_real_one(tmp_path: Path) -> None:
     fake(tmp_path / "bin", "corepack", "exit 1")

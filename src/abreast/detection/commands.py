@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 HOST, PORT = "127.0.0.1", "$PORT"
@@ -20,6 +20,7 @@ _WRAPPERS = re.compile(
     r"cross-env (\S+=\S* )*|dotenv( -\S+( [^\s-]\S*)?)* (-- )?|(/usr/bin/)?tini -- )"
 )
 _ASSIGNMENTS = re.compile(r"^((?:[A-Za-z_]\w*=\S*\s+)*)(.*)$", re.DOTALL)
+_ENV_FILE = re.compile(r"\s--env-file[= ](\S+)")
 _STEPS = re.compile(r"\s*(?:&&|;)\s*")
 _LAUNCHERS = frozenset({"python", "python3", "npx", "php", "bundle", "pnpm", "yarn", "bunx", "bin/rails"})
 _LAUNCHER_WORDS = frozenset({"exec", "run", "-m", "bundle", "npx"})
@@ -52,6 +53,7 @@ SERVERS: Mapping[str, PortOptions] = {
     "serve": PortOptions(("-l", "--listen", "-p"), reads_variable=True),
     "http-server": PortOptions(("-p", "--port"), ("-a",), reads_variable=True),
     "vite": PortOptions(("--port",), ("--host",)),
+    "svelte-kit": PortOptions(("--port", "-p"), ("--host", "-H")),
     "rails": PortOptions(("-p", "--port"), ("-b", "--binding")),
     "puma": PortOptions(("-p", "--port"), reads_variable=True),
     "rackup": PortOptions(("-p", "--port"), ("-o", "--host")),
@@ -81,6 +83,11 @@ def without_build(command: str) -> str:
     """Return a start command without a build in front, which has run by then."""
     kept = [step for step in steps(command) if not re.match(rf"{_NODE_MANAGERS} build\b|tsc\b", step)]
     return " && ".join(kept) if len(kept) < len(steps(command)) else command
+
+
+def without_missing_files(command: str, has_file: Callable[[str], bool]) -> str:
+    """Return a command of Node or Bun without files of variables that are in no commit: it fails without them."""
+    return _ENV_FILE.sub(lambda found: found[0] if has_file(found[1]) else "", command)
 
 
 def without_process_manager(command: str) -> str:

@@ -12,6 +12,8 @@ _MODULE_SERVERS = frozenset(
     {"gunicorn", "uvicorn", "hypercorn", "fastapi", "litestar", "granian", "daphne", "streamlit", "celery", "rq",
      "dramatiq", "chainlit", "sanic", "bundle", "waitress-serve"}
 )  # fmt: skip
+_CHOICES = frozenset({"FLASK_APP", "FLASK_CONFIG", "APP_SETTINGS"})
+"""Variables by which an application in Flask chooses its module and its configuration."""
 
 
 def read_container(repository: Repository, draft: ServiceDraft) -> Dockerfile | None:
@@ -36,6 +38,8 @@ def propose_container(repository: Repository, draft: ServiceDraft) -> None:
     command = usable_command(repository, draft, container.start)
     if command and draft.kind is not Kind.SITE:
         draft.propose("run", command, f"{file}: CMD", Authority.CONTAINER)
+    for name in _CHOICES & container.variables.keys():
+        draft.propose(f"env.{name}", container.variables[name], f"{file}: ENV", Authority.CONTAINER)
     if draft.kind is Kind.WEB and (health := health_path(container.health)):
         draft.propose("health", health, f"{file}: HEALTHCHECK", Authority.CONTAINER)
 

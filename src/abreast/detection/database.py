@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from abreast.core.schema.migration_formats import parse_file_name
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
+from abreast.detection.ecosystems.table_commands import table_command
 from abreast.detection.repository import Repository, path_in, relative_to
 
 POSTGRES = frozenset(
@@ -30,6 +31,9 @@ SQL_FOLDERS = (
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _SQLITE_FIRST = re.compile(r"^DATABASES\b[^=\n]*=\s*\{\s*['\"]default['\"]:\s*\{[^}]*?backends\.sqlite3", re.MULTILINE)
 """Django's settings where SQLite is what they begin with, whatever comes after an ``if``."""
+
+_SQLITE_DEFAULT = re.compile(r"(?:getenv|environ\.get)\(\s*['\"]\w+['\"],\s*f?['\"]sqlite")
+"""A URL of SQLite that a variable replaces."""
 
 _EMBEDDED = re.compile(
     r"sqlx::migrate!|embed_migrations!|//go:embed\s+\S*migrations|MigrateAsync\(|Database\.Migrate\("
@@ -184,6 +188,9 @@ def _engine(repository: Repository, draft: ServiceDraft) -> str:
         text = repository.text(path_in(draft.folder, "config/database.yml"))
         return "postgresql" if "postgresql" in text or "pg" in packages else "sqlite" if "sqlite" in text else ""
     settings = _COMMENT.sub("", settings)
+    code = repository.sources(draft.folder, ".py") if draft.ecosystem == "python" else []
+    if "sqlite" not in settings and any(_SQLITE_DEFAULT.search(repository.text(file)) for file in code):
+        return "either"
     if "sqlite" in settings and ("dj_database_url" in settings or _URL_NAMES.search(settings)):
         return "either"
     if "sqlite" in settings and (_SQLITE_FIRST.search(settings) or not packages & POSTGRES):
@@ -197,7 +204,10 @@ def _engine(repository: Repository, draft: ServiceDraft) -> str:
     )
     if re.search(r"postgres|lib/pq|jackc/pgx", text):
         return "postgresql"
-    return "sqlite" if "sqlite" in settings or packages & _SQLITE or re.search("sqlite", text) else ""
+    is_sqlite = (
+        packages & _SQLITE or "sqlite" in settings + text or any("sqlite:///" in repository.text(file) for file in code)
+    )
+    return "sqlite" if is_sqlite else ""
 
 
 def _url_variable(repository: Repository, draft: ServiceDraft) -> str:
@@ -316,7 +326,8 @@ def _python_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | 
         return Migrator(config, "alembic upgrade head")
     if config := next((file for file in repository.below(draft.folder, "alembic.ini") if "test" not in file), ""):
         return Migrator(config, f"alembic -c {relative_to(config, draft.folder)} upgrade head")
-    return None
+    command, file = table_command(repository, draft.folder)
+    return Migrator(file, command) if command else None
 
 
 def _rails(repository: Repository, draft: ServiceDraft) -> Migrator | None:

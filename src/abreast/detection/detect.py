@@ -7,8 +7,11 @@ from abreast.detection.commands import is_development, listen_on_port, steps, ta
 from abreast.detection.database import propose_database
 from abreast.detection.draft import LOCAL, Authority, Draft, Kind, Note, ServiceDraft, valid_name
 from abreast.detection.ecosystems.python_apps import find_applications
+from abreast.detection.env_examples import OWN_PORTS
 from abreast.detection.health import propose_health
+from abreast.detection.nested_builds import merge_nested_builds
 from abreast.detection.overlay import add_declarations
+from abreast.detection.own_address import propose_own_addresses
 from abreast.detection.relations import name_services, propose_routes, propose_watch
 from abreast.detection.repository import Repository, path_in
 from abreast.detection.services import find_services
@@ -21,6 +24,9 @@ _READS_PORT = {
     "go": ((".go",), re.compile(r"\"PORT\"|gin-gonic/gin[\s\S]*\.Run\(\)")),
     "rust": ((".rs",), re.compile(r"PORT\b")),
 }
+_READS_OWN_PORT = re.compile(
+    rf"(?:process\.env\.|(?:environ|[gG]etenv|process\.env)(?:\.get)?[(\[]\s*['\"])({'|'.join(sorted(OWN_PORTS))})\b"
+)
 _FIXED_PORT = re.compile(
     r"(?:listen\(\s*|port\s*[:=]\s*|addr\s*[:=]\s*\"[\w.]*:|(?:bind|Run)\(&?\"[\w.]*:|bind\(\(\"[\w.]+\", )(\d{2,5})\b"
 )
@@ -37,17 +43,19 @@ def draft_config(root: Path) -> Draft:
     repository = Repository(root)
     services, notes = find_services(repository)
     notes += add_declarations(repository, services)
+    merge_nested_builds(repository, services)
     for service in services:
         _finish_service(repository, service, notes)
     name_services(services)
     _migrate_once(services)
+    services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
+    propose_own_addresses(services)
     for service in services:
         propose_tests(repository, service, notes)
         if service.kind in {Kind.WORKER, Kind.CRON}:
             _share_database(service, services)
     propose_routes(repository, services, notes)
     propose_watch(services)
-    services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
     return Draft(valid_name(root.resolve().name), services, list(dict.fromkeys(notes)))
 
 
@@ -97,6 +105,7 @@ def _write_run(repository: Repository, service: ServiceDraft) -> None:
     command = "; ".join(parts) if ";" in run else " && ".join(parts)
     if service.kind is Kind.WEB:
         command = _overrule_config(repository, service, listen_on_port(command))
+        command = _set_own_port(repository, service, command)
         _propose_port(repository, service, command)
     service.replace("run", command)
 
@@ -108,6 +117,19 @@ def _overrule_config(repository: Repository, service: ServiceDraft, command: str
     named = re.search(r"\s(?:-c|--config)[ =](?:file:)?([\w./-]+)", command)
     text = repository.text(path_in(service.folder, named[1] if named else "gunicorn.conf.py"))
     return f"{command} --bind 127.0.0.1:$PORT" if re.search(r"^bind\s*=(?!.*PORT)", text, re.MULTILINE) else command
+
+
+def _set_own_port(repository: Repository, service: ServiceDraft, command: str) -> str:
+    """Return a command that passes ``$PORT`` on by the name that the code reads, if that is another one."""
+    suffixes, reads = _READS_PORT.get(service.ecosystem, ((), None))
+    if reads is None or service.has_pages or takes_port(command) or "PORT" in command:
+        return command
+    texts = [repository.text(file) for file in repository.sources(service.folder, *suffixes)]
+    if any(reads.search(text) for text in texts):
+        return command
+    names = (found[1] for text in texts if (found := _READS_OWN_PORT.search(text)))
+    name = next(names, "")
+    return f"{name}=$PORT {command}" if name else command
 
 
 def _propose_port(repository: Repository, service: ServiceDraft, command: str) -> None:
@@ -138,8 +160,11 @@ def _remove_preparations_from_run(service: ServiceDraft) -> None:
 
 
 def _name_flask_app(repository: Repository, service: ServiceDraft) -> None:
-    if "flask db" not in f"{service.text('database.command')} {service.text('release')}":
+    commands = (service.text(key) for key in ("database.command", "release", "build.run"))
+    if not any(re.search(r"(^|&& )flask [a-z]", command) for command in commands):
         return
     apps = find_applications(repository, service.folder)
     if apps and apps[0].module not in {"app", "wsgi"}:
-        service.propose("env.FLASK_APP", apps[0].module, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)
+        file = f"{apps[0].module}.py"  # a module of that name is not found before Flask 1.0
+        name = file if repository.has(path_in(service.folder, file)) else apps[0].module
+        service.propose("env.FLASK_APP", name, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)

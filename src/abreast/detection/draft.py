@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 LOCAL = "local."
@@ -42,6 +42,8 @@ class Proposal:
     authority: Authority
     is_made_up: bool = False
     """Whether it is a secret that a platform makes up for the service today: any random text."""
+    is_needed: bool = False
+    """Whether it is a variable that the code does not start without."""
 
 
 @dataclass(slots=True)
@@ -70,17 +72,18 @@ class ServiceDraft:
         authority: Authority = Authority.CONVENTION,
         *,
         is_made_up: bool = False,
+        is_needed: bool = False,
     ) -> None:
         """Add a value for a key. Of equal authority, the first one stays."""
         if value != "":
-            self.proposals.setdefault(key, []).append(Proposal(value, source, authority, is_made_up))
+            self.proposals.setdefault(key, []).append(Proposal(value, source, authority, is_made_up, is_needed))
 
     def replace(self, key: str, value: Value) -> None:
         """Write the chosen value of a key in another way; its source stays."""
         chosen = self.chosen(key)
         assert chosen is not None
         rest = [proposal for proposal in self.proposals[key] if proposal is not chosen]
-        self.proposals[key] = [Proposal(value, chosen.source, chosen.authority), *rest]
+        self.proposals[key] = [replace(chosen, value=value), *rest]
 
     def chosen(self, key: str) -> Proposal | None:
         """Return the proposal that decides, None if there is none."""

@@ -12,7 +12,7 @@ MAX_DEPTH = 3
 """How many levels below the root services are looked for."""
 
 _ASIDE = re.compile(
-    r"(^|/)(examples?|samples?|demos?|fixtures?|tests?|__tests__|e2e|cypress|[\w-]*docs?|documentation|templates?|tools?|tooling|scripts|benchmarks?|playgrounds?|"
+    r"(^|/)(_[\w-]+|examples?|samples?|demos?|fixtures?|tests?|__tests__|e2e|cypress|[\w-]*docs?|documentation|templates?|tools?|tooling|scripts|benchmarks?|playgrounds?|"
     r"storybook|\.[\w-]+|spec|testdata|mocks|cookbook|tutorials?|remix\.init|design|devops|infra|terraform)(/|$)"
 )
 _BACKENDS = (

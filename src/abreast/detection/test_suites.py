@@ -1,9 +1,9 @@
 """The tests of a service, as a command that writes a JUnit report."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.draft import LOCAL, Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.python import settings_files
 from abreast.detection.ecosystems.python_project import PythonProject
@@ -11,6 +11,8 @@ from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
 _BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
+_IMPORTS_BROWSER = re.compile(r"^\s*(?:from|import) (?:selenium|playwright|splinter|pyppeteer)\b", re.MULTILINE)
+_PYTHON_TEST = re.compile(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$")
 _REPORTERS = {
     "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
     "jest": "jest --ci",
@@ -23,6 +25,11 @@ _FAIL_WITHOUT_TESTS = frozenset({"jest", "vitest", "react-scripts"})
 """Runners that fail if there is nothing to run. A new React app names its runner, also if its only test was deleted."""
 _TEST_FILE = re.compile(r"(?<![a-z])(test|spec)s?(?![a-z]).*\.[cm]?[jt]sx?$", re.IGNORECASE)
 _TEST_SETUP = re.compile(r"setup|\.config\.", re.IGNORECASE)
+_URL_DEFAULT = re.compile(
+    r"dj_database_url\.config\(\s*default|env\.db\w*\([^)]*default|_URL['\"],\s*(default\s*=\s*)?f?['\"]sqlite"
+    r"|_URL['\"] in os\.environ"
+)
+"""Settings that have a database without any URL."""
 _IN_MEMORY = frozenset({"mongodb-memory-server", "sqlite3", "pg-mem", "mongomock"})
 """Packages by which tests do without a server."""
 
@@ -39,11 +46,47 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
     command, source = _find_tests(repository, draft)
     if not command:
         return
-    reason = _reason_against(repository, draft, command)
+    variables, missing = _variables_of_tests(repository, draft)
+    reason = _reason_against(repository, draft, command) or (f"need {', '.join(missing)}" if missing else "")
     if reason:
         notes.append(Note(f"{source}: tests, but they {reason}", f"{draft.name}: {{test: {command}}}"))
+    elif variables:
+        draft.propose("test.run", command, source, Authority.PROJECT)
+        draft.propose("test.env", variables, "a gate gets none of the service's variables", Authority.PROJECT)
     else:
         draft.propose("test", command, source, Authority.PROJECT)
+
+
+def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[dict[str, str | bool], list[str]]:
+    """Return what tests get of the variables that the code needs, and those for which there is nothing to give."""
+    found: dict[str, str | bool] = {}
+    missing = []
+    for key in sorted(key for key in draft.proposals if key.startswith("env.")):
+        chosen, name = draft.chosen(key), key.removeprefix("env.")
+        if chosen is None or not chosen.is_needed:
+            continue
+        given = f"{draft.text(LOCAL + key)} {chosen.value}"
+        value = "only-for-tests" if chosen.value == {"generate": True} else _default(given)
+        if value:
+            found[name] = value
+        else:
+            missing.append(name)
+    if _needs_url(repository, draft):
+        found[draft.text("database.variable") or "DATABASE_URL"] = "sqlite:///test.db"
+    return found, missing
+
+
+def _default(text: str) -> str:
+    """Return the first default of a variable in a text, "" without one."""
+    default = re.search(r"\$\{\w+:-([^}]*)\}", text)
+    return default[1] if default else ""
+
+
+def _needs_url(repository: Repository, draft: ServiceDraft) -> bool:
+    """Whether Django can be imported with the URL of a database only, and takes SQLite."""
+    url = draft.text("database.url") + draft.text(f"{LOCAL}database.url")
+    texts = (repository.text(file) for file in settings_files(repository, draft.folder))
+    return "django" in draft.packages and ":-sqlite" in url and not any(_URL_DEFAULT.search(text) for text in texts)
 
 
 def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -> str:
@@ -52,11 +95,14 @@ def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -
         script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
     if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
         return "seem to need a browser"
+    if draft.ecosystem == "python" and any(map(_IMPORTS_BROWSER.search, _texts_of_tests(repository, draft.folder))):
+        return "seem to need a browser"
     if _WATCHING.search(script):
         return "watch for changes, so they never end"
     if draft.kind is Kind.SITE:
         return ""
-    if draft.engine in {"", "sqlite", "either"} or _IN_MEMORY & draft.packages:
+    has_file = draft.engine in {"", "sqlite", "either"} or draft.chosen(f"{LOCAL}database.url")
+    if has_file or _IN_MEMORY & draft.packages:
         return ""
     return "seem to need a database" + (f" ({draft.engine})" if draft.engine != "postgresql" else "")
 
@@ -129,15 +175,11 @@ def _python_tests(project: PythonProject) -> tuple[str, str]:
     installed = project.packages | project.development
     listed = project.development_packages()
     first = next(
-        (
-            file
-            for file in repository.below(folder, ".py")
-            if re.search(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$", file)
-        ),
+        (file for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file)),
         "",
     )
+    install = f"pip install -r {project.development_file()} && " if _needs_more(project, listed - installed) else ""
     if "pytest" in installed | listed and first:
-        install = f"pip install -r {project.development_file()} && " if "pytest" not in installed else ""
         options = " --cov --cov-report=xml" if "pytest-cov" in installed | listed else ""
         return f"{install}python -m pytest --junitxml=junit.xml{options}", first
     if "django" in project.packages | frozenset({"django"} if "manage.py" in repository.names(folder) else ()):
@@ -149,7 +191,19 @@ def _python_tests(project: PythonProject) -> tuple[str, str]:
             ),
             "",
         )
-        return ("python manage.py test", tests) if tests else ("", "")
+        return (f"{install}python manage.py test", tests) if tests else ("", "")
     if first and "import unittest" in repository.text(first):
-        return "python -m unittest discover", first
+        return f"{install}python -m unittest discover", first
     return "", ""
+
+
+def _needs_more(project: PythonProject, names: frozenset[str]) -> bool:
+    """Whether tests need some of the packages for development: pytest, or one that they import."""
+    modules = "|".join(re.escape(name.replace("-", "_")) for name in names)
+    imported = re.compile(rf"^\s*(?:from|import) (?:{modules})\b", re.MULTILINE)
+    texts = _texts_of_tests(project.repository, project.folder)
+    return "pytest" in names or bool(modules and any(map(imported.search, texts)))
+
+
+def _texts_of_tests(repository: Repository, folder: str) -> Iterator[str]:
+    return (repository.text(file) for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file))

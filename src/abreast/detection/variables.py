@@ -1,37 +1,18 @@
 """The variables that a service needs: of examples in the repository, and those its code cannot do without."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from abreast.core.secrets import looks_secret
 from abreast.detection.draft import LOCAL, Authority, Kind, ServiceDraft, Value
-from abreast.detection.repository import Repository, path_in
+from abreast.detection.env_examples import committed_variables, example_variables
+from abreast.detection.needed_variables import needed_in_code
+from abreast.detection.repository import Repository
 
-EXAMPLES = (
-    ".env.example",
-    ".env.sample",
-    ".env.template",
-    ".env.dist",
-    ".env.local.example",
-    ".env.production.example",
-    "env.example",
-)
-_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
-_PUBLIC = re.compile(r"^(VITE|NEXT_PUBLIC|PUBLIC|REACT_APP|NUXT|GATSBY|VUE_APP|EXPO_PUBLIC)_")
-_ENVIRON = re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")
-_FETCH = re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")
-_ENV_MACRO = re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")
-_SETTINGS = re.compile(r"^class \w+\([^)]*\bBaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
-_FIELD = re.compile(
-    r"^(?: {4}|\t)([A-Za-z]\w*)\s*:\s*(?:str|int|float|bool|SecretStr|EmailStr|\w*Url|\w*Dsn|"
-    r"(?:list|set|List|Set)\[\w+\])\s*(?:#.*)?$",
-    re.MULTILINE,
-)
-_SCHEMA_FIELD = re.compile(r"^\s+([A-Z][A-Z0-9_]+):\s*z\b((?:(?!^\s+[A-Z][A-Z0-9_]+:|^\s*\}).*\n)+)", re.MULTILINE)
 _SET_BY_PLATFORMS = re.compile(
     r"^(PORT|HOST|HOSTNAME|NODE_ENV|CI|PATH|HOME|PWD|DEBUG|APP_DEBUG|FLASK_DEBUG|FLASK_ENV|TZ|DYNO|RENDER\w*|VERCEL\w*|NETLIFY\w*|FLY_\w+|ABREAST_\w+|GITHUB_\w+|"
     r"RAILWAY_\w+|HEROKU_\w+|DJANGO_SETTINGS_MODULE|PYTHON\w+|COMPOSE_\w+)$|^TEST_|^CYPRESS_|^E2E_"
 )
+_IS_DEBUG = re.compile(r"^((APP|DJANGO|FLASK)_)?DEBUG$")
 _PLACEHOLDER = re.compile(
     r"^(<.*>|\[[^\"]*\]|\{.*\}|x{3,}|your.*|.*yourdomain.*|.*x{4,}.*|null|change.?me.*|.*\.\.\.|…|todo|replace.*|.*\[[^\"]+\].*|.*<.+>.*)$",
     re.IGNORECASE,
@@ -58,16 +39,22 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
     url = re.findall(r"\$\{(\w+)", draft.text("database.url"))
     file_urls = re.findall(r"(\w+)=file:", draft.text("release"))
     taken = {*url, *file_urls}
-    committed = _committed(repository, draft)
-    needed = {name: source for name, source in _needed_in_code(repository, draft) if name not in committed}
-    examples = {name: (value, source) for name, value, source in _example_variables(repository, draft)}
+    committed = committed_variables(repository, draft)
+    needed = {name: source for name, source in needed_in_code(repository, draft) if name not in committed}
+    examples = {name: (value, source) for name, value, source in example_variables(repository, draft)}
     for name in dict.fromkeys((*needed, *examples)):
+        if name in needed and _IS_DEBUG.match(name):
+            draft.propose(f"env.{name}", f"${{{name}:-0}}", needed[name], Authority.CONTAINER, is_needed=True)
+            continue
         if name in taken or _SET_BY_PLATFORMS.match(name) or (name == "LOG_LEVEL" and name not in needed):
             continue
         value, file = examples.get(name, ("", ""))
         written: Value = _from_example(name, value) if file else {"required": False}
-        if name in needed and isinstance(written, dict):
-            draft.propose(f"env.{name}", f"${{{name}}}", needed[name], Authority.CONTAINER)
+        if name in needed:
+            has_value = isinstance(written, str)
+            source = f"{file}; {needed[name]}" if has_value else needed[name]
+            template = written if has_value else f"${{{name}}}"
+            draft.propose(f"env.{name}", template, source, Authority.CONTAINER, is_needed=True)
             _propose_local_value(draft, name, value, file)
         else:
             draft.propose(f"env.{name}", written, file, Authority.PROJECT)
@@ -103,22 +90,6 @@ def _make_up_secrets(draft: ServiceDraft) -> None:
             draft.replace(key, {"generate": True})
 
 
-def _committed(repository: Repository, draft: ServiceDraft) -> set[str]:
-    """Return the variables that a committed ``.env`` sets."""
-    text = repository.text(path_in(draft.folder, ".env")) + "\n" + repository.text(".env")
-    return {name for name, _ in _read_example(text)}
-
-
-def _example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str, str]]:
-    """Yield name, value and file of an example, but for what a committed ``.env`` sets, and a site has no use of."""
-    file = _example_file(repository, draft.folder)
-    known = _committed(repository, draft)
-    is_of_others = draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder
-    for name, value in _read_example(repository.text(file)) if file else ():
-        if name not in known and not (is_of_others and not _PUBLIC.match(name)):
-            yield name, value, file
-
-
 def _from_example(name: str, value: str) -> Value:
     """Return how a variable of an example is written: what is no secret keeps the example's value as default."""
     is_placeholder = not value or bool(_PLACEHOLDER.match(value))
@@ -134,64 +105,6 @@ def _from_example(name: str, value: str) -> Value:
     ):
         return {"required": False}
     return f"${{{name}:-{value}}}"
-
-
-def _example_file(repository: Repository, folder: str) -> str:
-    places = (path_in(place, name) for place in dict.fromkeys((folder, "")) for name in EXAMPLES)
-    return repository.has(*places)
-
-
-def _read_example(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        if found := _LINE.match(line):
-            value = re.sub(r"\s+#.*$", "", found[2]) if not found[2].startswith(("'", '"')) else found[2]
-            quoted = re.match(r"(['\"])(.*?)\1", value)
-            yield found[1], quoted[2] if quoted else "" if value.startswith("#") else value
-
-
-def _needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
-    """Yield variables that the code reads without a default, each with what says so."""
-    suffixes, read = _READERS.get(draft.ecosystem, ((), None))
-    if read is None:
-        return
-    seen = set()
-    for file in repository.sources(draft.folder, *suffixes):
-        if re.search(r"(^|/)(scripts?|tools|docs|docker|\.github)/", file):
-            continue
-        text = repository.text(file)
-        for name in read(text):
-            if name not in seen and not _is_guarded(name, text):
-                seen.add(name)
-                yield name, f"{file} cannot do without it"
-
-
-def _python_needs(text: str) -> Iterator[str]:
-    """Yield what is read from ``os.environ``, and the fields of pydantic's settings that have no default."""
-    if "environ" in text:
-        yield from _ENVIRON.findall(text)
-    for body in _SETTINGS.findall(text) if "BaseSettings" in text else ():
-        prefix = re.search(r"env_prefix\s*=\s*['\"](\w*)", body)
-        for name in _FIELD.findall(body):
-            yield f"{prefix[1] if prefix else ''}{name}".upper()
-
-
-def _node_needs(text: str) -> Iterator[str]:
-    """Yield the variables of a zod schema for the environment that have no default."""
-    is_schema = "process.env" in text and ("z.object(" in text or "createEnv(" in text)
-    for name, rules in _SCHEMA_FIELD.findall(text) if is_schema else ():
-        if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
-            yield name
-
-
-_READERS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Iterable[str]]]] = {
-    "python": ((".py",), _python_needs), "node": ((".ts", ".js", ".mjs"), _node_needs),
-    "ruby": ((".rb", ".yml"), _FETCH.findall), "rust": ((".rs",), _ENV_MACRO.findall),
-}  # fmt: skip
-
-
-def _is_guarded(name: str, text: str) -> bool:
-    """Whether code looks whether a variable is set, or sets it, before it reads it."""
-    return bool(re.search(rf"['\"]{name}['\"] (?:not )?in os\.environ|setdefault\(\s*['\"]{name}", text))
 
 
 def share_database(service: ServiceDraft, base: ServiceDraft) -> None:

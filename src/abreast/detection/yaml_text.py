@@ -12,8 +12,8 @@ from abreast.detection.draft import LOCAL, Draft, Note, Proposal, ServiceDraft, 
 
 KEYS = (
     "type", "schedule", "folder", "python", "node", "watch", "needs", "build.install", "build.run", "build.output",
-    "release", "run", "instances", "test", "health", "routes", "env", "database.url", "database.variable",
-    "database.migrations", "database.command", "database.status",
+    "release", "run", "instances", "test", "test.run", "test.env", "health", "routes", "env", "database.url",
+    "database.variable", "database.migrations", "database.command", "database.status",
 )  # fmt: skip
 """The keys of a service in the order in which they are written. A value of ``env`` is a key of its own."""
 
@@ -98,9 +98,9 @@ def write_value(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[" + ", ".join(write_value(each) if _is_flow_safe(each) else json.dumps(each) for each in value) + "]"
+        return "[" + ", ".join(map(_in_flow, value)) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {write_value(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_in_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, int):
         return str(value)
     return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
@@ -117,6 +117,11 @@ def _is_plain(text: str) -> bool:
         return bool(yaml.safe_load(text) == text)
     except yaml.YAMLError:
         return False
+
+
+def _in_flow(value: str | bool) -> str:
+    """Return a value as YAML between brackets, where fewer texts need no quotes."""
+    return json.dumps(value) if isinstance(value, str) and not _is_flow_safe(value) else write_value(value)
 
 
 def _is_flow_safe(text: str) -> bool:

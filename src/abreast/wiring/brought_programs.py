@@ -11,19 +11,26 @@ _PACKAGE_MANAGERS = {"pnpm": "pnpm", "pnpx": "pnpm", "yarn": "yarn"}
 """The package of npm for each program."""
 _MANAGER_SCRIPT = """#!/bin/sh
 export COREPACK_ENABLE_DOWNLOAD_PROMPT=0
-if corepack {program} --version > /dev/null 2>&1; then
-    exec corepack {program} "$@"
-fi
-version=$(sed -n 's/.*"packageManager": *"{package}@\\([0-9.]*\\).*/\\1/p' package.json 2> /dev/null)
+above() {{ sed -n "$2" "$1" "../$1" "../../$1" 2> /dev/null | head -n 1; }}
+version=$(above package.json 's/.*"packageManager": *"{package}@\\([0-9.]*\\).*/\\1/p')
+lock=$(above pnpm-lock.yaml "s/^lockfileVersion: *'*\\([0-9]*\\).*/\\1/p")
+case "{package} $version $lock" in
+    "pnpm  5") version=7 ;;
+    "pnpm  6") version=8 ;;
+    *) corepack {program} --version > /dev/null 2>&1 && exec corepack {program} "$@" ;;
+esac
 case "{package} $version" in
     "yarn "[2-9]*) package=@yarnpkg/cli-dist ;;
     *) package={package} ;;
 esac
 exec npx --yes --package "$package@${{version:-{default}}}" -- {program} "$@"
 """
-"""corepack does not come with Node since version 25, and an older one refuses keys of the registry that are newer."""
+"""corepack does not come with Node since version 25, and an older one refuses keys of the registry that are newer.
+
+It would take the latest pnpm, too, which refuses lock files of pnpm 8 and before.
+"""
 _DEFAULT_VERSIONS = {"pnpm": "10", "yarn": "1"}
-"""Versions that read any lock file of today (pnpm), or one without ``packageManager`` (Yarn)."""
+"""Versions for projects without ``packageManager``."""
 
 
 def find_uv(inherited: Mapping[str, str]) -> str | None:

@@ -2,7 +2,14 @@
 
 import re
 
-from abreast.detection.commands import is_development, listen_on_port, unwrap, without_build, without_process_manager
+from abreast.detection.commands import (
+    is_development,
+    listen_on_port,
+    unwrap,
+    without_build,
+    without_missing_files,
+    without_process_manager,
+)
 from abreast.detection.dockerfiles import parse_dockerfile
 from abreast.detection.draft import Authority, Kind, ServiceDraft
 from abreast.detection.ecosystems.client_routers import missing_fallback
@@ -23,6 +30,9 @@ _ENTRY_FILES = (
     "server.js", "src/server.js", "index.js", "src/index.js", "app.js", "src/app.js", "main.js", "server.mjs",
     "index.mjs", "src/index.mjs",
 )  # fmt: skip
+_HEROKU_BUILD = "heroku-postbuild"
+"""The script that Heroku runs in place of ``build``: https://devcenter.heroku.com/articles/nodejs-support#build-behavior"""
+
 _NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
 _BUNDLERS = frozenset(bundler.package for bundler in BUNDLERS)
 _BUILT_ENTRY = re.compile(r"(node|bun)( run)? (\./)?(dist|build|lib|out)/[\w./-]+")
@@ -104,7 +114,10 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
 
 def _propose_build(package: NodePackage, framework: Framework | None, draft: ServiceDraft) -> None:
     repository = package.repository
-    if repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
+    if draft.kind is Kind.WEB and build_script(package) == _HEROKU_BUILD:
+        source = f"{package.file}: Heroku runs scripts.{_HEROKU_BUILD}"
+        draft.propose("build.run", package.run_script(_HEROKU_BUILD), source, Authority.PLATFORM)
+    elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
         command = package.execute(f"turbo run build --filter={package.name}")
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
     elif package.is_member and "build" in package.scripts and package.needs_build_of_workspace():
@@ -118,6 +131,12 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
         draft.propose(
             "build.run", package.execute(framework.build.removeprefix("npx ")), f"{package.file}: {framework.package}"
         )
+
+
+def build_script(package: NodePackage) -> str:
+    """Return the name of the script that builds a server: that of Heroku, if the repository is declared for it."""
+    is_for_heroku = package.repository.has("Procfile", "app.json") and _HEROKU_BUILD in package.scripts
+    return _HEROKU_BUILD if is_for_heroku else "build"
 
 
 def _workspace_build(package: NodePackage) -> str:
@@ -139,9 +158,10 @@ def _start_script(package: NodePackage) -> str:
 def _as_run(package: NodePackage, name: str) -> str:
     """Return a start script as a command: its text if that needs nothing of npm, with its port as an option."""
     script = without_process_manager(_without_process_file(package, without_build(package.scripts[name])))
-    if script != package.scripts[name] or re.match(r"node\s", script):
-        return listen_on_port(script)
+    script = without_missing_files(script, lambda file: bool(package.repository.has(path_in(package.folder, file))))
     adapted = listen_on_port(script)
+    if script != package.scripts[name] or re.match(r"node\s", script):
+        return package.execute(adapted) if re.match(r"(tsx|ts-node)\s", script) else adapted
     if re.search(r"(\s-p|--port)[ =]?\d", script):
         return package.execute(adapted)
     return package.run_script(name)
@@ -163,8 +183,8 @@ def _plain_server(package: NodePackage) -> ServiceDraft | None:
     elif start and (serves(package) or _starts_listener(package, package.scripts[start])):
         draft.propose("run", _as_run(package, start), f"{package.file}: scripts.{start}", Authority.PROJECT)
     elif serves(package):
-        for entry, source in _entries(package):
-            draft.propose("run", f"node {entry}", source)
+        command, source = _entry_command(package)
+        draft.propose("run", *((command, source) if command else _typescript_command(package)))
         draft.propose("run", *_container_entry(package), Authority.CONTAINER)
     if not draft.chosen("run"):
         return None
@@ -172,29 +192,31 @@ def _plain_server(package: NodePackage) -> ServiceDraft | None:
     return draft
 
 
-def _entries(package: NodePackage) -> list[tuple[str, str]]:
-    """Return the files that start the server: those that listen; of several, ``main`` of package.json."""
+def _entry_command(package: NodePackage) -> tuple[str, str]:
+    """Return the command for the file that listens, and what says so: of several, ``main`` of package.json."""
     main = str(package.manifest.get("main", "")).removeprefix("./")
     candidates = dict.fromkeys((main, f"src/{main}", *_ENTRY_FILES))
-    found = [
-        name for name in candidates
-        if name and _LISTENS.search(package.repository.text(path_in(package.folder, name)))
-    ]  # fmt: skip
-    if found:
-        return [(found[0], f"{path_in(package.folder, found[0])} listens")]
-    built = _built_entry(package)
-    return [(built, f"{package.file}: main")] if built else []
+    for name in candidates:
+        file = path_in(package.folder, name)
+        if name and not name.endswith("ts") and _LISTENS.search(package.repository.text(file)):
+            return f"node {name}", f"{file} listens"
+    return "", ""
 
 
-def _built_entry(package: NodePackage) -> str:
-    """Return the compiled form of a server in TypeScript."""
+def _typescript_command(package: NodePackage) -> tuple[str, str]:
+    """Return the command of a server in TypeScript, compiled if anything compiles it, and what says so."""
     config = package.repository.json(path_in(package.folder, "tsconfig.json")).get("compilerOptions")
     output = str(config.get("outDir", "dist") if isinstance(config, dict) else "dist").removeprefix("./").rstrip("/")
-    for name in ("server", "index", "main", "app"):
-        for source in (f"src/{name}.ts", f"{name}.ts"):
-            if _LISTENS.search(package.repository.text(path_in(package.folder, source))):
-                return f"{output}/{name}.js"
-    return ""
+    sources = (f"{place}{name}.ts" for name in ("server", "index", "main", "app") for place in ("src/", ""))
+    for source in sources:
+        file = path_in(package.folder, source)
+        if not _LISTENS.search(package.repository.text(file)):
+            continue
+        runner = next((name for name in ("tsx", "ts-node") if name in package.tools), "")
+        if "build" in package.scripts or not runner:
+            return f"node {output}/{source.rpartition('/')[2].removesuffix('.ts')}.js", f"{package.file}: main"
+        return package.execute(f"{runner} {source}"), f"{file} listens, and nothing compiles it"
+    return "", ""
 
 
 def _nx_output(package: NodePackage) -> tuple[str, str] | None:

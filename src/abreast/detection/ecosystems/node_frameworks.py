@@ -33,6 +33,8 @@ def _sveltekit(package: NodePackage, framework: Framework) -> Framework:
     if "@sveltejs/adapter-node" in package.dependencies:
         out = re.search(r"out:\s*['\"]([^'\"]+)", text)
         return replace(framework, run=f"node {out[1] if out else 'build'}", source=config)
+    if re.search(r"\bsvelte-kit build\b", " ".join(package.scripts.values())):  # before 1.0, which left it to Vite
+        framework = replace(framework, build="svelte-kit build", run="svelte-kit preview")
     adapter = next((name for name in package.dependencies if name.startswith("@sveltejs/adapter-")), "its adapter")
     why = f"{adapter} is for another platform, so SvelteKit's preview server runs it; @sveltejs/adapter-node is better"
     return replace(framework, source=config, remark=why)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from abreast.detection.draft import Authority, Kind, ServiceDraft
-from abreast.detection.ecosystems.python_age import requirement_for
+from abreast.detection.ecosystems.python_age import needs_pkg_resources, requirement_for
 from abreast.detection.ecosystems.python_apps import Application, find_applications
 from abreast.detection.ecosystems.python_project import PythonProject, has_manifest
 from abreast.detection.repository import Repository, path_in
@@ -35,10 +35,16 @@ def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:
     draft.propose("python", version, source, Authority.PROJECT)
     missing = _missing_server(project, draft)
     for installation in project.installations():
-        added = requirement_for(missing, version)
-        command = project.add_packages(installation.command, added) if missing else installation.command
-        why = f"; {missing}, since no server for production is among its packages" if missing else ""
-        draft.propose("build.install", command, installation.source + why, Authority.PROJECT)
+        added = {
+            requirement_for(missing, version): f"; {missing}, since no server for production is among its packages"
+        }
+        added = added if missing else {}
+        if "--exclude-newer" not in installation.command and needs_pkg_resources(project.requirement_lines()):
+            added["'setuptools<81'"] = (
+                "; setuptools<81, since its gunicorn imports pkg_resources, which later ones lack"
+            )
+        command = project.add_packages(installation.command, *added) if added else installation.command
+        draft.propose("build.install", command, installation.source + "".join(added.values()), Authority.PROJECT)
 
 
 def _missing_server(project: PythonProject, draft: ServiceDraft) -> str:

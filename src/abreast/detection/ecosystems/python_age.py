@@ -39,6 +39,16 @@ def requirement_for(package: str, python: str) -> str:
     return "'gunicorn<21'" if package == "gunicorn" and python.endswith("<3.7") else package
 
 
+def needs_pkg_resources(lines: Collection[str]) -> bool:
+    """Whether a list pins a gunicorn that imports ``pkg_resources``, and no setuptools, which has it before version 81.
+
+    Sources: https://docs.gunicorn.org/en/stable/2023-news.html (21.0),
+    https://setuptools.pypa.io/en/latest/pkg_resources.html
+    """
+    pins = {found[1].lower(): int(found[2]) for line in lines if (found := re.match(r"\s*([\w-]+)\s*==\s*(\d+)", line))}
+    return pins.get("gunicorn", 21) < 21 and "setuptools" not in pins
+
+
 def is_lock(lines: Collection[str]) -> bool:
     """Whether a list of requirements also pins what its packages depend on."""
     texts = [line.split("#")[0].strip() for line in lines]

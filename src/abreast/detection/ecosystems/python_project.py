@@ -124,7 +124,7 @@ class PythonProject:
         if self.pyproject.get("project", {}).get("requires-python"):
             return None
         file = self.repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES))
-        version, pin = python_of_django(list(self._requirement_lines(file, set())), sys.version_info[:2])
+        version, pin = python_of_django(self.requirement_lines(), sys.version_info[:2])
         return (version, f"{file}: {pin}, which runs on no newer one") if version else None
 
     def _image_version(self) -> tuple[str, str] | None:
@@ -185,6 +185,11 @@ class PythonProject:
             more |= {normalized(name) for name in group.get("dependencies", {})}
         more |= {normalized(name) for name in pipfile.get("dev-packages", {})}
         return frozenset(names), frozenset(more)
+
+    def requirement_lines(self) -> list[str]:
+        """Return the lines of its list of requirements, and of those that it includes."""
+        file = self.repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES))
+        return list(self._requirement_lines(file, set()))
 
     def _setup_packages(self) -> set[str]:
         found = re.search(r"install_requires\s*=\s*\[([^\]]*)", self.repository.text(path_in(self.home, "setup.py")))

@@ -1,0 +1,66 @@
+"""The variables that the code of a service reads and does not do without."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from abreast.detection.draft import ServiceDraft
+from abreast.detection.ecosystems.python_settings import asked_only_with_another, needed_at_import
+from abreast.detection.repository import Repository
+
+_ENVIRON = re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")
+_FETCH = re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")
+_ENV_MACRO = re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")
+_SETTINGS = re.compile(r"^class \w+\([^)]*\bBaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
+_FIELD = re.compile(
+    r"^(?: {4}|\t)([A-Za-z]\w*)\s*:\s*(?:str|int|float|bool|SecretStr|EmailStr|\w*Url|\w*Dsn|"
+    r"(?:list|set|List|Set)\[\w+\])\s*(?:#.*)?$",
+    re.MULTILINE,
+)
+_SCHEMA_FIELD = re.compile(r"^\s+([A-Z][A-Z0-9_]+):\s*z\b((?:(?!^\s+[A-Z][A-Z0-9_]+:|^\s*\}).*\n)+)", re.MULTILINE)
+
+
+def needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
+    """Yield the variables that the code of a service cannot do without, each with what says so."""
+    suffixes, read = _READERS.get(draft.ecosystem, ((), None))
+    if read is None:
+        return
+    seen = set()
+    for file in repository.sources(draft.folder, *suffixes):
+        if re.search(r"(^|/)(scripts?|tools|docs|docker|\.github)/", file):
+            continue
+        text = repository.text(file)
+        for name in read(text):
+            if name not in seen and not _is_guarded(name, text):
+                seen.add(name)
+                yield name, f"{file} cannot do without it"
+
+
+def _python_needs(text: str) -> Iterator[str]:
+    """Yield what an import reads and fails without, and the fields of pydantic's settings that have no default."""
+    if found := _ENVIRON.findall(text) if "environ" in text else []:
+        left_out = asked_only_with_another(text)
+        yield from (name for name in found if name not in left_out)
+    yield from needed_at_import(text)
+    for body in _SETTINGS.findall(text) if "BaseSettings" in text else ():
+        prefix = re.search(r"env_prefix\s*=\s*['\"](\w*)", body)
+        for name in _FIELD.findall(body):
+            yield f"{prefix[1] if prefix else ''}{name}".upper()
+
+
+def _node_needs(text: str) -> Iterator[str]:
+    """Yield the variables of a zod schema for the environment that have no default."""
+    is_schema = "process.env" in text and ("z.object(" in text or "createEnv(" in text)
+    for name, rules in _SCHEMA_FIELD.findall(text) if is_schema else ():
+        if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):
+            yield name
+
+
+_READERS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Iterable[str]]]] = {
+    "python": ((".py",), _python_needs), "node": ((".ts", ".js", ".mjs"), _node_needs),
+    "ruby": ((".rb", ".yml"), _FETCH.findall), "rust": ((".rs",), _ENV_MACRO.findall),
+}  # fmt: skip
+
+
+def _is_guarded(name: str, text: str) -> bool:
+    """Whether code looks whether a variable is set, or sets it, before it reads it."""
+    return bool(re.search(rf"['\"]{name}['\"] (?:not )?in os\.environ|setdefault\(\s*['\"]{name}", text))
