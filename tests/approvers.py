@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from abreast.core import paseto
-from abreast.core.approval_link import LinkClaims, make_link
+from abreast.core.approvals import paseto
+from abreast.core.approvals.link import LinkClaims, make_link
 from sample_project import SampleProject
 
 RUN = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "GITHUB_SERVER_URL": "https://github.example",

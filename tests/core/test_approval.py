@@ -2,7 +2,7 @@
 
 import pytest
 
-from abreast.core.approval import ApprovalRule, ApprovalState, Vote, decide_approval, too_few_people, vote_refusal
+from abreast.core.approvals.rule import ApprovalRule, ApprovalState, Vote, decide_approval, too_few_people, vote_refusal
 
 RULE = ApprovalRule(2, ("ada", "grace", "Linus"), expires=3600.0)
 ASKED, SOON, LATE = "2026-11-27T08:00:00Z", "2026-11-27T08:30:00Z", "2026-11-27T09:00:01Z"

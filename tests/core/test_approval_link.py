@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from abreast.core import paseto
-from abreast.core.approval_link import LinkClaims, clock_refusal, is_link, link_id, link_token, make_link, read_link
+from abreast.core.approvals import paseto
+from abreast.core.approvals.link import LinkClaims, clock_refusal, is_link, link_id, link_token, make_link, read_link
 from sample_project import require_programs
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"abreast signs this with 32 bytes")

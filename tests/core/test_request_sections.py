@@ -2,8 +2,7 @@
 
 import pytest
 
-from abreast.core.approval import ApprovalRule
-from abreast.core.approval_request import (
+from abreast.core.approvals.request import (
     ApprovalRequest,
     GateOutcome,
     MigrationChange,
@@ -13,6 +12,7 @@ from abreast.core.approval_request import (
     VariableChange,
     request_sections,
 )
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.commits import Commit, CommitRange
 from abreast.core.risk import Risk, RiskLevel, RiskReason
 from abreast.core.wording import rough_duration

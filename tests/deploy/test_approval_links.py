@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from abreast.core.approval_link import LinkClaims
+from abreast.core.approvals.link import LinkClaims
 from approvers import KEY, as_person, link_for, read_claims, signed, votes
 from sample_project import SampleProject, eventually, require_programs, wait_for_exit
 

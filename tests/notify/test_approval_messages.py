@@ -7,8 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from abreast.core.approval import ApprovalRule, ApprovalState
-from abreast.core.approval_request import (
+from abreast.core.approvals.request import (
     ApprovalRequest,
     GateOutcome,
     MigrationChange,
@@ -16,6 +15,7 @@ from abreast.core.approval_request import (
     ServiceChange,
     VariableChange,
 )
+from abreast.core.approvals.rule import ApprovalRule, ApprovalState
 from abreast.core.commits import Commit, CommitRange
 from abreast.core.risk import Risk, RiskLevel, RiskReason
 from abreast.core.secrets import Secret

@@ -7,9 +7,9 @@ from contextlib import suppress
 from abreast.cli.lazy import load
 from abreast.cli.redaction import redact_only, register_secrets
 from abreast.cli.selection import choose_deployment
-from abreast.core.approval import ApprovalDecision, ApprovalRule, ApprovalState, vote_refusal
-from abreast.core.approval_link import LinkClaims, clock_refusal, is_link, link_id, link_token
-from abreast.core.approval_request import ApprovalRequest
+from abreast.core.approvals.link import LinkClaims, clock_refusal, is_link, link_id, link_token
+from abreast.core.approvals.request import ApprovalRequest
+from abreast.core.approvals.rule import ApprovalDecision, ApprovalRule, ApprovalState, vote_refusal
 from abreast.core.errors import AbreastError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from abreast.cli.selection import choose_deployment, choose_environment, locate_workspace
-from abreast.core.approval_link import is_link, unverified_deployment
+from abreast.core.approvals.link import is_link, unverified_deployment
 from abreast.core.errors import AbreastError, RefusedError
 from abreast.ledger.acts import REFUSED
 from abreast.ledger.sqlite import SqliteLedger

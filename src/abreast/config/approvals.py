@@ -6,7 +6,7 @@ from abreast.config import schema
 from abreast.config.environment_schema import Approval
 from abreast.config.fault_messages import suggestion
 from abreast.config.yaml_document import Document
-from abreast.core.approval import ApprovalRule
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.errors import Fault
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
-from abreast.core.approval import ApprovalRule
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import Gate

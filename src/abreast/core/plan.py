@@ -3,7 +3,7 @@
 from dataclasses import replace
 from enum import StrEnum
 
-from abreast.core.approval import ApprovalRule
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.attestations import Attestation
 from abreast.core.freeze import FreezeWindow
 from abreast.core.frozen_dataclass import dataclass

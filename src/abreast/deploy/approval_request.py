@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from abreast.core.approval_request import (
+from abreast.core.approvals.request import (
     GateOutcome,
     MigrationChange,
     ReleaseChanges,

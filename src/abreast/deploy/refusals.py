@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from abreast.core.approval import too_few_people
+from abreast.core.approvals.rule import too_few_people
 from abreast.core.diagnostics import DiagnosticSeverity
 from abreast.core.errors import AbreastError, PlatformError, RefusedError, TransientError, UsageError
 from abreast.core.frozen_dataclass import dataclass

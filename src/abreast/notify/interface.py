@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from abreast.core.approval_request import ApprovalRequest
+from abreast.core.approvals.request import ApprovalRequest
 from abreast.core.errors import AbreastError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass

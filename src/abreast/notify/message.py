@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from abreast.core.approval_request import ApprovalRequest, Section, cut, request_sections
+from abreast.core.approvals.request import ApprovalRequest, Section, cut, request_sections
 from abreast.core.events import Event
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.next_commands import next_commands

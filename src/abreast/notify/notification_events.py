@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
-from abreast.core.approval import ApprovalState
+from abreast.core.approvals.rule import ApprovalState
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.plan import DeploymentKind
 from abreast.core.states import DeploymentState

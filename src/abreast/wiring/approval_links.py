@@ -5,8 +5,8 @@ from functools import partial
 
 from abreast.config.load import ProjectConfig
 from abreast.config.names import project_name
-from abreast.core.approval import ApprovalRule, vote_refusal
-from abreast.core.approval_link import LinkClaims, make_link, read_link
+from abreast.core.approvals.link import LinkClaims, make_link, read_link
+from abreast.core.approvals.rule import ApprovalRule, vote_refusal
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.plan import Plan
 from abreast.core.secrets import Secret

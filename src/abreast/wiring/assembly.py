@@ -18,7 +18,7 @@ from abreast.commands.shell import run as run_command
 from abreast.config import schema
 from abreast.config.load import PluginSettings, ProjectConfig, load_config
 from abreast.config.variables import interpolate, resolve_secrets, unset_references
-from abreast.core.approval import ApprovalRule
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.backups import BackupRetention
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError

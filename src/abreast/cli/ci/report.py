@@ -9,7 +9,7 @@ from abreast.cli.redaction import redact_only
 from abreast.cli.views.deployment_markdown import deployment_markdown
 from abreast.cli.views.plan_markdown import plan_markdown
 from abreast.cli.views.service_outcomes import output_values, service_outcomes
-from abreast.core.approval_request import request_sections
+from abreast.core.approvals.request import request_sections
 from abreast.core.plan import Plan
 from abreast.core.states import DeploymentState
 from abreast.deploy.chapters.approval import approval_request

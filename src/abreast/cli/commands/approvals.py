@@ -12,7 +12,7 @@ from abreast.cli.progress import ProgressDisplay, output_stream
 from abreast.cli.redaction import redact
 from abreast.cli.selection import choose_proposal, locate_workspace
 from abreast.cli.views.approval_request import request_lines
-from abreast.core.approval import ApprovalDecision, ApprovalState, vote_refusal
+from abreast.core.approvals.rule import ApprovalDecision, ApprovalState, vote_refusal
 from abreast.core.errors import RefusedError, UsageError
 from abreast.core.states import DeploymentState
 from abreast.ledger.acts import DONE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what only `show --watch` and a deployment that waits for an
 
     from abreast.cli import progress
     from abreast.cli.views import approval_request as approval_view
-    from abreast.core import approval_request
+    from abreast.core.approvals import request as approval_request
     from abreast.deploy.chapters import approval
 else:
     asyncio, progress = lazy_module("asyncio"), lazy_module("abreast.cli.progress")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from abreast.core.approval_request import ApprovalRequest, request_sections
+from abreast.core.approvals.request import ApprovalRequest, request_sections
 from abreast.core.codec import dump
 
 WIDTH = 200

@@ -7,7 +7,7 @@ from abreast.cli.views.event_lines import log_lines
 from abreast.cli.views.markdown import code, code_block, join_blocks, link, plain, table
 from abreast.cli.views.service_outcomes import ServiceOutcome
 from abreast.cli.views.timeline import timeline
-from abreast.core.approval_request import Section
+from abreast.core.approvals.request import Section
 from abreast.core.events import Event, EventKind
 from abreast.core.next_commands import next_commands
 from abreast.core.states import DeploymentState

@@ -3,8 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from abreast.core.approval import ApprovalDecision, ApprovalRule, ApprovalState, Vote, decide_approval, vote_refusal
-from abreast.core.approval_request import ApprovalRequest, ReleaseChanges
+from abreast.core.approvals.request import ApprovalRequest, ReleaseChanges
+from abreast.core.approvals.rule import (
+    ApprovalDecision,
+    ApprovalRule,
+    ApprovalState,
+    Vote,
+    decide_approval,
+    vote_refusal,
+)
 from abreast.core.codec import dump, load
 from abreast.core.errors import AbreastError, StateError, UsageError
 from abreast.core.events import Event, EventKind

@@ -9,7 +9,7 @@ from abreast.attestations.interface import Attestor
 from abreast.checks.interface import Check
 from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
-from abreast.core.approval import ApprovalRule
+from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service

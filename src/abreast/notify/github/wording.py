@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from abreast.core.approval_request import request_sections
+from abreast.core.approvals.request import request_sections
 from abreast.core.events import Event, EventKind
 from abreast.core.gates import Finding, Severity
 from abreast.core.model import LiveService

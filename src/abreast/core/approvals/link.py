@@ -1,7 +1,7 @@
 """Links by which one person approves or rejects one deployment: a token that the project's key signed.
 
 A link is ``{url}/approve#{token}``, or ``abreast:approve#{token}`` where no server has an address. What follows the
-``#`` is sent to no server, so it is in no log of one. The token is PASETO v4.public (``core/paseto.py``) with the
+``#`` is sent to no server, so it is in no log of one. The token is PASETO v4.public (``paseto.py``) with the
 implicit assertion ``abreast approval link 1``, which holds the version, and a message of five claims in JSON::
 
     {"aud":"abreast/shop","sub":"maria","deployment":"01M8…","plan":"DIGEST","exp":"2026-11-28T04:12:07Z"}
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from abreast.core import paseto
+from abreast.core.approvals import paseto
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.secrets import Secret
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from abreast.core.approval import ApprovalRule, ApprovalState
+from abreast.core.approvals.rule import ApprovalRule, ApprovalState
 from abreast.core.commits import CommitRange
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.risk import Risk

@@ -1,0 +1,1 @@
+"""Who has to agree to a deployment: the rule, what they are shown, and the link that answers for one of them."""
