@@ -26,8 +26,8 @@ def child_killer(program: str) -> Callable[[], None]:
     def kill() -> None:
         for place in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it may be gone by now
-                fields = (place / "stat").read_text().rpartition(")")[2].split()
-                if program in (place / "cmdline").read_text() and int(fields[1]) == os.getpid():
+                fields = (place / "stat").read_bytes().rpartition(b")")[2].split()
+                if program.encode() in (place / "cmdline").read_bytes() and int(fields[1]) == os.getpid():
                     os.kill(int(place.name), signal.SIGKILL)
 
     return kill

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 from abreast.cli.lazy import LazyCommand
 from abreast.cli.main import abreast as commands
+from abreast.ledger.mirror import PULL_INTERVAL
 from sample_project import free_ports
 
 PROBE = """
@@ -123,9 +125,11 @@ def test_a_record_elsewhere_is_read_before_the_command_is_loaded(
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", project, clone], check=True)
     monkeypatch.setenv("ABREAST_STATE", "git")
+    began_at = time.monotonic()
     told = tell(clone, code, command)
+    looks_again = (time.monotonic() - began_at) // PULL_INTERVAL  # of a command that a busy machine makes slow
     fetches = [child for child in told["children"] if " fetch " in child]
-    assert len(fetches) == 1, told["children"]
+    assert 1 <= len(fetches) <= 1 + looks_again, told["children"]
     began = next(modules for modules in told["threads"] if "abreast.ledger.mirror" in modules)
     assert not loaded(began, {"abreast.config.load", "abreast.deploy", "abreast.wiring.assembly", "asyncio"})
 

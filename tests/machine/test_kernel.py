@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from abreast.cli import local_processes
 from abreast.machine import exit_watch, files, listeners, process, unix_sockets
 from abreast.machine.kernel.interface import ProcessTable, SocketTable
 from abreast.machine.kernel.linux_processes import LinuxProcessTable
@@ -77,6 +78,25 @@ def test_an_identity_ends_with_its_process(processes: ProcessTable) -> None:
         assert seen == [(True, True), (True, False), (False, False)]
         with pytest.raises(ProcessLookupError):
             ProcessIdentity.from_pid(program.pid)
+
+
+CUT_NAME = """
+import ctypes, time
+ctypes.CDLL(None).prctl(15, b"caf\\xc3")  # PR_SET_NAME: the kernel cuts names of more than 15 bytes anywhere
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_name_that_is_cut_within_a_character_hides_no_process(processes: ProcessTable) -> None:
+    with running(sys.executable, "-c", CUT_NAME, env={"MARK": "ours"}) as program:
+        assert program.stdout
+        program.stdout.readline()
+        identity = ProcessIdentity.from_pid(program.pid)
+        assert (identity.exists, identity.is_alive) == (True, True)
+        assert processes.name(program.pid)
+        assert process.group_members(identity, {"MARK": "ours"}) == [program.pid]
+        assert local_processes.is_process_alive(program.pid, LinuxProcessTable().state(program.pid).start_ticks)
 
 
 def test_a_number_that_is_used_again_is_another_process(processes: ProcessTable) -> None:

@@ -54,7 +54,7 @@ def has_failed(status: dict[str, object]) -> bool:
 def is_process_alive(pid: object, ticks: object) -> bool:
     """Whether a process runs that has this pid and started at this time."""
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 (pathlib is slow to import)
+        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 (pathlib is slow to import)
             fields = file.read().rpartition(")")[2].split()
             return fields[0] != "Z" and int(fields[19]) == ticks
     except (OSError, ValueError, IndexError):

@@ -45,8 +45,8 @@ def find_places() -> Mapping[str, Place]:
     if not IS_LINUX:
         return {}
     try:
-        mounts = list(_mounts(Path("/proc/self/mountinfo").read_text()))
-        groups = Path("/proc/self/cgroup").read_text()
+        mounts = list(_mounts(Path("/proc/self/mountinfo").read_text(errors="surrogateescape")))
+        groups = Path("/proc/self/cgroup").read_text(errors="surrogateescape")
     except OSError:
         return {}
     return places(mounts, groups)

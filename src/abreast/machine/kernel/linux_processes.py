@@ -39,7 +39,7 @@ class LinuxProcessTable(ProcessTable):
     def name(self, pid: int) -> str:
         """Read /proc/PID/comm."""
         try:
-            return Path(f"/proc/{pid}/comm").read_text().strip()
+            return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
         except OSError:
             return "?"
 
@@ -79,8 +79,8 @@ class LinuxProcessTable(ProcessTable):
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Return the fields of /proc/PID/stat from the third on. The second, a name, may be cut within a character."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode().split()
 
 
 @cache
