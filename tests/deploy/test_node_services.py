@@ -145,6 +145,16 @@ def test_own_scripts_of_an_install_may_read_any_file(web: NodeProject) -> None:
     assert (web.installs, web.word) == (2, "second")
 
 
+def test_an_install_finds_no_repository_in_which_to_set_up_hooks(web: NodeProject) -> None:
+    husky_7 = "! git rev-parse 2> /dev/null || git config core.hooksPath .husky"
+    web.require("1.0.0", "hello", scripts={"prepare": husky_7})
+    web.commit()
+    web.deploy()
+    assert web.word == "hello"
+    asked = subprocess.run(["git", "config", "core.hooksPath"], cwd=web.folder, capture_output=True, check=False)
+    assert asked.stdout == b""
+
+
 def test_doctor_finds_npm_ci_without_a_lock_file(web: NodeProject) -> None:
     web.frontend["build"]["install"] = "npm ci"
     (web.folder / "web" / "package-lock.json").unlink()

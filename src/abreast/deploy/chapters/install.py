@@ -163,7 +163,10 @@ def _unusable_reason(work: _Install) -> str:
 
 
 async def _run_command(work: _Install, text: str) -> CommandResult:
-    """Run the install command, with the service's variables: they may hold the credentials of a registry."""
+    """Run the install command, with the service's variables: they may hold the credentials of a registry.
+
+    git finds no repository above the checkout: husky 7 and before would set up hooks in the one of whoever deploys.
+    """
     ports, service = work.run.ports, work.service
     own, secrets = own_variables(ports, service)
     python = _variables(work.run, service, work.key) if work.recipe.interpreter else {}
@@ -174,6 +177,7 @@ async def _run_command(work: _Install, text: str) -> CommandResult:
         timeout=service.build.timeout,
         env={
             **ports.inherited_environment,
+            "GIT_CEILING_DIRECTORIES": str(work.checkout.parent),
             **work.recipe.inputs.variables,
             **own,
             **python,
