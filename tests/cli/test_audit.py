@@ -120,6 +120,21 @@ def test_a_cut_off_tail_is_found_by_a_checkpoint(project: SampleProject, tmp_pat
     assert "NAME+ID+KEY" in project.run("audit", "verify", "--checkpoint", str(wrong), code=2).stderr
 
 
+def test_a_damaged_key_fails_no_deployment_and_the_error_leads_out(project: SampleProject, tmp_path: Path) -> None:
+    project.commit()
+    project.deploy()
+    key = project.folder / ".abreast" / "audit.key"
+    key.write_bytes(b"")
+    project.commit()
+    assert f"the record is not signed: {key} is damaged: it has 0 bytes" in project.deploy().stdout
+    assert "intact" in project.run("audit", "verify").stdout
+    checkpoint = ("audit", "export", "--checkpoint", str(tmp_path / "checkpoint"))
+    refused = project.run(*checkpoint, code=1).stderr
+    assert f"next:   rm {key}" in refused
+    key.unlink()
+    project.run(*checkpoint)
+
+
 def test_a_record_for_other_machines_is_signed_with_the_key_that_they_know(
     project: SampleProject, tmp_path: Path
 ) -> None:

@@ -50,4 +50,4 @@ def rollback_reason(given: str, *, yes: bool, on_stderr: bool = False) -> str:
 
 
 def _ask_for_reason(*, on_stderr: bool) -> str:
-    return str(click.prompt("Reason (recorded in the ledger)", type=RecordedText(), err=on_stderr))
+    return str(click.prompt("Reason (recorded in the ledger)", type=RecordedText(lines=False), err=on_stderr))

@@ -1,7 +1,6 @@
 """Options and arguments that commands have in common, and how groups are made."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 
@@ -46,20 +45,27 @@ SINCE = click.Option(["--since"], metavar="REF", help="Find changes since this c
 
 
 class RecordedText(click.ParamType[str]):
-    """What a person writes for the record, such as a reason. What is recorded stays, so no secret enters it."""
+    """What a person writes for the record, such as a reason. What is recorded stays, so no secret enters it.
+
+    Of ``lines``, a text may have one or more. A reason has one: commands show it within a line of theirs, and a second
+    one could look like a line of the command.
+    """
 
     name = "text"
 
+    def __init__(self, *, lines: bool) -> None:
+        self._lines = lines
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 (click's signature)
         """Return the text without known secrets, and what looks like one."""
-        return str(load("abreast.cli.redaction:redact_only")(str(value))) if value else ""
+        text = str(value or "")
+        shown = text if self._lines else " ".join(text.split())
+        return str(load("abreast.cli.redaction:redact_only")(shown)) if shown else ""
 
 
-def reason(help: str, **options: Any) -> click.Option:  # noqa: ANN401 (those of click)
-    """Return an option that takes a reason."""
-    return click.Option(
-        ["--reason"], **{"default": "", "metavar": "R", "type": RecordedText(), "help": help, **options}
-    )
+def reason(help: str) -> click.Option:
+    """Return an option that takes a reason; "" if it is not given."""
+    return click.Option(["--reason"], default="", metavar="R", type=RecordedText(lines=False), help=help)
 
 
 REASON = reason("Why. Recorded in the ledger.")

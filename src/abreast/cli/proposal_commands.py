@@ -15,12 +15,18 @@ from abreast.cli.options import (
     JSON,
     SERVICES,
     SINCE,
+    RecordedText,
     flag,
     names,
-    reason,
 )
 
-_REASON = reason("Why. Shown to the person who decides.", required=True, default=None)
+_REASON = click.Option(
+    ["--reason"],
+    required=True,
+    metavar="R",
+    type=RecordedText(lines=False),
+    help="Why. Shown to the person who decides.",
+)
 _RELEASE = click.Option(
     ["--release"], metavar="V", help="This release, which was built before.", shell_complete=names("releases")
 )

@@ -90,7 +90,7 @@ INCIDENT_COMMAND = LazyCommand(
         DEPLOYMENT,
         click.Option(["--env", "environment"], metavar="E", help="Of this environment.",
                      shell_complete=names("environments")),
-        click.Option(["--note"], metavar="TEXT", type=RecordedText(), help="Add to its timeline."),
+        click.Option(["--note"], metavar="TEXT", type=RecordedText(lines=True), help="Add to its timeline."),
         flag("--close", "Close it. Needs --reason."),
         flag("--reopen", "Open it again. Needs --reason."),
         ASKED_REASON,

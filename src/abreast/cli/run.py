@@ -9,7 +9,7 @@ import click
 from abreast.cli.error_document import error_document
 from abreast.cli.lazy import load
 from abreast.cli.main import abreast
-from abreast.core.errors import AbreastError
+from abreast.core.errors import AbreastError, UsageError
 
 
 def run(arguments: list[str]) -> int:
@@ -19,6 +19,7 @@ def run(arguments: list[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
+        _refuse_other_encodings(arguments)
         answer = abreast.main(arguments, prog_name="abreast", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -37,9 +38,24 @@ def run(arguments: list[str]) -> int:
             raise BrokenPipeError from ended
         raise
     except Exception as error:  # noqa: BLE001 (people get a sentence, not a traceback)
-        _report_error(_internal_error(error), as_json=as_json)
-        return 4
+        return _report_error(_internal_error(error), as_json=as_json)
     return answer if isinstance(answer, int) else 0
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Raise UsageError for an argument that is not UTF-8: the record and abreast.yml are."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            shown = argument.encode(errors="surrogateescape").decode(errors="replace")
+            raise UsageError(f"{shown!r} is not UTF-8", need="a terminal that uses UTF-8") from error
+
+
+class _InternalError(AbreastError):
+    """A bug of abreast. Nobody knows what it left, so a person must look."""
+
+    exit_code = 4
 
 
 def _internal_error(error: Exception) -> AbreastError:
@@ -48,7 +64,7 @@ def _internal_error(error: Exception) -> AbreastError:
     while trace and trace.tb_next:
         trace = trace.tb_next
     where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    return AbreastError(
+    return _InternalError(
         f"internal error at {where}: {type(error).__name__}: {error}",
         need="a bug report with this line; everything recorded so far is safe",
         next="abreast status",

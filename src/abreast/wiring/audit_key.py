@@ -22,7 +22,7 @@ def checkpoint_signer(workspace: Workspace) -> CheckpointSigner | None:
     """Return who signs the record: the key of the variable, or else the one of this machine, which is made once.
 
     Returns None where the record is kept for other machines and the variable is not set: they would not know this one's
-    key. Raises UsageError for a variable that is no key.
+    key. Raises UsageError for a variable that is no key, StateError for a damaged file.
     """
     if given := given_signer(workspace):
         return given
@@ -38,10 +38,10 @@ def given_signer(workspace: Workspace) -> CheckpointSigner | None:
 
 
 def known_signers(workspace: Workspace) -> list[CheckpointSigner]:
-    """Return the keys that are here, of the variable and of this machine. Makes none."""
+    """Return the keys that are here, of the variable and of this machine. Makes none, and leaves out a damaged one."""
     file: Path = workspace.state / KEY_FILE
     seeds = [given_seed(workspace.variables), file.read_bytes() if file.exists() else b""]
-    return [_signer(workspace, seed) for seed in seeds if seed]
+    return [_signer(workspace, seed) for seed in seeds if len(seed) == SEED_SIZE]
 
 
 def given_seed(variables: Mapping[str, str]) -> bytes:

@@ -2,12 +2,18 @@
 
 import os
 import secrets
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from abreast.core.errors import StateError
+
 
 def random_bytes(file: Path, size: int = 32) -> bytes:
-    """Return the content of a file; where there is none, it is made. Of two processes that make it, one wins."""
+    """Return the content of a file; where there is none, it is made. Of two processes that make it, one wins.
+
+    Raises StateError for one of another size, such as an empty one after a power failure.
+    """
     if not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         candidate = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -16,4 +22,11 @@ def random_bytes(file: Path, size: int = 32) -> bytes:
         with suppress(FileExistsError):
             file.hardlink_to(candidate)
         candidate.unlink()
-    return file.read_bytes()
+    content = file.read_bytes()
+    if len(content) != size:
+        raise StateError(
+            f"{file} is damaged: it has {len(content)} bytes, not {size}",
+            need="the file from a backup, or none: a new one is made then",
+            next=f"rm {shlex.quote(str(file))}",
+        )
+    return content

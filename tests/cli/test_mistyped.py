@@ -1,5 +1,7 @@
-"""An environment that does not exist is told by every command that is given its name, and one that is gone can be ended."""
+"""What people mistype: names, numbers and text. Every command says so, and an environment that is gone can be ended."""
 
+import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -7,6 +9,7 @@ import click
 import pytest
 
 from abreast.cli.main import abreast
+from abreast.cli.run import run
 from sample_project import SampleProject
 
 NEEDED = {
@@ -80,6 +83,25 @@ def test_a_number_or_a_name_that_makes_no_sense_is_an_error_of_usage(project: Sa
     done = project.run(*command.split(), code=2)
     assert "internal error" not in done.stderr
     assert not project.run("locks").stdout.startswith("local")
+
+
+def test_a_reason_is_one_line_of_utf_8(project: SampleProject) -> None:
+    project.commit()
+    other = os.fsdecode(b"caf\xe9")
+    for command in (["lock", "--reason", other], ["history", "--env", other], ["confirm", other], ["show", other]):
+        assert "'caf\ufffd' is not UTF-8" in project.run(*command, code=2).stderr
+    project.run("lock", "--reason", "moving\nproduction: locked by ada\n  next: abreast down")
+    assert project.run("locks").stdout.count("\n") == 2
+
+
+def test_an_internal_error_has_one_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(abreast, "main", fail)
+    assert run(["history", "--json"]) == json.loads(capsys.readouterr().out)["error"]["exit_code"] == 4
 
 
 def test_until_a_day_means_to_its_end_however_it_is_written(project: SampleProject) -> None:
