@@ -188,6 +188,7 @@ def test_config_shows_what_an_environment_is_set_to_and_where_two_differ(tmp_pat
     shown = fork_server.run_command(tmp_path, "config", "--env", "b").stdout
     assert re.search(r"^settle +1s +abreast.yml:3$", shown, re.MULTILINE)
     assert re.search(r"^services.w.build.output +w +abreast.yml:2$", shown, re.MULTILINE)
+    assert re.search(r"^artifacts.within +2592000 +default$", shown, re.MULTILINE)
     document = json.loads(fork_server.run_command(tmp_path, "config", "--env", "b", "--json").stdout)
     assert {"key": "drain", "value": "2s", "source": "abreast.yml:3"} in document["settings"]
     differs = fork_server.run_command(tmp_path, "config", "diff", "a", "b").stdout

@@ -115,7 +115,13 @@ def test_a_page_of_the_projects_own(deployed: SampleProject) -> None:
     assert "away.html cannot be read" in deployed.run(*ON, code=2).stderr
     (deployed.folder / "away.html").write_text("x" * 70_000)
     assert "70000 bytes" in deployed.run(*ON, code=2).stderr
+    (deployed.folder / "away.html").unlink()
+    (deployed.folder / "away.html").symlink_to("/etc/passwd")
+    refused = deployed.run(*ON, code=2).stderr
+    assert "away.html is not in the project" in refused
+    assert "next:   mend it, or take it out of `maintenance` of local" in refused
     assert statuses(deployed) == REACHED
+    (deployed.folder / "away.html").unlink()
     (deployed.folder / "away.html").write_text("<h1>ours</h1>")
     deployed.run(*ON)
     with pytest.raises(urllib.error.HTTPError) as answered:

@@ -52,6 +52,23 @@ def test_the_same_artifacts_go_to_production(stages: SampleProject) -> None:
     assert "nothing to do" in promote(stages)
 
 
+def test_a_release_in_two_environments_is_the_one_that_is_asked_for(stages: SampleProject) -> None:
+    stages.deploy()
+    promote(stages)
+    for environment in ("local", "production"):
+        record = json.loads(stages.run("audit", "change", "v1", "--env", environment, "--json").stdout)
+        assert environment in json.dumps(record)
+        assert record["id"] == _latest(stages, environment)
+    latest = _latest(stages, "production")
+    for command in (("audit", "change"), ("logs",), ("incident",)):
+        refused = stages.run(*command, latest, "--env", "local", code=2).stderr
+        assert f"deployment {latest} is one of production, not of local" in refused
+
+
+def _latest(project: SampleProject, environment: str) -> str:
+    return str(json.loads(project.run("history", "--env", environment, "--json").stdout)[0]["id"])
+
+
 def _services(project: SampleProject, environment: str) -> dict[str, dict[str, str]]:
     told = json.loads(project.run("status", "--env", environment, "--json").stdout)
     return dict(told["environments"][environment]["services"])

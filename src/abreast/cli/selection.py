@@ -64,15 +64,22 @@ def require_known_environment(workspace: Workspace, ledger: Ledger, name: str | 
     raise UsageError(what, need=f"one of: {', '.join(configured)}", next="abreast status")
 
 
-def choose_deployment(ledger: Ledger, requested: str | None, *, unfinished: bool = False) -> Deployment:
+def choose_deployment(
+    ledger: Ledger, requested: str | None, environment: str | None = None, *, unfinished: bool = False
+) -> Deployment:
     """Return the requested deployment, else the latest; with ``unfinished``, the latest that has not ended.
 
-    ``requested`` is an id, or a release, which stands for the latest deployment of it.
+    ``requested`` is an id, or a release, which stands for the latest deployment of it: to ``environment``, if that is
+    given. Raises UsageError for a deployment to another one.
     """
     if requested is not None and _RELEASE.fullmatch(requested):
-        return _latest_of_release(ledger, requested)
+        return _latest_of_release(ledger, requested, environment)
     if requested is not None:
-        return ledger.deployment(requested)
+        found = ledger.deployment(requested)
+        if environment not in {None, found.environment}:
+            what = f"deployment {found.id} is one of {found.environment}, not of {environment}"
+            raise UsageError(what, next=f"abreast history --env {environment}")
+        return found
     latest = ledger.deployments(limit=50)
     candidates = [deployment for deployment in latest if not (unfinished and deployment.state.is_final)]
     if not candidates:
@@ -111,11 +118,12 @@ def _refuse_without_hash(ledger: Ledger) -> None:
         raise UsageError(what, need=f"its hash: {', '.join(waiting)}", next="abreast proposals")
 
 
-def _latest_of_release(ledger: Ledger, release: str) -> Deployment:
-    """Return the latest deployment of a release. Raises UsageError if there is none."""
-    deployed = [found for found in ledger.deployments(limit=10_000) if found.kind not in _DATA_ONLY]
+def _latest_of_release(ledger: Ledger, release: str, environment: str | None) -> Deployment:
+    """Return the latest deployment of a release, to an environment or to any. Raises UsageError if there is none."""
+    deployed = [found for found in ledger.deployments(environment, 10_000) if found.kind not in _DATA_ONLY]
     latest = next((deployment for deployment in deployed if deployment.release == release), None)
     if latest is None:
         known = ", ".join(dict.fromkeys(deployment.release for deployment in deployed)) or "none yet"
-        raise UsageError(f"there is no deployment of {release}", need=f"one of: {known}", next="abreast history")
+        what = f"there is no deployment of {release}{f' to {environment}' if environment else ''}"
+        raise UsageError(what, need=f"one of: {known}", next="abreast history")
     return latest

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abreast.artifacts.folder import FolderArtifactStore
@@ -95,17 +96,18 @@ class Assembly:
         )
 
     def maintenance_page(self, environment: str) -> MaintenancePage:
-        """Return an environment's own page. Raises UsageError if it cannot be read, or is too large."""
+        """Return an environment's own page. Raises UsageError if it cannot be read, is elsewhere, or is too large."""
         settings = self.project.environment(environment, needs_values=False).maintenance
         if not settings.page:
             return MaintenancePage(url=settings.url)
-        file, need = self.workspace.root / settings.page, f"an HTML page of at most {MAX_PAGE_SIZE // 1024} KiB"
         try:
-            content = file.read_text()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the maintenance page {settings.page} cannot be read: {error}", need=need) from error
-        if not content.strip() or len(content.encode()) > MAX_PAGE_SIZE:
-            raise UsageError(f"the maintenance page {settings.page} is {len(content.encode())} bytes long", need=need)
+            content = _read_page(self.workspace.root, settings.page)
+        except ValueError as error:
+            raise UsageError(
+                f"the maintenance page {settings.page} {error}",
+                need=f"an HTML page of the project, of at most {MAX_PAGE_SIZE // 1024} KiB",
+                next=f"mend it, or take it out of `maintenance` of {environment}: users get the plain page then",
+            ) from error
         return MaintenancePage(content, settings.url)
 
     def platforms(self, environment: str) -> Mapping[str, Platform]:
@@ -308,3 +310,17 @@ def new_id() -> str:
     """Return a ULID: 26 characters that sort by time, then at random (https://github.com/ulid/spec)."""
     number = int(time.time() * 1000) << 80 | secrets.randbits(80)
     return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def _read_page(root: Path, name: str) -> str:
+    """Return the content of a file of the project. Raises ValueError that says why it is no page for users."""
+    file = (root / name).resolve()
+    if not file.is_relative_to(root.resolve()):  # also by a link: whatever it is, it is shown to everybody
+        raise ValueError("is not in the project")
+    try:
+        content = file.read_text()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read: {error}") from error
+    if not content.strip() or (size := len(content.encode())) > MAX_PAGE_SIZE:
+        raise ValueError("is empty" if not content.strip() else f"is {size} bytes long")
+    return content

@@ -46,7 +46,7 @@ def change(deployment: str | None, environment: str | None, *, as_json: bool) ->
 def _choose(ledger: SqliteLedger, requested: str | None, environment: str | None) -> Deployment:
     """Return the deployment asked for, else the latest change. Raises UsageError if there is none."""
     if requested is not None:
-        return choose_deployment(ledger, requested)
+        return choose_deployment(ledger, requested, environment)
     where = environment or PRODUCTION
     for deployment in ledger.deployments(where, MAX_DEPLOYMENTS):
         if deployment.kind.value in CHANGE_KINDS:

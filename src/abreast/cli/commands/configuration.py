@@ -53,7 +53,9 @@ def _text(setting: Setting) -> str:
     value = setting.value
     if isinstance(value, str):
         return value
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -71,7 +71,7 @@ def _choose(ledger: SqliteLedger, requested: str | None, environment: str | None
         if latest is None:
             raise UsageError("there was no incident", next="abreast history")
         return latest
-    deployment = choose_deployment(ledger, requested)
+    deployment = choose_deployment(ledger, requested, environment)
     if found := read_incident(ledger, deployment):
         return found
     raise UsageError(

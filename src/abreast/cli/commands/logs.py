@@ -39,7 +39,7 @@ def logs(
     workspace = locate_workspace()
     with asyncio.Runner() as runner, workspace.open_ledger() as ledger:
         if deployment is not None:
-            output = _deployment_output(workspace, ledger, deployment)
+            output = _deployment_output(workspace, ledger, deployment, environment)
         else:
             line_count = line_count or LINES_OF_SERVICES
             output = _live_output(workspace, ledger, environment, services, line_count, runner)
@@ -60,8 +60,8 @@ def logs(
     return 0
 
 
-def _deployment_output(workspace: Workspace, ledger: Ledger, requested: str) -> _Output:
-    chosen = choose_deployment(ledger, requested)
+def _deployment_output(workspace: Workspace, ledger: Ledger, requested: str, environment: str | None) -> _Output:
+    chosen = choose_deployment(ledger, requested, environment)
     services = [part.name for part in ledger.stored_plan(chosen.id).services]
     kept = {_log_label(name): KeptLog(text) for name, text in ledger.output(chosen.id).items()}
     return _Output({**kept, **_deployment_logs(workspace, chosen)}, (), services)
