@@ -49,3 +49,23 @@ def test_renamed_services_take_the_places_of_the_old_ones(
         if environment != "local":
             project.run("down", "--env", environment, "--yes", variables=world.variables)
             assert (len(world.render.services), len(world.huggingface.spaces)) == (1, 1)
+
+
+def test_a_service_that_keeps_the_port_of_its_old_name_is_told_before_anything_is_built(project: SampleProject) -> None:
+    first = project.commit()
+    project.deploy()
+    services, environment = project.config["services"], project.config["environments"]["local"]
+    services["site"], environment["site"] = services.pop("frontend"), environment.pop("frontend")
+    renamed = project.commit("Renamed")
+    refused = project.deploy(code=1).stderr
+    assert f"site: port {project.frontend_port} is that of frontend, which is live until traffic switches" in refused
+    assert "next:   abreast down --env local, then the same command" in refused
+    assert "which is live" in project.run("doctor", code=1).stdout
+    project.run("down", "--env", "local", "--yes")
+    project.deploy()
+    assert project.status()["services"]["site"]["commit"] == renamed
+    back = ("rollback", "--yes", "--reason", "critical bug: it was better")
+    assert "port" in project.run(*back, code=1).stderr
+    project.run("down", "--env", "local", "--yes")
+    project.run(*back)
+    assert project.status()["services"]["frontend"]["commit"] == first
