@@ -10,7 +10,7 @@ import pytest
 import postgres_server
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.homes.postgres import PostgresHome
-from sample_project import SampleProject
+from sample_project import SampleProject, eventually, wait_for_exit
 from state_worlds import GitWorld, git
 
 
@@ -147,4 +147,25 @@ def test_a_home_that_is_away_is_said_and_what_is_known_is_shown(project: SampleP
     assert "needed: an answer of the remote" in told
     remote.back()
     project.deploy(variables=GIT)
+    project.run("down", "--yes", variables=GIT)
+
+
+@pytest.mark.parametrize("command", [("confirm", "v1"), ("unlock", "--release", "v2")], ids=["confirm", "unlock"])
+def test_what_a_person_decided_is_there_when_the_command_ends(
+    project: SampleProject, remote: GitWorld, command: tuple[str, ...]
+) -> None:
+    project.commit()
+    project.deploy()
+    project.run("rollback", "--yes", "--reason", "critical bug: orders fail")
+    project.run("state", "move", "--to", "git", "--yes")
+    project.run("history", variables=GIT)
+    remote.away()
+    deciding = project.start(*command, variables=GIT)
+    with pytest.raises(AssertionError):
+        eventually(lambda: deciding.poll() is not None, 5)
+    remote.back()
+    assert wait_for_exit(deciding) == 0
+    there = git(remote.remote, "cat-file", "blob", "refs/abreast/shop/ledger:entries.jsonl")
+    entries = [json.loads(json.loads(line)[1]) for line in there.splitlines()]
+    assert f"{command[0]}ed" in [entry["data"].get("kind") for entry in entries]
     project.run("down", "--yes", variables=GIT)

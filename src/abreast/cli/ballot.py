@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from abreast.cli.lazy import load
+from abreast.cli.published import require_published
 from abreast.cli.redaction import redact_only, register_secrets
 from abreast.cli.selection import choose_deployment
 from abreast.core.approvals.link import LinkClaims, clock_refusal, is_link, link_id, link_token
@@ -20,9 +21,6 @@ from abreast.deploy.chapters.approval import COUNTS, LINK, approval_decision, ap
 from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace, utc_now
-
-PATIENCE = 150.0
-"""Seconds to wait until others can read a vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +134,7 @@ def cast(
     ledger.append_events(
         Event(chosen, f"vote/{by}/{once}", EventKind.VOTED, message, chapter=Chapter.APPROVAL, data=data)
     )
-    if away := ledger.flush(PATIENCE):
-        raise RefusedError(f"recorded on this machine only: {away}", next="abreast state show")
+    require_published(ledger)
     if why_not:
         others = [person for person in ballot.rule.people if not vote_refusal(ballot.rule, person, ballot.plan.authors)]
         need = f"one of {', '.join(others)}" if others else "people in `approval: {by: …}` who are no authors of it"

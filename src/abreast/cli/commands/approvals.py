@@ -4,11 +4,12 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from abreast.cli.ballot import PATIENCE, Ballot, ballot_refusal, cast, open_ballot
+from abreast.cli.ballot import Ballot, ballot_refusal, cast, open_ballot
 from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.lazy import load
 from abreast.cli.outcome import report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
+from abreast.cli.published import require_published
 from abreast.cli.redaction import redact
 from abreast.cli.selection import choose_proposal, locate_workspace
 from abreast.cli.views.approval_request import request_lines
@@ -104,8 +105,7 @@ def _print_link(workspace: Workspace, ledger: SqliteLedger, ballot: Ballot, pers
     expires = ballot.request.expires
     link = load("abreast.wiring.approval_links:signed_link")(signer, ledger, chosen.id, named, expires)
     ledger.record_act(chosen.environment, MAKE_LINK, DONE, detail=f"for {named}, to approve or reject {chosen.id}")
-    if away := ledger.flush(PATIENCE):
-        raise RefusedError(f"recorded on this machine only: {away}", next="abreast state show")
+    require_published(ledger)
     if as_json:
         document = {"deployment": chosen.id, "person": named, "expires": expires, "link": link.reveal()}
         print(json.dumps(document))

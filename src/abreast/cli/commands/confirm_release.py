@@ -2,6 +2,7 @@
 
 import json
 
+from abreast.cli.published import require_published
 from abreast.cli.selection import known_environment, locate_workspace
 from abreast.core.errors import RefusedError
 from abreast.core.rollback import unlock_command
@@ -16,7 +17,8 @@ def confirm_release(release: str, environment: str | None, reason: str, *, as_js
         deployment = live_deployment(ledger, name, release)
         if out := kept_out_releases(ledger, name).get(deployment.release):
             raise RefusedError(f"{out}", need="a release that is good", next=unlock_command(name, deployment.release))
-        ledger.append_events(confirmed_event(ledger, deployment, workspace.operator, reason))
+        ledger.append_events(confirmed_event(deployment, workspace.operator, reason))
+        require_published(ledger)
     if as_json:
         print(json.dumps({"release": deployment.release, "environment": name, "deployment": deployment.id}))
     else:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from abreast.cli.commands import previews
 from abreast.cli.confirmation import confirm, required_reason
+from abreast.cli.published import require_published
 from abreast.cli.selection import choose_environment, known_environment, locate_workspace
 from abreast.cli.target import hold_environment
 from abreast.cli.terminal_text import visible
@@ -88,6 +89,7 @@ def unlock(environment: str | None, release: str | None) -> int:
         if release is not None:
             found = _kept_out(out, name, release)
             ledger.append_events(unlocked_event(found, workspace.operator))
+            require_published(ledger)
             print(f"{found.release} may go to {name} again. next: abreast deploy --env {name}")
             return 0
         was_locked = ledger.operator_lock(name)

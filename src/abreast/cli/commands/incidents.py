@@ -5,18 +5,16 @@ import sys
 
 from abreast.cli.confirmation import required_reason
 from abreast.cli.incident_files import IncidentReports
+from abreast.cli.published import require_published
 from abreast.cli.redaction import redact_only
 from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.incidents import incident_lines, summary_json
-from abreast.core.errors import RefusedError, UsageError
+from abreast.core.errors import UsageError
 from abreast.core.incidents.model import Incident, IncidentAct, IncidentStatus
 from abreast.deploy.runtime.incidents import MAX_INCIDENTS, read_incident, read_incidents, record_incident_act
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace
-
-PATIENCE = 150.0
-"""Seconds to wait until others can read what was added."""
 
 
 def incident(
@@ -93,8 +91,7 @@ def _add(
         raise UsageError(f"incident {chosen.id} is {chosen.status} already", next=f"abreast incident {chosen.id}")
     said = text if act is IncidentAct.NOTE else required_reason(text, on_stderr=on_stderr)
     record_incident_act(ledger, chosen.id, act, redact_only(said), workspace.operator)
-    if away := ledger.flush(PATIENCE):
-        raise RefusedError(f"recorded on this machine only: {away}", next="abreast state show")
+    require_published(ledger)
     changed = read_incident(ledger, ledger.deployment(chosen.id))
     assert changed
     return changed

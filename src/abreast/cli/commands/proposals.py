@@ -7,6 +7,7 @@ from typing import Any
 
 from abreast.cli.commands.deployments import DeployCommand, plan_request, refuse_commits
 from abreast.cli.commands.promotion import promotion_request
+from abreast.cli.published import require_published
 from abreast.cli.redaction import redact_only
 from abreast.cli.selection import locate_workspace, require_known_environment
 from abreast.cli.target import Target, load_target
@@ -31,9 +32,6 @@ from abreast.wiring.workspace import later, utc_now
 
 MAX_REASON = 1000
 """Maximum length of the reason of a proposal."""
-
-PATIENCE = 150.0
-"""Seconds to wait until others can read a proposal, or its end."""
 
 
 def propose_deploy(
@@ -102,7 +100,7 @@ def reject(ledger: SqliteLedger, proposal: Proposal, by: str, reason: str, *, as
     """End a proposal. Raises RefusedError if it has ended already."""
     refuse_ended(proposal, utc_now())
     end_proposal(ledger, proposal, ProposalEnd(ProposalState.REJECTED, by, reason))
-    _publish(ledger)
+    require_published(ledger)
     if as_json:
         print(json.dumps({"proposal": proposal.hash, "state": ProposalState.REJECTED.value}))
     else:
@@ -129,7 +127,7 @@ def _propose(
         readiness = command.assess(plan)
         readiness.check()
         proposal = ledger.record_proposal(_proposal(target, plan, name, options, redact_only(reason)))
-        _publish(ledger)
+        require_published(ledger)
     if as_json:
         document = {**proposal_json(proposal, utc_now()), "plan": plan_json(plan, readiness)}
         print(json.dumps({"proposal": document}, indent=2))
@@ -179,9 +177,3 @@ def _proposal(target: Target, plan: Plan, name: str, options: Mapping[str, Any],
 def _one_line(text: str) -> str:
     """Return a text of an agent as one line: with several, it could look like what abreast says of the plan."""
     return " ".join(text.split())
-
-
-def _publish(ledger: SqliteLedger) -> None:
-    """Wait until others can read what was recorded. Raises RefusedError if they cannot."""
-    if away := ledger.flush(PATIENCE):
-        raise RefusedError(f"recorded on this machine only: {away}", next="abreast state show")

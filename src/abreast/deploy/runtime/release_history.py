@@ -1,5 +1,6 @@
 """Which releases were put live in an environment, and which of them a rollback keeps out."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
 from abreast.core.commit_order import Decision
@@ -57,12 +58,12 @@ def live_deployment(ledger: Ledger, environment: str, version: str) -> Deploymen
     )
 
 
-def confirmed_event(ledger: Ledger, deployment: Deployment, by: str, reason: str) -> Event:
+def confirmed_event(deployment: Deployment, by: str, reason: str) -> Event:
     """Return the event that says that a person confirmed the release of a deployment, perhaps once more."""
-    number = len(confirmations(ledger, deployment.id)) + 1
     text = f"{by} confirmed {deployment.release}{f': {reason}' if reason else ''}"
     data = {"by": by, "reason": reason}
-    return Event(deployment.id, f"confirmed/{by}/{number}", EventKind.CONFIRMED, text, data=data)
+    # A number would be taken twice by two people at the same moment, and the second one be lost.
+    return Event(deployment.id, f"confirmed/{by}/{secrets.token_hex(8)}", EventKind.CONFIRMED, text, data=data)
 
 
 def confirmations(ledger: Ledger, deployment: str) -> tuple[str, ...]:
