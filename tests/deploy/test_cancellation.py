@@ -108,6 +108,16 @@ def test_who_stops_following_learns_that_the_deployment_goes_on(project: SampleP
     assert project.latest_deployment()["state"] == "cancelled"
 
 
+def test_who_waits_for_a_deployment_learns_how_to_turn_it_back(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    waiting = project.start("rollback", "--to", "v1", "--yes", "--reason", "critical bug: orders fail")
+    command = f"abreast cancel {project.latest_deployment()['id']}"
+    eventually(lambda: f"waits until it ends; to turn that back at once: {command}" in waiting.output)
+    project.run(*command.split()[1:], "--reason", "no")
+    assert (wait_for_exit(deploying), wait_for_exit(waiting)) == (1, 0)
+    assert project.served_commits() == {"frontend": first, "backend": first}
+
+
 @pytest.fixture
 def rolling_back(project: SampleProject) -> tuple[list[str], StartedCommand]:
     """Three releases, the third one bad, and a rollback from it that has switched traffic. The commits."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
 
 from abreast.core.approvals.rule import too_few_people
 from abreast.core.diagnostics import DiagnosticSeverity
@@ -133,7 +134,9 @@ def _stuck(deployments: Sequence[Deployment]) -> Iterator[AbreastError]:
 
 def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Iterator[str]:
     if not lock.is_free():
-        yield f"another command (process {lock.holder_pid()}) works on this environment: deploy waits until it ends"
+        running = (each for each in deployments if each.state is DeploymentState.RUNNING)
+        at_once = "".join(f"; to turn that back at once: abreast cancel {each.id}" for each in islice(running, 1))
+        yield f"process {lock.holder_pid()} works on this environment: this command waits until it ends{at_once}"
         return
     for deployment in deployments:
         if deployment.state in {DeploymentState.RUNNING, DeploymentState.TURNING_BACK}:
