@@ -82,7 +82,8 @@ def test_who_did_what_and_what_was_refused(project: SampleProject) -> None:
     (robot,) = [act for act in found if act["agent"]]
     assert (robot["agent"], robot["detail"]) == ("robot", "robot is an agent, and may not give the command unlock")
     assert acts(project, "--by", "robot") == [robot]
-    assert acts(project, "--env", "staging") == []
+    assert acts(project, "--env", "local-pr-1") == []
+    assert "there is no environment 'locl'" in project.run("audit", "export", "--env", "locl", code=2).stderr
     assert acts(project, "--since", "2999-01-01") == []
     assert acts(project, "--until", found[0]["at"]) == []
     assert acts(project, "--since", found[0]["at"][:10], "--until", found[-1]["at"][:10]) == found

@@ -32,6 +32,8 @@ def arguments(command: str) -> list[str]:
 @pytest.mark.exhaustive
 def test_an_auditor_gets_what_can_be_checked(project: SampleProject, examples: list[Example]) -> None:
     first, keep, check = examples
+    project.config["environments"]["production"] = {}
+    project.commit()
     project.deploy("--env", "local", variables=KEY)
     ((verify, shown), (csv, _), (report, _)) = first.steps
     told = project.run(*arguments(verify), variables=KEY).stdout
