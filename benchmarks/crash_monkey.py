@@ -242,7 +242,8 @@ def get(port: int) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
-        return error.read().decode()
+        with error:
+            return error.read().decode()
     except (OSError, http.client.HTTPException) as error:
         return str(error)
 

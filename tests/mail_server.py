@@ -24,6 +24,12 @@ from cryptography.x509.oid import NameOID
 
 USER, PASSWORD = "deployments@example.com", "s3cret/of:the@mailbox"
 
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+"""What RFC 5280, 4.2.1.3, asks of an authority; Python checks it from 3.13 on."""
+
 
 @dataclass
 class Mailbox:
@@ -155,7 +161,9 @@ def _certificate(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(authority_id, critical=False)
     )
-    if issuer:
+    if issuer is None:
+        builder = builder.add_extension(SIGNS_CERTIFICATES, critical=True)
+    else:
         address = x509.IPAddress(ipaddress.ip_address(name))
         builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
     return builder.sign(signer, hashes.SHA256()), key

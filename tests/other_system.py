@@ -24,7 +24,8 @@ LIBC = ("prctl", "syscall", "pidfd_open", "memfd_create", "inotify_init1", "epol
 """Functions of the C library of Linux, which ctypes finds."""
 
 SITECUSTOMIZE = '''
-import ctypes, fcntl, importlib, mmap, os, resource, select, selectors, signal, socket, sys, sysconfig, termios, time, types
+import ctypes, fcntl, importlib, mmap, os, resource, select, selectors, signal, socket, subprocess, sys
+import sysconfig, termios, time, types
 import io, psutil, psutil._pslinux
 sysconfig.get_config_vars()  # how this Python was built, in a file that names the platform
 
@@ -80,6 +81,7 @@ for module, names in MISSING.items():
             delattr(sys.modules[module], name)
 del selectors.EpollSelector
 importlib.reload(selectors)  # which chose it
+importlib.reload(subprocess)  # which looked for POSIX_SPAWN_CLOSEFROM
 open_text, psutil._pslinux.open_text = psutil._pslinux.open_text, open_cheaply
 os.readlink, os.stat, os.lstat = map(guarded, (os.readlink, os.stat, os.lstat))
 found, ctypes.CDLL.__getattr__ = ctypes.CDLL.__getattr__, find

@@ -242,8 +242,12 @@ class SampleProject:
 
 
 def get_json(port: int, path: str = "/") -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=scaled(5)) as answer:
-        return dict(json.load(answer))
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=scaled(5)) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
@@ -279,4 +283,5 @@ def get_text(url: str) -> str:
         with urllib.request.urlopen(url, timeout=scaled(5)) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
-        return error.read().decode()
+        with error:
+            return error.read().decode()

@@ -76,9 +76,11 @@ def serve_issuer() -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "oidc-provider-mock"), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: "jwks_uri" in get_text(f"{url}/.well-known/openid-configuration"))
-        yield url
-        process.terminate()
+        try:
+            eventually(lambda: "jwks_uri" in get_text(f"{url}/.well-known/openid-configuration"))
+            yield url
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -115,5 +117,8 @@ def test_a_token_of_an_issuer_that_others_made_is_verified(other_issuer: str) ->
 
 def test_a_token_of_one_issuer_is_none_of_another(other_issuer: str) -> None:
     token = sign_in(other_issuer, "abreast")
-    with serve_issuer() as another, pytest.raises(RejectedTokenError, match="Signature verification failed"):
+    with (
+        serve_issuer() as another,
+        pytest.raises(RejectedTokenError, match=r"Signature verification failed|no key of \S+ signed it"),
+    ):
         check(another, token)

@@ -420,7 +420,9 @@ def test_what_takes_the_place_has_the_owner_the_rights_and_the_settings(tmp_path
     def looks() -> list[Any]:
         with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
             return db.execute(
-                "SELECT pg_get_userbyid(datdba), datlocprovider, daticulocale, datconnlimit, array(SELECT unnest(datacl)::text ORDER BY 1),"
+                "SELECT pg_get_userbyid(datdba), datlocprovider,"
+                " coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'),"  # its name from PostgreSQL 17 on, and before
+                " datconnlimit, array(SELECT unnest(datacl)::text ORDER BY 1),"
                 " array(SELECT setrole::regrole::text || setconfig::text FROM pg_db_role_setting"
                 " WHERE setdatabase = d.oid ORDER BY 1) FROM pg_database d WHERE datname = %s",
                 (name,),

@@ -91,7 +91,8 @@ def answered(url: str) -> str:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return str(json.load(answer)["release"])
     except urllib.error.HTTPError as error:
-        assert json.load(error)["error"] == "maintenance"
+        with error:
+            assert json.load(error)["error"] == "maintenance"
         return "page"
 
 

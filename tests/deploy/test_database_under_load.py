@@ -5,6 +5,7 @@ import time
 import urllib.request
 from itertools import count
 from typing import Self
+from urllib.error import HTTPError
 
 import pytest
 
@@ -30,6 +31,9 @@ class Users:
             try:
                 with urllib.request.urlopen(self.url, timeout=20):
                     self.done = next(self.good)
+            except HTTPError as error:
+                with error:
+                    self.bad.append(str(error))
             except OSError as error:
                 self.bad.append(str(error))
 

@@ -40,7 +40,8 @@ def status(port: int, **headers: str) -> int:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
 
 
 def shown(project: SampleProject) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def test_a_page_of_the_projects_own(deployed: SampleProject) -> None:
     deployed.run(*ON)
     with pytest.raises(urllib.error.HTTPError) as answered:
         urllib.request.urlopen(f"http://127.0.0.1:{deployed.frontend_port}/", timeout=10)
-    assert answered.value.read() == b"<h1>ours</h1>"
+    with answered.value as page:
+        assert page.read() == b"<h1>ours</h1>"
     deployed.run(*OFF)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import IncompleteRead
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -52,6 +53,9 @@ def users_of(port: int) -> Iterator[Counter[str]]:
                     answers["stolen" if b"stolen" in answer.read() else "ok"] += 1
             except IncompleteRead:
                 answers["cut off"] += 1
+            except HTTPError as error:
+                with error:
+                    answers[str(error)] += 1
             except OSError as error:
                 answers[str(error)] += 1
 

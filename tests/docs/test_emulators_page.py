@@ -62,7 +62,8 @@ def post_deploy(port: str, key: str) -> int:
         with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers)) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
 
 
 @pytest.mark.parametrize("fault", FAULTS)

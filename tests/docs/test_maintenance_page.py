@@ -17,7 +17,8 @@ def answer(port: int) -> tuple[int, str]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as got:
             return got.status, got.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def masked(text: str) -> str:

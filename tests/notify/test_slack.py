@@ -58,6 +58,7 @@ def told(project: SampleProject, channel: tuple[SlackChannel, str]) -> Told:
     return Told(project, *channel)
 
 
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <HTTPError:ResourceWarning")  # slack_sdk closes none
 def test_the_receiver_takes_and_refuses_what_others_clients_send(channel: tuple[SlackChannel, str]) -> None:
     slack, webhook = channel[0], WebhookClient(channel[1])
     assert webhook.send(text="hello", attachments=[{"color": "good", "fields": []}]).body == "ok"

@@ -28,6 +28,7 @@ def bot(api: str, channel: str = CHANNEL) -> Notifier:
     )
 
 
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <HTTPError:ResourceWarning")  # slack_sdk closes none
 def test_the_receiver_takes_and_refuses_what_slacks_client_sends(slack: tuple[SlackWorkspace, str]) -> None:
     workspace, api = slack
     client = WebClient(TOKEN, base_url=f"{api}/")

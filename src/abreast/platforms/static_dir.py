@@ -163,7 +163,7 @@ class _TargetFolder:
             stdout, stderr = await process.communicate()
         except asyncio.CancelledError:
             process.kill()
-            await process.wait()
+            await process.communicate()  # waits for its children, too; since Python 3.13, wait() does not
             raise
         if process.returncode:
             last = stderr.decode(errors="replace").strip().rpartition("\n")[2]

@@ -166,7 +166,8 @@ class PlatformHarness(ABC):
             with urlopen(self.public_url, timeout=10) as answer:  # noqa: S310 (the platform's own address)
                 return int(answer.status)
         except HTTPError as error:
-            return error.code
+            with error:
+                return error.code
 
     def traffic_move(self, version: Version) -> TrafficMove:
         """Return the move of users to a version."""
@@ -182,6 +183,9 @@ class PlatformHarness(ABC):
         try:
             with urlopen(self.public_url, timeout=10) as answer:  # noqa: S310 (the platform's own address)
                 return str(json.loads(answer.read())["commit"])
+        except HTTPError as error:
+            with error:
+                return ""
         except (ValueError, OSError, TypeError):
             return ""
 
