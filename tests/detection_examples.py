@@ -102,6 +102,8 @@ PYTHON = (
     Example("src-layout", {"pyproject.toml": "[project]\nname='x'\ndependencies=['fastapi','uvicorn']\n[build-system]\nrequires=['hatchling']\n",
                            "src/shop/main.py": HELLO}, {
         "backend": {"build": {"install": "pip install ."}, "run": "uvicorn shop.main:app --host 127.0.0.1 --port $PORT --app-dir src"}}),
+    Example("src-package", {"requirements.txt": "fastapi==0.1\nuvicorn==0.1\n", "src/__init__.py": "", "src/shop.py": "from src.prices import total\n" + HELLO}, {
+        "backend": {"run": "uvicorn src.shop:app --host 127.0.0.1 --port $PORT"}}),
 )  # fmt: skip
 
 OTHERS = (
@@ -201,6 +203,12 @@ DECLARATIONS = (
     Example("compose", {"compose.yml": "services:\n  api:\n    build: ./api\n    ports: ['80:80']\n    healthcheck: {test: [CMD, curl, 'http://localhost:80/live']}\n"
                                        "  jobs:\n    build: ./api\n    command: rq worker\n  db: {image: 'postgres:18'}\n", **FLASK}, {
         "api": {"folder": "api", "health": "/live"}, "jobs": {"type": "worker", "folder": "api", "run": "rq worker"}}),
+    Example("compose-proxy", {"compose.yml": "services:\n  app: {build: .}\n  web: {image: 'nginx:1', ports: ['80:80'], depends_on: [app]}\n",
+                              "Dockerfile": 'FROM python:3.12\nCMD ["gunicorn", "--config", "gunicorn-cfg.py", "app:app"]\n', "gunicorn-cfg.py": "bind = '0.0.0.0:5005'\n",
+                              "render.yaml": "services:\n  - {type: web, name: shop, env: python, buildCommand: ./build.sh, startCommand: 'gunicorn app:app'}\n",
+                              "build.sh": "pip install -r requirements.txt\n",
+                              "requirements.txt": "flask==3.1.0\ngunicorn==23.0.0\n", "app.py": "app = Flask(__name__)"}, {
+        "shop": {"run": "gunicorn app:app --bind 127.0.0.1:$PORT"}}),
     Example("dockerfile", {"Dockerfile": "FROM python:3.10-slim AS base\nFROM base\nEXPOSE 5000\nHEALTHCHECK CMD curl http://localhost:5000/alive\n"
                                          'CMD ["gunicorn", "-b", "0.0.0.0:5000", "-w", "4", "app:app"]\n',
                            "requirements.txt": "flask\ngunicorn\n", "app.py": "app = Flask(__name__)"}, {

@@ -15,6 +15,7 @@ _BACKING = re.compile(
 _TOOLS = re.compile(
     r"(nginx|traefik|caddy|adminer|pgadmin|mailhog|mailpit|maildev|inbucket|haproxy|envoy|prometheus|grafana|jaeger)"
 )
+_PROXIES = re.compile(r"(nginx|traefik|caddy|haproxy|envoy)")
 _HEALTH_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([\w${}:-]+))?(/[^\s'\"|;&]*)?")
 
 
@@ -33,15 +34,16 @@ def declare(repository: Repository) -> tuple[list[ServiceDraft], list[Note]]:
 
 
 def _services(repository: Repository, folder: str, file: str) -> tuple[list[ServiceDraft], list[Note]]:
-    services = repository.yaml(file).get("services")
+    declared = repository.yaml(file).get("services")
+    items = declared.items() if isinstance(declared, dict) else ()
+    services = {str(name): service for name, service in items if isinstance(service, dict)}
     drafts: list[ServiceDraft] = []
     notes: list[Note] = []
-    for name, service in (services or {}).items() if isinstance(services, dict) else ():
-        if not isinstance(service, dict):
-            continue
+    for name, service in services.items():
         image, build = str(service.get("image", "")), service.get("build")
         if build and not service.get("profiles"):
-            drafts.append(_service(repository, folder, file, str(name), service))
+            is_reached = _is_published(service) or _is_behind_proxy(services, name)
+            drafts.append(_service(repository, folder, file, name, service, Kind.WEB if is_reached else Kind.WORKER))
         elif found := _BACKING.search(image):
             notes.append(
                 Note(
@@ -50,7 +52,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
                 )
             )
         elif image and not _TOOLS.search(image) and _health(service):
-            draft = ServiceDraft(str(name), folder, Kind.WEB, "image")
+            draft = ServiceDraft(name, folder, Kind.WEB, "image")
             draft.propose("health", _health(service), f"{file}: {name}.healthcheck", Authority.CONTAINER)
             drafts.append(draft)
     return drafts, notes
@@ -86,7 +88,9 @@ def _variables(environment: object) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _service(repository: Repository, folder: str, file: str, name: str, service: dict[str, Any]) -> ServiceDraft:
+def _service(
+    repository: Repository, folder: str, file: str, name: str, service: dict[str, Any], kind: Kind
+) -> ServiceDraft:
     build = service["build"]
     context = str(build.get("context", ".") if isinstance(build, dict) else build)
     place = path_in(folder, context) if "://" not in context else folder
@@ -94,8 +98,7 @@ def _service(repository: Repository, folder: str, file: str, name: str, service:
     if not repository.has(dockerfile) and folder:  # started from the root, or written for another place
         place, dockerfile = "", repository.has(path_in(folder, "Dockerfile")) or dockerfile
     home = dockerfile.rpartition("/")[0] if repository.has(dockerfile) else place
-    is_published = bool(service.get("ports") or service.get("expose") or _health(service) or _has_route(service))
-    draft = ServiceDraft(name, home, Kind.WEB if is_published else Kind.WORKER, "image")
+    draft = ServiceDraft(name, home, kind, "image")
     draft.propose("dockerfile", dockerfile, f"{file}: {name}", Authority.CONTAINER)
     draft.propose("context", place or ".", f"{file}: {name}", Authority.CONTAINER)
     command = service.get("command")
@@ -112,9 +115,19 @@ def _service(repository: Repository, folder: str, file: str, name: str, service:
     return draft
 
 
-def _has_route(service: dict[str, Any]) -> bool:
-    labels = service.get("labels")
-    return "traefik.http" in str(labels)
+def _is_published(service: dict[str, Any]) -> bool:
+    has_route = "traefik.http" in str(service.get("labels"))
+    return bool(service.get("ports") or service.get("expose") or _health(service) or has_route)
+
+
+def _is_behind_proxy(services: dict[str, dict[str, Any]], name: str) -> bool:
+    """Whether a proxy of the file waits for a service: it leads users there over their network, by no port of ours."""
+    return any(
+        _PROXIES.search(str(service.get("image") or service.get("container_name") or other))
+        and name in (service.get("depends_on") or service.get("links") or ())
+        for other, service in services.items()
+        if other != name
+    )
 
 
 def _health(service: dict[str, Any]) -> str:

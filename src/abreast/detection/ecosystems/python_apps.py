@@ -14,6 +14,8 @@ _FACTORY_CALL = re.compile(
     re.MULTILINE,
 )
 _FACTORY = re.compile(r"^def (create_app|make_app|get_app|create_application|get_application)\((.*)$", re.MULTILINE)
+_IMPORTS_SRC = re.compile(r"^\s*(?:from|import)\s+src\b", re.MULTILINE)
+"""Code for which ``src`` is a package like any other, and runs from the folder above."""
 _BEST_NAMES = ("main", "app", "wsgi", "asgi", "server", "application", "api", "run", "index", "__init__")
 
 
@@ -68,7 +70,7 @@ def _application(
     repository: Repository, file: str, folder: str, name: str, framework: str, *, is_factory: bool
 ) -> Application:
     path = relative_to(file, folder).removesuffix(".py").removesuffix("/__init__")
-    directory = _source_directory(repository, path, folder)
+    directory = "" if _IMPORTS_SRC.search(repository.text(file)) else _source_directory(repository, path, folder)
     module = path.removeprefix(f"{directory}/" if directory else "").replace("/", ".")
     return Application(module, name, file, framework, directory, is_factory)
 
