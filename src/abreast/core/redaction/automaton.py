@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ def expression_search(expressions: Mapping[int, str], once: Collection[int] = ()
 
 def _stored_database(expressions: list[bytes], numbers: list[int], flags: list[int]) -> "hyperscan.Database":
     """Return the automaton from the store, or compile and store it. What the store has may be damaged, or another's."""
+    from importlib.metadata import version  # noqa: PLC0415 (slow, and few texts are long enough)
+
     import hyperscan  # noqa: PLC0415
 
     key = _digest(repr((version("hyperscan"), expressions, numbers, flags)).encode())
