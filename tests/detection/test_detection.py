@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from abreast.config.load import load_config
+from abreast.detection.declarations import compose
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import Draft
 from abreast.detection.repository import Repository
@@ -353,6 +354,19 @@ def test_broken_files_do_no_harm(content: str, tmp_path: Path) -> None:
              "railway.json", "go.mod", "Cargo.toml", "pom.xml", "composer.json", "angular.json", "project.json", "Dockerfile", "Procfile",
              "turbo.json", "pnpm-workspace.yaml", "README.md", "k8s/x.yml")  # fmt: skip
     assert drafted(tmp_path / "shop", dict.fromkeys(names, content)).project == "shop"
+
+
+@pytest.mark.parametrize(
+    ("waits", "kind"),
+    [
+        ("depends_on: [app]", "web"), ("depends_on: {app: {condition: service_started}}", "web"), ("links: ['app:backend']", "web"),
+        ("depends_on: app", "worker"), ("depends_on: 1", "worker"), ("depends_on: [[app]]", "worker"), ("links: [application]", "worker"),
+    ],
+)  # fmt: skip
+def test_what_a_proxy_of_compose_waits_for_has_users(waits: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yml").write_text(f"services:\n  app: {{build: .}}\n  front: {{image: 'nginx:1', {waits}}}\n")
+    found, _ = compose.declare(Repository(tmp_path))
+    assert [(service.name, service.kind) for service in found] == [("app", kind)]
 
 
 def test_a_route_that_may_ask_who_is_there_is_no_health_check(tmp_path: Path) -> None:

@@ -60,6 +60,25 @@ def test_what_an_import_does_not_do_without(code: str, needed: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
+    "deep", ["x = " + "+".join(["1"] * 3000), "x = a" + ".b" * 900, "x = " + "-" * 20_000 + "1", "x = " + "[" * 150]
+)
+def test_code_that_is_nested_too_deeply_to_walk_is_not_read(deep: str, tmp_path: Path) -> None:
+    code = f"import os\nKEY = os.environ['KEY']\ndb.create_all()\n{deep}\n"
+    assert needed_at_import(code) == []
+    files = {
+        "requirements.txt": "flask==3.1.0\ngunicorn==23.0.0\n",
+        "app.py": "app = Flask(__name__)",
+        "models.py": code,
+    }
+    assert backend(tmp_path, files)["run"].startswith("gunicorn app:app")
+
+
+def test_what_python_remarks_on_code_of_others_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert needed_at_import(r"HOSTS = os.getenv('HOSTS').split('\d')") == ["HOSTS"]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
     ("code", "env"),
     [
         ("if 'TOKEN' in os.environ:\n    C = {'zone': os.environ['ZONE']}\n", None),

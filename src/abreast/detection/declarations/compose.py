@@ -12,10 +12,8 @@ _BACKING = re.compile(
     r"(postgres|postgis|timescale|mysql|mariadb|redis|valkey|mongo|rabbitmq|kafka|elasticsearch|opensearch|minio|memcached|nats|"
     r"clickhouse|sql-edge|mssql|meilisearch|supabase|pgvector)", re.IGNORECASE
 )  # fmt: skip
-_TOOLS = re.compile(
-    r"(nginx|traefik|caddy|adminer|pgadmin|mailhog|mailpit|maildev|inbucket|haproxy|envoy|prometheus|grafana|jaeger)"
-)
-_PROXIES = re.compile(r"(nginx|traefik|caddy|haproxy|envoy)")
+_PROXIES = re.compile(r"nginx|traefik|caddy|haproxy|envoy")
+_TOOLS = re.compile(rf"{_PROXIES.pattern}|adminer|pgadmin|mailhog|mailpit|maildev|inbucket|prometheus|grafana|jaeger")
 _HEALTH_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([\w${}:-]+))?(/[^\s'\"|;&]*)?")
 
 
@@ -123,11 +121,16 @@ def _is_published(service: dict[str, Any]) -> bool:
 def _is_behind_proxy(services: dict[str, dict[str, Any]], name: str) -> bool:
     """Whether a proxy of the file waits for a service: it leads users there over their network, by no port of ours."""
     return any(
-        _PROXIES.search(str(service.get("image") or service.get("container_name") or other))
-        and name in (service.get("depends_on") or service.get("links") or ())
+        _PROXIES.search(f"{other} {service.get('image', '')}") and name in _waited_for(service)
         for other, service in services.items()
         if other != name
     )
+
+
+def _waited_for(service: dict[str, Any]) -> list[str]:
+    """Return the services that must be there before a service: names, keys with conditions, or links ``name:alias``."""
+    named = [service.get("depends_on"), service.get("links")]
+    return [str(name).partition(":")[0] for names in named if isinstance(names, list | dict) for name in names]
 
 
 def _health(service: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
+from abreast.detection.ecosystems.python_syntax import parse_module
+
 _TRACES = re.compile(r"\b(environ|getenv|decouple|environs)\b")
 _READERS = frozenset({"os.getenv", "os.environ.get", "environ.get", "getenv"})
 _CONVERSIONS = frozenset({"int", "float", "create_engine", "create_async_engine", "Database", "AsyncEngine"})
@@ -16,20 +18,14 @@ def needed_at_import(text: str) -> list[str]:
     Only what every import evaluates counts: no functions, no branches. Known readers are ``os.getenv`` where None does
     no good, python-decouple, django-environ and environs.
     """
-    if not _TRACES.search(text):
-        return []
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return []
-    return list(dict.fromkeys(_Reader(text).read(module)))
+    module = parse_module(text) if _TRACES.search(text) else None
+    return list(dict.fromkeys(_Reader(text).read(module))) if module else []
 
 
 def asked_only_with_another(text: str) -> set[str]:
     """Return the variables that a module reads only where another variable is set."""
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError):
+    module = parse_module(text)
+    if module is None:
         return set()
     branches = (part for part in ast.walk(module) if isinstance(part, ast.If) and _asks_whether_set(part.test))
     inside = {part for branch in branches for statement in branch.body for part in ast.walk(statement)}

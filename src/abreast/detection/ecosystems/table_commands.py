@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from abreast.detection.ecosystems.python_syntax import parse_module
 from abreast.detection.repository import Repository, relative_to
 
 _COMMAND = re.compile(r"\b(cli|click)\.command\b")
@@ -17,7 +18,8 @@ def table_command(repository: Repository, folder: str) -> tuple[str, str]:
     That is a command of Flask which calls ``create_all``, or a script such as ``create_db.py``.
     """
     for file in repository.sources(folder, ".py"):
-        module = _parse(repository.text(file))
+        text = repository.text(file)
+        module = parse_module(text) if "create_all(" in text else None
         if module is None:
             continue
         for function in (each for each in module.body if isinstance(each, ast.FunctionDef)):
@@ -26,15 +28,6 @@ def table_command(repository: Repository, folder: str) -> tuple[str, str]:
         if _SCRIPT.search(file) and _makes_tables([each for each in module.body if not _is_import(each)]):
             return f"python {relative_to(file, folder)}", file
     return "", ""
-
-
-def _parse(text: str) -> ast.Module | None:
-    if "create_all(" not in text:
-        return None
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError):
-        return None
 
 
 def _command_name(function: ast.FunctionDef) -> str:
