@@ -329,7 +329,6 @@ PREVIEW_JOBS = """@name@:
     deployments: write # where the preview is, shown by GitHub
     checks: write # the outcome, on the commit
     pull-requests: write # the same, as a comment
-    id-token: write # who acts, in the record: GitHub vouches for this run
   environment: {name: @name@-preview, deployment: false} # its secrets are read by what pull requests build
   concurrency: {group: "abreast-@name@-pr-${{ github.event.number }}", queue: max, cancel-in-progress: false}
   steps:
