@@ -142,6 +142,13 @@ def test_a_remote_that_goes_away_is_away(remote: Remote) -> None:
         home.append(links[-1], chain(links[-1], ["b"]))
 
 
+def test_words_of_an_address_are_not_the_answer_of_the_remote(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "remote", "add", "origin", "http://127.0.0.1:1/permission-denied/protected-403.git")
+    with pytest.raises(HomeAwayError, match="protected-403"):
+        GitHome(tmp_path, "shop", "origin").read(0)
+
+
 @pytest.mark.parametrize("remote", ["file", "http", SSH], indirect=True)
 def test_of_two_machines_that_deploy_at_once_one_has_the_environment_and_each_has_its_own_versions(
     remote: Remote, tmp_path: Path

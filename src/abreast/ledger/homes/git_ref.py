@@ -24,8 +24,10 @@ TIMEOUT = 60.0
 
 _OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _SUBJECT = re.compile(r"([0-9a-f]+) entries (\d+) to (\d+)")
+_QUOTED = re.compile(r"'[^'\n]*'")
+"""What git quotes: the remote's address, whose words and port are not the remote's answer."""
 _NO_RIGHT = re.compile(
-    r"denied|not authorized|authentication failed|permission|403|could not read Username|protected|hook declined"
+    r"denied|not authorized|authentication failed|permission|error: 403\b|could not read Username|protected|hook declined"
     r"|host key verification failed",
     re.IGNORECASE,
 )
@@ -162,6 +164,6 @@ class GitHome(Home):
     def _error(self, command: str, said: str) -> StateError:
         lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))] or [said]
         what = f"{self.title}: git {command} failed: {lines[0] or 'without a word'}"
-        if _NO_RIGHT.search(said):
+        if _NO_RIGHT.search(_QUOTED.sub("", said)):
             return StateError(what, need=f"the right to read and push {self._ref}", next="abreast doctor")
         return HomeAwayError(what, need="an answer of the remote", next=f"git ls-remote {self._remote}")
