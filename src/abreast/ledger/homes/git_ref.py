@@ -27,8 +27,8 @@ _SUBJECT = re.compile(r"([0-9a-f]+) entries (\d+) to (\d+)")
 _QUOTED = re.compile(r"'[^'\n]*'")
 """What git quotes: the remote's address, whose words and port are not the remote's answer."""
 _NO_RIGHT = re.compile(
-    r"denied|not authorized|authentication failed|permission|error: 403\b|could not read Username|protected|hook declined"
-    r"|host key verification failed",
+    r"denied|not authorized|authentication failed|permission|error: 403\b|could not read Username|protected"
+    r"|hook declined|host key verification failed",
     re.IGNORECASE,
 )
 _ENVIRONMENT = {
