@@ -492,6 +492,38 @@ def test_a_package_of_a_workspace_without_a_page_is_a_library(tmp_path: Path) ->
     assert set(services(tmp_path, files)) == {"web"}
 
 
+LINKED = {
+    "apps/web/package.json": package(VITE, "vite", "ui"),
+    "apps/web/index.html": "",
+    "apps/other/package.json": package({"build": "vite build"}, "vite"),
+    "packages/ui/package.json": package({"build": "tsc"}, "tokens", "plain", name="ui"),
+    "packages/tokens/package.json": package({"build": "tsc"}, "ui", name="tokens"),
+    "packages/plain/package.json": package(name="plain"),
+}
+
+
+def test_npm_installs_the_tools_that_a_workspace_shares(tmp_path: Path) -> None:
+    files = {"package.json": package(workspaces=["apps/*", "packages/*"]), **LINKED}
+    assert services(tmp_path, files)["web"]["build"]["install"] == "npm install --include-workspace-root"
+    build = services(tmp_path, {**files, "package-lock.json": "{}"})["web"]["build"]
+    assert build["install"] == "npm ci --include-workspace-root"
+    lacking = '{"packages": {"node_modules/a": {"peerDependencies": {"b": "1"}}}}'
+    build = services(tmp_path, {**files, "package-lock.json": lacking})["web"]["build"]
+    assert build["install"] == "npm ci --include-workspace-root --legacy-peer-deps"
+
+
+@pytest.mark.parametrize(
+    ("lock", "manager"), [("package-lock.json", "npm"), ("yarn.lock", "yarn"), ("bun.lock", "bun")]
+)
+def test_packages_of_the_workspace_are_built_in_the_order_of_their_needs(
+    lock: str, manager: str, tmp_path: Path
+) -> None:
+    files = {"package.json": package(workspaces=["apps/*", "packages/*"]), lock: "{}", **LINKED}
+    build = f"{manager} run build"
+    expected = f"(cd ../../packages/tokens && {build}) && (cd ../../packages/ui && {build}) && {build}"
+    assert services(tmp_path, files)["web"]["build"]["run"] == expected
+
+
 def test_vite_without_a_page_builds_assets(tmp_path: Path) -> None:
     assets = {"theme/package.json": package(VITE, "vite"), "theme/src/main.ts": ""}
     assert set(services(tmp_path, {**NODE_API, **assets})) == {"api"}

@@ -1,4 +1,4 @@
-"""pnpm and Yarn for machines that have neither: by corepack, or else by npx."""
+"""pnpm, Yarn and Bun for machines that have none: by corepack, or else by npx."""
 
 import shutil
 import subprocess
@@ -42,6 +42,8 @@ def test_corepack_runs_them_if_it_can(tmp_path: Path) -> None:
         ("yarn install", "yarn@4.5.0+sha224.abc", "@yarnpkg/cli-dist@4.5.0"),
         ("pnpm install", "", "pnpm@10"),
         ("pnpm install", "pnpm@9.1.1", "pnpm@9.1.1"),
+        ("bun install", "", "bun@1"),
+        ("bunx vite", "bun@1.2.4", "bun@1.2.4"),
     ],
 )
 def test_npx_runs_them_if_corepack_cannot(tmp_path: Path, command: str, pinned: str, package: str) -> None:
@@ -78,3 +80,4 @@ def test_npx_brings_a_real_one(tmp_path: Path) -> None:
     fake(tmp_path / "bin", "corepack", "exit 1")
     (tmp_path / "bin" / "npx").symlink_to(shutil.which("npx") or "")
     assert brought(tmp_path, "yarn --version").startswith("1.")
+    assert brought(tmp_path, "bun --version").startswith("1.")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-_PACKAGE_MANAGERS = {"pnpm": "pnpm", "pnpx": "pnpm", "yarn": "yarn"}
+_PACKAGE_MANAGERS = {"pnpm": "pnpm", "pnpx": "pnpm", "yarn": "yarn", "bun": "bun", "bunx": "bun"}
 """The package of npm for each program."""
 _MANAGER_SCRIPT = """#!/bin/sh
 export COREPACK_ENABLE_DOWNLOAD_PROMPT=0
@@ -29,7 +29,7 @@ exec npx --yes --package "$package@${{version:-{default}}}" -- {program} "$@"
 
 It would take the latest pnpm, too, which refuses lock files of pnpm 8 and before.
 """
-_DEFAULT_VERSIONS = {"pnpm": "10", "yarn": "1"}
+_DEFAULT_VERSIONS = {"pnpm": "10", "yarn": "1", "bun": "1"}
 """Versions for projects without ``packageManager``."""
 
 

@@ -1,6 +1,7 @@
 """Services in JavaScript: sites that a build leaves, and servers."""
 
 import re
+from collections.abc import Sequence
 
 from abreast.detection.commands import (
     is_development,
@@ -23,7 +24,7 @@ from abreast.detection.ecosystems.node_frameworks import (
 )
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.old_hashes import allow_old_hashes
-from abreast.detection.repository import Repository, path_in
+from abreast.detection.repository import Repository, path_in, relative_to
 
 START_SCRIPTS = ("start:prod", "start:production", "serve:prod", "start")
 _ENTRY_FILES = (
@@ -120,8 +121,8 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
     elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
         command = package.execute(f"turbo run build --filter={package.name}")
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
-    elif package.is_member and "build" in package.scripts and package.needs_build_of_workspace():
-        command = _workspace_build(package)
+    elif package.is_member and "build" in package.scripts and (before := package.builds_before()):
+        command = _workspace_build(package, before)
         draft.propose(
             "build.run", command, f"{package.file}: scripts.build, and packages of its workspace", Authority.PROJECT
         )
@@ -139,12 +140,12 @@ def build_script(package: NodePackage) -> str:
     return _HEROKU_BUILD if is_for_heroku else "build"
 
 
-def _workspace_build(package: NodePackage) -> str:
+def _workspace_build(package: NodePackage, before: Sequence[str]) -> str:
+    """Return the command that builds a package after those in the folders ``before``: pnpm alone sorts them itself."""
     if package.manager == "pnpm":
         return f"pnpm --filter '{package.name}...' run build"
-    if package.manager == "npm":
-        return f"npm run build --workspaces --if-present --prefix {'/'.join('..' for _ in package.folder.split('/'))}"
-    return package.run_script("build")
+    build = package.run_script("build")
+    return " && ".join([*(f"(cd {relative_to(folder, package.folder)} && {build})" for folder in before), build])
 
 
 def _start_script(package: NodePackage) -> str:

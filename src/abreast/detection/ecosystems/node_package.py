@@ -127,13 +127,21 @@ class NodePackage:
             locks = {pinned: locks[pinned]}
         if not locks:
             source = f"{self.file}: there is no lock file"
-            return [Installation(f"{self.manager} install", source)]
+            return [Installation(f"{self.manager} install{self._with_root(self.manager)}", source)]
         return [self._frozen_installation(manager, lock) for manager, lock in locks.items()]
 
     def _frozen_installation(self, manager: str, lock: str) -> Installation:
+        command = f"{self._frozen(manager)}{self._with_root(manager)}"
         if manager == "npm" and (peer := missing_peer(self.repository.generated_json(lock))):
-            return Installation("npm ci --legacy-peer-deps", f"{lock}: has no {peer}, a peer dependency")
-        return Installation(self._frozen(manager), lock)
+            return Installation(f"{command} --legacy-peer-deps", f"{lock}: has no {peer}, a peer dependency")
+        return Installation(command, lock)
+
+    def _with_root(self, manager: str) -> str:
+        """Return the option for the tools that a workspace shares: npm alone leaves those of the root out in a member.
+
+        It runs the root's ``prepare`` all the same. https://docs.npmjs.com/cli/commands/npm-ci#include-workspace-root
+        """
+        return " --include-workspace-root" if manager == "npm" and self.is_member else ""
 
     def _frozen(self, manager: str) -> str:
         named = str(self.repository.json(path_in(self.workspace, "package.json")).get("packageManager", ""))
@@ -157,18 +165,18 @@ class NodePackage:
         """Return the command that runs a program of its dependencies."""
         return f"{_RUNNERS[self.manager]} {command}"
 
-    def needs_build_of_workspace(self) -> bool:
-        """Whether a package of its workspace that it depends on has to be built first."""
-        linked = {
-            name
-            for name, version in self.dependencies.items()
-            if version.startswith("workspace:") or version in {"*", "file:"}
-        }
-        return any(
-            "build" in package.scripts and package.name in linked | set(self.dependencies)
-            for package in workspace_packages(self.repository, self.workspace)
-            if package.folder not in (self.folder, self.workspace)
-        )
+    def builds_before(self) -> list[str]:
+        """Return the folders of the workspace's packages that are built before it, each after those that it needs."""
+        packages = {package.name: package for package in workspace_packages(self.repository, self.workspace)}
+        ordered: dict[str, NodePackage] = {}
+
+        def visit(package: NodePackage, above: frozenset[str]) -> None:
+            for name in sorted(package.dependencies.keys() & packages.keys() - above - ordered.keys()):
+                visit(packages[name], above | {name})
+                ordered[name] = packages[name]
+
+        visit(self, frozenset({self.name}))
+        return [package.folder for package in ordered.values() if "build" in package.scripts]
 
     def oldest_node(self) -> tuple[str, str]:
         """Return the oldest Node that it runs with, and what says so; ("", "") if nothing does.
