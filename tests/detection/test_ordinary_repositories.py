@@ -347,3 +347,62 @@ def test_sveltekit_before_its_first_version_has_a_preview_of_its_own(tmp_path: P
 
 def test_services_side_by_side_stay_side_by_side(tmp_path: Path) -> None:
     assert set(written(tmp_path, {**NODE_API, **CLIENT})["services"]) == {"api", "client"}
+
+
+# ── words of a build script ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("script", "packages", "files", "expected"),
+    [
+        ("nuxt build ./app", ("nuxt",), {"app/pages/index.vue": ""}, ("run", "node app/.output/server/index.mjs")),
+        ("nuxt build", ("nuxt",), {"app/pages/index.vue": ""}, ("run", "node .output/server/index.mjs")),
+        ("nuxt generate app/", ("nuxt",), {"app/pages/index.vue": ""}, ("output", "app/.output/public")),
+        ("next build ./web", ("next",), {"web/pages/index.js": ""}, ("run", "npx next start web -H 127.0.0.1 -p $PORT")),
+        ("next build web", ("next",), {"web/next.config.js": "output: 'export'"}, ("output", "web/out")),
+        ("next build && next export -o pages", ("next",), {}, ("output", "pages")),
+        ("next build && npm run export", ("next",), {}, ("output", "out")),
+        ("tsc && vite build client", ("vite",), {"client/index.html": ""}, ("output", "client/dist")),
+        ("vite build client --outDir ../www", ("vite",), {"client/index.html": ""}, ("output", "www")),
+        ("NODE_ENV=production npx vite build --outDir=www", ("vite",), {"index.html": ""}, ("output", "www")),
+        ("vite build --mode staging", ("vite",), {"index.html": ""}, ("output", "dist")),
+        ("vitepress build docs", ("vitepress",), {"docs/index.md": ""}, ("output", "docs/.vitepress/dist")),
+        ("parcel build index.html -d www", ("parcel",), {"index.html": ""}, ("output", "www")),
+        ("eleventy --output=www", ("@11ty/eleventy",), {"eleventy.config.js": "output: 'site'"}, ("output", "www")),
+        ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src'"}, ("output", "src/dist")),
+        ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src', build: {outDir: '../www'}"}, ("output", "www")),
+        ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: path.resolve(__dirname, 'src'), build: {outDir: path.resolve(__dirname, 'dist', \"public\"), emptyOutDir: true}"},
+         ("output", "dist/public")),
+    ],
+)  # fmt: skip
+def test_words_of_the_build_script_name_folders(
+    script: str, packages: tuple[str, ...], files: Files, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    manifest = package({"build": script, "export": "next export"}, *packages)
+    (found,) = written(tmp_path, {"package.json": manifest, "package-lock.json": "{}", **files})["services"].values()
+    assert {**found["build"], "run": found.get("run")}[expected[0]] == expected[1]
+
+
+def test_the_adapter_of_sveltekit_is_the_one_that_its_configuration_imports(tmp_path: Path) -> None:
+    manifest = package(VITE, "@sveltejs/kit", "@sveltejs/adapter-node", "@sveltejs/adapter-static", "vite")
+    files = {"package.json": manifest, "package-lock.json": "{}"}
+    config = "// import adapter from '@sveltejs/adapter-static';\nimport adapter from '@sveltejs/adapter-node';"
+    assert backend(tmp_path, {**files, "svelte.config.js": config})["run"] == "node build"
+
+
+@pytest.mark.parametrize("itself", ["./", "."])
+def test_a_workspace_may_name_itself(itself: str, tmp_path: Path) -> None:
+    files = {"pnpm-workspace.yaml": f"packages: ['docs/', '{itself}']", "pnpm-lock.yaml": "",
+             "package.json": package({"build": "nuxt build"}, "nuxt"), "pages/index.vue": ""}  # fmt: skip
+    assert backend(tmp_path, files)["build"]["install"] == "pnpm install --frozen-lockfile"
+
+
+def test_a_site_that_is_built_into_the_folder_of_no_service_is_taken_from_there(tmp_path: Path) -> None:
+    files = {**{path.replace("web/", "apps/web/"): text for path, text in VITE_WEB.items()},
+             "apps/web/vite.config.ts": "build: { outDir: '../api/public' }",
+             "apps/api/wrangler.toml": "main = 'src/app.ts'", "apps/api/package.json": package({}, "hono")}  # fmt: skip
+    found = written(tmp_path, files)["services"]
+    assert found["web"]["build"]["run"] == "npm run build && rm -rf dist && cp -R ../api/public dist"
+    assert found["web"]["build"]["output"] == "dist"
+    load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS)
+    assert "# - apps/api/wrangler.toml: a Worker of Cloudflare" in (tmp_path / "abreast.yml").read_text()

@@ -92,7 +92,7 @@ def without_missing_files(command: str, has_file: Callable[[str], bool]) -> str:
 
 def without_process_manager(command: str) -> str:
     """Return what ``pm2 start`` would start. pm2 leaves it in the background, where nobody watches it."""
-    words = _split(command)
+    words = split_words(command)
     if words[:2] not in (["pm2", "start"], ["pm2-runtime", "start"]):
         return command
     words, script, arguments = words[2:], "", []
@@ -145,7 +145,7 @@ def _given(command: str, names: tuple[str, ...]) -> str:
 
 def _server(command: str) -> tuple[str, PortOptions | None]:
     """Return the server that a command starts, and its options; None if it is none that is known."""
-    words = _split(unwrap(_ASSIGNMENTS.sub(r"\2", command)))
+    words = split_words(unwrap(_ASSIGNMENTS.sub(r"\2", command)))
     for position, word in enumerate(words[:5]):
         name = word.rpartition("/")[2] if "bin/" in word else word
         if name in SERVERS and (name != "rails" or "server" in words or "s" in words) and name != "vite":
@@ -157,7 +157,8 @@ def _server(command: str) -> tuple[str, PortOptions | None]:
     return "", None
 
 
-def _split(command: str) -> list[str]:
+def split_words(command: str) -> list[str]:
+    """Return the words of a command as a shell reads them, or between blanks if its quotes do not match."""
     try:
         return shlex.split(command)
     except ValueError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from abreast.detection.draft import Kind, Note, ServiceDraft
 from abreast.detection.ecosystems import compiled, node, python, ruby_and_php, static_pages
+from abreast.detection.ecosystems.node_frameworks import page_folder
 from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.repository import Repository, is_inside, path_in, relative_to
 
@@ -32,12 +33,19 @@ def find_services(repository: Repository) -> tuple[list[ServiceDraft], list[Note
             services += _services_of(repository, folder)
         elif folder.count("/") < 2 and (found := node.detect(repository, folder)):
             notes.append(_aside_note(found))
-    _drop_pages_of_others(services)
+    _drop_pages_of_others(repository, services)
     notes += _set_documentation_aside(services)
     _merge_builds_into_others(services)
     notes += [
         Note(f"{package.file}: a mobile or desktop application, which no platform of abreast runs")
         for package in _apps(repository)
+    ]
+    notes += [
+        Note(f"{file}: a Worker of Cloudflare, which no platform of abreast runs")
+        for folder in repository.folders
+        if (file := repository.has(*(path_in(folder, f"wrangler.{suffix}") for suffix in ("toml", "json", "jsonc"))))
+        and folder.count("/") < MAX_DEPTH
+        and not any(service.folder == folder for service in services)
     ]
     return services, notes
 
@@ -103,20 +111,22 @@ def _apps(repository: Repository) -> Iterator[NodePackage]:
                 yield package
 
 
-def _drop_pages_of_others(services: list[ServiceDraft]) -> None:
+def _drop_pages_of_others(repository: Repository, services: list[ServiceDraft]) -> None:
     """Drop folders of pages inside another service, which serves or builds them; and the root, if it is not alone."""
     for page in [
         service for service in services if service.ecosystem == "pages" and service.text("build.output") == "."
     ]:
         others = [other for other in services if other is not page]
-        if any(_has_page_of(other, page.folder) for other in others) or (not page.folder and others):
+        if any(_has_page_of(repository, other, page.folder) for other in others) or (not page.folder and others):
             services.remove(page)
 
 
-def _has_page_of(service: ServiceDraft, folder: str) -> bool:
+def _has_page_of(repository: Repository, service: ServiceDraft, folder: str) -> bool:
     """Whether a folder of pages belongs to a service: it lies in it, and a site of the root builds from ``src``."""
-    home = path_in(service.folder, "src") if service.kind is Kind.SITE and not service.folder else service.folder
-    return is_inside(folder, home)
+    if service.kind is not Kind.SITE or service.folder:
+        return is_inside(folder, service.folder)
+    home = page_folder(NodePackage(repository, "")) if service.ecosystem == "node" else ""
+    return is_inside(folder, home or "src")
 
 
 def _set_documentation_aside(services: list[ServiceDraft]) -> Iterator[Note]:
@@ -129,6 +139,13 @@ def _set_documentation_aside(services: list[ServiceDraft]) -> Iterator[Note]:
             yield Note(f"{chosen.source if chosen else ''}: looks like documentation, not like a service", line)
 
 
+def _bring_output_home(site: ServiceDraft) -> None:
+    """Let a build copy what it leaves outside the site's folder into it, where abreast takes it from."""
+    command = f"rm -rf dist && cp -R {site.text('build.output')} dist"
+    site.replace("build.run", " && ".join(filter(None, (site.text("build.run"), command))))
+    site.replace("build.output", "dist")
+
+
 def _merge_builds_into_others(services: list[ServiceDraft]) -> None:
     """Merge a site whose build lands in another service's folder into that service, which serves it."""
     for site in [service for service in services if service.text("build.output").startswith("../")]:
@@ -139,6 +156,7 @@ def _merge_builds_into_others(services: list[ServiceDraft]) -> None:
             if other is not site and other.kind is Kind.WEB and is_inside(target, other.folder)
         ]
         if not homes:
+            _bring_output_home(site)
             continue
         home = max(homes, key=lambda other: len(other.folder))
         services.remove(site)

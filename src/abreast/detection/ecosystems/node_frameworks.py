@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from abreast.detection.ecosystems.build_options import build_arguments, build_output, build_root
 from abreast.detection.ecosystems.node_package import NodePackage
-from abreast.detection.repository import path_in, relative_to
+from abreast.detection.repository import path_in
 
 CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")
 
@@ -27,15 +28,17 @@ class Framework:
 
 def _sveltekit(package: NodePackage, framework: Framework) -> Framework:
     config, text = _config(package, "svelte.config")
-    if "@sveltejs/adapter-static" in package.dependencies or "adapter-static" in text:
+    code = re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
+    adapters = set(re.findall(r"@sveltejs/adapter-\w+", code)) or set(package.dependencies)
+    if "@sveltejs/adapter-static" in adapters:
         pages = re.search(r"pages:\s*['\"]([^'\"]+)", text)
         return replace(framework, output=pages[1] if pages else "build", run="", source=config)
-    if "@sveltejs/adapter-node" in package.dependencies:
+    if "@sveltejs/adapter-node" in adapters:
         out = re.search(r"out:\s*['\"]([^'\"]+)", text)
         return replace(framework, run=f"node {out[1] if out else 'build'}", source=config)
     if re.search(r"\bsvelte-kit build\b", " ".join(package.scripts.values())):  # before 1.0, which left it to Vite
         framework = replace(framework, build="svelte-kit build", run="svelte-kit preview")
-    adapter = next((name for name in package.dependencies if name.startswith("@sveltejs/adapter-")), "its adapter")
+    adapter = next((name for name in sorted(adapters) if name.startswith("@sveltejs/adapter-")), "its adapter")
     why = f"{adapter} is for another platform, so SvelteKit's preview server runs it; @sveltejs/adapter-node is better"
     return replace(framework, source=config, remark=why)
 
@@ -45,6 +48,8 @@ def _next(package: NodePackage, framework: Framework) -> Framework:
     if re.search(r"output:\s*['\"]export['\"]", text):
         folder = re.search(r"distDir:\s*['\"]([^'\"]+)", text)
         return replace(framework, output=folder[1] if folder else "out", run="", source=config)
+    if build_arguments(package, "next export") is not None:
+        return replace(framework, output="out", run="", source=f"{package.file}: scripts.build")
     if re.search(r"output:\s*['\"]standalone['\"]", text):
         return replace(framework, source=config)
     return framework
@@ -102,14 +107,22 @@ def _angular(package: NodePackage, framework: Framework) -> Framework:
 
 def _vite(package: NodePackage, framework: Framework) -> Framework:
     config, text = _config(package, "vite.config")
-    found = re.search(
-        r"outDir:\s*(?:path\.)?(?:resolve|join)?\(?(?:(?:import\.meta\.)?_*dirname,\s*)?['\"`]([^'\"`]+)", text
-    )
-    if not found:
+    root, _ = _vite_folder(text, "root")
+    output, is_of_config = _vite_folder(text, "outDir")
+    if not root and not output:
         return framework
-    root = re.search(r"\broot:\s*['\"]([^'\"]+)", text)
-    output = relative_to(path_in(path_in(package.folder, root[1] if root else ""), found[1]), package.folder)
-    return replace(framework, output=output, source=f"{config}: outDir")
+    found = path_in("" if is_of_config else root, output or framework.output)
+    return replace(framework, output=found, source=f"{config}: {'outDir' if output else 'root'}")
+
+
+def _vite_folder(text: str, key: str) -> tuple[str, bool]:
+    """Return the folder that a key of vite.config names, "" without one, and whether it is one from the file's own."""
+    start = r"(?:path\.)?(?:resolve|join)?\(?((?:import\.meta\.|_*)dirname\s*,\s*)?"
+    found = re.search(rf"\b{key}:\s*{start}['\"`]([^'\"`]+)['\"`]((?:\s*,\s*['\"`][^'\"`]+['\"`](?=[\s,)]))*)", text)
+    if found is None:
+        return "", False
+    parts = re.findall(r"[^\s'\"`,]+", found[3]) if "(" in found[0] else []
+    return "/".join([found[2], *parts]), bool(found[1])
 
 
 def _eleventy(package: NodePackage, framework: Framework) -> Framework:
@@ -207,7 +220,19 @@ def find_framework(package: NodePackage) -> Framework | None:
     if framework is None or (framework.package == "vite" and not _has_entry_page(package)):
         return None
     variant = _VARIANTS.get(framework.package)
-    return variant(package, framework) if variant else framework
+    return _as_built(package, variant(package, framework) if variant else framework)
+
+
+def _as_built(package: NodePackage, framework: Framework) -> Framework:
+    """Return a framework with the folders that words of the build script name."""
+    root, output, source = build_root(package), build_output(package), f"{package.file}: scripts.build"
+    if framework.output and (output or root):
+        return replace(framework, output=output or path_in(root, framework.output), source=source)
+    if root and framework.run == "next start":
+        return replace(framework, run=f"next start {root}", source=source)
+    if root and framework.run.startswith("node .output/"):
+        return replace(framework, run=f"node {root}/{framework.run.removeprefix('node ')}", source=source)
+    return framework
 
 
 def _is_used(package: NodePackage, framework: Framework) -> bool:
@@ -233,6 +258,12 @@ def _has_entry_page(package: NodePackage) -> bool:
     return any(not _NO_ENTRY.search(page[len(package.folder) :]) for page in pages)
 
 
+def page_folder(package: NodePackage) -> str:
+    """Return the folder whose page its bundler builds a site of, as its configuration or its build script names it."""
+    root, _ = _vite_folder(_config(package, "vite.config")[1], "root")
+    return path_in(path_in(package.folder, build_root(package)), root)
+
+
 def has_sources(package: NodePackage) -> bool:
     """Whether there is anything that a framework or a server is made of, beside the packages of a workspace."""
     inside = [
@@ -247,5 +278,6 @@ def _config(package: NodePackage, *names: str) -> tuple[str, str]:
 
 
 def _configs(package: NodePackage, *names: str) -> list[tuple[str, str]]:
-    paths = (path_in(package.folder, f"{name}{suffix}") for name in names for suffix in CODE_SUFFIXES)
+    folder = path_in(package.folder, build_root(package))
+    paths = (path_in(folder, f"{name}{suffix}") for name in names for suffix in CODE_SUFFIXES)
     return [(path, package.repository.text(path)) for path in paths if package.repository.has(path)]

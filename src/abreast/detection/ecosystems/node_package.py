@@ -226,12 +226,13 @@ def _major(version: str) -> str:
 
 
 def workspace_members(repository: Repository, folder: str) -> tuple[str, ...]:
-    """Return the patterns of a workspace's member folders, () if the folder is no workspace."""
+    """Return the patterns of a workspace's member folders, () if the folder is no workspace. It may name itself."""
     members: Any = repository.yaml(path_in(folder, "pnpm-workspace.yaml")).get("packages")
     if not members:
         members = repository.json(path_in(folder, "package.json")).get("workspaces")
         members = members.get("packages") if isinstance(members, dict) else members
-    return tuple(str(member).removeprefix("./").rstrip("/") for member in members) if isinstance(members, list) else ()
+    named = (str(member).removeprefix("./").rstrip("/") for member in members) if isinstance(members, list) else ()
+    return tuple(member for member in named if member not in ("", "."))
 
 
 def workspace_packages(repository: Repository, folder: str) -> list[NodePackage]:
