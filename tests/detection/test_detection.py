@@ -688,7 +688,8 @@ def test_a_lock_file_without_its_peers_is_installed_without_them(
     needing: dict[str, Any], others: tuple[str, ...], install: str, tmp_path: Path
 ) -> None:
     many = {f"node_modules/package-{number}": {"integrity": "x" * 90} for number in range(5000)}
-    packages = {"": {}, **many, "node_modules/tsutils": needing, **{name: {} for name in others}}
+    locked = ("node_modules/express", *others)
+    packages = {"": {}, **many, "node_modules/tsutils": needing, **{name: {} for name in locked}}
     files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
              "package-lock.json": json.dumps({"lockfileVersion": 2, "packages": packages})}  # fmt: skip
     assert services(tmp_path, files)["backend"]["build"]["install"] == install

@@ -1,5 +1,6 @@
 """What ordinary repositories leave to their platform: variables, tables, a site inside a server, a `.env` of nobody."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,8 @@ def test_words_of_the_build_script_name_folders(
 
 
 def test_the_adapter_of_sveltekit_is_the_one_that_its_configuration_imports(tmp_path: Path) -> None:
-    manifest = package(VITE, "@sveltejs/kit", "@sveltejs/adapter-node", "@sveltejs/adapter-static", "vite")
+    scripts = {**VITE, "start": "svelte-kit start"}
+    manifest = package(scripts, "@sveltejs/kit", "@sveltejs/adapter-node", "@sveltejs/adapter-static", "vite")
     files = {"package.json": manifest, "package-lock.json": "{}"}
     config = "// import adapter from '@sveltejs/adapter-static';\nimport adapter from '@sveltejs/adapter-node';"
     assert backend(tmp_path, {**files, "svelte.config.js": config})["run"] == "node build"
@@ -406,3 +408,77 @@ def test_a_site_that_is_built_into_the_folder_of_no_service_is_taken_from_there(
     assert found["web"]["build"]["output"] == "dist"
     load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS)
     assert "# - apps/api/wrangler.toml: a Worker of Cloudflare" in (tmp_path / "abreast.yml").read_text()
+
+
+# ── lock files ──────────────────────────────────────────────────────────────────────────────────
+
+PNPM_LOCK = """lockfileVersion: '9.0'
+
+settings:
+  autoInstallPeers: true
+
+importers:
+
+  .:
+    dependencies:
+      express:
+        specifier: ^1
+        version: 1.0.0
+    devDependencies:
+      '@types/node': {specifier: ^2, version: 2.0.0}
+
+  .demo: {}
+
+packages:
+"""
+EARLY_PNPM_LOCK = (
+    "lockfileVersion: 5.4\n\nspecifiers:\n  '@types/node': ^2\n  express: ^1\n\ndependencies:\n  express: 1.0.0\n"
+)
+YARN_LOCK = (
+    '# yarn lockfile v1\n\n\n"@types/node@^2":\n  version "2.0.0"\n\nexpress@^1, express@^1.1:\n  version "1.1.0"\n'
+)
+BUN_LOCK = '{"workspaces": {"": {"dependencies": {"express": "^1",}, "devDependencies": {"@types/node": "^2",},},},}'
+
+
+def npm_lock(*names: str) -> str:
+    return json.dumps({"lockfileVersion": 3, "packages": {"": {}, **{f"node_modules/{name}": {} for name in names}}})
+
+
+@pytest.mark.parametrize(
+    ("lock", "text", "changed", "frozen", "otherwise"),
+    [
+        ("package-lock.json", npm_lock("express", "@types/node"), "koa", "npm ci", "npm install"),
+        ("package-lock.json", '{"dependencies": {"express": {}, "@types/node": {}}}', "koa", "npm ci", "npm install"),
+        ("pnpm-lock.yaml", PNPM_LOCK, "express", "pnpm install --frozen-lockfile", "pnpm install --no-frozen-lockfile"),
+        ("pnpm-lock.yaml", EARLY_PNPM_LOCK, "koa", "pnpm install --frozen-lockfile", "pnpm install --no-frozen-lockfile"),
+        ("yarn.lock", YARN_LOCK, "express", "yarn install --frozen-lockfile", "yarn install"),
+        ("bun.lock", BUN_LOCK, "express", "bun install --frozen-lockfile", "bun install"),
+    ],
+)  # fmt: skip
+def test_a_lock_file_that_lacks_what_is_wanted_is_brought_up_to_date(
+    lock: str, text: str, changed: str, frozen: str, otherwise: str, tmp_path: Path
+) -> None:
+    manifest = {"scripts": {"start": "node server.js"}, "dependencies": {"express": "^1"}, "devDependencies": {"@types/node": "^2"}}  # fmt: skip
+    files = {lock: text, "server.js": SERVER}
+    build = backend(tmp_path, {**files, "package.json": json.dumps(manifest)})["build"]
+    assert build["install"] == frozen
+    manifest["dependencies"] = {"express": "^1", changed: "^3"}
+    build = backend(tmp_path, {**files, "package.json": json.dumps(manifest)})["build"]
+    assert build["install"] == otherwise
+    assert f"# {lock}: lacks {changed}" in (tmp_path / "abreast.yml").read_text()
+
+
+def test_overrides_of_pnpm_change_ranges(tmp_path: Path) -> None:
+    lock = PNPM_LOCK.replace("importers:", "overrides:\n  express: 1.2.3\n\nimporters:").replace("^1", "1.2.3")
+    files = {
+        "package.json": package({"start": "node server.js"}, "express"),
+        "pnpm-lock.yaml": lock,
+        "server.js": SERVER,
+    }
+    assert backend(tmp_path, files)["build"]["install"] == "pnpm install --frozen-lockfile"
+
+
+def test_a_lock_file_that_has_everything_is_taken_before_one_that_has_not(tmp_path: Path) -> None:
+    files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
+             "package-lock.json": npm_lock("koa"), "yarn.lock": YARN_LOCK}  # fmt: skip
+    assert backend(tmp_path, files)["build"]["install"] == "yarn install --frozen-lockfile"

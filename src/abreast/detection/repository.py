@@ -116,13 +116,12 @@ class Repository:
         """Return a JSON file, which may have comments. {} if it is not a valid mapping."""
         return self._parse(path, _parse_json)
 
-    def generated_json(self, path: str) -> dict[str, Any]:
-        """Return a JSON file of any size that a program wrote, such as a lock file. {} if it is not a valid mapping."""
+    def generated_text(self, path: str) -> str:
+        """Return the text of a file of any size that a program wrote, such as a lock file. "" if it is none."""
         try:
-            found = json.loads((self.root / path).read_bytes()) if path in self._known else {}
+            return (self.root / path).read_text() if path in self._known else ""
         except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            return ""
 
     def toml(self, path: str) -> dict[str, Any]:
         """Return a TOML file, {} if it is not valid."""

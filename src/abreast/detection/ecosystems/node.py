@@ -34,6 +34,10 @@ _ENTRY_FILES = (
 _HEROKU_BUILD = "heroku-postbuild"
 """The script that Heroku runs in place of ``build``: https://devcenter.heroku.com/articles/nodejs-support#build-behavior"""
 
+_RUN_THEIR_OUTPUT = frozenset({"@tanstack/react-start", "nitropack", "nitro"})
+_PREVIEWS = re.compile(r"(svelte-kit (start|preview)|vite preview)\b")
+"""Start scripts that show what an adapter of SvelteKit leaves to a server of its own."""
+
 _NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
 _BUNDLERS = frozenset(bundler.package for bundler in BUNDLERS)
 _BUILT_ENTRY = re.compile(r"(node|bun)( run)? (\./)?(dist|build|lib|out)/[\w./-]+")
@@ -102,7 +106,7 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
             draft.remarks.append(remark)
         return draft
     start = _start_script(package)
-    if start and framework.package not in {"@tanstack/react-start", "nitropack", "nitro"}:
+    if start and framework.package not in _RUN_THEIR_OUTPUT and not _PREVIEWS.match(package.scripts[start]):
         draft.propose("run", _as_run(package, start), f"{package.file}: scripts.{start}", Authority.PROJECT)
     run = (
         framework.run

@@ -1,11 +1,11 @@
 """A package.json with the package manager, the workspace and the versions that belong to it."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from abreast.core.changes.watch_patterns import match_files
+from abreast.detection.ecosystems.node_locks import missing_package, missing_peer
 from abreast.detection.repository import Repository, is_inside, parents, path_in, relative_to
 
 LOCK_FILES = {
@@ -21,6 +21,12 @@ _FROZEN = {
     "pnpm": "pnpm install --frozen-lockfile",
     "yarn": "yarn install --frozen-lockfile",
     "bun": "bun install --frozen-lockfile",
+}
+_NOT_FROZEN = {
+    "npm": "npm install",
+    "pnpm": "pnpm install --no-frozen-lockfile",
+    "yarn": "yarn install",
+    "bun": "bun install",
 }
 _SCRIPT_CALL = re.compile(r"\b(?:npm run|(?:yarn|pnpm|bun)(?: run)?) ([\w:.-]+)(?=\s*($|&&|;))")
 _MAX_CALLS = 3
@@ -38,21 +44,6 @@ class Installation:
 
     command: str
     source: str
-
-
-def missing_peer(lock: Mapping[str, Any]) -> str:
-    """Return a peer dependency that a package-lock.json lacks, "" if it has all: `npm ci` takes no such file by itself.
-
-    npm writes one with ``legacy-peer-deps`` only. https://docs.npmjs.com/cli/configuring-npm/package-lock-json
-    """
-    packages = {path: entry for path, entry in (lock.get("packages") or {}).items() if isinstance(entry, dict)}
-    names = {path.rpartition("node_modules/")[2] for path in packages}
-    for path, entry in packages.items():
-        optional = {name for name, meta in entry.get("peerDependenciesMeta", {}).items() if meta.get("optional")}
-        missing = entry.get("peerDependencies", {}).keys() - names - optional
-        if path and missing:
-            return str(min(missing))
-    return ""
 
 
 class NodePackage:
@@ -128,13 +119,25 @@ class NodePackage:
         if not locks:
             source = f"{self.file}: there is no lock file"
             return [Installation(f"{self.manager} install{self._with_root(self.manager)}", source)]
-        return [self._frozen_installation(manager, lock) for manager, lock in locks.items()]
+        missing = {manager: self._missing(manager, lock) for manager, lock in locks.items()}
+        complete_first = sorted(locks, key=lambda manager: missing[manager] != "")
+        return [self._installation(manager, locks[manager], missing[manager] or "") for manager in complete_first]
 
-    def _frozen_installation(self, manager: str, lock: str) -> Installation:
-        command = f"{self._frozen(manager)}{self._with_root(manager)}"
-        if manager == "npm" and (peer := missing_peer(self.repository.generated_json(lock))):
+    def _missing(self, manager: str, lock: str) -> str | None:
+        """Return a package that a lock file lacks, "" if it has all, None if that cannot be told."""
+        home = lock.rpartition("/")[0]
+        packages = workspace_packages(self.repository, home)
+        manifests = {relative_to(package.folder, home): package.manifest for package in packages}
+        manifest = self.repository.json(path_in(home, "package.json"))
+        return missing_package(manager, self.repository.generated_text(lock), {"": manifest, **manifests})
+
+    def _installation(self, manager: str, lock: str, missing: str) -> Installation:
+        command, source = f"{self._frozen(manager)}{self._with_root(manager)}", lock
+        if missing:
+            command, source = f"{_NOT_FROZEN[manager]}{self._with_root(manager)}", f"{lock}: lacks {missing}"
+        if manager == "npm" and (peer := missing_peer(self.repository.generated_text(lock))):
             return Installation(f"{command} --legacy-peer-deps", f"{lock}: has no {peer}, a peer dependency")
-        return Installation(command, lock)
+        return Installation(command, source)
 
     def _with_root(self, manager: str) -> str:
         """Return the option for the tools that a workspace shares: npm alone leaves those of the root out in a member.
