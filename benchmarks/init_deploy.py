@@ -2,8 +2,9 @@
 
 ABREAST_INIT_CORPUS names a folder with checkouts called OWNER+NAME. A clone of each repository in init_deployments.txt is
 deployed to this machine, which needs ports 8080 and 8081 (it waits for them), npm, and what else it installs with. Then every
-URL is asked. It takes a minute or more each: ABREAST_INIT_RESULTS names a file that keeps what was measured on this commit, so
-that a run can go on later.
+URL is asked. Packages count as "do not install here" if the plain command of their package manager fails in a fresh clone too,
+or if a version of Node or Python is not on this machine. It takes a minute or more each: ABREAST_INIT_RESULTS names a file that
+keeps what was measured on this commit, so that a run can go on later.
 """
 
 import json
@@ -17,13 +18,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from benchmarks.init import CORPUS_VARIABLE
+from benchmarks.plain_install import first_error, plain_failure
 
 RESULTS_VARIABLE = "ABREAST_INIT_RESULTS"
 REPOSITORIES = Path(__file__).with_name("init_deployments.txt")
@@ -39,12 +41,12 @@ _UNKNOWN_HOST = re.compile(
     r"(?:ENOTFOUND|EAI_AGAIN) ([a-z][\w-]*(?:\.[\w-]+)+)|while retrieving https?://([\w.-]+)|resolve host:? '?([\w.-]+)"
     r"|hostname: '([\w.-]+)'"
 )
-_COMPLAINT = re.compile(r"\berror\b|\bERR!|\w+Error\b|cannot|not found|could not|failed", re.IGNORECASE)
 _VARIABLES = {
     "CI": "1", "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost", "GIT_COMMITTER_NAME": "bench",
     "GIT_COMMITTER_EMAIL": "bench@localhost",
 }  # fmt: skip
-_SAYS_NOTHING = re.compile(r"^npm (error|ERR!)( (code \w+|path .*|command failed))?$|^#")
+_TAKEN = re.compile(r"port \d+ of \S+ is taken by")
+_HINT = re.compile(r"^\s*(next|or|need|needed|needs):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,21 @@ def deploy_copy(source: Path, name: str) -> Result:
             _run(folder, *command.split())
         try:
             code, text = _abreast(folder, "deploy", "--yes")
+            while code and _TAKEN.search(text):
+                _wait_for_ports()
+                code, text = _abreast(folder, "deploy", "--yes")
             answers = dict(_ask_all(folder)) if code == 0 else {}
         finally:
             _abreast(folder, "down", "--yes")
-        return _judge(name, code, text, answers, _installs(folder))
+        return _judge(
+            name, code, text, answers, lambda service, command: _not_installable(source, folder, service, command)
+        )
 
 
-def _judge(name: str, code: int, text: str, answers: dict[str, int], installs: set[str]) -> Result:
+def _judge(
+    name: str, code: int, text: str, answers: dict[str, int], not_installable: Callable[[str, str], str]
+) -> Result:
+    """Say what became of a repository. ``not_installable`` says why a service's own lock files do not install, if so."""
     if code == 0:
         is_up = bool(answers) and all(0 < status < 500 for status in answers.values())
         return Result(name, DEPLOYED if is_up else FAILED, "", answers)
@@ -131,20 +141,30 @@ def _judge(name: str, code: int, text: str, answers: dict[str, int], installs: s
         return Result(name, NEEDS, "not set: " + ", ".join(first or second for first, second in missing), {})
     if older := _NOT_HERE.search(text):
         return Result(name, NO_PACKAGES, f"needs {older[1] or older[2]}", {})
-    reasons = re.findall(r"turned-back: (.*)", text) or text.strip().splitlines()[-1:]
-    failed = re.search(r"`(.*)`: ", reasons[-1])
-    if failed and failed[1] in installs:
-        return Result(name, NO_PACKAGES, _cell(f"{reasons[-1][:160]}: {_complaint(text)}"), {})
+    reason = _reason(text)
+    failed = re.search(r"^(\S+): `(.*?)`: ", reason)
+    if failed and (why := not_installable(failed[1], failed[2])):
+        return Result(name, NO_PACKAGES, _cell(why), {})
+    error = first_error("\n".join(re.findall(r"^ +│ (.*)$", text, re.MULTILINE)))
     if host := _UNKNOWN_HOST.search(text):
-        return Result(name, UNREACHABLE, _cell(f"{reasons[-1][:160]}: {next(filter(None, host.groups()))}"), {})
-    return Result(name, FAILED, _cell(f"{reasons[-1][:160]}: {_complaint(text)}"), {})
+        return Result(name, UNREACHABLE, _cell(f"{reason[:160]}: {next(filter(None, host.groups()))}"), {})
+    return Result(name, FAILED, _cell(f"{reason[:160]}: {error}"), {})
 
 
-def _complaint(text: str) -> str:
-    """Return the line of a failed command's output that says why, as far as a line does."""
-    output = [line.strip() for line in re.findall(r"^ +│ (.*)$", text, re.MULTILINE)]
-    telling = [line for line in output if not _SAYS_NOTHING.search(line)]
-    return next(filter(_COMPLAINT.search, telling), output[-1] if output else "")[:200]
+def _reason(text: str) -> str:
+    """Return the line that says what ended a deployment: of a service that failed, or the error of the command."""
+    if turned_back := re.findall(r"turned-back: (.*)", text):
+        return str(turned_back[-1])
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _HINT.match(line)]
+    return next((line for line in lines if line.startswith("abreast: ")), lines[-1] if lines else "")
+
+
+def _not_installable(source: Path, folder: Path, name: str, command: str) -> str:
+    """Return why a service's packages do not install without abreast either, "" if they do or another command failed."""
+    service = yaml.safe_load((folder / "abreast.yml").read_text())["services"].get(name, {})
+    if (service.get("build") or {}).get("install") != command:
+        return ""
+    return plain_failure(source, service.get("folder", ""), service.get("python", ""))
 
 
 def _cell(text: str) -> str:
@@ -159,11 +179,6 @@ def _wait_for_ports() -> None:
                 if probe.connect_ex(("127.0.0.1", port)):
                     break
             time.sleep(1)
-
-
-def _installs(folder: Path) -> set[str]:
-    config = yaml.safe_load((folder / "abreast.yml").read_text())
-    return {(service.get("build") or {}).get("install", "") for service in config["services"].values()}
 
 
 def _ask_all(folder: Path) -> Iterator[tuple[str, int]]:
