@@ -40,6 +40,9 @@ _UNBEGUN = frozenset({DeploymentState.WAITING, DeploymentState.APPROVING})
 """The states of a deployment that has changed nothing yet."""
 
 PATIENCE_AT_END = 150.0
+_URGENT = frozenset({DeploymentKind.ROLLBACK, DeploymentKind.RESTORE})
+"""The kinds that routine does not displace while they wait: users have something bad."""
+
 """Seconds to wait for the home of the ledger when a deployment has ended."""
 
 LOCK_RETRY_INTERVAL = 0.1
@@ -126,7 +129,7 @@ async def hold_environment(
 
     ``beside`` appends to the ledger what may go there together with the lock.
     """
-    ticket = context.lock.join_queue()
+    ticket = context.lock.join_queue(is_urgent=kind in _URGENT)
     reported_holder = ""
     while True:
         context.ports.ledger.check_operator_lock(environment, is_repair=kind is not DeploymentKind.DEPLOY)
@@ -137,6 +140,7 @@ async def hold_environment(
         if free:
             await _publish_end(context)
             return
+                context.lock.leave_queue(ticket)
         holder = context.lock.holder_pid()
         if holder != reported_holder:
             context.report(f"waiting for {environment}: process {holder} holds its lock")
@@ -151,7 +155,7 @@ async def _publish_end(context: DeployContext) -> None:
 
 
 def _refuse_if_overtaken(context: DeployContext, environment: str, ticket: int) -> None:
-    if not context.lock.is_newest(ticket):
+    if first := context.lock.who_goes_first(ticket):
         raise RefusedError(
             f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",
             next=f"abreast status --env {environment}",
