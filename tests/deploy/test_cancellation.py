@@ -118,6 +118,50 @@ def test_who_waits_for_a_deployment_learns_how_to_turn_it_back(project: SamplePr
     assert project.served_commits() == {"frontend": first, "backend": first}
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["running", "killed"])
+def test_an_emergency_turns_back_what_is_deployed_whatever_release_it_leads_to(
+    project: SampleProject, *, is_killed: bool
+) -> None:
+    first = project.commit("Release 1")
+    project.deploy()
+    _, deploying = deploying_until(project, "watch", settle="60s")
+    running = project.latest_deployment()["id"]
+    if is_killed:
+        deploying.kill()
+    emergency = ("rollback", "--emergency", "--yes", "--reason", "service outage: nobody can log in", "--to")
+    assert "there is no release 'v9'" in project.run(*emergency, "v9", code=2).stderr
+    assert project.latest_deployment()["state"] == "running", "nothing is turned back for a mistyped release"
+    told = project.run(*emergency, "v1").stdout
+    assert f"deployment {running} is turned back first" in told
+    if not is_killed:
+        assert wait_for_exit(deploying) == 1
+    assert project.run("show", running, "--json").stdout.count('"cancelled"')
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert "v1" in project.status()["release"]
+
+
+def test_an_emergency_to_the_release_before_the_running_one_only_turns_that_back(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    emergency = ("rollback", "--emergency", "--yes", "--reason", "service outage: nobody can log in", "--to", "v1")
+    assert "watched closely until 20" in project.run(*emergency).stdout
+    assert wait_for_exit(deploying) == 1
+    assert project.served_commits() == {"frontend": first, "backend": first}
+
+
+def test_a_rollback_that_waits_is_not_displaced_by_a_deployment(project: SampleProject) -> None:
+    first, deploying = deploying_until(project, "watch", settle="60s")
+    waiting = project.start("rollback", "--to", "v1", "--yes", "--reason", "critical bug: orders fail")
+    eventually(lambda: "waiting for local" in waiting.output)
+    project.commit("Routine")
+    refused = project.deploy("--force", code=3).stderr
+    assert "a rollback is waiting for local, so this one gave up; nothing was changed" in refused
+    assert waiting.poll() is None
+    project.run("cancel", project.latest_deployment()["id"], "--reason", "no")
+    assert (wait_for_exit(deploying), wait_for_exit(waiting)) == (1, 0)
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    project.deploy()
+
+
 @pytest.fixture
 def rolling_back(project: SampleProject) -> tuple[list[str], StartedCommand]:
     """Three releases, the third one bad, and a rollback from it that has switched traffic. The commits."""

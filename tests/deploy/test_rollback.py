@@ -279,9 +279,14 @@ def test_what_fails_before_users_see_it_locks_nothing(project: SampleProject) ->
 # ── confirmed by a person ──────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProject, releases: list[str]) -> None:
+def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProject) -> None:
+    for _ in range(2):
+        project.commit()
+        project.deploy()
     assert " confirmed v2 in local" in project.run("confirm", "v2", "--reason", "orders look right").stdout
     assert "there is no release 'v9'" in project.run("confirm", "v9", code=2).stderr
+    project.commit()
+    project.deploy()
     told = roll_back(project)
     assert "note: v2 was confirmed by " in told
     assert "was rolled back to v2" in project.run("confirm", "v3", code=3).stderr
@@ -291,6 +296,18 @@ def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProje
     acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
     said = [(act["why"], act["release"]) for act in acts if (act["what"], act["outcome"]) == ("confirm", "done")]
     assert said == [("orders look right", "v2")]
+
+
+def test_a_release_that_users_do_not_have_is_not_confirmed(project: SampleProject, releases: list[str]) -> None:
+    told = project.run("confirm", "v1", code=3).stderr
+    assert "v1 is not live in local: v3 is" in told
+    assert "next:   abreast confirm v3 --env local" in told
+    roll_back(project, "--to", "v1")
+    assert " confirmed v1 in local" in project.run("confirm", "v1").stdout
+    project.run("down", "--yes")
+    assert "v1 is not live in local: nothing is" in project.run("confirm", "v1", code=3).stderr
+    acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
+    assert [act["outcome"] for act in acts if act["what"] == "confirm"] == ["refused", "done", "refused"]
 
 
 # ── emergencies ────────────────────────────────────────────────────────────────────────────────

@@ -50,10 +50,10 @@ def _names(incomplete: str, read: Callable[[Workspace], Iterable[str]]) -> list[
 
 
 def _release_names(workspace: Workspace) -> list[str]:
-    with workspace.open_ledger() as ledger:
+    with workspace.read_ledger() as ledger:
         return [release.version for release in ledger.releases()]
 
 
 def _deployment_ids(workspace: Workspace) -> list[str]:
-    with workspace.open_ledger() as ledger:
+    with workspace.read_ledger() as ledger:
         return [deployment.id for deployment in ledger.deployments()]

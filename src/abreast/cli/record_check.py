@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from abreast.cli.selection import read_record
 from abreast.config.names import project_name
 from abreast.core.errors import UsageError
 from abreast.core.frozen_dataclass import dataclass
@@ -78,7 +79,7 @@ def check_record(workspace: Workspace, anchors: TrustAnchors = TrustAnchors()) -
             if broken := find_break(end.followed(home.stream(0))):
                 return RecordCheck(f"{home.title}: {describe_break(broken)}")
             lines.append(f"{home.title}: {_count(end.seq)}, each follows from the one before")
-        with workspace.open_ledger() as ledger:
+        with read_record(workspace) as ledger:
             file = ledger.file
             if damage := file.find_damage() or (home and _difference(home, end, file)):
                 return RecordCheck(f"{file.folder}: {damage}")

@@ -2,15 +2,21 @@
 
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 
+from abreast.cli.terminal_text import visible
 from abreast.cli.working_directory import working_directory
 from abreast.core.errors import UsageError
 from abreast.core.plan import DeploymentKind
 from abreast.core.previews import PreviewName
 from abreast.core.proposals import HASH_LENGTH, Proposal, ProposalState
 from abreast.core.states import DeploymentState
+from abreast.ledger.file_errors import unwritable_note
 from abreast.ledger.interface import Deployment, Ledger
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace, utc_now
 
 _RELEASE = re.compile(r"v\d{1,9}")
@@ -22,6 +28,21 @@ _DATA_ONLY = frozenset({DeploymentKind.MIGRATE, DeploymentKind.REHEARSE, Deploym
 def locate_workspace() -> Workspace:
     """Return the project that the current folder belongs to. Raises ConfigError if there is none."""
     return Workspace.locate(working_directory(), os.environ)
+
+
+@contextmanager
+def read_record(workspace: Workspace) -> Iterator[SqliteLedger]:
+    """Open the ledger to read it, and say on standard error if nothing can be recorded. Raises StateError."""
+    with workspace.read_ledger() as ledger:
+        if why := ledger.file.unwritable:
+            _warn_once(unwritable_note(str(ledger.file.folder), why))
+        yield ledger
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """Print a line on standard error, and not again: some commands open the ledger twice."""
+    print(visible(text), file=sys.stderr)
 
 
 def choose_environment(environments: Sequence[str], requested: str | None) -> str:

@@ -13,6 +13,7 @@ from abreast.core.events import Event, EventKind
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd, ProposalState, comparable
 from abreast.core.states import DeploymentState
+from abreast.deploy.cancellation import request_cancel, running_deployment
 from abreast.deploy.chapters.approval import AwaitsApprovalError
 from abreast.deploy.data.maintenance import refuse_without_maintenance
 from abreast.deploy.data.plan import refuse_breaking_changes
@@ -39,6 +40,9 @@ else:
 _UNBEGUN = frozenset({DeploymentState.WAITING, DeploymentState.APPROVING})
 """The states of a deployment that has changed nothing yet."""
 
+_URGENT = frozenset({DeploymentKind.ROLLBACK, DeploymentKind.RESTORE})
+"""The kinds that routine does not displace while they wait: users have something bad."""
+
 PATIENCE_AT_END = 150.0
 """Seconds to wait for the home of the ledger when a deployment has ended."""
 
@@ -51,10 +55,13 @@ async def deploy(
 ) -> DeploymentState | None:
     """Plan and execute the request. Returns the final state, None if there was nothing to do.
 
-    Finishes an interrupted deployment first. Raises RefusedError if an operator locked the environment or
-    a newer command is waiting for it, StateError if the deployment cannot be recorded.
+    Finishes an interrupted deployment first; an emergency has it turned back, and one that runs. Raises RefusedError if
+    an operator locked the environment or a command that goes first waits for it, StateError if the deployment cannot be
+    recorded.
     """
     beside = await asyncio.to_thread(_next_version, context, project, request)
+    if request.emergency:
+        await asyncio.to_thread(_request_turn_back, context, environment.name, request.reason)
     async with hold_environment(context, environment.name, request.kind, beside):
         await _finish_interrupted(context, environment.name)
         await _remove_leftovers(context, environment)
@@ -126,13 +133,14 @@ async def hold_environment(
 
     ``beside`` appends to the ledger what may go there together with the lock.
     """
-    ticket = context.lock.join_queue()
+    ticket = context.lock.join_queue(is_urgent=kind in _URGENT)
     reported_holder = ""
     while True:
         context.ports.ledger.check_operator_lock(environment, is_repair=kind is not DeploymentKind.DEPLOY)
         _refuse_if_overtaken(context, environment, ticket)
         with context.lock.try_acquire({"since": context.ports.now()}, beside) as free:
             if free:
+                context.lock.leave_queue(ticket)
                 yield
         if free:
             await _publish_end(context)
@@ -151,11 +159,19 @@ async def _publish_end(context: DeployContext) -> None:
 
 
 def _refuse_if_overtaken(context: DeployContext, environment: str, ticket: int) -> None:
-    if not context.lock.is_newest(ticket):
+    if first := context.lock.who_goes_first(ticket):
         raise RefusedError(
-            f"a newer command is waiting for {environment}, so this one gave up; nothing was changed",
+            f"{first} is waiting for {environment}, so this one gave up; nothing was changed",
             next=f"abreast status --env {environment}",
         )
+
+
+def _request_turn_back(context: DeployContext, environment: str, reason: str) -> None:
+    """Ask for the deployment to be turned back that an emergency would wait for. A rollback goes on to its end."""
+    running = running_deployment(context.ports.ledger, context.lock, environment)
+    if running and running.kind is not DeploymentKind.ROLLBACK and running.state is not DeploymentState.STUCK:
+        context.report(f"deployment {running.id} is turned back first")
+        request_cancel(context.ports.ledger, running, reason)
 
 
 async def _finish_interrupted(context: DeployContext, environment: str) -> None:

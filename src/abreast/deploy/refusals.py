@@ -63,7 +63,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
         *await refuse_incomplete(ports, plan),
     ]
-    warnings = [*_unfinished(deployments, lock), *_approval_warnings(ports, plan)]
+    warnings = [*_unfinished(deployments, lock, is_emergency=plan.emergency), *_approval_warnings(ports, plan)]
     is_free = lock.is_free()
     for part in plan.rollouts:
         if is_free:  # or else another command starts and stops services just now
@@ -132,17 +132,26 @@ def _stuck(deployments: Sequence[Deployment]) -> Iterator[AbreastError]:
             yield stuck_error(deployment)
 
 
-def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock) -> Iterator[str]:
+def _unfinished(deployments: Sequence[Deployment], lock: EnvironmentLock, *, is_emergency: bool) -> Iterator[str]:
     if not lock.is_free():
         running = (each for each in deployments if each.state is DeploymentState.RUNNING)
-        at_once = "".join(f"; to turn that back at once: abreast cancel {each.id}" for each in islice(running, 1))
+        at_once = "".join(f"; {_turning_back(each, is_emergency=is_emergency)}" for each in islice(running, 1))
         yield f"process {lock.holder_pid()} works on this environment: this command waits until it ends{at_once}"
         return
     for deployment in deployments:
         if deployment.state in {DeploymentState.RUNNING, DeploymentState.TURNING_BACK}:
-            yield f"deployment {deployment.id} was interrupted: deploy finishes it first"
+            is_ended = is_emergency and deployment.kind is not DeploymentKind.ROLLBACK
+            what = "this turns it back" if is_ended else "deploy finishes it"
+            yield f"deployment {deployment.id} was interrupted: {what} first"
         if deployment.state is DeploymentState.APPROVING:
             yield f"deployment {deployment.id} waits for an approval: this goes on with it, or replaces it"
+
+
+def _turning_back(running: Deployment, *, is_emergency: bool) -> str:
+    """Return how a running deployment is turned back: by an emergency, unless it is a rollback, or by a command."""
+    if is_emergency and running.kind is not DeploymentKind.ROLLBACK:
+        return f"it turns deployment {running.id} back"
+    return f"to turn that back at once: abreast cancel {running.id}"
 
 
 def _approval_warnings(ports: Ports, plan: Plan) -> Iterator[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from abreast.core.errors import StateError
 from abreast.ledger import file_errors
@@ -18,6 +18,7 @@ from abreast.ledger.audit import Anchor, find_damage, lost_entries
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.hash_chain import Link, chain
 from abreast.ledger.projection import project
+from abreast.ledger.read_only import connect_read_only
 from abreast.ledger.tables import ENTRIES, PROJECTION
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class EntryFile:
     is_shared = False
     """Whether others than the processes of this machine read the entries."""
 
+    unwritable = ""
+    """Why nothing can be recorded in the folder, "" if something can, as far as is known."""
+
     def __init__(self, file: Path, clock: Callable[[], datetime]) -> None:
         self._file = file
         self._clock = clock
@@ -69,7 +73,10 @@ class EntryFile:
         self._identified: Mapping[str, Any] | None = None
         self._lock = threading.RLock()
         with self._translate_errors():
-            self._db = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=30, isolation_level=None, check_same_thread=False)
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime]) -> Self:
@@ -81,7 +88,7 @@ class EntryFile:
             make_state_folder(folder)
             file.touch(mode=0o600)
         except OSError as error:
-            raise _state_error(file_errors.damaged_file_error(str(file), error.strerror or str(error))) from error
+            raise _state_error(file_errors.unwritable_error(str(folder), error.strerror or str(error))) from error
         opened = cls(file, clock)
         try:
             opened._prepare()
@@ -224,6 +231,17 @@ class EntryFile:
                 Anchor(last.seq, last.hash).write(self._anchor_file)
 
     def _prepare(self) -> None:
+        tables = self._check_owner()
+        with self._translate_errors():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+        if tables:
+            self._check_end()
+        else:
+            self._create_tables()
+
+    def _check_owner(self) -> int:
+        """Return how many tables the file has. Raises StateError if another program, or another version, made them."""
         with self._translate_errors():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             (application_id,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -234,11 +252,11 @@ class EntryFile:
                 raise _state_error(file_errors.newer_schema_error(str(self._file), version))
             if tables and version < file_errors.SCHEMA_VERSION:
                 raise _state_error(file_errors.older_schema_error(str(self._file), version))
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-        if not tables:
-            self._create_tables()
-        elif lost := lost_entries(self._db, Anchor.read(self._anchor_file)):
+            return int(tables)
+
+    def _check_end(self) -> None:
+        """Raise StateError if the file has lost what was recorded last."""
+        if lost := lost_entries(self._db, Anchor.read(self._anchor_file)):
             raise _state_error(file_errors.cut_off_error(str(self._file), lost))
 
     def _create_tables(self) -> None:
@@ -260,7 +278,44 @@ class EntryFile:
         try:
             yield
         except sqlite3.Error as error:
+            if why := file_errors.why_unwritable(str(self._file)):
+                raise _state_error(file_errors.unwritable_error(str(self.folder), why)) from error
             raise _state_error(file_errors.damaged_file_error(str(self._file), str(error))) from error
+
+
+class ReadOnlyEntryFile(EntryFile):
+    """The entries as they are, of a folder in which nothing needs to be writable. Raises StateError for one more."""
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime]) -> Self:
+        """Open the file in ``folder``; one that is missing has no entries. Raises StateError if it cannot be read."""
+        file = folder / LEDGER_FILE
+        if file_errors.is_ledger_lost(str(folder)):
+            raise _state_error(file_errors.lost_ledger_error(str(file)))
+        opened = cls(file, clock)
+        opened.unwritable = file_errors.why_unwritable(str(file))
+        try:
+            opened._prepare()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._file.exists() and self._file.stat().st_size:
+            return connect_read_only(str(self._file))
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def _prepare(self) -> None:
+        if self._check_owner():
+            self._check_end()
+            return
+        for statement in (*ENTRIES, *PROJECTION):
+            self._db.execute(statement)
+
+    def transaction(self) -> Never:
+        """Raise StateError."""
+        raise _state_error(file_errors.unwritable_error(str(self.folder), self.unwritable or "it is open for reading"))
 
 
 def make_state_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""Error texts for unusable state files; imports only ``os``, to keep commands that read the ledger fast."""
+"""Error texts for unusable state files; imports next to nothing, to keep commands that read the ledger fast."""
 
+import errno
 import os
 
 APPLICATION_ID = 0x61627265
@@ -24,6 +25,35 @@ def _size(file: str) -> int:
         return os.stat(file).st_size  # noqa: PTH116 (pathlib is slow to import)
     except FileNotFoundError:
         return 0
+
+
+def why_unwritable(file: str) -> str:
+    """Return why a ledger, which may be missing, and its folder cannot be written; "" if they can, or nobody knows."""
+    folder = os.path.dirname(file)  # noqa: PTH120
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return os.strerror(errno.EROFS)
+    if not all(os.access(path, os.W_OK) for path in (folder, file) if os.path.exists(path)):  # noqa: PTH110
+        return os.strerror(errno.EACCES)
+    free = disk.f_bavail if os.geteuid() else disk.f_bfree
+    return "" if free else os.strerror(errno.ENOSPC)
+
+
+def unwritable_note(folder: str, why: str) -> str:
+    """Return what a command that only reads says of a state folder that cannot be written."""
+    return f"{folder} cannot be written ({why}): what it has is shown, and nothing can be recorded"
+
+
+def unwritable_error(folder: str, why: str) -> tuple[str, str, str]:
+    """Return the error (what, need, next) for a state folder in which nothing can be recorded."""
+    return (
+        f"{folder} cannot be written: {why}",
+        "write permission, and free disk space; what is recorded can be read meanwhile",
+        f"ls -ld {folder}; df -h {folder}",
+    )
 
 
 def lost_ledger_error(file: str) -> tuple[str, str, str]:

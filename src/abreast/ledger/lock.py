@@ -18,9 +18,10 @@ from abreast.machine.process import ProcessIdentity
 
 
 class EnvironmentLock:
-    """The lock of one environment, in ``folder``; waiting deployments take a ticket, and the newest ticket wins.
+    """The lock of one environment, in ``folder``; one command has the place of who waits, and takes it next.
 
-    Tickets are numbered, and count only while their process runs: neither a clock nor a killed process blocks others.
+    That is the newest, but what is urgent leaves its place to nobody who is not. Tickets are numbered, and count only
+    while their process runs: neither a clock nor a killed process blocks others.
     ``run_url`` is the run of a CI system that this process belongs to, and is shown to others as the holder.
     """
 
@@ -32,7 +33,7 @@ class EnvironmentLock:
         self._run = {"run_url": run_url} if run_url else {}
         self._lock_file = folder / f"{environment}.lock"
         self._holder_file = folder / f"{environment}.json"
-        self._ticket_file = folder / f"{environment}.queue.json"
+        self._queue_file = folder / f"{environment}.queue.json"
 
     @contextmanager
     def try_acquire(self, holder: Mapping[str, Any], beside: Callable[[], None] | None = None) -> Iterator[bool]:
@@ -77,22 +78,48 @@ class EnvironmentLock:
         where = f" of {run}" if run else f" on {host}" if host else ""
         return f"{holder.get('pid', '?')}{where}"
 
-    def join_queue(self) -> int:
+    def join_queue(self, *, is_urgent: bool = False) -> int:
         """Wait for the environment; return the ticket, a number higher than all before."""
-        with self._ticket_file.open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # for a moment only
-            ticket = int((_read_json(self._ticket_file) or {}).get("ticket", 0)) + 1
-            waiting = {"ticket": ticket, **asdict(ProcessIdentity.from_pid(os.getpid()))}
-            file.truncate(0)
-            file.write(json.dumps(waiting))
+        with self._change_queue() as queue:
+            ticket = int(queue.get("ticket", 0)) + 1
+            queue["ticket"] = ticket
+            if is_urgent or not _is_waiting_urgently(queue.get("place")):
+                identity = asdict(ProcessIdentity.from_pid(os.getpid()))
+                queue["place"] = {"ticket": ticket, "is_urgent": is_urgent, **identity}
         return ticket
 
-    def is_newest(self, ticket: int) -> bool:
-        """Whether no process that still runs has taken a ticket after this one."""
-        newest = _read_json(self._ticket_file) or {}
-        if newest.get("ticket", 0) <= ticket:
-            return True
-        return not ProcessIdentity(newest["pid"], newest["start_ticks"], newest["boot"]).is_alive
+    def leave_queue(self, ticket: int) -> None:
+        """Wait no more: who comes from now on need not be as urgent to have the place."""
+        with self._change_queue() as queue:
+            if place := queue.get("place"):
+                place["is_urgent"] &= place["ticket"] != ticket
+
+    def who_goes_first(self, ticket: int) -> str:
+        """Return what has the place of this ticket, of a process that still runs: ``a rollback``; "" if nothing has."""
+        place = (_read_json(self._queue_file) or {}).get("place")
+        if not place or place["ticket"] == ticket:
+            return ""
+        if _is_waiting_urgently(place):
+            return "a rollback"
+        return "a newer command" if place["ticket"] > ticket and _is_alive(place) else ""
+
+    @contextmanager
+    def _change_queue(self) -> Iterator[dict[str, Any]]:
+        """Change the queue, which nobody else changes meanwhile."""
+        with self._queue_file.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # for a moment only
+            queue = _read_json(self._queue_file) or {}
+            yield queue
+            file.truncate(0)
+            file.write(json.dumps(queue))
+
+
+def _is_waiting_urgently(place: Mapping[str, Any] | None) -> bool:
+    return place is not None and place["is_urgent"] and _is_alive(place)
+
+
+def _is_alive(place: Mapping[str, Any]) -> bool:
+    return ProcessIdentity(place["pid"], place["start_ticks"], place["boot"]).is_alive
 
 
 def write_json_atomically(file: Path, value: Mapping[str, Any]) -> None:

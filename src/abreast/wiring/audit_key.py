@@ -38,10 +38,17 @@ def given_signer(workspace: Workspace) -> CheckpointSigner | None:
 
 
 def known_signers(workspace: Workspace) -> list[CheckpointSigner]:
-    """Return the keys that are here, of the variable and of this machine. Makes none, and leaves out a damaged one."""
-    file: Path = workspace.state / KEY_FILE
-    seeds = [given_seed(workspace.variables), file.read_bytes() if file.exists() else b""]
+    """Return the keys that are here, of the variable and of this machine. Makes none, and leaves out what is no key."""
+    seeds = [given_seed(workspace.variables), _read_bytes(workspace.state / KEY_FILE)]
     return [_signer(workspace, seed) for seed in seeds if len(seed) == SEED_SIZE]
+
+
+def _read_bytes(file: Path) -> bytes:
+    """Return what is in a file, empty if it is missing or is of somebody else, who alone reads it."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, PermissionError):
+        return b""
 
 
 def given_seed(variables: Mapping[str, str]) -> bytes:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from abreast.config.files import find_config_file
 from abreast.core.errors import UsageError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.ledger.entry_file import EntryFile
+from abreast.ledger.entry_file import LEDGER_FILE, EntryFile, ReadOnlyEntryFile
+from abreast.ledger.file_errors import why_unwritable
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.machine_variables import MachineVariables
@@ -118,6 +119,21 @@ class Workspace:
 
             return SqliteLedger(open_mirror(location, self.config_file, self.state))
         return SqliteLedger.open(self.state, file_class=ENTRY_FILE_CLASS)
+
+    def read_ledger(self) -> SqliteLedger:
+        """Open the ledger for reading, which needs no folder that can be written. Raises StateError if it cannot be.
+
+        Of a ledger that is kept elsewhere, where nothing can be written here, that is what was last known here.
+        """
+        location = state_location(self.variables)
+        if not is_elsewhere(location):
+            return SqliteLedger.open(self.state, file_class=ReadOnlyEntryFile)
+        from abreast.wiring.state_homes import mirror_folder  # noqa: PLC0415 (most projects have no home elsewhere)
+
+        folder = mirror_folder(location, self.config_file, self.state)
+        if why_unwritable(f"{folder if folder.exists() else self.state}/{LEDGER_FILE}"):
+            return SqliteLedger.open(folder, file_class=ReadOnlyEntryFile)
+        return self._open_ledger()
 
     def environment_lock(self, environment: str, ledger: SqliteLedger | None) -> EnvironmentLock:
         """Return the lock of an environment: a lease if its ledger is kept elsewhere."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abreast.cli.record_check import RecordCheck, check_record, read_trust_anchors
-from abreast.cli.selection import locate_workspace, require_known_environment
+from abreast.cli.selection import locate_workspace, read_record, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.audit_trail import csv_lines, json_lines, jsonl_lines, report_json, report_lines
 from abreast.core.errors import StateError, UsageError
@@ -52,7 +52,7 @@ def verify(checkpoints: tuple[Path, ...], *, github: bool, gitlab: bool, as_json
 
 def _with_claims(workspace: Workspace, check: RecordCheck, ci: "KnowsRuns") -> RecordCheck:
     """Return the check with what a CI system says of its runs."""
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         faults, lines = run_claims.check_claims(ci, ledger.file.links())
     return replace(check, damage="\n".join(faults), lines=(*check.lines, *lines))
 
@@ -96,7 +96,7 @@ def export(
     wanted = ActFilter(_moment(since, timedelta(0)), _moment(until, timedelta(days=1)), environment, by)
     workspace = locate_workspace()
     code, made = 0, None
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         end = ledger.file.last_link()
         note = _sign(workspace, end.seq, end.hash) if checkpoint and end else ""

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 
 from abreast.cli.redaction import redact_value
-from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
+from abreast.cli.selection import choose_deployment, locate_workspace, read_record, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.change_record import change_json, change_markdown
 from abreast.core.codec import dump, load
@@ -27,7 +27,7 @@ MAX_DEPLOYMENTS = 1000
 def change(deployment: str | None, environment: str | None, *, as_json: bool) -> int:
     """Print the record of a change: by default the latest of production, or of the environment."""
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         chosen = _choose(ledger, deployment, environment)
         record = _read(ledger, chosen)

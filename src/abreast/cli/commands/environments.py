@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from abreast.cli.commands import previews
 from abreast.cli.confirmation import confirm, required_reason
 from abreast.cli.published import require_published
-from abreast.cli.selection import choose_environment, known_environment, locate_workspace
+from abreast.cli.selection import choose_environment, known_environment, locate_workspace, read_record
 from abreast.cli.target import hold_environment
 from abreast.cli.terminal_text import visible
 from abreast.commands.shell import end_orphans
@@ -42,7 +42,7 @@ def lock(environment: str | None, reason: str, duration: float | None) -> int:
 
 def locks(*, as_json: bool) -> int:
     """List the locks of all environments, and the releases that rollbacks keep out of them."""
-    with locate_workspace().open_ledger() as ledger:
+    with read_record(locate_workspace()) as ledger:
         held = ledger.operator_locks()
         rolled_back = [each for each in ledger.deployments(limit=1000) if each.kind is DeploymentKind.ROLLBACK]
         names = dict.fromkeys(each.environment for each in rolled_back)

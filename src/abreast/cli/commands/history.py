@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
+from abreast.cli.selection import choose_deployment, locate_workspace, read_record, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import deployments as view
 from abreast.core.events import Event
@@ -30,7 +30,7 @@ else:
 def history(environment: str | None, limit: int, *, as_json: bool) -> int:
     """List deployments, newest first."""
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         deployments = ledger.deployments(environment, limit)
     if as_json:
@@ -44,7 +44,7 @@ def history(environment: str | None, limit: int, *, as_json: bool) -> int:
 def show(deployment: str | None, *, watch: bool, as_json: bool) -> int:
     """Show one deployment in full, or follow it until it ends."""
     workspace, code = locate_workspace(), 0
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         chosen = choose_deployment(ledger, deployment)
         if watch and not chosen.state.is_final:
             display = progress.ProgressDisplay(

@@ -7,7 +7,7 @@ from abreast.cli.confirmation import required_reason
 from abreast.cli.incident_files import IncidentReports
 from abreast.cli.published import require_published
 from abreast.cli.redaction import redact_only
-from abreast.cli.selection import choose_deployment, locate_workspace, require_known_environment
+from abreast.cli.selection import choose_deployment, locate_workspace, read_record, require_known_environment
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.incidents import incident_lines, summary_json
 from abreast.core.errors import UsageError
@@ -34,7 +34,7 @@ def incident(
     if len(acts) > 1:
         raise UsageError("only one thing is added at a time", need="--note, --close or --reopen")
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with workspace.open_ledger() if acts else read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         reports = IncidentReports(workspace, ledger)
         if deployment is None and not acts:

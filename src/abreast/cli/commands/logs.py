@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abreast.cli.log_tail import KeptLog, Log, LogFile, LogTail
-from abreast.cli.selection import choose_deployment, known_environment, locate_workspace
+from abreast.cli.selection import choose_deployment, known_environment, locate_workspace, read_record
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.event_lines import event_lines
 from abreast.core.errors import UsageError
@@ -37,7 +37,7 @@ def logs(
 ) -> int:
     """Print the output of one deployment, or of the live services and of what the latest deployment failed at."""
     workspace = locate_workspace()
-    with asyncio.Runner() as runner, workspace.open_ledger() as ledger:
+    with asyncio.Runner() as runner, read_record(workspace) as ledger:
         if deployment is not None:
             output = _deployment_output(workspace, ledger, deployment, environment)
         else:

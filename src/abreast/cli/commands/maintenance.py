@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from abreast.cli.confirmation import required_reason
 from abreast.cli.progress import print_progress
-from abreast.cli.selection import known_environment, locate_workspace, require_known_environment
+from abreast.cli.selection import known_environment, locate_workspace, read_record, require_known_environment
 from abreast.cli.target import hold_environment, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.maintenance import maintenance_document, maintenance_lines
@@ -39,7 +39,7 @@ PATIENCE = 30.0
 def show(environment: str | None, *, as_json: bool) -> int:
     """Print which services are in maintenance: since when, by whom and why."""
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         found = {name: modes for name, modes in ledger.all_maintenance().items() if name == (environment or name)}
     if as_json:

@@ -9,7 +9,7 @@ from abreast.cli.commands.deployments import DeployCommand, plan_request, refuse
 from abreast.cli.commands.promotion import promotion_request
 from abreast.cli.published import require_published
 from abreast.cli.redaction import redact_only
-from abreast.cli.selection import locate_workspace, require_known_environment
+from abreast.cli.selection import locate_workspace, read_record, require_known_environment
 from abreast.cli.target import Target, load_target
 from abreast.cli.terminal_text import visible
 from abreast.cli.views.plan import plan_json, plan_lines, readiness_lines
@@ -62,7 +62,7 @@ def list_proposals(environment: str | None, *, all: bool, as_json: bool) -> int:
     """List proposals, newest first."""
     now = utc_now()
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         require_known_environment(workspace, ledger, environment)
         found = [each for each in ledger.proposals(environment) if all or each.state(now) is ProposalState.OPEN]
     if as_json:

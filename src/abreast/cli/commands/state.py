@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from abreast.cli.confirmation import confirm
-from abreast.cli.selection import locate_workspace
+from abreast.cli.selection import locate_workspace, read_record
 from abreast.cli.target import hold_environment
 from abreast.core.errors import RefusedError, StateError, UsageError
 from abreast.core.model import DEFAULT_PLATFORM
@@ -30,7 +30,7 @@ PORTION = 500
 def show(*, as_json: bool) -> int:
     """Show where the record is, and what of it is not there yet."""
     workspace = locate_workspace()
-    with workspace.open_ledger() as ledger:
+    with read_record(workspace) as ledger:
         mirror = ledger.file if isinstance(ledger.file, Mirror) else None
         last = ledger.file.last_link()
         document = {

@@ -13,6 +13,7 @@ from abreast.cli.error_document import error_document
 from abreast.cli.live_health import STOPPED, LiveRow, probe_health
 from abreast.cli.views.status import status_lines
 from abreast.ledger import file_errors
+from abreast.ledger.read_only import connect_read_only
 from abreast.wiring.state_location import is_elsewhere, state_location
 
 FINISHED_STATES = frozenset({"succeeded", "turned-back", "cancelled", "superseded"})
@@ -149,6 +150,9 @@ def _ledger_file(config_folder: str, state_folder: str) -> str:
     from abreast.wiring.state_homes import mirror_folder, open_mirror  # noqa: PLC0415
 
     config_file, state = Path(config_folder, "abreast.yml"), Path(state_folder)
+    file = f"{mirror_folder(location, config_file, state)}/ledger.db"
+    if os.path.exists(file) and file_errors.why_unwritable(file):  # noqa: PTH110
+        return file
     try:
         mirror = open_mirror(location, config_file, state)
         if mirror.trouble:
@@ -156,7 +160,7 @@ def _ledger_file(config_folder: str, state_folder: str) -> str:
         mirror.close()
     except AbreastError as error:
         raise _ExitMessage(error.what, error.need, error.next, error.exit_code) from error
-    return f"{mirror_folder(location, config_file, state)}/ledger.db"
+    return file
 
 
 def _read_status(config_folder: str, folder: str, file: str, only: str | None) -> dict[str, object]:
@@ -165,8 +169,10 @@ def _read_status(config_folder: str, folder: str, file: str, only: str | None) -
     if not os.path.exists(file):  # noqa: PTH110
         _check_environment(config_folder, only, [])
         return {"project": None, "environments": {}, "proposals": []}
+    if why := file_errors.why_unwritable(file):
+        print(file_errors.unwritable_note(os.path.dirname(file), why), file=sys.stderr)  # noqa: PTH120
     try:
-        database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
+        database = connect_read_only(file)
         try:
             return _query_ledger(database, config_folder, folder, file, only)
         finally:

@@ -58,6 +58,22 @@ def live_deployment(ledger: Ledger, environment: str, version: str) -> Deploymen
     )
 
 
+def refuse_replaced(ledger: Ledger, deployment: Deployment) -> None:
+    """Raise RefusedError if users do not have the release that a deployment put live any more."""
+    environment = deployment.environment
+    newest = next(iter(_released(ledger, environment, is_preview=False)), deployment)
+    is_live = bool(ledger.live_services(environment))
+    if is_live and newest.release == deployment.release:
+        return
+    raise RefusedError(
+        f"{deployment.release} is not live in {environment}: {newest.release if is_live else 'nothing'} is",
+        need="the release that users have",
+        next=f"abreast confirm {newest.release} --env {environment}"
+        if is_live
+        else f"abreast status --env {environment}",
+    )
+
+
 def confirmed_event(deployment: Deployment, by: str, reason: str) -> Event:
     """Return the event that says that a person confirmed the release of a deployment, perhaps once more."""
     text = f"{by} confirmed {deployment.release}{f': {reason}' if reason else ''}"

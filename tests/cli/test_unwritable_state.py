@@ -1,0 +1,110 @@
+"""Commands that only read, where nothing can be recorded: they show what there is, and say that in one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sample_project import SampleProject, require_programs
+
+READERS = (
+    "history --json", "show --json", "logs", "status --json", "locks", "proposals", "incident", "maintenance status",
+    "audit verify", "audit export --report", "audit change --env local", "state show", "state verify",
+)  # fmt: skip
+
+READ_ONLY = 'mount --bind "$STATE" "$STATE" && mount -o remount,ro,bind "$STATE"'
+FULL = (
+    'mkdir "$STATE.copy" && cp "$STATE"/ledger.* "$STATE.copy" && rm -f "$STATE.copy"/*-shm'
+    ' && mount -t tmpfs -o size=4m none "$STATE" && cp "$STATE.copy"/* "$STATE"; rm -r "$STATE.copy"'
+    '; dd if=/dev/zero of="$STATE/more" bs=4096 2> /dev/null; true'
+)
+OF_OTHERS = 'mount --bind "$STATE" "$STATE"'
+WORLDS = {
+    "Read-only file system": READ_ONLY,
+    "No space left on device": FULL,
+    "Permission denied": OF_OTHERS,
+}
+
+
+def run_in(world: str, project: SampleProject, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of abreast, where the state folder cannot be written. The mounts end with it."""
+    require_programs("unshare", "setpriv")
+    is_root = os.geteuid() == 0
+    without_privilege = ["setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"]
+    return subprocess.run(
+        [
+            "unshare", *([] if is_root else ["-r"]), "-m", "sh", "-c", f'{WORLDS[world]} && exec "$@"', "sh",
+            *(without_privilege if world == "Permission denied" else []), *project.command_line(*arguments),
+        ],
+        cwd=project.folder, env={**os.environ, "STATE": str(project.folder / ".abreast")},
+        capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+
+
+def belong_to_others(state: Path, user: int) -> None:
+    """Give what the ledger needs to a user, as files that others can read."""
+    for file in (state, *state.glob("ledger.*")):
+        os.chown(file, user, user)
+        file.chmod(0o755 if user == os.geteuid() else 0o555)
+
+
+def kill_before_the_end(project: SampleProject) -> None:
+    """Deploy, and kill abreast in it, so that its last entries are in the log of SQLite alone."""
+    crash = [sys.executable, "-m", "abreast.testing.crash", "6", "after", "deploy", "--yes"]
+    subprocess.run(crash, cwd=project.folder, capture_output=True, check=False, timeout=90)
+    assert (project.folder / ".abreast" / "ledger.db-wal").stat().st_size
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_commands_that_read_show_the_record(project: SampleProject, world: str) -> None:
+    state = project.folder / ".abreast"
+    project.deploy()
+    project.commit()
+    kill_before_the_end(project)
+    expected = json.loads(project.run("history", "--json").stdout)
+    if world == "Permission denied" and os.geteuid() == 0:
+        belong_to_others(state, 65534)
+    try:
+        for command in READERS:
+            done = run_in(world, project, *command.split())
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            assert done.stderr.count(f"{state} cannot be written ({world})") == 1, f"{command}: {done.stderr}"
+            if command.startswith("history"):
+                assert json.loads(done.stdout) == expected
+        refused = run_in(world, project, "lock", "--reason", "x")
+        assert refused.returncode == 1
+        assert f"{state} cannot be written: {world}" in refused.stderr
+        assert "integrity_check" not in refused.stderr
+    finally:
+        belong_to_others(state, os.geteuid())
+
+
+def test_a_copy_of_a_record_elsewhere_is_read_as_it_was_last_known(project: SampleProject) -> None:
+    shutil.rmtree(project.folder / ".abreast", ignore_errors=True)
+    project.git("init", "-q", "--bare", str(project.folder.parent / "remote"))
+    project.git("remote", "add", "origin", str(project.folder.parent / "remote"))
+    project.git("push", "-q", "origin", "main")
+    elsewhere = {"ABREAST_STATE": "git"}
+    project.deploy(variables=elsewhere)
+    expected = json.loads(project.run("history", "--json", variables=elsewhere).stdout)
+    os.environ |= elsewhere
+    try:
+        history, status = (run_in("Read-only file system", project, name, "--json") for name in ("history", "status"))
+        project.run("down", "--yes")
+    finally:
+        del os.environ["ABREAST_STATE"]
+    assert json.loads(history.stdout) == expected, history.stderr
+    assert json.loads(status.stdout)["environments"]["local"]["release"] == "v1", status.stderr
+    for done in (history, status):
+        assert done.stderr.count("cannot be written (Read-only file system)") == 1
+
+
+def test_nothing_was_deployed_where_nothing_can_be_recorded(project: SampleProject) -> None:
+    (project.folder / ".abreast").mkdir()
+    done = run_in("Read-only file system", project, "history")
+    assert done.returncode == 0, done.stderr
+    assert "nothing has been deployed yet" in done.stdout
