@@ -31,12 +31,13 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
 """The plain command for each lock file of an ecosystem. Without one, the manifest at the end stands for it."""
 
 _ERROR = re.compile(r"\berror\b|\bERR|\w+Error\b|cannot|not found|could not|failed", re.IGNORECASE)
-_SAYS_NOTHING = re.compile(r"^npm (error|ERR!)( (code \w+|path .*|command failed))?$|^#|\bwarn\b", re.IGNORECASE)
+_OF_NPM = re.compile(r"^npm (error|ERR!) ?")
+_SAYS_NOTHING = re.compile(r"^(code \w+|path .*|command .*|#.*|)$|\bwarn\b", re.IGNORECASE)
 
 
 def first_error(output: str) -> str:
     """Return the first line of a command's output that says why it failed, the last line if none does."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [_OF_NPM.sub("", line.strip()) for line in output.splitlines() if line.strip()]
     telling = (line for line in lines if _ERROR.search(line) and not _SAYS_NOTHING.search(line))
     return next(telling, lines[-1] if lines else "")[:200]
 

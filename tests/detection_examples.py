@@ -150,7 +150,7 @@ LAYOUTS = (
                            "pnpm-lock.yaml": "", "turbo.json": "{}", "packages/ui/package.json": package({"build": "tsc"}, name="ui"),
                            "apps/web/package.json": package({"build": "next build", "start": "next start"}, "next", "ui", name="@acme/web")}, {
         "web": {"folder": "apps/web", "run": "pnpm run start",
-                "build": {"install": "pnpm install --frozen-lockfile", "run": "pnpm exec turbo run build --filter=@acme/web"}}}),
+                "build": {"install": "pnpm install --frozen-lockfile", "run": "(cd ../.. && pnpm exec turbo run build --filter=@acme/web)"}}}),
     Example("yarn-berry", {"package.json": package({"start": "node index.js"}, "express", packageManager="yarn@4.1.0"), "yarn.lock": "", "index.js": SERVER}, {
         "backend": {"build": {"install": "yarn install --immutable"}, "run": "node index.js"}}),
     Example("bun-workspace", {"package.json": package(workspaces=["web"]), "bun.lock": "", "web/package.json": package(VITE, "vite"), "web/index.html": ""}, {

@@ -123,7 +123,8 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
         source = f"{package.file}: Heroku runs scripts.{_HEROKU_BUILD}"
         draft.propose("build.run", package.run_script(_HEROKU_BUILD), source, Authority.PLATFORM)
     elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
-        command = package.execute(f"turbo run build --filter={package.name}")
+        root = relative_to(package.workspace, package.folder)
+        command = f"(cd {root} && {package.execute(f'turbo run build --filter={package.name}')})"  # turbo 1 looks there
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
     elif package.is_member and "build" in package.scripts and (before := package.builds_before()):
         command = _workspace_build(package, before)
