@@ -1,5 +1,6 @@
 """Who acts in a run of a CI system: what it signed is recorded, what contradicts it is refused, what is unknown is said."""
 
+import base64
 import csv
 import io
 import json
@@ -290,3 +291,73 @@ def test_a_job_at_gitlab_that_is_not_what_it_claims_is_refused(
     lines = project.run("audit", "export").stdout.splitlines()
     assert {json.loads(line)["outcome"] for line in lines} == {"refused"}
     assert len(lines) == len(forged)
+
+
+# ── where an environment demands it ────────────────────────────────────────────────────────────
+
+UNSET = {"ACTIONS_ID_TOKEN_REQUEST_URL": "", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": ""}
+"""The variables of a job in which somebody unset what an ID token is asked for with."""
+
+
+def test_who_deploys_is_proven_where_the_environment_demands_it(run: Run) -> None:
+    project = run.project
+    project.config["environments"]["local"]["identity"] = "id-token"
+    first = project.commit()
+    told = project.deploy(code=3, variables={**run.variables, **UNSET}).stderr
+    assert "local has `identity: id-token`, and no ID token proves that this is octocat" in told
+    assert "the evidence is kernel" in project.deploy(code=3).stderr
+    assert [(act["what"], act["outcome"], act["evidence"]) for act in run.acts()] == [
+        ("deploy", "refused", "environment"), ("deploy", "refused", "kernel"),
+    ]  # fmt: skip
+    assert json.loads(project.run("history", "--json").stdout) == []
+    project.deploy(variables=run.variables)
+    project.commit("Next")
+    project.deploy(variables=run.variables)
+    back = ("rollback", "--yes", "--reason", "critical bug: orders fail")
+    assert "no ID token proves" in project.run(*back, code=3).stderr
+    project.run(*back, "--emergency")
+    assert project.served_commits()["backend"] == first
+    assert run.acts()[-1]["evidence"] == "kernel", "an emergency goes on, and the record says what is known"
+
+
+def test_a_run_that_was_started_again_does_not_prove_who_deploys(run: Run) -> None:
+    run.project.config["environments"]["local"]["identity"] = "id-token"
+    run.project.commit()
+    run.job.attempt, run.job.triggering_actor = 2, "hubot"
+    told = run.project.deploy(code=3, variables=run.variables).stderr
+    assert "the ID token of this run does not say that hubot started this attempt of it" in told
+    assert "needed: a new run of a job" in told
+
+
+def test_who_approves_is_proven_where_the_environment_demands_it(run: Run) -> None:
+    project, stage = run.project, run.stage
+    project.config["people"] = {"ada": "ada@example.com"}
+    rules = {"identity": "id-token", "approval": {"by": ["ada"]}}
+    project.config["environments"]["local"] |= rules
+    project.commit()
+    project.deploy(variables=run.variables)
+    assert project.latest_deployment()["state"] == "approving"
+    job = WorkflowJob(stage.repository, run_id=43, actor=("ada", 7), environment="local")
+    approver = {**stage.emulator.add_job(job).variables(stage.url), "ABREAST_STATE": ".abreast"}
+    told = project.run("approve", code=3, variables={**approver, **UNSET}).stderr
+    assert "local has `identity: id-token`, and no ID token proves that this is ada" in told
+    assert "needed: one of ada, in a new run of a job that may have an ID token" in told
+    assert "ada approves; it does not count" in project.run("show").stdout
+    del project.config["environments"]["local"]["identity"]
+    project.commit("Take the rule away")
+    assert "no ID token proves" in project.run("approve", code=3, variables={**approver, **UNSET}).stderr
+    project.run("approve", variables=approver)
+    project.run("resume", variables=run.variables)
+    assert project.latest_deployment()["state"] == "succeeded"
+
+
+def test_nobody_is_sent_a_link_that_would_not_count(run: Run) -> None:
+    key = {"ABREAST_AUDIT_KEY": base64.b64encode(bytes(32)).decode()}
+    project = run.project
+    project.config["people"] = {"ada": "ada@example.com"}
+    project.config["environments"]["local"] |= {"identity": "id-token", "approval": {"by": ["ada"]}}
+    project.commit()
+    told = project.deploy(variables={**run.variables, **key}).stdout
+    assert "nobody is sent a link to approve by: local has `identity: id-token`" in told
+    link = project.run("approve", "--link-for", "ada", code=3, variables=key).stderr
+    assert "a link proves less" in link

@@ -96,6 +96,14 @@ def test_its_source_is_told_and_compared(tmp_path: Path) -> None:
             "  local: {api: {local: {app_port: 3000}}}", "  local: {strategy: blue-green, api: {local: {app_port: 3000}}}",
             "environments.local.strategy: api listens on app_port 3000",
         ),
+        (
+            "  local: {api: {local: {app_port: 3000}}}", "  local: {api: {strategy: recreate, huggingface: {space: a/b, standby: a/c}}}",
+            "environments.local.api.strategy: api has `strategy: recreate`, and huggingface has blue-green only for it; needed: api without it in this environment (`strategy: blue-green`), or on local",
+        ),
+        (
+            "  local: {api: {local: {app_port: 3000}}}", "  local: {strategy: recreate, api: {render: {hook: HOOK, url: 'https://api.example'}}}",
+            "environments.local.strategy: api has `strategy: recreate`, and render replaces versions in a way of its own for it",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_a_fault_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:

@@ -327,6 +327,9 @@ def test_it_is_refused_where_the_platform_does_not_have_it(project: SampleProjec
     assert why in told
     assert "needed: backend without it in this environment" in told
     assert why in project.run("doctor", code=1, variables=variables).stdout
+    refused = project.run("config", code=2, variables=variables).stderr
+    assert why in refused, "without asking a platform"
+    assert "environments.local.strategy" in refused
     local["backend"]["strategy"] = "blue-green"
     project.commit()
     assert "strategy" not in project.run("plan", variables=variables).stdout

@@ -14,6 +14,7 @@ from abreast.core.approvals.rule import ApprovalDecision, ApprovalRule, Approval
 from abreast.core.errors import AbreastError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.identity import id_token_refusal
 from abreast.core.model import Chapter
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.states import DeploymentState
@@ -21,6 +22,8 @@ from abreast.deploy.chapters.approval import COUNTS, LINK, approval_decision, ap
 from abreast.ledger.interface import Deployment
 from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring.workspace import Workspace, utc_now
+
+_PROVEN = ", in a new run of a job that may have an ID token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,14 @@ def _check_claims(claims: LinkClaims, ledger: SqliteLedger, plan: Plan, events: 
 
 def ballot_refusal(workspace: Workspace, ballot: Ballot) -> str:
     """Return why a vote would not count, "" if it would: by the recorded rule, and by a newer one of abreast.yml."""
-    plan = ballot.plan
+    plan, now = ballot.plan, _newer_rule(workspace, ballot.plan)
+    needs_id_token = ballot.rule.needs_id_token or (now is not None and now.needs_id_token)
+    if needs_id_token and (refusal := id_token_refusal(workspace.identity)):
+        return f"{plan.environment} has `identity: id-token`, and {refusal}"
+    if needs_id_token and ballot.link:
+        return f"{plan.environment} has `identity: id-token`, and no ID token proves who holds a link"
     if refusal := vote_refusal(ballot.rule, ballot.person, plan.authors):
         return refusal
-    now = _newer_rule(workspace, plan)
     if now and ballot.person.casefold() not in map(str.casefold, now.people):
         return f"{ballot.person} may not approve any more: abreast.yml names {', '.join(now.people)}"
     return ""
@@ -137,6 +144,10 @@ def cast(
     require_published(ledger)
     if why_not:
         others = [person for person in ballot.rule.people if not vote_refusal(ballot.rule, person, ballot.plan.authors)]
-        need = f"one of {', '.join(others)}" if others else "people in `approval: {by: …}` who are no authors of it"
+        need = (
+            f"one of {', '.join(others)}{_PROVEN if ballot.rule.needs_id_token else ''}"
+            if others
+            else "people in `approval: {by: …}` who are no authors of it"
+        )
         raise RefusedError(f"{why_not}; this is recorded", need=need, next=f"abreast show {chosen}")
     return approval_decision(ballot.plan, ledger.events(chosen), utc_now())

@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 
 from abreast.config import schema
-from abreast.config.environment_schema import Approval
+from abreast.config.environment_schema import Approval, Environment
 from abreast.config.fault_messages import suggestion
 from abreast.config.yaml_document import Document
 from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.errors import Fault
 
 
-def resolve_approval(project: schema.Project, config: Approval | None) -> ApprovalRule | None:
+def resolve_approval(project: schema.Project, environment: Environment) -> ApprovalRule | None:
     """Return the rule of an environment, None if it needs no approval."""
+    config = environment.approval
     if config is None:
         return None
-    return ApprovalRule(config.required, _people(project, config), config.not_author, config.expires, config.url or "")
+    return ApprovalRule(
+        config.required, _people(project, config), config.not_author, config.expires, config.url or "",
+        environment.identity is not None,
+    )  # fmt: skip
 
 
 def approval_faults(document: Document, project: schema.Project) -> Iterator[Fault]:

@@ -114,11 +114,12 @@ class EnvironmentResolver:
             config.objectives.rpo,
             PreviewSettings(config.preview.ttl, PreviewData(config.preview.database)) if config.preview else None,
             attested=config.attested,
-            approval=resolve_approval(self.project, config.approval),
+            approval=resolve_approval(self.project, config),
             freeze=tuple(freeze.window() for freeze in config.freeze),
             maintenance=MaintenanceSettings(config.maintenance.page or "", config.maintenance.url or ""),
             lock_after_failure=name == "production" if config.lock_after_failure is None else config.lock_after_failure,
             promotion=PromotionRule(**config.promotion.model_dump()) if config.promotion else None,
+            needs_id_token=config.identity is not None,
         )
 
     def _rotations(self, environment: str) -> dict[str, float]:

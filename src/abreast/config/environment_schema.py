@@ -177,6 +177,11 @@ class Environment(BaseModel):
     )
     may_skip: list[str] = Field(default_factory=list, description="Gates that `--skip-gate` may skip, with a reason.")
     approval: Approval | None = Field(None, description="Who has to agree to a deployment.")
+    identity: Literal["id-token"] | None = Field(
+        None,
+        description="What has to prove who deploys, promotes, rolls back or approves: `id-token` of a job at GitHub or "
+        "GitLab. An emergency rollback goes on without.",
+    )
     freeze: list[Freeze] = Field(default_factory=list, description="When no deployment begins.")
     promotion: Promotion | None = Field(None, description="Where releases come from, if not from commits.")
     maintenance: Maintenance = Field(Maintenance(), description="What users get during maintenance.")

@@ -40,6 +40,7 @@ def derive_preview(base: Environment, name: PreviewName, settings: Mapping[str, 
         freeze=(),
         promotion=None,
         lock_after_failure=False,
+        needs_id_token=False,  # jobs that run code of pull requests have none
         base=base,
     )
 

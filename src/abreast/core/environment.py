@@ -25,7 +25,7 @@ class Environment:
     ``attested``, nothing else is deployed than what a workflow of the project's repository attested. ``approval`` says
     who has to agree to a deployment, ``freeze`` when none begins, ``promotion`` where releases come from, if not from
     commits. ``lock_after_failure``: a release that failed under users and was turned back locks it. ``maintenance``
-    says which page users get during maintenance.
+    says which page users get during maintenance. ``needs_id_token``: who deploys and approves is proven by an ID token.
     """
 
     name: str
@@ -48,3 +48,4 @@ class Environment:
     promotion: PromotionRule | None = None
     lock_after_failure: bool = False
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    needs_id_token: bool = False

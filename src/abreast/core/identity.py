@@ -85,6 +85,15 @@ class Identity:
         return f"{agent}{name}{f' (logged in as {self.login})' if self.login else ''}"
 
 
+def id_token_refusal(identity: Identity) -> str:
+    """Return why no ID token proves who acts, "" if one does."""
+    if identity.evidence is Evidence.ID_TOKEN:
+        return ""
+    if identity.token:
+        return f"the ID token of this run does not say that {identity} started this attempt of it"
+    return f"no ID token proves that this is {identity}: the evidence is {identity.evidence}"
+
+
 def holder(person: str) -> Identity:
     """Return the identity of somebody who used a link that was made for a person."""
     return Identity("signed-link", person, evidence=Evidence.LINK)

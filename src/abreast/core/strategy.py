@@ -33,3 +33,12 @@ def is_missing(wanted: Strategy, offered: Sequence[Strategy]) -> bool:
     BLUE_GREEN is never missing: where a platform does not have it, the plan says what it does instead.
     """
     return wanted is not Strategy.BLUE_GREEN and wanted not in offered
+
+
+def missing_strategy(service: str, platform: str, wanted: Strategy, offered: Sequence[Strategy]) -> tuple[str, str]:
+    """Return what is wrong where a service needs a strategy that its platform does not have, and what is needed."""
+    has = f"has {offered[0]} only" if offered else "replaces versions in a way of its own"
+    return (
+        f"{service} has `strategy: {wanted}`, and {platform} {has} for it",
+        f"{service} without it in this environment (`strategy: {Strategy.BLUE_GREEN}`), or on local",
+    )

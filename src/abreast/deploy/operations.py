@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from abreast.core.environment import Environment
 from abreast.core.errors import DatabaseError, PlatformError, RefusedError, UsageError
 from abreast.core.events import Event, EventKind
+from abreast.core.identity import id_token_refusal
 from abreast.core.plan import DeploymentKind, Plan
 from abreast.core.proposals import Proposal, ProposalEnd, ProposalState, comparable
 from abreast.core.states import DeploymentState
@@ -59,6 +60,7 @@ async def deploy(
     an operator locked the environment or a command that goes first waits for it, StateError if the deployment cannot be
     recorded.
     """
+    _refuse_unproven(context, environment, request)
     beside = await asyncio.to_thread(_next_version, context, project, request)
     if request.emergency:
         await asyncio.to_thread(_request_turn_back, context, environment.name, request.reason)
@@ -163,6 +165,18 @@ def _refuse_if_overtaken(context: DeployContext, environment: str, ticket: int) 
         raise RefusedError(
             f"{first} is waiting for {environment}, so this one gave up; nothing was changed",
             next=f"abreast status --env {environment}",
+        )
+
+
+def _refuse_unproven(context: DeployContext, environment: Environment, request: DeployRequest) -> None:
+    """Raise RefusedError if the environment demands an ID token of who puts a release there, and there is none."""
+    if not environment.needs_id_token or request.emergency or not request.kind.is_releasing:
+        return
+    if why := id_token_refusal(context.ports.identity()):
+        raise RefusedError(
+            f"{environment.name} has `identity: id-token`, and {why}",
+            need="a new run of a job that may have an ID token; an emergency rollback goes on without",
+            next="abreast docs environment",
         )
 
 

@@ -51,7 +51,7 @@ def approver_notifiers(
     """Return who tells each person that may approve a deployment, and has an address, with a link of their own."""
     receiver = approval_mail(project.notifiers, plan.environment)
     signer = given_signer(workspace)
-    if plan.approval is None or plan.emergency or receiver is None or signer is None:
+    if plan.approval is None or plan.approval.needs_id_token or plan.emergency or receiver is None or signer is None:
         return []
     return [
         create_approver_notifier(
@@ -72,6 +72,8 @@ def links_refusal(workspace: Workspace, project: ProjectConfig, environment: str
     """Return why people of a rule who have an address get no link by mail, "" if they do, or none has one."""
     if not _addresses(project, rule):
         return ""
+    if rule.needs_id_token:
+        return f"nobody is sent a link to approve by: {environment} has `identity: id-token`, and a link proves less"
     if approval_mail(project.notifiers, environment) is None:
         return f"nobody is sent a link to approve by: `notify` has no receiver `email` for {environment}"
     try:

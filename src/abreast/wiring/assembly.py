@@ -159,6 +159,7 @@ class Assembly:
             only_here=self._only_here(settings),
             ci_run=self.workspace.ci_run,
             operator=lambda: self.workspace.operator,
+            identity=lambda: self.workspace.identity,
             approver_notifiers=lambda plan: self._approver_notifiers(ledger, plan),
             links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),

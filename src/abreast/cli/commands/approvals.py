@@ -99,6 +99,9 @@ def _print_link(workspace: Workspace, ledger: SqliteLedger, ballot: Ballot, pers
         raise RefusedError(
             what, need="a terminal, with ABREAST_AUDIT_KEY", next="`people: {NAME: {email: …}}` sends it"
         )
+    if ballot.rule.needs_id_token:
+        what = f"{plan.environment} has `identity: id-token`, and a link proves less"
+        raise RefusedError(what, need="`abreast approve` in a job that may have an ID token")
     if refusal := vote_refusal(ballot.rule, person, plan.authors):
         raise RefusedError(refusal, next=f"abreast show {chosen.id}")
     named = next(each for each in ballot.rule.people if each.casefold() == person.casefold())

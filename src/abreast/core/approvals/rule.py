@@ -12,7 +12,8 @@ class ApprovalRule:
     """``required`` of ``people`` have to agree, within ``expires`` seconds of the request.
 
     With ``not_author``, neither who started the deployment nor who wrote its commits is one of them. ``url`` is where
-    the server is that takes their links, "" if there is none.
+    the server is that takes their links, "" if there is none. ``needs_id_token``: a vote counts only if an ID token
+    proves whose it is.
     """
 
     required: int
@@ -20,6 +21,7 @@ class ApprovalRule:
     not_author: bool = True
     expires: float = 86400.0
     url: str = ""
+    needs_id_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from abreast.core.errors import UsageError
 from abreast.core.model import Service, ServiceType
-from abreast.core.strategy import is_missing
+from abreast.core.strategy import is_missing, missing_strategy
 from abreast.platforms.interface import Platform
 
 _ALTERNATIVES = {
@@ -35,9 +35,5 @@ def require_strategy(platforms: Mapping[str, Platform], service: Service) -> Non
     """Raise UsageError if the platform does not have the strategy. It may know that only after ``live_version``."""
     offered = platforms[service.platform].capabilities(service).strategies
     if is_missing(service.strategy, offered):
-        has = f"has {offered[0]} only" if offered else "replaces versions in a way of its own"
-        raise UsageError(
-            f"{service.name} has `strategy: {service.strategy}`, and {service.platform} {has} for it",
-            need=f"{service.name} without it in this environment (`strategy: blue-green`), or on local",
-            next="abreast docs environment",
-        )
+        what, need = missing_strategy(service.name, service.platform, service.strategy, offered)
+        raise UsageError(what, need=need, next="abreast docs environment")

@@ -11,6 +11,7 @@ from abreast.ci.interface import CiRun
 from abreast.commands.interface import CommandRunner
 from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.frozen_dataclass import dataclass
+from abreast.core.identity import Identity, unknown
 from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service
 from abreast.core.plan import Plan
@@ -57,7 +58,8 @@ class Ports:
     of abreast.yml, ``artifacts`` and ``backups``, that have no store, and ``FINGERPRINTS``.
     ``open_vault`` returns the store of backups. Each holds ``backup_context`` too: the configuration and its variables.
     ``ci_run`` is the run of a CI system that this process belongs to. ``operator`` returns who started that, or this
-    process, ``reviewers`` who let it begin, by environment. ``attestor`` signs what is built and verifies it.
+    process, ``identity`` what is known of them, ``reviewers`` who let it begin, by environment. ``attestor`` signs what
+    is built and verifies it.
     ``maintenance_page`` returns the environment's own page, and raises UsageError if that cannot be read.
     """
 
@@ -90,3 +92,4 @@ class Ports:
     approver_notifiers: Callable[[Plan], Sequence[Notifier]] = lambda _: ()
     links_refusal: Callable[[str, ApprovalRule], str] = lambda _, __: ""
     maintenance_page: Callable[[], MaintenancePage] = MaintenancePage
+    identity: Callable[[], Identity] = unknown

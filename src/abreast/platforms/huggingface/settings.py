@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from abreast.core.model import Resources
+from abreast.core.strategy import Strategy
 from abreast.platforms.huggingface.hardware import HARDWARE
 from abreast.platforms.instance_sizes import require_size
 from abreast.platforms.preview_names import preview_label
@@ -33,6 +34,10 @@ class HuggingFaceSettings(BaseModel):
         if standby is not None and standby == rest.data.get("space"):
             raise ValueError("needed: another Space than `space`")
         return standby
+
+    def known_strategies(self) -> tuple[Strategy, ...]:
+        """Return the strategy of the service: two Spaces take turns, and one is built again."""
+        return (Strategy.BLUE_GREEN if self.standby else Strategy.RECREATE,)
 
     def check_resources(self, resources: Resources) -> None:
         """Raise ValueError for resources that no hardware without a GPU has, or beside ``hardware``."""

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from abreast.core.model import Resources
+from abreast.core.strategy import Strategy
 from abreast.platforms.instance_sizes import require_size
 from abreast.platforms.render.plans import PLANS
 
@@ -86,6 +87,12 @@ class RenderSettings(BaseModel):
     def variable_names(self) -> tuple[str, ...]:
         """Return the names of the variables that hold the deploy hook and the secret files."""
         return (*([self.hook] if self.hook else []), *(self.secret_files or {}).values())
+
+    def known_strategies(self) -> tuple[Strategy, ...] | None:
+        """Return the strategies of the service, none for a way of Render's own; None if only Render knows its disk."""
+        if self.hook:
+            return ()
+        return (Strategy.RECREATE,) if self.disk else None
 
     def check_resources(self, resources: Resources) -> None:
         """Raise ValueError for resources that no plan has, or where a deploy hook cannot set one."""
