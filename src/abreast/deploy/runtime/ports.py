@@ -15,7 +15,7 @@ from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service
 from abreast.core.plan import Plan
 from abreast.core.secrets import Secret
-from abreast.database.interface import BackupStore, Database
+from abreast.database.interface import BackupStore, Database, DatabaseServers
 from abreast.gates.interface import GateRunner
 from abreast.ledger.interface import Ledger
 from abreast.notify.interface import Notifier
@@ -59,6 +59,7 @@ class Ports:
     ``ci_run`` is the run of a CI system that this process belongs to. ``operator`` returns who started that, or this
     process, ``reviewers`` who let it begin, by environment. ``attestor`` signs what is built and verifies it.
     ``maintenance_page`` returns the environment's own page, and raises UsageError if that cannot be read.
+    ``servers`` are those that abreast runs for databases.
     """
 
     ledger: Ledger
@@ -90,3 +91,4 @@ class Ports:
     approver_notifiers: Callable[[Plan], Sequence[Notifier]] = lambda _: ()
     links_refusal: Callable[[str, ApprovalRule], str] = lambda _, __: ""
     maintenance_page: Callable[[], MaintenancePage] = MaintenancePage
+    servers: DatabaseServers = DatabaseServers()
