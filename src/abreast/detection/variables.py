@@ -38,7 +38,7 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
         return
     url = re.findall(r"\$\{(\w+)", draft.text("database.url"))
     file_urls = re.findall(r"(\w+)=file:", draft.text("release"))
-    taken = {*url, *file_urls}
+    taken = {*url, *file_urls, *_part_names(draft)}
     committed = committed_variables(repository, draft)
     needed = {name: source for name, source in needed_in_code(repository, draft) if name not in committed}
     examples = {name: (value, source) for name, value, source in example_variables(repository, draft)}
@@ -107,12 +107,25 @@ def _from_example(name: str, value: str) -> Value:
     return f"${{{name}:-{value}}}"
 
 
+def _part_names(draft: ServiceDraft) -> frozenset[str]:
+    """Return the variables by which a service gets parts of its database's URL."""
+    parts = draft.chosen("database.variables")
+    return frozenset(parts.value if parts and isinstance(parts.value, dict) else ())
+
+
 def share_database(service: ServiceDraft, base: ServiceDraft) -> None:
     """Give a worker the variable with the database's URL of the service whose code it runs."""
     url = base.chosen("database.url")
     if url is None:
         return
     name = base.text("database.variable") or "DATABASE_URL"
+    if ":-postgresql:" in str(url.value):
+        for key in ("url", "variable", "variables"):
+            if chosen := base.chosen(f"database.{key}"):
+                service.propose(f"database.{key}", chosen.value, chosen.source, chosen.authority)
+        for passed in (name, *_part_names(base)):
+            service.proposals.pop(f"env.{passed}", None)
+        return
     is_file = ":-sqlite" in str(url.value)
     value: Value = {"required": False} if is_file else f"${{{name}}}"
     service.propose(f"env.{name}", value, url.source, Authority.CONTAINER)
