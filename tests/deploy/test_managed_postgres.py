@@ -183,6 +183,6 @@ def test_without_postgresql_the_plan_says_what_is_needed_and_nothing_is_built(sh
         )  # fmt: skip
         assert "PostgreSQL is not installed on this machine, so abreast cannot run it" in done.stdout + done.stderr
         assert "or DATABASE_URL of a server that runs" in done.stdout + done.stderr
-    assert done.returncode == 1
+        assert done.returncode == (1 if command.startswith("deploy") else 0)
     assert not project.build_log.exists()
     assert not server_folder(project).exists()

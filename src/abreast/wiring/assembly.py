@@ -29,7 +29,7 @@ from abreast.core.model import DEFAULT_PLATFORM, DatabaseSettings, Service
 from abreast.core.plan import Plan
 from abreast.core.redaction.automaton import keep_automata
 from abreast.core.secrets import Secret, secret_values
-from abreast.database.interface import BackupStore, Database
+from abreast.database.interface import BackupStore, Database, DatabaseServers
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import FINGERPRINTS, ArtifactRetention, Folders, Ports
@@ -166,7 +166,7 @@ class Assembly:
             links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
             maintenance_page=lambda: self.maintenance_page(environment),
-            servers=ManagedServers(lambda: self._postgres_server(environment), self._managed_names),
+            servers=self.servers(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:
@@ -239,6 +239,10 @@ class Assembly:
 
         home = self.workspace.state / DEFAULT_PLATFORM / environment
         return PostgresServer(home, self.workspace.state / "logs" / environment / "postgres.log")
+
+    def servers(self, environment: str) -> DatabaseServers:
+        """Return the servers that abreast runs for databases of an environment."""
+        return ManagedServers(lambda: self._postgres_server(environment), self._managed_names)
 
     def _managed_names(self, services: Sequence[Service]) -> Sequence[str]:
         """Return the databases of services that the server has which abreast runs. A URL that is not set has none."""

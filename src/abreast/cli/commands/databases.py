@@ -67,7 +67,12 @@ def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
 
     if settings.continuous is None:
         return back_up()
-    with continuous_backups(target, _database_services(target.environment, services), settings.continuous):
+    recorded = _database_services(target.environment, services)
+    servers = target.assembly.servers(target.environment.name)
+    servers.start(recorded)
+    if note := servers.note(recorded):
+        raise DatabaseError(note, next=f"abreast deploy --env {target.environment.name}")
+    with continuous_backups(target, recorded, settings.continuous):
         if settings.schedule is None:
             return wait_until_stopped()
         return back_up()
