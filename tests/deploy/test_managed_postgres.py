@@ -21,6 +21,7 @@ PARTS = {
 }  # fmt: skip
 PROVES_PARTS = """
 login = os.environ["DB_USERNAME"] + ":" + os.environ["DB_PASSWORD"]
+print("a careless program tells", login, url, flush=True)
 place = os.environ["DB_HOST"] + ":" + os.environ["DB_PORT"] + "/" + os.environ["DB_NAME"]
 if not os.environ["DB_URL"] == url == f"postgresql://{login}@{place}": raise Exception("not the parts of the URL")
 db.execute("SELECT product FROM orders LIMIT 1")
@@ -105,7 +106,11 @@ def test_it_is_made_by_the_first_deployment_and_outlives_all_others(shop: Databa
     assert postmaster(project) == 0, "a command that reads has started it"
     told += shop.run("db", "backup").stdout
     assert psql(url, "SELECT * FROM orders") == "1|tea|"
+    shop.run("down", "--yes")
+    assert postmaster(project) == 0, "it ran without any service"
     assert_hidden(project, password_of(project), told)
+    logs = [file.read_text() for file in (project.folder / ".abreast" / "logs").rglob("*.log")]
+    assert any("a careless program tells" in text for text in logs)
 
 
 def assert_hidden(project: SampleProject, password: str, told: str) -> None:

@@ -883,3 +883,51 @@ def test_parts_that_render_passes_are_those_of_the_database(tmp_path: Path) -> N
     assert services(tmp_path, files)["api"]["database"] == {
         "url": "${DATABASE_URL:-postgresql:///app}", "variables": {"STORE_AT": "host", "STORE_SECRET": "password"},
     }  # fmt: skip
+
+
+def test_what_class_validator_asks_for_is_needed_and_an_example_of_containers_says_the_rest(tmp_path: Path) -> None:
+    """As brocoders/nestjs-boilerplate has it."""
+    validated = """import { IsString, IsOptional, ValidateIf } from 'class-validator';
+class EnvironmentVariablesValidator {
+  @IsString()
+  MAIL_HOST: string;
+  @IsEnum(FileDriver)
+  FILE_DRIVER: FileDriver;
+  @IsString()
+  AUTH_REFRESH_SECRET: string;
+  @IsString()
+  AUTH_TOKEN_EXPIRES_IN: string;
+  @IsInt()
+  @IsOptional()
+  MAX_FILES: number;
+  @ValidateIf((envValues) => envValues.FILE_DRIVER === 's3')
+  @IsString()
+  BUCKET: string;
+}
+validateConfig(process.env, EnvironmentVariablesValidator);
+"""
+    example = {
+        "MAIL_HOST": "maildev", "MAIL_SECURE": "false", "FILE_DRIVER": "local", "AUTH_REFRESH_SECRET": "secret",
+        "AUTH_TOKEN_EXPIRES_IN": "15m", "DATABASE_HOST": "postgres", "DATABASE_TYPE": "postgres", "DATABASE_NAME": "api",
+        "DATABASE_PASSWORD": "secret", "BUCKET": "",
+    }  # fmt: skip
+    files = {
+        "package.json": package({"start": "node dist/main", "migrate": "typeorm migration:run"}, "@nestjs/core", "pg"),
+        "package-lock.json": "{}",
+        "src/config.ts": validated,
+        ".env.example": "\n".join(f"{name}={value}" for name, value in example.items()),
+    }
+    draft = drafted(tmp_path, files)
+    written = yaml.safe_load(write_yaml(draft))
+    found = written["services"]["backend"]
+    assert found["database"]["variables"] == {
+        "DATABASE_HOST": "host", "DATABASE_PASSWORD": "password", "DATABASE_NAME": "database",
+    }  # fmt: skip
+    assert found["env"] == {
+        "MAIL_HOST": "${MAIL_HOST}", "MAIL_SECURE": "${MAIL_SECURE:-false}", "FILE_DRIVER": "${FILE_DRIVER}",
+        "AUTH_REFRESH_SECRET": {"generate": True}, "AUTH_TOKEN_EXPIRES_IN": "${AUTH_TOKEN_EXPIRES_IN:-15m}",
+        "DATABASE_TYPE": "${DATABASE_TYPE:-postgres}", "BUCKET": {"required": False},
+    }  # fmt: skip
+    assert written["environments"]["local"]["backend"]["env"] == {
+        "FILE_DRIVER": "${FILE_DRIVER:-local}", "MAIL_HOST": "${MAIL_HOST:-localhost}",
+    }  # fmt: skip

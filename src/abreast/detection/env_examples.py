@@ -21,7 +21,9 @@ _ALIKE = re.compile(
 _OF_PRODUCTION, _OF_TESTS = re.compile(r"prod"), re.compile(r"test|e2e|\bci\b")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 _HOST = re.compile(r"HOST(NAME)?$")
-_ADDRESS = re.compile(r"_?(HOST|HOSTNAME|PORT|USER|USERNAME|PASS|PASSWORD|NAME|DB|DATABASE|UR[LI]|DSN)$")
+_ADDRESS = re.compile(
+    r"_?(HOST|HOSTNAME|PORT|USER|USERNAME|PASS|PASSWORD|DB|DATABASE|UR[LI]|DSN|(DB|DATABASE|POSTGRES|SQL|MONGO)_NAME)$"
+)
 """The ends of names of what leads to a container. Others with its prefix are settings."""
 
 _ENGINE = re.compile(r"postgres|mysql|mariadb|mongo", re.IGNORECASE)
