@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from abreast.testing.process_tree import kill_everything_of, processes_of
+from abreast.testing.process_tree import kill_at_once, kill_everything_of, processes_of
 from database_project import DatabaseProject, app_source
 from sample_project import SampleProject, eventually
 
@@ -158,7 +158,12 @@ def test_two_commands_make_one_and_what_it_cannot_do_is_said_before_anything_is_
     commands = [project.start("deploy", "--yes", variables={}), project.start("db", "migrate", "--yes", variables={})]
     assert 0 in [command.wait(60) for command in commands]
     assert len([line for _, line in processes_of(server_folder(project)) if "postgres -D" in line]) == 1
+    kept = postmaster(project)
+    kill_at_once(pid for pid, line in processes_of(server_folder(project).parent) if ".supervisor." in line)
+    shop.run("db", "backup")
+    assert postmaster(project) == kept, "the next supervisor adopts it"
     shop.run("down", "--yes")
+    assert postmaster(project) == 0
     with socket.create_server(("127.0.0.1", int((server_folder(project) / "port").read_text()))):
         told = shop.run("deploy", "--yes", code=1).stderr
         assert "which PostgreSQL of local has, is taken by" in told

@@ -1,7 +1,8 @@
 """The PostgreSQL server of one environment on this machine: a cluster, kept running by the environment's supervisor."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from abreast.core.errors import DatabaseError, PlatformError
@@ -31,21 +32,30 @@ class PostgresServer:
     def make(self, names: Iterable[str]) -> None:
         """Make the cluster and these databases, as far as they are missing, and start the server."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(self._home / f"{POSTGRES}.lock")
-        while not lock.try_acquire():  # another command makes it just now
-            time.sleep(POLL_INTERVAL)
-        try:
+        with self._lock():
             self.cluster.make()
-            self.start()
+            self._start()
             for name in names:
                 make_database(self.cluster.url(f"postgresql:///{name}"))
-        finally:
-            lock.release()
 
     def start(self) -> None:
         """Start the server of a cluster that was made before, unless it runs."""
-        if not self.cluster.exists:
-            return
+        if self.cluster.exists:
+            with self._lock():
+                self._start()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other commands from making or starting it meanwhile."""
+        lock = FileLock(self._home / f"{POSTGRES}.lock")
+        while not lock.try_acquire():
+            time.sleep(POLL_INTERVAL)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _start(self) -> None:
         self.check()
         try:
             self._supervisor.start()
@@ -58,7 +68,7 @@ class PostgresServer:
     def check(self) -> None:
         """Raise DatabaseError if it could not be made or started. Changes nothing."""
         self.cluster.check_programs()
-        if not self.cluster.exists or self.is_kept():
+        if not self.cluster.exists or self.cluster.is_ready or self._kept():
             return
         if owner := port_owner(self.cluster.port):
             raise DatabaseError(
@@ -77,12 +87,12 @@ class PostgresServer:
             f"its database is of PostgreSQL{version}, which abreast runs on this machine: the first deployment makes it"
         )
 
-    def is_kept(self) -> bool:
-        """Whether the supervisor runs the server, or starts it again."""
-        try:
-            return self._supervisor.is_running() and any(each.id == POSTGRES for each in self._supervisor.instances())
-        except PlatformError:
-            return False
+    def _kept(self) -> Instance | None:
+        """Return the server as the supervisor keeps it running, None if it does not."""
+        with suppress(PlatformError):
+            if self._supervisor.is_running():
+                return next((each for each in self._supervisor.instances() if each.id == POSTGRES), None)
+        return None
 
     def _spec(self) -> InstanceSpec:
         return InstanceSpec(
@@ -95,15 +105,16 @@ class PostgresServer:
             stop_signal="SIGINT",
         )
 
-    def _await_start(self, instance: Instance) -> None:
+    def _await_start(self, started: Instance) -> None:
         """Wait until the server takes connections."""
-        deadline, crashes = time.monotonic() + RECOVERY_TIMEOUT, instance.restarts
-        while not (instance.listening and self.cluster.is_ready):
-            if instance.restarts > crashes + 1 or time.monotonic() > deadline:
+        deadline, instance = time.monotonic() + RECOVERY_TIMEOUT, self._kept()
+        while not (instance and instance.listening and self.cluster.is_ready):
+            if instance is None or instance.restarts > started.restarts + 1 or time.monotonic() > deadline:
+                why = (instance.last_exit if instance else "it was stopped") or "it is not ready"
                 raise DatabaseError(
-                    f"PostgreSQL of {self._home.name} does not start: {instance.last_exit or 'it is not ready'}",
+                    f"PostgreSQL of {self._home.name} does not start: {why}",
                     need="what its log asks for",
                     next=f"tail {self._log}",
                 )
             time.sleep(POLL_INTERVAL)
-            instance = next(each for each in self._supervisor.instances() if each.id == POSTGRES)
+            instance = self._kept()
