@@ -117,7 +117,7 @@ OTHERS = (
     Example("rails", {"Gemfile": "gem 'rails'\ngem 'pg'\ngem 'propshaft'\n", "Gemfile.lock": "", "config/routes.rb": 'get "up" => "rails/health#show"',
                       "config/puma.rb": "", "db/schema.rb": "", "config/database.yml": "adapter: postgresql"}, {
         "backend": {"run": "bundle exec puma -C config/puma.rb", "health": "/up",
-                    "database": {"url": "${DATABASE_URL}", "command": "bundle exec rails db:migrate", "status": "bundle exec rails db:abort_if_pending_migrations"}}}),
+                    "database": {"url": "${DATABASE_URL:-postgresql:///app}", "command": "bundle exec rails db:migrate", "status": "bundle exec rails db:abort_if_pending_migrations"}}}),
     Example("laravel", {"composer.json": '{"require": {"laravel/framework": "12"}}', "artisan": "", "bootstrap/app.php": "health: '/up',",
                         "package.json": package({"build": "vite build"}, "vite", "laravel-vite-plugin"), "package-lock.json": "{}"}, {
         "backend": {"build": {"install": "composer install --no-interaction --prefer-dist && npm ci", "run": "npm run build"},

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abreast.config import reference
+from abreast.config.environment_variables import referenced_variables
 from abreast.config.load import ProjectConfig, load_config
 from abreast.core.codec import dump
 from abreast.core.errors import AbreastError, ConfigError, UsageError
@@ -135,6 +136,13 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:70: services.api.database.down: only allowed with `command`"]),
         ("{run: serve}", "{run: serve, database: {url: 'postgresql://shop:pa55word@db/shop'}}", [
             "4:37: services.api.database.url: plain-text secret; write ${NAME} and set that variable where abreast runs"]),
+        ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', variables: {PORT: port, DB_HOST: host}}}", [
+            "4:55: services.api.database.variables: only a URL of PostgreSQL has such parts, and this one is of SQLite",
+            "4:67: services.api.database.variables.PORT: set by abreast; choose another name"]),
+        ("{run: serve}", "{run: serve, database: {url: 'postgresql:///shop', admin: '${ADMIN}'}}", [
+            "4:59: services.api.database.admin: not needed: abreast runs the server of this URL itself"]),
+        ("run: serve}\nenvironments:\n  local: {}", "run: serve, database: 'postgresql:///shop'}\nenvironments:\n  live: {api: {render: {service: srv-1}}}", [
+            '4:31: services.api.database.url: abreast runs PostgreSQL for services on `local`, and api is on render in live; set the variable in it, or write environments: {live: {api: {database: {url: "${DATABASE_URL}"}}}}']),
         ("{run: serve}", "{run: serve, type: daemon}", ["4:27: services.api.type: expected 'web' or 'worker', found \"daemon\""]),
         ("{run: serve}", "{type: worker}", ["4:9: services.api.type: a worker needs `run`"]),
         ("{run: serve}", "{run: serve, schedule: 0 3 * * *, timezone: Europe/Atlantis}", [
@@ -308,3 +316,20 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
 def test_ports_of_instances_are_not_for_users(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, VALID.replace("local: {}", "local: {web: {local: {port: 20000}}}"))
     assert fault.startswith("6:31: environments.local.web.local.port: expected a port outside 20000-29999")
+
+
+def test_postgresql_that_abreast_runs_is_a_default_where_it_can_run_it_only(tmp_path: Path) -> None:
+    text = """project: shop
+services: {api: {run: serve, database: "${DATABASE_URL:-postgresql+asyncpg:///shop}"}}
+environments: {local: {}, live: {api: {render: {service: srv-1}}}}
+"""
+    project = read(tmp_path, text)
+    assert project.environment("local").services[0].database
+    with pytest.raises(ConfigError, match="is on render in live; set the variable in it"):
+        read(tmp_path, text, X="y").environment("live")
+    given = {"DATABASE_URL": "postgresql+psycopg://shop@db.example/shop"}
+    assert read(tmp_path, text, **given).environment("live").services[0].database
+    required = {
+        name: referenced_variables(project.resolver, name)["DATABASE_URL"].is_required for name in ("local", "live")
+    }
+    assert required == {"local": False, "live": True}

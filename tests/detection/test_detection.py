@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from abreast.config.load import load_config
+from abreast.detection.connection_variables import connection_variables
 from abreast.detection.declarations import compose
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import Draft
@@ -109,12 +110,12 @@ def test_a_route_whose_prefix_is_not_known_is_not_asked(tmp_path: Path) -> None:
     ("files", "database"),
     [
         ({"prisma/schema.prisma": 'datasource db { provider = "postgresql" url = env("PG_URL") }', "prisma/migrations/1_a/migration.sql": ""},
-         {"url": "${PG_URL}", "variable": "PG_URL", "command": "npx prisma migrate deploy", "status": "npx prisma migrate status"}),
+         {"url": "${PG_URL:-postgresql:///app}", "variable": "PG_URL", "command": "npx prisma migrate deploy", "status": "npx prisma migrate status"}),
         ({"drizzle.config.ts": "out: './drizzle'", "drizzle/0000_a.sql": "", ".env.example": "DATABASE_URL=postgres://x"},
-         {"url": "${DATABASE_URL}", "command": "npx drizzle-kit migrate"}),
-        ({"knexfile.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL}", "command": "npx knex migrate:latest"}),
-        ({"db/migrations/001_orders.sql": "", "db.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL}", "migrations": "db/migrations"}),
-        ({"db/migrations/20260101000000_orders.sql": "-- +goose Up", ".env.example": "DATABASE_URL="}, {"url": "${DATABASE_URL}", "migrations": "db/migrations"}),
+         {"url": "${DATABASE_URL:-postgresql:///app}", "command": "npx drizzle-kit migrate"}),
+        ({"knexfile.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL:-postgresql:///app}", "command": "npx knex migrate:latest"}),
+        ({"db/migrations/001_orders.sql": "", "db.js": "process.env.DATABASE_URL"}, {"url": "${DATABASE_URL:-postgresql:///app}", "migrations": "db/migrations"}),
+        ({"db/migrations/20260101000000_orders.sql": "-- +goose Up", ".env.example": "DATABASE_URL="}, {"url": "${DATABASE_URL:-postgresql:///app}", "migrations": "db/migrations"}),
     ],
     ids=["prisma", "drizzle", "knex", "sql", "goose"],
 )  # fmt: skip
@@ -159,7 +160,7 @@ def test_migrations_of_python(tmp_path: Path) -> None:
         "alembic.ini": "",
     }
     assert services(tmp_path, files)["backend"]["database"] == {
-        "url": "${DATABASE_URL}",
+        "url": "${DATABASE_URL:-postgresql:///app}",
         "command": "alembic upgrade head",
     }
 
@@ -395,8 +396,8 @@ def test_of_several_services_one_migrates_the_database(tmp_path: Path) -> None:
              "packages/db/prisma/migrations/1_a/migration.sql": "", "apps/shop/fly.toml": "[http_service]\n[[http_service.checks]]\npath='/fit'"}  # fmt: skip
     written = services(tmp_path, files)
     assert "--schema ../../packages/db/prisma/schema.prisma" in written["shop"]["database"]["command"]
-    assert "database" not in written["admin"]
-    assert written["admin"]["env"] == {"DATABASE_URL": "${DATABASE_URL}"}
+    assert written["admin"]["database"] == {"url": "${DATABASE_URL:-postgresql:///apps_shop}"}
+    assert "env" not in written["admin"]
 
 
 def test_a_worker_needs_the_database_of_the_service_whose_code_it_runs(tmp_path: Path) -> None:
@@ -408,9 +409,10 @@ def test_a_worker_needs_the_database_of_the_service_whose_code_it_runs(tmp_path:
         ".env.example": "DATABASE_URL=postgresql://localhost/shop\n",
     }
     found = services(tmp_path, files)
-    assert found["backend"]["database"]["url"] == "${DATABASE_URL}"
+    assert found["backend"]["database"]["url"] == "${DATABASE_URL:-postgresql:///app}"
     assert "env" not in found["backend"]
-    assert found["worker"]["env"] == {"DATABASE_URL": "${DATABASE_URL}"}
+    assert found["worker"]["database"] == {"url": "${DATABASE_URL:-postgresql:///app}"}
+    assert "env" not in found["worker"]
 
 
 def test_a_container_that_migrates_is_no_worker(tmp_path: Path) -> None:
@@ -799,11 +801,12 @@ def test_django_with_a_database_by_url_has_a_file_on_this_machine(model: str, lo
     text = write_yaml(drafted(tmp_path, files))
     (tmp_path / "abreast.yml").write_text(text)
     written = yaml.safe_load(text)
-    assert written["services"]["backend"]["database"]["url"] == "${DATABASE_URL}", "required elsewhere"
+    everywhere = written["services"]["backend"]["database"]["url"]
+    assert everywhere == ("${DATABASE_URL}" if local else "${DATABASE_URL:-postgresql:///app}"), "required elsewhere"
     assert ("database" in (written["environments"]["local"] or {}).get("backend", {})) == local
     (service,) = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS).environment("local").services
     assert service.database
-    assert service.database.url == ("${DATABASE_URL:-sqlite:///app.db}" if local else "${DATABASE_URL}")
+    assert service.database.url == ("${DATABASE_URL:-sqlite:///app.db}" if local else everywhere)
     assert service.database.command == "python manage.py migrate --noinput"
 
 
@@ -828,3 +831,103 @@ def test_code_that_looks_whether_it_is_on_render_finds_what_it_looks_for(tmp_pat
     text = write_yaml(drafted(tmp_path / "render", {**files, "render.yaml": declared}))
     assert yaml.safe_load(text)["environments"]["local"] == {"shop": {"env": {"RENDER": "true"}}}
     assert yaml.safe_load(write_yaml(drafted(tmp_path / "none", files)))["environments"]["local"] == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ("PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE",
+         {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}),
+        ("DATABASE_HOST DATABASE_NAME DATABASE_USERNAME DATABASE_PASSWORD DATABASE_TYPE DB_LOG",
+         {"DATABASE_HOST": "host", "DATABASE_USERNAME": "user", "DATABASE_PASSWORD": "password", "DATABASE_NAME": "database"}),
+        ("APP_POSTGRES_SERVER APP_POSTGRES_DB APP_POSTGRES_PASSWORD REDIS_HOST",
+         {"APP_POSTGRES_SERVER": "host", "APP_POSTGRES_PASSWORD": "password", "APP_POSTGRES_DB": "database"}),
+        ("DB_HOST DB_NAME", {}), ("MYSQL_HOST MYSQL_PASSWORD MYSQL_DATABASE", {}),
+        ("TEST_DB_HOST TEST_DB_PASSWORD TEST_DB_NAME", {}), ("SMTP_HOST SMTP_PASSWORD USER_NAME", {}),
+    ],
+)  # fmt: skip
+def test_variables_from_which_an_address_is_put_together(names: str, parts: dict[str, str]) -> None:
+    assert connection_variables(names.split()) == parts
+
+
+def test_code_that_reads_no_url_gets_the_parts_of_one(tmp_path: Path) -> None:
+    """As railwayapp-templates/django has it: settings that know the variables of libpq only."""
+    names = {"NAME": "PGDATABASE", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "HOST": "PGHOST", "PORT": "PGPORT"}
+    settings = "\n".join(f"'{key}': os.environ['{name}']," for key, name in names.items())
+    files = {
+        "requirements.txt": "django\npsycopg2\n",
+        "manage.py": "import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "mysite/settings.py": f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.postgresql', {settings} }}}}",
+        "mysite/wsgi.py": "application = get_wsgi_application()",
+    }
+    found = services(tmp_path, files)["backend"]
+    assert found["database"] == {
+        "url": "${DATABASE_URL:-postgresql:///app}",
+        "variables": {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"},
+        "command": "python manage.py migrate --noinput",
+        "status": "python manage.py migrate --check",
+    }  # fmt: skip
+    assert "env" not in found
+    assert "release" not in found
+
+
+def test_parts_that_render_passes_are_those_of_the_database(tmp_path: Path) -> None:
+    origin = "{key: %s, fromDatabase: {name: shop, property: %s}}"
+    passed = {"STORE_AT": "host", "STORE_SECRET": "password", "DATABASE_URL": "connectionString"}
+    variables = ", ".join(origin % pair for pair in passed.items())
+    files = {
+        "requirements.txt": "fastapi\nuvicorn\nasyncpg\n",
+        "main.py": HELLO + "import os\nos.environ['DATABASE_URL']",
+        "render.yaml": f"services: [{{type: web, name: api, env: python, envVars: [{variables}]}}]",
+    }
+    assert services(tmp_path, files)["api"]["database"] == {
+        "url": "${DATABASE_URL:-postgresql:///app}", "variables": {"STORE_AT": "host", "STORE_SECRET": "password"},
+    }  # fmt: skip
+
+
+def test_what_class_validator_asks_for_is_needed_and_an_example_of_containers_says_the_rest(tmp_path: Path) -> None:
+    """As brocoders/nestjs-boilerplate has it."""
+    validated = """import { IsString, IsOptional, ValidateIf } from 'class-validator';
+class EnvironmentVariablesValidator {
+  @IsString()
+  MAIL_HOST: string;
+  @IsEnum(FileDriver)
+  FILE_DRIVER: FileDriver;
+  @IsString()
+  AUTH_REFRESH_SECRET: string;
+  @IsString()
+  AUTH_TOKEN_EXPIRES_IN: string;
+  @IsInt()
+  @IsOptional()
+  MAX_FILES: number;
+  @ValidateIf((envValues) => envValues.FILE_DRIVER === 's3')
+  @IsString()
+  BUCKET: string;
+}
+validateConfig(process.env, EnvironmentVariablesValidator);
+"""
+    example = {
+        "MAIL_HOST": "maildev", "MAIL_SECURE": "false", "FILE_DRIVER": "local", "AUTH_REFRESH_SECRET": "secret",
+        "AUTH_TOKEN_EXPIRES_IN": "15m", "DATABASE_HOST": "postgres", "DATABASE_TYPE": "postgres", "DATABASE_NAME": "api",
+        "DATABASE_PASSWORD": "secret", "BUCKET": "",
+    }  # fmt: skip
+    files = {
+        "package.json": package({"start": "node dist/main", "migrate": "typeorm migration:run"}, "@nestjs/core", "pg"),
+        "package-lock.json": "{}",
+        "src/config.ts": validated,
+        ".env.example": "\n".join(f"{name}={value}" for name, value in example.items()),
+    }
+    draft = drafted(tmp_path, files)
+    written = yaml.safe_load(write_yaml(draft))
+    found = written["services"]["backend"]
+    assert found["database"]["variables"] == {
+        "DATABASE_HOST": "host", "DATABASE_PASSWORD": "password", "DATABASE_NAME": "database",
+    }  # fmt: skip
+    assert found["env"] == {
+        "MAIL_HOST": "${MAIL_HOST}", "MAIL_SECURE": "${MAIL_SECURE:-false}", "FILE_DRIVER": "${FILE_DRIVER}",
+        "AUTH_REFRESH_SECRET": {"generate": True}, "AUTH_TOKEN_EXPIRES_IN": "${AUTH_TOKEN_EXPIRES_IN:-15m}",
+        "DATABASE_TYPE": "${DATABASE_TYPE:-postgres}", "BUCKET": {"required": False},
+    }  # fmt: skip
+    assert written["environments"]["local"]["backend"]["env"] == {
+        "FILE_DRIVER": "${FILE_DRIVER:-local}", "MAIL_HOST": "${MAIL_HOST:-localhost}",
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -10,6 +11,11 @@ import pytest
 import yaml
 
 import postgres_server
+from abreast.config.load import load_config
+from abreast.config.variables import interpolate
+from abreast.core.database_url import managed_database
+from abreast.core.errors import ConfigError
+from abreast.wiring.assembly import PLUGIN_SETTINGS
 from answered_command import run_answering
 from database_project import ALEMBIC_ENV, ALEMBIC_STEP, FIRST_MIGRATION, DatabaseProject, app_source
 from page_examples import Example
@@ -24,7 +30,7 @@ INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true), (1, true
 GOOSE_FILE = "-- +goose Up\n{}\n-- +goose Down\n{}\n"
 
 
-@pytest.mark.executes("docs/databases.md", 1, 3)
+@pytest.mark.executes("docs/databases.md", 1, 4)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("s3")
@@ -77,7 +83,7 @@ def test_a_database_of_goose_is_adopted_backed_up_and_migrated(project: SamplePr
     assert [limit in told for limit in ("of 600 s", "of 86400 s")] == [True, True], "the objectives"
 
 
-@pytest.mark.executes("docs/databases.md", 4)
+@pytest.mark.executes("docs/databases.md", 5)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_alembic_migrates_says_what_is_pending_and_reverts(project: SampleProject, examples: list[Example]) -> None:
@@ -106,7 +112,7 @@ def test_alembic_migrates_says_what_is_pending_and_reverts(project: SampleProjec
     assert "price" not in str(shop.schema())
 
 
-@pytest.mark.executes("docs/databases.md", 2, 5)
+@pytest.mark.executes("docs/databases.md", 2, 6)
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_another_role_makes_the_copies_and_a_rehearsal_has_its_own_variables(
@@ -143,3 +149,22 @@ def test_another_role_makes_the_copies_and_a_rehearsal_has_its_own_variables(
     project.commit()
     assert "permission denied to create database" in shop.deploy(code=None)
     assert shop.query("SELECT to_regclass('notes')::text") == [(None,)]
+
+
+@pytest.mark.executes("docs/databases.md", 3)
+def test_postgresql_of_this_machine_is_for_local_services_only(examples: list[Example], tmp_path: Path) -> None:
+    (tmp_path / "abreast.yml").write_text(examples[0].text)
+    project = load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS)
+    (backend,) = project.environment("local").services
+    assert backend.database
+    assert managed_database(interpolate(backend.database.url, {})) == "shop"
+    assert backend.database.variable_names == (
+        "DATABASE_URL",
+        "DB_HOST",
+        "DB_PORT",
+        "DB_USER",
+        "DB_PASSWORD",
+        "DB_NAME",
+    )
+    with pytest.raises(ConfigError, match="backend is on render in production; set the variable in it"):
+        load_config(tmp_path / "abreast.yml", {"X": "y"}, PLUGIN_SETTINGS).environment("production")

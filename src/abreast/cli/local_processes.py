@@ -15,6 +15,16 @@ def processes_health(home: str, version: str, count: int) -> str:
     return UNHEALTHY if running or _is_locked(f"{home}/supervisor.lock") else STOPPED
 
 
+def server_status(home: str) -> dict[str, object]:
+    """Return the state and the port of the server of databases in ``home``, which was made."""
+    try:
+        with open(f"{home}/postgres/port") as file:  # noqa: PTH123 (as above)
+            port = int(file.read())
+    except (OSError, ValueError):
+        return {"state": "unknown", "port": None}
+    return {"state": "running" if _is_recorded_alive(f"{home}/instances/postgres.json") else "stopped", "port": port}
+
+
 def schedule_status(home: str, service: str, schedule: str) -> dict[str, object]:
     """Return when a scheduled command ran last and how that ended, and when it is due next; times in ISO 8601, UTC."""
     # Slow to import, and most projects have no schedule.

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from abreast.config import instance_schema, schema
 from abreast.config.approvals import resolve_approval
 from abreast.config.consistency import shell_variables
+from abreast.config.databases import DatabasePlace, database_faults
 from abreast.config.flags import resolve_flags
 from abreast.config.gates import build_gates
 from abreast.config.previews import derive_preview
@@ -40,7 +41,6 @@ LOCAL = "local"
 """The platform of services for which an environment names none."""
 FIRST_PORT = 8080
 CLIENT_ERROR, SERVER_ERROR = 400, 500
-DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +218,10 @@ class EnvironmentResolver:
             rehearsal_env=config.rehearsal.env,
         )
 
+    def is_local(self, environment: str, service: str) -> bool:
+        """Return whether a service runs on this machine."""
+        return self.platform_settings.get((environment, service), (LOCAL, None))[0] == LOCAL
+
     def declared_database(self, environment: str, service: str) -> tuple[KeyPath, schema.Database | None]:
         """Return a service's database with its key path. That of the environment replaces the common one."""
         override = self.overrides.get((environment, service))
@@ -227,24 +231,10 @@ class EnvironmentResolver:
 
     def _database_faults(self, environment: str, service: str) -> Iterator[Fault]:
         path, config = self.declared_database(environment, service)
-        if config is None:
-            return
-        if config.migrations and config.command:
-            yield self.document.fault((*path, "command"), "expected `migrations` or `command`, found both", at_key=True)
-        for key in ("status", "down"):
-            if getattr(config, key) and not config.command:
-                yield self.document.fault((*path, key), "only allowed with `command`", at_key=True)
-        for key, template in (("url", config.url), ("scratch", config.scratch)):
-            if template and not references(template) and is_secret("", template, self.variables):
-                yield self.document.fault(
-                    (*path, key), "plain-text secret; write ${NAME} and set that variable where abreast runs"
-                )
-        if not unset_references(config.url, self.variables) and not interpolate(config.url, self.variables).startswith(
-            DATABASE_SCHEMES
-        ):
-            yield self.document.fault(
-                (*path, "url"), "expected a URL that starts with sqlite:/// or postgresql://, found another text"
-            )
+        platform = self.platform_settings.get((environment, service), (LOCAL, None))[0]
+        if config:
+            place = DatabasePlace(self.document, path, environment, service, platform)
+            yield from database_faults(place, config, self.variables)
 
     def declared_variables(self, environment: str, service: str) -> Iterator[DeclaredVariable]:
         """Yield a service's variables. Those of the environment replace the common ones."""

@@ -5,7 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from abreast.config import schema
 from abreast.config.environment_resolver import EnvironmentResolver
-from abreast.config.variables import references, unset_references
+from abreast.config.variables import interpolate, references, unset_references
+from abreast.core.database_url import managed_database
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.secrets import looks_secret
 
@@ -60,14 +61,17 @@ def _templates(resolver: EnvironmentResolver, environment: str) -> Iterator[_Tem
             if isinstance(configured[1], NamesVariables):
                 yield from (_Template(f"${{{name}}}", is_secret=True) for name in configured[1].variable_names())
         if database := resolver.declared_database(environment, service)[1]:
-            yield from _database_templates(database)
+            yield from _database_templates(database, is_local=resolver.is_local(environment, service))
     if passphrase := resolver.project.backups.passphrase:
         yield _Template(passphrase, is_secret=True)
     yield from (_Template(text, is_secret=True) for text in _texts(resolver.project.notify))
 
 
-def _database_templates(database: schema.Database) -> Iterator[_Template]:
-    urls = (database.url, database.scratch, database.admin)
+def _database_templates(database: schema.Database, *, is_local: bool) -> Iterator[_Template]:
+    is_managed = bool(managed_database(interpolate(database.url, {})))  # as a default, which is legal on `local` only
+    names = references(database.url)
+    url = f"${{{names[0]}}}" if is_managed and names and not is_local else database.url
+    urls = (url, database.scratch, database.admin)
     yield from (_Template(text, is_secret=True) for text in urls if text)
     yield from (_Template(text, looks_secret(name)) for name, text in database.rehearsal.env.items())
 

@@ -110,11 +110,17 @@ class Database(StrictModel):
     """A service's database, SQLite or PostgreSQL, and how it is migrated before a new version starts."""
 
     url: Text = Field(
-        description="Its URL: `${DATABASE_URL}`, or `sqlite:///shop.db` for a file in the service's data folder "
-        "(`$ABREAST_DATA`). An absolute path starts with one more slash."
+        description="Its URL: `${DATABASE_URL}`; `sqlite:///shop.db` for a file in the service's data folder "
+        "(`$ABREAST_DATA`), where an absolute path starts with one more slash; `postgresql:///shop` for a database of "
+        "the server that abreast runs on `local`."
     )
     variable: VariableName = Field(
         "DATABASE_URL", description="The variable that passes the URL to the service, unless `env` sets it."
+    )
+    variables: dict[VariableName, Literal["host", "port", "user", "password", "database", "connectionString"]] = Field(
+        default_factory=dict,
+        description="Variables that pass parts of PostgreSQL's URL, for code that reads no URL, such as "
+        "`DATABASE_HOST: host`. `connectionString` is all of it.",
     )
     migrations: Folder | None = Field(
         None,

@@ -8,6 +8,7 @@ AbreastError
 │   └── LeaseLostError    … by this process: another one took the environment over
 ├── ArtifactError         an artifact is unavailable or corrupt                  exit 1
 ├── DatabaseError         a database or a backup is unusable                     exit 1
+│   └── DatabaseStoppedError  … since the server that abreast runs for it does not run
 ├── PlatformError         a platform call failed                                 exit 1
 │   ├── TransientError    … and a retry may succeed
 │   ├── UnavailableError  … and retries did too: no usable answer
@@ -96,6 +97,10 @@ class ArtifactError(AbreastError):
 
 class DatabaseError(AbreastError):
     """An operation on a database or a backup failed. The message says what state it left."""
+
+
+class DatabaseStoppedError(DatabaseError):
+    """The server that abreast runs for a database does not run. Nothing was started."""
 
 
 class PlatformError(AbreastError):

@@ -113,6 +113,7 @@ class DatabaseSettings:
     gets the URL in ``variable``. Copies are created beside the database, or on the server at the template
     ``scratch``, by the role in the template ``admin`` if there is one; on them, the templates in ``rehearsal_env``
     replace variables. Timeouts apply to each statement. ``copy`` names the copy that a preview uses in its place.
+    ``variables`` name the parts of the URL that the service gets in variables too (see ``Database.connection_parts``).
     """
 
     url: str
@@ -128,6 +129,12 @@ class DatabaseSettings:
     statement_timeout: float = 900.0
     lock_timeout: float = 2.0
     copy: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The names of the variables by which the service gets the URL and its parts."""
+        return (self.variable, *self.variables)
 
     @property
     def has_migrations(self) -> bool:

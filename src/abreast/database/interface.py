@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from abreast.core.backups import Backup
+from abreast.core.model import Service
 from abreast.core.schema.migration_files import AppliedMigration, ForeignHistory, Migration
 from abreast.core.schema.tables import Tables
 
@@ -85,6 +86,23 @@ class NoLockWatch:
     has_cancelled: bool = False
 
 
+class DatabaseServers:
+    """The servers that abreast runs itself for databases of an environment on this machine. These are none."""
+
+    def make(self, services: Sequence[Service]) -> None:
+        """Make and start what the databases of some services need. What is there stays. Raises DatabaseError."""
+
+    def start(self, services: Sequence[Service]) -> None:
+        """Start what was made before. Raises DatabaseError."""
+
+    def check(self, services: Sequence[Service]) -> None:
+        """Raise DatabaseError if ``make`` could not succeed, as far as that can be told before. Changes nothing."""
+
+    def note(self, services: Sequence[Service]) -> str:  # noqa: ARG002 (there is none)
+        """Return what ``make`` would begin with, "" if all of it is there."""
+        return ""
+
+
 class BackupStore(ABC):
     """Encrypted backups with their metadata; raises DatabaseError if the store cannot be used."""
 
@@ -147,6 +165,10 @@ class Database(ABC):
     @abstractmethod
     def connection_url(self) -> str:
         """Return the URL for applications."""
+
+    def connection_parts(self) -> Mapping[str, str]:
+        """Return what the URL for applications says, by the names that Render has for it; the URL too."""
+        return {"connectionString": self.connection_url()}
 
     @abstractmethod
     def engine_version(self) -> str:

@@ -209,6 +209,10 @@ def _diagnose_database(ports: Ports, environment: Environment, service: Service)
     """Yield diagnostics of a service's database and its backups."""
     subject = f"{service.name} (database)"
     try:
+        ports.servers.check([service])
+        if note := ports.servers.note([service]):
+            yield Diagnostic(DiagnosticSeverity.OK, subject, note)
+            return
         database = ports.open_database(service)
         if environment.base and not database.exists():
             yield Diagnostic(DiagnosticSeverity.OK, subject, "the first deployment makes it")

@@ -66,6 +66,7 @@ async def deploy(
         await asyncio.to_thread(_request_turn_back, context, environment.name, request.reason)
     async with hold_environment(context, environment.name, request.kind, beside):
         await _finish_interrupted(context, environment.name)
+        await asyncio.to_thread(context.ports.servers.make, environment.services)
         await _remove_leftovers(context, environment)
         plan = await plan_deployment(context.ports, project, environment, request)
         if request.proposal:
@@ -281,6 +282,7 @@ def _record_superseded(context: DeployContext, plan: Plan) -> None:
 async def _execute_rest(context: DeployContext, deployment: Deployment) -> DeploymentState:
     """Execute a recorded deployment from its last recorded step to its end."""
     plan = await asyncio.to_thread(context.ports.ledger.stored_plan, deployment.id)
+    await asyncio.to_thread(context.ports.servers.make, [part.service for part in plan.services])
     return await _execute(context, plan)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from abreast.core.backups import Backup
 from abreast.core.environment import Environment
-from abreast.core.errors import RefusedError, UsageError
+from abreast.core.errors import DatabaseStoppedError, RefusedError, UsageError
 from abreast.core.freeze import FREEZE
 from abreast.core.frozen_dataclass import dataclass
 from abreast.core.gates import BACKUP, Gate, select_gates, skippable_names
@@ -150,10 +150,21 @@ def _plan_databases(ports: Ports, environment: Environment, plan: Plan) -> Plan:
     if environment.base:
         preview_variables.refuse_databases_of_base(ports, environment.base, plan)
     plan_one = preview_database.plan_preview_database if environment.base else plan_database
-    database_plans = {part.name: plan_one(ports, plan.project, environment, part, plan.kind) for part in plan.services}
-    return replace(
-        plan, services=tuple(_with_database_plan(ports, part, database_plans[part.name]) for part in plan.services)
-    )
+    parts = []
+    for part in plan.services:
+        try:
+            data = plan_one(ports, plan.project, environment, part, plan.kind)
+        except DatabaseStoppedError as error:  # only before the deployment, which starts it
+            note = f"{error.what}: which migrations are pending shows when the deployment has started it"
+            parts.append(replace(part, notes=(*part.notes, note)))
+        else:
+            parts.append(_with_server_note(ports, _with_database_plan(ports, part, data)))
+    return replace(plan, services=tuple(parts))
+
+
+def _with_server_note(ports: Ports, part: ServicePlan) -> ServicePlan:
+    note = ports.servers.note([part.service]) if part.action is Action.DEPLOY else ""
+    return replace(part, notes=(*part.notes, note)) if note else part
 
 
 def _with_database_plan(ports: Ports, part: ServicePlan, data: DatabasePlan | None) -> ServicePlan:

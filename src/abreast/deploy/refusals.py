@@ -68,6 +68,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
     for part in plan.rollouts:
         if is_free:  # or else another command starts and stops services just now
             refusals += [error async for error in _taken_port(ports, part)]
+        refusals += await asyncio.to_thread(_missing_server, ports, part)
         if program := await _missing_run_program(ports, part):
             refusals.append(program)
         if old := await _old_node(ports, part):
@@ -185,6 +186,15 @@ async def _taken_port(ports: Ports, part: ServicePlan) -> AsyncIterator[AbreastE
     for diagnostic in found:
         if diagnostic.level is DiagnosticSeverity.FAULT:
             yield PlatformError(f"{part.name}: {diagnostic.what}", need=diagnostic.need, next=diagnostic.next)
+
+
+def _missing_server(ports: Ports, part: ServicePlan) -> list[AbreastError]:
+    """Return the error for a server of databases that abreast is to run here, and cannot."""
+    try:
+        ports.servers.check([part.service])
+    except AbreastError as error:
+        return [error]
+    return []
 
 
 async def _missing_run_program(ports: Ports, part: ServicePlan) -> UsageError | None:

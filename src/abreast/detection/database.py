@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from abreast.core.schema.migration_formats import parse_file_name
+from abreast.detection.connection_variables import propose_connection_variables
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
 from abreast.detection.ecosystems.table_commands import table_command
@@ -65,15 +66,35 @@ def propose_database(repository: Repository, draft: ServiceDraft, notes: list[No
     draft.engine = (migrator.engine if migrator else "") or _engine(repository, draft)
     migrator = _declared_migrator(draft, migrator) or migrator
     if migrator is None:
+        _propose_without_migrations(repository, draft)
         return
     if _migrates_itself(repository, draft, migrator):
         notes.append(_left_out(migrator, "the program migrates its database itself when it starts"))
+        _propose_without_migrations(repository, draft)
         return
-    variable = migrator.variable or _url_variable(repository, draft)
+    variable = migrator.variable or _variable(repository, draft)
     if draft.engine == "sqlite" and (migrator.source.endswith(".prisma") or draft.packages & _FILE_URL_PACKAGES):
         _propose_file_url(draft, migrator, variable or "DATABASE_URL")
     else:
         _propose_migrator(repository, draft, migrator, variable, notes)
+
+
+def _propose_without_migrations(repository: Repository, draft: ServiceDraft) -> None:
+    """Propose a PostgreSQL that nothing migrates before the service starts: it may make its tables by itself."""
+    variable = _variable(repository, draft) if draft.engine == "postgresql" else ""
+    if variable:
+        _propose(repository, draft, Migrator("its code"), variable, draft.engine)
+
+
+def _variable(repository: Repository, draft: ServiceDraft) -> str:
+    """Return the variable with the database's URL, "" if there is none.
+
+    A service that puts the address together from others gets those, as parts of a URL.
+    """
+    if found := _url_variable(repository, draft):
+        return found
+    is_split = draft.engine == "postgresql" and propose_connection_variables(repository, draft)
+    return "DATABASE_URL" if is_split else ""
 
 
 def _declared_migrator(draft: ServiceDraft, found: Migrator | None) -> Migrator | None:
@@ -136,18 +157,31 @@ def _why_release(migrator: Migrator, variable: str, engine: str) -> str:
 
 
 def _propose(repository: Repository, draft: ServiceDraft, migrator: Migrator, variable: str, engine: str) -> None:
-    default = ":-sqlite:///app.db" if engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma") else ""
-    draft.propose("database.url", f"${{{variable}{default}}}", f"{migrator.source}: {variable}", Authority.PROJECT)
+    default, hint, is_file_here = "", "", engine == "postgresql" and _runs_on_sqlite(repository, draft)
+    if engine == "postgresql" and not is_file_here:
+        default, hint = f":-postgresql:///{_name(draft)}", "; unset on local: PostgreSQL that abreast runs"
+    elif engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma"):
+        default = ":-sqlite:///app.db"
+    draft.propose(
+        "database.url", f"${{{variable}{default}}}", f"{migrator.source}: {variable}{hint}", Authority.PROJECT
+    )
     if variable != "DATABASE_URL":
         draft.propose("database.variable", variable, migrator.source, Authority.PROJECT)
     draft.propose("database.migrations", migrator.folder, migrator.source, Authority.PROJECT)
     draft.propose("database.command", migrator.command, migrator.source, Authority.PROJECT)
     draft.propose("database.status", migrator.status, migrator.source)
-    if engine == "postgresql" and _runs_on_sqlite(repository, draft):
+    if is_file_here:
         why = "a file on this machine, since its settings take any URL; other environments need the real one"
         draft.propose(f"{LOCAL}database.url", f"${{{variable}:-sqlite:///app.db}}", why)
-        for key in ("variable", "command", "status"):
-            draft.propose(f"{LOCAL}database.{key}", draft.text(f"database.{key}"), "")
+        for key in ("variable", "variables", "command", "status"):
+            if chosen := draft.chosen(f"database.{key}"):
+                draft.propose(f"{LOCAL}database.{key}", chosen.value, "")
+
+
+def _name(draft: ServiceDraft) -> str:
+    """Return a name for a service's database that PostgreSQL takes without quotes."""
+    name = re.sub(r"[^a-z0-9]+", "_", draft.folder.lower()).strip("_") or "app"
+    return (name if re.match(r"[a-z]", name) else f"db_{name}")[:40].rstrip("_")
 
 
 def _runs_on_sqlite(repository: Repository, draft: ServiceDraft) -> bool:

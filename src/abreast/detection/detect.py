@@ -68,9 +68,9 @@ def _migrate_once(services: list[ServiceDraft]) -> None:
             continue
         owner = seen.setdefault(source.source, service)
         if owner is not service:
-            share_database(service, owner)
-            for key in [key for key in service.proposals if key.startswith("database.")]:
+            for key in [key for key in service.proposals if key.removeprefix(LOCAL).startswith("database.")]:
                 del service.proposals[key]
+            share_database(service, owner)
 
 
 def _is_declared(service: ServiceDraft) -> bool:

@@ -21,6 +21,13 @@ _ALIKE = re.compile(
 _OF_PRODUCTION, _OF_TESTS = re.compile(r"prod"), re.compile(r"test|e2e|\bci\b")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 _HOST = re.compile(r"HOST(NAME)?$")
+_ADDRESS = re.compile(
+    r"_?(HOST|HOSTNAME|PORT|USER|USERNAME|PASS|PASSWORD|DB|DATABASE|UR[LI]|DSN|(DB|DATABASE|POSTGRES|SQL|MONGO)_NAME)$"
+)
+"""The ends of names of what leads to a container. Others with its prefix are settings."""
+
+_ENGINE = re.compile(r"postgres|mysql|mariadb|mongo", re.IGNORECASE)
+
 OWN_PORTS = frozenset({"APP_PORT", "SERVER_PORT", "HTTP_PORT", "WEB_PORT", "LISTEN_PORT"})
 """Variables with the port that a server listens on, beside ``PORT``."""
 
@@ -34,7 +41,7 @@ def example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[t
     known = committed_variables(repository, draft)
     is_of_others = draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder
     variables = dict(_read(repository.text(file))) if file else {}
-    unreachable = _unreachable(variables)
+    unreachable = _unreachable(variables, draft.engine)
     for name, value in variables.items():
         if name not in known and not (is_of_others and not PUBLIC.match(name)):
             yield name, "" if name in unreachable or name in OWN_PORTS else value, file
@@ -62,17 +69,23 @@ def _example_alike(repository: Repository, folder: str) -> str:
     return path_in(folder, names[0]) if names else ""
 
 
-def _unreachable(variables: dict[str, str]) -> set[str]:
-    """Return the variables that lead to a container: URLs, and all of ``DB_…`` if ``DB_HOST`` is one.
+def _unreachable(variables: dict[str, str], engine: str) -> set[str]:
+    """Return the variables that lead to a container: URLs, and the address in ``DB_…`` if ``DB_HOST`` is one.
+
+    So does the name of an engine that the service does not have otherwise.
 
     Containers of one network call each other by names without a dot, which nobody else can resolve.
     """
+
+    def leads(name: str) -> bool:
+        return bool(_ADDRESS.search(name) or (engine != "postgresql" and _ENGINE.search(variables[name])))
+
     found = set()
     for name, value in variables.items():
         prefix = _HOST.sub("", name)
         host = re.search(r"://(?:[^/@]*@)?([\w.-]+)", value)
         if prefix and prefix != name and _is_container(value):
-            found |= {other for other in variables if other.startswith(prefix)}
+            found |= {other for other in variables if other.startswith(prefix) and leads(other)}
         elif host and _is_container(host[1]):
             found.add(name)
     return found

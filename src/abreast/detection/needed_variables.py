@@ -16,6 +16,10 @@ _FIELD = re.compile(
     r"(?:list|set|List|Set)\[\w+\])\s*(?:#.*)?$",
     re.MULTILINE,
 )
+_VALIDATED_CLASS = re.compile(r"^(?:export )?class \w+[^{]*\{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_VALIDATED = re.compile(r"@(?!.*@?(?:IsOptional|ValidateIf|Allow)\b).*\b([A-Z][A-Z0-9_]+)!?:\s*[\w.<>\[\]]+", re.DOTALL)
+"""A property with decorators that its object does not pass without."""
+
 _SCHEMA_FIELD = re.compile(r"^\s+([A-Z][A-Z0-9_]+):\s*z\b((?:(?!^\s+[A-Z][A-Z0-9_]+:|^\s*\}).*\n)+)", re.MULTILINE)
 
 
@@ -48,7 +52,10 @@ def _python_needs(text: str) -> Iterator[str]:
 
 
 def _node_needs(text: str) -> Iterator[str]:
-    """Yield the variables of a zod schema for the environment that have no default."""
+    """Yield the variables that zod and class-validator do not do without: those of a schema for the environment."""
+    if "class-validator" in text and re.search(r"plainTo|validateConfig|process\.env", text):
+        for body in _VALIDATED_CLASS.findall(text):
+            yield from (found[1] for part in re.split(r";\s*\n", body) if (found := _VALIDATED.fullmatch(part.strip())))
     is_schema = "process.env" in text and ("z.object(" in text or "createEnv(" in text)
     for name, rules in _SCHEMA_FIELD.findall(text) if is_schema else ():
         if not re.search(r"\.(default|optional|nullish|nullable|catch)\(", rules):

@@ -20,7 +20,8 @@ _PLACEHOLDER = re.compile(
 _ANY_TEXT = re.compile(
     r"^((APP|DJANGO|FLASK|RAILS|API|ADMIN|USER|COOKIE|JWT|AUTH|ACCESS|REFRESH|SESSION|VERIFICATION|RESET_PASSWORD|"
     r"PASSWORD_RESET|SECURITY_)_)*(SECRET_KEY|SESSION_SECRET|SESSION_KEY|JWT_SECRET\w*|JWT_\w+_SECRET|COOKIE_SECRET|"
-    r"AUTH_SECRET|APP_SECRET|NEXTAUTH_SECRET|SECRET_KEY_BASE|TOKEN_SECRET|SESSION_PASSWORD|PAYLOAD_SECRET)$|^SECRET$"
+    r"AUTH_SECRET|APP_SECRET|(ACCESS|REFRESH|FORGOT|CONFIRM(_EMAIL)?)_SECRET|NEXTAUTH_SECRET|SECRET_KEY_BASE|"
+    r"TOKEN_SECRET|SESSION_PASSWORD|PAYLOAD_SECRET)$|^SECRET$"
 )
 """Secrets that an application makes up for itself, of any text. It does not start without one."""
 
@@ -28,7 +29,11 @@ _OF_A_FORMAT = re.compile(r"^((APP|API|TOKEN)_)?(APP_KEY|ENCRYPTION_KEY|HMAC_KEY
 """Secrets that it makes up, but of a length or an encoding that the application prescribes."""
 
 _OF_RENDER = {"RENDER": "true", "RENDER_EXTERNAL_HOSTNAME": "127.0.0.1"}
+_DURATION = re.compile(r"_(EXPIRES?(_IN)?|EXPIRATION\w*|EXPIRY|TTL|LIFETIME|MAX_AGE)$")
+"""The ends of names of a time, such as that of a token, which is no secret itself."""
+
 _TOKEN = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=-]{16,}")
+_MAIL_SERVER = re.compile(r"^(\w+_)?(MAIL|EMAIL|SMTP)_(HOST|SERVER)$")
 _LOCAL_ONLY = re.compile(r"localhost|127\.0\.0\.1|^development$|^dev$|^local$|@example\.|your_|sandbox", re.IGNORECASE)
 
 
@@ -38,7 +43,7 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
         return
     url = re.findall(r"\$\{(\w+)", draft.text("database.url"))
     file_urls = re.findall(r"(\w+)=file:", draft.text("release"))
-    taken = {*url, *file_urls}
+    taken = {*url, *file_urls, *_part_names(draft)}
     committed = committed_variables(repository, draft)
     needed = {name: source for name, source in needed_in_code(repository, draft) if name not in committed}
     examples = {name: (value, source) for name, value, source in example_variables(repository, draft)}
@@ -75,7 +80,12 @@ def _stand_in_for_render(repository: Repository, draft: ServiceDraft) -> None:
 
 
 def _propose_local_value(draft: ServiceDraft, name: str, value: str, file: str) -> None:
-    """Propose for this machine what an example says that is true there only, such as an address."""
+    """Propose for this machine what an example says that is true there only, such as an address.
+
+    A server of mail need not be there for an application to start.
+    """
+    if not value and _MAIL_SERVER.match(name):
+        draft.propose(f"{LOCAL}env.{name}", f"${{{name}:-localhost}}", "no mail is sent without one")
     if _LOCAL_ONLY.search(value) and not looks_secret(name, value) and not re.search(r"[${}]", value):
         draft.propose(f"{LOCAL}env.{name}", f"${{{name}:-{value}}}", file)
 
@@ -97,7 +107,7 @@ def _from_example(name: str, value: str) -> Value:
         return f"${{{name}}}"
     if (
         is_placeholder
-        or looks_secret(name, value)
+        or (looks_secret(name, value) and not _DURATION.search(name))
         or _TOKEN.fullmatch(value)
         or "$" in value
         or "}" in value
@@ -107,12 +117,25 @@ def _from_example(name: str, value: str) -> Value:
     return f"${{{name}:-{value}}}"
 
 
+def _part_names(draft: ServiceDraft) -> frozenset[str]:
+    """Return the variables by which a service gets parts of its database's URL."""
+    parts = draft.chosen("database.variables")
+    return frozenset(parts.value if parts and isinstance(parts.value, dict) else ())
+
+
 def share_database(service: ServiceDraft, base: ServiceDraft) -> None:
     """Give a worker the variable with the database's URL of the service whose code it runs."""
     url = base.chosen("database.url")
     if url is None:
         return
     name = base.text("database.variable") or "DATABASE_URL"
+    if ":-postgresql:" in str(url.value):
+        for key in ("url", "variable", "variables"):
+            if chosen := base.chosen(f"database.{key}"):
+                service.propose(f"database.{key}", chosen.value, chosen.source, chosen.authority)
+        for passed in (name, *_part_names(base)):
+            service.proposals.pop(f"env.{passed}", None)
+        return
     is_file = ":-sqlite" in str(url.value)
     value: Value = {"required": False} if is_file else f"${{{name}}}"
     service.propose(f"env.{name}", value, url.source, Authority.CONTAINER)

@@ -13,7 +13,7 @@ from abreast.detection.draft import LOCAL, Draft, Note, Proposal, ServiceDraft, 
 KEYS = (
     "type", "schedule", "folder", "python", "node", "watch", "needs", "build.install", "build.run", "build.output",
     "release", "run", "instances", "test", "test.run", "test.env", "health", "routes", "env", "database.url",
-    "database.variable", "database.migrations", "database.command", "database.status",
+    "database.variable", "database.variables", "database.migrations", "database.command", "database.status",
 )  # fmt: skip
 """The keys of a service in the order in which they are written. A value of ``env`` is a key of its own."""
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -47,7 +47,9 @@ class TetheredProgram:
         stdin: IO[bytes] | int = subprocess.DEVNULL,
         stdout: IO[bytes] | int = subprocess.DEVNULL,
         at_our_end: signal.Signals = signal.SIGKILL,
+        inherits: Collection[int] = (),
     ) -> None:
+        """``inherits`` are descriptors of this process that the program gets too."""
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         started: Future[subprocess.Popen[bytes]] = Future()
 
@@ -58,7 +60,7 @@ class TetheredProgram:
                         [sys.executable, "-IS", tether.__file__, str(os.getpid()), str(int(at_our_end)), str(lifeline),
                          *map(str, user or ()), "--", *command],
                         env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                        process_group=0, pass_fds=(lifeline,) if self.needs_guard else (),
+                        process_group=0, pass_fds=(*inherits, *((lifeline,) if self.needs_guard else ())),
                     )  # fmt: skip
                 except BaseException as error:  # noqa: BLE001 (raised to the caller)
                     started.set_exception(error)

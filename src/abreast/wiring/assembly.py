@@ -3,7 +3,7 @@
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -21,14 +21,15 @@ from abreast.config.load import PluginSettings, ProjectConfig, load_config
 from abreast.config.variables import interpolate, resolve_secrets, unset_references
 from abreast.core.approvals.rule import ApprovalRule
 from abreast.core.backups import BackupRetention
+from abreast.core.database_url import managed_database
 from abreast.core.environment import Environment
 from abreast.core.errors import AbreastError, ConfigError, UsageError
 from abreast.core.maintenance import MAX_PAGE_SIZE, MaintenancePage
-from abreast.core.model import Service
+from abreast.core.model import DEFAULT_PLATFORM, DatabaseSettings, Service
 from abreast.core.plan import Plan
 from abreast.core.redaction.automaton import keep_automata
 from abreast.core.secrets import Secret, secret_values
-from abreast.database.interface import BackupStore, Database
+from abreast.database.interface import BackupStore, Database, DatabaseServers
 from abreast.database.postgres.connection_url import is_postgres_url
 from abreast.deploy.runtime.deploy_context import DeployContext
 from abreast.deploy.runtime.ports import FINGERPRINTS, ArtifactRetention, Folders, Ports
@@ -44,6 +45,7 @@ from abreast.wiring.audit_key import given_seed
 from abreast.wiring.brought_programs import find_uv, with_brought_programs
 from abreast.wiring.inherited_environment import inherited_environment
 from abreast.wiring.machine_variables import MachineVariables
+from abreast.wiring.managed_servers import ManagedServers
 from abreast.wiring.notifiers import create_notifiers
 from abreast.wiring.plugins import GATES, NOTIFIERS, PLATFORMS
 from abreast.wiring.random_files import random_bytes
@@ -55,6 +57,7 @@ from abreast.wiring.workspace import Workspace, utc_now
 
 if TYPE_CHECKING:
     from abreast.wiring import approval_links
+    from abreast.wiring.postgres_server import PostgresServer
 else:
     approval_links = lazy_module("abreast.wiring.approval_links")
 
@@ -164,6 +167,7 @@ class Assembly:
             links_refusal=self._links_refusal,
             reviewers=run_reviewers(self.workspace.variables, self.workspace.ci_run),
             maintenance_page=lambda: self.maintenance_page(environment),
+            servers=self.servers(environment),
         )
 
     def _only_here(self, settings: RetentionSettings) -> frozenset[str]:
@@ -206,6 +210,8 @@ class Assembly:
             sqlite = SqliteDatabase(urls["url"], home / "data" / service.name, settings.migrations_table)
             # A relative file is in the folder of the environment, so a preview has one of its own.
             return sqlite.sibling_copy(settings.copy) if settings.copy and not sqlite.is_inside(home) else sqlite
+        if managed_database(urls["url"]):
+            return self._managed_database(environment, service, settings, urls["url"])
         if is_postgres_url(urls["url"]):
             from abreast.database.postgres.database import PostgresDatabase  # noqa: PLC0415 (slow, as above)
 
@@ -215,6 +221,36 @@ class Assembly:
         raise UsageError(
             f"the URL of the database of {service.name} is not supported", need="sqlite:///… or postgresql://…"
         )
+
+    def _managed_database(self, environment: str, service: Service, settings: DatabaseSettings, url: str) -> Database:
+        """Return a database of the server that abreast runs. A preview has a server of its own, and a copy there."""
+        from abreast.database.postgres.managed_database import ManagedDatabase  # noqa: PLC0415 (slow, as above)
+
+        if service.platform != DEFAULT_PLATFORM:
+            raise UsageError(
+                f"{url}, the database of {service.name}, is of the server that abreast runs on `{DEFAULT_PLATFORM}`",
+                need=f"the URL of a server that {service.platform} reaches, in `database: url`",
+            )
+        table, server = settings.migrations_table, self._postgres_server(environment)
+        database = ManagedDatabase(url, server.cluster, migrations_table=table)
+        return database.sibling_copy(settings.copy) if settings.copy else database
+
+    def _postgres_server(self, environment: str) -> "PostgresServer":
+        from abreast.wiring.postgres_server import PostgresServer  # noqa: PLC0415 (slow, as above)
+
+        home = self.workspace.state / DEFAULT_PLATFORM / environment
+        return PostgresServer(home, self.workspace.state / "logs" / environment / "postgres.log")
+
+    def servers(self, environment: str) -> DatabaseServers:
+        """Return the servers that abreast runs for databases of an environment."""
+        return ManagedServers(lambda: self._postgres_server(environment), self._managed_names)
+
+    def _managed_names(self, services: Sequence[Service]) -> Sequence[str]:
+        """Return the databases of services that the server has which abreast runs. A URL that is not set has none."""
+        templates = [service.database.url for service in services if service.database]
+        variables = self.workspace.variables
+        urls = [interpolate(url, variables) for url in templates if not unset_references(url, variables)]
+        return list(dict.fromkeys(filter(None, map(managed_database, urls))))
 
     def open_vault(self) -> BackupStore:
         """Return the store of all backups."""

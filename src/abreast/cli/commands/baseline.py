@@ -20,6 +20,7 @@ def baseline(environment: str | None, services: tuple[str, ...], to: str | None,
     name = target.environment.name
     with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, name, ledger):
         service, ports = _migrated_service(target, services), target.assembly.ports(name, ledger)
+        ports.servers.make([service])
         database = ports.open_database(service)
         check_owner(database, owner_name(target.project.name, name, service.name))
         migrations = _adopted_migrations(ports, service, database, to)

@@ -37,6 +37,7 @@ def drop(name: str, environment: str | None, services: tuple[str, ...], *, yes: 
     env = target.environment.name
     with target.workspace.open_ledger() as ledger, hold_environment(target.workspace, env, ledger):
         ports = target.assembly.ports(env, ledger)
+        ports.servers.start(target.environment.services)
         found = [
             (service, copy)
             for service in target.environment.services

@@ -9,7 +9,7 @@ from typing import Any
 
 from abreast.cli.commands.continuous_backups import continuous_backups, wait_until_stopped
 from abreast.cli.commands.database_copies import list_copies
-from abreast.cli.commands.deployments import DeployCommand, plan_request
+from abreast.cli.commands.deployments import DeployCommand
 from abreast.cli.commands.schedules import RecordedFailureError, report_failure, report_recovery, run_on_schedule
 from abreast.cli.redaction import redact
 from abreast.cli.target import Target, load_target
@@ -67,7 +67,12 @@ def _back_up_on_schedule(target: Target, services: tuple[str, ...]) -> int:
 
     if settings.continuous is None:
         return back_up()
-    with continuous_backups(target, _database_services(target.environment, services), settings.continuous):
+    recorded = _database_services(target.environment, services)
+    servers = target.assembly.servers(target.environment.name)
+    servers.start(recorded)
+    if note := servers.note(recorded):
+        raise DatabaseError(note, next=f"abreast deploy --env {target.environment.name}")
+    with continuous_backups(target, recorded, settings.continuous):
         if settings.schedule is None:
             return wait_until_stopped()
         return back_up()
@@ -78,6 +83,7 @@ def _create_backups(target: Target, services: tuple[str, ...]) -> list[Backup]:
     backups = []
     with workspace.open_ledger() as ledger:
         ports, live = target.assembly.ports(environment.name, ledger), ledger.live_services(environment.name)
+        ports.servers.start(_database_services(environment, services))
         for service in _database_services(environment, services):
             database = ports.open_database(service)
             if not database.exists():
@@ -115,6 +121,7 @@ def verify(backup: str, environment: str | None, services: tuple[str, ...], *, e
     intact = True
     with workspace.open_ledger() as ledger:
         ports = target.assembly.ports(name, ledger)
+        ports.servers.start(_database_services(target.environment, services))
         for service in _database_services(target.environment, services):
             stored = (
                 ports.open_vault().list_backups(name, service.name)
@@ -263,7 +270,7 @@ def restore(
     request = DeployRequest(DeploymentKind.RESTORE, tuple(names), reason=reason, backup=backup)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
-        command.confirm_data_loss(plan_request(target, command.ports(), request), yes=yes)
+        command.confirm_data_loss(command.plan(target, request), yes=yes)
         return command.deploy(target, request)
 
 
@@ -273,7 +280,7 @@ def _run_request(environment: str | None, request: DeployRequest, *, yes: bool, 
     _database_services(target.environment, request.services)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
-        command.confirm_plan(plan_request(target, command.ports(), request), yes=yes)
+        command.confirm_plan(command.plan(target, request), yes=yes)
         return command.deploy(target, request), command.turned_back
 
 

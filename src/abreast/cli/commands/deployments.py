@@ -107,7 +107,7 @@ def deploy(
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json, verbose=verbose)
         if not release:
             command.require_clean_tree(allow_dirty=allow_dirty)
-        proposed = plan_request(target, command.ports(), request)
+        proposed = command.plan(target, request)
         command.confirm_plan(proposed, yes=yes)
         if command.is_carried_out(target, proposed):
             return command.conclude(None)
@@ -123,10 +123,10 @@ def roll_back(
     target = load_target(environment)
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
-        proposed = plan_request(target, command.ports(), request)
+        proposed = command.plan(target, request)
         if restore_data:
             request = replace(request, release=proposed.release, backup=proposed.release)
-            proposed = plan_request(target, command.ports(), request)
+            proposed = command.plan(target, request)
             code = _roll_back_with_data(command, target, request, proposed, yes=yes)
         else:
             command.confirm_plan(proposed, yes=yes)
@@ -142,7 +142,7 @@ def _roll_back_with_data(
     """Roll the services back, then restore the backups of that release."""
     names = tuple(part.name for part in proposed.rollouts if part.service.database)
     restore_request = DeployRequest(DeploymentKind.RESTORE, names, reason=request.reason, backup=request.backup)
-    restore_plan = plan_request(target, command.ports(), restore_request) if names else None
+    restore_plan = command.plan(target, restore_request) if names else None
     command.confirm_plan(proposed, yes=yes)
     if restore_plan is None:
         raise UsageError(f"none of the services to roll back to {proposed.release} has a database")
@@ -229,6 +229,12 @@ class DeployCommand:
     def ports(self) -> Ports:
         """Return the ports of the environment."""
         return self._assembly.ports(self._environment, self._ledger)
+
+    def plan(self, target: Target, request: DeployRequest) -> Plan:
+        """Return the plan of a request. What abreast runs for databases is started, so that the plan can read them."""
+        ports = self.ports()
+        ports.servers.start(target.environment.services)
+        return plan_request(target, ports, request)
 
     def require_clean_tree(self, *, allow_dirty: bool) -> None:
         """Refuse uncommitted changes, or with ``allow_dirty`` report that they are not deployed."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from abreast.cli.commands.deployments import DeployCommand, plan_request
+from abreast.cli.commands.deployments import DeployCommand
 from abreast.cli.target import Target, load_target
 from abreast.core.environment import Environment
 from abreast.core.errors import RefusedError, UsageError
@@ -22,7 +22,7 @@ def promote(
     with target.workspace.open_ledger() as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         request = promotion_request(target, command.ports(), source, release, deployment, reason, skip_gates)
-        proposed = plan_request(target, command.ports(), request)
+        proposed = command.plan(target, request)
         command.confirm_plan(proposed, yes=yes)
         return command.deploy(target, request)
 

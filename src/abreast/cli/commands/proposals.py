@@ -85,7 +85,7 @@ def carry_out(ledger: SqliteLedger, proposal: Proposal, reason: str, *, yes: boo
         command.report(visible(line))
     if proposal.command == "deploy":
         command.require_clean_tree(allow_dirty=True)
-    proposed = plan_request(target, command.ports(), request)
+    proposed = command.plan(target, request)
     try:
         refuse_other_plan(proposal, proposed)
     except RefusedError:

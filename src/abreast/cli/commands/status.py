@@ -274,7 +274,17 @@ def _environment_status(database: sqlite3.Connection, folder: str, row: "list[st
         "lock": status_holders.read_operator_lock(database, name) or holder,
         "stopped": stopped,
         "services": services,
+        **_server_status(home),
     }
+
+
+def _server_status(home: str) -> dict[str, object]:
+    """Return the state of the PostgreSQL that abreast runs for an environment, {} if it runs none."""
+    if not os.path.isdir(f"{home}/postgres"):  # noqa: PTH112 (pathlib is slow to import)
+        return {}
+    from abreast.cli import local_processes  # noqa: PLC0415 (as above)
+
+    return {"postgresql": local_processes.server_status(home)}
 
 
 def _processes_health(home: str, live: "LiveRow") -> str:

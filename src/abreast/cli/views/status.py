@@ -38,6 +38,7 @@ def _environment_lines(document: dict[str, object]) -> Iterator[str]:
             yield f"  stuck while turning back. next: {resume}, or: {resume} --accept-as-it-is --reason …"
         if lock and "pid" not in lock:
             yield f"  locked by {lock['holder']}: {_printable(lock['reason'])}. next: abreast unlock --env {name}"
+        yield from _server_lines(environment, name)
         for service, live in environment["services"].items():
             yield (
                 f"  {service:<14} {_health(live):<10} {live['release'] or '?':<6} {(live['commit'] or '?')[:7]:<7}  "
@@ -53,6 +54,18 @@ def _environment_lines(document: dict[str, object]) -> Iterator[str]:
                 if not live["release"]:
                     release = f" --release {environment['release']}" if environment["release"] else " --force"
                     yield f"    next: abreast deploy --env {name} --service {service}{release}"
+
+
+def _server_lines(environment: dict[str, object], name: str) -> Iterator[str]:
+    """Yield how the PostgreSQL is that abreast runs for an environment, if it runs one."""
+    server = environment.get("postgresql")
+    if not isinstance(server, dict):
+        return
+    if server["state"] == "running":
+        yield f"  postgresql runs on this machine, on port {server['port']} of 127.0.0.1"
+    else:
+        next_command = f". next: abreast deploy --env {name}" if environment["services"] else ""
+        yield f"  postgresql on this machine is {server['state']}{next_command}"
 
 
 def _health(live: dict[str, object]) -> object:

@@ -1,5 +1,6 @@
 """Connections to a PostgreSQL server and its client programs; passwords stay out of errors and process lists."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -46,12 +47,17 @@ def open_connection(url: str, timeout: float) -> "Connection[Any]":
         raise _database_error(url, error) from error
 
 
+def check_driver() -> None:
+    """Raise DatabaseError unless psycopg is installed."""
+    if importlib.util.find_spec("psycopg") is None:
+        raise DatabaseError("psycopg is not installed", need="psycopg for PostgreSQL", next=INSTALL_COMMAND)
+
+
 def _driver() -> "ModuleType":
     """Import psycopg, which is slow, and which only databases need."""
-    try:
-        import psycopg  # noqa: PLC0415
-    except ImportError as error:
-        raise DatabaseError("psycopg is not installed", need="psycopg for PostgreSQL", next=INSTALL_COMMAND) from error
+    check_driver()
+    import psycopg  # noqa: PLC0415
+
     return psycopg
 
 

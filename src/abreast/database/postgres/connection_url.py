@@ -43,6 +43,17 @@ def database_name(url: str) -> str:
     return split_url(url)[1]
 
 
+def connection_parts(url: str) -> dict[str, str]:
+    """Return host, port, user, password and database of a URL, with libpq's defaults; "" for what it does not say."""
+    netloc, name, parameters = split_url(url)
+    given, (credentials, _, address) = dict(parameters), netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    host, _, port = address.rpartition(":") if re.search(r":\d+$", address) else (address, "", "")
+    found = {"host": host.strip("[]"), "port": port, "user": unquote(user), "password": unquote(password)}
+    defaults = {"host": "localhost", "port": "5432"}
+    return {key: found[key] or given.get(key, defaults.get(key, "")) for key in found} | {"database": name}
+
+
 def with_database(url: str, name: str) -> str:
     """Return the URL of another database on the same server; driver and parameters stay."""
     netloc, _, query = split_url(url)

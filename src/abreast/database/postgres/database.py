@@ -25,7 +25,7 @@ from abreast.database.postgres.client import (
     quote_identifier,
     run_client_program,
 )
-from abreast.database.postgres.connection_url import database_name, with_database
+from abreast.database.postgres.connection_url import connection_parts, database_name, with_database
 from abreast.database.postgres.lock_watch import LockWatch
 from abreast.database.postgres.redirection import Redirection, leads_to
 from abreast.database.postgres.sectioned_restore import is_caused_by_a_check, restore_in_sections
@@ -82,6 +82,10 @@ class PostgresDatabase(SqlDatabase):
     def connection_url(self) -> str:
         """Return the URL for applications."""
         return self._url
+
+    def connection_parts(self) -> Mapping[str, str]:
+        """Return what the URL for applications says, with libpq's defaults."""
+        return {**connection_parts(self._url), "connectionString": self._url}
 
     def engine_version(self) -> str:
         """Return the server's version; raises DatabaseError if it is unreachable or too old."""

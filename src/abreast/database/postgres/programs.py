@@ -1,15 +1,32 @@
-"""Finds programs of PostgreSQL by version: Debian's, which has one folder for each, and those on the PATH."""
+"""Finds programs of PostgreSQL by version: where packages of several versions put them, and on the PATH."""
 
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from abreast.core.errors import DatabaseError
 
-DEBIAN_FOLDER = Path("/usr/lib/postgresql")
+PLACES = (
+    "/usr/lib/postgresql/*/bin",  # Debian
+    "/usr/pgsql-*/bin",  # the PostgreSQL project's packages for Red Hat
+    "/usr/libexec/postgresql*",  # Alpine
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+"""Where packages put programs, with the version in the folder's name."""
+
+SERVER_PACKAGE = "PostgreSQL's server (Debian: apt-get install postgresql)"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
+
+
+class ServerPrograms(NamedTuple):
+    """The folder of a server's programs, and their major version."""
+
+    version: int
+    folder: Path
 
 
 def find_client_folder(name: str, server: int) -> Path:
@@ -26,16 +43,22 @@ def find_client_folder(name: str, server: int) -> Path:
     return found[min(fitting)]
 
 
-def find_server_folder(version: int) -> Path:
+def find_server_folder(version: int, purpose: str = "to recover in a private server; none needs to run") -> Path:
     """Return the folder of the server's programs of a major version. Raises DatabaseError."""
     found = dict(_installed("postgres"))
     if version not in found:
         raise DatabaseError(
             f"the server of PostgreSQL {version} is not installed",
-            need="its programs on this machine, to recover in a private server; none needs to run",
+            need=f"its programs on this machine, {purpose}",
             next=f"apt-get install postgresql-{version}",
         )
     return found[version]
+
+
+def find_newest_server() -> ServerPrograms | None:
+    """Return the newest server that is installed with all that makes a cluster, None without one."""
+    found = [ServerPrograms(*each) for each in _installed("postgres") if (each[1] / "initdb").exists()]
+    return max(found, default=None)
 
 
 def _installed(name: str) -> Iterator[tuple[int, Path]]:
@@ -44,5 +67,6 @@ def _installed(name: str) -> Iterator[tuple[int, Path]]:
         told = subprocess.run([on_path, "--version"], capture_output=True, text=True, check=False).stdout
         if version := _VERSION.search(told):
             yield int(version[1]), Path(on_path).parent
-    for program in DEBIAN_FOLDER.glob(f"*/bin/{name}"):
-        yield int(program.parts[4]), program.parent
+    for place in PLACES:
+        for program in Path("/").glob(f"{place[1:]}/{name}"):
+            yield int(re.findall(r"\d+", str(program.parent))[-1]), program.parent

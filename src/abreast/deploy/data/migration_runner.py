@@ -14,7 +14,7 @@ from abreast.database.interface import Database, MigrationLimits, MigrationRun
 from abreast.deploy.chapters.install import artifact_variables
 from abreast.deploy.data.backup import record_note, threadsafe_reporter
 from abreast.deploy.data.plan import migrations_at_commit
-from abreast.deploy.runtime.child_environment import child_environment, rehearsal_secrets
+from abreast.deploy.runtime.child_environment import child_environment, database_variables, rehearsal_secrets
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run
 from abreast.deploy.runtime.service_commands import copy_artifact, image_variables, wait_forever
@@ -174,6 +174,8 @@ def environment_for_copy(run: Run, part: ServicePlan, database: Database) -> tup
     replaced = rehearsal_secrets(run.ports, part.service)
     env, secrets = {**env, **{name: secret.reveal() for name, secret in replaced.items()}}, secrets | replaced.keys()
     redirected = real.redirected_variables(env, database)
+    leading, own = database_variables(settings, database), database_variables(settings, real)
+    redirected = {**redirected, **{name: leading[name] for name in settings.variables if env[name] == own[name]}}
     if not redirected:
         raise DatabaseError(
             f"no variable of {part.name} holds its database URL, so it cannot be pointed at a copy",

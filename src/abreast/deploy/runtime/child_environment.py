@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from abreast.core.errors import UsageError
 from abreast.core.flags import flag_variables
-from abreast.core.model import Service
+from abreast.core.model import DatabaseSettings, Service
 from abreast.core.secrets import Secret, looks_secret
+from abreast.database.interface import Database
 from abreast.deploy.runtime.ports import Ports
 
 RELEASE_VARIABLE = "ABREAST_RELEASE"
@@ -20,8 +22,9 @@ def child_environment(
     """
     revealed = {name: secret.reveal() for name, secret in ports.reveal_secrets(service).items()}
     database = service.database
-    urls = {database.variable: ports.open_database(service).connection_url()} if database else {}
+    urls = database_variables(database, ports.open_database(service)) if database else {}
     secret_names = {*revealed, *(name for name, value in urls.items() if looks_secret("", value))}
+    secret_names |= secret_parts(database) if database else set()
     metadata = {
         "ABREAST_SERVICE": service.name,
         "ABREAST_ENVIRONMENT": environment,
@@ -33,6 +36,24 @@ def child_environment(
         base = ports.open_database(replace(service, database=replace(database, copy="")))
         variables |= base.redirected_variables(variables, ports.open_database(service))
     return {**variables, **metadata}, frozenset(secret_names)
+
+
+def database_variables(settings: DatabaseSettings, database: Database) -> dict[str, str]:
+    """Return the variables by which a service gets the URL of a database, and its parts.
+
+    Raises UsageError for a part that a URL of this engine does not have.
+    """
+    parts = database.connection_parts()
+    if missing := [part for part in settings.variables.values() if part not in parts]:
+        what = f"the URL of a database of {database.engine} has no {missing[0]}"
+        raise UsageError(what, need="a URL of PostgreSQL, or no such `variables` of the database")
+    own = {name: parts[part] for name, part in settings.variables.items()}
+    return {settings.variable: database.connection_url(), **own}
+
+
+def secret_parts(settings: DatabaseSettings) -> set[str]:
+    """Return the names of the variables with a part that is secret."""
+    return {name for name, part in settings.variables.items() if part in {"password", "connectionString"}}
 
 
 def own_variables(ports: Ports, service: Service) -> tuple[Mapping[str, str], frozenset[str]]:

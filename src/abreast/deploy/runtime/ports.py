@@ -16,7 +16,7 @@ from abreast.core.maintenance import MaintenancePage
 from abreast.core.model import Service
 from abreast.core.plan import Plan
 from abreast.core.secrets import Secret
-from abreast.database.interface import BackupStore, Database
+from abreast.database.interface import BackupStore, Database, DatabaseServers
 from abreast.gates.interface import GateRunner
 from abreast.ledger.interface import Ledger
 from abreast.notify.interface import Notifier
@@ -61,6 +61,7 @@ class Ports:
     process, ``identity`` what is known of them, ``reviewers`` who let it begin, by environment. ``attestor`` signs what
     is built and verifies it.
     ``maintenance_page`` returns the environment's own page, and raises UsageError if that cannot be read.
+    ``servers`` are those that abreast runs for databases.
     """
 
     ledger: Ledger
@@ -93,3 +94,4 @@ class Ports:
     links_refusal: Callable[[str, ApprovalRule], str] = lambda _, __: ""
     maintenance_page: Callable[[], MaintenancePage] = MaintenancePage
     identity: Callable[[], Identity] = unknown
+    servers: DatabaseServers = DatabaseServers()

@@ -10,7 +10,7 @@ from abreast.core import container_image
 from abreast.core.model import Service
 from abreast.core.plan import ServicePlan
 from abreast.core.secrets import looks_secret
-from abreast.deploy.runtime.child_environment import child_environment
+from abreast.deploy.runtime.child_environment import child_environment, secret_parts
 from abreast.deploy.runtime.run import Run
 
 
@@ -35,6 +35,8 @@ def secret_names(service: Service, env: Mapping[str, str]) -> frozenset[str]:
     names = {*service.secrets, *(database.rehearsal_env if database else {})}
     if database and looks_secret("", env.get(database.variable, "")):
         names.add(database.variable)
+    if database:
+        names |= secret_parts(database)
     return frozenset(names & env.keys())
 
 

@@ -12,6 +12,7 @@ _BACKING = re.compile(
     r"(postgres|postgis|timescale|mysql|mariadb|redis|valkey|mongo|rabbitmq|kafka|elasticsearch|opensearch|minio|memcached|nats|"
     r"clickhouse|sql-edge|mssql|meilisearch|supabase|pgvector)", re.IGNORECASE
 )  # fmt: skip
+_POSTGRES = frozenset({"postgres", "postgis", "timescale", "pgvector"})
 _PROXIES = re.compile(r"nginx|traefik|caddy|haproxy|envoy")
 _TOOLS = re.compile(rf"{_PROXIES.pattern}|adminer|pgadmin|mailhog|mailpit|maildev|inbucket|prometheus|grafana|jaeger")
 _HEALTH_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([\w${}:-]+))?(/[^\s'\"|;&]*)?")
@@ -45,7 +46,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
         elif found := _BACKING.search(image):
             notes.append(
                 Note(
-                    f"{file}: {name} ({image.partition('@')[0]}) is not deployed: run it yourself",
+                    f"{file}: {name} ({image.partition('@')[0]}) is not deployed: {_instead(found[1])}",
                     _connection_line(found[1], service),
                 )
             )
@@ -56,10 +57,15 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
     return drafts, notes
 
 
+def _instead(kind: str) -> str:
+    """Return who runs a server that is not deployed."""
+    return f"{'abreast runs PostgreSQL on `local`; elsewhere, ' if kind.lower() in _POSTGRES else ''}run it yourself"
+
+
 def _connection_line(kind: str, service: dict[str, Any]) -> str:
     """Return what says where a server is, as far as its container does. A password stays out of abreast.yml."""
     port = _published_port(service)
-    if kind.lower() in {"postgres", "postgis", "timescale", "pgvector"}:
+    if kind.lower() in _POSTGRES:
         named = _variables(service.get("environment"))
         user = named.get("POSTGRES_USER", "postgres")
         place = f"{user}:…@localhost:{port}/{named.get('POSTGRES_DB', user)}"

@@ -12,6 +12,9 @@ from abreast.detection.repository import Repository
 
 FILE = "render.yaml"
 _KINDS = {"web": Kind.WEB, "pserv": Kind.WEB, "worker": Kind.WORKER, "cron": Kind.CRON, "static": Kind.SITE}
+_PARTS = frozenset({"host", "port", "user", "password", "database"})
+"""The properties of a database that are parts of its URL (https://render.com/docs/blueprint-spec)."""
+
 _INSTALL = re.compile(
     r"^(npm (ci|i|install)|(pnpm|bun) (i|install)|yarn( install)?$|pip3? install|uv sync|"
     r"poetry install|pipenv|bundle install|composer install)\b"
@@ -104,6 +107,9 @@ def _propose_routes(draft: ServiceDraft, routes: object) -> None:
 
 
 def _propose_variables(draft: ServiceDraft, variables: object) -> None:
+    parts: dict[str, str | bool] = dict(_parts_of_database(variables))
+    if parts:
+        draft.propose("database.variables", parts, f"{FILE}: envVars", Authority.PLATFORM)
     for variable in variables if isinstance(variables, list) else []:
         if not isinstance(variable, dict) or not isinstance(variable.get("key"), str):
             continue
@@ -122,6 +128,14 @@ def _propose_variables(draft: ServiceDraft, variables: object) -> None:
             Authority.PLATFORM,
             is_made_up=variable.get("generateValue") is True,
         )
+
+
+def _parts_of_database(variables: object) -> Iterator[tuple[str, str]]:
+    """Yield the variables with a part of a database's URL, and which part that is."""
+    for variable in variables if isinstance(variables, list) else []:
+        origin = variable.get("fromDatabase") if isinstance(variable, dict) else None
+        if isinstance(origin, dict) and origin.get("property") in _PARTS and isinstance(variable.get("key"), str):
+            yield variable["key"], origin["property"]
 
 
 def _folder(value: object) -> object:

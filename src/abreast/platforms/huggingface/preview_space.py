@@ -146,7 +146,7 @@ def _notes(service: Service, known: tuple[Space, SpaceState] | None) -> Iterator
     if known is None:
         return
     base, state = known
-    named = {*service.env, *service.secrets, *([service.database.variable] if service.database else ())}
+    named = {*service.env, *service.secrets, *(service.database.variable_names if service.database else ())}
     missing = {name for name in {*state.variables, *state.secrets} - named if not name.startswith("ABREAST_")}
     if missing:
         names = ", ".join(sorted(missing))

@@ -143,7 +143,7 @@ def names_to_write(service: Service, state: SpaceState) -> tuple[list[str], list
     """Return, before the values of secrets are known, which names a deployment writes, and which it may write."""
     wanted = [name for name, value in service.env.items() if _value(state, name) != value]
     wanted += [name for name in sorted(VARIABLES_OF_ABREAST) if name not in state.variables]
-    secrets = [*service.secrets, *([service.database.variable] if service.database else [])]
+    secrets = [*service.secrets, *(service.database.variable_names if service.database else ())]
     unknown = [name for name in secrets if not _has_mark(state, name)]
     return [*wanted, *unknown], [name for name in secrets if name not in unknown]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from abreast.machine.tasks import run_all
 from abreast.machine.threads import run_in_thread
 from abreast.platforms.local.instance_specs import VersionPlace, VersionSpec, instance_specs
 from abreast.platforms.local.supervisor.client import (
+    POSTGRES,
     ROUTER,
     Instance,
     InstanceSpec,
@@ -20,6 +21,12 @@ from abreast.platforms.local.supervisor.client import (
 
 TERMINATION_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. The process has no request in flight."""
+
+SHUTDOWN_GRACE = 120.0
+"""Seconds that the server of databases has to write what it has in memory."""
+
+_OF_ENVIRONMENT = frozenset({ROUTER, POSTGRES})
+"""The instances that are no version's."""
 
 
 class VersionProcesses:
@@ -41,7 +48,9 @@ class VersionProcesses:
 
     def recorded_versions(self) -> frozenset[str]:
         """Return the ids of the versions that have processes, or will have them again. Needs no supervisor."""
-        return frozenset(name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name != ROUTER)
+        return frozenset(
+            name.rpartition("-")[0] for name in self._supervisor.recorded_instances() if name not in _OF_ENVIRONMENT
+        )
 
     async def install(self, version: str, artifact: Path) -> None:
         """Copy an artifact to where the version runs, unless it is there."""
@@ -70,24 +79,32 @@ class VersionProcesses:
             await asyncio.sleep(0.05)
 
     async def stop(self, versions: Sequence[str] | None, grace: float = TERMINATION_GRACE) -> None:
-        """Stop the processes of the versions (None: all) and wait until they are gone."""
-        while versions is None or versions:
+        """Stop the processes of the versions and wait until they are gone.
+
+        With None all processes: the server of databases when nobody needs it any more.
+        """
+        if versions is None:
+            await self._stop_chosen(lambda name: name != POSTGRES, grace)
+            await self._stop_chosen(lambda _: True, SHUTDOWN_GRACE)
+        elif versions:
+            prefixes = tuple(f"{version}-" for version in versions)
+            await self._stop_chosen(lambda name: name.startswith(prefixes), grace)
+
+    async def _stop_chosen(self, is_chosen: Callable[[str], bool], grace: float) -> None:
+        while True:
             with suppress(SupervisorGoneError):  # somebody killed it meanwhile; the next look starts it again
-                ids = await run_in_thread(self._instance_ids, versions)
+                ids = list(filter(is_chosen, await run_in_thread(self._instance_ids)))
                 if not ids:
                     return
                 await run_in_thread(self._supervisor.stop, ids, grace)
             await asyncio.sleep(0.05)
 
-    def _instance_ids(self, versions: Sequence[str] | None) -> list[str]:
+    def _instance_ids(self) -> list[str]:
         if not self._supervisor.is_running():
             if not self._supervisor.recorded_instances():
                 return []
             self._supervisor.start()  # somebody killed it; what it ran runs on
-        names = [instance.id for instance in self._supervisor.instances()]
-        if versions is None:
-            return names
-        return [name for name in names if any(name.startswith(f"{version}-") for version in versions)]
+        return [instance.id for instance in self._supervisor.instances()]
 
 
 def _copy_artifact(artifact: Path, folder: Path) -> None:

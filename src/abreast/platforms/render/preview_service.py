@@ -139,5 +139,5 @@ def _work_notes(service: Service, base: RenderService) -> Iterator[str]:
 
 
 def _missing_variables(service: Service, base: PreviewBase) -> set[str]:
-    named = {*service.env, *service.secrets, *([service.database.variable] if service.database else ())}
+    named = {*service.env, *service.secrets, *(service.database.variable_names if service.database else ())}
     return {name for name in base.variables if name not in named and not name.startswith("ABREAST_")}

@@ -17,7 +17,7 @@ from abreast.core.model import Resources
 from abreast.machine.process import start_detached
 from abreast.machine.unix_sockets import short_path
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Bumped when requests, module names or records change: a supervisor of another protocol is replaced."""
 
 SOCKET_FILE = "supervisor.sock"
@@ -32,6 +32,9 @@ INSTANCE_MARK, HOME_MARK = "ABREAST_INSTANCE", "ABREAST_SUPERVISOR"
 
 ROUTER = "router"
 """The instance that routes users, and its folder."""
+
+POSTGRES = "postgres"
+"""The instance that serves the environment's databases, and its folder."""
 
 REPLY_TIMEOUT = 20.0
 """Seconds to wait for an answer."""
@@ -58,7 +61,8 @@ class InstanceSpec:
 
     ``secrets`` names variables whose values are never written to disk. Output is appended to ``log``, redacted.
     With ``wants_port`` a port is reserved and passed as ``$PORT``: ``app_port`` if its code listens there whatever
-    ``$PORT`` says. Without ``liveness`` it never hangs. The kernel keeps it to ``resources``.
+    ``$PORT`` says. Without ``liveness`` it never hangs. The kernel keeps it to ``resources``. ``stop_signal`` asks it
+    to end.
     """
 
     id: str
@@ -71,6 +75,7 @@ class InstanceSpec:
     liveness: Liveness | None = None
     app_port: int | None = None
     resources: Resources = Resources()
+    stop_signal: str = "SIGTERM"
 
 
 class InstanceState(StrEnum):
@@ -144,7 +149,7 @@ class SupervisorClient:
         return _instance(self._request({"verb": "ensure", "spec": wire}))
 
     def stop(self, ids: Iterable[str], grace: float) -> None:
-        """Begin to stop the instances: SIGTERM to each process group, SIGKILL after ``grace`` seconds.
+        """Begin to stop the instances: their signal to each process group, SIGKILL after ``grace`` seconds.
 
         Returns at once. An instance is gone when ``instances`` no longer lists it. Ignores unknown ids.
         """

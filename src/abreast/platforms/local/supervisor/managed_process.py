@@ -286,7 +286,8 @@ class ManagedProcess:
             self._restart_timer.cancel()
         self._update_record(stopping=True)
         if self._record.identity:
-            await _terminate_group(self._record.identity, self._record.mark, grace)
+            sign = Signals[self._record.stop_signal]
+            await _terminate_group(self._record.identity, self._record.mark, grace, sign)
             await self._limits.remove(self._record.mark | home_mark(self._owner.records_folder))
         self._clean_up()
 
@@ -316,10 +317,12 @@ class ManagedProcess:
             self._record.write(self._owner.records_folder)
 
 
-async def _terminate_group(leader: ProcessIdentity, mark: Mapping[str, str], grace: float) -> None:
-    """Send SIGTERM, then SIGKILL after ``grace`` seconds, until the group is empty."""
+async def _terminate_group(
+    leader: ProcessIdentity, mark: Mapping[str, str], grace: float, sign: Signals = SIGTERM
+) -> None:
+    """Send a signal, then SIGKILL after ``grace`` seconds, until the group is empty."""
     deadline = asyncio.get_running_loop().time() + grace
-    signal_group(leader, mark, SIGTERM)
+    signal_group(leader, mark, sign)
     while group_members(leader, mark):
         if asyncio.get_running_loop().time() >= deadline:
             signal_group(leader, mark, SIGKILL)

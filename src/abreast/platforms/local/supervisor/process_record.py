@@ -39,6 +39,7 @@ class ProcessRecord:
     """The folders of its control group, by controller."""
     memory_kills: int = 0
     """How many processes of the group had been killed for their memory when it last started."""
+    stop_signal: str = "SIGTERM"
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], port: int | None, group: ControlGroup) -> "ProcessRecord":
@@ -48,6 +49,7 @@ class ProcessRecord:
         return cls(
             spec["id"], spec["command"], spec["cwd"], spec["log"], env, spec["secrets"], port, liveness,
             keeps_port=bool(spec["app_port"]), resources=Resources(**spec["resources"]), group=group.folders,
+            stop_signal=spec["stop_signal"],
         )  # fmt: skip
 
     @classmethod
