@@ -316,6 +316,16 @@ def test_two_environments_side_by_side(project: SampleProject) -> None:
     project.run("down", "--env", "development", "--yes")
 
 
+def test_a_failed_deployment_leaves_no_work_folder_not_even_that_of_a_killed_one(project: SampleProject) -> None:
+    work = project.folder / ".abreast" / "work"
+    (work / "01OLD-1.going" / "node_modules").mkdir(parents=True)
+    (work / "01OLD-1.going" / "node_modules").chmod(0o555)
+    project.config["services"]["backend"]["build"] = "mkdir -p node_modules/a; chmod 555 node_modules; exit 1"
+    project.commit()
+    project.deploy(code=1)
+    eventually(lambda: not list(work.iterdir()))
+
+
 def _use(project: SampleProject, over: threading.Event) -> None:
     while not over.is_set():
         get_json(project.backend_port)

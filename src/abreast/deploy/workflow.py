@@ -4,7 +4,6 @@ Each chapter is one recorded step, so a killed process resumes after the last re
 """
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,6 +40,7 @@ from abreast.deploy.runtime.freezes import turned_back_by_freeze
 from abreast.deploy.runtime.ports import Ports
 from abreast.deploy.runtime.run import Run, only_failures
 from abreast.ledger.interface import Json, Ledger, ReleasePart
+from abreast.machine.large_folders import remove_soon
 
 DEPLOYMENT_WORKFLOW = "deployment"
 ROLLOUT_WORKFLOW = "rollout"
@@ -49,6 +49,9 @@ TURN_BACK_WORKFLOW = "way-back"
 
 PATIENCE_BEFORE_TURN = 150.0
 """Seconds to wait for the home of the ledger before traffic switches."""
+
+PATIENCE_FOR_REMOVAL = 2.0
+"""Seconds that a deployment may take to remove its own folder. A process of its own goes on with a large one."""
 
 PATIENCE_AFTER_TURN = 10.0
 """Seconds to wait for it afterwards, while users are on versions that nobody watches yet."""
@@ -280,7 +283,7 @@ class DeploymentWorkflow:
         state = back if failures else DeploymentState.SUCCEEDED
         await _undo_migrations(run, failed=bool(failures))
         work = self.ports.folders.work / run.plan.deployment
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        await asyncio.to_thread(remove_soon, work, PATIENCE_FOR_REMOVAL)
         await clean_up_databases(run)
         if not failures:
             await self._tag_and_prune(run)
