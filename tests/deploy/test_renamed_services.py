@@ -1,12 +1,15 @@
 """A service that gets another name stays where it is on its platform, and with it all users."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from multi_cloud import MultiCloudProject, multi_cloud_project
-from sample_project import SampleProject
+from sample_project import APP_SOURCE, HEALTHY, UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
 
 NAMES = (("frontend", "site"), ("backend", "api"), ("worker", "jobs"))
 
@@ -51,21 +54,59 @@ def test_renamed_services_take_the_places_of_the_old_ones(
             assert (len(world.render.services), len(world.huggingface.spaces)) == (1, 1)
 
 
-def test_a_service_that_keeps_the_port_of_its_old_name_is_told_before_anything_is_built(project: SampleProject) -> None:
+@contextmanager
+def users_of(port: int) -> Iterator[list[tuple[str, str]]]:
+    """Send requests until the block ends; yield the release and commit of each answer, in order, or what failed."""
+    answers, ended = list[tuple[str, str]](), threading.Event()
+
+    def send() -> None:
+        while not ended.is_set():
+            try:
+                found = get_json(port)
+                answers.append((found["release"], found["commit"]))
+            except (OSError, ValueError) as error:
+                answers.append(("failed", str(error)))
+
+    users = [threading.Thread(target=send) for _ in range(2)]
+    for user in users:
+        user.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        for user in users:
+            user.join()
+
+
+def test_a_service_that_keeps_the_port_of_its_old_name_takes_it_at_the_switch(project: SampleProject) -> None:
     first = project.commit()
     project.deploy()
     services, environment = project.config["services"], project.config["environments"]["local"]
-    services["site"], environment["site"] = services.pop("frontend"), environment.pop("frontend")
-    renamed = project.commit("Renamed")
-    refused = project.deploy(code=1).stderr
-    assert f"site: port {project.frontend_port} is that of frontend, which is live until traffic switches" in refused
-    assert "next:   abreast down --env local, then the same command" in refused
-    assert "which is live" in project.run("doctor", code=1).stdout
-    project.run("down", "--env", "local", "--yes")
+    for old, new in (("frontend", "site"), ("backend", "api")):
+        services[new], environment[new] = services.pop(old), environment.pop(old)
+    broken = project.commit("Renamed and broken", app_py=APP_SOURCE.replace(HEALTHY, UNHEALTHY_AFTER_REQUESTS))
+    told = f"port {project.frontend_port} is that of frontend, which is live: it goes to site when traffic switches"
+    assert told in project.run("doctor", code=None).stdout
+    with users_of(project.backend_port) as at_backend:
+        project.deploy(code=1)
+    assert {commit for _, commit in at_backend} == {first, broken}, "it is turned back under users, and none is lost"
+    renamed = project.commit("Renamed", app_py=APP_SOURCE)
+    with users_of(project.backend_port) as at_backend, users_of(project.frontend_port) as at_frontend:
+        project.deploy()
+        project.run("rollback", "--yes", "--emergency", "--reason", "critical bug: it was better")
+    for answers in (at_backend, at_frontend):
+        assert {commit for _, commit in answers} == {first, renamed}, "nobody got anything else"
+    assert project.served_commits() == {"frontend": first, "backend": first}
+    assert project.status()["services"].keys() == {"frontend", "backend"}
+
+
+def test_two_names_at_one_port_are_refused_where_the_old_one_stays(project: SampleProject) -> None:
+    project.commit()
     project.deploy()
-    assert project.status()["services"]["site"]["commit"] == renamed
-    back = ("rollback", "--yes", "--reason", "critical bug: it was better")
-    assert "port" in project.run(*back, code=1).stderr
-    project.run("down", "--env", "local", "--yes")
-    project.run(*back)
-    assert project.status()["services"]["frontend"]["commit"] == first
+    services, environment = project.config["services"], project.config["environments"]["local"]
+    services["site"], environment["site"] = services.pop("frontend"), environment.pop("frontend")
+    project.commit("Renamed")
+    told = project.deploy("--service", "site", code=1).stderr
+    assert f"site: port {project.frontend_port} is that of frontend, which stays live" in told
+    assert "next:   abreast deploy --env local" in told
+    assert project.status()["services"]["frontend"]["release"] == "v1"

@@ -62,6 +62,7 @@ async def assess_readiness(ports: Ports, lock: EnvironmentLock, plan: Plan) -> R
         *await refuse_without_maintenance(ports, plan),
         *await asyncio.to_thread(refuse_kept_out, ports.ledger, plan),
         *await refuse_incomplete(ports, plan),
+        *await asyncio.to_thread(lambda: tuple(_shared_ports(ports, plan))),
     ]
     warnings = [*_unfinished(deployments, lock, is_emergency=plan.emergency), *_approval_warnings(ports, plan)]
     is_free = lock.is_free()
@@ -169,6 +170,25 @@ def _breaking_changes(plan: Plan) -> Iterator[AbreastError]:
         refuse_breaking_changes({part.name: part.database_plan for part in plan.services if part.database_plan})
     except RefusedError as error:
         yield error
+
+
+def _shared_ports(ports: Ports, plan: Plan) -> Iterator[AbreastError]:
+    """Yield what would be at a port of this machine together with a service that the plan leaves as it is."""
+    live = ports.ledger.live_services(plan.environment)
+    staying = [part.definition for name, part in live.items() if name not in {part.name for part in plan.services}]
+    for part in plan.rollouts:
+        if holder := next((service for service in staying if _is_at_same_port(part.service, service)), None):
+            yield PlatformError(
+                f"{part.name}: port {part.service.settings['port']} is that of {holder.name}, which stays live",
+                need=f"another port ({part.name}: {{local: {{port: …}}}}), or a deployment in which {holder.name} goes",
+                next=f"abreast deploy --env {plan.environment}, without --service",
+            )
+
+
+def _is_at_same_port(service: Service, other: Service) -> bool:
+    own, theirs = service.settings, other.settings
+    is_here = service.platform == other.platform == DEFAULT_PLATFORM and service.name != other.name
+    return is_here and "port" in own and own["port"] == theirs.get("port") and own.get("host") == theirs.get("host")
 
 
 async def _taken_port(ports: Ports, part: ServicePlan) -> AsyncIterator[AbreastError]:

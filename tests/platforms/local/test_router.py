@@ -251,6 +251,22 @@ def test_what_envoy_refuses_is_told_and_users_are_served_as_before(home: Path) -
     drive(home, story)
 
 
+def test_two_services_at_one_listener_are_never_both_live(home: Path) -> None:
+    front, port = free_ports(2)
+
+    async def story(router: Router, _: subprocess.Popen[bytes]) -> None:
+        for name in ("old", "new"):
+            await router.change(staged(name, Listener(front), upstream(home, f"{name}-v1", port)))
+        await router.change(turned("old", "old-v1"))
+        with pytest.raises(PlatformError, match=f"old and new would both be live at port {front}"):
+            await router.change(turned("new", "new-v1"))
+        assert router.table().live == {"old": "old-v1"}
+        await router.change(lambda table: table.with_live({"old": None, "new": "new-v1"}))
+        assert router.table().live == {"new": "new-v1"}
+
+    drive(home, story)
+
+
 @pytest.mark.exhaustive
 def test_many_services_hosts_and_headers(home: Path) -> None:
     shared, one, *ports = free_ports(62)

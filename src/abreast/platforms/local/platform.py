@@ -143,13 +143,15 @@ class LocalPlatform(Platform):
             return [Diagnostic(DiagnosticSeverity.OK, "", f"a {service.type.label} needs no port")]
         if "port" not in service.settings:
             return [Diagnostic(DiagnosticSeverity.OK, "", "it gets a port that is free")]
-        port, table = self._listeners.listener(service).port, self._router.table()
-        holders = (name for name in table.live if name != service.name and name in table.listeners)
-        if holder := next((name for name in holders if table.listeners[name].port == port), None):
-            need = f"a port of its own: {service.name}: {{local: {{port: …}}}}; or {holder} stopped before"
-            what = f"port {port} is that of {holder}, which is live until traffic switches"
-            next_command = f"abreast down --env {self._home.name}, then the same command"
-            return [Diagnostic(DiagnosticSeverity.FAULT, "", what, need, next_command)]
+        listener, table = self._listeners.listener(service), self._router.table()
+        port, others = (
+            listener.port,
+            [name for name in table.services_by_listener.get(listener, ()) if name in table.live],
+        )
+        if holder := next((name for name in others if name != service.name), None):
+            what = f"port {port} is that of {holder}, which is live: it goes to {service.name} when traffic switches"
+            need = f"a deployment in which {holder} goes, without --service"
+            return [Diagnostic(DiagnosticSeverity.WARNING, "", what, need)]
         if port in await self._router.own_ports():
             return [Diagnostic(DiagnosticSeverity.OK, "", f"the environment is running; its router serves port {port}")]
         if owner := await run_in_thread(port_owner, port):

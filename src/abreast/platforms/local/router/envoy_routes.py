@@ -59,23 +59,24 @@ def live_routes(table: RoutingTable) -> Json:
     """Return the routes for users, before and after traffic switches. A service without a live version answers 503."""
     hosts = [
         {
-            **_virtual_host(service, _vhost_domains(listener), [*_user_routes(table, service)]),
-            **_admission(table, service),
+            **_virtual_host(services[0], _vhost_domains(listener), [*_user_routes(table, services)]),
+            **_admission(table, services),
         }
-        for service, listener in table.listeners.items()
+        for listener, services in table.services_by_listener.items()
     ]
     return _route_configuration(
         "live", hosts, vhost_header=VHOST_HEADER, max_direct_response_body_size_bytes=MAX_BODY_SIZE
     )
 
 
-def _admission(table: RoutingTable, service: str) -> Json:
+def _admission(table: RoutingTable, services: Sequence[str]) -> Json:
     """Return what a host needs that lets some addresses through its maintenance, or that of a service behind it.
 
     Which filters a request passes follows from its first route, before the client's address is known.
     """
-    behind = (target.routes.values() for target in _targets(table, service) if isinstance(target, Site))
-    modes = (table.maintenance.get(name) for name in (service, *chain.from_iterable(behind)))
+    targets = chain.from_iterable(_targets(table, service) for service in services)
+    behind = (target.routes.values() for target in targets if isinstance(target, Site))
+    modes = (table.maintenance.get(name) for name in (*services, *chain.from_iterable(behind)))
     if not any(mode and mode.allow for mode in modes):
         return {}
     return {"typed_per_filter_config": dict.fromkeys((CLIENT_FILTER, *SITE_FILTERS), ENABLED)}
@@ -123,18 +124,24 @@ def _virtual_host(service: str, domains: list[str], routes: list[Json]) -> Json:
     return {"name": service, "domains": domains, "routes": routes}
 
 
-def _user_routes(table: RoutingTable, service: str) -> Iterator[Json]:
-    """Yield the routes of a service's users, behind its maintenance if it is in any."""
-    yield from guarded([*_version_routes(table, service)], table.maintenance.get(service), {"prefix": "/"})
+def _user_routes(table: RoutingTable, services: Sequence[str]) -> Iterator[Json]:
+    """Yield the routes of a listener's users, behind the maintenance of the service that they reach, if it is in any.
+
+    Of several services one is live: another name of it takes its place when traffic switches.
+    """
+    reached = next((service for service in services if service in table.live), services[0])
+    routes = [*chain.from_iterable(_candidate_routes(table, service) for service in services)]
+    routes += (
+        _with_switch(route, ids) if ids else route for route, ids in _target_routes(table, table.live.get(reached))
+    )
+    yield from guarded(routes, table.maintenance.get(reached), {"prefix": "/"})
 
 
-def _version_routes(table: RoutingTable, service: str) -> Iterator[Json]:
-    """Yield the routes to a service: those of its candidate, which are off, then those of its live version."""
+def _candidate_routes(table: RoutingTable, service: str) -> Iterator[Json]:
+    """Yield the routes to the candidate of a service, which are off."""
     if candidate := table.prepared.get(service):
         routes = [*_target_routes(table, candidate), (_direct_response(404, "Not Found"), ())]
         yield from (_with_switch(route, (candidate, *ids)) for route, ids in routes)
-    for route, ids in _target_routes(table, table.live.get(service)):
-        yield _with_switch(route, ids) if ids else route
 
 
 def _with_switch(route: Json, ids: Sequence[str]) -> Json:

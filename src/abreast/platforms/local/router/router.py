@@ -137,6 +137,9 @@ class Router:
                 outcomes.append(None)
             except KeyError as error:
                 outcomes.append(PlatformError(f"cannot switch traffic to version {error}: it does not exist here"))
+            except ValueError as error:
+                need = "a port of its own for each: NAME: {local: {port: …}}; or all services in one deployment"
+                outcomes.append(PlatformError(f"cannot switch traffic: {error}", need=need))
         failure = await self._try_apply(before, after)
         return [outcome or failure for outcome in outcomes]
 

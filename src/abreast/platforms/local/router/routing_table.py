@@ -76,6 +76,14 @@ class RoutingTable:
     maintenance: Mapping[str, MaintenanceMode] = field(default_factory=dict)
 
     @property
+    def services_by_listener(self) -> Mapping[Listener, tuple[str, ...]]:
+        """The services of each listener: a live one, and those that take its place or had it."""
+        found: dict[Listener, tuple[str, ...]] = {}
+        for service, listener in self.listeners.items():
+            found[listener] = (*found.get(listener, ()), service)
+        return found
+
+    @property
     def prepared(self) -> Mapping[str, str]:
         """The candidates that are not live, by service."""
         return {service: id_ for service, id_ in self.candidates.items() if self.live.get(service) != id_}
@@ -95,7 +103,8 @@ class RoutingTable:
     def with_live(self, target_ids: Mapping[str, str | None]) -> "RoutingTable":
         """Make a target live for each service; None takes the service offline.
 
-        A service whose live version has no users has no listener. Raises KeyError for an unknown target.
+        A service whose live version has no users has no listener. Raises KeyError for an unknown target, ValueError for
+        two live services at one listener.
         """
         unknown = [id_ for id_ in target_ids.values() if id_ is not None and id_ not in self.targets]
         if unknown:
@@ -103,7 +112,11 @@ class RoutingTable:
         live = {service: id_ for service, id_ in {**self.live, **target_ids}.items() if id_ is not None}
         unrouted = {service for service, id_ in live.items() if isinstance(self.targets[id_], Background)}
         listeners = {service: at for service, at in self.listeners.items() if service not in unrouted}
-        return replace(self, live=live, listeners=listeners)
+        after = replace(self, live=live, listeners=listeners)
+        for listener, services in after.services_by_listener.items():
+            if len(names := [service for service in services if service in live]) > 1:
+                raise ValueError(f"{' and '.join(names)} would both be live at port {listener.port}")
+        return after
 
     def without_targets(self, ids: Collection[str]) -> "RoutingTable":
         """Remove targets. A service keeps its listener while it has a live version or a candidate."""
