@@ -75,6 +75,7 @@ def test_it_is_made_by_the_first_deployment_and_outlives_all_others(shop: Databa
     assert "which abreast runs on this machine: the first deployment makes it" in planned
     assert "then apply 001_orders.sql" in planned
     assert "the first deployment makes it" in shop.run("doctor", code=None).stdout
+    assert "001_orders.sql" in shop.run("db", "status").stdout
     assert not server_folder(project).exists(), "a command that reads has made it"
     told = shop.deploy()
     assert "postgresql runs on this machine" in shop.run("status").stdout

@@ -8,9 +8,10 @@ from abreast.core.schema.tables import Tables
 from abreast.database.interface import Database, DatabaseCopy, DatabaseStats
 from abreast.database.metadata_tables import DEFAULT_MIGRATIONS_TABLE
 from abreast.database.postgres.client import connect, encode_sql, quote_identifier
-from abreast.database.postgres.cluster import Cluster
+from abreast.database.postgres.cluster import Cluster, no_server_error
 from abreast.database.postgres.connection_url import database_name, with_database
 from abreast.database.postgres.database import MAINTENANCE_DATABASE, PostgresDatabase
+from abreast.database.postgres.programs import find_newest_server
 
 CONNECT_TIMEOUT = 10.0
 
@@ -41,6 +42,17 @@ class ManagedDatabase(PostgresDatabase):
                 next=f"abreast deploy --env {environment}",
             )
         return super().exists()
+
+    def engine_version(self) -> str:
+        """Return the server's version, of the programs that will make it if there is none yet.
+
+        Raises DatabaseError if they are not installed.
+        """
+        if self.exists():
+            return super().engine_version()
+        if (programs := find_newest_server()) is None:
+            raise no_server_error()
+        return str(programs.version)
 
     def stats(self) -> DatabaseStats:
         """Return rows, counted, and size."""
