@@ -931,3 +931,25 @@ validateConfig(process.env, EnvironmentVariablesValidator);
     assert written["environments"]["local"]["backend"]["env"] == {
         "FILE_DRIVER": "${FILE_DRIVER:-local}", "MAIL_HOST": "${MAIL_HOST:-localhost}",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ini", "env", "expected"),
+    [
+        ("[alembic]\nscript_location = app/alembic\n", "from app.models import Base\n", "PYTHONPATH=. alembic upgrade head"),
+        ("[alembic]\nscript_location = app/alembic\nprepend_sys_path = .\n", "from app.models import Base\n", "alembic upgrade head"),
+        ("[alembic]\nscript_location = %(here)s/app/alembic\n", "import sys\nsys.path.append('.')\nfrom app import Base\n", "alembic upgrade head"),
+        ("[alembic]\nscript_location = app/alembic\n", "import os\nfrom sqlalchemy import pool\n", "alembic upgrade head"),
+    ],
+)  # fmt: skip
+def test_old_files_of_alembic_do_not_find_the_modules_of_the_project(
+    ini: str, env: str, expected: str, tmp_path: Path
+) -> None:
+    """As Buuntu/fastapi-react has it, whose container sets PYTHONPATH."""
+    files = {
+        "requirements.txt": "fastapi\nuvicorn\nalembic\nasyncpg\n",
+        "main.py": HELLO + "import os\nos.environ['DATABASE_URL']",
+        "alembic.ini": ini,
+        "app/alembic/env.py": env,
+    }
+    assert services(tmp_path, files)["backend"]["database"]["command"] == expected

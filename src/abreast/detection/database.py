@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from abreast.core.schema.migration_formats import parse_file_name
 from abreast.detection.connection_variables import propose_connection_variables
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
+from abreast.detection.ecosystems.alembic import alembic_command
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
 from abreast.detection.ecosystems.table_commands import table_command
 from abreast.detection.repository import Repository, path_in, relative_to
@@ -357,9 +358,11 @@ def _python_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | 
             f"{path_in(draft.folder, 'pyproject.toml')}: advanced-alchemy", "litestar database upgrade --no-prompt"
         )
     if config := repository.has(path_in(draft.folder, "alembic.ini")):
-        return Migrator(config, "alembic upgrade head")
+        return Migrator(config, f"{alembic_command(repository, config)} upgrade head")
     if config := next((file for file in repository.below(draft.folder, "alembic.ini") if "test" not in file), ""):
-        return Migrator(config, f"alembic -c {relative_to(config, draft.folder)} upgrade head")
+        return Migrator(
+            config, f"{alembic_command(repository, config)} -c {relative_to(config, draft.folder)} upgrade head"
+        )
     command, file = table_command(repository, draft.folder)
     return Migrator(file, command) if command else None
 
