@@ -1,4 +1,4 @@
-"""Programs that write a dump."""
+"""Programs that write a dump, and which of several versions they are."""
 
 import os
 import signal
@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from abreast.database.postgres import programs
+from abreast.database.postgres.programs import find_newest_folder, find_newest_server
 from sample_project import eventually
 
 DUMPING = """
@@ -27,3 +31,27 @@ def test_an_interrupt_at_the_terminal_does_not_cut_off_a_dump(tmp_path: Path) ->
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
         (tmp_path / "go").touch()
         assert process.communicate(timeout=60)[0] == "0 b'whole\\n' \n"
+
+
+def installed(folder: Path, version: str, *names: str) -> Path:
+    """Install programs that only know their version."""
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {version}.1'\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_of_several_versions_the_newest_counts_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PLACES", (f"{tmp_path}/lib/postgresql/*/bin", f"{tmp_path}/opt/postgresql@*/bin"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert find_newest_server() is None
+    assert find_newest_folder("pg_dump") is None
+    old = installed(tmp_path / "lib/postgresql/9/bin", "9", "postgres", "initdb", "pg_dump")
+    assert find_newest_server() == (9, old)
+    brewed = installed(tmp_path / "opt/postgresql@16/bin", "16", "postgres", "initdb", "pg_dump")
+    installed(tmp_path / "lib/postgresql/17/bin", "17", "pg_dump")  # a client alone
+    assert find_newest_server() == (16, brewed)
+    on_path = installed(tmp_path / "path", "18", "postgres", "initdb", "pg_dump")
+    assert find_newest_server() == (18, on_path)
+    assert find_newest_folder("pg_dump") == on_path

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from abreast.core.errors import DatabaseError
 from abreast.database import dump_process
 from abreast.database.postgres.connection_url import libpq_connection, split_url
+from abreast.database.postgres.programs import find_newest_folder
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -124,12 +124,11 @@ def _libpq_variables(url: str) -> dict[str, str]:
 
 
 def _find_program(name: str) -> str:
-    """Return the path of a PostgreSQL program: Debian's newest version, or the one on the PATH."""
-    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    program = str(candidates[-1]) if candidates else shutil.which(name)
-    if not program:
+    """Return the path of a PostgreSQL program, of the newest version that is installed."""
+    folder = find_newest_folder(name)
+    if folder is None:
         raise DatabaseError(f"{name} is not installed", need=CLIENT_PACKAGE, next=f"apt-get install {CLIENT_PACKAGE}")
-    return program
+    return str(folder / name)
 
 
 # ── SQL ────────────────────────────────────────────────────────────────────────────────────────

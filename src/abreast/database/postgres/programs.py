@@ -43,6 +43,11 @@ def find_client_folder(name: str, server: int) -> Path:
     return found[min(fitting)]
 
 
+def find_newest_folder(name: str) -> Path | None:
+    """Return the folder of the newest program called ``name``, None if there is none."""
+    return max(_installed(name), default=(0, None))[1]
+
+
 def find_server_folder(version: int, purpose: str = "to recover in a private server; none needs to run") -> Path:
     """Return the folder of the server's programs of a major version. Raises DatabaseError."""
     found = dict(_installed("postgres"))
