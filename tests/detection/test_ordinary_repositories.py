@@ -482,3 +482,38 @@ def test_a_lock_file_that_has_everything_is_taken_before_one_that_has_not(tmp_pa
     files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
              "package-lock.json": npm_lock("koa"), "yarn.lock": YARN_LOCK}  # fmt: skip
     assert backend(tmp_path, files)["build"]["install"] == "yarn install --frozen-lockfile"
+
+
+# ── what only looks like a server, or a test ────────────────────────────────────────────────────
+
+
+def test_a_script_for_development_is_no_start_command_of_a_container(tmp_path: Path) -> None:
+    scripts = {"start": "nodemon src/index.js", "watch": "npm run start"}
+    files = {"api/package.json": package(scripts, "express"), "api/package-lock.json": "{}", "api/src/index.js": SERVER,
+             "api/Dockerfile": "FROM node:20\n",
+             "compose.yml": "services:\n  api: {build: ./api, command: npm run watch, ports: ['80:80']}\n"}  # fmt: skip
+    assert backend(tmp_path, files)["run"] == "node src/index.js"
+
+
+@pytest.mark.parametrize(
+    ("script", "config"),
+    [
+        ("vitest run --browser.headless", ""),
+        ("vitest", "test: {\n  silent: true,\n  browser: {\n    provider: playwright(),\n    enabled: true\n  }\n}"),
+    ],
+)
+def test_tests_of_vitest_in_a_browser_are_left_out(script: str, config: str, tmp_path: Path) -> None:
+    files = {"package.json": package({**VITE, "test": script}, "vite", "vitest"), "package-lock.json": "{}", "index.html": "",
+             "src/app.test.ts": "", "vite.config.ts": config}  # fmt: skip
+    assert "test" not in backend(tmp_path, files)
+    assert "tests, but they seem to need a browser" in (tmp_path / "abreast.yml").read_text()
+
+
+def test_a_package_that_only_lends_its_framework_is_no_service(tmp_path: Path) -> None:
+    app = package({"build": "next build", "start": "next start"}, "next")
+    files = {
+        "package.json": package({"start": "next start"}, "next"),
+        "shop/package.json": app,
+        "shop/pages/index.js": "",
+    }
+    assert set(written(tmp_path, files)["services"]) == {"shop"}

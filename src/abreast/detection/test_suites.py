@@ -10,7 +10,8 @@ from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
-_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
+_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b|\s--browser\b")
+_BROWSER_OF_VITEST = re.compile(r"\bbrowser:\s*\{[^}]*?\benabled:\s*true")
 _IMPORTS_BROWSER = re.compile(r"^\s*(?:from|import) (?:selenium|playwright|splinter|pyppeteer)\b", re.MULTILINE)
 _PYTHON_TEST = re.compile(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$")
 _REPORTERS = {
@@ -93,6 +94,10 @@ def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -
     script = ""
     if draft.ecosystem == "node":
         script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
+        names = (f"{name}.config.{suffix}" for name in ("vitest", "vite") for suffix in ("ts", "js", "mts", "mjs"))
+        configs = (repository.text(path_in(draft.folder, name)) for name in names)
+        if "vitest" in f"{script} {command}" and any(map(_BROWSER_OF_VITEST.search, configs)):
+            return "seem to need a browser"
     if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
         return "seem to need a browser"
     if draft.ecosystem == "python" and any(map(_IMPORTS_BROWSER.search, _texts_of_tests(repository, draft.folder))):

@@ -91,6 +91,8 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
         and not serves(package)
     ):
         return None  # a library, or a workspace's root
+    if "build" not in package.scripts and framework.package in PAGE_FRAMEWORKS and not has_sources(package):
+        return None  # it only lends the framework to folders below it
     script = package.scripts.get("build", "")
     if "lib" in script.split() or (re.search(r"\b(tsup|unbuild|rollup -c|tsc -b?$)", script) and not framework.run):
         return None
