@@ -484,6 +484,15 @@ def test_a_lock_file_that_has_everything_is_taken_before_one_that_has_not(tmp_pa
     assert backend(tmp_path, files)["build"]["install"] == "yarn install --frozen-lockfile"
 
 
+def test_flags_that_an_example_switches_on_for_development_stay_off(tmp_path: Path) -> None:
+    example = "VITE_DEV_MODE=true\nSHOP_DEBUG=1\nDATABASE_ECHO=on\nCACHE_DEBUG=false\nFEATURE=true\n"
+    files = {"requirements.txt": "fastapi==0.1\nuvicorn==0.1\n", "main.py": HELLO, ".env.example": example}
+    env = backend(tmp_path, files)["env"]
+    assert env["VITE_DEV_MODE"] == env["SHOP_DEBUG"] == env["DATABASE_ECHO"] == {"required": False}
+    assert env["CACHE_DEBUG"] == "${CACHE_DEBUG:-false}"
+    assert env["FEATURE"] == "${FEATURE:-true}"
+
+
 # ── what only looks like a server, or a test ────────────────────────────────────────────────────
 
 
