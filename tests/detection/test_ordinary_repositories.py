@@ -371,6 +371,7 @@ def test_services_side_by_side_stay_side_by_side(tmp_path: Path) -> None:
         ("parcel build index.html -d www", ("parcel",), {"index.html": ""}, ("output", "www")),
         ("eleventy --output=www", ("@11ty/eleventy",), {"eleventy.config.js": "output: 'site'"}, ("output", "www")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src'"}, ("output", "src/dist")),
+        ("vite build", ("vite",), {"index.html": "", "vite.config.js": "test: { root: './src' }"}, ("output", "dist")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src', build: {outDir: '../www'}"}, ("output", "www")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: path.resolve(__dirname, 'src'), build: {outDir: path.resolve(__dirname, 'dist', \"public\"), emptyOutDir: true}"},
          ("output", "dist/public")),
