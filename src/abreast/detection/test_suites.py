@@ -159,6 +159,8 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
         runner = once.replace("npx ", "").split()[0]
         if runner in _FAIL_WITHOUT_TESTS and not _has_tests(package):
             continue
+        if (file := _builds_before(package, name)) and once == script.strip() and not _BROWSER.search(script):
+            return package.run_in_workspace(f"turbo run {name} --filter={package.name}"), file
         if runner in _REPORTERS and once.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
             return package.execute(_REPORTERS[runner]), source
         parts = _PARTS.fullmatch(once)
@@ -168,6 +170,15 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
     if re.search(r"prettier", package.scripts.get("test", "")):
         return package.run_script("test"), f"{package.file}: scripts.test"
     return "", ""
+
+
+def _builds_before(package: NodePackage, name: str) -> str:
+    """Return turbo's file if it says that packages are built before a script runs, "" if not."""
+    file = path_in(package.workspace, "turbo.json")
+    tasks = package.repository.json(file).get("tasks") or package.repository.json(file).get("pipeline")
+    task = tasks.get(name) if isinstance(tasks, dict) and package.is_member else None
+    needed = task.get("dependsOn") if isinstance(task, dict) else None
+    return file if isinstance(needed, list) and {"build", "^build"}.intersection(map(str, needed)) else ""
 
 
 def _has_tests(package: NodePackage) -> bool:

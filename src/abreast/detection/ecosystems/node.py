@@ -125,8 +125,7 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
         source = f"{package.file}: Heroku runs scripts.{_HEROKU_BUILD}"
         draft.propose("build.run", package.run_script(_HEROKU_BUILD), source, Authority.PLATFORM)
     elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
-        root = relative_to(package.workspace, package.folder)
-        command = f"(cd {root} && {package.execute(f'turbo run build --filter={package.name}')})"  # turbo 1 looks there
+        command = package.run_in_workspace(f"turbo run build --filter={package.name}")  # where turbo 1 looks
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
     elif package.is_member and "build" in package.scripts and (before := package.builds_before()):
         command = _workspace_build(package, before)
