@@ -527,3 +527,36 @@ def test_a_package_that_only_lends_its_framework_is_no_service(tmp_path: Path) -
         "shop/pages/index.js": "",
     }
     assert set(written(tmp_path, files)["services"]) == {"shop"}
+
+
+# ── how the URL of a database begins ────────────────────────────────────────────────────────────
+
+TORTOISE = "fastapi==0.1\nuvicorn==0.1\ntortoise-orm==0.19\nasyncpg==0.27\naerich==0.7\n"
+ALCHEMY = "fastapi==0.1\nuvicorn==0.1\nsqlalchemy==2\nasyncpg==0.27\nalembic==1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "scheme"),
+    [
+        ({".env.example": "DATABASE_URL=postgresql+asyncpg://shop@db/shop"}, "postgresql+asyncpg"),
+        ({".env.example": "TEST_DATABASE_URL=postgres://shop@db/shop"}, "postgresql"),
+        ({"compose.yml": "services:\n  web:\n    environment:\n      DATABASE_URL: postgres://shop@db/shop\n"}, "postgres"),
+        ({"compose.yml": "services:\n  web:\n    environment:\n    - DATABASE_URL=postgresql+psycopg://db/shop\n"}, "postgresql+psycopg"),
+        ({"settings.py": "URL = os.getenv('DATABASE_URL', 'postgresql+asyncpg://localhost/shop')"}, "postgresql+asyncpg"),
+        ({"settings.py": "class Settings(BaseSettings):\n    DATABASE_URL: PostgresDsn = 'postgresql+asyncpg://localhost/shop'"}, "postgresql+asyncpg"),
+        ({"settings.py": "URL = os.environ['DATABASE_URL'].replace('postgres://', 'postgresql+asyncpg://')"}, "postgresql"),
+    ],
+)  # fmt: skip
+def test_the_url_of_a_database_begins_as_in_the_example(files: Files, scheme: str, tmp_path: Path) -> None:
+    code = {"requirements.txt": ALCHEMY, "alembic.ini": "", "main.py": HELLO + "os.environ['DATABASE_URL']"}
+    url = backend(tmp_path, {**code, **files})["database"]["url"]
+    assert url == f"${{DATABASE_URL:-{scheme}:///app}}"
+    load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS)
+
+
+def test_tortoise_takes_postgres_as_a_scheme_and_aerich_migrates_it(tmp_path: Path) -> None:
+    files = {"requirements.txt": TORTOISE, "pyproject.toml": "[tool.aerich]\nlocation = './migrations'\n",
+             "main.py": HELLO + "ORM = {'connections': {'default': os.environ.get('DATABASE_URL')}}"}  # fmt: skip
+    assert backend(tmp_path, files)["database"] == {
+        "url": "${DATABASE_URL:-postgres:///app}", "command": "aerich upgrade",
+    }  # fmt: skip

@@ -134,7 +134,7 @@ def share_database(service: ServiceDraft, base: ServiceDraft) -> None:
     if url is None:
         return
     name = base.text("database.variable") or "DATABASE_URL"
-    if ":-postgresql:" in str(url.value):
+    if ":-postgres" in str(url.value):
         for key in ("url", "variable", "variables"):
             if chosen := base.chosen(f"database.{key}"):
                 service.propose(f"database.{key}", chosen.value, chosen.source, chosen.authority)
