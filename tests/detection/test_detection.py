@@ -506,12 +506,12 @@ LINKED = {
 
 def test_npm_installs_the_tools_that_a_workspace_shares(tmp_path: Path) -> None:
     files = {"package.json": package(workspaces=["apps/*", "packages/*"]), **LINKED}
-    assert services(tmp_path, files)["web"]["build"]["install"] == "npm install --include-workspace-root"
+    assert services(tmp_path, files)["web"]["build"]["install"] == "npm install --prefix ../.."
     build = services(tmp_path, {**files, "package-lock.json": "{}"})["web"]["build"]
-    assert build["install"] == "npm ci --include-workspace-root"
+    assert build["install"] == "npm ci --prefix ../.."
     lacking = '{"packages": {"node_modules/a": {"peerDependencies": {"b": "1"}}}}'
     build = services(tmp_path, {**files, "package-lock.json": lacking})["web"]["build"]
-    assert build["install"] == "npm ci --include-workspace-root --legacy-peer-deps"
+    assert build["install"] == "npm ci --prefix ../.. --legacy-peer-deps"
 
 
 @pytest.mark.parametrize(
@@ -524,6 +524,24 @@ def test_packages_of_the_workspace_are_built_in_the_order_of_their_needs(
     build = f"{manager} run build"
     expected = f"(cd ../../packages/tokens && {build}) && (cd ../../packages/ui && {build}) && {build}"
     assert services(tmp_path, files)["web"]["build"]["run"] == expected
+
+
+@pytest.mark.parametrize(
+    ("turbo", "test"),
+    [
+        ({"tasks": {"test": {"dependsOn": ["^build"]}}}, "(cd ../.. && npx turbo run test --filter=web)"),
+        ({"pipeline": {"test": {"dependsOn": ["build"]}}}, "(cd ../.. && npx turbo run test --filter=web)"),
+        ({"tasks": {"test": {"dependsOn": ["lint"]}}}, "npx jest --ci"),
+        ({"tasks": {"build": {}}}, "npx jest --ci"),
+    ],
+)
+def test_tests_that_need_packages_of_the_workspace_are_run_by_turbo(
+    turbo: dict[str, Any], test: str, tmp_path: Path
+) -> None:
+    web = package({**VITE, "test": "jest"}, "vite", "jest", name="web")
+    files = {"package.json": package(workspaces=["apps/*"]), "package-lock.json": "{}", "turbo.json": json.dumps(turbo),
+             "apps/web/package.json": web, "apps/web/index.html": "", "apps/web/src/app.test.ts": ""}  # fmt: skip
+    assert services(tmp_path, files)["web"]["test"] == test
 
 
 def test_vite_without_a_page_builds_assets(tmp_path: Path) -> None:

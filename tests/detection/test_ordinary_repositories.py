@@ -371,6 +371,7 @@ def test_services_side_by_side_stay_side_by_side(tmp_path: Path) -> None:
         ("parcel build index.html -d www", ("parcel",), {"index.html": ""}, ("output", "www")),
         ("eleventy --output=www", ("@11ty/eleventy",), {"eleventy.config.js": "output: 'site'"}, ("output", "www")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src'"}, ("output", "src/dist")),
+        ("vite build", ("vite",), {"index.html": "", "vite.config.js": "test: { root: './src' }"}, ("output", "dist")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: 'src', build: {outDir: '../www'}"}, ("output", "www")),
         ("vite build", ("vite",), {"src/index.html": "", "vite.config.js": "root: path.resolve(__dirname, 'src'), build: {outDir: path.resolve(__dirname, 'dist', \"public\"), emptyOutDir: true}"},
          ("output", "dist/public")),
@@ -482,3 +483,80 @@ def test_a_lock_file_that_has_everything_is_taken_before_one_that_has_not(tmp_pa
     files = {"package.json": package({"start": "node server.js"}, "express"), "server.js": SERVER,
              "package-lock.json": npm_lock("koa"), "yarn.lock": YARN_LOCK}  # fmt: skip
     assert backend(tmp_path, files)["build"]["install"] == "yarn install --frozen-lockfile"
+
+
+def test_flags_that_an_example_switches_on_for_development_stay_off(tmp_path: Path) -> None:
+    example = "VITE_DEV_MODE=true\nSHOP_DEBUG=1\nDATABASE_ECHO=on\nCACHE_DEBUG=false\nFEATURE=true\n"
+    files = {"requirements.txt": "fastapi==0.1\nuvicorn==0.1\n", "main.py": HELLO, ".env.example": example}
+    env = backend(tmp_path, files)["env"]
+    assert env["VITE_DEV_MODE"] == env["SHOP_DEBUG"] == env["DATABASE_ECHO"] == {"required": False}
+    assert env["CACHE_DEBUG"] == "${CACHE_DEBUG:-false}"
+    assert env["FEATURE"] == "${FEATURE:-true}"
+
+
+# ── what only looks like a server, or a test ────────────────────────────────────────────────────
+
+
+def test_a_script_for_development_is_no_start_command_of_a_container(tmp_path: Path) -> None:
+    scripts = {"start": "nodemon src/index.js", "watch": "npm run start"}
+    files = {"api/package.json": package(scripts, "express"), "api/package-lock.json": "{}", "api/src/index.js": SERVER,
+             "api/Dockerfile": "FROM node:20\n",
+             "compose.yml": "services:\n  api: {build: ./api, command: npm run watch, ports: ['80:80']}\n"}  # fmt: skip
+    assert backend(tmp_path, files)["run"] == "node src/index.js"
+
+
+@pytest.mark.parametrize(
+    ("script", "config"),
+    [
+        ("vitest run --browser.headless", ""),
+        ("vitest", "test: {\n  silent: true,\n  browser: {\n    provider: playwright(),\n    enabled: true\n  }\n}"),
+    ],
+)
+def test_tests_of_vitest_in_a_browser_are_left_out(script: str, config: str, tmp_path: Path) -> None:
+    files = {"package.json": package({**VITE, "test": script}, "vite", "vitest"), "package-lock.json": "{}", "index.html": "",
+             "src/app.test.ts": "", "vite.config.ts": config}  # fmt: skip
+    assert "test" not in backend(tmp_path, files)
+    assert "tests, but they seem to need a browser" in (tmp_path / "abreast.yml").read_text()
+
+
+def test_a_package_that_only_lends_its_framework_is_no_service(tmp_path: Path) -> None:
+    app = package({"build": "next build", "start": "next start"}, "next")
+    files = {
+        "package.json": package({"start": "next start"}, "next"),
+        "shop/package.json": app,
+        "shop/pages/index.js": "",
+    }
+    assert set(written(tmp_path, files)["services"]) == {"shop"}
+
+
+# ── how the URL of a database begins ────────────────────────────────────────────────────────────
+
+TORTOISE = "fastapi==0.1\nuvicorn==0.1\ntortoise-orm==0.19\nasyncpg==0.27\naerich==0.7\n"
+ALCHEMY = "fastapi==0.1\nuvicorn==0.1\nsqlalchemy==2\nasyncpg==0.27\nalembic==1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "scheme"),
+    [
+        ({".env.example": "DATABASE_URL=postgresql+asyncpg://shop@db/shop"}, "postgresql+asyncpg"),
+        ({".env.example": "TEST_DATABASE_URL=postgres://shop@db/shop"}, "postgresql"),
+        ({"compose.yml": "services:\n  web:\n    environment:\n      DATABASE_URL: postgres://shop@db/shop\n"}, "postgres"),
+        ({"compose.yml": "services:\n  web:\n    environment:\n    - DATABASE_URL=postgresql+psycopg://db/shop\n"}, "postgresql+psycopg"),
+        ({"settings.py": "URL = os.getenv('DATABASE_URL', 'postgresql+asyncpg://localhost/shop')"}, "postgresql+asyncpg"),
+        ({"settings.py": "class Settings(BaseSettings):\n    DATABASE_URL: PostgresDsn = 'postgresql+asyncpg://localhost/shop'"}, "postgresql+asyncpg"),
+        ({"settings.py": "URL = os.environ['DATABASE_URL'].replace('postgres://', 'postgresql+asyncpg://')"}, "postgresql"),
+    ],
+)  # fmt: skip
+def test_the_url_of_a_database_begins_as_in_the_example(files: Files, scheme: str, tmp_path: Path) -> None:
+    code = {"requirements.txt": ALCHEMY, "alembic.ini": "", "main.py": HELLO + "os.environ['DATABASE_URL']"}
+    url = backend(tmp_path, {**code, **files})["database"]["url"]
+    assert url == f"${{DATABASE_URL:-{scheme}:///app}}"
+    load_config(tmp_path / "abreast.yml", {}, PLUGIN_SETTINGS)
+
+
+def test_tortoise_takes_postgres_as_a_scheme_and_aerich_migrates_it(tmp_path: Path) -> None:
+    files = {"requirements.txt": TORTOISE, "pyproject.toml": "[tool.aerich]\nlocation = './migrations'\n",
+             "main.py": HELLO + "ORM = {'connections': {'default': os.environ.get('DATABASE_URL')}}"}  # fmt: skip
+    assert backend(tmp_path, files)["database"] == {
+        "url": "${DATABASE_URL:-postgres:///app}", "command": "aerich upgrade",
+    }  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from abreast.core.schema.migration_formats import parse_file_name
+from abreast.detection.connection_scheme import postgres_scheme
 from abreast.detection.connection_variables import propose_connection_variables
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.alembic import alembic_command
@@ -160,7 +161,8 @@ def _why_release(migrator: Migrator, variable: str, engine: str) -> str:
 def _propose(repository: Repository, draft: ServiceDraft, migrator: Migrator, variable: str, engine: str) -> None:
     default, hint, is_file_here = "", "", engine == "postgresql" and _runs_on_sqlite(repository, draft)
     if engine == "postgresql" and not is_file_here:
-        default, hint = f":-postgresql:///{_name(draft)}", "; unset on local: PostgreSQL that abreast runs"
+        scheme = postgres_scheme(repository, draft, variable)
+        default, hint = f":-{scheme}:///{_name(draft)}", "; unset on local: PostgreSQL that abreast runs"
     elif engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma"):
         default = ":-sqlite:///app.db"
     draft.propose(
@@ -357,6 +359,8 @@ def _python_migrator(repository: Repository, draft: ServiceDraft) -> Migrator | 
         return Migrator(
             f"{path_in(draft.folder, 'pyproject.toml')}: advanced-alchemy", "litestar database upgrade --no-prompt"
         )
+    if "aerich" in draft.packages and "[tool.aerich]" in repository.text(path_in(draft.folder, "pyproject.toml")):
+        return Migrator(f"{path_in(draft.folder, 'pyproject.toml')}: tool.aerich", "aerich upgrade")
     if config := repository.has(path_in(draft.folder, "alembic.ini")):
         return Migrator(config, f"{alembic_command(repository, config)} upgrade head")
     if config := next((file for file in repository.below(draft.folder, "alembic.ini") if "test" not in file), ""):

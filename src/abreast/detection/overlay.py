@@ -7,11 +7,13 @@ from abreast.detection.containers import container_file, propose_container
 from abreast.detection.declarations import compose, other_platforms, procfile, render
 from abreast.detection.draft import Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.compiled import go_binaries
+from abreast.detection.ecosystems.node_package import NodePackage
 from abreast.detection.ecosystems.python import describe_environment
 from abreast.detection.ecosystems.python_project import PythonProject, has_manifest
 from abreast.detection.repository import Repository, is_inside, parents
 from abreast.detection.services import is_aside
 
+_SCRIPT = re.compile(r"(?:npm|pnpm|yarn|bun)(?: run)? ([\w:.-]+)")
 _SHARED = ("python", "build.install", "build.run")
 """What a worker has in common with the service whose code it runs."""
 
@@ -30,7 +32,7 @@ def add_declarations(repository: Repository, services: list[ServiceDraft]) -> li
         for draft in declared:
             if is_aside(draft.folder) and draft.ecosystem != "image" and "railway" not in str(draft.proposals):
                 continue
-            _drop_development(draft)
+            _drop_development(repository, draft)
             _enter_folder(draft)
             if draft.kind in {Kind.WORKER, Kind.CRON}:
                 notes += _add_background(repository, services, draft)
@@ -42,9 +44,11 @@ def add_declarations(repository: Repository, services: list[ServiceDraft]) -> li
     return notes
 
 
-def _drop_development(draft: ServiceDraft) -> None:
-    run = draft.chosen("run")
-    if run and is_development(str(run.value)):
+def _drop_development(repository: Repository, draft: ServiceDraft) -> None:
+    run = draft.text("run")
+    script = _SCRIPT.fullmatch(run)
+    named = NodePackage(repository, draft.folder).expanded_script(script[1]) if script else ""
+    if run and is_development(named or run):
         del draft.proposals["run"]
 
 

@@ -10,7 +10,8 @@ from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.repository import Repository, path_in, relative_to
 
 _NO_TESTS = re.compile(r"no test|exit 1|^echo|prettier|eslint|^true$")
-_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b")
+_BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-server-and-test|karma)\b|\s--browser\b")
+_BROWSER_OF_VITEST = re.compile(r"\bbrowser:\s*\{[^}]*?\benabled:\s*true")
 _IMPORTS_BROWSER = re.compile(r"^\s*(?:from|import) (?:selenium|playwright|splinter|pyppeteer)\b", re.MULTILINE)
 _PYTHON_TEST = re.compile(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$")
 _REPORTERS = {
@@ -93,6 +94,10 @@ def _reason_against(repository: Repository, draft: ServiceDraft, command: str) -
     script = ""
     if draft.ecosystem == "node":
         script = NodePackage(repository, draft.folder).expanded_script(command.rpartition(" ")[2])
+        names = (f"{name}.config.{suffix}" for name in ("vitest", "vite") for suffix in ("ts", "js", "mts", "mjs"))
+        configs = (repository.text(path_in(draft.folder, name)) for name in names)
+        if "vitest" in f"{script} {command}" and any(map(_BROWSER_OF_VITEST.search, configs)):
+            return "seem to need a browser"
     if _BROWSER.search(script or command) or ("ng test" in script and "karma" in draft.packages):
         return "seem to need a browser"
     if draft.ecosystem == "python" and any(map(_IMPORTS_BROWSER.search, _texts_of_tests(repository, draft.folder))):
@@ -154,6 +159,8 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
         runner = once.replace("npx ", "").split()[0]
         if runner in _FAIL_WITHOUT_TESTS and not _has_tests(package):
             continue
+        if (file := _builds_before(package, name)) and once == script.strip() and not _BROWSER.search(script):
+            return package.run_in_workspace(f"turbo run {name} --filter={package.name}"), file
         if runner in _REPORTERS and once.removeprefix("npx ").strip() in {runner, f"{runner} run", f"{runner} --run"}:
             return package.execute(_REPORTERS[runner]), source
         parts = _PARTS.fullmatch(once)
@@ -163,6 +170,15 @@ def _node_tests(package: NodePackage) -> tuple[str, str]:
     if re.search(r"prettier", package.scripts.get("test", "")):
         return package.run_script("test"), f"{package.file}: scripts.test"
     return "", ""
+
+
+def _builds_before(package: NodePackage, name: str) -> str:
+    """Return turbo's file if it says that packages are built before a script runs, "" if not."""
+    file = path_in(package.workspace, "turbo.json")
+    tasks = package.repository.json(file).get("tasks") or package.repository.json(file).get("pipeline")
+    task = tasks.get(name) if isinstance(tasks, dict) and package.is_member else None
+    needed = task.get("dependsOn") if isinstance(task, dict) else None
+    return file if isinstance(needed, list) and {"build", "^build"}.intersection(map(str, needed)) else ""
 
 
 def _has_tests(package: NodePackage) -> bool:

@@ -13,6 +13,9 @@ _SET_BY_PLATFORMS = re.compile(
     r"RAILWAY_\w+|HEROKU_\w+|DJANGO_SETTINGS_MODULE|PYTHON\w+|COMPOSE_\w+)$|^TEST_|^CYPRESS_|^E2E_"
 )
 _IS_DEBUG = re.compile(r"^((APP|DJANGO|FLASK)_)?DEBUG$")
+_OF_DEVELOPMENT = re.compile(r"(^|_)(DEBUG|DEV_MODE|DEVELOPMENT|ECHO)$")
+"""Flags that an example switches on for whoever develops: without them the code decides, for users."""
+
 _PLACEHOLDER = re.compile(
     r"^(<.*>|\[[^\"]*\]|\{.*\}|x{3,}|your.*|.*yourdomain.*|.*x{4,}.*|null|change.?me.*|.*\.\.\.|…|todo|replace.*|.*\[[^\"]+\].*|.*<.+>.*)$",
     re.IGNORECASE,
@@ -105,6 +108,8 @@ def _from_example(name: str, value: str) -> Value:
     is_placeholder = not value or bool(_PLACEHOLDER.match(value))
     if _ANY_TEXT.match(name) or _OF_A_FORMAT.match(name):
         return f"${{{name}}}"
+    if _OF_DEVELOPMENT.search(name) and value.lower() in {"1", "true", "yes", "on"}:
+        return {"required": False}
     if (
         is_placeholder
         or (looks_secret(name, value) and not _DURATION.search(name))
@@ -129,7 +134,7 @@ def share_database(service: ServiceDraft, base: ServiceDraft) -> None:
     if url is None:
         return
     name = base.text("database.variable") or "DATABASE_URL"
-    if ":-postgresql:" in str(url.value):
+    if ":-postgres" in str(url.value):
         for key in ("url", "variable", "variables"):
             if chosen := base.chosen(f"database.{key}"):
                 service.propose(f"database.{key}", chosen.value, chosen.source, chosen.authority)

@@ -91,6 +91,8 @@ def _framework_service(package: NodePackage, framework: Framework) -> ServiceDra
         and not serves(package)
     ):
         return None  # a library, or a workspace's root
+    if "build" not in package.scripts and framework.package in PAGE_FRAMEWORKS and not has_sources(package):
+        return None  # it only lends the framework to folders below it
     script = package.scripts.get("build", "")
     if "lib" in script.split() or (re.search(r"\b(tsup|unbuild|rollup -c|tsc -b?$)", script) and not framework.run):
         return None
@@ -123,8 +125,7 @@ def _propose_build(package: NodePackage, framework: Framework | None, draft: Ser
         source = f"{package.file}: Heroku runs scripts.{_HEROKU_BUILD}"
         draft.propose("build.run", package.run_script(_HEROKU_BUILD), source, Authority.PLATFORM)
     elif repository.has(path_in(package.workspace, "turbo.json")) and package.is_member and "build" in package.scripts:
-        root = relative_to(package.workspace, package.folder)
-        command = f"(cd {root} && {package.execute(f'turbo run build --filter={package.name}')})"  # turbo 1 looks there
+        command = package.run_in_workspace(f"turbo run build --filter={package.name}")  # where turbo 1 looks
         draft.propose("build.run", command, path_in(package.workspace, "turbo.json"), Authority.PROJECT)
     elif package.is_member and "build" in package.scripts and (before := package.builds_before()):
         command = _workspace_build(package, before)

@@ -107,12 +107,19 @@ def _angular(package: NodePackage, framework: Framework) -> Framework:
 
 def _vite(package: NodePackage, framework: Framework) -> Framework:
     config, text = _config(package, "vite.config")
-    root, _ = _vite_folder(text, "root")
+    root = _vite_root(package, text)
     output, is_of_config = _vite_folder(text, "outDir")
     if not root and not output:
         return framework
     found = path_in("" if is_of_config else root, output or framework.output)
     return replace(framework, output=found, source=f"{config}: {'outDir' if output else 'root'}")
+
+
+def _vite_root(package: NodePackage, text: str) -> str:
+    """Return the folder whose page Vite builds, "" for that of its configuration: other tools have a ``root``, too."""
+    root, _ = _vite_folder(text, "root")
+    page = path_in(path_in(path_in(package.folder, build_root(package)), root), "index.html")
+    return root if package.repository.has(page) else ""
 
 
 def _vite_folder(text: str, key: str) -> tuple[str, bool]:
@@ -260,7 +267,7 @@ def _has_entry_page(package: NodePackage) -> bool:
 
 def page_folder(package: NodePackage) -> str:
     """Return the folder whose page its bundler builds a site of, as its configuration or its build script names it."""
-    root, _ = _vite_folder(_config(package, "vite.config")[1], "root")
+    root = _vite_root(package, _config(package, "vite.config")[1])
     return path_in(path_in(package.folder, build_root(package)), root)
 
 

@@ -140,11 +140,13 @@ class NodePackage:
         return Installation(command, source)
 
     def _with_root(self, manager: str) -> str:
-        """Return the option for the tools that a workspace shares: npm alone leaves those of the root out in a member.
+        """Return the option that installs the whole workspace, as other managers do: npm takes a member by itself.
 
-        It runs the root's ``prepare`` all the same. https://docs.npmjs.com/cli/commands/npm-ci#include-workspace-root
+        What the member shares with others is missing then, and the root's ``prepare`` runs all the same.
+        https://docs.npmjs.com/cli/using-npm/workspaces
         """
-        return " --include-workspace-root" if manager == "npm" and self.is_member else ""
+        is_part = manager == "npm" and self.is_member
+        return f" --prefix {relative_to(self.workspace, self.folder)}" if is_part else ""
 
     def _frozen(self, manager: str) -> str:
         named = str(self.repository.json(path_in(self.workspace, "package.json")).get("packageManager", ""))
@@ -167,6 +169,10 @@ class NodePackage:
     def execute(self, command: str) -> str:
         """Return the command that runs a program of its dependencies."""
         return f"{_RUNNERS[self.manager]} {command}"
+
+    def run_in_workspace(self, command: str) -> str:
+        """Return the command that runs a program of its dependencies in the root of its workspace."""
+        return f"(cd {relative_to(self.workspace, self.folder)} && {self.execute(command)})"
 
     def builds_before(self) -> list[str]:
         """Return the folders of the workspace's packages that are built before it, each after those that it needs."""
