@@ -143,6 +143,40 @@ def test_processes_of_one_machine_share_a_mirror(state_world: World, open_mirror
     assert other.find_damage() == deploying.find_damage() == ""
 
 
+def test_a_fetch_of_another_process_that_ends_late_is_no_loss(tmp_path: Path) -> None:
+    """Two processes of one clone fetch at the same time: the ref is where the slower one saw it."""
+    world, ref = GitWorld(tmp_path / "git"), "refs/abreast/shop/ledger"
+    mirrors = [Mirror.open(tmp_path / name, lambda: datetime.now(UTC)) for name in ("one", "other")]
+    for name, mirror in zip(("one", "other"), mirrors, strict=True):
+        mirror.home = world.home(name)
+    one, other = mirrors
+    record(one, "a")
+    one.push()
+    other.pull()
+    record(other, "b")
+    other.push()
+    record(one, "c")
+
+    class LateFetch(GitHome):
+        late = True
+
+        def _fetch(self) -> bool:
+            before = self._tip()
+            is_there = super()._fetch()
+            if self.late:
+                git(self._folder, "update-ref", ref, before)
+            self.late = False
+            return is_there
+
+    one.home = LateFetch(tmp_path / "git" / "one", "shop", "origin")
+    one.push()
+    assert keys(one) == ["a", "c", "b"]
+    other.pull()
+    assert keys(other) == ["a", "b", "c"]
+    for mirror in mirrors:
+        mirror.close()
+
+
 def test_what_two_say_of_one_thing_is_said_once(open_mirror: Callable[[str], Mirror]) -> None:
     one, other = open_mirror("one"), open_mirror("other")
     for machine, reason in ((one, "first"), (other, "second")):

@@ -101,6 +101,8 @@ class Mirror(EntryFile):
                 return True
             self._pull()
             if self.last_link() == last:
+                self._pull()  # a slower process may have set the ref of this clone back to what it had seen before
+            if self.last_link() == last:
                 raise self._broken("it has lost what was recorded")
 
     def settle(self, entries: Sequence[Entry]) -> Sequence[Entry]:
